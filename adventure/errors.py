@@ -1,0 +1,95 @@
+"""Every error that Adventure raises on purpose, sorted by what one can do about it.
+
+AdventureError                what happened, to what, and the remedy
+├── ConfigError               a setting, pipeline.toml or a command's argument: mend it, run again
+├── SourceError               a source database
+│   ├── SourceUnavailable     it does not answer: retried with backoff before it is raised
+│   ├── SourceRefused         it answers no: password, role, privilege
+│   └── SourceShapeError      a table, column or type is not what the stream says
+├── StageError                the place where staged files rest
+│   ├── StageUnwritable       no permission, no space: nothing half staged, the watermark unmoved
+│   └── StageDamaged          a file or window.json is not what was staged
+├── WarehouseError            the raw tables and what runs on them
+│   ├── WarehouseBusy         another process holds the warehouse: retried before it is raised
+│   ├── SchemaDrift           a staged column no longer fits its raw table: that stream stops
+│   └── BuildFailed           dbt ended with errors or failed tests
+├── AlreadyRunning            another processor holds the same streams
+├── CheckFailed               the data-flow checks ran and at least one does not hold
+└── SandboxError              an embedded server did not start or stop
+
+The command line prints `str(error)` and exits with 1; a traceback is shown with --debug only.
+"""
+
+
+class AdventureError(Exception):
+    """What happened, to which stream, file or setting, and what to do about it.
+
+    Args:
+        problem: one sentence without its full stop.
+        remedy: what the reader can do, one sentence without its full stop.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}. {remedy}." if remedy else f"{problem}.")
+
+
+class ConfigError(AdventureError):
+    """A setting, pipeline.toml or an argument is missing or malformed."""
+
+
+class SourceError(AdventureError):
+    """A source database could not be read."""
+
+
+class SourceUnavailable(SourceError):
+    """The source does not answer. Worth retrying."""
+
+
+class SourceRefused(SourceError):
+    """The source answers, and says no: wrong password, missing privilege."""
+
+
+class SourceShapeError(SourceError):
+    """A table, column or type at the source is not what the stream says."""
+
+
+class StageError(AdventureError):
+    """A staged file could not be written, read or removed."""
+
+
+class StageUnwritable(StageError):
+    """The stage takes no file: permission or space."""
+
+
+class StageDamaged(StageError):
+    """A staged file or its window.json is not what the processor staged."""
+
+
+class WarehouseError(AdventureError):
+    """The warehouse could not do its part."""
+
+
+class WarehouseBusy(WarehouseError):
+    """Another process holds the warehouse. Worth retrying."""
+
+
+class SchemaDrift(WarehouseError):
+    """A staged column no longer fits its raw table; nothing of the window was loaded."""
+
+
+class BuildFailed(WarehouseError):
+    """dbt ended with errors or with failed tests."""
+
+
+class AlreadyRunning(AdventureError):
+    """Another processor holds the lock on the same streams."""
+
+
+class CheckFailed(AdventureError):
+    """At least one data-flow check does not hold."""
+
+
+class SandboxError(AdventureError):
+    """An embedded server did not start or stop."""

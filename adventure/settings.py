@@ -1,0 +1,124 @@
+"""Environment variables -> one typed, frozen value.
+
+The only room that reads the environment. Every field's name in upper case is the variable's name, its
+description is what `.env.example` says of it (a test compares the two), and a secret is a SecretStr, so
+that printing the settings shows none.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from adventure.errors import ConfigError
+
+
+class Settings(BaseSettings):
+    """All that can be set from outside. Durations are in seconds, paths relative to the working directory."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # PostgreSQL, the live sales
+    postgres_host: str = Field("localhost", description="host of the PostgreSQL server with the live sales")
+    postgres_port: int = Field(5432, ge=1, le=65535, description="its port")
+    postgres_db: str = Field("transactions", description="its database")
+    postgres_user: str = Field(
+        "postgres", description="the role to read with (SELECT and pg_read_all_stats are enough)"
+    )
+    postgres_password: SecretStr = Field(SecretStr(""), description="that role's password")
+    state_dsn: SecretStr | None = Field(
+        None, description="libpq connection string of the database that keeps processor_metadata; default: the source"
+    )
+
+    # MongoDB, the support chats
+    mongo_host: str = Field("localhost", description="host of the MongoDB server with the support chats")
+    mongo_port: int = Field(27017, ge=1, le=65535, description="its port")
+    mongo_db: str = Field("support_logs", description="its database")
+    mongo_collection: str = Field("chats", description="its collection")
+    mongo_uri: SecretStr | None = Field(
+        None, description="a whole MongoDB URI (user, TLS, replica set); replaces MONGO_HOST and MONGO_PORT"
+    )
+
+    # The generator
+    generation_interval_sec: float = Field(5.0, ge=0, description="seconds between two batches of new sales")
+    order_batch_size: int = Field(200, ge=1, description="orders in a batch")
+    generation_max_runtime_sec: float = Field(0.0, ge=0, description="stop generating after this long; 0 = never")
+
+    # The processor
+    processor_interval_sec: float = Field(0.0, ge=0, description="seconds between two cycles; 0 = one cycle, then end")
+    processor_max_runtime_sec: float = Field(0.0, ge=0, description="stop processing after this long; 0 = never")
+
+    # The stages
+    orders_stage: str = Field("orders_stage", description="stage of the orders")
+    order_details_stage: str = Field("order_details_stage", description="stage of the order lines")
+    chat_stage: str = Field("chat_stage", description="stage of the support chats")
+
+    # The warehouse, the models and the dashboard
+    warehouse: Literal["duckdb", "snowflake"] = Field("duckdb", description="duckdb or snowflake")
+    data_dir: Path = Field(Path(".adventure"), description="folder of everything that is kept on this machine")
+    tasks_interval_sec: float = Field(3600.0, gt=0, description="seconds between two runs of the task graph")
+    dbt_dir: Path = Field(Path("dbt"), description="the dbt project")
+    dashboard_port: int = Field(8501, ge=1, le=65535, description="port of the dashboard, on loopback")
+
+    # Everything
+    pipeline_file: Path = Field(Path("pipeline.toml"), description="the streams")
+    log_format: Literal["text", "json"] = Field("text", description="text, or json (one object a line)")
+
+    @property
+    def stage_dir(self) -> Path:
+        """Folder of the staged files (DuckDB's stage)."""
+        return self.data_dir / "stages"
+
+    @property
+    def duckdb_path(self) -> Path:
+        """The warehouse file."""
+        return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def published_path(self) -> Path:
+        """The read-only copy of what the dashboard shows."""
+        return self.data_dir / "dashboard.duckdb"
+
+    @property
+    def postgres_dsn(self) -> str:
+        """The source as a libpq connection string, password included: never log it."""
+        from psycopg.conninfo import make_conninfo
+
+        return make_conninfo(
+            host=self.postgres_host,
+            port=self.postgres_port,
+            dbname=self.postgres_db,
+            user=self.postgres_user,
+            password=self.postgres_password.get_secret_value(),
+        )
+
+    @property
+    def state_conninfo(self) -> str:
+        """Where `processor_metadata` lives, password included: never log it."""
+        return self.state_dsn.get_secret_value() if self.state_dsn else self.postgres_dsn
+
+    @property
+    def mongo_conninfo(self) -> str:
+        """The MongoDB URI, credentials included: never log it."""
+        return self.mongo_uri.get_secret_value() if self.mongo_uri else f"mongodb://{self.mongo_host}:{self.mongo_port}"
+
+
+def load_settings(env_file: Path | None = None, **overrides: Any) -> Settings:
+    """Reads the environment and, below it, `env_file` (default: `.env` if there is one).
+
+    Args:
+        overrides: fields by name, which win over both; for tests and the demo.
+
+    Raises:
+        ConfigError: a value is malformed (all of them are named), or `env_file` does not exist.
+    """
+    if env_file is not None and not env_file.is_file():
+        raise ConfigError(f"The settings file {env_file} does not exist", "Give --env a file like .env.example")
+    try:
+        return Settings(_env_file=env_file or ".env", _env_file_encoding="utf-8", **overrides)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise ConfigError(
+            f"Settings that cannot be used: {faults}", "Mend them in the environment or the --env file"
+        ) from error

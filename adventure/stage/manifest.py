@@ -1,0 +1,118 @@
+"""window.json: what a staged window holds, and the promise that it is whole.
+
+It is the contract between the processor, which writes it last, and the warehouse, which loads exactly what it lists.
+A window without it does not exist.
+"""
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+
+from adventure.errors import StageDamaged
+
+MANIFEST = "window.json"
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One file of a window."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the window's data files, in the source's order.
+
+    `type` is an Arrow type's name as `str(pyarrow_type)` gives it: int32, int64, double, bool, string, binary,
+    date32[day], timestamp[us], timestamp[us, tz=UTC], decimal128(P, S); `json` for the one column of NDJSON files.
+    """
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rows of one stream whose cursor lies in `[low, high)`, as they were staged.
+
+    Timestamps are naive UTC, to the microsecond. `low` is None in a stream's first window. Rows below `low` are
+    in it as well where the stream has a lookback.
+    """
+
+    stream: str
+    stage: str
+    low: datetime | None
+    high: datetime
+    run_id: str
+    files: tuple[StagedFile, ...]
+    """The data files: part-00000.parquet, … (PostgreSQL) or part-00000.ndjson.gz, … (MongoDB)."""
+    rejects: StagedFile | None
+    """rejects.ndjson.gz, an object {key, reason, row} a line, or None when every row could be carried."""
+    columns: tuple[Column, ...]
+    staged_at: datetime
+    notes: dict[str, str] = field(default_factory=dict)
+    """What a reader of the window may want to know, such as `rows past the horizon`."""
+
+    @property
+    def id(self) -> str:
+        """The window's folder: sorts by `high`, and never repeats, so that the ledger can tell two tries apart."""
+        return f"{self.high:%Y%m%dT%H%M%S%fZ}-{self.run_id}"
+
+    @property
+    def rows(self) -> int:
+        """Rows in the data files; with `rejected` it adds up to the rows read."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def rejected(self) -> int:
+        """Rows set aside."""
+        return self.rejects.rows if self.rejects else 0
+
+    @property
+    def all_files(self) -> tuple[StagedFile, ...]:
+        """Data files and rejects: all that the window promises beside window.json."""
+        return (*self.files, self.rejects) if self.rejects else self.files
+
+    def to_json(self) -> bytes:
+        """window.json."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+
+    @classmethod
+    def from_json(cls, content: bytes, where: str) -> "Window":
+        """Reads a window.json.
+
+        Args:
+            where: the file's name, for the error.
+
+        Raises:
+            StageDamaged: it is not what `to_json` writes.
+        """
+        try:
+            fields = orjson.loads(content)
+            return cls(
+                stream=fields["stream"],
+                stage=fields["stage"],
+                low=datetime.fromisoformat(fields["low"]) if fields["low"] else None,
+                high=datetime.fromisoformat(fields["high"]),
+                run_id=fields["run_id"],
+                files=tuple(StagedFile(**file) for file in fields["files"]),
+                rejects=StagedFile(**fields["rejects"]) if fields["rejects"] else None,
+                columns=tuple(Column(**column) for column in fields["columns"]),
+                staged_at=datetime.fromisoformat(fields["staged_at"]),
+                notes=fields["notes"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StageDamaged(
+                f"{where} is not a window's manifest: {error!r}",
+                "Remove that window's folder; its rows are read again if the watermark was not moved",
+            ) from error
+
+
+def utc_now() -> datetime:
+    """This machine's clock as naive UTC. For records of when something ran, never for a watermark."""
+    return datetime.now(UTC).replace(tzinfo=None)
