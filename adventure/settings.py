@@ -5,6 +5,7 @@ description is what `.env.example` says of it (a test compares the two), and a s
 that printing the settings shows none.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,3 +123,16 @@ def load_settings(env_file: Path | None = None, **overrides: Any) -> Settings:
         raise ConfigError(
             f"Settings that cannot be used: {faults}", "Mend them in the environment or the --env file"
         ) from error
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `10s`, `5m`, `1h` or a plain number.
+
+    Raises:
+        ConfigError: it is none of these, or not above zero.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise ConfigError(f"{text!r} is not a duration", "Write a number above zero with s, m or h: 10s, 5m, 1h")
+    return seconds

@@ -1,0 +1,55 @@
+# `make` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.PHONY: help demo test lint format docs lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/.pipeline ## run the whole pipeline on this machine; DEMO_ARGS="--once" ends after one pass
+	@$(BIN)/adventure demo $(DEMO_ARGS)
+
+test: .venv/.dev ## run the whole test suite; TEST_ARGS="tests/stage -x" narrows it
+	@$(BIN)/pytest $(TEST_ARGS)
+
+lint: .venv/.dev ## check style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.dev ## apply the style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/.dev ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
+	$(call compile,processor,--extra build)
+	$(call compile,pipeline,--extra build --extra warehouse --extra dashboard --extra sandbox)
+	$(call compile,dev,--extra build --extra warehouse --extra dashboard --extra sandbox --extra dev)
+
+clean: ## remove the environment and all data of the demo
+	rm -rf .venv .adventure
+
+# One resolution for every Python and platform that the project supports; versions and hashes only.
+compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-strip-extras --quiet pyproject.toml $(2) --output-file requirements/$(1).lock
+
+# The environment holds what the locks say. The stamps let `make` see that nothing has changed.
+.venv/.pipeline: requirements/pipeline.lock pyproject.toml
+	$(call install,pipeline)
+
+.venv/.dev: requirements/dev.lock pyproject.toml
+	$(call install,dev)
+	@touch .venv/.pipeline
+
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Adventure needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing requirements/$(1).lock into .venv (about a minute, once)"
+	@$(BIN)/python -m pip install --require-hashes --disable-pip-version-check --no-warn-script-location \
+		-r requirements/$(1).lock 2>&1 | awk '/^Collecting|^Installing|ERROR|error/ { print "  " $$0; fflush() } END { }' ; \
+		exit $${PIPESTATUS[0]}
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch .venv/.$(1)
+endef

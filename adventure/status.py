@@ -1,0 +1,150 @@
+"""What the commands print: how far each stream is, what the stages hold, how the tasks and checks ended.
+
+It only reads and renders; whoever does the work returns values.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from adventure.errors import AdventureError, SourceError
+from adventure.settings import Settings
+from adventure.stage import open_stage
+from adventure.stage.manifest import utc_now
+from adventure.streams import Stream, find_stream
+
+if TYPE_CHECKING:
+    from adventure.checks import Check
+    from adventure.processor.state import Watermark
+    from adventure.warehouse import TaskRun
+
+_OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """How long ago, for people: `12 s`, `5 min`, `3 h`, `2 d`; `-` for never."""
+    if moment is None:
+        return "-"
+    seconds = max(0.0, (now - moment).total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(count: int) -> str:
+    """Bytes for people: `17 B`, `21 kB`, `3.4 MB`."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
+
+
+def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
+    """The streams, and the last run of each task."""
+    from adventure.warehouse import open_warehouse
+
+    console, now = Console(highlight=False), utc_now()
+    watermarks = _watermarks(settings, console)
+    with open_warehouse(settings, streams) as warehouse:
+        totals, runs = warehouse.stream_totals(), warehouse.last_runs()
+    stage = open_stage(settings)
+    table = Table("stream", "watermark (UTC)", "age", "reads by", title="Streams")
+    for column in ("windows staged", "waiting to load", "rows loaded", "last load", "rejected"):
+        table.add_column(column, justify="right")
+    for stream in streams:
+        mark, total = watermarks.get(stream.name), totals[stream.name]
+        windows = stage.windows(stream.stage)
+        waiting = sum(window.id not in total.window_ids for window in windows)
+        value = mark.value if mark else None
+        table.add_row(
+            stream.name,
+            str(value) if value else "-",
+            age(value, now),
+            mark.mode if mark else "-",
+            f"{len(windows):,}",
+            f"{waiting:,}",
+            f"{total.rows:,}",
+            f"{age(total.last_loaded_at, now)} ago" if total.last_loaded_at else "never",
+            f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
+        )
+    console.print(table)
+    print_task_runs(runs)
+
+
+def _watermarks(settings: Settings, console: Console) -> "dict[str, Watermark]":
+    """Empty, with a line that says why, when the state cannot be read: the rest is worth showing all the same."""
+    from adventure.processor.state import read_watermarks
+
+    try:
+        return read_watermarks(settings)
+    except SourceError as error:
+        console.print(f"Watermarks are not shown: {error}", style="yellow")
+        return {}
+
+
+def print_task_runs(runs: "list[TaskRun]") -> None:
+    """One line a run."""
+    table = Table("task", "outcome", "ended (UTC)", title="Tasks")
+    for column in ("seconds", "rows", "files"):
+        table.add_column(column, justify="right")
+    table.add_column("message", overflow="fold")
+    for run in runs:
+        seconds = (run.ended_at - run.started_at).total_seconds()
+        colour = _OUTCOME[run.outcome]
+        table.add_row(
+            run.name,
+            f"[{colour}]{run.outcome}[/{colour}]",
+            f"{run.ended_at:%Y-%m-%d %H:%M:%S}",
+            f"{seconds:.1f}",
+            f"{run.rows:,}",
+            f"{run.files:,}",
+            run.message,
+        )
+    Console(highlight=False).print(table)
+
+
+def print_checks(checks: "list[Check]") -> None:
+    """One line a check."""
+    table = Table("check", "expected", "found", "", title="Data-flow checks")
+    for check in checks:
+        verdict = "[green]holds[/green]" if check.holds else "[bold red]does not hold[/bold red]"
+        table.add_row(check.name, check.expected, check.actual, verdict)
+    Console(highlight=False).print(table)
+
+
+def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:
+    """The files of one stream's stage or of all, like LIST @stage."""
+    chosen = (find_stream(streams, name),) if name else streams
+    stage = open_stage(settings)
+    table = Table("file", title="Staged files")
+    table.add_column("size", justify="right")
+    table.add_column("modified (UTC)")
+    for stream in chosen:
+        for entry in stage.list(stream.stage):
+            table.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
+    Console(highlight=False).print(table if table.row_count else "No files are staged")
+
+
+def remove_windows(settings: Settings, streams: tuple[Stream, ...], name: str, *, force: bool) -> None:
+    """Removes a stream's windows: those that were loaded, or with `force` all of them.
+
+    Raises:
+        AdventureError: some were not loaded and `force` was not given; those that were loaded are removed.
+    """
+    from adventure.warehouse import open_warehouse
+
+    stream, stage, console = find_stream(streams, name), open_stage(settings), Console(highlight=False)
+    with open_warehouse(settings, streams) as warehouse:
+        loaded = warehouse.stream_totals()[stream.name].window_ids
+    windows = stage.windows(stream.stage)
+    removable = [window for window in windows if force or window.id in loaded]
+    files = sum(stage.remove(window) for window in removable)
+    console.print(f"{stream.name}: removed {len(removable)} windows ({files} files)")
+    kept = len(windows) - len(removable)
+    if kept:
+        raise AdventureError(
+            f"{kept} windows of {stream.name} are not loaded yet and were kept",
+            f"Run `adventure tasks run load_{stream.name}` first, or --force if their rows may be lost",
+        )
