@@ -32,7 +32,6 @@ from adventure.settings import Settings, load_settings
 from adventure.stage import open_stage
 from adventure.status import print_checks, print_task_runs
 from adventure.streams import Stream, load_streams
-from adventure.warehouse import open_warehouse
 from adventure.warehouse.tasks import run_task
 
 BACKFILL_DAYS = 60

@@ -22,21 +22,21 @@ class Settings(BaseSettings):
 
     # PostgreSQL, the live sales
     postgres_host: str = Field("localhost", description="host of the PostgreSQL server with the live sales")
-    postgres_port: int = Field(5432, ge=1, le=65535, description="its port")
-    postgres_db: str = Field("transactions", description="its database")
+    postgres_port: int = Field(5432, ge=1, le=65535, description="port of the PostgreSQL server")
+    postgres_db: str = Field("transactions", description="database of the live sales")
     postgres_user: str = Field(
         "postgres", description="the role to read with (SELECT and pg_read_all_stats are enough)"
     )
-    postgres_password: SecretStr = Field(SecretStr(""), description="that role's password")
+    postgres_password: SecretStr = Field(SecretStr(""), description="password of POSTGRES_USER")
     state_dsn: SecretStr | None = Field(
         None, description="libpq connection string of the database that keeps processor_metadata; default: the source"
     )
 
     # MongoDB, the support chats
     mongo_host: str = Field("localhost", description="host of the MongoDB server with the support chats")
-    mongo_port: int = Field(27017, ge=1, le=65535, description="its port")
-    mongo_db: str = Field("support_logs", description="its database")
-    mongo_collection: str = Field("chats", description="its collection")
+    mongo_port: int = Field(27017, ge=1, le=65535, description="port of the MongoDB server")
+    mongo_db: str = Field("support_logs", description="database of the support chats")
+    mongo_collection: str = Field("chats", description="collection of the support chats")
     mongo_uri: SecretStr | None = Field(
         None, description="a whole MongoDB URI (user, TLS, replica set); replaces MONGO_HOST and MONGO_PORT"
     )
@@ -56,15 +56,17 @@ class Settings(BaseSettings):
     chat_stage: str = Field("chat_stage", description="stage of the support chats")
 
     # The warehouse, the models and the dashboard
-    warehouse: Literal["duckdb", "snowflake"] = Field("duckdb", description="duckdb or snowflake")
+    warehouse: Literal["duckdb", "snowflake"] = Field(
+        "duckdb", description="duckdb, or snowflake (not available in this version)"
+    )
     data_dir: Path = Field(Path(".adventure"), description="folder of everything that is kept on this machine")
     tasks_interval_sec: float = Field(3600.0, gt=0, description="seconds between two runs of the task graph")
-    dbt_dir: Path = Field(Path("dbt"), description="the dbt project")
+    dbt_dir: Path = Field(Path("dbt"), description="folder of the dbt project")
     dashboard_port: int = Field(8501, ge=1, le=65535, description="port of the dashboard, on loopback")
 
     # Everything
-    pipeline_file: Path = Field(Path("pipeline.toml"), description="the streams")
-    log_format: Literal["text", "json"] = Field("text", description="text, or json (one object a line)")
+    pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")
+    log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line")
 
     @property
     def stage_dir(self) -> Path:

@@ -1,0 +1,118 @@
+"""Settings: what is read, what is refused, and that no secret shows."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from adventure.errors import ConfigError
+from adventure.settings import Settings, load_settings, parse_duration
+
+EXAMPLE = Path(__file__).parent.parent / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the developer's variables nor a .env in the working directory may reach these tests."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "my.env").write_text("POSTGRES_HOST=file\nPOSTGRES_DB=sales\n")
+    monkeypatch.setenv("POSTGRES_HOST", "environment")
+    settings = load_settings(tmp_path / "my.env")
+    assert (settings.postgres_host, settings.postgres_db) == ("environment", "sales")
+
+
+def test_dot_env_is_read_by_default(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MONGO_DB=elsewhere\n")
+    assert load_settings().mongo_db == "elsewhere"
+
+
+def test_missing_env_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.env does not exist"):
+        load_settings(tmp_path / "absent.env")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_PORT", "many"),
+        ("POSTGRES_PORT", "70000"),
+        ("ORDER_BATCH_SIZE", "0"),
+        ("GENERATION_INTERVAL_SEC", "-1"),
+        ("WAREHOUSE", "bigquery"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_malformed_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=name):
+        load_settings()
+
+
+def test_all_malformed_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PORT", "x")
+    monkeypatch.setenv("MONGO_PORT", "y")
+    with pytest.raises(ConfigError, match=r"POSTGRES_PORT.*MONGO_PORT"):
+        load_settings()
+
+
+def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PORT", "")
+    assert load_settings().postgres_port == 5432
+
+
+def test_secrets_do_not_show_when_printed() -> None:
+    settings = load_settings(
+        postgres_password=SecretStr("hunter2"),
+        mongo_uri=SecretStr("mongodb://a:hunter2@h"),
+        state_dsn=SecretStr("hunter2"),
+    )
+    assert "hunter2" not in repr(settings) + str(settings)
+
+
+def test_a_malformed_value_beside_a_secret_does_not_show_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PASSWORD", "hunter2")
+    monkeypatch.setenv("POSTGRES_PORT", "x")
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_state_lives_in_the_source_by_default() -> None:
+    settings = load_settings(postgres_password=SecretStr("it's \\ odd"))
+    assert settings.state_conninfo == settings.postgres_dsn
+    assert load_settings(state_dsn=SecretStr("host=elsewhere")).state_conninfo == "host=elsewhere"
+
+
+def test_mongo_uri_replaces_host_and_port() -> None:
+    assert load_settings(mongo_host="h", mongo_port=1).mongo_conninfo == "mongodb://h:1"
+    assert load_settings(mongo_uri=SecretStr("mongodb://u:p@x/?tls=true")).mongo_conninfo == "mongodb://u:p@x/?tls=true"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("10s", 10), ("5m", 300), ("1h", 3600), ("2.5", 2.5)])
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10 s", "0s", "-5", "5d"])
+def test_durations_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a duration"):
+        parse_duration(text)
+
+
+def test_the_example_lists_every_setting_with_its_description_and_default() -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    listed = {match[1] for line in lines if (match := re.match(r"#?([A-Z_]+)=", line))}
+    assert listed == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        index = next(i for i, line in enumerate(lines) if re.match(rf"#?{name.upper()}=", line))
+        assert lines[index - 1] == f"# {field.description}", name
+
+
+def test_the_example_loads_as_it_is_and_gives_the_defaults() -> None:
+    assert load_settings(EXAMPLE) == load_settings()

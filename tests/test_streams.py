@@ -1,0 +1,101 @@
+"""pipeline.toml: what is read, and how a malformed one is reported."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from adventure.errors import ConfigError
+from adventure.settings import Settings, load_settings
+from adventure.streams import Stream, find_stream, load_streams
+
+ROOT = Path(__file__).parent.parent
+
+GOOD = """
+[streams.returns]
+source = "postgres"
+namespace = "shop"
+table = "Returned goods"
+cursor = "changed_at"
+key = ["order_id", "line"]
+stage = "returns_stage"
+raw_table = "raw_ext.returns_raw"
+lookback = 1.5
+types = { amount = "decimal(20,4)" }
+"""
+
+
+def settings_with(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "pipeline.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_settings(pipeline_file=path)
+
+
+def test_the_shipped_file_has_the_three_streams() -> None:
+    streams = load_streams(load_settings(pipeline_file=ROOT / "pipeline.toml", orders_stage="elsewhere"))
+    assert [stream.name for stream in streams] == ["orders", "order_details", "chat_logs"]
+    assert streams[0].stage == "elsewhere"
+    assert streams[2].location == "support_logs.chats"
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    assert load_streams(settings_with(tmp_path, GOOD)) == (
+        Stream(
+            name="returns",
+            source="postgres",
+            namespace="shop",
+            table="Returned goods",
+            cursor="changed_at",
+            key=("order_id", "line"),
+            stage="returns_stage",
+            raw_table="raw_ext.returns_raw",
+            lookback=timedelta(seconds=1.5),
+            types={"amount": "decimal(20,4)"},
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('cursor = "changed_at"', "", "streams.returns: cursor: Field required"),
+        ('source = "postgres"', 'source = "oracle"', "streams.returns: source: Input should be 'postgres' or 'mongo'"),
+        ("lookback = 1.5", "lookback = -1", "lookback"),
+        ("lookback = 1.5", "lookbak = 1", "lookbak: Extra inputs"),
+        ('stage = "returns_stage"', 'stage = "../up"', "stage: String should match"),
+        ('"raw_ext.returns_raw"', '"returns_raw"', "raw_table: String should match"),
+        ('"decimal(20,4)"', '"float"', "types.amount"),
+        ('key = ["order_id", "line"]', "key = []", "key"),
+        ('table = "Returned goods"', 'table = "${NO_SUCH}"', r"streams.returns.table: \$\{NO_SUCH\} is no setting"),
+        ('table = "Returned goods"', 'table = "${POSTGRES_PASSWORD}"', "is no setting that can stand here"),
+        ("[streams.returns]", '[streams."re turns"]', "a stream's name is"),
+        ("[streams.returns]", "[streams.returns", "is not valid TOML"),
+        ("[streams.returns]", "[stream.returns]", "names no stream"),
+    ],
+)
+def test_a_fault_is_reported_with_file_and_key(tmp_path: Path, old: str, new: str, named: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError, match=named) as caught:
+        load_streams(settings_with(tmp_path, GOOD.replace(old, new)))
+    assert "pipeline.toml" in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.toml does not exist"):
+        load_streams(load_settings(pipeline_file=tmp_path / "absent.toml"))
+
+
+@pytest.mark.parametrize("shared", ["stage", "raw_table"])
+def test_streams_may_not_share_a_stage_or_raw_table(tmp_path: Path, shared: str) -> None:
+    other = GOOD.replace("streams.returns", "streams.other")
+    if shared == "stage":
+        other = other.replace("raw_ext.returns_raw", "raw_ext.other_raw")
+    else:
+        other = other.replace("returns_stage", "other_stage")
+    with pytest.raises(ConfigError, match=f"returns and other share the {shared}"):
+        load_streams(settings_with(tmp_path, GOOD + other))
+
+
+def test_find_stream_lists_the_names_when_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no stream named order.*returns"):
+        find_stream(load_streams(settings_with(tmp_path, GOOD)), "order")
