@@ -1,0 +1,87 @@
+"""The command line: its table of contents, its errors, and that it loads no room before it needs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def adventure(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command as a user would, from the repository, with nothing but these variables set."""
+    clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    return subprocess.run(
+        [sys.executable, "-m", "adventure", *arguments],
+        cwd=ROOT,
+        env=clean | {"COLUMNS": "200"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_lists_the_jobs() -> None:
+    text = adventure("--help").stdout
+    for command in (
+        "demo",
+        "generate",
+        "process",
+        "stage",
+        "tasks",
+        "build",
+        "check",
+        "status",
+        "dashboard",
+        "history",
+    ):
+        assert f"│ {command} " in text
+
+
+def test_help_loads_no_room() -> None:
+    script = """
+import json, sys
+import adventure.cli
+print(json.dumps([name for name in sys.modules if name.split(".")[0] in HEAVY or name.startswith("adventure.")]))
+""".replace(
+        "HEAVY",
+        repr(
+            {"duckdb", "pyarrow", "pymongo", "psycopg", "dbt", "streamlit", "pandas", "structlog", "pydantic_settings"}
+        ),
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(json.loads(done.stdout)) == ["adventure.cli", "adventure.errors"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (("--env", "absent.env", "status"), {}, "The settings file absent.env does not exist. Give --env a file"),
+        (("status",), {"POSTGRES_PORT": "many"}, "POSTGRES_PORT: Input should be a valid integer"),
+        (("status",), {"PIPELINE_FILE": "absent.toml"}, "The pipeline file absent.toml does not exist"),
+        (("status",), {"WAREHOUSE": "snowflake"}, "not available in this version"),
+        (("stage", "list", "refunds"), {}, "There is no stream named refunds. Choose one of: orders, order_details"),
+        (("tasks", "serve", "--every", "soon"), {}, "'soon' is not a duration"),
+    ],
+)
+def test_an_error_is_one_sentence_and_exit_code_1(
+    arguments: tuple[str, ...], environment: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    done = adventure(*arguments, DATA_DIR=str(tmp_path), **environment)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback() -> None:
+    done = adventure("--debug", "--env", "absent.env", "status")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    assert adventure("process", "--no-such-option").returncode == 2
