@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from adventure.errors import ConfigError
+from adventure.errors import ConfigError, StageDamaged
 from adventure.settings import Settings
 from adventure.stage.manifest import Window
 
@@ -38,7 +38,10 @@ class Stage(Protocol):
         """Puts `window.json`: from now on the window exists."""
 
     def windows(self, stage: str) -> list[Window]:
-        """The windows that exist, oldest first."""
+        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+
+    def damaged(self, stage: str) -> list[StageDamaged]:
+        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
 
     def discard_unfinished(self, stage: str) -> int:
         """Removes what windows without `window.json` left behind; returns the number of windows.

@@ -1,0 +1,216 @@
+"""A stage in a local folder: `<root>/<stage>/<window>/<file>`.
+
+A file is finished under `<root>/.tmp/<stage>/`, where nobody lists, synced, and renamed into its window: it is whole
+or absent, also after a power cut.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from adventure.errors import StageDamaged, StageUnwritable
+from adventure.stage import StageEntry
+from adventure.stage.manifest import MANIFEST, Window
+
+_REMEDIES = {
+    errno.ENOSPC: "Free space on its disk",
+    errno.EDQUOT: "Free space under the quota",
+    errno.EACCES: "Grant this user write permission, or set DATA_DIR to another folder",
+    errno.EPERM: "Grant this user write permission, or set DATA_DIR to another folder",
+    errno.EROFS: "Mount it writable, or set DATA_DIR to another folder",
+}
+
+
+class FolderStage:
+    """The stages of one machine, each a folder under `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, window: Window, name: str) -> Path:
+        """Where that file of the window stands."""
+        return self.root / window.stage / window.id / name
+
+    def check_writable(self, stage: str) -> None:
+        """Raises StageUnwritable when no file can be put there; leaves no file behind."""
+        with _writing(self.root / stage):
+            _make_folder(self.root / stage)
+            probe = self._temporary(stage, "probe")
+            _write(probe, b"?")
+            probe.unlink()
+
+    def put(self, stage: str, window_id: str, file: Path) -> None:
+        """Puts a finished local file into a window under its own name, whole or not at all, durable on return.
+
+        On one file system it is a hard link, no copy: the caller must not write to the file again.
+
+        Raises:
+            StageUnwritable: no permission or no space; the window is as it was before.
+        """
+        target = self.root / stage / window_id / file.name
+        with _writing(target):
+            temporary = self._temporary(stage, f"{window_id}.{file.name}")
+            _link_or_copy(file, temporary)
+            _sync(temporary)
+            _move_into_place(temporary, target)
+
+    def commit(self, window: Window) -> None:
+        """Puts `window.json`: from now on the window exists.
+
+        Raises:
+            StageUnwritable: no permission or no space; the window does not exist.
+        """
+        target = self.path(window, MANIFEST)
+        with _writing(target):
+            temporary = self._temporary(window.stage, f"{window.id}.{MANIFEST}")
+            _write(temporary, window.to_json())
+            _move_into_place(temporary, target)
+
+    def windows(self, stage: str) -> list[Window]:
+        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+        return [found for found in self._read_all(stage) if isinstance(found, Window)]
+
+    def damaged(self, stage: str) -> list[StageDamaged]:
+        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
+        return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]
+
+    def discard_unfinished(self, stage: str) -> int:
+        """Removes what windows without `window.json` left behind; returns the number of windows.
+
+        Only the processor that holds the stream's lock may call it.
+        """
+        unfinished = [folder for folder in self._folders(stage) if not (folder / MANIFEST).exists()]
+        with _writing(self.root / stage):
+            for folder in (*unfinished, self.root / ".tmp" / stage):
+                # A cleanup may just be removing the same, empty folder.
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(folder)
+        return len(unfinished)
+
+    def list(self, stage: str) -> list[StageEntry]:
+        """Every file, `window.json` included, sorted by path."""
+        entries = []
+        for path in sorted((self.root / stage).rglob("*")):
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    facts = path.stat()
+                    modified = datetime.fromtimestamp(facts.st_mtime, UTC).replace(tzinfo=None)
+                    entries.append(StageEntry(path.relative_to(self.root).as_posix(), facts.st_size, modified))
+        return entries
+
+    def remove(self, window: Window) -> int:
+        """Removes exactly the window's files, then its `window.json`; returns the number of files removed.
+
+        What it does not list stays. A file that is gone already is no error. Killed anywhere, the next call finishes.
+        """
+        removed = 0
+        with _writing(self.root / window.stage / window.id):
+            for name in (*(file.name for file in window.all_files), MANIFEST):
+                with suppress(FileNotFoundError):
+                    self.path(window, name).unlink()
+                    removed += 1
+            try:
+                self.path(window, MANIFEST).parent.rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+        return removed
+
+    def _folders(self, stage: str) -> list[Path]:
+        """The windows' folders, oldest first: their names begin with the window's end."""
+        try:
+            return sorted(path for path in (self.root / stage).iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
+        for folder in self._folders(stage):
+            try:
+                yield _read(folder / MANIFEST)
+            except FileNotFoundError:
+                continue
+            except StageDamaged as error:
+                yield error
+
+    def _temporary(self, stage: str, name: str) -> Path:
+        """A name nobody lists, in the same file system; what an earlier try left under it is gone."""
+        path = self.root / ".tmp" / stage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        return path
+
+
+def _read(path: Path) -> Window:
+    """Reads a window.json and checks that it speaks of the folder in which it stands.
+
+    Raises:
+        StageDamaged: it is malformed, belongs to another window, or names files outside of its window.
+    """
+    window = Window.from_json(path.read_bytes(), str(path))
+    problem = ""
+    if (window.stage, window.id) != (path.parent.parent.name, path.parent.name):
+        problem = f"{path} belongs to the window {window.stage}/{window.id}"
+    for file in window.all_files:
+        if Path(file.name).name != file.name or file.name == MANIFEST:
+            problem = f"{path} lists {file.name!r}, which is no file of its window"
+    if problem:
+        raise StageDamaged(problem, "Move the folder back to where it was staged, or remove it")
+    return window
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses into one sentence about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise StageUnwritable(
+            f"The stage cannot be written at {path}: {error.strerror or error}",
+            _REMEDIES.get(error.errno or 0, "Check that folder, or set DATA_DIR to another one"),
+        ) from error
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link where the file system allows one, which neither copies nor takes space twice."""
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        shutil.copyfile(source, target)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    _make_folder(target.parent)
+    temporary.replace(target)
+    # Renaming one link of a file onto another link of it does nothing: a repeated put leaves the first name.
+    temporary.unlink(missing_ok=True)
+    _sync(target.parent)
+
+
+def _make_folder(path: Path) -> None:
+    """Makes the folder and those above it durably: a synced file in a folder that a power cut takes is lost too."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """fsync of a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
