@@ -122,7 +122,7 @@ def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, 
         table.add_column(column, justify="right")
     for stream in streams:
         counts = count_rows(settings, stream)
-        left = len(stage.list(stream.stage))
+        left = len(stage.entries(stream.stage))
         figures = (counts.source, staged[stream.name], counts.raw, counts.model, left)
         table.add_row(stream.name, *(f"{figure:,}" for figure in figures))
     console.print(table)

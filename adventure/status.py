@@ -122,7 +122,7 @@ def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | Non
     table.add_column("size", justify="right")
     table.add_column("modified (UTC)")
     for stream in chosen:
-        for entry in stage.list(stream.stage):
+        for entry in stage.entries(stream.stage):
             table.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
     Console(highlight=False).print(table if table.row_count else "No files are staged")
 

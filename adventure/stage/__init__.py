@@ -49,7 +49,7 @@ class Stage(Protocol):
         Only the processor that holds the stream's lock may call it.
         """
 
-    def list(self, stage: str) -> list[StageEntry]:
+    def entries(self, stage: str) -> list[StageEntry]:
         """Every file, `window.json` included, sorted by path."""
 
     def remove(self, window: Window) -> int:

@@ -91,7 +91,7 @@ class FolderStage:
                     shutil.rmtree(folder)
         return len(unfinished)
 
-    def list(self, stage: str) -> list[StageEntry]:
+    def entries(self, stage: str) -> list[StageEntry]:
         """Every file, `window.json` included, sorted by path."""
         entries = []
         for path in sorted((self.root / stage).rglob("*")):

@@ -1,0 +1,55 @@
+"""Real servers for every test that needs one: started once, with databases of its own for each test."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adventure.generator.schema import create_tables
+from adventure.sandbox import Sandbox
+from adventure.sandbox.databases import Databases, create_databases
+from adventure.settings import Settings, load_settings
+from adventure.streams import Stream, load_streams
+
+ROOT = Path(__file__).parent.parent
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("servers")) as running:
+        yield running
+
+
+@pytest.fixture
+def databases(sandbox: Sandbox, tmp_path: Path) -> Databases:
+    """Databases that no other test sees, with the source tables in them, empty."""
+    number = next(_numbers)
+    made = create_databases(sandbox, f"sales_{number}", mongo_db=f"support_{number}")
+    create_tables(_settings(made.writer_env, tmp_path))
+    return made
+
+
+@pytest.fixture
+def settings(databases: Databases, tmp_path: Path) -> Settings:
+    """As the pipeline: the reader's role, the state's database, a data folder of the test's own."""
+    return _settings(databases.reader_env, tmp_path)
+
+
+@pytest.fixture
+def writer_settings(databases: Databases, tmp_path: Path) -> Settings:
+    """As the application that sells."""
+    return _settings(databases.writer_env, tmp_path)
+
+
+@pytest.fixture
+def streams(settings: Settings) -> tuple[Stream, ...]:
+    return load_streams(settings)
+
+
+def _settings(environment: dict[str, str], tmp_path: Path) -> Settings:
+    overrides = {name.lower(): value for name, value in environment.items()}
+    return load_settings(
+        **overrides, data_dir=tmp_path / "adventure", pipeline_file=ROOT / "pipeline.toml", dbt_dir=ROOT / "dbt"
+    )
