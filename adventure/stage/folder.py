@@ -39,9 +39,8 @@ class FolderStage:
         """Raises StageUnwritable when no file can be put there; leaves no file behind."""
         with _writing(self.root / stage):
             _make_folder(self.root / stage)
-            probe = self._temporary(stage, "probe")
-            _write(probe, b"?")
-            probe.unlink()
+            with self._temporary(stage, "probe") as probe:
+                _write(probe, b"?")
 
     def put(self, stage: str, window_id: str, file: Path) -> None:
         """Puts a finished local file into a window under its own name, whole or not at all, durable on return.
@@ -52,8 +51,7 @@ class FolderStage:
             StageUnwritable: no permission or no space; the window is as it was before.
         """
         target = self.root / stage / window_id / file.name
-        with _writing(target):
-            temporary = self._temporary(stage, f"{window_id}.{file.name}")
+        with _writing(target), self._temporary(stage, f"{window_id}.{file.name}") as temporary:
             _link_or_copy(file, temporary)
             _sync(temporary)
             _move_into_place(temporary, target)
@@ -65,8 +63,7 @@ class FolderStage:
             StageUnwritable: no permission or no space; the window does not exist.
         """
         target = self.path(window, MANIFEST)
-        with _writing(target):
-            temporary = self._temporary(window.stage, f"{window.id}.{MANIFEST}")
+        with _writing(target), self._temporary(window.stage, f"{window.id}.{MANIFEST}") as temporary:
             _write(temporary, window.to_json())
             _move_into_place(temporary, target)
 
@@ -83,7 +80,7 @@ class FolderStage:
 
         Only the processor that holds the stream's lock may call it.
         """
-        unfinished = [folder for folder in self._folders(stage) if not (folder / MANIFEST).exists()]
+        unfinished = [folder for folder in _folders(self.root / stage) if not (folder / MANIFEST).exists()]
         with _writing(self.root / stage):
             for folder in (*unfinished, self.root / ".tmp" / stage):
                 # A cleanup may just be removing the same, empty folder.
@@ -120,15 +117,8 @@ class FolderStage:
                     raise
         return removed
 
-    def _folders(self, stage: str) -> list[Path]:
-        """The windows' folders, oldest first: their names begin with the window's end."""
-        try:
-            return sorted(path for path in (self.root / stage).iterdir() if path.is_dir())
-        except FileNotFoundError:
-            return []
-
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
-        for folder in self._folders(stage):
+        for folder in _folders(self.root / stage):
             try:
                 yield _read(folder / MANIFEST)
             except FileNotFoundError:
@@ -136,12 +126,25 @@ class FolderStage:
             except StageDamaged as error:
                 yield error
 
-    def _temporary(self, stage: str, name: str) -> Path:
-        """A name nobody lists, in the same file system; what an earlier try left under it is gone."""
+    @contextmanager
+    def _temporary(self, stage: str, name: str) -> Iterator[Path]:
+        """A free name nobody lists, in the same file system; what is left under it goes at the end."""
         path = self.root / ".tmp" / stage / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        return path
+        try:
+            yield path
+        finally:
+            # Also after success: renaming one link of a file onto another link of it does nothing.
+            path.unlink(missing_ok=True)
+
+
+def _folders(stage: Path) -> list[Path]:
+    """The windows' folders, oldest first: their names begin with the window's end."""
+    try:
+        return sorted(path for path in stage.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
 
 
 def _read(path: Path) -> Window:
@@ -194,8 +197,6 @@ def _write(path: Path, content: bytes) -> None:
 def _move_into_place(temporary: Path, target: Path) -> None:
     _make_folder(target.parent)
     temporary.replace(target)
-    # Renaming one link of a file onto another link of it does nothing: a repeated put leaves the first name.
-    temporary.unlink(missing_ok=True)
     _sync(target.parent)
 
 

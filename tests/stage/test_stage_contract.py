@@ -1,0 +1,129 @@
+"""What every stage does, whatever it is made of."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from adventure.stage import Stage
+from adventure.stage.manifest import Window, utc_now
+
+PutWindow = Callable[..., Window]
+
+
+def _paths(stage: Stage, name: str = "orders_stage") -> list[str]:
+    return [entry.path for entry in stage.entries(name)]
+
+
+def test_a_stage_that_was_never_used_is_empty(stage: Stage) -> None:
+    assert stage.windows("orders_stage") == []
+    assert stage.entries("orders_stage") == []
+    assert stage.damaged("orders_stage") == []
+    assert stage.discard_unfinished("orders_stage") == 0
+
+
+def test_a_committed_window_comes_back_as_it_was(stage: Stage, put_window: PutWindow) -> None:
+    window = put_window()
+    assert stage.windows("orders_stage") == [window]
+
+
+def test_a_window_without_its_manifest_does_not_exist(stage: Stage, put_window: PutWindow) -> None:
+    put_window(commit=False)
+    assert stage.windows("orders_stage") == []
+
+
+def test_windows_come_oldest_first(stage: Stage, put_window: PutWindow) -> None:
+    staged = [put_window(day=day) for day in (3, 1, 2)]
+    assert stage.windows("orders_stage") == sorted(staged, key=lambda window: window.high)
+
+
+def test_entries_show_every_file_with_its_size_and_time(stage: Stage, put_window: PutWindow) -> None:
+    window = put_window(files={"part-00001.parquet": b"12345", "part-00000.parquet": b"123"})
+    entries = stage.entries("orders_stage")
+    assert [(entry.path, entry.bytes) for entry in entries] == [
+        (f"orders_stage/{window.id}/part-00000.parquet", 3),
+        (f"orders_stage/{window.id}/part-00001.parquet", 5),
+        (f"orders_stage/{window.id}/window.json", len(window.to_json())),
+    ]
+    assert all(abs(utc_now() - entry.modified) < timedelta(hours=1) for entry in entries)
+
+
+def test_a_window_without_rows_is_a_window(stage: Stage, put_window: PutWindow) -> None:
+    window = put_window(files={})
+    assert stage.windows("orders_stage") == [window]
+    assert stage.remove(window) == 1
+
+
+def test_putting_a_file_again_replaces_it(
+    stage: Stage, put_window: PutWindow, local_file: Callable[[str, bytes], Path]
+) -> None:
+    window = put_window(files={"part-00000.parquet": b"first"})
+    stage.put("orders_stage", window.id, local_file("part-00000.parquet", b"second try"))
+    assert next(entry.bytes for entry in stage.entries("orders_stage")) == len(b"second try")
+
+
+def test_putting_the_same_file_twice_keeps_one(
+    stage: Stage, put_window: PutWindow, local_file: Callable[[str, bytes], Path]
+) -> None:
+    window = put_window(commit=False, files={})
+    file = local_file("part-00000.parquet", b"rows")
+    for _ in range(2):
+        stage.put("orders_stage", window.id, file)
+    assert _paths(stage) == [f"orders_stage/{window.id}/part-00000.parquet"]
+
+
+def test_a_staged_file_outlives_the_local_one(
+    stage: Stage, put_window: PutWindow, local_file: Callable[[str, bytes], Path]
+) -> None:
+    window = put_window()
+    local_file("part-00000.parquet", b"").unlink()
+    assert f"orders_stage/{window.id}/part-00000.parquet" in _paths(stage)
+
+
+def test_discarding_takes_unfinished_windows_and_no_other(stage: Stage, put_window: PutWindow) -> None:
+    finished = put_window(day=1)
+    put_window(day=2, commit=False)
+    put_window(day=3, commit=False)
+    before = _paths(stage)
+    assert stage.discard_unfinished("orders_stage") == 2
+    assert _paths(stage) == [path for path in before if finished.id in path]
+
+
+def test_removing_a_window_takes_its_files_and_its_manifest(stage: Stage, put_window: PutWindow) -> None:
+    window, other = put_window(day=1), put_window(day=2)
+    assert stage.remove(window) == 2
+    assert stage.windows("orders_stage") == [other]
+    assert all(other.id in path for path in _paths(stage))
+
+
+def test_removing_a_window_leaves_what_it_does_not_list(
+    stage: Stage, put_window: PutWindow, local_file: Callable[[str, bytes], Path]
+) -> None:
+    window = put_window()
+    stage.put("orders_stage", window.id, local_file("arrived-meanwhile.parquet", b"new"))
+    stage.remove(window)
+    assert _paths(stage) == [f"orders_stage/{window.id}/arrived-meanwhile.parquet"]
+
+
+def test_removing_a_window_twice_is_no_error(stage: Stage, put_window: PutWindow) -> None:
+    window = put_window()
+    stage.remove(window)
+    assert stage.remove(window) == 0
+
+
+@pytest.mark.parametrize("neighbour", ["orders_stage_2", "orders_stag", "orders_stage2"])
+def test_a_stage_whose_name_begins_alike_is_left_alone(stage: Stage, put_window: PutWindow, neighbour: str) -> None:
+    window = put_window("orders_stage")
+    put_window("orders_stage", day=2, commit=False)
+    kept, unfinished = put_window(neighbour), put_window(neighbour, day=2, commit=False)
+    stage.remove(window)
+    stage.discard_unfinished("orders_stage")
+    assert _paths(stage) == []
+    assert stage.windows(neighbour) == [kept]
+    assert any(unfinished.id in path for path in _paths(stage, neighbour))
+
+
+def test_a_stage_that_can_be_written_is_left_empty(stage: Stage) -> None:
+    stage.check_writable("orders_stage")
+    assert stage.entries("orders_stage") == []
