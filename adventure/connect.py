@@ -127,7 +127,7 @@ def _attempts() -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(SourceUnavailable),
         stop=stop_after_delay(PATIENCE_SEC),
-        wait=wait_exponential_jitter(initial=0.2, max=5),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5),
         before_sleep=lambda state: get_logger().warning(f"{state.outcome.exception()} Trying again."),  # type: ignore[union-attr]
         reraise=True,
     )

@@ -194,23 +194,26 @@ def sold_products() -> tuple[Product, ...]:
 def _sellable(chance: random.Random) -> Iterator[Product]:
     """The 295 products with a category: each model in its colours and sizes."""
     ids = iter((680, 706, *range(707, 1000)))
+    colors: dict[str, set[str]] = {}
     for model in _MODELS:
-        variants = list(combinations(model.colors.split() or [""], model.sizes.split() or [""]))
+        colors.setdefault(model.name, set()).update(model.colors.split())
+    for model in _MODELS:
+        variants = combinations(model.colors.split() or [""], model.sizes.split() or [""])
         cost_share = Decimal(chance.randint(50, 60)) / 100
         start, _, end = model.period.partition("-")
         line, product_class, style = (None if letter == "-" else letter for letter in model.kind or "---")
         for index, (color, size) in enumerate(variants):
             product_id = next(ids)
-            grade, _, _position = size.partition("-")
+            grade, _, position = size.partition("-")
             factor = _DEARER_AND_CHEAPER.get(grade)
             price = _cents(Decimal(model.price) * (factor or 1))
             real_size = size if size in _FRAME_AND_BIKE_SIZES or size in ("S", "M", "L", "XL") else None
             in_cm = real_size in _FRAME_AND_BIKE_SIZES
             heavy = model.category in ("Bikes", "Components")
-            # Grades are part of the model's name, what is left of them and real sizes follows a comma or a dash.
-            name = f"{model.name} {color}" if color and len(model.colors.split()) > 1 else model.name
+            # `LL Road Wheel, Front`: a grade leads the name, a colour to tell models apart and the size end it.
+            name = f"{model.name} {color}" if len(colors[model.name]) > 1 else model.name
             name = f"{grade} {name}" if factor else name
-            suffix = size if real_size or not factor else size.partition("-")[2]
+            suffix = position if factor else size
             yield Product(
                 product_id=product_id,
                 name=f"{name}, {suffix}" if suffix else name,
