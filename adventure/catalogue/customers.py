@@ -30,7 +30,7 @@ class Territory:
     individuals: int
     contacts: int
     online_orders: int
-    """Orders of individuals in the history (2011–2014): what to weigh territories with, as customers of some buy more."""
+    """Orders of individuals in the history: what to weigh territories with, since customers of some buy more."""
     reseller_orders: int
     sales_person_ids: tuple[int, ...]
     cities: tuple[_City, ...]
@@ -76,6 +76,8 @@ TERRITORIES: tuple[Territory, ...] = (
 )
 # fmt: on
 
+# Word lists read better as text than as two hundred quoted strings.
+# ruff: noqa: SIM905
 _FIRST_NAMES = (
     "Ada Adam Aisha Alan Alice Amelia Amir Ana Andre Anna Anton Arthur Aurora Bea Ben Bianca Boris Bruno Camille Carla "
     "Carlos Chen Chloe Clara Colin Daisy Dan Daria David Diego Edith Elena Eli Elsa Emil Emma Eric Esther Eva Farah "
@@ -84,7 +86,7 @@ _FIRST_NAMES = (
     "Lola Louis Lucy Luis Lukas Mai Marco Maria Marta Max Maya Mia Milo Mina Nadia Nathan Nina Noah Nora Olga Oliver "
     "Omar Oscar Otto Owen Paula Pedro Petra Philip Pia Priya Quinn Rafael Rosa Ruth Ryan Sam Sara Sean Selma Simon Sofia "
     "Stella Sven Tara Theo Tim Tom Uma Vera Victor Violet Walter Wanda Wei Will Xenia Yara Yusuf Zoe"
-).split()  # noqa: SIM905  (a word list reads better as text)
+).split()
 _LAST_NAMES = (
     "Abbott Adler Ahmed Alvarez Andersen Arnold Baker Barnes Bauer Becker Bell Bennett Berg Bianchi Blanc Bond Braun "
     "Brooks Brown Bruun Byrne Campbell Carter Castro Chan Clark Cohen Cole Cooper Costa Cruz Dahl Davis Diaz Dixon Duarte "
@@ -95,12 +97,12 @@ _LAST_NAMES = (
     "Park Parker Patel Perez Peters Pham Porter Price Quinn Ramos Reed Reyes Rice Richter Rivera Roberts Rossi Roth Roy "
     "Russo Sanchez Santos Sato Schmidt Schulz Shah Shaw Silva Singh Smith Sousa Stein Stone Suzuki Tanaka Taylor Thomas "
     "Torres Tran Turner Vance Vargas Vogel Walker Wagner Wang Ward Weber West White Wolf Wong Wood Wright Yang Young Zhang"
-).split()  # noqa: SIM905  (a word list reads better as text)
+).split()
 _STREETS = (
     "Alder Ash Beech Birch Bridge Brook Canal Castle Cedar Cherry Church Clover Creek Elm Fern Field Forest Garden Glen "
     "Harbor Hazel Hill Holly Juniper Lake Laurel Lime Linden Maple Market Meadow Mill Oak Orchard Park Pine Poplar Ridge "
     "River Rose School Spring Spruce Station Sunset Valley View Walnut Willow Wood"
-).split()  # noqa: SIM905  (a word list reads better as text)
+).split()
 _STREET_KINDS = ("Avenue", "Court", "Drive", "Lane", "Place", "Road", "Street", "Way")
 
 
