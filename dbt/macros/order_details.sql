@@ -1,0 +1,106 @@
+{#-
+An order's lines nested in one column, as an array of objects with the keys of the source system: a list of structs in
+DuckDB, which keeps every type and digit, and an ARRAY of objects in Snowflake. Nested from rows (live sales) or read
+from a document (history), then flattened again for the models below.
+-#}
+
+{#- The objects' keys in their order, each with the column it is nested from and the type it has again when flattened. -#}
+{% macro order_detail_attributes() %}
+    {{ return([
+        {'key': 'SalesOrderDetailID', 'column': 'sales_order_detail_id', 'type': 'varchar'},
+        {'key': 'CarrierTrackingNumber', 'column': 'carrier_tracking_number', 'type': 'varchar'},
+        {'key': 'OrderQty', 'column': 'order_qty', 'type': 'integer'},
+        {'key': 'ProductID', 'column': 'product_id', 'type': 'varchar'},
+        {'key': 'SpecialOfferID', 'column': 'special_offer_id', 'type': 'varchar'},
+        {'key': 'UnitPrice', 'column': 'unit_price', 'type': 'decimal(38,9)'},
+        {'key': 'UnitPriceDiscount', 'column': 'unit_price_discount', 'type': 'decimal(38,9)'},
+        {'key': 'LineTotal', 'column': 'line_total', 'type': 'decimal(38,9)'},
+        {'key': 'ModifiedDate', 'column': 'modified_date', 'type': 'timestamp'},
+    ]) }}
+{% endmacro %}
+
+
+{#- Aggregate: the group's lines, from the columns of `relation`, sorted by SalesOrderDetailID. -#}
+{% macro nest_order_details(relation) -%}
+    {{ return(adapter.dispatch('nest_order_details')(relation)) }}
+{%- endmacro %}
+
+{% macro duckdb__nest_order_details(relation) -%}
+    {#- Structs sort by their first key; sorting the list is faster than ordering inside array_agg. -#}
+    list_sort(array_agg(struct_pack(
+        {%- for attribute in order_detail_attributes() %}
+        "{{ attribute.key }}" := cast({{ relation }}.{{ attribute.column }} as {{ attribute.type }})
+        {{- "," if not loop.last }}
+        {%- endfor %}
+    )))
+{%- endmacro %}
+
+{% macro snowflake__nest_order_details(relation) -%}
+    array_agg(object_construct_keep_null(
+        {%- for attribute in order_detail_attributes() %}
+        '{{ attribute.key }}', cast({{ relation }}.{{ attribute.column }} as {{ attribute.type }})
+        {{- "," if not loop.last }}
+        {%- endfor %}
+    )) within group (order by {{ relation }}.sales_order_detail_id)
+{%- endmacro %}
+
+
+{#- The lines that a document holds under `key`. An attribute that does not fit its type is NULL: tests find it. -#}
+{% macro order_details_from_json(column, key) -%}
+    {{ return(adapter.dispatch('order_details_from_json')(column, key)) }}
+{%- endmacro %}
+
+{% macro duckdb__order_details_from_json(column, key) -%}
+    struct_extract(json_transform({{ column }}, '{"{{ key }}": [{
+        {%- for attribute in order_detail_attributes() -%}
+        "{{ attribute.key }}": "{{ attribute.type }}"{{ ", " if not loop.last }}
+        {%- endfor -%}
+    }]}'), '{{ key }}')
+{%- endmacro %}
+
+{% macro snowflake__order_details_from_json(column, key) -%}
+    cast(get({{ column }}, '{{ key }}') as array)
+{%- endmacro %}
+
+
+{#- Rows out of the nested lines: `from orders {{ flatten_order_details('orders.order_details', 'line') }}`. -#}
+{% macro flatten_order_details(array, alias) -%}
+    {{ return(adapter.dispatch('flatten_order_details')(array, alias)) }}
+{%- endmacro %}
+
+{% macro duckdb__flatten_order_details(array, alias) -%}
+    cross join unnest({{ array }}) as {{ alias }} (value)
+{%- endmacro %}
+
+{% macro snowflake__flatten_order_details(array, alias) -%}
+    cross join lateral flatten(input => {{ array }}) as {{ alias }}
+{%- endmacro %}
+
+
+{#- One attribute of a flattened line, typed. -#}
+{% macro order_detail(line, key) -%}
+    {%- set attribute = order_detail_attributes() | selectattr('key', 'equalto', key) | first -%}
+    {{ return(adapter.dispatch('order_detail')(line, attribute)) }}
+{%- endmacro %}
+
+{% macro duckdb__order_detail(line, attribute) -%}
+    {{ line }}.value."{{ attribute.key }}"
+{%- endmacro %}
+
+{% macro snowflake__order_detail(line, attribute) -%}
+    try_cast(cast(get({{ line }}.value, '{{ attribute.key }}') as varchar) as {{ attribute.type }})
+{%- endmacro %}
+
+
+{#- The units of an order: its quantities added up without flattening it. -#}
+{% macro order_units(array) -%}
+    {{ return(adapter.dispatch('order_units')(array)) }}
+{%- endmacro %}
+
+{% macro duckdb__order_units(array) -%}
+    coalesce(list_sum(list_transform({{ array }}, lambda line: line."OrderQty")), 0)
+{%- endmacro %}
+
+{% macro snowflake__order_units(array) -%}
+    coalesce(reduce({{ array }}, 0, (units, line) -> units + cast(get(line, 'OrderQty') as integer)), 0)
+{%- endmacro %}

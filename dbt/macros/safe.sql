@@ -1,0 +1,14 @@
+{#- Casts that give NULL instead of an error. -#}
+
+{% macro try_cast(expression, type) -%}
+    {{ return(adapter.dispatch('try_cast')(expression, type)) }}
+{%- endmacro %}
+
+{% macro duckdb__try_cast(expression, type) -%}
+    try_cast({{ expression }} as {{ type }})
+{%- endmacro %}
+
+{% macro snowflake__try_cast(expression, type) -%}
+    {#- Snowflake's takes text only. -#}
+    try_cast(cast({{ expression }} as varchar) as {{ type }})
+{%- endmacro %}

@@ -1,0 +1,29 @@
+{#- Time: naive UTC everywhere. -#}
+
+{#- Now, in UTC, without a time zone. Unit tests set it through `overrides`. -#}
+{% macro utc_now() -%}
+    {{ return(adapter.dispatch('utc_now')()) }}
+{%- endmacro %}
+
+{% macro duckdb__utc_now() -%}
+    cast(current_timestamp at time zone 'UTC' as timestamp)
+{%- endmacro %}
+
+{% macro snowflake__utc_now() -%}
+    sysdate()
+{%- endmacro %}
+
+
+{#- Text in ISO 8601, with or without an offset (then it is UTC), as a naive UTC timestamp; NULL if it is no time. -#}
+{% macro utc_timestamp(text) -%}
+    {{ return(adapter.dispatch('utc_timestamp')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__utc_timestamp(text) -%}
+    {#- A cast to timestamp would drop the offset without a word. -#}
+    (try_cast({{ text }} as timestamptz) at time zone 'UTC')
+{%- endmacro %}
+
+{% macro snowflake__utc_timestamp(text) -%}
+    cast(convert_timezone('UTC', try_to_timestamp_tz({{ text }})) as timestamp_ntz)
+{%- endmacro %}
