@@ -1,0 +1,74 @@
+"""One BSON document -> one line of JSON that holds all of it, exactly.
+
+ObjectIds become their 24 digits, dates ISO-8601 text in UTC, Decimal128 text with every digit. What JSON has no form
+for keeps MongoDB's extended JSON form, such as {"$binary": …}.
+"""
+
+import math
+import re
+from typing import Any
+
+import bson
+import orjson
+from bson import Decimal128, ObjectId, json_util
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
+
+_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+_JSON = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+# The last two bytes of a double that is infinite or no number; other bytes may look like it, which costs a walk only.
+_MAYBE_NOT_FINITE = re.compile(rb"[\xf0-\xff][\x7f\xff]")
+
+
+class CannotCarry(Exception):
+    """Why a document cannot be carried exactly. Within this room only: such a document is set aside."""
+
+
+def decode(document: bytes) -> dict[str, Any]:
+    """The document as Python values.
+
+    Raises:
+        CannotCarry: broken BSON, or text that is not UTF-8.
+    """
+    try:
+        return bson.decode(document, _OPTIONS)
+    except (BSONError, UnicodeDecodeError, RecursionError) as error:
+        raise CannotCarry(f"it cannot be decoded: {error}") from error
+
+
+def to_json(document: dict[str, Any], raw: bytes) -> bytes:
+    """The decoded document as JSON.
+
+    Args:
+        raw: its BSON, which tells cheaply whether it may hold a number that is not finite.
+
+    Raises:
+        CannotCarry: it holds a date outside the years 1 to 9999.
+    """
+    value: Any = _marked(document) if _MAYBE_NOT_FINITE.search(raw) else document
+    try:
+        return orjson.dumps(value, default=_extended, option=_JSON)
+    except orjson.JSONEncodeError as error:
+        raise CannotCarry(f"it cannot be written as JSON: {error.__cause__ or error}") from error
+
+
+def _extended(value: Any) -> Any:
+    """What orjson does not know."""
+    if isinstance(value, ObjectId | Decimal128):
+        return str(value)
+    if isinstance(value, DatetimeMS):
+        raise CannotCarry(f"it holds a date outside of the years 1 to 9999 ({int(value)} ms)")
+    return json_util.default(value)
+
+
+def _marked(value: Any) -> Any:
+    """NaN and the infinities in extended JSON: orjson would write null for them, in silence."""
+    if isinstance(value, dict):
+        return {key: _marked(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_marked(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return {"$numberDouble": name}
+    return value

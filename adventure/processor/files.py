@@ -1,0 +1,156 @@
+"""Finished local files: Parquet for tables, compressed NDJSON for documents and rejected rows.
+
+A file lies in a temporary folder until the stage has taken it. This room must not know where rows come from.
+"""
+
+import errno
+import gzip
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adventure.errors import StageUnwritable
+from adventure.stage.manifest import StagedFile
+
+ROWS_A_GROUP = 122_880
+"""DuckDB's own row group size, so that its readers split the work evenly."""
+
+BYTES_A_FILE = 200_000_000
+"""Bulk loaders are fastest with files of 100 to 250 MB."""
+
+REJECTS = "rejects.ndjson.gz"
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A finished file that is not staged yet."""
+
+    path: Path
+    rows: int
+
+    def staged(self) -> StagedFile:
+        """What window.json says of it."""
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return StagedFile(self.path.name, self.rows, self.path.stat().st_size, digest)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns what the file system refuses into one sentence.
+
+    Raises:
+        StageUnwritable: no permission or no space; nothing of the window is staged.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise StageUnwritable(
+            f"Files for the stage cannot be written to {folder}: {error.strerror or error}",
+            "Free space there" if full else "Check its permissions, or set DATA_DIR to another folder",
+        ) from error
+
+
+class ParquetParts:
+    """Writes record batches into part-00000.parquet, part-00001.parquet, … of a size that loads well."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, low_cardinality: list[str]) -> None:
+        self._folder, self._schema = folder, schema
+        timestamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+        self._options: dict[str, Any] = {
+            "compression": "zstd",
+            "compression_level": 1,
+            "use_dictionary": low_cardinality,
+            "column_encoding": dict.fromkeys(timestamps, "DELTA_BINARY_PACKED") or None,
+        }
+        self._writer: pq.ParquetWriter | None = None
+        self._path = folder
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = self._rows = 0
+        self.files: list[LocalFile] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Adds rows; they reach the disk a row group at a time."""
+        self._waiting.append(batch)
+        self._waiting_rows += batch.num_rows
+        if self._waiting_rows >= ROWS_A_GROUP:
+            self._flush()
+
+    def close(self) -> tuple[LocalFile, ...]:
+        """Finishes the last file; all files, none when no row came."""
+        if self._waiting_rows:
+            self._flush()
+        self._end_file()
+        return tuple(self.files)
+
+    def _flush(self) -> None:
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        self._waiting, self._waiting_rows = [], 0
+        if self._writer is None:
+            self._path = self._folder / f"part-{len(self.files):05d}.parquet"
+            self._writer = pq.ParquetWriter(self._path, self._schema, **self._options)
+        self._writer.write_table(table, row_group_size=ROWS_A_GROUP)
+        self._rows += table.num_rows
+        if self._path.stat().st_size >= BYTES_A_FILE:
+            self._end_file()
+
+    def _end_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self.files.append(LocalFile(self._path, self._rows))
+            self._writer, self._rows = None, 0
+
+
+class NdjsonFile:
+    """Writes one JSON value a line, compressed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, 0
+        self._file = gzip.open(path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
+
+    def write(self, line: bytes) -> None:
+        """Adds a line, given without its end."""
+        self._file.write(line + b"\n")
+        self.rows += 1
+
+    def close(self) -> LocalFile:
+        """Finishes the file."""
+        self._file.close()
+        return LocalFile(self.path, self.rows)
+
+    def __enter__(self) -> "NdjsonFile":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that cannot be carried exactly, whole."""
+
+    key: str
+    reason: str
+    row: str
+    """The row as the source prints it: JSON, or base64 of a document that cannot be decoded."""
+
+
+def write_rejects(folder: Path, rejects: list[Reject]) -> LocalFile | None:
+    """rejects.ndjson.gz, or None when there are none."""
+    if not rejects:
+        return None
+    with NdjsonFile(folder / REJECTS) as file:
+        for reject in rejects:
+            file.write(orjson.dumps({"key": reject.key, "reason": reject.reason, "row": reject.row}))
+        return file.close()

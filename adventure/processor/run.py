@@ -1,0 +1,104 @@
+"""The processor's life: one cycle, or one every few seconds until it is told to stop."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from adventure.errors import AdventureError
+from adventure.log import get_logger
+from adventure.processor.cycle import CycleReport, Pipeline, retryable, run_cycle
+from adventure.processor.postgres import MARGIN, PostgresSource
+from adventure.processor.source import Source
+from adventure.processor.state import State
+from adventure.settings import Settings
+from adventure.stage import open_stage
+from adventure.streams import Stream
+
+log = get_logger()
+
+
+@contextmanager
+def open_pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Pipeline]:
+    """The locked state, the sources' connections and a stage that takes files.
+
+    Raises:
+        AlreadyRunning: another processor holds one of the streams.
+        SourceError: a database does not answer, or refuses.
+        StageUnwritable: the stage takes no file.
+    """
+    stage = open_stage(settings)
+    for stream in streams:
+        stage.check_writable(stream.stage)
+    with ExitStack() as stack:
+        state = stack.enter_context(State(settings, streams))
+        sources: dict[str, Source] = {}
+        for kind in dict.fromkeys(stream.source for stream in streams):
+            sources[kind] = _open_source(kind, settings)
+            stack.callback(sources[kind].close)
+        yield Pipeline(tuple(streams), sources, stage, state, settings.data_dir / "tmp")
+
+
+def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
+    """One cycle: what was committed before the call is staged when it returns.
+
+    Raises:
+        AdventureError: a stream failed; the others are done.
+    """
+    # The horizon keeps this distance from the clock.
+    time.sleep(MARGIN.total_seconds())
+    with open_pipeline(settings, streams) as pipeline:
+        report = run_cycle(pipeline)
+    for failure in report.failures[1:]:
+        log.error(str(failure))
+    if report.failures:
+        raise report.failures[0]
+    for each in report.streams:
+        if each.window is None:
+            log.info(f"{each.stream}: no new rows", stream=each.stream, rows=0)
+    return report
+
+
+def process_forever(
+    settings: Settings, streams: Sequence[Stream], *, interval: float, max_runtime: float, stop: threading.Event
+) -> None:
+    """A cycle every `interval` seconds until `stop` is set or `max_runtime` seconds (0: no limit) have passed.
+
+    A source that goes away is awaited; what only a person can mend ends it.
+
+    Raises:
+        AdventureError: wrong settings, a refused role, a table that is not as its stream says, another processor.
+    """
+    ends_at = time.monotonic() + max_runtime if max_runtime else float("inf")
+    while not stop.is_set() and time.monotonic() < ends_at:
+        try:
+            with open_pipeline(settings, streams) as pipeline:
+                log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
+                _cycles(pipeline, interval, ends_at, stop)
+        except AdventureError as error:
+            if not retryable(error):
+                raise
+            log.error(f"{error} Trying again in {interval:g} s.")
+            stop.wait(interval)
+
+
+def _cycles(pipeline: Pipeline, interval: float, ends_at: float, stop: threading.Event) -> None:
+    """Cycles on open connections; returns when it is time to end.
+
+    Raises:
+        AdventureError: the first failure of a cycle, after its other streams are done.
+    """
+    while not stop.is_set() and time.monotonic() < ends_at:
+        begun = time.monotonic()
+        report = run_cycle(pipeline)
+        if report.failures:
+            raise next((failure for failure in report.failures if not retryable(failure)), report.failures[0])
+        stop.wait(min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic())))
+
+
+def _open_source(kind: str, settings: Settings) -> Source:
+    if kind == "postgres":
+        return PostgresSource(settings)
+    from adventure.processor.mongo import MongoSource
+
+    return MongoSource(settings)

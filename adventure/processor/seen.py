@@ -1,0 +1,32 @@
+"""Which rows of the lookback were staged already, so that reading them again does not stage them again.
+
+Kept in memory only: after a restart they are staged once more, and the models keep one version of each key.
+"""
+
+from collections.abc import Hashable
+from datetime import datetime
+
+
+class Seen:
+    """The versions of one stream's rows, by key, whose cursor lies within the lookback."""
+
+    def __init__(self) -> None:
+        self._staged: dict[Hashable, tuple[datetime, Hashable]] = {}
+        self._pending: dict[Hashable, tuple[datetime, Hashable]] = {}
+
+    def begin(self) -> None:
+        """Forgets what an extract that was never staged brought."""
+        self._pending = {}
+
+    def is_new(self, key: Hashable, cursor: datetime, version: Hashable) -> bool:
+        """Whether this version was not staged yet; it then belongs to the extract under way."""
+        known = self._staged.get(key)
+        if known is not None and known[1] == version:
+            return False
+        self._pending[key] = (cursor, version)
+        return True
+
+    def staged(self, floor: datetime) -> None:
+        """The extract under way is staged; nothing below `floor` will be read again."""
+        self._staged = {key: value for key, value in (self._staged | self._pending).items() if value[0] >= floor}
+        self._pending = {}
