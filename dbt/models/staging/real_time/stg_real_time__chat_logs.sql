@@ -1,0 +1,52 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='chat_id',
+        on_schema_change='fail'
+    )
+}}
+
+with loaded as (
+
+    select
+        {{ json_text('raw', '_id') }} as chat_id,
+        {{ json_text('raw', 'sales_order_id') }} as sales_order_id,
+        {{ json_text('raw', 'customer_id') }} as customer_id,
+        {{ json_text('raw', 'product_id') }} as product_id,
+        {{ json_timestamp('raw', 'order_date') }} as order_date,
+        {{ json_timestamp('raw', 'chat_start_time') }} as chat_start_time,
+        {{ json_timestamp('raw', 'chat_completion_time') }} as chat_completion_time,
+        {{ json_text('raw', 'ticket_channel') }} as ticket_channel,
+        {{ json_text('raw', 'ticket_type') }} as ticket_type,
+        {{ json_text('raw', 'ticket_subject') }} as ticket_subject,
+        {{ json_text('raw', 'ticket_description') }} as ticket_description,
+        {{ json_text('raw', 'ticket_priority') }} as ticket_priority,
+        {{ json_text('raw', 'ticket_status') }} as ticket_status,
+        {{ json_text('raw', 'resolution') }} as resolution,
+        {{ json_number('raw', 'customer_satisfaction_rating', 'integer') }} as customer_satisfaction_rating,
+        {{ json_value('raw', 'messages') }} as messages,
+        {{ json_timestamp('raw', 'last_modified') }} as last_modified,
+        _file,
+        _file_row,
+        _loaded_at
+    from {{ source('raw_ext', 'chat_logs_raw') }}
+    {% if is_incremental() %}
+    where _loaded_at >= {{ high_water_mark() }}
+    {% endif %}
+
+),
+
+latest as (
+
+    select *
+    from loaded
+    qualify {{ is_latest_version('chat_id') }}
+
+)
+
+select *
+from latest
+{% if is_incremental() %}
+where {{ is_newer_than_held('chat_id', 'latest') }}
+{% endif %}

@@ -1,0 +1,90 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='sales_order_id',
+        on_schema_change='fail'
+    )
+}}
+
+with
+
+{% if is_incremental() %}
+-- An order is put together again when it or one of its lines has come.
+changed as (
+
+    select sales_order_id
+    from {{ ref('base_real_time__sales_orders') }}
+    where _loaded_at >= {{ high_water_mark() }}
+
+    union
+
+    select sales_order_id
+    from {{ ref('base_real_time__order_details') }}
+    where _loaded_at >= {{ high_water_mark() }}
+
+),
+{% endif %}
+
+sales_orders as (
+
+    select *
+    from {{ ref('base_real_time__sales_orders') }}
+    {% if is_incremental() %}
+    where sales_order_id in (select sales_order_id from changed)
+    {% endif %}
+
+),
+
+lines as (
+
+    select *, last_modified as modified_date
+    from {{ ref('base_real_time__order_details') }}
+    {% if is_incremental() %}
+    where sales_order_id in (select sales_order_id from changed)
+    {% endif %}
+
+),
+
+nested as (
+
+    select
+        lines.sales_order_id,
+        {{ nest_order_details('lines') }} as order_details,
+        max(lines._loaded_at) as _loaded_at
+    from lines
+    group by lines.sales_order_id
+
+)
+
+select
+    sales_orders.sales_order_id,
+    sales_orders.customer_id,
+    sales_orders.account_number,
+    sales_orders.bill_to_address_id,
+    sales_orders.comment,
+    sales_orders.credit_card_approval_code,
+    sales_orders.credit_card_id,
+    sales_orders.currency_rate_id,
+    sales_orders.due_date,
+    sales_orders.freight,
+    sales_orders.last_modified as modified_date,
+    sales_orders.online_order_flag,
+    sales_orders.order_date,
+    nested.order_details,
+    sales_orders.purchase_order_number,
+    sales_orders.revision_number,
+    sales_orders.sales_order_number,
+    sales_orders.sales_person_id,
+    sales_orders.ship_date,
+    sales_orders.ship_method_id,
+    sales_orders.ship_to_address_id,
+    sales_orders.status,
+    sales_orders.sub_total,
+    sales_orders.tax_amt,
+    sales_orders.territory_id,
+    sales_orders.total_due,
+    greatest(sales_orders._loaded_at, coalesce(nested._loaded_at, sales_orders._loaded_at)) as _loaded_at
+from sales_orders
+left join nested
+    on sales_orders.sales_order_id = nested.sales_order_id
