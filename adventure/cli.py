@@ -148,10 +148,14 @@ def tasks_run(
     ] = None,
 ) -> None:
     """Runs one task with those that depend on it, or all."""
+    _run_tasks(context, name)
+
+
+def _run_tasks(context: typer.Context, name: str | None, *, full_refresh: bool = False) -> None:
     from adventure.status import print_task_runs
     from adventure.warehouse.tasks import run_task
 
-    runs = run_task(*_pipeline(context), name)
+    runs = run_task(*_pipeline(context), name, full_refresh=full_refresh)
     print_task_runs(runs)
     if any(run.outcome == "failed" for run in runs):
         raise typer.Exit(1)
@@ -206,12 +210,7 @@ def build(
     ] = False,
 ) -> None:
     """Builds and tests the dbt models, and publishes what the dashboard shows."""
-    from adventure.warehouse import open_warehouse
-
-    settings, streams = _pipeline(context)
-    warehouse = open_warehouse(settings, streams)
-    warehouse.build(full_refresh=full_refresh)
-    warehouse.publish()
+    _run_tasks(context, "build", full_refresh=full_refresh)
 
 
 @app.command(rich_help_panel=_SHOW)

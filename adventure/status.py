@@ -47,16 +47,15 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
 
     console, now = Console(highlight=False), utc_now()
     watermarks = _watermarks(settings, console)
-    with open_warehouse(settings, streams) as warehouse:
-        totals, runs = warehouse.stream_totals(), warehouse.last_runs()
-    stage = open_stage(settings)
+    warehouse, stage = open_warehouse(settings), open_stage(settings)
+    totals = warehouse.totals(streams)
     table = Table("stream", "watermark (UTC)", "age", "reads by", title="Streams")
     for column in ("windows staged", "waiting to load", "rows loaded", "last load", "rejected"):
         table.add_column(column, justify="right")
     for stream in streams:
         mark, total = watermarks.get(stream.name), totals[stream.name]
         windows = stage.windows(stream.stage)
-        waiting = sum(window.id not in total.window_ids for window in windows)
+        waiting = len(windows) - len(warehouse.loaded(windows))
         value = mark.value if mark else None
         table.add_row(
             stream.name,
@@ -70,7 +69,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
             f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
         )
     console.print(table)
-    print_task_runs(runs)
+    print_task_runs(warehouse.last_runs())
 
 
 def _watermarks(settings: Settings, console: Console) -> "dict[str, Watermark]":
@@ -136,9 +135,8 @@ def remove_windows(settings: Settings, streams: tuple[Stream, ...], name: str, *
     from adventure.warehouse import open_warehouse
 
     stream, stage, console = find_stream(streams, name), open_stage(settings), Console(highlight=False)
-    with open_warehouse(settings, streams) as warehouse:
-        loaded = warehouse.stream_totals()[stream.name].window_ids
     windows = stage.windows(stream.stage)
+    loaded = open_warehouse(settings).loaded(windows)
     removable = [window for window in windows if force or window.id in loaded]
     files = sum(stage.remove(window) for window in removable)
     console.print(f"{stream.name}: removed {len(removable)} windows ({files} files)")

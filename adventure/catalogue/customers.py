@@ -115,8 +115,6 @@ class Customer:
     middle_name: str | None
     last_name: str
     email: str
-    address_id: int
-    """The id that her orders give as billing and shipping address."""
     address_line1: str
     address_line2: str | None
     city: str
@@ -139,6 +137,16 @@ class Customer:
     def customer_number(self) -> str:
         """Her account number in the customer database: `AW` and her id in eight digits."""
         return f"AW{self.customer_id:08d}"
+
+    @property
+    def address_id(self) -> int:
+        """The id that her orders give as billing and as shipping address."""
+        return self.customer_id + 2_000
+
+    @property
+    def credit_card_id(self) -> int:
+        """The id of the card that she pays with, when she pays with one."""
+        return self.customer_id * 7 % 19_237 + 1
 
 
 @cache
@@ -163,7 +171,6 @@ def _customer(customer_id: int, territory: Territory, chance: random.Random) -> 
         last_name=chance.choice(_LAST_NAMES),
         # The id keeps addresses apart; example.com receives no mail.
         email=f"{first_name.lower()}{customer_id}@example.com",
-        address_id=customer_id - _FIRST_ID + 501,
         address_line1=street,
         address_line2=f"Unit {chance.randint(1, 99)}" if chance.random() < 0.02 else None,
         city=city.name,

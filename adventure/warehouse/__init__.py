@@ -1,0 +1,104 @@
+"""Raw tables, the tasks that fill them from the stages, and what is built on them.
+
+One seam, two kinds of warehouse: DuckDB here, Snowflake to stand beside it. This room knows the stage, and must not
+know the processor.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from adventure.errors import ConfigError
+from adventure.settings import Settings
+from adventure.stage.manifest import Window
+from adventure.streams import Stream
+
+Outcome = Literal["succeeded", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a load or a cleanup did."""
+
+    rows: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One run of one task. Timestamps are naive UTC."""
+
+    name: str
+    started_at: datetime
+    ended_at: datetime
+    outcome: Outcome
+    rows: int
+    files: int
+    message: str
+
+
+@dataclass(frozen=True)
+class StreamTotals:
+    """What the ledger says of one stream."""
+
+    rows: int = 0
+    """Rows loaded."""
+    rejected: int = 0
+    """Rows set aside."""
+    last_loaded_at: datetime | None = None
+
+
+class Warehouse(Protocol):
+    """What the tasks and the commands need of a warehouse."""
+
+    def create_tables(self) -> None:
+        """Makes the ledger, the history of the tasks and the shipped raw tables where they are missing."""
+
+    def load(self, stream: Stream) -> Moved:
+        """Loads the stream's staged windows that are not in the ledger, each window's rows and entries together.
+
+        Raises:
+            StageDamaged: a staged file is not what its window.json promises.
+            SchemaDrift: a staged column no longer fits its raw table; windows before it are loaded.
+        """
+
+    def cleanup(self, stream: Stream) -> Moved:
+        """Removes exactly the staged windows whose files are all in the ledger with the promised row counts."""
+
+    def loaded(self, windows: Iterable[Window]) -> set[str]:
+        """The ids of those windows that are loaded whole."""
+
+    def build(self, *, full_refresh: bool = False) -> str:
+        """Builds and tests the dbt models; one line that says what was built.
+
+        Raises:
+            BuildFailed: a model or a test failed.
+        """
+
+    def build_is_due(self) -> bool:
+        """Whether something was loaded, or a day has begun, since the last build that succeeded."""
+
+    def publish(self) -> int:
+        """Replaces the copy that the dashboard reads; the number of its rows."""
+
+    def record(self, run: TaskRun) -> None:
+        """Adds a run to `raw_ext.task_history`."""
+
+    def last_runs(self) -> list[TaskRun]:
+        """The last run of each task."""
+
+    def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
+        """By stream."""
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Reads."""
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """The chosen warehouse."""
+    if settings.warehouse == "duckdb":
+        from adventure.warehouse.duckdb import DuckDBWarehouse
+
+        return DuckDBWarehouse(settings)
+    raise ConfigError("WAREHOUSE=snowflake is not available in this version", "Set WAREHOUSE=duckdb")

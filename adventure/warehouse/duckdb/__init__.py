@@ -1,0 +1,144 @@
+"""The embedded warehouse: one DuckDB file, loaded from a folder stage."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from adventure.log import get_logger
+from adventure.settings import Settings
+from adventure.stage.folder import FolderStage
+from adventure.stage.manifest import Window, utc_now
+from adventure.streams import Stream
+from adventure.warehouse import Moved, StreamTotals, TaskRun
+from adventure.warehouse.build import run_dbt_build
+from adventure.warehouse.duckdb.connection import connect, holding
+from adventure.warehouse.duckdb.load import load_window, read_ledger
+from adventure.warehouse.duckdb.publish import publish
+from adventure.warehouse.ledger import is_loaded
+
+log = get_logger()
+
+
+class DuckDBWarehouse:
+    """See `Warehouse`. Nothing stays open between two calls."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._path = settings.duckdb_path
+        self._stage = FolderStage(settings.stage_dir)
+        self.create_tables()
+
+    def create_tables(self) -> None:
+        """Makes what is missing."""
+        with connect(self._path) as connection:
+            connection.execute(Path(__file__).with_name("raw_tables.sql").read_text(encoding="utf-8"))
+
+    def load(self, stream: Stream) -> Moved:
+        """Loads what is staged and not in the ledger, oldest window first."""
+        windows = self._stage.windows(stream.stage)
+        rows = files = 0
+        if windows:
+            with connect(self._path) as connection:
+                ledger = read_ledger(connection, stream.stage, [window.id for window in windows])
+                for window in windows:
+                    if window.stream == stream.name and not is_loaded(window, ledger):
+                        moved = load_window(connection, stream, self._stage, window)
+                        rows, files = rows + moved.rows, files + moved.files
+                        log.info(
+                            f"{stream.name}: loaded {window.stage}/{window.id} ({moved.rows:,} rows)",
+                            stream=stream.name,
+                            window=window.id,
+                            rows=moved.rows,
+                        )
+        # Last, so that one damaged window keeps none of the others.
+        for error in self._stage.damaged(stream.stage):
+            raise error
+        return Moved(rows, files)
+
+    def cleanup(self, stream: Stream) -> Moved:
+        """Removes the windows that are loaded whole, and nothing else."""
+        windows = self._stage.windows(stream.stage)
+        loaded = self.loaded(windows)
+        done = [window for window in windows if window.id in loaded]
+        return Moved(sum(window.rows for window in done), sum(self._stage.remove(window) for window in done))
+
+    def loaded(self, windows: Iterable[Window]) -> set[str]:
+        """The ids of those windows that are loaded whole."""
+        by_stage: dict[str, list[Window]] = {}
+        for window in windows:
+            by_stage.setdefault(window.stage, []).append(window)
+        found: set[str] = set()
+        if by_stage:
+            with connect(self._path) as connection:
+                for stage, those in by_stage.items():
+                    ledger = read_ledger(connection, stage, [window.id for window in those])
+                    found |= {window.id for window in those if is_loaded(window, ledger)}
+        return found
+
+    def build(self, *, full_refresh: bool = False) -> str:
+        """Runs dbt in this process, which alone has the file open meanwhile."""
+        with holding(self._path):
+            return run_dbt_build(
+                self._settings,
+                target="duckdb",
+                environment={"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())},
+                full_refresh=full_refresh,
+            )
+
+    def build_is_due(self) -> bool:
+        """Whether something was loaded, or a day has begun, since the last build that succeeded."""
+        (built_at, loaded_at), *_ = self.query(
+            """
+            select
+                (select max(started_at) from raw_ext.task_history where task = 'build' and outcome = 'succeeded'),
+                (select max(loaded_at) from raw_ext.load_history)
+            """
+        )
+        if built_at is None or built_at.date() != utc_now().date():
+            return True
+        return bool(loaded_at is not None and loaded_at >= built_at)
+
+    def publish(self) -> int:
+        """Replaces the dashboard's copy."""
+        with connect(self._path) as connection:
+            return publish(connection, self._settings.published_path)
+
+    def record(self, run: TaskRun) -> None:
+        """Adds a run to the history of the tasks."""
+        with connect(self._path) as connection:
+            connection.execute(
+                "insert into raw_ext.task_history values (?, ?, ?, ?, ?, ?, ?)",
+                [run.name, run.started_at, run.ended_at, run.outcome, run.rows, run.files, run.message],
+            )
+
+    def last_runs(self) -> list[TaskRun]:
+        """The last run of each task, in the order in which they ended."""
+        rows = self.query(
+            """
+            select task, started_at, ended_at, outcome, rows, files, message from raw_ext.task_history
+            qualify row_number() over (partition by task order by started_at desc, ended_at desc) = 1
+            order by ended_at
+            """
+        )
+        return [TaskRun(*row) for row in rows]
+
+    def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
+        """What the ledger says, by stream."""
+        rows = self.query(
+            """
+            select
+                stream,
+                coalesce(sum(rows) filter (where kind = 'data'), 0)::bigint,
+                coalesce(sum(rows) filter (where kind = 'rejects'), 0)::bigint,
+                max(loaded_at)
+            from raw_ext.load_history
+            group by stream
+            """
+        )
+        found = {row[0]: StreamTotals(*row[1:]) for row in rows}
+        return {stream.name: found.get(stream.name, StreamTotals()) for stream in streams}
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Reads."""
+        with connect(self._path) as connection:
+            return connection.execute(statement, list(values)).fetchall()

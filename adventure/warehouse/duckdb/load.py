@@ -1,0 +1,168 @@
+"""Loads one staged window: its rows, its rejected rows and its ledger entries, in one transaction."""
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+
+from adventure.errors import StageDamaged
+from adventure.stage.folder import FolderStage
+from adventure.stage.manifest import StagedFile, Window, utc_now
+from adventure.streams import Stream
+from adventure.warehouse import Moved
+from adventure.warehouse.duckdb.columns import META_COLUMNS, changes, duckdb_type, quoted
+from adventure.warehouse.ledger import files_to_load
+
+_REMEDY = "Restore it; or delete the stream's row in processor_metadata to read it all again, and remove the window"
+
+_LARGEST_DOCUMENT = 64 << 20
+"""Bytes. MongoDB's limit is 16 MB of BSON, which JSON may write longer."""
+
+
+def read_ledger(connection: duckdb.DuckDBPyConnection, stage: str, window_ids: list[str]) -> dict[tuple[str, str], int]:
+    """Rows loaded, by window and file, of these windows."""
+    rows = connection.execute(
+        """
+        select window_id, file, rows from raw_ext.load_history
+        where stage = ? and window_id in (select unnest(?::varchar[]))
+        """,
+        [stage, window_ids],
+    ).fetchall()
+    return {(window_id, file): count for window_id, file, count in rows}
+
+
+def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:
+    """Loads what the ledger does not hold yet, all of it or nothing.
+
+    Raises:
+        StageDamaged: a file is missing, or not what window.json promises.
+        SchemaDrift: a column no longer fits the raw table.
+    """
+    connection.execute("begin transaction")
+    try:
+        files = files_to_load(window, read_ledger(connection, window.stage, [window.id]))
+        for file in files:
+            _verify(stage.path(window, file.name), file)
+        _fit_table(connection, stream, window)
+        # Builds look for what was loaded since: the stamp never goes back, whatever the clock does.
+        loaded_at = connection.execute(
+            "select greatest(?::timestamp, max(loaded_at) + interval 1 microsecond) from raw_ext.load_history",
+            [utc_now()],
+        ).fetchone()[0]  # type: ignore[index]
+        rows = 0
+        for file in files:
+            inserted = _insert(connection, stream, window, file, stage.path(window, file.name), loaded_at)
+            if inserted != file.rows:
+                raise StageDamaged(
+                    f"{stream.name}: {window.stage}/{window.id}/{file.name} holds {inserted:,} rows where window.json"
+                    f" promises {file.rows:,}; nothing of the window was loaded",
+                    "Look at the file; it is not what the processor staged",
+                )
+            rows += inserted if file is not window.rejects else 0
+            _enter(connection, window, file, loaded_at)
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    return Moved(rows, len(files))
+
+
+def _verify(path: Path, promised: StagedFile) -> None:
+    """Raises StageDamaged unless the file is byte for byte what was staged."""
+    try:
+        with path.open("rb") as file:
+            whole = path.stat().st_size == promised.bytes
+            whole = whole and hashlib.file_digest(file, "sha256").hexdigest() == promised.sha256
+    except FileNotFoundError as error:
+        raise StageDamaged(
+            f"{path} is missing, which its window.json promises and which was never loaded",
+            _REMEDY,
+        ) from error
+    if not whole:
+        raise StageDamaged(
+            f"{path} is not the file that was staged: its size or checksum differs from window.json",
+            _REMEDY,
+        )
+
+
+def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
+    """Makes the raw table if there is none; adds and widens columns as the window needs."""
+    schema, _, name = stream.raw_table.partition(".")
+    table = dict(
+        connection.execute(
+            """
+            select column_name, data_type from duckdb_columns()
+            where lower(schema_name) = lower(?) and lower(table_name) = lower(?)
+            """,
+            [schema, name],
+        ).fetchall()
+    )
+    target = f"{quoted(schema)}.{quoted(name)}"
+    if not table:
+        columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
+        columns += [f"{column} {kind}" for column, kind in META_COLUMNS.items()]
+        changes(window, stream, {})
+        connection.execute(f"create schema if not exists {quoted(schema)}")
+        connection.execute(f"create table {target} ({', '.join(columns)})")
+        return
+    for change in changes(window, stream, table):
+        connection.execute(f"alter table {target} {change}")
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    window: Window,
+    file: StagedFile,
+    path: Path,
+    loaded_at: object,
+) -> int:
+    """Inserts one file's rows by column name; the number of rows."""
+    label = f"{window.stage}/{window.id}/{file.name}"
+    schema, _, name = stream.raw_table.partition(".")
+    target = f"{quoted(schema)}.{quoted(name)}"
+    if file is window.rejects:
+        statement = (
+            "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
+            " select ?, key, reason, row, ?, ?"
+            " from read_ndjson("
+            "?, columns = {key: 'varchar', reason: 'varchar', row: 'varchar'}, maximum_object_size = ?)"
+        )
+        values = [stream.name, label, loaded_at, str(path), _LARGEST_DOCUMENT]
+    elif file.name.endswith(".parquet"):
+        names = ", ".join(quoted(column.name) for column in window.columns)
+        statement = (
+            f"insert into {target} ({names}, _file, _file_row, _loaded_at)"
+            f" select {names}, ?, file_row_number, ? from read_parquet(?, file_row_number = true)"
+        )
+        values = [label, loaded_at, str(path)]
+    else:
+        # As objects: the text stays as it is, and no number passes through a double.
+        statement = (
+            f"insert into {target} (raw, _file, _file_row, _loaded_at)"
+            " select json, ?, row_number() over () - 1, ? from read_ndjson_objects(?, maximum_object_size = ?)"
+        )
+        values = [label, loaded_at, str(path), _LARGEST_DOCUMENT]
+    found = connection.execute(statement, values).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _enter(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFile, loaded_at: object) -> None:
+    connection.execute(
+        "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            window.stream,
+            window.stage,
+            window.id,
+            file.name,
+            "rejects" if file is window.rejects else "data",
+            file.rows,
+            file.bytes,
+            file.sha256,
+            window.low,
+            window.high,
+            window.run_id,
+            window.staged_at,
+            loaded_at,
+        ],
+    )
