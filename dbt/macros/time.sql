@@ -27,3 +27,29 @@
 {% macro snowflake__utc_timestamp(text) -%}
     cast(convert_timezone('UTC', try_to_timestamp_tz({{ text }})) as timestamp_ntz)
 {%- endmacro %}
+
+
+{#- The day's first moment, in UTC. -#}
+{% macro utc_today() -%}
+    {{ dbt.date_trunc('day', utc_now()) }}
+{%- endmacro %}
+
+
+{#- 1 for Monday to 7 for Sunday. -#}
+{% macro iso_weekday(date) -%}
+    {{ return(adapter.dispatch('iso_weekday')(date)) }}
+{%- endmacro %}
+
+{% macro duckdb__iso_weekday(date) -%}
+    extract(isodow from {{ date }})
+{%- endmacro %}
+
+{% macro snowflake__iso_weekday(date) -%}
+    extract(dayofweekiso from {{ date }})
+{%- endmacro %}
+
+
+{#- Whole minutes from one moment to another, by the seconds between them; NULL if one is. -#}
+{% macro minutes_between(earlier, later) -%}
+    cast(floor({{ dbt.datediff(earlier, later, 'second') }} / 60) as integer)
+{%- endmacro %}
