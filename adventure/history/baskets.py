@@ -2,7 +2,7 @@
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
@@ -96,8 +96,7 @@ def reseller_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
         draw=lambda: max(1, round(_quantile(chance.random()) * stretch)),
         limit=min(MAX_RESELLER_LINES, len(on_sale)),
     )
-    in_category = {category: sum(p.category == category for p in on_sale) for category in RESELLER_CATEGORIES}
-    rarity = [in_category[p.category] / RESELLER_CATEGORIES[p.category] for p in on_sale if p.category]
+    rarity = [1 / weight for weight in _reseller_weights(on_sale)]
     return [[Line(product) for product in _sample(on_sale, rarity, size, chance)] for size in sizes]
 
 
@@ -135,7 +134,7 @@ class _Shelf:
         return self.products[bisect_right(self.bounds, chance.random() * self.bounds[-1])]
 
 
-def _sizes(chance: random.Random, orders: int, lines: int, *, draw: "Draw", limit: int) -> list[int]:
+def _sizes(chance: random.Random, orders: int, lines: int, *, draw: Callable[[], int], limit: int) -> list[int]:
     """The number of lines of each order: drawn, then mended one by one until they add up to `lines`."""
     sizes = [min(draw(), limit) for _ in range(orders)]
     missing = lines - sum(sizes)
@@ -153,6 +152,19 @@ def _quantile(share: float) -> float:
     index = bisect_right(RESELLER_LINES, share, key=lambda point: point[0])
     (below, low), (above, high) = RESELLER_LINES[index - 1 : index + 1]
     return low + (high - low) * (share - below) / (above - below)
+
+
+def _reseller_weights(products: list[Product]) -> list[float]:
+    """How gladly resellers take each product: its category's share, divided up by a power of the price."""
+    weights = [float(p.list_price) ** RESELLER_CATEGORIES[p.category][1] for p in products if p.category]
+    sums: dict[str, float] = dict.fromkeys(RESELLER_CATEGORIES, 0.0)
+    for product, weight in zip(products, weights, strict=True):
+        sums[str(product.category)] += weight
+    return [
+        RESELLER_CATEGORIES[p.category][0] * weight / sums[p.category]
+        for p, weight in zip(products, weights, strict=True)
+        if p.category
+    ]
 
 
 def _sample(products: list[Product], rarity: list[float], size: int, chance: random.Random) -> list[Product]:

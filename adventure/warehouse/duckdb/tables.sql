@@ -1,0 +1,98 @@
+-- The tables that exist before the first load. Every timestamp is UTC.
+-- Another stream's raw table is made by its first load, from its window's columns.
+create schema if not exists raw_ext;
+
+-- One row a file that was loaded: the ledger. It commits together with the file's rows.
+create table if not exists raw_ext.load_history (
+    stream varchar not null,
+    stage varchar not null,
+    window_id varchar not null,
+    file varchar not null,
+    rows_loaded bigint not null,
+    rows_rejected bigint not null,
+    bytes bigint not null,
+    sha256 varchar not null,
+    low timestamp,
+    high timestamp not null,
+    run_id varchar not null,
+    staged_at timestamp not null,
+    loaded_at timestamp not null
+);
+
+-- One row a source row that could not be carried exactly and was set aside whole.
+create table if not exists raw_ext.rejected_rows (
+    stream varchar not null,
+    key varchar,
+    reason varchar not null,
+    source_row varchar,
+    rejected_at timestamp not null,
+    _file varchar not null,
+    _file_row bigint not null,
+    _loaded_at timestamp not null
+);
+
+-- One row a run of a task, for a week.
+create table if not exists raw_ext.task_history (
+    run_id varchar not null,
+    task varchar not null,
+    started_at timestamp not null,
+    ended_at timestamp not null,
+    outcome varchar not null,
+    row_count bigint not null,
+    file_count bigint not null,
+    message varchar not null
+);
+
+create table if not exists raw_ext.orders_raw (
+    sales_order_id varchar,
+    revision_number integer,
+    status integer,
+    online_order_flag integer,
+    sales_order_number varchar,
+    purchase_order_number varchar,
+    account_number varchar,
+    customer_id integer,
+    sales_person_id varchar,
+    territory_id integer,
+    bill_to_address_id integer,
+    ship_to_address_id integer,
+    ship_method_id integer,
+    credit_card_id varchar,
+    credit_card_approval_code varchar,
+    currency_rate_id varchar,
+    sub_total decimal(38, 9),
+    tax_amt decimal(38, 9),
+    freight decimal(38, 9),
+    total_due decimal(38, 9),
+    comment varchar,
+    due_date timestamp,
+    order_date timestamp,
+    ship_date timestamp,
+    last_modified timestamp,
+    _file varchar,
+    _file_row bigint,
+    _loaded_at timestamp
+);
+
+create table if not exists raw_ext.order_details_raw (
+    sales_order_detail_id varchar,
+    sales_order_id varchar,
+    carrier_tracking_number varchar,
+    order_qty integer,
+    product_id integer,
+    special_offer_id integer,
+    unit_price decimal(38, 9),
+    unit_price_discount decimal(38, 9),
+    line_total decimal(38, 9),
+    last_modified timestamp,
+    _file varchar,
+    _file_row bigint,
+    _loaded_at timestamp
+);
+
+create table if not exists raw_ext.chat_logs_raw (
+    raw json,
+    _file varchar,
+    _file_row bigint,
+    _loaded_at timestamp
+);

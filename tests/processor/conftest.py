@@ -1,0 +1,95 @@
+"""Small tables of a test's own beside the sales, and what the stage holds of them."""
+
+import gzip
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+
+from adventure.sandbox import Sandbox
+from adventure.settings import Settings
+from adventure.stage.folder import FolderStage
+from adventure.streams import Stream
+
+Rows = list[dict[str, Any]]
+
+
+def stream_of(table: str, **changes: Any) -> Stream:
+    """A stream on a table of PostgreSQL with columns id and changed_at."""
+    fields: dict[str, Any] = {
+        "name": "things",
+        "source": "postgres",
+        "namespace": "public",
+        "table": table,
+        "cursor": "changed_at",
+        "key": ("id",),
+        "stage": "things_stage",
+        "raw_table": "raw_ext.things_raw",
+    }
+    return Stream(**fields | changes)
+
+
+@contextmanager
+def writer(settings: Settings) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A connection of the application that sells, outside of a transaction."""
+    with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def things(writer_settings: Settings) -> Stream:
+    """An empty table `things(id, changed_at, note)`, whose cursor the server sets."""
+    with writer(writer_settings) as connection:
+        connection.execute(
+            "create table things (id integer primary key,"
+            " changed_at timestamp not null default (now() at time zone 'utc'), note text)"
+        )
+        connection.execute("create index on things (changed_at)")
+    return stream_of("things")
+
+
+@pytest.fixture
+def staged(settings: Settings) -> Callable[[Stream], Rows]:
+    """All rows that the stage holds of a stream, in the order of the windows."""
+
+    def read(stream: Stream) -> Rows:
+        stage, rows = FolderStage(settings.stage_dir), Rows()
+        for window in stage.windows(stream.stage):
+            for file in window.files:
+                path = stage.path(window, file.name)
+                if path.suffix == ".parquet":
+                    found = pq.read_table(path).to_pylist()
+                else:
+                    found = [orjson.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+                assert len(found) == file.rows
+                rows += found
+        return rows
+
+    return read
+
+
+@pytest.fixture
+def rejected(settings: Settings) -> Callable[[Stream], Rows]:
+    """All rows that the stage holds as set aside."""
+
+    def read(stream: Stream) -> Rows:
+        stage, rows = FolderStage(settings.stage_dir), Rows()
+        for window in stage.windows(stream.stage):
+            if window.rejects:
+                content = gzip.decompress(stage.path(window, window.rejects.name).read_bytes())
+                rows += [orjson.loads(line) for line in content.splitlines()]
+                assert window.rejected == window.rejects.rows
+        return rows
+
+    return read
+
+
+@contextmanager
+def superuser(sandbox: Sandbox, settings: Settings) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """For what no role of the pipeline may do."""
+    with psycopg.connect(sandbox.postgres.dsn(settings.postgres_db), autocommit=True) as connection:
+        yield connection
