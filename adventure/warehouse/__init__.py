@@ -1,111 +1,104 @@
-"""Raw tables, the tasks that fill them from the stages, the dbt models above them, and what is published of these.
+"""Raw tables, the tasks that fill them from the stages, and what is built on them.
 
-One seam, two implementations: DuckDB (embedded) and Snowflake. This room reads what the stages promise and must not
-know how the files came there.
+One seam, two kinds of warehouse: DuckDB here, Snowflake to stand beside it. This room knows the stage, and must not
+know the processor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 from adventure.errors import ConfigError
 from adventure.settings import Settings
+from adventure.stage.manifest import Window
 from adventure.streams import Stream
 
 Outcome = Literal["succeeded", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a piece of work moved."""
+class Moved:
+    """What a load or a cleanup did."""
 
     rows: int = 0
     files: int = 0
-    message: str = ""
 
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One run of one task, as `raw_ext.task_history` keeps it. Times are naive UTC."""
+    """One run of one task. Timestamps are naive UTC."""
 
     name: str
     started_at: datetime
     ended_at: datetime
     outcome: Outcome
-    rows: int = 0
-    files: int = 0
-    message: str = ""
-    """Why it failed or was skipped, or what it did."""
+    rows: int
+    files: int
+    message: str
 
 
 @dataclass(frozen=True)
 class StreamTotals:
-    """How much of a stream is in the warehouse, by the ledger."""
+    """What the ledger says of one stream."""
 
-    rows: int
-    rejected: int
-    last_loaded_at: datetime | None
-    """Naive UTC."""
-    window_ids: frozenset[str]
-    """The windows in the stage of which every file is loaded: those that the next cleanup removes."""
+    rows: int = 0
+    """Rows loaded."""
+    rejected: int = 0
+    """Rows set aside."""
+    last_loaded_at: datetime | None = None
 
 
 class Warehouse(Protocol):
-    """What the tasks, the commands and the checks need of a warehouse.
-
-    Leaving its context gives back what it holds open. Every method raises WarehouseBusy when another process keeps
-    the warehouse for too long, and WarehouseError when the warehouse fails.
-    """
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exception: object) -> None: ...
+    """What the tasks and the commands need of a warehouse."""
 
     def create_tables(self) -> None:
-        """Makes the ledger and the shipped streams' raw tables where they are missing."""
+        """Makes the ledger, the history of the tasks and the shipped raw tables where they are missing."""
 
-    def load(self, stream: Stream) -> Done | None:
-        """Loads each staged file that the ledger does not hold; None when there is none.
-
-        Rows, rejected rows and ledger entries of a window commit together, or not at all. Damaged windows do not
-        keep the others from being loaded.
+    def load(self, stream: Stream) -> Moved:
+        """Loads the stream's staged windows that are not in the ledger, each window's rows and entries together.
 
         Raises:
-            StageDamaged: a file is not what its window.json promises.
-            SchemaDrift: a column no longer fits; neither that window nor a later one was loaded.
+            StageDamaged: a staged file is not what its window.json promises.
+            SchemaDrift: a staged column no longer fits its raw table; windows before it are loaded.
         """
 
-    def cleanup(self, stream: Stream) -> Done | None:
-        """Removes the staged windows of which the ledger holds every row, and nothing else; None when there is none."""
+    def cleanup(self, stream: Stream) -> Moved:
+        """Removes exactly the staged windows whose files are all in the ledger with the promised row counts."""
 
-    def build(self, *, full_refresh: bool = False) -> Done:
-        """Builds and tests the dbt models.
+    def loaded(self, windows: Iterable[Window]) -> set[str]:
+        """The ids of those windows that are loaded whole."""
+
+    def build(self, *, full_refresh: bool = False) -> str:
+        """Builds and tests the dbt models; one line that says what was built.
 
         Raises:
-            BuildFailed: a model or a test failed; names them.
+            BuildFailed: a model or a test failed.
         """
 
-    def publish(self) -> Done:
-        """Puts what the dashboard shows where it reads it, all at once."""
+    def build_is_due(self) -> bool:
+        """Whether something was loaded, or a day has begun, since the last build that succeeded."""
 
-    def record(self, run_id: str, run: TaskRun) -> None:
-        """Keeps a task's run in `raw_ext.task_history`; runs older than a week are dropped."""
+    def publish(self) -> int:
+        """Replaces the copy that the dashboard reads; the number of its rows."""
+
+    def record(self, run: TaskRun) -> None:
+        """Adds a run to `raw_ext.task_history`."""
 
     def last_runs(self) -> list[TaskRun]:
-        """The last recorded run of each task, oldest first."""
+        """The last run of each task."""
 
-    def stream_totals(self) -> dict[str, StreamTotals]:
-        """By the stream's name; every stream of the pipeline is in it."""
+    def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
+        """By stream."""
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of one statement, its values bound to `?`."""
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Reads."""
 
 
-def open_warehouse(settings: Settings, streams: tuple[Stream, ...]) -> Warehouse:
+def open_warehouse(settings: Settings) -> Warehouse:
     """The chosen warehouse."""
     if settings.warehouse == "duckdb":
-        from adventure.warehouse.duckdb import DuckDbWarehouse
+        from adventure.warehouse.duckdb import DuckDBWarehouse
 
-        return DuckDbWarehouse(settings, streams)
+        return DuckDBWarehouse(settings)
     raise ConfigError("WAREHOUSE=snowflake is not available in this version", "Set WAREHOUSE=duckdb")

@@ -1,192 +1,162 @@
-"""Staged windows -> raw tables: every row once, because rows and ledger entries commit together."""
+"""Loads one staged window: its rows, its rejected rows and its ledger entries, in one transaction."""
 
 import hashlib
-from datetime import datetime
+from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-from duckdb import DuckDBPyConnection
 
 from adventure.errors import StageDamaged
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import StagedFile, Window, utc_now
 from adventure.streams import Stream
-from adventure.warehouse import Done
-from adventure.warehouse.decisions import FILES_TO_LOAD, WINDOWS_TO_REMOVE, StagedRow, staged_files
-from adventure.warehouse.duckdb.connection import quoted, transaction
-from adventure.warehouse.duckdb.tables import LOAD_COLUMNS, fit_table, raw_table
+from adventure.warehouse import Moved
+from adventure.warehouse.duckdb.columns import META_COLUMNS, changes, duckdb_type, quoted
+from adventure.warehouse.ledger import files_to_load
 
-LARGEST_DOCUMENT = 64 * 1024 * 1024
-"""Bytes. MongoDB's limit is 16 MB of BSON, and its JSON can be a few times that."""
+_REMEDY = "Restore it; or delete the stream's row in processor_metadata to read it all again, and remove the window"
 
-_STAGED_FILES = pa.schema(
-    {"stage": pa.string(), "window_id": pa.string(), "file": pa.string(), "row_count": pa.int64()}
-)
+_LARGEST_DOCUMENT = 64 << 20
+"""Bytes. MongoDB's limit is 16 MB of BSON, which JSON may write longer."""
 
 
-def load_windows(connection: DuckDBPyConnection, stage: FolderStage, stream: Stream) -> Done | None:
-    """Loads each staged file of the stream that the ledger does not hold, oldest window first; None if there is none.
+def read_ledger(connection: duckdb.DuckDBPyConnection, stage: str, window_ids: list[str]) -> dict[tuple[str, str], int]:
+    """Rows loaded, by window and file, of these windows."""
+    rows = connection.execute(
+        """
+        select window_id, file, rows from raw_ext.load_history
+        where stage = ? and window_id in (select unnest(?::varchar[]))
+        """,
+        [stage, window_ids],
+    ).fetchall()
+    return {(window_id, file): count for window_id, file, count in rows}
+
+
+def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:
+    """Loads what the ledger does not hold yet, all of it or nothing.
 
     Raises:
-        StageDamaged: files or a window.json are not what was staged; the other windows are loaded.
-        SchemaDrift: a column no longer fits; neither that window nor a later one is loaded.
+        StageDamaged: a file is missing, or not what window.json promises.
+        SchemaDrift: a column no longer fits the raw table.
     """
-    windows = stage.windows(stream.stage)
-    wanted = set(_decide(connection, FILES_TO_LOAD, windows))
-    damages = stage.damaged(stream.stage)
-    rows, rejected, loaded = 0, 0, 0
-    for window in windows:
-        files = [file for file in window.all_files if (window.id, file.name) in wanted]
-        if not files:
-            continue
-        try:
-            _load_window(connection, stage, stream, window, files)
-        except StageDamaged as error:
-            damages.append(error)
-            continue
-        rows += sum(file.rows for file in files if file != window.rejects)
-        rejected += sum(file.rows for file in files if file == window.rejects)
-        loaded += len(files)
-    if damages:
-        raise _all_of(stream, damages)
-    if not loaded:
-        return None
-    return Done(rows, loaded, f"{rejected:,} rows were rejected" if rejected else "")
-
-
-def loaded_windows(connection: DuckDBPyConnection, stage: FolderStage, stream: Stream) -> list[Window]:
-    """The staged windows of which the ledger holds every row: those that a cleanup may remove."""
-    windows = stage.windows(stream.stage)
-    whole = {window_id for (window_id,) in _decide(connection, WINDOWS_TO_REMOVE, windows)}
-    return [window for window in windows if window.id in whole]
-
-
-def _decide(connection: DuckDBPyConnection, decision: str, windows: list[Window]) -> list[tuple[str, ...]]:
-    rows = [row._asdict() for row in staged_files(windows)]
-    connection.register("staged_files", pa.Table.from_pylist(rows, schema=_STAGED_FILES))
-    found: list[tuple[str, ...]] = connection.execute(decision).fetchall()
-    connection.unregister("staged_files")
-    return found
-
-
-def _load_window(
-    connection: DuckDBPyConnection, stage: FolderStage, stream: Stream, window: Window, files: list[StagedFile]
-) -> None:
-    """All of it in one transaction."""
-    for file in files:
-        _verify(stage, stream, window, file)
-    with transaction(connection):
-        types = fit_table(connection, stream, window)
-        loaded_at = _next_loaded_at(connection)
-        for file in files:
-            is_rejects = file == window.rejects
-            try:
-                if is_rejects:
-                    count = _insert_rejects(connection, stage, stream, window, file, loaded_at)
-                else:
-                    count = _insert_rows(connection, stage, stream, window, file, types, loaded_at)
-            except (duckdb.InvalidInputException, duckdb.BinderException, duckdb.ConversionException) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise _damage(stage, stream, window, file, f"cannot be read: {reason}") from error
-            if count != file.rows:
-                raise _damage(stage, stream, window, file, f"holds {count:,} rows instead of {file.rows:,}")
-            _insert_ledger(connection, stream, window, file, is_rejects, loaded_at)
-
-
-def _verify(stage: FolderStage, stream: Stream, window: Window, file: StagedFile) -> None:
-    """Raises StageDamaged unless the file is, byte for byte, what window.json promises."""
-    path = stage.path(window, file.name)
+    connection.execute("begin transaction")
     try:
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError as error:
-        raise _damage(stage, stream, window, file, f"cannot be read: {error.strerror}") from error
-    if digest != file.sha256:
-        raise _damage(
-            stage,
-            stream,
-            window,
-            file,
-            f"was changed after it was staged ({path.stat().st_size:,} bytes, promised {file.bytes:,}; the sha256 differs)",
+        files = files_to_load(window, read_ledger(connection, window.stage, [window.id]))
+        for file in files:
+            _verify(stage.path(window, file.name), file)
+        _fit_table(connection, stream, window)
+        # Builds look for what was loaded since: the stamp never goes back, whatever the clock does.
+        loaded_at = connection.execute(
+            "select greatest(?::timestamp, max(loaded_at) + interval 1 microsecond) from raw_ext.load_history",
+            [utc_now()],
+        ).fetchone()[0]  # type: ignore[index]
+        rows = 0
+        for file in files:
+            inserted = _insert(connection, stream, window, file, stage.path(window, file.name), loaded_at)
+            if inserted != file.rows:
+                raise StageDamaged(
+                    f"{stream.name}: {window.stage}/{window.id}/{file.name} holds {inserted:,} rows where window.json"
+                    f" promises {file.rows:,}; nothing of the window was loaded",
+                    "Look at the file; it is not what the processor staged",
+                )
+            rows += inserted if file is not window.rejects else 0
+            _enter(connection, window, file, loaded_at)
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    return Moved(rows, len(files))
+
+
+def _verify(path: Path, promised: StagedFile) -> None:
+    """Raises StageDamaged unless the file is byte for byte what was staged."""
+    try:
+        with path.open("rb") as file:
+            whole = path.stat().st_size == promised.bytes
+            whole = whole and hashlib.file_digest(file, "sha256").hexdigest() == promised.sha256
+    except FileNotFoundError as error:
+        raise StageDamaged(
+            f"{path} is missing, which its window.json promises and which was never loaded",
+            _REMEDY,
+        ) from error
+    if not whole:
+        raise StageDamaged(
+            f"{path} is not the file that was staged: its size or checksum differs from window.json",
+            _REMEDY,
         )
 
 
-def _next_loaded_at(connection: DuckDBPyConnection) -> datetime:
-    """Now, or just after the latest load: models that take what is new rely on it that no load is older than another,
-    and this machine's clock may be set back."""
-    (moment,) = connection.execute(
-        "select greatest(?::timestamp, max(loaded_at) + interval 1 microsecond) from raw_ext.load_history", [utc_now()]
-    ).fetchall()[0]
-    assert isinstance(moment, datetime)
-    return moment
+def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
+    """Makes the raw table if there is none; adds and widens columns as the window needs."""
+    schema, _, name = stream.raw_table.partition(".")
+    table = dict(
+        connection.execute(
+            """
+            select column_name, data_type from duckdb_columns()
+            where lower(schema_name) = lower(?) and lower(table_name) = lower(?)
+            """,
+            [schema, name],
+        ).fetchall()
+    )
+    target = f"{quoted(schema)}.{quoted(name)}"
+    if not table:
+        columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
+        columns += [f"{column} {kind}" for column, kind in META_COLUMNS.items()]
+        changes(window, stream, {})
+        connection.execute(f"create schema if not exists {quoted(schema)}")
+        connection.execute(f"create table {target} ({', '.join(columns)})")
+        return
+    for change in changes(window, stream, table):
+        connection.execute(f"alter table {target} {change}")
 
 
-def _insert_rows(
-    connection: DuckDBPyConnection,
-    stage: FolderStage,
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
     stream: Stream,
     window: Window,
     file: StagedFile,
-    types: dict[str, str],
-    loaded_at: datetime,
+    path: Path,
+    loaded_at: object,
 ) -> int:
-    names = ", ".join(quoted(column) for column in (*types, *LOAD_COLUMNS))
-    if ".ndjson" in file.name:
-        # The document's own text, not parsed and printed anew: no digit changes.
-        values, row = "json", "row_number() over ()"
-        source = f"read_ndjson_objects(?, maximum_object_size => {LARGEST_DOCUMENT})"
+    """Inserts one file's rows by column name; the number of rows."""
+    label = f"{window.stage}/{window.id}/{file.name}"
+    schema, _, name = stream.raw_table.partition(".")
+    target = f"{quoted(schema)}.{quoted(name)}"
+    if file is window.rejects:
+        statement = (
+            "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
+            " select ?, key, reason, row, ?, ?"
+            " from read_ndjson("
+            "?, columns = {key: 'varchar', reason: 'varchar', row: 'varchar'}, maximum_object_size = ?)"
+        )
+        values = [stream.name, label, loaded_at, str(path), _LARGEST_DOCUMENT]
+    elif file.name.endswith(".parquet"):
+        names = ", ".join(quoted(column.name) for column in window.columns)
+        statement = (
+            f"insert into {target} ({names}, _file, _file_row, _loaded_at)"
+            f" select {names}, ?, file_row_number, ? from read_parquet(?, file_row_number = true)"
+        )
+        values = [label, loaded_at, str(path)]
     else:
-        values, row = ", ".join(f"cast({quoted(column)} as {kind})" for column, kind in types.items()), "file_row_number + 1"
-        source = "read_parquet(?)"
-    return _count(
-        connection,
-        f"insert into {raw_table(stream)} ({names}) select {values}, ?, {row}, ? from {source}",
-        [_staged_name(window, file), loaded_at, str(stage.path(window, file.name))],
-    )
+        # As objects: the text stays as it is, and no number passes through a double.
+        statement = (
+            f"insert into {target} (raw, _file, _file_row, _loaded_at)"
+            " select json, ?, row_number() over () - 1, ? from read_ndjson_objects(?, maximum_object_size = ?)"
+        )
+        values = [label, loaded_at, str(path), _LARGEST_DOCUMENT]
+    found = connection.execute(statement, values).fetchone()
+    return int(found[0]) if found else 0
 
 
-def _insert_rejects(
-    connection: DuckDBPyConnection,
-    stage: FolderStage,
-    stream: Stream,
-    window: Window,
-    file: StagedFile,
-    loaded_at: datetime,
-) -> int:
-    return _count(
-        connection,
-        f"""
-        insert into raw_ext.rejected_rows
-            (stream, key, reason, source_row, rejected_at, _file, _file_row, _loaded_at)
-        select ?, json ->> '$.key', json ->> '$.reason', json ->> '$.row', ?, ?, row_number() over (), ?
-        from read_ndjson_objects(?, maximum_object_size => {LARGEST_DOCUMENT})
-        """,
-        [stream.name, window.staged_at, _staged_name(window, file), loaded_at, str(stage.path(window, file.name))],
-    )
-
-
-def _insert_ledger(
-    connection: DuckDBPyConnection,
-    stream: Stream,
-    window: Window,
-    file: StagedFile,
-    is_rejects: bool,
-    loaded_at: datetime,
-) -> None:
+def _enter(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFile, loaded_at: object) -> None:
     connection.execute(
-        """
-        insert into raw_ext.load_history
-            (stream, stage, window_id, file, rows_loaded, rows_rejected, bytes, sha256, low, high, run_id,
-            staged_at, loaded_at)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """,
+        "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            stream.name,
+            window.stream,
             window.stage,
             window.id,
             file.name,
-            0 if is_rejects else file.rows,
-            file.rows if is_rejects else 0,
+            "rejects" if file is window.rejects else "data",
+            file.rows,
             file.bytes,
             file.sha256,
             window.low,
@@ -196,28 +166,3 @@ def _insert_ledger(
             loaded_at,
         ],
     )
-
-
-def _count(connection: DuckDBPyConnection, insert: str, parameters: list[object]) -> int:
-    (count,) = connection.execute(insert, parameters).fetchall()[0]
-    return int(count)
-
-
-def _staged_name(window: Window, file: StagedFile) -> str:
-    return f"{window.stage}/{window.id}/{file.name}"
-
-
-def _damage(stage: FolderStage, stream: Stream, window: Window, file: StagedFile, problem: str) -> StageDamaged:
-    path = stage.path(window, file.name)
-    return StageDamaged(
-        f"{stream.name}: {path} {problem}. Nothing of its window was loaded",
-        f"Put the file back as it was; or remove the folder {path.parent} and set the stream's watermark in"
-        f" processor_metadata back to {window.low or 'null'}, so that its rows are read again",
-    )
-
-
-def _all_of(stream: Stream, damages: list[StageDamaged]) -> StageDamaged:
-    if len(damages) == 1:
-        return damages[0]
-    first = damages[0]
-    return StageDamaged(f"{stream.name}: {len(damages)} windows are damaged; the first: {first.problem}", first.remedy)
