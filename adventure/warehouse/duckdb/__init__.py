@@ -31,7 +31,8 @@ class DuckDBWarehouse:
     def create_tables(self) -> None:
         """Makes what is missing."""
         with connect(self._path) as connection:
-            connection.execute(Path(__file__).with_name("raw_tables.sql").read_text(encoding="utf-8"))
+            for tables in ("raw_tables.sql", "history_tables.sql"):
+                connection.execute(Path(__file__).with_name(tables).read_text(encoding="utf-8"))
 
     def load(self, stream: Stream) -> Moved:
         """Loads what is staged and not in the ledger, oldest window first."""
