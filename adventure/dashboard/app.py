@@ -26,6 +26,7 @@ def cached(_path: Path, identity: tuple[int, int], statement: str, values: tuple
 def main() -> None:
     """The sales of the last 30 days."""
     st.set_page_config(page_title="Adventure sales", page_icon="🚲", layout="wide")
+    st.html("<style>.stMainBlockContainer {padding-top: 2.5rem}</style>")
     identity = published.identity(PATH)
     watch(identity)
     st.title("Sales of the last 30 days")
@@ -101,7 +102,7 @@ def explore(query: figures.Query, now: datetime) -> None:
         )
         return
     grain = figures.grain_of(days)
-    st.altair_chart(sales_chart(rows, measure, grain, now.date()), use_container_width=True)
+    st.altair_chart(sales_chart(rows, measure, grain, now.date()), width="stretch")
     wide = figures.table(rows)
     with st.expander(
         f"The numbers: {figures.MEASURES[measure].lower()} by {grain} and {figures.SEGMENTS[segment].lower()}"
@@ -122,11 +123,9 @@ def choice(place: Any, label: str, name: str, options: dict[Any, str]) -> str:
     asked = st.query_params.get(name)
     if name not in st.session_state:
         st.session_state[name] = asked if asked in keys else keys[0]
-    chosen = place.segmented_control(label, keys, format_func=lambda key: options[key], key=name)
-    # A second click on the chosen one lets go of it.
-    picked = str(chosen or keys[0])
-    st.query_params[name] = picked
-    return picked
+    chosen = str(place.radio(label, keys, format_func=lambda key: options[key], key=name, horizontal=True))
+    st.query_params[name] = chosen
+    return chosen
 
 
 main()

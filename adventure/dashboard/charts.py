@@ -44,7 +44,7 @@ def sales_chart(rows: pd.DataFrame, measure: Measure, grain: Grain, today: date)
     colour = alt.Color("segment:N", scale=scale, sort=segments, legend=alt.Legend(title=None, orient="top"))
     lines = (
         alt.Chart(data)
-        .mark_line(strokeWidth=2.2, interpolate="monotone")
+        .mark_line(strokeWidth=2.2)
         .encode(x=x, y=y, color=colour, opacity=alt.condition(shown, alt.value(1), alt.value(0.12)))
         .add_params(shown)
     )
@@ -62,9 +62,7 @@ def sales_chart(rows: pd.DataFrame, measure: Measure, grain: Grain, today: date)
         .encode(x=x, opacity=alt.condition(hovered, alt.value(0.6), alt.value(0)), tooltip=tooltip)
         .add_params(hovered)
     )
-    points = lines.mark_point(filled=True, size=45).encode(
-        opacity=alt.condition(hovered & shown, alt.value(1), alt.value(0))
-    )
+    points = lines.mark_point(filled=True, size=45).encode(opacity=alt.condition(hovered, alt.value(1), alt.value(0)))
     layers = [_running_day(today), lines, points, rule] if grain == "day" else [lines, points, rule]
     return alt.layer(*layers).properties(height=380)
 

@@ -99,7 +99,8 @@ def series(query: Query, segment: Segment, measure: Measure, today: date, days: 
     periods = pd.date_range(_start(first), last, freq="h" if grain == "hour" else "D")
     whole = pd.MultiIndex.from_product([periods, order], names=["period", "segment"])
     complete = found.set_index(["period", "segment"]).reindex(whole).reset_index()
-    complete["value"] = [Decimal(0) if pd.isna(value) else value for value in complete["value"]]
+    values = [Decimal(0) if pd.isna(value) else value for value in complete["value"]]
+    complete["value"] = pd.Series(values, dtype=object)
     return complete
 
 

@@ -6,6 +6,7 @@ the same questions go to the marts themselves; nothing else of the app would cha
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -24,5 +25,6 @@ def query(path: Path, statement: str, values: Sequence[object] = ()) -> pd.DataF
     """The answer as a frame; decimals stay decimals."""
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
-        frame: pd.DataFrame = connection.execute(statement, list(values)).to_arrow_table().to_pandas()
+        answer: Any = connection.execute(statement, list(values)).to_arrow_table()
+        frame: pd.DataFrame = answer.to_pandas()
         return frame
