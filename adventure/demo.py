@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
-from adventure.checks import run_checks
+from adventure.checks import count_rows, run_checks
 from adventure.errors import AdventureError, AlreadyRunning, CheckFailed
 from adventure.generator.run import backfill, generate
 from adventure.generator.schema import create_tables
@@ -114,17 +114,15 @@ def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, s
 
 def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, ...], staged: dict[str, int]) -> None:
     """Rows at each station of the flow, and what is left in the stages."""
-    from adventure.checks import count_rows
-
     stage = open_stage(settings)
     table = Table("stream", title="Rows")
-    for column in ("at source", "staged now", "in raw", "in the models", "files left in stage"):
+    for column in ("at source", "staged now", "keys in raw", "in the models", "files left in stage"):
         table.add_column(column, justify="right")
     for stream in streams:
         counts = count_rows(settings, stream)
         left = len(stage.entries(stream.stage))
         figures = (counts.source, staged[stream.name], counts.raw, counts.model, left)
-        table.add_row(stream.name, *(f"{figure:,}" for figure in figures))
+        table.add_row(stream.name, *("-" if figure is None else f"{figure:,}" for figure in figures))
     console.print(table)
 
 
@@ -208,7 +206,7 @@ def _environment(database_env: dict[str, str], data_dir: Path, settings: Setting
 
 
 def _settings_of(environment: dict[str, str]) -> Settings:
-    return load_settings(**{name.lower(): value for name, value in environment.items()})
+    return load_settings(None, **{name.lower(): value for name, value in environment.items()})
 
 
 def _write_env_file(path: Path, environment: dict[str, str]) -> Path:

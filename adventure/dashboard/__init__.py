@@ -25,7 +25,6 @@ def serve_command(settings: Settings) -> list[str]:
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
-        "theme.primaryColor": "#0072B2",
     }
     app = Path(__file__).with_name("app.py")
     return [

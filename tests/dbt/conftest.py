@@ -1,0 +1,165 @@
+"""The dbt project on raw tables that a test fills row by row, as the load tasks would."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from adventure.settings import load_settings
+from adventure.warehouse import open_warehouse
+
+DBT = Path(os.environ.get("DEV_DBT") or Path(__file__).parent.parent.parent / "dbt")
+Row = dict[str, Any]
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+NOON = TODAY - timedelta(days=1) + timedelta(hours=12)
+"""Noon of yesterday: within the last 30 days, whenever the tests run."""
+
+
+def order(order_id: str, **changes: Any) -> Row:
+    """A live online order without lines of 0 dollars, placed at NOON."""
+    placed = changes.get("order_date", NOON)
+    row = {
+        "sales_order_id": order_id,
+        "revision_number": 8,
+        "status": 5,
+        "online_order_flag": 1,
+        "sales_order_number": f"SO{order_id}",
+        "purchase_order_number": None,
+        "account_number": "10-4030-011000",
+        "customer_id": 11000,
+        "sales_person_id": None,
+        "territory_id": 7,
+        "bill_to_address_id": 1,
+        "ship_to_address_id": 1,
+        "ship_method_id": 1,
+        "credit_card_id": "16",
+        "credit_card_approval_code": "123Vi456",
+        "currency_rate_id": None,
+        "sub_total": Decimal(0),
+        "tax_amt": Decimal(0),
+        "freight": Decimal(0),
+        "comment": None,
+        "order_date": placed,
+        "ship_date": placed + timedelta(days=7),
+        "due_date": placed + timedelta(days=12),
+        "last_modified": placed,
+    } | changes
+    return row | {"total_due": row["sub_total"] + row["tax_amt"] + row["freight"]}
+
+
+def line(line_id: str, order_id: str, **changes: Any) -> Row:
+    """A line of one unit of product 707 for 10 dollars."""
+    row = {
+        "sales_order_detail_id": line_id,
+        "sales_order_id": order_id,
+        "carrier_tracking_number": None,
+        "order_qty": 1,
+        "product_id": 707,
+        "special_offer_id": 1,
+        "unit_price": Decimal(10),
+        "unit_price_discount": Decimal(0),
+        "last_modified": NOON,
+    } | changes
+    return {"line_total": row["order_qty"] * row["unit_price"]} | row
+
+
+def chat(chat_id: str, **changes: Any) -> Row:
+    """An open chat with one message."""
+    started = NOON.isoformat() + "Z"
+    return {
+        "_id": chat_id,
+        "customer_id": 11000,
+        "product_id": 707,
+        "sales_order_id": "a",
+        "order_date": started,
+        "chat_start_time": started,
+        "chat_completion_time": None,
+        "ticket_channel": "Email",
+        "ticket_type": "Technical issue",
+        "ticket_subject": "Battery life",
+        "ticket_description": "It is flat",
+        "resolution": None,
+        "ticket_priority": "Low",
+        "ticket_status": "Open",
+        "customer_satisfaction_rating": None,
+        "messages": [{"sender": "customer", "sent_at": started, "text": "It is flat"}],
+        "last_modified": started,
+    } | changes
+
+
+@dataclass
+class Project:
+    """A warehouse of its own, and dbt run on it in this process."""
+
+    path: Path
+    folder: Path
+    statuses: dict[str, str] = field(default_factory=dict)
+    """How each node ended in the last run, by name."""
+    _loads: int = 0
+
+    def load(self, *, orders: Iterable[Row] = (), lines: Iterable[Row] = (), chats: Iterable[Row] = ()) -> None:
+        """One load of each raw table: the rows get one stamp, later than every stamp before it."""
+        documents = [{"raw": json.dumps(document)} for document in chats]
+        for table, rows in (("orders_raw", orders), ("order_details_raw", lines), ("chat_logs_raw", documents)):
+            self._loads += 1
+            stamp = TODAY + timedelta(seconds=self._loads)
+            stamps = {"_file": f"file-{self._loads}", "_loaded_at": stamp}
+            self.insert(f"raw_ext.{table}", [{**row, **stamps, "_file_row": i} for i, row in enumerate(rows)])
+
+    def insert(self, table: str, rows: Iterable[Row]) -> None:
+        with duckdb.connect(str(self.path)) as connection:
+            for row in rows:
+                names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" for _ in row)
+                connection.execute(f"insert into {table} ({names}) values ({marks})", list(row.values()))
+
+    def dbt(self, *arguments: str) -> None:
+        """Runs dbt; what failed is an assertion error, what warned is in `statuses`."""
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
+        os.environ["ADVENTURE_DUCKDB_PATH"] = str(self.path)
+        options = ["--project-dir", DBT, "--profiles-dir", DBT, "--target", "duckdb", "--quiet", "--no-version-check"]
+        options += ["--target-path", self.folder / "target", "--log-path", self.folder / "logs"]
+        try:
+            result = dbtRunner().invoke([*arguments, *map(str, options)])
+        finally:
+            DuckDBConnectionManager.close_all_connections()
+            del os.environ["ADVENTURE_DUCKDB_PATH"]
+        assert result.exception is None, result.exception
+        nodes = list(getattr(result.result, "results", []))
+        self.statuses = {node.node.name: str(node.status) for node in nodes}
+        failed = {node.node.name: node.message for node in nodes if str(node.status) in ("error", "fail", "skipped")}
+        assert failed == {}
+
+    def build(self, *arguments: str) -> None:
+        """Builds and tests the models; unit tests have a test of their own."""
+        self.dbt("build", "--exclude-resource-type", "unit_test", *arguments)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.path), read_only=True) as connection:
+            connection.execute("set timezone = 'UTC'")
+            return connection.execute(statement).fetchall()
+
+    def table(self, name: str) -> list[str]:
+        """All rows of a model as text, sorted: the same for the same rows in any order."""
+        return sorted(str(row) for row in self.query(f"select * from dbt_prod.{name}"))
+
+
+@pytest.fixture(scope="session")
+def dbt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all, so that dbt parses the project once."""
+    return tmp_path_factory.mktemp("dbt")
+
+
+def new_project(folder: Path, dbt_folder: Path) -> Project:
+    settings = load_settings(data_dir=folder)
+    open_warehouse(settings).create_tables()
+    return Project(settings.duckdb_path, dbt_folder)
