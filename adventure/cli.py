@@ -258,11 +258,12 @@ def history_create(
 def history_load(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with one file or folder per raw table.")],
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave tables without a file empty.")] = False,
 ) -> None:
     """Loads the history from files that you have."""
     from adventure.history import load
 
-    load(_settings(context), folder)
+    load(_settings(context), folder, allow_missing=allow_missing)
 
 
 app.add_typer(stage_app, name="stage", rich_help_panel=_MOVE)

@@ -85,7 +85,9 @@ def _watermarks(settings: Settings, console: Console) -> "dict[str, Watermark]":
 
 def print_task_runs(runs: "list[TaskRun]") -> None:
     """One line a run."""
-    table = Table("task", "outcome", "ended (UTC)", title="Tasks")
+    table = Table(title="Tasks")
+    for column in ("task", "outcome", "ended (UTC)"):
+        table.add_column(column, no_wrap=True)
     for column in ("seconds", "rows", "files"):
         table.add_column(column, justify="right")
     table.add_column("message", overflow="fold")
@@ -95,7 +97,7 @@ def print_task_runs(runs: "list[TaskRun]") -> None:
         table.add_row(
             run.name,
             f"[{colour}]{run.outcome}[/{colour}]",
-            f"{run.ended_at:%Y-%m-%d %H:%M:%S}",
+            f"{run.ended_at:%m-%d %H:%M:%S}",
             f"{seconds:.1f}",
             f"{run.rows:,}",
             f"{run.files:,}",
