@@ -207,7 +207,8 @@ def _refuse_missing(file: DataFile, wanted: "tuple[str, ...] | list[str]", colum
 def _refuse_misfits(connection: duckdb.DuckDBPyConnection, file: DataFile, columns: list[tuple[str, str, str]]) -> None:
     """Refuses values that their column's type cannot hold; names row, column and value."""
     checks = [
-        f"select _position + 1 as row, '{name}' as name, cast({ours} as varchar) as value, '{kind}' as kind from incoming"
+        f"select _position + 1 as row, '{name}' as name, cast({ours} as varchar) as value,"
+        f" '{kind}' as kind from incoming"
         f" where {ours} is not null and try_cast({ours} as {kind}) is null"
         for name, ours, kind in columns
     ]

@@ -18,7 +18,7 @@ _LEVEL = 1
 
 
 def synthesise(folder: Path, *, seed: int) -> None:
-    """Writes the files of all raw tables; the same seed writes the same bytes. The folder appears whole or not at all."""
+    """Writes the files of all raw tables; the same seed writes the same bytes. The folder appears whole."""
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     unfinished.mkdir(parents=True)
     try:
