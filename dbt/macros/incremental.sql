@@ -1,12 +1,13 @@
 {#- The live path: rows come in versions, builds take what is new. -#}
 
 {#-
-How far an incremental model is: the largest value of `column` that its table holds, as a literal. A literal, because a
-subquery in its place keeps the warehouse from skipping what it need not read. Use it with `>=`: rows that share the
-largest value may have come later, and taking a row twice changes nothing.
+How far an incremental model is: the largest `_loaded_at` that its table holds, as a literal; what lies above it is new.
+A load commits all its rows with one stamp that is larger than those of all loads before it, so that nothing can come
+later at or below the mark. A literal, because a subquery in its place keeps the warehouse from skipping what it need
+not read.
 -#}
-{% macro high_water_mark(column='_loaded_at') -%}
-    {%- set held = run_query('select cast(max(' ~ column ~ ') as varchar) from ' ~ this) if execute else none -%}
+{% macro high_water_mark() -%}
+    {%- set held = run_query('select cast(max(_loaded_at) as varchar) from ' ~ this) if execute else none -%}
     {%- set value = held.columns[0].values()[0] if held else none -%}
     cast('{{ value or "1970-01-01 00:00:00" }}' as timestamp)
 {%- endmacro %}
@@ -23,8 +24,7 @@ largest value may have come later, and taking a row twice changes nothing.
 
 {#-
 Condition of an incremental model: its table holds no later version of the row's key, so that an older version that
-arrives late never replaces a newer one. Of equal versions the one that was loaded last stays, as in a full refresh:
-what is taken from the high-water mark on holds every row that could win the tie.
+arrives late never replaces a newer one. Of equal versions the one that was loaded last stays, as in a full refresh.
 -#}
 {% macro is_newer_than_held(key, relation) -%}
     not exists (
@@ -33,4 +33,10 @@ what is taken from the high-water mark on holds every row that could win the tie
         where held.{{ key }} = {{ relation }}.{{ key }}
             and held.last_modified > {{ relation }}.last_modified
     )
+{%- endmacro %}
+
+
+{#- A subquery: the rows of a table that were loaded last, as many as fifty batches of the generator. -#}
+{% macro latest_rows(relation) -%}
+    (select * from {{ relation }} order by _loaded_at desc limit 10000)
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {#-
-Each key that came with the last day's loads is there once. Builds replace rows by key, so that a key could only be
-doubled by what is new: the rest of a table that grows need not be counted again.
+Each key among the rows that came last is in the table once. Builds replace rows by key, so that only what is new could
+double one: a table that grows need not be counted whole after every batch.
 -#}
 {% test unique_latest(model, column_name) %}
 
@@ -8,11 +8,7 @@ select
     {{ column_name }},
     count(*) as occurrences
 from {{ model }}
-where {{ column_name }} in (
-    select {{ column_name }}
-    from {{ model }}
-    where _loaded_at >= (select {{ dbt.dateadd('day', -1, 'max(_loaded_at)') }} from {{ model }})
-)
+where {{ column_name }} in (select {{ column_name }} from {{ latest_rows(model) }} as latest)
 group by {{ column_name }}
 having count(*) > 1
 

@@ -15,13 +15,13 @@ changed as (
 
     select sales_order_id
     from {{ ref('base_real_time__sales_orders') }}
-    where _loaded_at >= {{ high_water_mark() }}
+    where _loaded_at > {{ high_water_mark() }}
 
     union
 
     select sales_order_id
     from {{ ref('base_real_time__order_details') }}
-    where _loaded_at >= {{ high_water_mark() }}
+    where _loaded_at > {{ high_water_mark() }}
 
 ),
 {% endif %}

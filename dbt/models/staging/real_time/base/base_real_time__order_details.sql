@@ -25,7 +25,7 @@ with loaded as (
         _loaded_at
     from {{ source('raw_ext', 'order_details_raw') }}
     {% if is_incremental() %}
-    where _loaded_at >= {{ high_water_mark() }}
+    where _loaded_at > {{ high_water_mark() }}
     {% endif %}
 
 ),

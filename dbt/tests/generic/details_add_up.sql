@@ -1,0 +1,34 @@
+{#-
+An order's sub_total is the sum of its lines, to the last digit. With `latest` only the orders that came last are
+added up: an order comes again when one of its lines does.
+-#}
+{% test details_add_up(model, latest=false) %}
+
+with orders as (
+
+    select sales_order_id, sub_total, order_details
+    from {{ latest_rows(model) if latest else model }} as judged
+
+),
+
+totals as (
+
+    select
+        orders.sales_order_id,
+        sum({{ order_detail('line', 'LineTotal') }}) as details_total
+    from orders
+    {{ flatten_order_details('orders.order_details', 'line') }}
+    group by orders.sales_order_id
+
+)
+
+select
+    orders.sales_order_id,
+    orders.sub_total,
+    totals.details_total
+from orders
+left join totals
+    on orders.sales_order_id = totals.sales_order_id
+where orders.sub_total != coalesce(totals.details_total, 0)
+
+{% endtest %}

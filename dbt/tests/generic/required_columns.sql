@@ -1,0 +1,11 @@
+{#- None of these columns is NULL: one test for many columns. -#}
+{% test required_columns(model, columns) %}
+
+select *
+from {{ model }}
+where
+    {%- for column in columns %}
+    {{ column }} is null{{ " or" if not loop.last }}
+    {%- endfor %}
+
+{% endtest %}
