@@ -10,13 +10,14 @@ from typing import Any
 
 import bson
 import orjson
-from bson import Decimal128, ObjectId, json_util
+from bson import Decimal128, Int64, ObjectId, json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 
 _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-_JSON = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+# Subclasses are passed on: Code is a kind of str, and would lose what it is.
+_JSON = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLASS
 # The last two bytes of a double that is infinite or no number; other bytes may look like it, which costs a walk only.
 _MAYBE_NOT_FINITE = re.compile(rb"[\xf0-\xff][\x7f\xff]")
 
@@ -59,6 +60,8 @@ def _extended(value: Any) -> Any:
         return str(value)
     if isinstance(value, DatetimeMS):
         raise CannotCarry(f"it holds a date outside of the years 1 to 9999 ({int(value)} ms)")
+    if isinstance(value, Int64):
+        return int(value)
     return json_util.default(value)
 
 

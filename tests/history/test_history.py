@@ -1,0 +1,99 @@
+"""The synthesised history: exact counts, the same for the same seed, and sums that add up."""
+
+from pathlib import Path
+
+import pytest
+
+from adventure.errors import ConfigError
+from adventure.history import create, ensure_history, load
+from adventure.history.synthesis import synthesise
+from adventure.settings import Settings, load_settings
+from adventure.warehouse.duckdb import DuckDBWarehouse
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    made = load_settings(data_dir=tmp_path_factory.mktemp("history"))
+    DuckDBWarehouse(made)
+    create(made)
+    return made
+
+
+def one(settings: Settings, statement: str) -> tuple[object, ...]:
+    row: tuple[object, ...] = DuckDBWarehouse(settings).query(statement)[0]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("table", "rows"),
+    [
+        ("ecom.sales_order_raw", 31_465),
+        ("adventure_db.customer_prod_db", 19_119),
+        ("adventure_db.product_prod_db", 504),
+        ("adventure_db.vendor_prod_db", 104),
+        ("adventure_db.product_vendor_prod_db", 460),
+        ("adventure_db.inventory_prod_db", 1_069),
+    ],
+)
+def test_tables_have_exactly_their_rows(settings: Settings, table: str, rows: int) -> None:
+    assert one(settings, f"select count(*) from {table}") == (rows,)
+
+
+def test_march_2013_has_its_orders_and_lines(settings: Settings) -> None:
+    found = one(
+        settings,
+        """
+        select count(*), sum(json_array_length(raw, '$.OrderDetails'))
+        from ecom.sales_order_raw where raw->>'OrderDate' like '2013-03%'
+        """,
+    )
+    assert found == (441, 2_613)
+
+
+def test_all_lines_are_121_317_and_ids_have_no_gap(settings: Settings) -> None:
+    found = one(
+        settings,
+        """
+        select sum(json_array_length(raw, '$.OrderDetails')), min((raw->>'SalesOrderID')::int),
+            max((raw->>'SalesOrderID')::int), count(distinct raw->>'SalesOrderID')
+        from ecom.sales_order_raw
+        """,
+    )
+    assert found == (121_317, 43_659, 75_123, 31_465)
+
+
+def test_the_sum_of_an_orders_lines_is_its_sub_total(settings: Settings) -> None:
+    found = one(
+        settings,
+        """
+        with lines as (
+            select raw, unnest(json_transform(raw, '{"OrderDetails": [{"LineTotal": "decimal(38,9)"}]}').OrderDetails).LineTotal as total
+            from ecom.sales_order_raw
+        ), orders as (
+            select json_transform(raw, '{"SubTotal": "decimal(38,9)"}').SubTotal as sub_total, sum(total) as total
+            from lines group by raw
+        )
+        select count(*) from orders where sub_total != total
+        """,
+    )
+    assert found == (0,)
+
+
+def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        synthesise(tmp_path / folder, seed=5)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_what_is_loaded_is_not_made_again(settings: Settings) -> None:
+    before = one(settings, "select max(_loaded_at) from ecom.sales_order_raw")
+    ensure_history(settings)
+    assert one(settings, "select max(_loaded_at) from ecom.sales_order_raw") == before
+
+
+def test_a_missing_file_is_named(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sales_order_raw"):
+        load(settings, tmp_path)

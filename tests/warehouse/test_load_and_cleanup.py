@@ -1,0 +1,320 @@
+"""Loads and cleanups: once, whole, exactly what was promised, and nothing else."""
+
+import gzip
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from adventure.errors import SchemaDrift, StageDamaged, WarehouseBusy
+from adventure.settings import Settings, load_settings
+from adventure.stage.folder import FolderStage
+from adventure.stage.manifest import Column, StagedFile, Window
+from adventure.streams import Stream
+from adventure.warehouse import Moved
+from adventure.warehouse.duckdb import DuckDBWarehouse, connection
+
+T0 = datetime(2026, 1, 2, 3, 4, 5, 678901)
+STREAM = Stream("things", "postgres", "public", "things", "changed_at", ("id",), "things_stage", "raw_ext.things_raw")
+CHATS = replace(STREAM, name="chats", source="mongo", stage="chats_stage", raw_table="raw_ext.chat_logs_raw")
+
+Stager = Callable[..., Window]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(data_dir=tmp_path)
+
+
+@pytest.fixture
+def stage(settings: Settings) -> FolderStage:
+    return FolderStage(settings.stage_dir)
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> DuckDBWarehouse:
+    return DuckDBWarehouse(settings)
+
+
+def _staged(path: Path, rows: int) -> StagedFile:
+    content = path.read_bytes()
+    return StagedFile(path.name, rows, len(content), hashlib.sha256(content).hexdigest())
+
+
+@pytest.fixture
+def put(stage: FolderStage, tmp_path: Path) -> Stager:
+    """Stages a window of rows, as a processor would; `commit=False` leaves window.json out."""
+    numbers = iter(range(1, 1000))
+
+    def stage_rows(
+        rows: pa.Table | list[bytes],
+        *,
+        stream: Stream = STREAM,
+        rejects: list[dict[str, str]] | None = None,
+        commit: bool = True,
+    ) -> Window:
+        number = next(numbers)
+        folder = tmp_path / f"files-{number}"
+        folder.mkdir()
+        if isinstance(rows, pa.Table):
+            path, columns = folder / "part-00000.parquet", tuple(Column(f.name, str(f.type)) for f in rows.schema)
+            pq.write_table(rows, path)
+        else:
+            path, columns = folder / "part-00000.ndjson.gz", (Column("raw", "json"),)
+            path.write_bytes(gzip.compress(b"".join(row + b"\n" for row in rows)))
+        aside = None
+        if rejects:
+            reject_path = folder / "rejects.ndjson.gz"
+            reject_path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in rejects)))
+            aside = _staged(reject_path, len(rejects))
+        high = T0 + timedelta(seconds=number)
+        window = Window(
+            stream.name, stream.stage, T0, high, f"{number:08x}", (_staged(path, len(rows)),), aside, columns, high
+        )
+        for file in sorted(folder.iterdir()):
+            stage.put(stream.stage, window.id, file)
+        if commit:
+            stage.commit(window)
+        return window
+
+    return stage_rows
+
+
+def things(*ids: int, **columns: Any) -> pa.Table:
+    return pa.table({"id": pa.array(ids, pa.int32()), **columns})
+
+
+def test_rows_arrive_exactly_with_where_they_came_from(warehouse: DuckDBWarehouse, put: Stager) -> None:
+    values = {
+        "amount": pa.array([Decimal("123456789012345678.123456789")], pa.decimal128(38, 9)),
+        "at": pa.array([T0], pa.timestamp("us")),
+        "Note": pa.array(['naïve 🚲 "quoted"\n']),
+        "data": pa.array([b"\x00\xff"]),
+    }
+    window = put(things(7, **values))
+    assert warehouse.load(STREAM) == Moved(1, 1)
+    ((row),) = warehouse.query('select id, amount, at, "Note", data, _file, _file_row from raw_ext.things_raw')
+    file = f"things_stage/{window.id}/part-00000.parquet"
+    assert row == (7, Decimal("123456789012345678.123456789"), T0, 'naïve 🚲 "quoted"\n', b"\x00\xff", file, 0)
+
+
+def test_documents_keep_their_text(warehouse: DuckDBWarehouse, put: Stager) -> None:
+    documents = [
+        b'{"n":0.10000000000000000000001,"big":9223372036854775807}',
+        b'{"deep":' + b"[" * 200 + b"]" * 200 + b"}",
+    ]
+    put(documents, stream=CHATS)
+    warehouse.load(CHATS)
+    found = warehouse.query("select raw::varchar, _file_row from raw_ext.chat_logs_raw order by _file_row")
+    assert found == [(document.decode(), row) for row, document in enumerate(documents)]
+
+
+def test_a_window_is_loaded_once(warehouse: DuckDBWarehouse, put: Stager) -> None:
+    put(things(1, 2))
+    assert [warehouse.load(STREAM), warehouse.load(STREAM)] == [Moved(2, 1), Moved(0, 0)]
+    put(things(3))
+    warehouse.load(STREAM)
+    assert warehouse.query("select id from raw_ext.things_raw order by id") == [(1,), (2,), (3,)]
+
+
+def test_rejected_rows_are_kept_whole_and_the_counts_add_up(warehouse: DuckDBWarehouse, put: Stager) -> None:
+    put(things(1), rejects=[{"key": "2", "reason": "value is NaN", "row": '{"id": 2, "value": "NaN"}'}])
+    assert warehouse.load(STREAM) == Moved(1, 2)
+    assert warehouse.query("select stream, key, reason, row from raw_ext.rejected_rows") == [
+        ("things", "2", "value is NaN", '{"id": 2, "value": "NaN"}')
+    ]
+    totals = warehouse.totals([STREAM])["things"]
+    assert (totals.rows, totals.rejected) == (1, 1)
+
+
+def test_cleanup_removes_what_is_loaded_and_nothing_else(
+    warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager
+) -> None:
+    put(things(1))
+    warehouse.load(STREAM)
+    later, unfinished = put(things(2)), put(things(3), commit=False)
+    other = put(things(9), stream=replace(STREAM, stage="things_stage_2"))
+    assert warehouse.cleanup(STREAM).files == 2
+    left = {entry.path.split("/")[1] for entry in stage.entries("things_stage")}
+    assert left == {later.id, unfinished.id}
+    assert len(stage.entries(other.stage)) == 2
+    assert warehouse.load(STREAM) == Moved(1, 1)
+    warehouse.cleanup(STREAM)
+    assert stage.windows("things_stage") == []
+
+
+def test_cleanup_keeps_a_window_whose_ledger_has_another_count(
+    settings: Settings, warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager
+) -> None:
+    put(things(1, 2))
+    warehouse.load(STREAM)
+    with duckdb.connect(str(settings.duckdb_path)) as database:
+        database.execute("update raw_ext.load_history set rows = 1")
+    assert warehouse.cleanup(STREAM) == Moved(0, 0)
+    assert len(stage.windows("things_stage")) == 1
+
+
+def test_cleanup_finishes_what_a_killed_one_began(warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager) -> None:
+    window = put(things(1))
+    warehouse.load(STREAM)
+    stage.path(window, "part-00000.parquet").unlink()
+    assert warehouse.load(STREAM) == Moved(0, 0)
+    warehouse.cleanup(STREAM)
+    assert stage.entries("things_stage") == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "is not the file that was staged"),
+        (lambda path: path.write_bytes(b""), "is not the file that was staged"),
+        (lambda path: path.unlink(), "is missing"),
+    ],
+)
+def test_a_damaged_file_stops_its_window_whole(
+    warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager, damage: Callable[[Path], None], sentence: str
+) -> None:
+    put(things(1))
+    bad = put(things(2))
+    damage(stage.path(bad, "part-00000.parquet"))
+    with pytest.raises(StageDamaged, match=sentence):
+        warehouse.load(STREAM)
+    assert warehouse.query("select id from raw_ext.things_raw") == [(1,)]
+    assert warehouse.cleanup(STREAM).files == 2
+    assert [window.id for window in stage.windows("things_stage")] == [bad.id]
+
+
+def test_fewer_rows_than_promised_load_nothing(warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager) -> None:
+    window = put(things(1, 2), commit=False)
+    stage.commit(replace(window, files=(replace(window.files[0], rows=3),)))
+    with pytest.raises(StageDamaged, match="holds 2 rows where window.json promises 3"):
+        warehouse.load(STREAM)
+    assert warehouse.query("select count(*) from raw_ext.load_history") == [(0,)]
+
+
+def column(kind: pa.DataType, value: Any) -> dict[str, pa.Array]:
+    return {"value": pa.array([value], kind)}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind", "values"),
+    [
+        (column(pa.int32(), 1), column(pa.int64(), 2**40), "BIGINT", [1, 2**40]),
+        (column(pa.int64(), 2**40), column(pa.int16(), 1), "BIGINT", [2**40, 1]),
+        (column(pa.float32(), 1.5), column(pa.float64(), 1e300), "DOUBLE", [1.5, 1e300]),
+        (column(pa.decimal128(10, 2), Decimal("1.25")), column(pa.decimal128(12, 6), Decimal("1.000001")), "DECIMAL(14,6)",
+         [Decimal("1.250000"), Decimal("1.000001")]),
+        (column(pa.int32(), 7), column(pa.decimal128(5, 2), Decimal("1.25")), "DECIMAL(12,2)", [Decimal("7.00"), Decimal("1.25")]),
+        ({}, column(pa.string(), "new"), "VARCHAR", [None, "new"]),
+        (column(pa.string(), "old"), {}, "VARCHAR", ["old", None]),
+    ],
+)  # fmt: skip
+def test_what_drifts_without_loss_is_carried(
+    warehouse: DuckDBWarehouse, put: Stager, first: dict[str, Any], second: dict[str, Any], kind: str, values: list[Any]
+) -> None:
+    put(things(1, **first))
+    warehouse.load(STREAM)
+    put(things(2, **second))
+    warehouse.load(STREAM)
+    found = warehouse.query("select value from raw_ext.things_raw order by id")
+    assert [row[0] for row in found] == values
+    described = warehouse.query(
+        "select data_type from duckdb_columns() where table_name = 'things_raw' and column_name = 'value'"
+    )
+    assert described == [(kind,)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (column(pa.int32(), 1), column(pa.string(), "one")),
+        (column(pa.string(), "1"), column(pa.int32(), 1)),
+        (column(pa.timestamp("us"), T0), column(pa.date32(), T0.date())),
+        (column(pa.decimal128(38, 0), Decimal(1)), column(pa.decimal128(38, 38), Decimal(0))),
+        (column(pa.float64(), 1.0), column(pa.int64(), 1)),
+    ],
+)
+def test_a_type_that_no_longer_fits_stops_the_stream_before_anything_is_loaded(
+    warehouse: DuckDBWarehouse, put: Stager, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    put(things(1, **first))
+    warehouse.load(STREAM)
+    put(things(2, **second))
+    with pytest.raises(SchemaDrift, match=r"things: column value is staged as .* no longer fits raw_ext\.things_raw"):
+        warehouse.load(STREAM)
+    assert warehouse.query("select id from raw_ext.things_raw") == [(1,)]
+    with_room = warehouse.query("select count(*) from raw_ext.load_history")
+    assert with_room == [(1,)]
+
+
+@pytest.mark.parametrize("names", [{"_file": pa.array(["x"])}, {"Value": pa.array(["a"]), "value": pa.array(["b"])}])
+def test_names_that_cannot_stand_in_the_raw_table_are_refused(
+    warehouse: DuckDBWarehouse, put: Stager, names: dict[str, Any]
+) -> None:
+    put(things(1, **names))
+    with pytest.raises(SchemaDrift, match="cannot stand in"):
+        warehouse.load(STREAM)
+
+
+_KILLED_WHILE_LOADING = """
+import os, sys
+from pathlib import Path
+from adventure.settings import load_settings
+from adventure.warehouse.duckdb import DuckDBWarehouse, load
+from tests.warehouse.test_load_and_cleanup import STREAM
+load._enter = lambda *_: os.kill(os.getpid(), 9)
+DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)
+"""
+
+
+def test_rows_and_ledger_commit_together_or_not_at_all(
+    settings: Settings, warehouse: DuckDBWarehouse, put: Stager
+) -> None:
+    put(things(1, 2))
+    root = Path(__file__).parent.parent.parent
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED_WHILE_LOADING, str(settings.data_dir)], cwd=root, check=False
+    )
+    assert killed.returncode == -9
+    assert warehouse.query("select count(*) from raw_ext.load_history") == [(0,)]
+    assert warehouse.load(STREAM) == Moved(2, 1)
+    assert warehouse.query("select id from raw_ext.things_raw order by id") == [(1,), (2,)]
+
+
+def test_a_later_load_has_a_later_stamp_whatever_the_clock_does(
+    warehouse: DuckDBWarehouse, put: Stager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(things(1))
+    warehouse.load(STREAM)
+    monkeypatch.setattr("adventure.warehouse.duckdb.load.utc_now", lambda: datetime(2000, 1, 1))
+    put(things(2))
+    warehouse.load(STREAM)
+    assert warehouse.query("select id from raw_ext.things_raw order by _loaded_at") == [(1,), (2,)]
+
+
+def test_a_warehouse_that_another_program_holds_is_awaited_and_then_named(
+    settings: Settings, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PATIENCE_SEC", 0.5)
+    script = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", script, str(settings.duckdb_path)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(WarehouseBusy, match=r"warehouse\.duckdb is held by another program"):
+            warehouse.query("select 1")
+    finally:
+        holder.kill()
+        holder.wait()
+    assert warehouse.query("select 1") == [(1,)]
