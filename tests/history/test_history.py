@@ -67,10 +67,12 @@ def test_the_sum_of_an_orders_lines_is_its_sub_total(settings: Settings) -> None
         settings,
         """
         with lines as (
-            select raw, unnest(json_transform(raw, '{"OrderDetails": [{"LineTotal": "decimal(38,9)"}]}').OrderDetails).LineTotal as total
+            select
+                raw,
+                unnest(json_transform(raw, '{"OrderDetails": [{"LineTotal": "decimal(38,9)"}]}').OrderDetails) as line
             from ecom.sales_order_raw
         ), orders as (
-            select json_transform(raw, '{"SubTotal": "decimal(38,9)"}').SubTotal as sub_total, sum(total) as total
+            select json_transform(raw, '{"SubTotal": "decimal(38,9)"}').SubTotal as sub_total, sum(line.LineTotal) as total
             from lines group by raw
         )
         select count(*) from orders where sub_total != total
