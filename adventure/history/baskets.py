@@ -109,9 +109,10 @@ def set_reseller_terms(lines: list[Line], chance: random.Random) -> None:
     )
     for line, quantity in zip(order, quantities, strict=True):
         line.quantity = quantity
-    percents, weights = zip(*RESELLER_PRICES, strict=True)
-    for line, percent in zip(lines, chance.choices(percents, weights, k=len(lines)), strict=True):
-        line.price_share = percent
+    price_shares = [percent for percent, _ in RESELLER_PRICES]
+    how_often = [share for _, share in RESELLER_PRICES]
+    for line in lines:
+        line.price_share = chance.choices(price_shares, how_often)[0]
     by_volume = order[::-1]
     for discount, count in VOLUME_DISCOUNTS:
         for line in by_volume[:count]:

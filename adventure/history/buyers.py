@@ -7,7 +7,7 @@ from adventure.history.calibration import FREQUENT_INDIVIDUALS, MONTHS, ORDERS_P
 
 
 def online_buyers(chance: random.Random) -> list[Customer]:
-    """The customer of each online order, in no order: each individual once or more, each territory as often as it buys."""
+    """The customer of each online order, in no order: each individual once or more, each territory as it buys."""
     individuals = _by_territory(is_reseller=False)
     every_extra = sum(territory.online_orders - territory.individuals for territory in TERRITORIES)
     buyers: list[Customer] = []

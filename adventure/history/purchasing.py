@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 import orjson
 
@@ -27,8 +26,9 @@ _LINES = 8_845
 _QUANTITIES = ((3, 0.468), (550, 0.425), (60, 0.09), (1_250, 0.012), (150, 0.005))
 
 _NAME_STARTS = (
-    "Alpine", "Anchor", "Beacon", "Cascade", "Compass", "Crest", "Delta", "Eagle", "Granite", "Harbor", "Horizon", "Ideal",
-    "Keystone", "Lakeside", "Metro", "Northern", "Pioneer", "Quality", "Ridge", "Summit", "Union", "Valley", "West", "Zenith",
+    "Alpine", "Anchor", "Beacon", "Cascade", "Compass", "Crest", "Delta", "Eagle", "Granite", "Harbor", "Horizon",
+    "Ideal", "Keystone", "Lakeside", "Metro", "Northern", "Pioneer", "Quality", "Ridge", "Summit", "Union", "Valley",
+    "West", "Zenith",
 )  # fmt: skip
 _NAME_ENDS = ("Bicycle Parts", "Components", "Cycles", "Metal Works", "Supply")
 
@@ -175,8 +175,7 @@ def purchase_documents(offers: list[Offer], seed: int) -> Iterator[bytes]:
 
 def _line(offer: Offer, date: datetime, status: int, chance: random.Random) -> dict[str, int]:
     """A line's numbers; its price in ten-thousandths of a dollar, which the cost follows up as years go by."""
-    numbers, weights = zip(*_QUANTITIES, strict=True)
-    ordered = chance.choices(numbers, weights)[0]
+    ordered = chance.choices([pieces for pieces, _ in _QUANTITIES], [share for _, share in _QUANTITIES])[0]
     received = ordered - (chance.randint(1, max(1, ordered // 10)) if chance.random() < 0.04 else 0)
     rejected = min(received, chance.randint(1, max(1, ordered // 10))) if chance.random() < 0.06 or status == 3 else 0
     return {
