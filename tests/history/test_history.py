@@ -69,10 +69,14 @@ def test_the_sum_of_an_orders_lines_is_its_sub_total(settings: Settings) -> None
         with lines as (
             select
                 raw,
-                unnest(json_transform(raw, '{"OrderDetails": [{"LineTotal": "decimal(38,9)"}]}').OrderDetails) as line
+                unnest(
+                    json_transform(raw, '{"OrderDetails": [{"LineTotal": "decimal(38,9)"}]}').OrderDetails
+                ) as line
             from ecom.sales_order_raw
         ), orders as (
-            select json_transform(raw, '{"SubTotal": "decimal(38,9)"}').SubTotal as sub_total, sum(line.LineTotal) as total
+            select
+                json_transform(raw, '{"SubTotal": "decimal(38,9)"}').SubTotal as sub_total,
+                sum(line.LineTotal) as total
             from lines group by raw
         )
         select count(*) from orders where sub_total != total

@@ -1,0 +1,59 @@
+"""The project itself: dbt's unit tests, what it builds on when nothing is loaded, and whether it describes itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dbt.conftest import Project, line, new_project, order
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
+    """Built before anything was loaded, neither history nor live sales."""
+    project = new_project(tmp_path_factory.mktemp("warehouse"), dbt_folder)
+    project.build()
+    return project
+
+
+@pytest.fixture(scope="module")
+def manifest(empty: Project) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((empty.folder / "target" / "manifest.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_it_builds_before_anything_is_loaded_and_then_without_a_history(empty: Project) -> None:
+    assert empty.table("sales_last_30_days") == []
+    empty.load(orders=[order("a")], lines=[line("a1", "a")])
+    empty.build()
+    assert empty.query("select country, loyalty, orders, units from dbt_prod.sales_last_30_days") == [
+        ("Unknown", "first-time", 1, 1)
+    ]
+
+
+def test_units_of_logic(empty: Project) -> None:
+    empty.dbt("test", "--select", "test_type:unit")
+    assert {"late_version_does_not_replace_a_newer_one", "lines_nest_in_a_stable_order"} <= set(empty.statuses)
+
+
+def test_every_model_and_column_is_described(empty: Project, manifest: dict[str, Any]) -> None:
+    columns = empty.query(
+        "select table_name, column_name from information_schema.columns where table_schema = 'dbt_prod' order by all"
+    )
+    described = {
+        (node["name"], column)
+        for node in manifest["nodes"].values()
+        for column, properties in node.get("columns", {}).items()
+        if properties["description"]
+    }
+    assert [f"{table}.{column}" for table, column in columns if (table, column) not in described] == []
+    nodes = [node for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed")]
+    assert [node["name"] for node in nodes if not node["description"]] == []
+
+
+def test_staging_and_marts_have_contracts(manifest: dict[str, Any]) -> None:
+    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    promised = [node for node in models if node["fqn"][1] in ("staging", "marts")]
+    assert promised
+    assert [node["name"] for node in promised if not node["contract"]["enforced"]] == []
