@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 from filelock import FileLock, Timeout
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +31,7 @@ from adventure.sandbox import Sandbox
 from adventure.sandbox.databases import create_databases
 from adventure.settings import Settings, load_settings
 from adventure.stage import open_stage
+from adventure.status import console as terminal
 from adventure.status import print_checks, print_task_runs
 from adventure.streams import Stream, load_streams
 from adventure.warehouse.tasks import run_task
@@ -63,7 +65,7 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None) -
         CheckFailed: a data-flow check does not hold after the pass (with `once`).
         AlreadyRunning: another demo uses the same `settings.data_dir`.
     """
-    console = Console(highlight=False)
+    console = terminal()
     data_dir = settings.data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     steps = Steps(console)
@@ -115,7 +117,7 @@ def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, s
 def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, ...], staged: dict[str, int]) -> None:
     """Rows at each station of the flow, and what is left in the stages."""
     stage = open_stage(settings)
-    table = Table("stream", title="Rows")
+    table = Table("stream", title="Rows", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for column in ("at source", "staged now", "keys in raw", "in the models", "files left in stage"):
         table.add_column(column, justify="right")
     for stream in streams:
@@ -144,9 +146,8 @@ def _serve(
                 [sys.executable, "-m", "adventure", *arguments], env=os.environ | environment, start_new_session=True
             )
         console.print(f"\n[bold green]The dashboard is at http://127.0.0.1:{settings.dashboard_port}[/bold green]")
-        console.print(
-            f"In another terminal: {Path(sys.argv[0]).name} --env {env_file} status    Ctrl-C ends the demo.\n"
-        )
+        command = os.path.relpath(Path(sys.executable).with_name("adventure"))
+        console.print(f"In another terminal: {command} --env {env_file} status    Ctrl-C ends the demo.\n")
         _wait_for_end(children)
     finally:
         console.print("Stopping: the data stays for the next run", style="dim")

@@ -6,6 +6,7 @@ It only reads and renders; whoever does the work returns values.
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +21,26 @@ if TYPE_CHECKING:
     from adventure.processor.state import Watermark
     from adventure.warehouse import TaskRun
 
+_PIPED_WIDTH = 160
+"""Characters a line where the output is no terminal: a log or a pipe has no width of its own."""
+
 _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
+
+
+def console() -> Console:
+    """Where commands print their tables."""
+    on_terminal = Console(highlight=False)
+    return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+
+
+def _table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
+    """A table with text columns and then columns of numbers."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def age(moment: datetime | None, now: datetime) -> str:
@@ -45,13 +65,15 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
     """The streams, and the last run of each task."""
     from adventure.warehouse import open_warehouse
 
-    console, now = Console(highlight=False), utc_now()
-    watermarks = _watermarks(settings, console)
+    now = utc_now()
+    watermarks = _watermarks(settings)
     warehouse, stage = open_warehouse(settings), open_stage(settings)
     totals = warehouse.totals(streams)
-    table = Table("stream", "watermark (UTC)", "age", "reads by", title="Streams")
-    for column in ("windows staged", "waiting to load", "rows loaded", "last load", "rejected"):
-        table.add_column(column, justify="right")
+    table = _table(
+        "Streams",
+        left=("stream", "watermark (UTC)", "age", "reads by"),
+        right=("windows staged", "waiting to load", "rows loaded", "last load", "rejected"),
+    )
     for stream in streams:
         mark, total = watermarks.get(stream.name), totals[stream.name]
         windows = stage.windows(stream.stage)
@@ -68,29 +90,24 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
             f"{age(total.last_loaded_at, now)} ago" if total.last_loaded_at else "never",
             f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
         )
-    console.print(table)
+    console().print(table)
     print_task_runs(warehouse.last_runs())
 
 
-def _watermarks(settings: Settings, console: Console) -> "dict[str, Watermark]":
+def _watermarks(settings: Settings) -> "dict[str, Watermark]":
     """Empty, with a line that says why, when the state cannot be read: the rest is worth showing all the same."""
     from adventure.processor.state import read_watermarks
 
     try:
         return read_watermarks(settings)
     except SourceError as error:
-        console.print(f"Watermarks are not shown: {error}", style="yellow")
+        console().print(f"Watermarks are not shown: {error}", style="yellow")
         return {}
 
 
 def print_task_runs(runs: "list[TaskRun]") -> None:
     """One line a run."""
-    table = Table(title="Tasks")
-    for column in ("task", "outcome", "ended (UTC)"):
-        table.add_column(column, no_wrap=True)
-    for column in ("seconds", "rows", "files"):
-        table.add_column(column, justify="right")
-    table.add_column("message", overflow="fold")
+    table = _table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
     for run in runs:
         seconds = (run.ended_at - run.started_at).total_seconds()
         colour = _OUTCOME[run.outcome]
@@ -98,34 +115,32 @@ def print_task_runs(runs: "list[TaskRun]") -> None:
             run.name,
             f"[{colour}]{run.outcome}[/{colour}]",
             f"{run.ended_at:%m-%d %H:%M:%S}",
+            run.message,
             f"{seconds:.1f}",
             f"{run.rows:,}",
             f"{run.files:,}",
-            run.message,
         )
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def print_checks(checks: "list[Check]") -> None:
     """One line a check."""
-    table = Table("check", "expected", "found", "", title="Data-flow checks")
+    table = _table("Data-flow checks", left=("check", "expected", "found", ""))
     for check in checks:
         verdict = "[green]holds[/green]" if check.holds else "[bold red]does not hold[/bold red]"
         table.add_row(check.name, check.expected, check.actual, verdict)
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:
     """The files of one stream's stage or of all, like LIST @stage."""
     chosen = (find_stream(streams, name),) if name else streams
     stage = open_stage(settings)
-    table = Table("file", title="Staged files")
-    table.add_column("size", justify="right")
-    table.add_column("modified (UTC)")
+    table = _table("Staged files", left=("file",), right=("size", "modified (UTC)"))
     for stream in chosen:
         for entry in stage.entries(stream.stage):
             table.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
-    Console(highlight=False).print(table if table.row_count else "No files are staged")
+    console().print(table if table.row_count else "No files are staged")
 
 
 def remove_windows(settings: Settings, streams: tuple[Stream, ...], name: str, *, force: bool) -> None:
@@ -136,12 +151,12 @@ def remove_windows(settings: Settings, streams: tuple[Stream, ...], name: str, *
     """
     from adventure.warehouse import open_warehouse
 
-    stream, stage, console = find_stream(streams, name), open_stage(settings), Console(highlight=False)
+    stream, stage = find_stream(streams, name), open_stage(settings)
     windows = stage.windows(stream.stage)
     loaded = open_warehouse(settings).loaded(windows)
     removable = [window for window in windows if force or window.id in loaded]
     files = sum(stage.remove(window) for window in removable)
-    console.print(f"{stream.name}: removed {len(removable)} windows ({files} files)")
+    console().print(f"{stream.name}: removed {len(removable)} windows ({files} files)")
     kept = len(windows) - len(removable)
     if kept:
         raise AdventureError(

@@ -45,11 +45,11 @@ def test_one_pass_ends_with_every_check_holding(data_dir: Path) -> None:
     assert run.returncode == 0, output
     assert "does not hold" not in output
     counts = {
-        name: [int(n.replace(",", "")) for n in re.findall(r"│\s+([\d,]+)", line)]
-        for name in ("orders", "order_details", "chat_logs")
+        match[1]: [int(number.replace(",", "")) for number in match[2].split()]
         for line in output.splitlines()
-        if re.match(rf"│ {name}\s+│\s+[\d,]+", line)
+        if (match := re.fullmatch(r"\s*(orders|order_details|chat_logs)((?:\s+[\d,]+){5})\s*", line))
     }
+    assert set(counts) == {"orders", "order_details", "chat_logs"}
     for source, staged, raw, model, left in counts.values():
         assert source == staged == raw == model > 0
         assert left == 0
