@@ -15,7 +15,7 @@ import pytest
 from adventure.settings import load_settings
 from adventure.warehouse import open_warehouse
 
-DBT = Path(os.environ.get("DEV_DBT") or Path(__file__).parent.parent.parent / "dbt")
+DBT = Path(__file__).parent.parent.parent / "dbt"
 Row = dict[str, Any]
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
@@ -109,10 +109,13 @@ class Project:
         """One load of each raw table: the rows get one stamp, later than every stamp before it."""
         documents = [{"raw": json.dumps(document)} for document in chats]
         for table, rows in (("orders_raw", orders), ("order_details_raw", lines), ("chat_logs_raw", documents)):
-            self._loads += 1
-            stamp = TODAY + timedelta(seconds=self._loads)
-            stamps = {"_file": f"file-{self._loads}", "_loaded_at": stamp}
+            stamps = {"_loaded_at": self.next_stamp(), "_file": f"file-{self._loads}"}
             self.insert(f"raw_ext.{table}", [{**row, **stamps, "_file_row": i} for i, row in enumerate(rows)])
+
+    def next_stamp(self) -> datetime:
+        """What the rows of one load have as `_loaded_at`."""
+        self._loads += 1
+        return TODAY + timedelta(seconds=self._loads)
 
     def insert(self, table: str, rows: Iterable[Row]) -> None:
         with duckdb.connect(str(self.path)) as connection:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dbt.conftest import NOON, TODAY, Project, chat, line, new_project, order
+from tests.dbt.conftest import NOON, Project, chat, line, new_project, order
 
 HOUR = timedelta(hours=1)
 
@@ -59,9 +59,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
     )
     project.build()
     # The history comes when live sales are there already.
-    project.insert("ecom.sales_order_raw", [{"raw": HISTORY, "_loaded_at": TODAY + timedelta(minutes=1)}])
+    project.insert("ecom.sales_order_raw", [{"raw": HISTORY, "_loaded_at": project.next_stamp()}])
     project.insert("adventure_db.customer_prod_db", CUSTOMERS)
-    project._loads = 60
     project.load(
         # An order without its line, which comes with the next load; one of yesterday's customer, but placed before.
         orders=[order("c", sub_total=Decimal(20)), order("d", sub_total=Decimal(10), order_date=NOON - 24 * HOUR)],

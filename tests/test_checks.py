@@ -1,0 +1,140 @@
+"""The checks hold after a pass and while sales go on, and each kind of damage is found."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from adventure.checks import count_rows, run_checks
+from adventure.generator.run import backfill, generate
+from adventure.generator.schema import create_tables
+from adventure.processor.run import process_once
+from adventure.sandbox import Sandbox
+from adventure.sandbox.databases import create_databases
+from adventure.settings import Settings, load_settings
+from adventure.stage import open_stage
+from adventure.streams import Stream, load_streams
+from adventure.warehouse.tasks import run_task
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A pipeline after one whole pass."""
+
+    reader: Settings
+    writer: Settings
+    streams: tuple[Stream, ...]
+
+    def failing(self) -> list[str]:
+        return [check.name for check in run_checks(self.reader, self.streams) if not check.holds]
+
+
+@pytest.fixture(scope="module")
+def passed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Flow:
+    databases = create_databases(sandbox, "sales_checked", mongo_db="support_checked")
+    paths = {
+        "data_dir": tmp_path_factory.mktemp("checked"),
+        "pipeline_file": ROOT / "pipeline.toml",
+        "dbt_dir": ROOT / "dbt",
+    }
+    reader = load_settings(**{name.lower(): value for name, value in databases.reader_env.items()}, **paths)
+    writer = load_settings(**{name.lower(): value for name, value in databases.writer_env.items()}, **paths)
+    create_tables(writer)
+    flow = Flow(reader, writer, load_streams(reader))
+    backfill(writer, orders=1000, days=20, seed=5)
+    process_once(reader, flow.streams)
+    assert [run.message for run in run_task(reader, flow.streams, None) if run.outcome == "failed"] == []
+    return flow
+
+
+@pytest.fixture
+def flow(passed: Flow, tmp_path: Path) -> Flow:
+    """The same, with a warehouse and stages of the test's own to damage."""
+    copy = tmp_path / "data"
+    shutil.copytree(passed.reader.data_dir, copy)
+    return Flow(passed.reader.model_copy(update={"data_dir": copy}), passed.writer, passed.streams)
+
+
+def test_all_hold_after_a_pass_and_while_new_sales_are_in_flight(flow: Flow) -> None:
+    assert flow.failing() == []
+    generate(flow.writer, seed=6, batches=1)
+    assert flow.failing() == []
+    counts = {stream.name: count_rows(flow.reader, stream) for stream in flow.streams}
+    assert counts["orders"].in_flight >= flow.writer.order_batch_size
+    assert counts["orders"].source == 1000 + flow.writer.order_batch_size
+    assert counts["orders"].raw == counts["orders"].model == 1000
+
+
+def _execute(statement: str) -> Callable[[Flow], None]:
+    def damage(flow: Flow) -> None:
+        with duckdb.connect(str(flow.reader.duckdb_path)) as connection:
+            connection.execute(statement)
+
+    return damage
+
+
+def _leave_a_file(flow: Flow) -> None:
+    stage = flow.reader.stage_dir / "orders_stage" / "20260101T000000000000Z-abc"
+    stage.mkdir(parents=True)
+    (stage / "part-00000.parquet").write_bytes(b"left behind")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        pytest.param(
+            _execute("delete from raw_ext.order_details_raw where rowid = 0"),
+            "order_details: raw keys",
+            id="lost in raw",
+        ),
+        pytest.param(
+            _execute("delete from dbt_prod.base_real_time__sales_orders where rowid = 0"),
+            "orders: base_real_time__sales_orders",
+            id="lost in the model",
+        ),
+        pytest.param(
+            _execute(
+                "insert into dbt_prod.base_real_time__sales_orders"
+                " select * from dbt_prod.base_real_time__sales_orders limit 1"
+            ),
+            "orders: base_real_time__sales_orders",
+            id="doubled in the model",
+        ),
+        pytest.param(
+            _execute("update dbt_prod.stg_real_time__sales_orders set comment = 'x' where rowid = 0"),
+            "stg_ecom__sales_orders.comment",
+            id="a column filled that never is",
+        ),
+        pytest.param(
+            _execute("update dbt_prod.stg_real_time__sales_orders set order_date = null, customer_id = null"),
+            "orders of the last 30 days",
+            id="no dates",
+        ),
+        pytest.param(
+            _execute("update dbt_prod.stg_real_time__sales_orders set currency_rate_id = '1'"),
+            "stg_ecom__sales_orders.currency_rate_id",
+            id="a share that is off",
+        ),
+        pytest.param(
+            _execute("update dbt_prod.stg_real_time__sales_orders set order_details = order_details[:1]"),
+            "lines per order",
+            id="lines cut off",
+        ),
+        pytest.param(_leave_a_file, "orders: loaded files left in orders_stage", id="a file left in the stage"),
+    ],
+)
+def test_damage_is_found(flow: Flow, damage: Callable[[Flow], None], found: str) -> None:
+    damage(flow)
+    assert any(name.startswith(found) for name in flow.failing())
+
+
+def test_a_window_that_waits_for_its_load_is_in_flight(flow: Flow) -> None:
+    generate(flow.writer, seed=7, batches=1)
+    process_once(flow.reader, flow.streams)
+    assert open_stage(flow.reader).windows("orders_stage")
+    assert flow.failing() == []
