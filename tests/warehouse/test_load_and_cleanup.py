@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adventure.errors import SchemaDrift, StageDamaged, WarehouseBusy
+from adventure.errors import SchemaDrift, StageDamaged, WarehouseBusy, WarehouseError
 from adventure.settings import Settings, load_settings
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import Column, StagedFile, Window
@@ -318,3 +318,8 @@ def test_a_warehouse_that_another_program_holds_is_awaited_and_then_named(
         holder.kill()
         holder.wait()
     assert warehouse.query("select 1") == [(1,)]
+
+
+def test_what_duckdb_refuses_is_one_sentence(warehouse: DuckDBWarehouse) -> None:
+    with pytest.raises(WarehouseError, match=r"warehouse\.duckdb failed: Catalog Error: Table with name absent"):
+        warehouse.query("select * from absent")

@@ -49,12 +49,15 @@ def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
     Raises:
         WarehouseBusy: another process had it for PATIENCE_SEC.
-        WarehouseError: the file is no DuckDB database, or damaged.
+        WarehouseError: the file is no DuckDB database, or damaged, or what was asked of it failed.
     """
     with holding(path):
         connection = _open(path)
         try:
             yield connection
+        except duckdb.Error as error:
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise WarehouseError(f"The warehouse {path} failed: {reason}", "Nothing half done was kept") from error
         finally:
             connection.close()
 
