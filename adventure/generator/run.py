@@ -101,7 +101,9 @@ class _Shop:
 
     def _work_on_chats(self, count: int) -> int:
         found = list(self.chats.find({"ticket_status": "Open"}).limit(count))
-        found += list(self.chats.find({"ticket_status": "Pending"}).limit(max(0, count - len(found))))
+        # A limit of 0 is none.
+        if len(found) < count:
+            found += list(self.chats.find({"ticket_status": "Pending"}).limit(count - len(found)))
         changes = [
             UpdateOne(
                 {"_id": chat["_id"], "ticket_status": {"$ne": CLOSED}},
