@@ -28,9 +28,9 @@ def main() -> None:
     st.set_page_config(page_title="Adventure sales", page_icon="🚲", layout="wide")
     st.html("<style>.stMainBlockContainer {padding-top: 2.5rem}</style>")
     identity = published.identity(PATH)
-    watch(identity)
     st.title("Sales of the last 30 days")
     if identity is None:
+        watch(identity, None)
         st.info(
             "Nothing has been published yet. `adventure tasks run` loads what is staged, builds the models and"
             " publishes; `make demo` does all of it with sales of its own.",
@@ -42,16 +42,18 @@ def main() -> None:
         return cached(PATH, identity, statement, tuple(values))
 
     now = datetime.now(UTC).replace(tzinfo=None)
-    freshness(figures.publication(query), now)
+    watch(identity, figures.publication(query))
     headlines(query, now)
     explore(query, now)
 
 
 @st.fragment(run_every=LOOK_EVERY_SEC)
-def watch(identity: tuple[int, int] | None) -> None:
-    """Draws the page anew when there is a newer publication."""
+def watch(identity: tuple[int, int] | None, publication: figures.Publication | None) -> None:
+    """Draws the page anew when there is a newer publication; until then, says how old this one has become."""
     if published.identity(PATH) != identity:
         st.rerun(scope="app")
+    if publication is not None:
+        freshness(publication, datetime.now(UTC).replace(tzinfo=None))
 
 
 def freshness(publication: figures.Publication, now: datetime) -> None:

@@ -37,8 +37,8 @@ def sales_chart(rows: pd.DataFrame, measure: Measure, grain: Grain, today: date)
     x = alt.X(
         "period:T",
         title=None,
+        # No UTC scale: Streamlit hands the browser times without a zone so that it writes them as they are here.
         axis=alt.Axis(format="%d %b %H:%M" if grain == "hour" else "%d %b", labelOverlap=True, grid=False),
-        scale=alt.Scale(type="utc"),
     )
     y = alt.Y("value:Q", title=MEASURES[measure], axis=alt.Axis(format=axis_format(measure), tickCount=5))
     colour = alt.Color("segment:N", scale=scale, sort=segments, legend=alt.Legend(title=None, orient="top"))

@@ -6,10 +6,15 @@ the same questions go to the marts themselves; nothing else of the app would cha
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import duckdb
 import pandas as pd
+
+# DuckDB gives connections of one process that overlap the same open file: a visitor who asks after a publication
+# would be answered by the file before it, as long as another visitor's question holds that open.
+_ONE_AT_A_TIME = Lock()
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -23,7 +28,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 def query(path: Path, statement: str, values: Sequence[object] = ()) -> pd.DataFrame:
     """The answer as a frame; decimals stay decimals."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with _ONE_AT_A_TIME, duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         answer: Any = connection.execute(statement, list(values)).to_arrow_table()
         frame: pd.DataFrame = answer.to_pandas()

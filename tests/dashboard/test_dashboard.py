@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from subprocess import Popen
+from threading import Thread
 
 import duckdb
 import pandas as pd
@@ -15,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from adventure import dashboard
 from adventure.dashboard import figures, format, published
-from adventure.dashboard.charts import colours
+from adventure.dashboard.charts import colours, sales_chart
 from adventure.errors import ConfigError
 from adventure.sandbox.process import free_port
 from adventure.settings import load_settings
@@ -221,6 +222,44 @@ def test_an_old_publication_is_warned_of(path: Path, app: AppTest) -> None:
     publish(path, ROWS, built_at=datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=5))
     app.run()
     assert "built 5 hours ago" in app.warning[0].value
+
+
+def test_a_publication_since_the_page_began_is_drawn_by_itself(
+    path: Path, app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(path, ROWS[:1])
+    whole, looks = published.identity, 0
+
+    def identity(of: Path) -> tuple[int, int] | None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            publish(of, ROWS)
+        return whole(of)
+
+    monkeypatch.setattr(published, "identity", identity)
+    app.run()
+    assert metrics(app)["Orders"] == "4"
+
+
+def test_a_publication_while_a_question_is_open_does_not_answer_with_the_old_one(path: Path) -> None:
+    publish(path, ROWS[:1])
+    count = "select sum(orders)::bigint as orders from sales_last_30_days"
+    with published._ONE_AT_A_TIME, duckdb.connect(str(path), read_only=True) as open_question:
+        asked = Thread(target=lambda: answers.append(published.query(path, count)["orders"][0]))
+        answers: list[int] = []
+        asked.start()
+        publish(path, ROWS)
+        assert open_question.execute(count).fetchone() == (1,)
+    asked.join(30)
+    assert answers == [9]
+
+
+def test_times_are_written_as_utc_wherever_the_browser_is(path: Path) -> None:
+    publish(path, ROWS)
+    rows = figures.series(ask(path), "country", "revenue", TODAY, 30)
+    # Streamlit has shifted the times for the browser already: a UTC scale would shift its labels once more.
+    assert "utc" not in sales_chart(rows, "revenue", "day", TODAY).to_json().lower()
 
 
 def test_hostile_names_are_shown_as_text(path: Path, app: AppTest) -> None:
