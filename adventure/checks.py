@@ -98,23 +98,21 @@ def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
     return checks
 
 
-def count_rows(settings: Settings, stream: Stream) -> Counts:
+def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Counts:
     """Counts one stream's rows, last station first, so that sales that go on only add at the source.
 
     Raises:
         SourceError: the source does not answer, or refuses.
         WarehouseError: the warehouse cannot be read.
     """
-    warehouse = open_warehouse(settings)
     model = None
     if stream.name in MODELS:
         model = int(warehouse.query(f"select count(*) from dbt_prod.{MODELS[stream.name]}")[0][0])
     keys = ", ".join(_raw_key(stream, key) for key in stream.key)
     schema, _, table = stream.raw_table.partition(".")
     raw = warehouse.query(f'select count(distinct ({keys})) from "{schema}"."{table}"')[0][0]
-    rejected = warehouse.query("select count(distinct key) from raw_ext.rejected_rows where stream = ?", [stream.name])[
-        0
-    ][0]
+    rejected_keys = "select count(distinct key) from raw_ext.rejected_rows where stream = ?"
+    rejected = warehouse.query(rejected_keys, [stream.name])[0][0]
     mark = read_watermarks(settings).get(stream.name)
     count = _count_postgres if stream.source == "postgres" else _count_mongo
     source, in_flight = count(settings, stream, mark.value if mark else None)
@@ -126,7 +124,7 @@ def _flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> It
     windows = stage.windows(stream.stage)
     loaded = warehouse.loaded(windows)
     waiting = [window for window in windows if window.id not in loaded]
-    counts = count_rows(settings, stream)
+    counts = count_rows(settings, warehouse, stream)
     moving = counts.in_flight + sum(window.rows + window.rejected for window in waiting)
     expected = f"{counts.source:,}" if not moving else f"{counts.source - moving:,} to {counts.source:,} (in flight)"
     yield Check(

@@ -6,7 +6,6 @@ same commands run as separate processes that a scheduler or containers would run
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,9 +16,7 @@ from pathlib import Path
 
 import psycopg
 from filelock import FileLock, Timeout
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from adventure.checks import count_rows, run_checks
 from adventure.errors import AdventureError, AlreadyRunning, CheckFailed
@@ -29,11 +26,13 @@ from adventure.history import ensure_history
 from adventure.processor.run import process_once
 from adventure.sandbox import Sandbox
 from adventure.sandbox.databases import create_databases
+from adventure.sandbox.process import free_port, stop
 from adventure.settings import Settings, load_settings
 from adventure.stage import open_stage
 from adventure.status import console as terminal
-from adventure.status import print_checks, print_task_runs
+from adventure.status import print_checks, print_task_runs, table
 from adventure.streams import Stream, load_streams
+from adventure.warehouse import open_warehouse
 from adventure.warehouse.tasks import run_task
 
 BACKFILL_DAYS = 60
@@ -116,16 +115,15 @@ def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, s
 
 def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, ...], staged: dict[str, int]) -> None:
     """Rows at each station of the flow, and what is left in the stages."""
-    stage = open_stage(settings)
-    table = Table("stream", title="Rows", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for column in ("at source", "staged now", "keys in raw", "in the models", "files left in stage"):
-        table.add_column(column, justify="right")
+    stage, warehouse = open_stage(settings), open_warehouse(settings)
+    stations = ("at source", "staged now", "keys in raw", "in the models", "files left in stage")
+    rows = table("Rows", left=("stream",), right=stations)
     for stream in streams:
-        counts = count_rows(settings, stream)
+        counts = count_rows(settings, warehouse, stream)
         left = len(stage.entries(stream.stage))
         figures = (counts.source, staged[stream.name], counts.raw, counts.model, left)
-        table.add_row(stream.name, *("-" if figure is None else f"{figure:,}" for figure in figures))
-    console.print(table)
+        rows.add_row(stream.name, *("-" if figure is None else f"{figure:,}" for figure in figures))
+    console.print(rows)
 
 
 def _serve(
@@ -152,7 +150,7 @@ def _serve(
     finally:
         console.print("Stopping: the data stays for the next run", style="dim")
         for child in children.values():
-            _stop(child)
+            stop(child, signal.SIGTERM)
 
 
 def _wait_for_end(children: dict[str, subprocess.Popen[bytes]]) -> None:
@@ -173,15 +171,6 @@ def _wait_for_end(children: dict[str, subprocess.Popen[bytes]]) -> None:
         time.sleep(0.2)
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
-    try:
-        child.wait(timeout=15)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-
-
 @contextmanager
 def _only_one(data_dir: Path) -> Iterator[None]:
     try:
@@ -198,7 +187,7 @@ def _environment(database_env: dict[str, str], data_dir: Path, settings: Setting
     return database_env | {
         "DATA_DIR": str(data_dir),
         "WAREHOUSE": "duckdb",
-        "DASHBOARD_PORT": str(_free_port(settings.dashboard_port)),
+        "DASHBOARD_PORT": str(free_port(settings.dashboard_port)),
         "GENERATION_INTERVAL_SEC": str(CYCLE_SEC),
         "GENERATION_MAX_RUNTIME_SEC": "0",
         "PROCESSOR_INTERVAL_SEC": str(CYCLE_SEC),
@@ -216,19 +205,6 @@ def _write_env_file(path: Path, environment: dict[str, str]) -> Path:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.writelines(f"{name}='{value}'\n" for name, value in environment.items())
     return path
-
-
-def _free_port(wanted: int) -> int:
-    """`wanted` if nothing listens there, else any free port."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise AdventureError("No free port for the dashboard", "Set DASHBOARD_PORT")
 
 
 def _has_orders(settings: Settings) -> bool:

@@ -33,14 +33,14 @@ def console() -> Console:
     return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
 
 
-def _table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
+def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
     """A table with text columns and then columns of numbers."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for name in left:
-        table.add_column(name, overflow="fold")
+        made.add_column(name, overflow="fold")
     for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+        made.add_column(name, justify="right", no_wrap=True)
+    return made
 
 
 def age(moment: datetime | None, now: datetime) -> str:
@@ -69,7 +69,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
     watermarks = _watermarks(settings)
     warehouse, stage = open_warehouse(settings), open_stage(settings)
     totals = warehouse.totals(streams)
-    table = _table(
+    rows = table(
         "Streams",
         left=("stream", "watermark (UTC)", "age", "reads by"),
         right=("windows staged", "waiting to load", "rows loaded", "last load", "rejected"),
@@ -79,7 +79,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
         windows = stage.windows(stream.stage)
         waiting = len(windows) - len(warehouse.loaded(windows))
         value = mark.value if mark else None
-        table.add_row(
+        rows.add_row(
             stream.name,
             str(value) if value else "-",
             age(value, now),
@@ -90,7 +90,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
             f"{age(total.last_loaded_at, now)} ago" if total.last_loaded_at else "never",
             f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
         )
-    console().print(table)
+    console().print(rows)
     print_task_runs(warehouse.last_runs())
 
 
@@ -107,11 +107,11 @@ def _watermarks(settings: Settings) -> "dict[str, Watermark]":
 
 def print_task_runs(runs: "list[TaskRun]") -> None:
     """One line a run."""
-    table = _table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
+    rows = table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
     for run in runs:
         seconds = (run.ended_at - run.started_at).total_seconds()
         colour = _OUTCOME[run.outcome]
-        table.add_row(
+        rows.add_row(
             run.name,
             f"[{colour}]{run.outcome}[/{colour}]",
             f"{run.ended_at:%m-%d %H:%M:%S}",
@@ -120,27 +120,27 @@ def print_task_runs(runs: "list[TaskRun]") -> None:
             f"{run.rows:,}",
             f"{run.files:,}",
         )
-    console().print(table)
+    console().print(rows)
 
 
 def print_checks(checks: "list[Check]") -> None:
     """One line a check."""
-    table = _table("Data-flow checks", left=("check", "expected", "found", ""))
+    rows = table("Data-flow checks", left=("check", "expected", "found", ""))
     for check in checks:
         verdict = "[green]holds[/green]" if check.holds else "[bold red]does not hold[/bold red]"
-        table.add_row(check.name, check.expected, check.actual, verdict)
-    console().print(table)
+        rows.add_row(check.name, check.expected, check.actual, verdict)
+    console().print(rows)
 
 
 def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:
     """The files of one stream's stage or of all, like LIST @stage."""
     chosen = (find_stream(streams, name),) if name else streams
     stage = open_stage(settings)
-    table = _table("Staged files", left=("file",), right=("size", "modified (UTC)"))
+    rows = table("Staged files", left=("file",), right=("size", "modified (UTC)"))
     for stream in chosen:
         for entry in stage.entries(stream.stage):
-            table.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
-    console().print(table if table.row_count else "No files are staged")
+            rows.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
+    console().print(rows if rows.row_count else "No files are staged")
 
 
 def remove_windows(settings: Settings, streams: tuple[Stream, ...], name: str, *, force: bool) -> None:

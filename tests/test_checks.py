@@ -17,6 +17,7 @@ from adventure.sandbox.databases import create_databases
 from adventure.settings import Settings, load_settings
 from adventure.stage import open_stage
 from adventure.streams import Stream, load_streams
+from adventure.warehouse import open_warehouse
 from adventure.warehouse.tasks import run_task
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +65,7 @@ def test_all_hold_after_a_pass_and_while_new_sales_are_in_flight(flow: Flow) -> 
     assert flow.failing() == []
     generate(flow.writer, seed=6, batches=1)
     assert flow.failing() == []
-    counts = {stream.name: count_rows(flow.reader, stream) for stream in flow.streams}
+    counts = {stream.name: count_rows(flow.reader, open_warehouse(flow.reader), stream) for stream in flow.streams}
     assert counts["orders"].in_flight >= flow.writer.order_batch_size
     assert counts["orders"].source == 1000 + flow.writer.order_batch_size
     assert counts["orders"].raw == counts["orders"].model == 1000

@@ -89,7 +89,7 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
         return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun)
 
     window = _window(stream, low, cut, extract)
-    for file in (*extract.files, *([extract.rejects] if extract.rejects else [])):
+    for file in extract.all_files:
         pipeline.stage.put(stream.stage, window.id, file.path)
     pipeline.stage.commit(window)
     pipeline.state.move(window, cut.horizon, cut.mode)

@@ -58,7 +58,6 @@ class _Reading:
     file: NdjsonFile
     rejects: list[Reject] = field(default_factory=list)
     last: datetime | None = None
-    read: int = 0
 
     def reject(self, document: RawBSONDocument, reason: str) -> None:
         """Sets a document aside, whole."""

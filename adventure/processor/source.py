@@ -28,6 +28,11 @@ class Extract:
     notes: dict[str, str] = field(default_factory=dict)
 
     @property
+    def all_files(self) -> tuple[LocalFile, ...]:
+        """Data files and rejects."""
+        return (*self.files, self.rejects) if self.rejects else self.files
+
+    @property
     def rows(self) -> int:
         """Rows in the data files."""
         return sum(file.rows for file in self.files)

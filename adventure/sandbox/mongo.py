@@ -2,9 +2,8 @@
 
 import importlib.util
 import signal
-import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pymongo
@@ -15,23 +14,19 @@ from adventure.sandbox import process
 
 
 @dataclass
-class MongoServer:
+class MongoServer(process.Server):
     """One server on `folder`. It knows no password; it listens on loopback only."""
+
+    stop_signal = signal.SIGTERM
 
     folder: Path
     port: int
     host: str = "127.0.0.1"
-    _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
     def uri(self) -> str:
         """The MongoDB URI."""
         return f"mongodb://{self.host}:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The server's, or None when this object has not started it."""
-        return self._process.pid if self._process else None
 
     def start(self) -> None:
         """Starts the server, after ending one that an earlier, killed parent left behind.
@@ -47,7 +42,7 @@ class MongoServer:
         data = (self.folder / "data").resolve()
         data.mkdir(parents=True, exist_ok=True)
         pid_file, log, config = self.folder / "pid", self.folder / "mongo.log", self.folder / "empty.toml"
-        process.end_leftover(process.read_pid(pid_file), data, signal.SIGTERM)
+        process.end_leftover(process.read_pid(pid_file), data, self.stop_signal)
         # Without a configuration named it reads ./secantusd.toml, whatever that is.
         config.touch()
         command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", config.resolve()]
@@ -55,18 +50,6 @@ class MongoServer:
         self._process = process.launch(command, log)
         pid_file.write_text(str(self._process.pid))
         process.await_answer(self._process, self._answers, "The MongoDB-compatible server", log)
-
-    def stop(self) -> None:
-        """A clean end."""
-        if self._process:
-            process.stop(self._process, signal.SIGTERM)
-            self._process = None
-
-    def kill(self) -> None:
-        """kill -9, as a crash."""
-        if self._process:
-            process.stop(self._process, signal.SIGKILL)
-            self._process = None
 
     def _answers(self) -> bool:
         with pymongo.MongoClient[dict[str, object]](self.uri, serverSelectionTimeoutMS=500) as client:

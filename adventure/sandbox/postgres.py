@@ -10,9 +10,8 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -25,20 +24,16 @@ SERVICE_USER = "nobody"
 
 
 @dataclass
-class PostgresServer:
+class PostgresServer(process.Server):
     """One cluster under `folder`. `start` makes it when there is none."""
+
+    stop_signal = signal.SIGINT  # a fast shutdown: sessions are ended, what they committed is kept
 
     folder: Path
     password: str
     port: int
     host: str = "127.0.0.1"
     user: str = "postgres"
-    _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
-
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's, or None when this object has not started it."""
-        return self._process.pid if self._process else None
 
     def dsn(self, dbname: str = "postgres", user: str | None = None, password: str | None = None) -> str:
         """A libpq connection string, for the superuser unless another is named."""
@@ -62,7 +57,7 @@ class PostgresServer:
         binaries = _reachable_binaries(user)
         data = self._data_folder(user)
         pid_file = data / "postmaster.pid"
-        process.end_leftover(process.read_pid(pid_file), data, signal.SIGINT)
+        process.end_leftover(process.read_pid(pid_file), data, self.stop_signal)
         pid_file.unlink(missing_ok=True)
         log = self.folder / "postgres.log"
         if not (data / "PG_VERSION").exists():
@@ -80,18 +75,6 @@ class PostgresServer:
             command += ["-c", f"{name}={value}"]
         self._process = process.launch(command, log, user=user)
         process.await_answer(self._process, self._answers, "PostgreSQL", log)
-
-    def stop(self) -> None:
-        """A fast shutdown: sessions are ended, everything committed is kept."""
-        if self._process:
-            process.stop(self._process, signal.SIGINT)
-            self._process = None
-
-    def kill(self) -> None:
-        """kill -9, as a crash."""
-        if self._process:
-            process.stop(self._process, signal.SIGKILL)
-            self._process = None
 
     def _answers(self) -> bool:
         try:

@@ -15,6 +15,32 @@ import psutil
 from adventure.errors import SandboxError
 
 
+class Server:
+    """A server's process, once this object has started it."""
+
+    stop_signal: signal.Signals
+    """What ends it cleanly."""
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process, or None when this object has not started it."""
+        return self._process.pid if self._process else None
+
+    def stop(self) -> None:
+        """A clean end: everything that was acknowledged is kept."""
+        self._end(self.stop_signal)
+
+    def kill(self) -> None:
+        """kill -9, as a crash."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process:
+            stop(self._process, how)
+            self._process = None
+
+
 def free_port(wanted: int | None) -> int:
     """`wanted` if nothing listens there, else any free port on loopback."""
     for port in (wanted or 0, 0):
