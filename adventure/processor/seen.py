@@ -19,8 +19,8 @@ class Seen:
         self._pending = {}
 
     def is_new(self, key: Hashable, cursor: datetime, version: Hashable) -> bool:
-        """Whether this version was not staged yet; it then belongs to the extract under way."""
-        known = self._staged.get(key)
+        """Whether this version is neither staged nor in the extract under way, to which it then belongs."""
+        known = self._pending.get(key) or self._staged.get(key)
         if known is not None and known[1] == version:
             return False
         self._pending[key] = (cursor, version)

@@ -188,3 +188,15 @@ def test_a_cursor_without_an_index_is_warned_of(
 def test_what_no_json_can_hold_is_refused_with_its_reason(document: bytes, reason: str) -> None:
     with pytest.raises(CannotCarry, match=reason):
         to_json(decode(document), document)
+
+
+def test_text_that_both_of_its_ranges_hold_is_staged_once(
+    settings: Settings, chats: Any, stream: Stream, staged: Staged
+) -> None:
+    chats.insert_one({"n": "a", "last_modified": NOW - timedelta(days=2)})
+    with open_pipeline(settings, [stream]) as pipeline:
+        run_cycle(pipeline)
+        # A blank sorts before a T: over midnight, the range of one form holds days of the other.
+        chats.insert_one({"n": "text", "last_modified": (NOW - timedelta(days=1)).isoformat(" ")})
+        run_cycle(pipeline)
+    assert names(staged(stream)) == ["a", "text"]
