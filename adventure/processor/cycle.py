@@ -92,7 +92,7 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
     for file in extract.all_files:
         pipeline.stage.put(stream.stage, window.id, file.path)
     pipeline.stage.commit(window)
-    pipeline.state.move(window, cut.horizon, cut.mode)
+    pipeline.state.move(window)
     source.remember(stream, window.high)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -123,6 +123,8 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
         rejects=extract.rejects.staged() if extract.rejects else None,
         columns=extract.columns,
         staged_at=utc_now(),
+        horizon=cut.horizon,
+        mode=cut.mode,
         notes=extract.notes,
     )
 
@@ -133,7 +135,7 @@ def _adopt(pipeline: Pipeline, stream: Stream) -> None:
     for window in stage.windows(stream.stage):
         mark = state.watermarks.get(stream.name)
         if window.stream == stream.name and window.low == mark and (mark is None or window.high > mark):
-            state.move(window, window.high, "adopted")
+            state.move(window)
             log.warning(
                 f"{stream.name}: adopted {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"
                 " cycle had staged",

@@ -96,7 +96,7 @@ class State:
             self.close()
             raise
 
-    def move(self, window: Window, horizon: datetime, mode: str) -> None:
+    def move(self, window: Window) -> None:
         """Moves the stream's watermark from the window's low to its high, or not at all.
 
         Raises:
@@ -109,8 +109,8 @@ class State:
             "high": window.high,
             "window_id": window.id,
             "run_id": window.run_id,
-            "horizon": horizon,
-            "mode": mode,
+            "horizon": window.horizon,
+            "mode": window.mode,
         }
         with translating_postgres(self._conninfo, _NAME):
             moved = self._connection.execute(_MOVE, values).rowcount

@@ -55,6 +55,14 @@ class Window:
     """rejects.ndjson.gz, an object {key, reason, row} a line, or None when every row could be carried."""
     columns: tuple[Column, ...]
     staged_at: datetime
+    horizon: datetime
+    """The source's horizon when the window was cut; `high` lies at it or below."""
+    mode: str
+    """How the source was read: `horizon`, or `lookback` with the reason."""
+    deletes: StagedFile | None = None
+    """deletes.ndjson.gz, an object {key: {column: text}, deleted_at} a line: rows that are gone at the source."""
+    position: str | None = None
+    """Where the source reads on, for a source that has more to say than the watermark does."""
     notes: dict[str, str] = field(default_factory=dict)
     """What a reader of the window may want to know, such as `rows past the horizon`."""
 
@@ -75,8 +83,8 @@ class Window:
 
     @property
     def all_files(self) -> tuple[StagedFile, ...]:
-        """Data files and rejects: all that the window promises beside window.json."""
-        return (*self.files, self.rejects) if self.rejects else self.files
+        """Data files, rejects and deletes: all that the window promises beside window.json."""
+        return (*self.files, *filter(None, (self.rejects, self.deletes)))
 
     def to_json(self) -> bytes:
         """window.json."""
@@ -102,8 +110,12 @@ class Window:
                 run_id=fields["run_id"],
                 files=tuple(StagedFile(**file) for file in fields["files"]),
                 rejects=StagedFile(**fields["rejects"]) if fields["rejects"] else None,
+                deletes=StagedFile(**fields["deletes"]) if fields["deletes"] else None,
                 columns=tuple(Column(**column) for column in fields["columns"]),
                 staged_at=datetime.fromisoformat(fields["staged_at"]),
+                horizon=datetime.fromisoformat(fields["horizon"]),
+                mode=fields["mode"],
+                position=fields["position"],
                 notes=fields["notes"],
             )
         except (ValueError, KeyError, TypeError) as error:

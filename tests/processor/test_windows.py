@@ -220,7 +220,7 @@ def test_a_processor_that_lost_its_lock_moves_nothing(
         assert run_cycle(pipeline).failures
     assert "things" not in read_watermarks(settings)
     process_once(settings, [things])
-    assert read_watermarks(settings)["things"].mode in ("adopted", "horizon")
+    assert read_watermarks(settings)["things"].mode == "horizon"
 
 
 def test_a_full_disk_leaves_nothing_half_staged_and_the_watermark_where_it_was(

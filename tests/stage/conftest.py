@@ -50,6 +50,8 @@ def put_window(stage: Stage, local_file: Callable[[str, bytes], Path]) -> Callab
             rejects=None,
             columns=(Column("sales_order_id", "string"),),
             staged_at=datetime(2026, 1, day, 12, 31),
+            horizon=datetime(2026, 1, day, 12, 31),
+            mode="horizon",
         )
         for name, content in contents.items():
             stage.put(stage_name, window.id, local_file(name, content))

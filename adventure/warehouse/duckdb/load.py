@@ -149,7 +149,7 @@ def _insert(
 
 def _enter(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFile, loaded_at: object) -> None:
     connection.execute(
-        "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             window.stream,
             window.stage,
@@ -161,6 +161,8 @@ def _enter(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFi
             file.sha256,
             window.low,
             window.high,
+            window.horizon,
+            window.mode,
             window.run_id,
             window.staged_at,
             loaded_at,

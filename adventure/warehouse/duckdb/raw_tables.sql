@@ -8,12 +8,14 @@ create table if not exists raw_ext.load_history (
     stage varchar not null,
     window_id varchar not null,
     file varchar not null,
-    kind varchar not null,  -- data, or rejects
+    kind varchar not null,  -- data, rejects or deletes
     rows bigint not null,
     bytes bigint not null,
     sha256 varchar not null,
     low timestamp,
     high timestamp not null,
+    horizon timestamp not null,
+    mode varchar not null,
     run_id varchar not null,
     staged_at timestamp not null,
     loaded_at timestamp not null
