@@ -80,7 +80,17 @@ def put(stage: FolderStage, tmp_path: Path) -> Stager:
             aside = _staged(reject_path, len(rejects))
         high = T0 + timedelta(seconds=number)
         window = Window(
-            stream.name, stream.stage, T0, high, f"{number:08x}", (_staged(path, len(rows)),), aside, columns, high, high, "horizon"
+            stream.name,
+            stream.stage,
+            T0,
+            high,
+            f"{number:08x}",
+            (_staged(path, len(rows)),),
+            aside,
+            columns,
+            high,
+            high,
+            "horizon",
         )
         for file in sorted(folder.iterdir()):
             stage.put(stream.stage, window.id, file)
