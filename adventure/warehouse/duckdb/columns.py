@@ -6,7 +6,7 @@ from adventure.errors import SchemaDrift
 from adventure.stage.manifest import Window
 from adventure.streams import Stream
 
-META_COLUMNS = {"_file": "VARCHAR", "_file_row": "BIGINT", "_loaded_at": "TIMESTAMP"}
+META_COLUMNS = {"_file": "VARCHAR", "_file_row": "BIGINT", "_loaded_at": "TIMESTAMP", "_deleted_at": "TIMESTAMP"}
 
 _TYPES = {
     "bool": "BOOLEAN",

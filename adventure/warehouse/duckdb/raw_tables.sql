@@ -1,5 +1,6 @@
--- The tables of schema raw_ext. A stream's raw table has its source's columns and _file, _file_row, _loaded_at; those of
--- the shipped streams are made here, so that the models build before the first load; any other is made by its first load.
+-- The tables of schema raw_ext. A stream's raw table has its source's columns and _file, _file_row, _loaded_at and
+-- _deleted_at (set in rows that say that a key is gone at the source); those of the shipped streams are made here, so that
+-- the models build before the first load; any other is made by its first load.
 create schema if not exists raw_ext;
 
 -- The ledger: a staged file whose rows are in its raw table. Written in the same transaction as the rows.
@@ -69,7 +70,8 @@ create table if not exists raw_ext.orders_raw (
     last_modified timestamp,
     _file varchar,
     _file_row bigint,
-    _loaded_at timestamp
+    _loaded_at timestamp,
+    _deleted_at timestamp
 );
 
 create table if not exists raw_ext.order_details_raw (
@@ -85,12 +87,19 @@ create table if not exists raw_ext.order_details_raw (
     last_modified timestamp,
     _file varchar,
     _file_row bigint,
-    _loaded_at timestamp
+    _loaded_at timestamp,
+    _deleted_at timestamp
 );
 
 create table if not exists raw_ext.chat_logs_raw (
     raw json,
     _file varchar,
     _file_row bigint,
-    _loaded_at timestamp
+    _loaded_at timestamp,
+    _deleted_at timestamp
 );
+
+-- Warehouses that were made before deletes were carried.
+alter table raw_ext.orders_raw add column if not exists _deleted_at timestamp;
+alter table raw_ext.order_details_raw add column if not exists _deleted_at timestamp;
+alter table raw_ext.chat_logs_raw add column if not exists _deleted_at timestamp;
