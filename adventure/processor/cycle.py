@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from adventure.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, StageError
+from adventure.faults import Point, reached
 from adventure.log import get_logger
 from adventure.processor.files import writing
 from adventure.processor.source import Cut, Extract, Source
@@ -88,11 +89,15 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
     if not extract.rows and not extract.rejected:
         return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun)
 
+    reached(Point.FILES_FINISHED, stream.name)
     window = _window(stream, low, cut, extract)
     for file in extract.all_files:
         pipeline.stage.put(stream.stage, window.id, file.path)
+        reached(Point.FILE_STAGED, stream.name)
     pipeline.stage.commit(window)
+    reached(Point.WINDOW_STAGED, stream.name)
     pipeline.state.move(window)
+    reached(Point.WATERMARK_MOVED, stream.name)
     source.remember(stream, window.high)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -136,6 +141,7 @@ def _adopt(pipeline: Pipeline, stream: Stream) -> None:
         mark = state.watermarks.get(stream.name)
         if window.stream == stream.name and window.low == mark and (mark is None or window.high > mark):
             state.move(window)
+            reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(
                 f"{stream.name}: adopted {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"
                 " cycle had staged",

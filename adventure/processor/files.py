@@ -1,6 +1,6 @@
 """Finished local files: Parquet for tables, compressed NDJSON for documents and rejected rows.
 
-A file lies in a temporary folder until the stage has taken it. This room must not know where rows come from.
+A file lies in its stream's temporary folder until the stage has taken it. This room must not know where rows come from.
 """
 
 import errno
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adventure.errors import StageUnwritable
+from adventure.faults import Point, reached
 from adventure.stage.manifest import StagedFile
 
 ROWS_A_GROUP = 122_880
@@ -99,6 +100,7 @@ class ParquetParts:
             self._path = self._folder / f"part-{len(self.files):05d}.parquet"
             self._writer = pq.ParquetWriter(self._path, self._schema, **self._options)
         self._writer.write_table(table, row_group_size=ROWS_A_GROUP)
+        reached(Point.EXTRACTING, self._folder.name)
         self._rows += table.num_rows
         if self._path.stat().st_size >= BYTES_A_FILE:
             self._end_file()
@@ -115,12 +117,14 @@ class NdjsonFile:
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, 0
+        self._stream = path.parent.name
         self._file = gzip.open(path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
 
     def write(self, line: bytes) -> None:
         """Adds a line, given without its end."""
         self._file.write(line + b"\n")
         self.rows += 1
+        reached(Point.EXTRACTING, self._stream)
 
     def close(self) -> LocalFile:
         """Finishes the file."""

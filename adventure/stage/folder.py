@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adventure.errors import StageDamaged, StageUnwritable
+from adventure.faults import Point, reached
 from adventure.stage import StageEntry
 from adventure.stage.manifest import MANIFEST, Window
 
@@ -110,6 +111,7 @@ class FolderStage:
                 with suppress(FileNotFoundError):
                     self.path(window, name).unlink()
                     removed += 1
+                    reached(Point.FILE_REMOVED, window.stream)
             try:
                 self.path(window, MANIFEST).parent.rmdir()
             except OSError as error:
@@ -196,6 +198,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _move_into_place(temporary: Path, target: Path) -> None:
     _make_folder(target.parent)
+    reached(Point.STAGING, temporary.parent.name)
     temporary.replace(target)
     _sync(target.parent)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from adventure.errors import BuildFailed, ConfigError
+from adventure.faults import Point, reached
 from adventure.log import get_logger
 from adventure.settings import Settings
 
@@ -42,6 +43,7 @@ def run_dbt_build(
     with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         result = _invoke(arguments)
     _release_duckdb()
+    reached(Point.BUILT)
     if result.exception is not None:
         raise BuildFailed(f"dbt could not run: {result.exception}", f"See {logs / 'logs' / 'dbt.log'}")
     nodes = list(getattr(result.result, "results", []))
@@ -59,8 +61,9 @@ def _invoke(arguments: list[str]) -> Any:
 
     def tell(event: Any) -> None:
         nonlocal finished, told
-        if event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult", "NodeFinished"):
-            finished += event.info.name == "NodeFinished"
+        if event.info.name == "NodeFinished":
+            finished += 1
+            reached(Point.MODEL_BUILT, event.data.node_info.node_name)
             if time.monotonic() - told > _TOLD_EVERY_SEC:
                 told = time.monotonic()
                 log.info(f"build: {finished} models and tests done after {told - begun:.0f} s", done=finished)

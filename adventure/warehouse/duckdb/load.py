@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 
 from adventure.errors import StageDamaged
+from adventure.faults import Point, reached
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import StagedFile, Window, utc_now
 from adventure.streams import Stream
@@ -59,8 +60,11 @@ def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: Fo
                     "Look at the file; it is not what the processor staged",
                 )
             rows += inserted if file is not window.rejects else 0
+            reached(Point.ROWS_WRITTEN, stream.name)
             _enter(connection, window, file, loaded_at)
+        reached(Point.LEDGER_WRITTEN, stream.name)
         connection.execute("commit")
+        reached(Point.COMMITTED, stream.name)
     except BaseException:
         connection.execute("rollback")
         raise

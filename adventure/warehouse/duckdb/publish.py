@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from adventure.errors import WarehouseError
+from adventure.faults import Point, reached
 from adventure.stage.manifest import utc_now
 
 _MARTS = ("sales_last_30_days",)
@@ -45,7 +46,9 @@ def publish(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
         rows = _write(connection, unfinished)
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
+        reached(Point.COPY_WRITTEN)
         unfinished.replace(target)
+        reached(Point.PUBLISHED)
     except OSError as error:
         raise WarehouseError(f"{target} cannot be written: {error.strerror}", "Check space and permissions") from error
     return rows
