@@ -46,6 +46,8 @@ class StreamTotals:
     """Rows loaded."""
     rejected: int = 0
     """Rows set aside."""
+    deleted: int = 0
+    """Rows marked as gone at the source."""
     last_loaded_at: datetime | None = None
 
 

@@ -62,6 +62,7 @@ def put(stage: FolderStage, tmp_path: Path) -> Stager:
         *,
         stream: Stream = STREAM,
         rejects: list[dict[str, str]] | None = None,
+        deletes: list[dict[str, Any]] | None = None,
         commit: bool = True,
     ) -> Window:
         number = next(numbers)
@@ -73,11 +74,12 @@ def put(stage: FolderStage, tmp_path: Path) -> Stager:
         else:
             path, columns = folder / "part-00000.ndjson.gz", (Column("raw", "json"),)
             path.write_bytes(gzip.compress(b"".join(row + b"\n" for row in rows)))
-        aside = None
-        if rejects:
-            reject_path = folder / "rejects.ndjson.gz"
-            reject_path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in rejects)))
-            aside = _staged(reject_path, len(rejects))
+        beside: dict[str, StagedFile] = {}
+        for name, lines in (("rejects", rejects), ("deletes", deletes)):
+            if lines:
+                beside_path = folder / f"{name}.ndjson.gz"
+                beside_path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in lines)))
+                beside[name] = _staged(beside_path, len(lines))
         high = T0 + timedelta(seconds=number)
         window = Window(
             stream.name,
@@ -86,11 +88,12 @@ def put(stage: FolderStage, tmp_path: Path) -> Stager:
             high,
             f"{number:08x}",
             (_staged(path, len(rows)),),
-            aside,
+            beside.get("rejects"),
             columns,
             high,
             high,
             "horizon",
+            beside.get("deletes"),
         )
         for file in sorted(folder.iterdir()):
             stage.put(stream.stage, window.id, file)
@@ -211,6 +214,95 @@ def test_fewer_rows_than_promised_load_nothing(warehouse: DuckDBWarehouse, stage
     with pytest.raises(StageDamaged, match=r"holds 2 rows where window\.json promises 3"):
         warehouse.load(STREAM)
     assert warehouse.query("select count(*) from raw_ext.load_history") == [(0,)]
+
+
+KEYED = replace(STREAM, key=("id", 'a "hostile" name'))
+T1 = T0 + timedelta(days=1)
+
+
+def gone(**key: str) -> dict[str, Any]:
+    return {"key": key, "deleted_at": T1.isoformat()}
+
+
+def test_deleted_rows_become_tombstones_beside_the_rows(
+    warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager
+) -> None:
+    names = {KEYED.key[1]: pa.array(["x"]), "changed_at": pa.array([T0]), "note": pa.array(["held"])}
+    put(things(7, **names), stream=KEYED)
+    window = put(
+        things(8, **names),
+        stream=KEYED,
+        rejects=[{"key": "9", "reason": "NaN", "row": "{}"}],
+        deletes=[gone(**{"id": "7", KEYED.key[1]: "x"})],
+    )
+    assert warehouse.load(KEYED) == Moved(2, 4)
+    rows = warehouse.query(
+        """select id, "a ""hostile"" name", changed_at, note, _deleted_at, _file_row from raw_ext.things_raw"""
+    )
+    assert sorted(rows, key=str) == [
+        (7, "x", T0, "held", None, 0),
+        (7, "x", T1, None, T1, 0),
+        (8, "x", T0, "held", None, 0),
+    ]
+    kinds = warehouse.query("select kind, rows from raw_ext.load_history where window_id = ?", [window.id])
+    assert sorted(kinds) == [("data", 1), ("deletes", 1), ("rejects", 1)]
+    assert warehouse.totals([KEYED])["things"].deleted == 1
+    warehouse.cleanup(KEYED)
+    assert stage.entries(KEYED.stage) == []
+
+
+def test_deleted_documents_become_documents_of_key_and_cursor(warehouse: DuckDBWarehouse, put: Stager) -> None:
+    put([b'{"_id":"a","n":1}'], stream=replace(CHATS, key=("_id",)), deletes=[gone(_id='a"1')])
+    warehouse.load(replace(CHATS, key=("_id",)))
+    rows = warehouse.query(
+        "select raw::varchar, _deleted_at from raw_ext.chat_logs_raw order by _deleted_at nulls first"
+    )
+    text = '{"_id":"a\\"1","changed_at":"2026-01-03T03:04:05.678901Z"}'
+    assert rows == [('{"_id":"a","n":1}', None), (text, T1)]
+
+
+def test_where_the_cursor_is_part_of_the_key_a_tombstone_keeps_it(warehouse: DuckDBWarehouse, put: Stager) -> None:
+    stream = replace(STREAM, key=("id", "changed_at"))
+    put(things(7, changed_at=pa.array([T0])), stream=stream, deletes=[gone(id="7", changed_at=str(T0))])
+    warehouse.load(stream)
+    rows = warehouse.query("select id, changed_at, _deleted_at from raw_ext.things_raw order by 3 nulls first")
+    assert rows == [(7, T0, None), (7, T0, T1)]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (gone(id="seven"), r"1 of its keys are no value of id in raw_ext\.things_raw \(INTEGER\), such as 'seven'"),
+        (gone(id="7.4"), "such as '7.4'"),
+        (gone(id="99999999999"), "such as '99999999999'"),
+        (gone(other="7"), "such as 'none'"),
+        ({"key": {"id": "7"}, "deleted_at": None}, "such as '7'"),
+    ],
+)
+def test_a_key_that_is_no_value_of_its_column_loads_nothing(
+    warehouse: DuckDBWarehouse, put: Stager, line: dict[str, Any], sentence: str
+) -> None:
+    put(things(7, changed_at=pa.array([T0])))
+    warehouse.load(STREAM)
+    put(things(8, changed_at=pa.array([T0])), deletes=[gone(id="7"), line])
+    with pytest.raises(SchemaDrift, match=sentence):
+        warehouse.load(STREAM)
+    assert warehouse.query("select id, _deleted_at from raw_ext.things_raw") == [(7, None)]
+
+
+def test_a_raw_table_from_before_there_were_deletes_gets_the_column(
+    settings: Settings, warehouse: DuckDBWarehouse, put: Stager
+) -> None:
+    put(things(7, changed_at=pa.array([T0])))
+    warehouse.load(STREAM)
+    with duckdb.connect(str(settings.duckdb_path)) as database:
+        for table in ("things_raw", "orders_raw"):
+            database.execute(f"alter table raw_ext.{table} drop column _deleted_at")
+    put(things(8, changed_at=pa.array([T0])), deletes=[gone(id="7")])
+    again = DuckDBWarehouse(settings)
+    again.load(STREAM)
+    assert again.query("select id, _deleted_at from raw_ext.things_raw where _deleted_at is not null") == [(7, T1)]
+    assert again.query("select count(_deleted_at) from raw_ext.orders_raw") == [(0,)]
 
 
 def column(kind: pa.DataType, value: Any) -> dict[str, pa.Array]:

@@ -131,6 +131,7 @@ class DuckDBWarehouse:
                 stream,
                 coalesce(sum(rows) filter (where kind = 'data'), 0)::bigint,
                 coalesce(sum(rows) filter (where kind = 'rejects'), 0)::bigint,
+                coalesce(sum(rows) filter (where kind = 'deletes'), 0)::bigint,
                 max(loaded_at)
             from raw_ext.load_history
             group by stream

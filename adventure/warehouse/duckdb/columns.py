@@ -7,6 +7,7 @@ from adventure.stage.manifest import Window
 from adventure.streams import Stream
 
 META_COLUMNS = {"_file": "VARCHAR", "_file_row": "BIGINT", "_loaded_at": "TIMESTAMP", "_deleted_at": "TIMESTAMP"}
+"""What a raw table has beside its source's columns. `_deleted_at` is NULL but in a tombstone."""
 
 _TYPES = {
     "bool": "BOOLEAN",
@@ -66,6 +67,7 @@ def changes(window: Window, stream: Stream, table: dict[str, str]) -> list[str]:
                     " and run the task again: the new one is added",
                 )
             statements.append(f"alter column {quoted(column.name)} type {wider}")
+    statements += [f"add column {name} {kind}" for name, kind in META_COLUMNS.items() if known and name not in known]
     return statements
 
 

@@ -1,4 +1,4 @@
-"""Loads one staged window: its rows, its rejected rows and its ledger entries, in one transaction."""
+"""Loads one staged window: its rows, its rejected and deleted rows and its ledger entries, in one transaction."""
 
 import hashlib
 from pathlib import Path
@@ -12,6 +12,7 @@ from adventure.stage.manifest import StagedFile, Window, utc_now
 from adventure.streams import Stream
 from adventure.warehouse import Moved
 from adventure.warehouse.duckdb.columns import META_COLUMNS, changes, duckdb_type, quoted
+from adventure.warehouse.duckdb.tombstones import insert_tombstones
 from adventure.warehouse.ledger import files_to_load
 
 _REMEDY = "Restore it; or delete the stream's row in processor_metadata to read it all again, and remove the window"
@@ -59,7 +60,7 @@ def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: Fo
                     f" promises {file.rows:,}; nothing of the window was loaded",
                     "Look at the file; it is not what the processor staged",
                 )
-            rows += inserted if file is not window.rejects else 0
+            rows += inserted if _kind(window, file) == "data" else 0
             reached(Point.ROWS_WRITTEN, stream.name)
             _enter(connection, window, file, loaded_at)
         reached(Point.LEDGER_WRITTEN, stream.name)
@@ -92,15 +93,7 @@ def _verify(path: Path, promised: StagedFile) -> None:
 def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
     """Makes the raw table if there is none; adds and widens columns as the window needs."""
     schema, _, name = stream.raw_table.partition(".")
-    table = dict(
-        connection.execute(
-            """
-            select column_name, data_type from duckdb_columns()
-            where lower(schema_name) = lower(?) and lower(table_name) = lower(?)
-            """,
-            [schema, name],
-        ).fetchall()
-    )
+    table = _columns_of(connection, stream)
     target = f"{quoted(schema)}.{quoted(name)}"
     if not table:
         columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
@@ -111,6 +104,19 @@ def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Wi
         return
     for change in changes(window, stream, table):
         connection.execute(f"alter table {target} {change}")
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, stream: Stream) -> dict[str, str]:
+    """The raw table's columns with their types; empty when there is no such table."""
+    schema, _, name = stream.raw_table.partition(".")
+    found = connection.execute(
+        """
+        select column_name, data_type from duckdb_columns()
+        where lower(schema_name) = lower(?) and lower(table_name) = lower(?)
+        """,
+        [schema, name],
+    )
+    return dict(found.fetchall())
 
 
 def _insert(
@@ -125,6 +131,8 @@ def _insert(
     label = f"{window.stage}/{window.id}/{file.name}"
     schema, _, name = stream.raw_table.partition(".")
     target = f"{quoted(schema)}.{quoted(name)}"
+    if file is window.deletes:
+        return insert_tombstones(connection, stream, _columns_of(connection, stream), str(path), label, loaded_at)
     if file is window.rejects:
         statement = (
             "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
@@ -151,6 +159,13 @@ def _insert(
     return int(found[0]) if found else 0
 
 
+def _kind(window: Window, file: StagedFile) -> str:
+    """What the ledger calls the file."""
+    if file is window.rejects:
+        return "rejects"
+    return "deletes" if file is window.deletes else "data"
+
+
 def _enter(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFile, loaded_at: object) -> None:
     connection.execute(
         "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -159,7 +174,7 @@ def _enter(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFi
             window.stage,
             window.id,
             file.name,
-            "rejects" if file is window.rejects else "data",
+            _kind(window, file),
             file.rows,
             file.bytes,
             file.sha256,
