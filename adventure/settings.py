@@ -1,8 +1,8 @@
 """Environment variables -> one typed, frozen value.
 
-The only room that reads the environment (but for the tests' variable, in faults.py). Every field's name in upper case is the variable's name, its
-description is what `.env.example` says of it (a test compares the two), and a secret is a SecretStr, so
-that printing the settings shows none.
+The only room that reads the environment, but for the tests' variable in faults.py. Every field's name in upper
+case is the variable's name, its description is what `.env.example` says of it (a test compares the two), and a
+secret is a SecretStr, so that printing the settings shows none.
 """
 
 import re
