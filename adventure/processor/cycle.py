@@ -66,7 +66,7 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         try:
             for stream in streams:
                 _adopt(pipeline, stream)
-            with source.cut(streams) as cut:
+            with source.cut(streams, pipeline.state.watermarks) as cut:
                 failures += cut.unfit.values()
                 reports += [
                     _move_window(pipeline, source, cut, stream) for stream in streams if stream.name not in cut.unfit
@@ -80,17 +80,17 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
 def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> StreamReport:
     """One stream's rows from its watermark to the cut's horizon: staged whole, then the watermark moved."""
     begun = time.monotonic()
-    low = pipeline.state.watermarks.get(stream.name)
+    mark = pipeline.state.watermarks.get(stream.name)
     folder = pipeline.temporary / stream.name
     with writing(folder):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    extract = cut.extract(stream, low, folder)
+    extract = cut.extract(stream, folder)
     if not extract.rows and not extract.rejected:
         return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun)
 
     reached(Point.FILES_FINISHED, stream.name)
-    window = _window(stream, low, cut, extract)
+    window = _window(stream, mark.value if mark else None, cut, extract)
     for file in extract.all_files:
         pipeline.stage.put(stream.stage, window.id, file.path)
         reached(Point.FILE_STAGED, stream.name)
@@ -139,7 +139,8 @@ def _adopt(pipeline: Pipeline, stream: Stream) -> None:
     state, stage = pipeline.state, pipeline.stage
     for window in stage.windows(stream.stage):
         mark = state.watermarks.get(stream.name)
-        if window.stream == stream.name and window.low == mark and (mark is None or window.high > mark):
+        low = mark.value if mark else None
+        if window.stream == stream.name and window.low == low and (low is None or window.high > low):
             state.move(window)
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(

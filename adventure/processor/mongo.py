@@ -7,7 +7,7 @@ is a range of its own, since one `$or` over both would scan the collection.
 
 import base64
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from adventure.processor.bson_json import CannotCarry, decode, to_json
 from adventure.processor.files import LocalFile, NdjsonFile, Reject, write_rejects, writing
 from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
+from adventure.processor.state import Watermark
 from adventure.settings import Settings
 from adventure.stage.manifest import Column
 from adventure.streams import Stream
@@ -41,14 +42,16 @@ class MongoCut:
     """The server's time."""
 
     horizon: datetime
+    marks: Mapping[str, Watermark]
     source: "MongoSource"
     unfit: dict[str, SourceError] = field(default_factory=dict)
     mode: str = "lookback"
     tick: timedelta = _TICK
 
-    def extract(self, stream: Stream, low: datetime | None, folder: Path) -> Extract:
+    def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's documents as NDJSON; see `Cut`."""
-        return self.source.read(stream, low - stream.lookback if low else None, self.horizon, folder)
+        mark = self.marks.get(stream.name)
+        return self.source.read(stream, mark.value - stream.lookback if mark else None, self.horizon, folder)
 
 
 @dataclass
@@ -86,14 +89,14 @@ class MongoSource:
         self._seen[stream.name].staged(floor - stream.lookback)
 
     @contextmanager
-    def cut(self, streams: Sequence[Stream]) -> Iterator[Cut]:
+    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
         """Everything up to the server's time."""
         with translating_mongo(self._uri, _NAME):
             for stream in streams:
                 self._warn(stream)
             now: datetime = self._client.admin.command("hello")["localTime"]
         # Exclusive: a document of this very millisecond belongs to it.
-        yield MongoCut(now.replace(tzinfo=None) + _TICK, self)
+        yield MongoCut(now.replace(tzinfo=None) + _TICK, marks, self)
 
     def read(self, stream: Stream, low: datetime | None, horizon: datetime, folder: Path) -> Extract:
         """Writes the documents with `low <= cursor < horizon` that were not staged yet into one NDJSON file."""

@@ -5,7 +5,7 @@ horizon is the moment below which nothing can be committed any more: the start o
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +26,7 @@ from adventure.processor.columns import SourceColumn, plan_column
 from adventure.processor.files import ParquetParts, Reject, write_rejects, writing
 from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
+from adventure.processor.state import Watermark
 from adventure.settings import Settings
 from adventure.streams import Stream
 
@@ -101,14 +102,16 @@ class PostgresCut:
     mode: str
     plans: dict[str, _Plan]
     unfit: dict[str, SourceError]
+    marks: Mapping[str, Watermark]
     source: "PostgresSource"
     tick: timedelta = _TICK
 
-    def extract(self, stream: Stream, low: datetime | None, folder: Path) -> Extract:
+    def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's rows as Parquet; see `Cut`."""
-        plan = self.plans[stream.name]
+        plan, mark = self.plans[stream.name], self.marks.get(stream.name)
         lookback = stream.lookback if self.mode == "horizon" else max(stream.lookback, FALLBACK_LOOKBACK)
-        return self.source.read(stream, plan, low - lookback if low else None, self.horizon, lookback, folder)
+        low = mark.value - lookback if mark else None
+        return self.source.read(stream, plan, low, self.horizon, lookback, folder)
 
 
 @dataclass
@@ -143,7 +146,7 @@ class PostgresSource:
             self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
 
     @contextmanager
-    def cut(self, streams: Sequence[Stream]) -> Iterator[Cut]:
+    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
         """First the horizon, in transactions of its own; then one snapshot for all streams.
 
         The order is essential: a horizon read within the snapshot may lie above rows that the snapshot cannot see.
@@ -162,7 +165,7 @@ class PostgresSource:
             with self._translating(), self._extracting.cursor() as cursor:
                 cursor.adbc_statement.set_sql_query("set transaction isolation level repeatable read read only")
                 cursor.adbc_statement.execute_update()
-            yield PostgresCut(horizon, mode, plans, unfit, self)
+            yield PostgresCut(horizon, mode, plans, unfit, marks, self)
         finally:
             with self._translating():
                 self._extracting.rollback()

@@ -3,7 +3,7 @@
 A source makes a *cut*: one moment, the horizon, below which all of its streams are read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from typing import Protocol
 
 from adventure.errors import SourceError
 from adventure.processor.files import LocalFile
+from adventure.processor.state import Watermark
 from adventure.stage.manifest import Column
 from adventure.streams import Stream
 
@@ -55,8 +56,8 @@ class Cut(Protocol):
     unfit: dict[str, SourceError]
     """Streams, by name, that cannot be read, and why; the others can."""
 
-    def extract(self, stream: Stream, low: datetime | None, folder: Path) -> Extract:
-        """Writes the rows from `low`, less the lookback, up to the horizon into files under `folder`.
+    def extract(self, stream: Stream, folder: Path) -> Extract:
+        """Writes the rows from the stream's watermark, less the lookback, up to the horizon into files under `folder`.
 
         Raises:
             SourceError: the source failed.
@@ -67,8 +68,8 @@ class Cut(Protocol):
 class Source(Protocol):
     """One source database, with its connection."""
 
-    def cut(self, streams: Sequence[Stream]) -> AbstractContextManager[Cut]:
-        """Opens a cut for these streams.
+    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> AbstractContextManager[Cut]:
+        """Opens a cut for these streams, which stand at these watermarks; one that was never read has none.
 
         Raises:
             SourceError: the source does not answer, or refuses.

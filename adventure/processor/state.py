@@ -15,7 +15,7 @@ import psycopg
 from adventure.connect import connect_postgres, translating_postgres
 from adventure.errors import AlreadyRunning
 from adventure.settings import Settings
-from adventure.stage.manifest import Window
+from adventure.stage.manifest import Window, utc_now
 from adventure.streams import Stream
 
 _NAME = "the state database"
@@ -91,7 +91,7 @@ class State:
                     self._connection.execute(_CREATE)
                 for stream in streams:
                     self._lock(stream)
-                self.watermarks = {name: mark.value for name, mark in _read(self._connection).items()}
+                self.watermarks = _read(self._connection)
         except BaseException:
             self.close()
             raise
@@ -119,7 +119,7 @@ class State:
                 f"The watermark of {window.stream} was moved by somebody else",
                 "See that one processor alone runs on this stream, and start it again",
             )
-        self.watermarks[window.stream] = window.high
+        self.watermarks[window.stream] = Watermark(window.stream, window.high, window.horizon, window.mode, utc_now())
 
     def close(self) -> None:
         """Ends the connection and with it the locks."""
