@@ -24,16 +24,21 @@ format: .venv/.dev ## apply the style
 	$(BIN)/ruff check --fix .
 
 lock: .venv/.dev ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
-	$(call compile,processor,--extra build)
-	$(call compile,pipeline,--extra build --extra warehouse --extra dashboard --extra sandbox)
-	$(call compile,dev,--extra build --extra warehouse --extra dashboard --extra sandbox --extra dev)
+	$(call compile,dev,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox --extra dev)
+	$(call compile,pipeline,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox $(as_dev))
+	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard $(as_dev))
+	$(call compile,processor,pyproject.toml $(as_dev))
+	$(call compile,build,--group build $(as_dev))
 
 clean: ## remove the environment and all data of the demo
 	rm -rf .venv .adventure
 
 # One resolution for every Python and platform that the project supports; versions and hashes only.
 compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-strip-extras --quiet pyproject.toml $(2) --output-file requirements/$(1).lock
+	--no-strip-extras --quiet $(2) --output-file requirements/$(1).lock
+
+# What runs in an image or on a laptop is what was tested: the other locks take their versions from the developers'.
+as_dev = --constraint requirements/dev.lock
 
 # The environment holds what the locks say. The stamps let `make` see that nothing has changed.
 .venv/.pipeline: requirements/pipeline.lock pyproject.toml
