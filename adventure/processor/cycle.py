@@ -1,4 +1,4 @@
-"""One cycle: adopt what an interrupted one left, cut each source, and move each stream by a window.
+"""One cycle: cut each source, and move each stream by a window. Before the first: adopt what an interrupted one left.
 
 The arrows of a window, in their order: finish the files → stage them → stage window.json → move the watermark.
 """
@@ -55,22 +55,22 @@ class Pipeline:
     stage: Stage
     state: State
     temporary: Path
+    away: tuple[SourceError, ...] = ()
+    """Why sources that are not among `sources` could not be opened; a cycle reports it, and moves the other streams."""
 
 
 def run_cycle(pipeline: Pipeline) -> CycleReport:
     """One window of each stream. A source or stream that fails does not keep the others from theirs."""
     reports: list[StreamReport] = []
-    failures: list[AdventureError] = []
+    failures: list[AdventureError] = list(pipeline.away)
     for kind, source in pipeline.sources.items():
         streams = [stream for stream in pipeline.streams if stream.source == kind]
         try:
-            for stream in streams:
-                _adopt(pipeline, stream)
             with source.cut(streams, pipeline.state.watermarks) as cut:
                 failures += cut.unfit.values()
-                reports += [
-                    _move_window(pipeline, source, cut, stream) for stream in streams if stream.name not in cut.unfit
-                ]
+                for stream in streams:
+                    if stream.name not in cut.unfit:
+                        reports.append(_move_window(pipeline, source, cut, stream))
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
             failures.append(error)
@@ -134,9 +134,17 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
     )
 
 
-def _adopt(pipeline: Pipeline, stream: Stream) -> None:
-    """Takes over windows that are whole but whose watermark was not moved, and discards those that are not whole."""
-    state, stage = pipeline.state, pipeline.stage
+def adopt(state: State, stage: Stage, stream: Stream) -> None:
+    """Takes over windows that are whole but whose watermark was not moved, and discards those that are not whole.
+
+    To be called once for each opening of the state, before the first cycle. That is enough: the state falls behind
+    the stage only between `commit` and `move`; whoever is killed there, or fails there, opens the state again before
+    the next cycle.
+
+    Raises:
+        SourceError: the state database failed.
+        StageUnwritable: what is not whole cannot be removed.
+    """
     for window in stage.windows(stream.stage):
         mark = state.watermarks.get(stream.name)
         low = mark.value if mark else None

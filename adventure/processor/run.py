@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from adventure.errors import AdventureError
+from adventure.errors import AdventureError, SourceError
 from adventure.log import get_logger
-from adventure.processor.cycle import CycleReport, Pipeline, retryable, run_cycle
+from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
 from adventure.processor.postgres import MARGIN, PostgresSource
 from adventure.processor.source import Source
 from adventure.processor.state import State
@@ -20,11 +20,13 @@ log = get_logger()
 
 @contextmanager
 def open_pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Pipeline]:
-    """The locked state, the sources' connections and a stage that takes files.
+    """The locked state, level with the stage, the sources' connections and a stage that takes files.
+
+    A source that cannot be opened keeps no other from its windows.
 
     Raises:
         AlreadyRunning: another processor holds one of the streams.
-        SourceError: a database does not answer, or refuses.
+        SourceError: the state database or every source does not answer, or refuses.
         StageUnwritable: the stage takes no file.
     """
     stage = open_stage(settings)
@@ -32,11 +34,20 @@ def open_pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Pip
         stage.check_writable(stream.stage)
     with ExitStack() as stack:
         state = stack.enter_context(State(settings, streams))
+        for stream in streams:
+            adopt(state, stage, stream)
         sources: dict[str, Source] = {}
+        away: list[SourceError] = []
         for kind in dict.fromkeys(stream.source for stream in streams):
-            sources[kind] = _open_source(kind, settings)
-            stack.callback(sources[kind].close)
-        yield Pipeline(tuple(streams), sources, stage, state, settings.data_dir / "tmp")
+            try:
+                sources[kind] = _open_source(kind, settings)
+            except SourceError as error:
+                away.append(error)
+            else:
+                stack.callback(sources[kind].close)
+        if not sources:
+            raise away[0]
+        yield Pipeline(tuple(streams), sources, stage, state, settings.data_dir / "tmp", tuple(away))
 
 
 def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:

@@ -1,0 +1,143 @@
+"""What fails around the processor, at the worst moment: nothing is half staged, and the next cycle makes up for it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from adventure import connect
+from adventure.errors import SourceError, SourceUnavailable
+from adventure.processor.cycle import run_cycle
+from adventure.processor.files import ParquetParts
+from adventure.processor.run import open_pipeline, process_once
+from adventure.processor.state import read_watermarks
+from adventure.sandbox import Sandbox
+from adventure.sandbox.process import free_port
+from adventure.settings import Settings
+from adventure.stage.folder import FolderStage
+from adventure.stage.manifest import Window
+from adventure.streams import Stream
+from tests.processor.conftest import Rows, writer
+
+Staged = Callable[[Stream], Rows]
+
+
+def insert(settings: Settings, count: int, first: int = 1) -> None:
+    with writer(settings) as connection:
+        connection.execute("insert into things (id) select generate_series(%s::int, %s)", [first, first + count - 1])
+
+
+def end_sessions_of_the_state(sandbox: Sandbox, settings: Settings) -> None:
+    with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
+            [f"{settings.postgres_db}_state"],
+        )
+
+
+def test_a_state_database_that_goes_away_before_the_watermark_moves(
+    sandbox: Sandbox,
+    settings: Settings,
+    writer_settings: Settings,
+    things: Stream,
+    staged: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert(writer_settings, 10)
+
+    def commit_and_lose(stage: FolderStage, window: Window) -> None:
+        commit(stage, window)
+        end_sessions_of_the_state(sandbox, settings)
+
+    commit = FolderStage.commit
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStage, "commit", commit_and_lose)
+        with pytest.raises(SourceError, match="the state database"):
+            process_once(settings, [things])
+    assert read_watermarks(settings) == {}
+    insert(writer_settings, 10, first=11)
+    process_once(settings, [things])
+    assert [row["id"] for row in staged(things)] == list(range(1, 21)), "the whole window was adopted, not read again"
+
+
+def test_a_server_that_is_killed_during_an_extract(
+    sandbox: Sandbox,
+    settings: Settings,
+    writer_settings: Settings,
+    things: Stream,
+    staged: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert(writer_settings, 600_000)
+    batches: list[int] = []
+
+    def write_and_kill(parts: ParquetParts, batch: pa.RecordBatch) -> None:
+        write(parts, batch)
+        if not batches:
+            sandbox.postgres.kill()
+        batches.append(batch.num_rows)
+
+    write = ParquetParts.write
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(ParquetParts, "write", write_and_kill)
+            with pytest.raises(SourceUnavailable):
+                process_once(settings, [things])
+    finally:
+        sandbox.postgres.start()
+    assert 0 < sum(batches) < 600_000, "it was in the middle of its rows"
+    assert read_watermarks(settings) == {}
+    assert FolderStage(settings.stage_dir).entries(things.stage) == []
+    process_once(settings, [things])
+    assert [row["id"] for row in staged(things)] == list(range(1, 600_001))
+
+
+def test_a_source_that_is_away_keeps_no_other_from_its_windows(
+    settings: Settings,
+    writer_settings: Settings,
+    things: Stream,
+    streams: tuple[Stream, ...],
+    staged: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.1)
+    insert(writer_settings, 3)
+    nobody = settings.model_copy(update={"mongo_uri": None, "mongo_host": "127.0.0.1", "mongo_port": free_port(None)})
+    chats = streams[2]
+    for order in ([chats, things], [things, chats]):
+        with pytest.raises(SourceUnavailable, match=r"MongoDB at 127\.0\.0\.1"):
+            process_once(nobody, order)
+        assert [row["id"] for row in staged(things)] == [1, 2, 3]
+    with pytest.raises(SourceUnavailable, match=r"MongoDB at 127\.0\.0\.1"):
+        process_once(nobody, [chats])
+
+
+def test_only_the_opening_of_the_state_reads_the_stage(
+    settings: Settings,
+    writer_settings: Settings,
+    things: Stream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed: list[str] = []
+
+    def listing(name: str) -> Callable[..., Any]:
+        original = getattr(FolderStage, name)
+
+        def call(stage: FolderStage, of: str) -> Any:
+            listed.append(name)
+            return original(stage, of)
+
+        return call
+
+    for name in ("windows", "damaged", "entries", "discard_unfinished"):
+        monkeypatch.setattr(FolderStage, name, listing(name))
+    insert(writer_settings, 1)
+    with open_pipeline(settings, [things]) as pipeline:
+        assert listed == ["windows", "discard_unfinished"]
+        for _ in range(3):
+            run_cycle(pipeline)
+            time.sleep(0.15)
+    assert listed == ["windows", "discard_unfinished"]
