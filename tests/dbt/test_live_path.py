@@ -60,7 +60,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
     project.build()
     # The history comes when live sales are there already.
     project.insert("ecom.sales_order_raw", [{"raw": HISTORY, "_loaded_at": project.next_stamp()}])
-    project.insert("adventure_db.customer_prod_db", CUSTOMERS)
+    stamp = project.next_stamp()
+    project.insert("adventure_db.customer_prod_db", [{**customer, "_loaded_at": stamp} for customer in CUSTOMERS])
     project.load(
         # An order without its line, which comes with the next load; one of yesterday's customer, but placed before.
         orders=[order("c", sub_total=Decimal(20)), order("d", sub_total=Decimal(10), order_date=NOON - 24 * HOUR)],
@@ -224,9 +225,9 @@ def test_an_order_placed_earlier_that_arrives_later_is_the_first(project: Projec
 
 def test_the_last_30_days_are_added_up_by_hour_and_segment(project: Project) -> None:
     assert project.query("select * from dbt_prod.sales_last_30_days order by order_hour, country") == [
-        (NOON - 24 * HOUR, "France", "online", "first-time", 1, 1, Decimal(10)),
-        (NOON, "France", "online", "repeat", 2, 6, Decimal("60.25")),
-        (NOON + HOUR, "Germany", "online", "first-time", 1, 1, Decimal(10)),
+        (NOON - 24 * HOUR, "France", "online", "first-time", "none", 1, 1, Decimal(10)),
+        (NOON, "France", "online", "repeat", "none", 2, 6, Decimal("60.25")),
+        (NOON + HOUR, "Germany", "online", "first-time", "none", 1, 1, Decimal(10)),
     ]
 
 

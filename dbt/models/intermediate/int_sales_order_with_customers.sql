@@ -1,22 +1,7 @@
 with sales_orders as (
 
-    select
-        sales_order_id,
-        sales_order_number,
-        customer_id,
-        territory_id,
-        online_order_flag,
-        order_date,
-        due_date,
-        ship_date,
-        status,
-        order_details,
-        sub_total,
-        tax_amt,
-        freight,
-        total_due,
-        modified_date
-    from {{ ref('stg_ecom__sales_orders') }}
+    select *
+    from {{ ref('int_sales_orders_with_campaign') }}
 
 ),
 
@@ -45,6 +30,11 @@ select
         when first_orders.first_sales_order_id = sales_orders.sales_order_id then 'first-time'
         else 'repeat'
     end as loyalty,
+    sales_orders.campaign_id,
+    case
+        when sales_orders.conversion_event_id is null then 'none'
+        else coalesce(sales_orders.campaign_segment, 'unknown')
+    end as campaign_segment,
     sales_orders.territory_id,
     sales_orders.order_date,
     sales_orders.due_date,

@@ -5,6 +5,7 @@ with sales_orders as (
         country,
         channel,
         loyalty,
+        campaign_segment,
         units,
         sub_total
     from {{ ref('int_sales_order_with_customers') }}
@@ -18,8 +19,9 @@ select
     cast(country as varchar) as country,
     cast(channel as varchar) as channel,
     cast(loyalty as varchar) as loyalty,
+    cast(campaign_segment as varchar) as campaign_segment,
     cast(count(*) as bigint) as orders,
     cast(sum(units) as bigint) as units,
     cast(sum(sub_total) as decimal(38, 9)) as revenue
 from sales_orders
-group by order_hour, country, channel, loyalty
+group by order_hour, country, channel, loyalty, campaign_segment

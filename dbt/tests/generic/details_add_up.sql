@@ -1,8 +1,8 @@
 {#-
-An order's sub_total is the sum of its lines, to the last digit. With `latest` only the orders that came last are
-added up: an order comes again when one of its lines does.
+An order's sub_total is the sum of its lines, to the last digit or within `tolerance` dollars. With `latest` only the
+orders that came last are added up: an order comes again when one of its lines does.
 -#}
-{% test details_add_up(model, latest=false) %}
+{% test details_add_up(model, latest=false, tolerance=0) %}
 
 with orders as (
 
@@ -29,6 +29,6 @@ select
 from orders
 left join totals
     on orders.sales_order_id = totals.sales_order_id
-where orders.sub_total != coalesce(totals.details_total, 0)
+where abs(orders.sub_total - coalesce(totals.details_total, 0)) > {{ tolerance }}
 
 {% endtest %}

@@ -1,14 +1,29 @@
 with products as (
 
     select *
-    from {{ source('adventure_db', 'product_prod_db') }}
+    from {{ ref('base_adventure_db__products') }}
+    where sell_end_date is null
 
 )
 
 select
-    cast(productid as varchar) as product_id,
-    cast(productname as varchar) as product_name,
-    cast(listprice as decimal(38, 9)) as list_price,
-    cast(productcategory as varchar) as product_category,
-    cast(productsubcategory as varchar) as product_subcategory
+    product_id,
+    product_name,
+    product_number,
+    color,
+    standard_cost,
+    list_price,
+    size,
+    size_measure,
+    weight,
+    weight_measure,
+    product_line,
+    product_class,
+    product_style,
+    product_category,
+    product_subcategory,
+    product_model,
+    sell_start_date,
+    discontinued_date,
+    modified_date
 from products

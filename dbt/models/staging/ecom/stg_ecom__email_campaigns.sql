@@ -1,0 +1,62 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ forget_replaced_history([ref('base_ecom__email_campaigns'), ref('base_ecom__email_mktg_new')]) }}"
+    )
+}}
+
+with events as (
+
+    select *, 1 as feed
+    from {{ ref('base_ecom__email_campaigns') }}
+
+    union all
+
+    select *, 2 as feed
+    from {{ ref('base_ecom__email_mktg_new') }}
+
+),
+
+-- An event that came twice: the newer feed took over from the older one, and what a feed reports again corrects it.
+distinct_events as (
+
+    select *
+    from events
+    {% if history_is_held([ref('base_ecom__email_campaigns'), ref('base_ecom__email_mktg_new')]) %}
+    where false
+    {% endif %}
+    qualify row_number() over (partition by event_id order by feed desc, _file desc, _file_row desc) = 1
+
+),
+
+-- An order is converted once, by the earliest event that says so: a later one reports it again. Events without an order
+-- stay out of this: as one partition all but one of them would go.
+repeated_conversions as (
+
+    select event_id
+    from distinct_events
+    where event_type = 'conversion'
+        and sales_order_id is not null
+    qualify row_number() over (
+        partition by sales_order_id
+        order by event_date asc nulls last, length(event_id), event_id
+    ) > 1
+
+)
+
+select
+    event_id,
+    campaign_id,
+    {{ campaign_part('campaign_id', 1) }} as campaign_segment,
+    {{ campaign_part('campaign_id', 2) }} as campaign_category,
+    {{ campaign_part('campaign_id', 3) }} as campaign_strategy,
+    event_type,
+    event_date,
+    customer_id,
+    product_id,
+    sales_order_id,
+    _loaded_at
+from distinct_events
+where event_id not in (select event_id from repeated_conversions)

@@ -1,0 +1,21 @@
+{#- Every nested line sells a product that `to` knows by `field`: returns the lines that do not. -#}
+{% test details_know_their_products(model, to, field) %}
+
+with lines as (
+
+    select
+        orders.sales_order_id,
+        {{ order_detail('line', 'SalesOrderDetailID') }} as sales_order_detail_id,
+        {{ order_detail('line', 'ProductID') }} as product_id
+    from {{ model }} as orders
+    {{ flatten_order_details('orders.order_details', 'line') }}
+
+)
+
+select lines.*
+from lines
+left join {{ to }} as known
+    on lines.product_id = known.{{ field }}
+where known.{{ field }} is null
+
+{% endtest %}

@@ -1,0 +1,18 @@
+{#-
+Documents with a date that the models cannot read, and hold as NULL: under one of `keys` of the document, or of the
+object that it holds under `within`. The form is `iso`, or `campaign` for `29-May-2011 12.05 PM`.
+-#}
+{% test impossible_dates(model, column_name, keys, within=none, form='iso') %}
+
+{%- set document = json_value(column_name, within) if within else column_name %}
+
+select *
+from {{ model }}
+where
+    {%- for key in keys %}
+    {%- set text = json_text(document, key) %}
+    ({{ text }} is not null and {{ campaign_event_date(text) if form == 'campaign' else utc_timestamp(text) }} is null)
+    {{- " or" if not loop.last }}
+    {%- endfor %}
+
+{% endtest %}

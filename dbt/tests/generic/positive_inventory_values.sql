@@ -1,0 +1,9 @@
+{#- No stock is below zero, and each is counted. -#}
+{% test positive_inventory_values(model, column_name) %}
+
+select *
+from {{ model }}
+where {{ column_name }} < 0
+    or {{ column_name }} is null
+
+{% endtest %}

@@ -1,0 +1,13 @@
+{#-
+Documents that do not parse or lack their key, and are in no model: `key` of the document, or of the object that it
+holds under `within`.
+-#}
+{% test unreadable_documents(model, column_name, key, within=none) %}
+
+{%- set document = json_value(column_name, within) if within else column_name %}
+
+select *
+from {{ model }}
+where {{ json_text(document, key) }} is null
+
+{% endtest %}
