@@ -23,20 +23,123 @@ not read.
 
 
 {#-
-Condition of an incremental model: its table holds no later version of the row's key, so that an older version that
-arrives late never replaces a newer one. Of equal versions the one that was loaded last stays, as in a full refresh.
+The ends of a base model's CTEs: `latest`, one row for each key of `loaded`, in its latest version. A key that is gone at
+the source keeps the values of that version, and has `_deleted_at`; a version that is later than the delete brings it
+back. In an incremental build what is held takes part as one version and one delete more, so that rows may come in
+any order and in any number of builds: the same rows give the same table.
 -#}
-{% macro is_newer_than_held(key, relation) -%}
-    not exists (
-        select 1
-        from {{ this }} as held
-        where held.{{ key }} = {{ relation }}.{{ key }}
-            and held.last_modified > {{ relation }}.last_modified
-    )
+{% macro latest_versions(key) -%}
+{%- set held = 'from ' ~ this ~ ' where ' ~ key ~ ' in (select ' ~ key ~ ' from loaded)' -%}
+versions as (
+
+    select * from loaded where _deleted_at is null
+    {%- if is_incremental() %}
+    union all
+    select * {{ held }}
+    {%- endif %}
+
+),
+
+latest_version as (
+
+    select *
+    from versions
+    qualify {{ is_latest_version(key) }}
+
+),
+
+deletes as (
+
+    select {{ key }}, _deleted_at, _file, _file_row, _loaded_at from loaded where _deleted_at is not null
+    {%- if is_incremental() %}
+    union all
+    select {{ key }}, _deleted_at, _file, _file_row, _loaded_at {{ held }} and _deleted_at is not null
+    {%- endif %}
+
+),
+
+latest_delete as (
+
+    select *
+    from deletes
+    qualify row_number() over (
+        partition by {{ key }}
+        order by _deleted_at desc, _loaded_at desc, _file desc, _file_row desc
+    ) = 1
+
+),
+
+standing_delete as (
+
+    -- A delete stands unless a later version came; of equal moments what was loaded later holds.
+    select latest_delete.*
+    from latest_delete
+    left join latest_version
+        on latest_delete.{{ key }} = latest_version.{{ key }}
+    where latest_version.{{ key }} is null
+        or latest_version.last_modified is null
+        or latest_delete._deleted_at > latest_version.last_modified
+        or (
+            latest_delete._deleted_at = latest_version.last_modified
+            and latest_delete._loaded_at >= latest_version._loaded_at
+        )
+
+),
+
+latest as (
+
+    select
+        latest_version.* replace (
+            coalesce(latest_version.{{ key }}, standing_delete.{{ key }}) as {{ key }},
+            coalesce(latest_version._file, standing_delete._file) as _file,
+            coalesce(latest_version._file_row, standing_delete._file_row) as _file_row,
+            greatest(
+                coalesce(latest_version._loaded_at, standing_delete._loaded_at),
+                coalesce(standing_delete._loaded_at, latest_version._loaded_at)
+            ) as _loaded_at,
+            standing_delete._deleted_at as _deleted_at
+        )
+    from latest_version
+    full outer join standing_delete
+        on latest_version.{{ key }} = standing_delete.{{ key }}
+
+)
 {%- endmacro %}
 
 
 {#- A subquery: the rows of a table that were loaded last, as many as fifty batches of the generator. -#}
 {% macro latest_rows(relation) -%}
     (select * from {{ relation }} order by _loaded_at desc limit 10000)
+{%- endmacro %}
+
+
+{#-
+The incremental strategy `replace`: the keys of the batch lose the rows that the table holds of them, and get those of the
+batch. As `delete+insert`, but a key may end: a row of the batch without `_loaded_at` has a key that is gone and is
+not inserted.
+-#}
+{% macro get_incremental_replace_sql(arguments) -%}
+    {{ return(adapter.dispatch('get_incremental_replace_sql')(arguments)) }}
+{%- endmacro %}
+
+{% macro duckdb__get_incremental_replace_sql(arguments) -%}
+    {#- The materialization has opened a transaction. -#}
+    {{ replace_statements(arguments) }}
+{%- endmacro %}
+
+{% macro snowflake__get_incremental_replace_sql(arguments) -%}
+    begin transaction;
+    {{ replace_statements(arguments) }};
+    commit;
+{%- endmacro %}
+
+{% macro replace_statements(arguments) -%}
+    {%- set columns = get_quoted_csv(arguments.dest_columns | map(attribute='name')) -%}
+    delete from {{ arguments.target_relation }}
+    where {{ arguments.unique_key }} in (select {{ arguments.unique_key }} from {{ arguments.temp_relation }});
+
+    insert into {{ arguments.target_relation }} ({{ columns }})
+    select {{ columns }}
+    from {{ arguments.temp_relation }}
+    where _loaded_at is not null
 {%- endmacro %}

@@ -95,6 +95,16 @@ def chat(chat_id: str, **changes: Any) -> Row:
     } | changes
 
 
+def gone(key: str, value: str, at: datetime) -> Row:
+    """What a load writes for a key that was deleted at the source."""
+    return {key: value, "last_modified": at, "_deleted_at": at}
+
+
+def gone_chat(chat_id: str, at: datetime) -> Row:
+    """The same for a document, whose key and cursor stand in it."""
+    return gone("_id", chat_id, at) | {"last_modified": at.isoformat() + "Z"}
+
+
 @dataclass
 class Project:
     """A warehouse of its own, and dbt run on it in this process."""
@@ -107,7 +117,10 @@ class Project:
 
     def load(self, *, orders: Iterable[Row] = (), lines: Iterable[Row] = (), chats: Iterable[Row] = ()) -> None:
         """One load of each raw table: the rows get one stamp, later than every stamp before it."""
-        documents = [{"raw": json.dumps(document)} for document in chats]
+        documents = [
+            {"raw": json.dumps({**document, "_deleted_at": None}), "_deleted_at": document.get("_deleted_at")}
+            for document in chats
+        ]
         for table, rows in (("orders_raw", orders), ("order_details_raw", lines), ("chat_logs_raw", documents)):
             stamps = {"_loaded_at": self.next_stamp(), "_file": f"file-{self._loads}"}
             self.insert(f"raw_ext.{table}", [{**row, **stamps, "_file_row": i} for i, row in enumerate(rows)])
@@ -145,6 +158,10 @@ class Project:
     def build(self, *arguments: str) -> None:
         """Builds and tests the models; unit tests have a test of their own."""
         self.dbt("build", "--exclude-resource-type", "unit_test", *arguments)
+
+    def build_models(self, *arguments: str) -> None:
+        """Without any test."""
+        self.dbt("build", "--resource-type", "model", "--resource-type", "seed", *arguments)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.path), read_only=True) as connection:

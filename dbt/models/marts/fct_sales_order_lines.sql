@@ -1,7 +1,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
+        incremental_strategy='replace',
         unique_key='sales_order_id',
         on_schema_change='fail'
     )
@@ -48,7 +48,7 @@ line_items as (
 
 select
     line_items.sales_order_detail_id,
-    line_items.sales_order_id,
+    changed.sales_order_id,
     line_items.customer_id,
     line_items.product_id,
     line_items.special_offer_id,
@@ -59,7 +59,8 @@ select
     line_items.unit_price,
     line_items.unit_price_discount,
     line_items.line_total,
-    changed._loaded_at
-from line_items
-inner join changed
-    on line_items.sales_order_id = changed.sales_order_id
+    case when line_items.sales_order_detail_id is not null then changed._loaded_at end as _loaded_at
+from changed
+-- An order that has no line left, or is gone itself, takes its lines out of the table.
+{{ 'left' if is_incremental() else 'inner' }} join line_items
+    on changed.sales_order_id = line_items.sales_order_id

@@ -1,7 +1,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
+        incremental_strategy='replace',
         unique_key='chat_id',
         on_schema_change='fail'
     )
@@ -13,6 +13,8 @@ with chats as (
     from {{ ref('stg_real_time__chat_logs') }}
     {% if is_incremental() %}
     where _loaded_at > {{ high_water_mark() }}
+    {% else %}
+    where _deleted_at is null
     {% endif %}
 
 ),
@@ -48,7 +50,8 @@ select
     chats.ticket_status,
     chats.customer_satisfaction_rating,
     cast(coalesce({{ json_array_length('chats.messages') }}, 0) as integer) as messages,
-    chats._loaded_at
+    -- A chat that is gone is taken out.
+    case when chats._deleted_at is null then chats._loaded_at end as _loaded_at
 from chats
 left join answers
     on chats.chat_id = answers.chat_id

@@ -64,6 +64,7 @@ live as (
         territory_id,
         total_due
     from {{ ref('stg_real_time__sales_orders') }}
+    where _deleted_at is null
 
 ),
 

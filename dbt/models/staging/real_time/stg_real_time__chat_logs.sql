@@ -29,7 +29,8 @@ with loaded as (
         {{ json_timestamp('raw', 'last_modified') }} as last_modified,
         _file,
         _file_row,
-        _loaded_at
+        _loaded_at,
+        _deleted_at
     from {{ source('raw_ext', 'chat_logs_raw') }}
     {% if is_incremental() %}
     where _loaded_at > {{ high_water_mark() }}
@@ -37,16 +38,7 @@ with loaded as (
 
 ),
 
-latest as (
-
-    select *
-    from loaded
-    qualify {{ is_latest_version('chat_id') }}
-
-)
+{{ latest_versions(key='chat_id') }}
 
 select *
 from latest
-{% if is_incremental() %}
-where {{ is_newer_than_held('chat_id', 'latest') }}
-{% endif %}

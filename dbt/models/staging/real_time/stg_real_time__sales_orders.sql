@@ -10,7 +10,7 @@
 with
 
 {% if is_incremental() %}
--- An order is put together again when it or one of its lines has come.
+-- An order is put together again when it or one of its lines has come, or is gone.
 changed as (
 
     select sales_order_id
@@ -48,12 +48,19 @@ lines as (
 
 nested as (
 
-    select
-        lines.sales_order_id,
-        {{ nest_order_details('lines') }} as order_details,
-        max(lines._loaded_at) as _loaded_at
+    select lines.sales_order_id, {{ nest_order_details('lines') }} as order_details
     from lines
+    where lines._deleted_at is null
     group by lines.sales_order_id
+
+),
+
+-- A line that is gone changes its order as one that came.
+line_loads as (
+
+    select sales_order_id, max(_loaded_at) as _loaded_at
+    from lines
+    group by sales_order_id
 
 )
 
@@ -84,7 +91,10 @@ select
     sales_orders.tax_amt,
     sales_orders.territory_id,
     sales_orders.total_due,
-    greatest(sales_orders._loaded_at, coalesce(nested._loaded_at, sales_orders._loaded_at)) as _loaded_at
+    greatest(sales_orders._loaded_at, coalesce(line_loads._loaded_at, sales_orders._loaded_at)) as _loaded_at,
+    sales_orders._deleted_at
 from sales_orders
 left join nested
     on sales_orders.sales_order_id = nested.sales_order_id
+left join line_loads
+    on sales_orders.sales_order_id = line_loads.sales_order_id

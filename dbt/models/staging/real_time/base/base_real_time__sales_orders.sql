@@ -37,7 +37,8 @@ with loaded as (
         cast(last_modified as timestamp) as last_modified,
         _file,
         _file_row,
-        _loaded_at
+        _loaded_at,
+        _deleted_at
     from {{ source('raw_ext', 'orders_raw') }}
     {% if is_incremental() %}
     where _loaded_at > {{ high_water_mark() }}
@@ -45,16 +46,7 @@ with loaded as (
 
 ),
 
-latest as (
-
-    select *
-    from loaded
-    qualify {{ is_latest_version('sales_order_id') }}
-
-)
+{{ latest_versions(key='sales_order_id') }}
 
 select *
 from latest
-{% if is_incremental() %}
-where {{ is_newer_than_held('sales_order_id', 'latest') }}
-{% endif %}
