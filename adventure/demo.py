@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -107,7 +108,9 @@ def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, s
     with steps.step("Checking the data flow"):
         checks = run_checks(reader, streams)
     print_checks(checks)
-    staged = {report.stream: report.rows_staged for report in cycle.streams}
+    staged: Counter[str] = Counter()
+    for report in cycle.streams:
+        staged[report.stream] += report.rows_staged
     _print_summary(console, reader, streams, staged)
     console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in steps.seconds.items()), style="dim")
     return all(check.holds for check in checks)

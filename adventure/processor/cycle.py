@@ -6,9 +6,9 @@ The arrows of a window, in their order: finish the files → stage them → stag
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from adventure.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, StageError
@@ -70,15 +70,29 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
                 failures += cut.unfit.values()
                 for stream in streams:
                     if stream.name not in cut.unfit:
-                        reports.append(_move_window(pipeline, source, cut, stream))
+                        reports += _move_windows(pipeline, source, cut, stream)
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
             failures.append(error)
     return CycleReport(tuple(reports), tuple(failures))
 
 
-def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> StreamReport:
-    """One stream's rows from its watermark to the cut's horizon: staged whole, then the watermark moved."""
+def _move_windows(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> Iterator[StreamReport]:
+    """All that the cut has of one stream: one window, or as many as keep each within bounds."""
+    report, more = _move_window(pipeline, source, cut, stream)
+    yield report
+    while more:
+        report, more = _move_window(pipeline, source, cut, stream)
+        if report.window:
+            yield report
+
+
+def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> tuple[StreamReport, bool]:
+    """One stream's rows from its watermark to the cut's horizon: staged whole, then the watermark moved.
+
+    Returns:
+        What was done, and whether the cut has more.
+    """
     begun = time.monotonic()
     mark = pipeline.state.watermarks.get(stream.name)
     folder = pipeline.temporary / stream.name
@@ -86,8 +100,9 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     extract = cut.extract(stream, folder)
-    if not extract.rows and not extract.rejected:
-        return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun)
+    if not extract.all_files:
+        pipeline.state.keep(stream, extract.mode or cut.mode, extract.position)
+        return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun), extract.more
 
     reached(Point.FILES_FINISHED, stream.name)
     window = _window(stream, mark.value if mark else None, cut, extract)
@@ -110,26 +125,32 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
         time.monotonic() - begun,
     )
     _log_window(window, report)
-    return report
+    return report, extract.more
 
 
 def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) -> Window:
     """The watermark comes from the data, never from a clock here: a writer whose clock is behind keeps its own time."""
-    assert extract.last_cursor is not None
-    high = min(cut.horizon, extract.last_cursor + cut.tick)
+    high = low or cut.horizon
+    if extract.last_cursor is not None:
+        high = min(cut.horizon, extract.last_cursor + cut.tick)
+    if low:
+        # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
+        # of the changes, and a position tells where it stands, each window has a `high` of its own.
+        high = max(high, low + timedelta(microseconds=1) if extract.position else low)
     return Window(
         stream=stream.name,
         stage=stream.stage,
         low=low,
-        # Late rows alone lie below the watermark, which never goes back.
-        high=max(high, low) if low else high,
+        high=high,
         run_id=secrets.token_hex(4),
         files=tuple(file.staged() for file in extract.files),
         rejects=extract.rejects.staged() if extract.rejects else None,
+        deletes=extract.deletes.staged() if extract.deletes else None,
         columns=extract.columns,
         staged_at=utc_now(),
-        horizon=cut.horizon,
-        mode=cut.mode,
+        horizon=max(cut.horizon, high),
+        mode=extract.mode or cut.mode,
+        position=extract.position,
         notes=extract.notes,
     )
 
@@ -163,11 +184,11 @@ def adopt(state: State, stage: Stage, stream: Stream) -> None:
 
 def _log_window(window: Window, report: StreamReport) -> None:
     since = f"since {window.low}" if window.low else "in the first window"
-    log.info(f"{window.stream}: {window.rows:,} new rows {since}", stream=window.stream, rows=window.rows)
-    names = ", ".join(f"{window.stage}/{window.id}/{file.name}" for file in window.files)
+    gone = f", {window.deletes.rows:,} deleted," if window.deletes else ""
+    log.info(f"{window.stream}: {window.rows:,} new rows{gone} {since}", stream=window.stream, rows=window.rows)
+    names = ", ".join(f"{window.stage}/{window.id}/{file.name}" for file in window.files or window.all_files)
     log.info(
-        f"{window.stream}: staged {names or 'rejected rows only'}"
-        f" ({report.bytes / 1e3:,.0f} kB, {report.seconds:.2f} s, up to {window.high})",
+        f"{window.stream}: staged {names} ({report.bytes / 1e3:,.0f} kB, {report.seconds:.2f} s, up to {window.high})",
         stream=window.stream,
         window=window.id,
         bytes=report.bytes,

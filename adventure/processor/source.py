@@ -25,13 +25,21 @@ class Extract:
     rejects: LocalFile | None
     columns: tuple[Column, ...]
     last_cursor: datetime | None
-    """The largest cursor value read, naive UTC; None when nothing was read."""
+    """The largest cursor value read below the horizon, naive UTC; None when no row has one."""
     notes: dict[str, str] = field(default_factory=dict)
+    deletes: LocalFile | None = None
+    """Rows that are gone at the source, as `Window.deletes` says."""
+    mode: str | None = None
+    """How this stream was read, where that is not as the cut says."""
+    position: str | None = None
+    """Where the source reads on once this is staged; see `Window.position`."""
+    more: bool = False
+    """There is more below the cut: one window would be too large."""
 
     @property
     def all_files(self) -> tuple[LocalFile, ...]:
-        """Data files and rejects."""
-        return (*self.files, self.rejects) if self.rejects else self.files
+        """Data files, rejects and deletes; none when there is nothing new."""
+        return (*self.files, *filter(None, (self.rejects, self.deletes)))
 
     @property
     def rows(self) -> int:
@@ -50,7 +58,7 @@ class Cut(Protocol):
     horizon: datetime
     """Rows with a cursor below it may be read; naive UTC, from the source's clock."""
     mode: str
-    """`horizon`, or `lookback` with the reason."""
+    """`horizon`, `change stream`, or `lookback` with the reason."""
     tick: timedelta
     """The cursor's resolution: the smallest step above a value that was read."""
     unfit: dict[str, SourceError]

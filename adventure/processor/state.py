@@ -4,11 +4,12 @@ A watermark is moved by compare-and-set on the connection that holds the stream'
 has lost the lock, and cannot move anything.
 """
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -32,18 +33,30 @@ create table if not exists processor_metadata (
 )
 """
 
+# A table that an earlier version made lacks it.
+_ADD_POSITION = "alter table processor_metadata add column if not exists position text"
+
 _MOVE = """
-insert into processor_metadata as m (stream, watermark, window_id, run_id, horizon, mode)
-values (%(stream)s, %(high)s, %(window_id)s, %(run_id)s, %(horizon)s, %(mode)s)
+insert into processor_metadata as m (stream, watermark, window_id, run_id, horizon, mode, position)
+values (%(stream)s, %(high)s, %(window_id)s, %(run_id)s, %(horizon)s, %(mode)s, %(position)s)
 on conflict (stream) do update set
     watermark = excluded.watermark,
     window_id = excluded.window_id,
     run_id = excluded.run_id,
     horizon = excluded.horizon,
     mode = excluded.mode,
+    position = excluded.position,
     updated_at = now() at time zone 'utc'
 where m.watermark = %(low)s
 """
+
+_KEEP = """
+update processor_metadata set mode = %(mode)s, position = %(position)s
+where stream = %(stream)s and watermark = %(watermark)s and position is not distinct from %(before)s
+"""
+
+KEEP_SECONDS = 60.0
+"""How old the position of a stream without new rows may become in the table."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +69,10 @@ class Watermark:
     horizon: datetime
     """The source's horizon when the watermark moved last."""
     mode: str
-    """`horizon`, or `lookback` with the reason."""
+    """How the source was read last: `horizon`, `change stream`, or `lookback` with the reason."""
     updated_at: datetime
+    position: str | None = None
+    """Where the source reads on, for a source that has more to say than the watermark does."""
 
 
 def read_watermarks(settings: Settings) -> dict[str, Watermark]:
@@ -87,14 +102,14 @@ class State:
         self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True)
         try:
             with translating_postgres(self._conninfo, _NAME):
-                if self._connection.execute("select to_regclass('processor_metadata')").fetchone() == (None,):
-                    self._connection.execute(_CREATE)
+                self._prepare_table()
                 for stream in streams:
                     self._lock(stream)
                 self.watermarks = _read(self._connection)
         except BaseException:
             self.close()
             raise
+        self._kept_at: dict[str, float] = {}
 
     def move(self, window: Window) -> None:
         """Moves the stream's watermark from the window's low to its high, or not at all.
@@ -111,19 +126,63 @@ class State:
             "run_id": window.run_id,
             "horizon": window.horizon,
             "mode": window.mode,
+            "position": window.position,
         }
-        with translating_postgres(self._conninfo, _NAME):
-            moved = self._connection.execute(_MOVE, values).rowcount
-        if moved != 1:
-            raise AlreadyRunning(
-                f"The watermark of {window.stream} was moved by somebody else",
-                "See that one processor alone runs on this stream, and start it again",
-            )
-        self.watermarks[window.stream] = Watermark(window.stream, window.high, window.horizon, window.mode, utc_now())
+        self._set(window.stream, _MOVE, values)
+        self.watermarks[window.stream] = Watermark(
+            window.stream, window.high, window.horizon, window.mode, utc_now(), window.position
+        )
+
+    def keep(self, stream: Stream, mode: str, position: str | None) -> None:
+        """Notes how a stream without new rows is read and where it reads on: when the mode changes, and once a minute.
+
+        A position that stayed where it is while nothing happens would fall off the source's log; one that was written
+        in every cycle would cost more than the cycle.
+
+        Raises:
+            AlreadyRunning: the watermark no longer stands where this processor left it.
+            SourceError: the connection, and with it the lock, is gone.
+        """
+        mark = self.watermarks.get(stream.name)
+        if mark is None or (mode, position) == (mark.mode, mark.position):
+            return
+        now = time.monotonic()
+        if mode == mark.mode and now < self._kept_at.get(stream.name, 0.0) + KEEP_SECONDS:
+            return
+        values = {
+            "stream": stream.name,
+            "mode": mode,
+            "position": position,
+            "watermark": mark.value,
+            "before": mark.position,
+        }
+        self._set(stream.name, _KEEP, values)
+        self.watermarks[stream.name] = replace(mark, mode=mode, position=position)
 
     def close(self) -> None:
         """Ends the connection and with it the locks."""
         self._connection.close()
+
+    def _set(self, stream: str, statement: LiteralString, values: dict[str, Any]) -> None:
+        """Compare-and-set of the stream's row."""
+        with translating_postgres(self._conninfo, _NAME):
+            changed = self._connection.execute(statement, values).rowcount
+        if changed != 1:
+            raise AlreadyRunning(
+                f"The watermark of {stream} was moved by somebody else",
+                "See that one processor alone runs on this stream, and start it again",
+            )
+        self._kept_at[stream] = time.monotonic()
+
+    def _prepare_table(self) -> None:
+        """Makes the table where it is missing, with all of its columns; a role that need not create is not asked to."""
+        found = self._connection.execute(
+            "select attname from pg_attribute where attrelid = to_regclass('processor_metadata')"
+        ).fetchall()
+        if not found:
+            self._connection.execute(_CREATE)
+        if ("position",) not in found:
+            self._connection.execute(_ADD_POSITION)
 
     def _lock(self, stream: Stream) -> None:
         taken = self._connection.execute(
@@ -145,5 +204,8 @@ class State:
 
 
 def _read(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, Watermark]:
-    rows = connection.execute("select stream, watermark, horizon, mode, updated_at from processor_metadata").fetchall()
+    # Through JSON, where a column that an earlier version's table lacks is NULL: who only reads does not change tables.
+    rows = connection.execute(
+        "select stream, watermark, horizon, mode, updated_at, to_jsonb(m) ->> 'position' from processor_metadata as m"
+    ).fetchall()
     return {row[0]: Watermark(*row) for row in rows}

@@ -58,7 +58,7 @@ class Window:
     horizon: datetime
     """The source's horizon when the window was cut; `high` lies at it or below."""
     mode: str
-    """How the source was read: `horizon`, or `lookback` with the reason."""
+    """How the source was read: `horizon`, `change stream`, or `lookback` with the reason."""
     deletes: StagedFile | None = None
     """deletes.ndjson.gz, an object {key: {column: text}, deleted_at} a line: rows that are gone at the source."""
     position: str | None = None
