@@ -37,6 +37,8 @@ class Stream:
     """How far below the watermark each window reads again."""
     types: dict[str, str] = field(default_factory=dict)
     """Staged types of numeric columns that have no precision at the source."""
+    references: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Streams before it, with the columns here that hold their keys: a row is never staged before what it refers to."""
 
     @property
     def location(self) -> str:
@@ -63,6 +65,7 @@ class _Entry(BaseModel):
     raw_table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$")]
     lookback: Annotated[float, Field(ge=0, description="seconds")] = 0
     types: dict[str, Annotated[str, Field(pattern=r"^(text|decimal\(\d{1,2},\d{1,2}\))$")]] = {}
+    references: dict[str, _Text | Annotated[list[_Text], Field(min_length=1)]] = {}
 
 
 def load_streams(settings: Settings) -> tuple[Stream, ...]:
@@ -88,6 +91,8 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
     streams = tuple(_stream(path, name, table, settings) for name, table in tables.items())
     for what in ("stage", "raw_table"):
         _refuse_shared(path, streams, what)
+    for position, stream in enumerate(streams):
+        _check_references(path, stream, {each.name: each for each in streams[:position]})
     return streams
 
 
@@ -123,12 +128,17 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         namespace=entry.namespace,
         table=entry.table,
         cursor=entry.cursor,
-        key=(entry.key,) if isinstance(entry.key, str) else tuple(entry.key),
+        key=_names(entry.key),
         stage=entry.stage,
         raw_table=entry.raw_table,
         lookback=timedelta(seconds=entry.lookback),
         types=entry.types,
+        references={parent: _names(columns) for parent, columns in entry.references.items()},
     )
+
+
+def _names(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _fill(where: str, value: object, settings: Settings) -> object:
@@ -157,3 +167,21 @@ def _refuse_shared(path: Path, streams: tuple[Stream, ...], what: str) -> None:
                 f"{path}: streams {owners[value]} and {stream.name} share the {what} {value}", "Give each its own"
             )
         owners[value] = stream.name
+
+
+def _check_references(path: Path, stream: Stream, before: dict[str, Stream]) -> None:
+    """What a stream refers to is staged before it, from the same snapshot."""
+    for name, columns in stream.references.items():
+        where = f"{path}: streams.{stream.name}.references.{name}"
+        parent = before.get(name)
+        if parent is None:
+            raise ConfigError(
+                f"{where}: no stream of that name stands before it", "Put that stream first, or mend the name"
+            )
+        if stream.source != "postgres" or parent.source != "postgres":
+            raise ConfigError(f"{where}: only tables of PostgreSQL are read in one snapshot", "Remove the reference")
+        if len(columns) != len(parent.key):
+            raise ConfigError(
+                f"{where}: names {len(columns)} columns where the key of {name} has {len(parent.key)}",
+                f"Name the columns that hold {', '.join(parent.key)}, in that order",
+            )

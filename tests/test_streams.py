@@ -99,3 +99,35 @@ def test_streams_may_not_share_a_stage_or_raw_table(tmp_path: Path, shared: str)
 def test_find_stream_lists_the_names_when_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no stream named order.*returns"):
         find_stream(load_streams(settings_with(tmp_path, GOOD)), "order")
+
+
+REFERRING = """
+[streams.lines]
+source = "postgres"
+namespace = "shop"
+table = "lines"
+cursor = "changed_at"
+key = "id"
+stage = "lines_stage"
+raw_table = "raw_ext.lines_raw"
+references = { returns = ["order", "line"] }
+"""
+
+
+def test_references_are_read(tmp_path: Path) -> None:
+    _, lines = load_streams(settings_with(tmp_path, GOOD + REFERRING))
+    assert lines.references == {"returns": ("order", "line")}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (REFERRING + GOOD, r"streams\.lines\.references\.returns: no stream of that name stands before it"),
+        (GOOD + REFERRING.replace("returns =", "lines ="), "no stream of that name stands before it"),
+        (GOOD + REFERRING.replace('"postgres"', '"mongo"'), "only tables of PostgreSQL are read in one snapshot"),
+        (GOOD + REFERRING.replace('["order", "line"]', '"order"'), "names 1 columns where the key of returns has 2"),
+    ],
+)
+def test_references_that_cannot_be_kept_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        load_streams(settings_with(tmp_path, text))

@@ -49,10 +49,12 @@ class SourceColumn:
     type: pa.DataType
     """Staged as."""
     carry: Callable[[pa.Array], Carried]
-    reason: str
-    """Why a row of it may have to be set aside."""
     low_cardinality: bool
     """Whether a dictionary pays."""
+    unfit: str = ""
+    """SQL that is true, on a row of the table `t`, where `carry` finds the value unfit; empty where it never does."""
+    reason: str = ""
+    """Why its row is set aside then."""
 
     @property
     def column(self) -> Column:
@@ -60,37 +62,69 @@ class SourceColumn:
         return Column(self.name, str(self.type))
 
 
-def plan_column(name: str, type_name: str, typmod: int, override: str | None) -> SourceColumn:
+def plan_column(name: str, type_name: str, typmod: int, override: str | None, *, utf8: bool = True) -> SourceColumn:
     """How a column of that PostgreSQL type is carried.
 
     Args:
-        type_name: `pg_type.typname`, of the base type where it is a domain.
+        type_name: `pg_type.typname`, of the type below it where it is a domain; empty outside of pg_catalog.
         typmod: `pg_attribute.atttypmod`; −1 when the type has no modifier.
         override: the stream's `types` entry for the column.
+        utf8: whether the server itself sees to it that text is UTF-8; one with SQL_ASCII does not.
     """
     quoted = '"' + name.replace('"', '""') + '"'
-    if type_name in _PLAIN:
-        kind = _PLAIN[type_name]
-        return SourceColumn(name, quoted, kind, _as_it_is(kind), "", kind in _LOW_CARDINALITY)
-    if type_name in ("timestamp", "timestamptz"):
-        # A timestamptz is a moment; its wall clock in UTC is what every other timestamp here is.
-        expression = quoted if type_name == "timestamp" else f"{quoted} at time zone 'utc'"
-        return SourceColumn(name, f"{expression} as {quoted}", _TIMESTAMP, _in_years(1_000_000), _OUT_OF_YEARS, False)
-    if type_name == "date":
-        return SourceColumn(name, quoted, _DATE, _in_years_of_days, _OUT_OF_YEARS, False)
     text = f"{quoted}::text as {quoted}"
-    if type_name == "numeric":
-        kind = _decimal_type(typmod, override)
-        if kind is not None:
-            return SourceColumn(name, text, kind, _exact_decimal(kind), f"is no finite number that fits {kind}", False)
-    return SourceColumn(name, text, pa.string(), _as_it_is(pa.string()), "", False)
+    if type_name in ("timestamp", "timestamptz", "date"):
+        return _time_column(name, quoted, type_name)
+    if type_name == "numeric" and (kind := _decimal_type(typmod, override)) is not None:
+        reason = f"is no finite number that fits {kind}"
+        return SourceColumn(name, text, kind, _exact_decimal(kind), False, _unfit_decimal(f"t.{quoted}", kind), reason)
+    kind = _PLAIN.get(type_name, pa.string())
+    expression = quoted if type_name in _PLAIN else text
+    dictionary = type_name in _PLAIN and kind in _LOW_CARDINALITY
+    if kind == pa.string() and not utf8:
+        unfit = f"encode(convert_to(t.{quoted}::text, 'SQL_ASCII'), 'hex') !~ '{_UTF8_AS_HEX}'"
+        return SourceColumn(name, expression, kind, _only_utf8, dictionary, unfit, "is not text in UTF-8")
+    return SourceColumn(name, expression, kind, _as_it_is(kind), dictionary)
 
 
 _OUT_OF_YEARS = "is infinite or not within the years 1 to 9999"
 
+# The byte sequences of RFC 3629, as hexadecimal digits.
+_UTF8_AS_HEX = (
+    "^([0-7].|(c[2-9a-f]|d.)[89ab].|e0[ab].[89ab].|(e[1-9abcef])([89ab].){2}|ed[89].[89ab]."
+    "|f0[9ab].([89ab].){2}|f[123]([89ab].){3}|f48.([89ab].){2})*$"
+)
+
+
+def _time_column(name: str, quoted: str, type_name: str) -> SourceColumn:
+    # A timestamptz is a moment; its wall clock in UTC is what every other timestamp here is.
+    expression = f"{quoted} at time zone 'utc' as {quoted}" if type_name == "timestamptz" else quoted
+    kind, carry = (_DATE, _in_years_of_days) if type_name == "date" else (_TIMESTAMP, _in_years(1_000_000))
+    zone = " 00:00+00" if type_name == "timestamptz" else ""
+    unfit = f"(t.{quoted} < '0001-01-01{zone}' or t.{quoted} >= '10000-01-01{zone}')"
+    return SourceColumn(name, expression, kind, carry, False, unfit, _OUT_OF_YEARS)
+
 
 def _as_it_is(kind: pa.DataType) -> Callable[[pa.Array], Carried]:
     return lambda values: (values if values.type == kind else values.cast(kind), None)
+
+
+def _only_utf8(values: pa.Array) -> Carried:
+    # Cast to bytes first: the driver says that it is text, whatever it is.
+    data = values.cast(pa.binary())
+    try:
+        return data.cast(pa.string()), None
+    except pa.ArrowInvalid:
+        bad = pa.array([not _is_utf8(value) for value in data.to_pylist()])
+        return pc.if_else(bad, pa.scalar(None, data.type), data).cast(pa.string()), bad
+
+
+def _is_utf8(value: bytes | None) -> bool:
+    try:
+        (value or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _in_years(units_a_second: int) -> Callable[[pa.Array], Carried]:
@@ -123,19 +157,30 @@ def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Carried]:
             return values.cast(kind), None
         except pa.ArrowInvalid:
             # One value does not fit, which is rare: find which, one by one.
-            fits = [_fits(value, kind) for value in values]
-            bad = pa.array([not fit for fit in fits])
-            return pc.if_else(bad, pa.scalar(None, values.type), values).cast(kind), bad
+            exact = [_shortest(value, kind) for value in values.to_pylist()]
+            carried = pa.array([text or None for text in exact], pa.string()).cast(kind)
+            return carried, pa.array([text is None for text in exact])
 
     return carry
 
 
-def _fits(value: pa.Scalar, kind: pa.DataType) -> bool:
+def _shortest(text: str | None, kind: pa.DataType) -> str | None:
+    """Without zeros at its end, which Arrow counts as digits; empty for NULL, None where it does not fit."""
+    if text is None:
+        return ""
+    shortest = text.rstrip("0").rstrip(".") if "." in text else text
     try:
-        value.cast(kind)
+        pa.scalar(shortest or "0").cast(kind)
     except pa.ArrowInvalid:
-        return False
-    return True
+        return None
+    return shortest or "0"
+
+
+def _unfit_decimal(name: str, kind: pa.DataType) -> str:
+    return (
+        f"({name}::text in ('NaN', 'Infinity', '-Infinity') or {name} <> round({name}, {kind.scale})"
+        f" or abs({name}) >= 1e{kind.precision - kind.scale}::numeric)"
+    )
 
 
 def _decimal_type(typmod: int, override: str | None) -> pa.DataType | None:

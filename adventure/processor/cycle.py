@@ -130,6 +130,7 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
 
 def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) -> Window:
     """The watermark comes from the data, never from a clock here: a writer whose clock is behind keeps its own time."""
+    # Without a cursor in the window, rows that others refer to or that are set aside make it: the watermark stays.
     high = low or cut.horizon
     if extract.last_cursor is not None:
         high = min(cut.horizon, extract.last_cursor + cut.tick)

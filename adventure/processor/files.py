@@ -6,7 +6,7 @@ A file lies in its stream's temporary folder until the stage has taken it. This 
 import errno
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,9 @@ from adventure.stage.manifest import StagedFile
 
 ROWS_A_GROUP = 122_880
 """DuckDB's own row group size, so that its readers split the work evenly."""
+
+BYTES_A_GROUP = 64 << 20
+"""Wide rows make a smaller group: it is gathered in memory."""
 
 BYTES_A_FILE = 200_000_000
 """Bulk loaders are fastest with files of 100 to 250 MB."""
@@ -76,14 +79,15 @@ class ParquetParts:
         self._writer: pq.ParquetWriter | None = None
         self._path = folder
         self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = self._rows = 0
+        self._waiting_rows = self._waiting_bytes = self._rows = 0
         self.files: list[LocalFile] = []
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Adds rows; they reach the disk a row group at a time."""
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
-        if self._waiting_rows >= ROWS_A_GROUP:
+        self._waiting_bytes += batch.nbytes
+        if self._waiting_rows >= ROWS_A_GROUP or self._waiting_bytes >= BYTES_A_GROUP:
             self._flush()
 
     def close(self) -> tuple[LocalFile, ...]:
@@ -95,7 +99,7 @@ class ParquetParts:
 
     def _flush(self) -> None:
         table = pa.Table.from_batches(self._waiting, self._schema)
-        self._waiting, self._waiting_rows = [], 0
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         if self._writer is None:
             self._path = self._folder / f"part-{len(self.files):05d}.parquet"
             self._writer = pq.ParquetWriter(self._path, self._schema, **self._options)
@@ -150,11 +154,10 @@ class Reject:
     """The row as the source prints it: JSON, or base64 of a document that cannot be decoded."""
 
 
-def write_rejects(folder: Path, rejects: list[Reject]) -> LocalFile | None:
-    """rejects.ndjson.gz, or None when there are none."""
-    if not rejects:
-        return None
+def write_rejects(folder: Path, rejects: Iterable[Reject]) -> LocalFile | None:
+    """rejects.ndjson.gz, written as they come, or None when there are none."""
     with NdjsonFile(folder / REJECTS) as file:
         for reject in rejects:
             file.write(orjson.dumps({"key": reject.key, "reason": reject.reason, "row": reject.row}))
-        return file.close()
+        written = file.close()
+    return written if written.rows else None

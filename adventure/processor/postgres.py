@@ -1,97 +1,55 @@
 """PostgreSQL as a source: one horizon and one snapshot for all of its streams, rows as Arrow record batches.
 
-Timestamps are set before a transaction commits, so `cursor > the largest seen` loses every row that commits late. The
-horizon is the moment below which nothing can be committed any more: the start of the oldest transaction that is open.
+The order within a cut is what keeps its promises: lock the tables, read the catalogue, read the horizon, and only then
+take the snapshot, with the first query.
 """
 
+import base64
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 import pyarrow.compute as pc
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from adventure.connect import connect_postgres, postgres_error, translating_postgres
-from adventure.errors import SourceError, SourceShapeError, SourceUnavailable
+from adventure.errors import SourceError, SourceRefused, SourceShapeError, SourceUnavailable
 from adventure.log import get_logger
-from adventure.processor.columns import SourceColumn, plan_column
-from adventure.processor.files import ParquetParts, Reject, write_rejects, writing
+from adventure.processor.files import LocalFile, ParquetParts, Reject, write_rejects, writing
+from adventure.processor.horizon import STALLED, Horizon, holder, read_horizon
+from adventure.processor.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
 from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
 from adventure.processor.state import Watermark
 from adventure.settings import Settings
 from adventure.streams import Stream
 
-MARGIN = timedelta(milliseconds=100)
-"""The horizon's distance from the clock: a transaction has its timestamp a moment before others can see it."""
-
 FALLBACK_LOOKBACK = timedelta(seconds=60)
 """Read again below the watermark where the horizon cannot be known and the stream names no lookback."""
-
-STALLED = timedelta(seconds=60)
-"""A horizon older than this is reported with the session that holds it."""
 
 _NAME = "the source database"
 _TICK = timedelta(microseconds=1)
 
-_COLUMNS = """
-select a.attname, coalesce(base.typname, t.typname), case when base.oid is null then a.atttypmod else t.typtypmod end
-from pg_attribute as a
-join pg_type as t on t.oid = a.atttypid
-left join pg_type as base on base.oid = nullif(t.typbasetype, 0)
-where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
-order by a.attnum
+# What PostgreSQL prints depends on these, and a role or database may have its own.
+_SESSION = """
+set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set bytea_output = 'hex';
+set extra_float_digits = 1; set xmloption = 'content'; set client_encoding = '{encoding}'
 """
 
-_IS_INDEXED = """
-select exists (
-    select from pg_index as i
-    join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    where i.indrelid = to_regclass(%s) and a.attname = %s and i.indisvalid and i.indpred is null
-)
-"""
-
-# Read after the clock: a transaction that begins in between starts above it.
-_OTHERS = """
-select
-    min(xact_start) at time zone 'utc',
-    pg_has_role(current_user, 'pg_read_all_stats', 'usage'),
-    (select count(*) from pg_prepared_xacts where database = current_database())
-from pg_stat_activity
-where datname = current_database() and pid not in (pg_backend_pid(), %s)
-    and backend_type is distinct from 'autovacuum worker'
-"""
-
-_HOLDER = """
-select pid, application_name, usename, state from pg_stat_activity
-where datname = current_database() and pid not in (pg_backend_pid(), %s) and xact_start is not null
-order by xact_start limit 1
+# LOCK TABLE takes tables and views, nothing foreign or materialised.
+_RELATIONS = """
+select name, c.relkind in ('r', 'p', 'v'), has_table_privilege(c.oid, 'select')
+from unnest(%s::text[]) as name
+join pg_class as c on c.oid = to_regclass(name)
 """
 
 log = get_logger()
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How a stream is read."""
-
-    table: str
-    """Quoted, with its schema."""
-    columns: tuple[SourceColumn, ...]
-    key_positions: tuple[int, ...]
-    cursor_position: int
-
-    @property
-    def schema(self) -> pa.Schema:
-        return pa.schema([(column.name, column.type) for column in self.columns])
 
 
 @dataclass
@@ -100,7 +58,7 @@ class PostgresCut:
 
     horizon: datetime
     mode: str
-    plans: dict[str, _Plan]
+    plans: dict[str, Plan]
     unfit: dict[str, SourceError]
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
@@ -108,10 +66,153 @@ class PostgresCut:
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's rows as Parquet; see `Cut`."""
-        plan, mark = self.plans[stream.name], self.marks.get(stream.name)
-        lookback = stream.lookback if self.mode == "horizon" else max(stream.lookback, FALLBACK_LOOKBACK)
-        low = mark.value - lookback if mark else None
-        return self.source.read(stream, plan, low, self.horizon, lookback, folder)
+        plan, lookback = self.plans[stream.name], self._lookback(stream)
+        reading = _Reading(plan, folder, lookback, self.source.seen(stream, lookback))
+        for batch in self.source.batches(plan, plan.select(self._window(plan, "t"))):
+            reading.take(batch)
+        conditions = [self._window(plan, "t")]
+        if past := self._past(plan, "t"):
+            conditions.append(past)
+            for batch in self.source.batches(plan, plan.select(past)):
+                reading.take_referred(batch)
+        if stream.name not in self.marks:
+            conditions.append(plan.in_no_window)
+        files = reading.close()
+        with writing(folder):
+            rejects = self._set_aside(plan, reading, conditions, folder)
+        notes = self.source.notes(plan) if files or rejects else {}
+        return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last, notes)
+
+    def _lookback(self, stream: Stream) -> timedelta:
+        """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
+        mark = self.marks.get(stream.name)
+        blind = self.mode != "horizon" or (mark is not None and mark.mode != "horizon")
+        return max(stream.lookback, FALLBACK_LOOKBACK) if blind else stream.lookback
+
+    def _window(self, plan: Plan, alias: str) -> str:
+        """The rows from the watermark, less the lookback, up to the horizon."""
+        mark = self.marks.get(plan.stream.name)
+        low = mark.value - self._lookback(plan.stream) if mark else None
+        return plan.between(low, self.horizon, alias)
+
+    def _past(self, plan: Plan, alias: str) -> str | None:
+        """Rows at or past the horizon to which rows refer that this cut stages.
+
+        An order that was inserted below the horizon and updated above it has left its window, and its lines have not:
+        it goes with them, and comes again in the next window, since the watermark stays at the horizon. What they refer
+        to below the watermark was staged before.
+        """
+        referring = []
+        for child in self.plans.values():
+            if plan.stream.name in child.stream.references:
+                inner = alias + "_"
+                staged = " or ".join(filter(None, (self._window(child, inner), self._past(child, inner))))
+                referring.append(
+                    f"exists (select from {child.table} as {inner}"
+                    f" where ({staged}) and {refers(child, plan, inner, alias)})"
+                )
+        return f"({plan.past(self.horizon, alias)} and ({' or '.join(referring)}))" if referring else None
+
+    def _set_aside(self, plan: Plan, reading: "_Reading", conditions: list[str], folder: Path) -> LocalFile | None:
+        """The rows of these conditions that no column can carry, found by the server in the same snapshot."""
+        if not reading.bad and plan.in_no_window not in conditions:
+            return None
+        found = 0
+
+        def only_new() -> Iterator[Reject]:
+            nonlocal found
+            for reject in self.source.rejects(plan, " or ".join(conditions)):
+                found += 1
+                if reading.seen.is_new((reject.key, reject.reason), self.horizon, hash(reject.row)):
+                    yield reject
+
+        rejects = write_rejects(folder, only_new())
+        if found < reading.bad:
+            raise SourceError(
+                f"stream {plan.stream.name}: {reading.bad:,} rows cannot be carried, and the server finds {found:,}",
+                "This is a defect of Adventure; nothing of the window was staged",
+            )
+        return rejects
+
+
+@dataclass
+class _Reading:
+    """What one extract has gathered so far."""
+
+    plan: Plan
+    folder: Path
+    lookback: timedelta
+    seen: Seen
+    last: datetime | None = None
+    """The largest cursor value within the window."""
+    bad: int = 0
+    """Rows that cannot be carried."""
+
+    def __post_init__(self) -> None:
+        columns = self.plan.columns
+        self._parts = ParquetParts(
+            self.folder, self.plan.schema, [column.name for column in columns if column.low_cardinality]
+        )
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Rows of the window."""
+        carried = self._carry(batch)
+        largest = pc.max(carried.column(self.plan.cursor_position)).as_py()
+        self.last = max(filter(None, (self.last, largest)), default=None)
+        if self.lookback and self.last:
+            carried = self._only_new(carried, self.last - self.lookback)
+            self.seen.forget(self.last - self.lookback)
+        with writing(self.folder):
+            self._parts.write(carried)
+
+    def take_referred(self, batch: pa.RecordBatch) -> None:
+        """Rows past the horizon: they move no watermark, and one that stays there comes once."""
+        with writing(self.folder):
+            self._parts.write(self._only_new(self._carry(batch), datetime.min))
+
+    def close(self) -> tuple[LocalFile, ...]:
+        """The finished files."""
+        with writing(self.folder):
+            return self._parts.close()
+
+    def _carry(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch as it is staged, without the rows that cannot be."""
+        columns, unfit = [], []
+        for values, column in zip(batch.columns, self.plan.columns, strict=True):
+            carried, bad = column.carry(values)
+            columns.append(carried)
+            unfit += [bad] if bad is not None else []
+        for column in self.plan.nullable_key:
+            values = batch.columns[self.plan.columns.index(column)]
+            unfit += [values.is_null()] if values.null_count else []
+        carried = pa.RecordBatch.from_arrays(columns, schema=self.plan.schema)
+        if not unfit:
+            return carried
+        any_bad = unfit[0]
+        for bad in unfit[1:]:
+            any_bad = pc.or_(any_bad, bad)
+        self.bad += pc.sum(any_bad).as_py()
+        return carried.filter(pc.invert(any_bad))
+
+    def _only_new(self, batch: pa.RecordBatch, floor: datetime) -> pa.RecordBatch:
+        """Without the rows that were staged already: same key, same cursor, hence the same version.
+
+        Rows below the floor are not read again; in a first load, which is nearly all of them, none is looked at.
+        """
+        cursors = batch.column(self.plan.cursor_position)
+        looked_at = pa.array([True] * len(cursors)) if len(self.seen) else pc.greater_equal(cursors, floor)
+        indices = pc.indices_nonzero(looked_at)
+        some = batch.take(indices)
+        keys = zip(*(some.column(position).to_pylist() for position in self.plan.key_positions), strict=True)
+        moments = some.column(self.plan.cursor_position).to_pylist()
+        old = [
+            index
+            for index, key, moment in zip(indices.to_pylist(), keys, moments, strict=True)
+            if not self.seen.is_new(key, moment, moment)
+        ]
+        return (
+            batch.filter(pc.invert(pc.is_in(pa.array(range(len(batch))), pa.array(old, pa.int64())))) if old else batch
+        )
 
 
 @dataclass
@@ -126,11 +227,15 @@ class PostgresSource:
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
         self._asking = connect_postgres(self._conninfo, name=_NAME, autocommit=True)
+        self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
+            self._asking.execute(_SESSION.format(encoding="UTF8"))
             # Outside of a cut it must stand in no transaction: an open one holds back everybody's horizon.
             self._extracting = adbc.connect(
                 make_conninfo(self._conninfo, application_name="adventure"), autocommit=True
             )
+            # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
+            self._do(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
             with self._extracting.cursor() as cursor:
                 cursor.execute("select pg_backend_pid()")
                 self._extracting_pid = int(cursor.fetchall()[0][0])
@@ -140,177 +245,162 @@ class PostgresSource:
         self._extracting.close()
         self._asking.close()
 
+    def seen(self, stream: Stream, lookback: timedelta) -> Seen:
+        """What the stream's next extract need not stage again."""
+        self._lookbacks[stream.name] = lookback
+        seen = self._seen.setdefault(stream.name, Seen())
+        seen.begin()
+        return seen
+
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        if stream.name in self._seen:
-            self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
+        self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
 
     @contextmanager
     def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
-        """First the horizon, in transactions of its own; then one snapshot for all streams.
+        """The tables locked against changes of their shape, then the horizon, then one snapshot for all streams.
 
-        The order is essential: a horizon read within the snapshot may lie above rows that the snapshot cannot see.
+        A table that is rewritten while a snapshot waits for it looks empty to that snapshot: hence the locks first. A
+        horizon that is read within the snapshot may lie above rows that the snapshot cannot see: hence it before that.
         """
-        plans: dict[str, _Plan] = {}
         unfit: dict[str, SourceError] = {}
         with self._translating():
-            for stream in streams:
-                try:
-                    plans[stream.name] = self._plan(stream)
-                except SourceShapeError as error:
-                    unfit[stream.name] = error
-            horizon, mode = self._horizon()
             self._extracting.adbc_connection.set_autocommit(False)
         try:
-            with self._translating(), self._extracting.cursor() as cursor:
-                cursor.adbc_statement.set_sql_query("set transaction isolation level repeatable read read only")
-                cursor.adbc_statement.execute_update()
-            yield PostgresCut(horizon, mode, plans, unfit, marks, self)
+            with self._translating():
+                self._do("set transaction isolation level repeatable read read only")
+                self._lock(streams, unfit)
+                plans = self._plan(streams, unfit)
+                horizon = self._horizon()
+            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self)
         finally:
             with self._translating():
                 self._extracting.rollback()
                 self._extracting.adbc_connection.set_autocommit(True)
 
-    def read(
-        self, stream: Stream, plan: _Plan, low: datetime | None, horizon: datetime, lookback: timedelta, folder: Path
-    ) -> Extract:
-        """Streams the rows with `low <= cursor < horizon` of the open snapshot into Parquet files."""
-        seen = self._seen.setdefault(stream.name, Seen()) if lookback else None
-        self._lookbacks[stream.name] = lookback
-        if seen:
-            seen.begin()
-        parts = ParquetParts(folder, plan.schema, [column.name for column in plan.columns if column.low_cardinality])
-        bad_keys: dict[tuple[str, ...], str] = {}
-        last: datetime | None = None
+    def batches(self, plan: Plan, query: str) -> Iterator[pa.RecordBatch]:
+        """What a query of the open cut gives; says how far it is every two seconds."""
+        stream, rows, told = plan.stream.name, 0, time.monotonic()
         with self._translating(), self._extracting.cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(4 << 20)})
-            cursor.execute(self._query(plan, low, horizon))
-            for batch in _with_progress(cursor.fetch_record_batch(), stream):
-                carried, bad = _carry(batch, plan)
-                cursors = carried.column(plan.cursor_position)
-                if bad is not None:
-                    bad_keys |= _keys_of_rejects(batch, carried, plan)
-                    carried = carried.filter(pc.invert(bad))
-                if seen:
-                    carried = _only_new(carried, plan, seen)
-                largest = pc.max(cursors).as_py() if len(cursors) else None
-                last = max(filter(None, (last, largest)), default=None)
-                with writing(folder):
-                    parts.write(carried)
-        with writing(folder):
-            files = parts.close()
-            rejects = write_rejects(folder, self._rejects(plan, bad_keys, low, horizon))
-        notes = self._notes(plan, horizon) if files else {}
-        return Extract(files, rejects, tuple(column.column for column in plan.columns), last, notes)
+            cursor.execute(query)
+            for batch in cursor.fetch_record_batch():
+                yield batch
+                rows += batch.num_rows
+                if time.monotonic() - told > 2:
+                    told = time.monotonic()
+                    log.info(f"{stream}: {rows:,} rows read", stream=stream, rows=rows)
 
-    def _query(self, plan: _Plan, low: datetime | None, horizon: datetime) -> str:
-        expressions = ", ".join(column.expression for column in plan.columns)
-        return f"select {expressions} from {plan.table} where {_range(plan, low, horizon)}"
+    def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
+        """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
+        guards = plan.guards
+        key = ", ".join(f"t.{quoted(name)}::text" for name in plan.stream.key)
+        texts = (f"array_to_string(array[{key}], ',', 'NULL')", "row_to_json(t.*)::text")
+        if not self._utf8:
+            texts = (f"convert_to({texts[0]}, 'SQL_ASCII')", f"convert_to({texts[1]}, 'SQL_ASCII')")
+        found = ", ".join(f"coalesce({guard}, false)" for guard, _ in guards)
+        query = (
+            f"select {', '.join(texts)}, {found} from {plan.table} as t"
+            f" where ({condition}) and ({' or '.join(guard for guard, _ in guards)})"
+        )
+        for batch in self.batches(plan, query):
+            for key_text, row, *unfit in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                reasons = [reason for is_unfit, (_, reason) in zip(unfit, guards, strict=True) if is_unfit]
+                yield Reject(_text(key_text, "backslashreplace"), "; ".join(reasons), _text(row))
 
-    def _rejects(
-        self, plan: _Plan, bad: dict[tuple[str, ...], str], low: datetime | None, horizon: datetime
-    ) -> list[Reject]:
-        """The rows set aside, whole, as PostgreSQL prints them in the same snapshot."""
-        rejects = []
-        key = ", ".join(f"{_quoted(plan.columns[position].name)}::text" for position in plan.key_positions)
-        keys = list(bad)
-        for begin in range(0, len(keys), 1000):
-            wanted = ", ".join(f"({', '.join(map(_literal, each))})" for each in keys[begin : begin + 1000])
-            with self._translating(), self._extracting.cursor() as cursor:
-                cursor.execute(
-                    f"select array[{key}]::text as key, row_to_json(t)::text as row, {key} from {plan.table} as t"
-                    f" where {_range(plan, low, horizon)} and ({key}) in ({wanted})"
-                )
-                for _, row, *parts in cursor.fetchall():
-                    rejects.append(Reject(",".join(parts), bad[tuple(parts)], row))
-        return rejects
-
-    def _notes(self, plan: _Plan, horizon: datetime) -> dict[str, str]:
+    def notes(self, plan: Plan) -> dict[str, str]:
         """Rows whose cursor lies past the clock are not lost, only late: say so."""
-        cursor_name = _quoted(plan.columns[plan.cursor_position].name)
+        cursor = f"t.{quoted(plan.stream.cursor)}"
         with self._translating():
             found = self._asking.execute(
-                f"select count(*), max({cursor_name})::text from {plan.table}"
-                f" where {cursor_name} >= clock_timestamp() at time zone 'utc' + interval '1 second'"
+                f"select count(*), max({cursor})::text from {plan.table} as t"
+                f" where {cursor} >= clock_timestamp() at time zone 'utc' + interval '1 second'"
+                f" and {cursor} < 'infinity'"
             ).fetchone()
         if not found or not found[0]:
             return {}
         return {"rows dated in the future": f"{found[0]:,}, up to {found[1]}: they wait until the clock is past them"}
 
-    def _horizon(self) -> tuple[datetime, str]:
-        """The moment below which every row that will ever be committed is committed, and how it was found."""
-        clock: datetime = self._ask("select clock_timestamp() at time zone 'utc'")[0][0]
-        oldest, sees_all, prepared = self._ask(_OTHERS, [self._extracting_pid])[0]
-        if not sees_all or prepared:
-            reason = "the role lacks pg_read_all_stats" if not sees_all else "a prepared transaction is open"
-            if reason not in self._warned:
-                self._warned.add(reason)
-                log.warning(
-                    f"postgres: {reason}, so how late rows may still commit is unknown: each window reads again"
-                    f" {FALLBACK_LOOKBACK.total_seconds():.0f} s below the watermark (or the stream's lookback)"
+    def _lock(self, streams: Sequence[Stream], unfit: dict[str, SourceError]) -> None:
+        """Keeps the shape of the tables as it is until the cut ends. Writers are not in the way, nor are they kept."""
+        tables = {table_of(stream): stream for stream in streams}
+        found = self._asking.execute(_RELATIONS, [list(tables)]).fetchall()
+        for name, _, readable in found:
+            if not readable:
+                unfit[tables[name].name] = SourceRefused(
+                    f"stream {tables[name].name}: the role {self.settings.postgres_user} may not read {name}",
+                    f"grant select on {name} to {quoted(self.settings.postgres_user)}",
                 )
-            return clock - MARGIN, f"lookback: {reason}"
-        horizon = min(clock, oldest or clock) - MARGIN
-        if clock - horizon > STALLED:
-            self._warn_stalled(clock - horizon)
-        else:
+        names = [name for name, lockable, readable in found if lockable and readable]
+        if names:
+            self._do(f"lock table {', '.join(names)} in access share mode")
+
+    def _plan(self, streams: Sequence[Stream], unfit: dict[str, SourceError]) -> dict[str, Plan]:
+        """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
+        plans: dict[str, Plan] = {}
+        for stream in streams:
+            try:
+                for parent in stream.references:
+                    if parent in unfit:
+                        raise SourceShapeError(f"stream {stream.name} waits for {parent}, to which it refers")
+                if stream.name not in unfit:
+                    plan = plan_stream(self._asking, stream, utf8=self._utf8)
+                    for parent in filter(plans.get, stream.references):
+                        check_reference(plan, plans[parent])
+                    plans[stream.name] = plan
+                    self._warn(plan)
+            except SourceShapeError as error:
+                unfit.setdefault(stream.name, error)
+        return plans
+
+    def _horizon(self) -> Horizon:
+        """Read, and reported once where it is unknown or stalled."""
+        horizon = read_horizon(self._asking, self._extracting_pid)
+        if horizon.blind and horizon.blind not in self._warned:
+            self._warned.add(horizon.blind)
+            log.warning(
+                f"postgres: {horizon.blind}, so how late rows may still commit is unknown: each window reads again"
+                f" {FALLBACK_LOOKBACK.total_seconds():.0f} s below the watermark (or the stream's lookback)"
+            )
+        if horizon.age <= STALLED:
             self._warned.discard("stalled")
-        return horizon, "horizon"
-
-    def _warn_stalled(self, age: timedelta) -> None:
-        """Once for each stall."""
-        holder = self._ask(_HOLDER, [self._extracting_pid])
-        if holder and "stalled" not in self._warned:
+        elif "stalled" not in self._warned and (session := holder(self._asking, self._extracting_pid)):
             self._warned.add("stalled")
-            pid, application, user, state = holder[0]
             log.warning(
-                f"postgres: the horizon is {age.total_seconds():.0f} s old: session {pid} ({application or 'no name'},"
-                f" user {user}, {state}) has had a transaction open since; newer rows wait until it ends"
+                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has had a transaction"
+                " open since; newer rows wait until it ends"
             )
+        return horizon
 
-    def _plan(self, stream: Stream) -> _Plan:
-        """What the catalogue says of the stream's table, asked in each cycle: columns come and go.
-
-        Raises:
-            SourceShapeError: no such table or column, or a cursor of a type that cannot be one.
-        """
-        where, table = f"stream {stream.name}", f"{_quoted(stream.namespace)}.{_quoted(stream.table)}"
-        found = self._ask(_COLUMNS, [table])
-        if not found:
-            raise SourceShapeError(
-                f"{where}: there is no table {stream.location} in database {self.settings.postgres_db}",
-                "Mend namespace and table in pipeline.toml, or grant the role USAGE on the schema",
-            )
-        names = [name for name, _, _ in found]
-        for what, name in (("cursor", stream.cursor), *(("key", key) for key in stream.key)):
-            if name not in names:
-                raise SourceShapeError(
-                    f"{where}: {stream.location} has no column {name}, which is its {what}",
-                    f"Its columns are {', '.join(names)}; mend {what} in pipeline.toml",
+    def _warn(self, plan: Plan) -> None:
+        """Of a cursor without an index once, of rows that no window will hold each time that their number changes."""
+        stream = plan.stream
+        if not plan.indexed:
+            if stream.name not in self._warned:
+                self._warned.add(stream.name)
+                log.warning(
+                    f"{stream.name}: {stream.location} has no index on {stream.cursor}: every cycle reads the whole"
+                    f" table. create index on {plan.table} ({quoted(stream.cursor)})",
+                    stream=stream.name,
                 )
-        position = names.index(stream.cursor)
-        if found[position][1] not in ("timestamp", "timestamptz"):
-            raise SourceShapeError(
-                f"{where}: its cursor {stream.cursor} is of type {found[position][1]}",
-                "A cursor is a timestamp or timestamptz that grows with every change",
-            )
-        columns = tuple(plan_column(name, kind, typmod, stream.types.get(name)) for name, kind, typmod in found)
-        self._warn_unindexed(stream, table)
-        return _Plan(table, columns, tuple(names.index(key) for key in stream.key), position)
-
-    def _warn_unindexed(self, stream: Stream, table: str) -> None:
-        if stream.name in self._warned:
             return
-        self._warned.add(stream.name)
-        if self._ask(_IS_INDEXED, [table, stream.cursor]) != [(True,)]:
+        (count,) = self._asking.execute(
+            f"select count(*) from {plan.table} as t where {plan.in_no_window}"
+        ).fetchone() or (0,)
+        if count and f"{stream.name}: {count}" not in self._warned:
+            self._warned.add(f"{stream.name}: {count}")
             log.warning(
-                f"{stream.name}: {stream.location} has no index on {stream.cursor}: every cycle reads the whole table."
-                f" create index on {table} ({_quoted(stream.cursor)})",
+                f"{stream.name}: {count:,} rows have no cursor ({stream.cursor} is NULL or infinite): no window will"
+                " bring them until they are given one",
                 stream=stream.name,
+                rows=count,
             )
 
-    def _ask(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._asking.execute(query, values).fetchall()
+    def _do(self, statement: str) -> None:
+        """Runs a statement without a result on the extracting connection."""
+        with self._extracting.cursor() as cursor:
+            cursor.adbc_statement.set_sql_query(statement)
+            cursor.adbc_statement.execute_update()
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
@@ -325,62 +415,11 @@ class PostgresSource:
             raise translated from error
 
 
-def _range(plan: _Plan, low: datetime | None, horizon: datetime) -> str:
-    """The window as a condition. COPY takes no parameters; these are our own timestamps, written as literals."""
-    column = plan.columns[plan.cursor_position]
-    name = _quoted(column.name)
-    zone = "timestamptz" if "time zone" in column.expression else "timestamp"
-    suffix = "+00" if zone == "timestamptz" else ""
-    below = f"{name} < {zone} '{horizon.isoformat(' ')}{suffix}'"
-    return f"{name} >= {zone} '{low.isoformat(' ')}{suffix}' and {below}" if low else below
-
-
-def _quoted(name: str) -> str:
-    return sql.Identifier(name).as_string(None)
-
-
-def _literal(text: str) -> str:
-    return sql.Literal(text).as_string(None)
-
-
-def _carry(batch: pa.RecordBatch, plan: _Plan) -> tuple[pa.RecordBatch, pa.Array | None]:
-    """The batch as it is staged, and which of its rows cannot be."""
-    columns, bad = [], None
-    for values, column in zip(batch.columns, plan.columns, strict=True):
-        carried, unfit = column.carry(values)
-        columns.append(carried)
-        if unfit is not None:
-            bad = unfit if bad is None else pc.or_(bad, unfit)
-    return pa.RecordBatch.from_arrays(columns, schema=plan.schema), bad
-
-
-def _keys_of_rejects(batch: pa.RecordBatch, carried: pa.RecordBatch, plan: _Plan) -> dict[tuple[str, ...], str]:
-    """Key and reason of each row that a column cannot carry."""
-    reasons: dict[int, list[str]] = {}
-    for values, column in zip(batch.columns, plan.columns, strict=True):
-        _, unfit = column.carry(values)
-        for index in pc.indices_nonzero(unfit).to_pylist() if unfit is not None else ():
-            reasons.setdefault(index, []).append(f"{column.name} {column.reason}")
-    return {
-        tuple(str(carried.column(position)[index].as_py()) for position in plan.key_positions): "; ".join(texts)
-        for index, texts in reasons.items()
-    }
-
-
-def _only_new(batch: pa.RecordBatch, plan: _Plan, seen: Seen) -> pa.RecordBatch:
-    """Without the rows that were staged already: same key, same cursor, hence the same version."""
-    keys = zip(*(batch.column(position).to_pylist() for position in plan.key_positions), strict=True)
-    cursors = batch.column(plan.cursor_position).to_pylist()
-    new = [seen.is_new(key, cursor, cursor) for key, cursor in zip(keys, cursors, strict=True)]
-    return batch if all(new) else batch.filter(pa.array(new, pa.bool_()))
-
-
-def _with_progress(batches: Iterator[pa.RecordBatch], stream: Stream) -> Iterator[pa.RecordBatch]:
-    """Says how far it is every two seconds."""
-    rows, told = 0, time.monotonic()
-    for batch in batches:
-        yield batch
-        rows += batch.num_rows
-        if time.monotonic() - told > 2:
-            told = time.monotonic()
-            log.info(f"{stream.name}: {rows:,} rows read", stream=stream.name, rows=rows)
+def _text(printed: str | bytes, errors: str = "") -> str:
+    """As text: what is not UTF-8 in base64, or with its bytes written out."""
+    if isinstance(printed, str):
+        return printed
+    try:
+        return printed.decode()
+    except UnicodeDecodeError:
+        return printed.decode(errors=errors) if errors else base64.b64encode(printed).decode()

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from adventure.errors import AdventureError, SourceError
 from adventure.log import get_logger
 from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
-from adventure.processor.postgres import MARGIN, PostgresSource
+from adventure.processor.horizon import MARGIN
+from adventure.processor.postgres import PostgresSource
 from adventure.processor.source import Source
 from adventure.processor.state import State
 from adventure.settings import Settings
