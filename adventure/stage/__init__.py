@@ -44,9 +44,9 @@ class Stage(Protocol):
         """What `windows` leaves out: one error for each `window.json` that cannot be used."""
 
     def discard_unfinished(self, stage: str) -> int:
-        """Removes what windows without `window.json` left behind; returns the number of windows.
+        """Removes what the processor left in windows without `window.json`; returns the number of windows.
 
-        Only the processor that holds the stream's lock may call it.
+        What the processor never puts stays. Only the processor that holds the stream's lock may call it.
         """
 
     def entries(self, stage: str) -> list[StageEntry]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from adventure.errors import StageDamaged, StageUnwritable
 from adventure.faults import Point, reached
 from adventure.stage import StageEntry
-from adventure.stage.manifest import MANIFEST, Window
+from adventure.stage.manifest import FILE_NAME, MANIFEST, Window
 
 _REMEDIES = {
     errno.ENOSPC: "Free space on its disk",
@@ -77,28 +77,36 @@ class FolderStage:
         return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]
 
     def discard_unfinished(self, stage: str) -> int:
-        """Removes what windows without `window.json` left behind; returns the number of windows.
+        """Removes what the processor left in windows without `window.json`; returns the number of windows.
 
-        Only the processor that holds the stream's lock may call it.
+        What the processor never puts stays. Only the processor that holds the stream's lock may call it.
         """
-        unfinished = [folder for folder in _folders(self.root / stage) if not (folder / MANIFEST).exists()]
+        discarded = 0
         with _writing(self.root / stage):
-            for folder in (*unfinished, self.root / ".tmp" / stage):
-                # A cleanup may just be removing the same, empty folder.
+            for folder in _folders(self.root / stage):
+                # A cleanup may be about to remove the same, empty folder.
                 with suppress(FileNotFoundError):
-                    shutil.rmtree(folder)
-        return len(unfinished)
+                    if not (folder / MANIFEST).exists():
+                        files = [path for path in folder.iterdir() if FILE_NAME.fullmatch(path.name)]
+                        for path in files:
+                            path.unlink()
+                        discarded += bool(files)
+                        _remove_if_empty(folder)
+            shutil.rmtree(self.root / ".tmp" / stage, ignore_errors=True)
+        return discarded
 
     def entries(self, stage: str) -> list[StageEntry]:
         """Every file, `window.json` included, sorted by path."""
         entries = []
-        for path in sorted((self.root / stage).rglob("*")):
-            with suppress(FileNotFoundError):
-                if path.is_file():
+        # A cleanup may take folders and files away meanwhile: os.walk passes over those.
+        for folder, _, names in os.walk(self.root / stage):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
                     facts = path.stat()
                     modified = datetime.fromtimestamp(facts.st_mtime, UTC).replace(tzinfo=None)
                     entries.append(StageEntry(path.relative_to(self.root).as_posix(), facts.st_size, modified))
-        return entries
+        return sorted(entries, key=lambda entry: entry.path)
 
     def remove(self, window: Window) -> int:
         """Removes exactly the window's files, then its `window.json`; returns the number of files removed.
@@ -112,11 +120,7 @@ class FolderStage:
                     self.path(window, name).unlink()
                     removed += 1
                     reached(Point.FILE_REMOVED, window.stream)
-            try:
-                self.path(window, MANIFEST).parent.rmdir()
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
-                    raise
+            _remove_if_empty(self.path(window, MANIFEST).parent)
         return removed
 
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
@@ -147,6 +151,14 @@ def _folders(stage: Path) -> list[Path]:
         return sorted(path for path in stage.iterdir() if path.is_dir())
     except FileNotFoundError:
         return []
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _read(path: Path) -> Window:

@@ -4,6 +4,7 @@ It is the contract between the processor, which writes it last, and the warehous
 A window without it does not exist.
 """
 
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
@@ -12,6 +13,9 @@ import orjson
 from adventure.errors import StageDamaged
 
 MANIFEST = "window.json"
+
+FILE_NAME = re.compile(r"part-\d+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
+"""What the processor calls a window's files. Whatever has another name in a window's folder is somebody else's."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from adventure.streams import Stream
 
 Outcome = Literal["succeeded", "failed", "skipped"]
 
+RUNS_KEPT = 1000
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -61,7 +63,7 @@ class Warehouse(Protocol):
         """Loads the stream's staged windows that are not in the ledger, each window's rows and entries together.
 
         Raises:
-            StageDamaged: a staged file is not what its window.json promises.
+            StageDamaged: a staged file is not what its window.json promises; all other windows are loaded.
             SchemaDrift: a staged column no longer fits its raw table; windows before it are loaded.
         """
 
@@ -84,8 +86,11 @@ class Warehouse(Protocol):
     def publish(self) -> int:
         """Replaces the copy that the dashboard reads; the number of its rows."""
 
+    def publish_is_due(self) -> bool:
+        """Whether a build has succeeded since the last publish that succeeded."""
+
     def record(self, run: TaskRun) -> None:
-        """Adds a run to `raw_ext.task_history`."""
+        """Adds a run to `raw_ext.task_history`, which keeps the last RUNS_KEPT of each task and outcome."""
 
     def last_runs(self) -> list[TaskRun]:
         """The last run of each task."""

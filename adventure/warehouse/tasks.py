@@ -1,6 +1,7 @@
 """The task graph: load and clean up each stream, build the models when something was loaded, publish.
 
-A failed task skips those that depend on it and no others. Every run is recorded.
+A load that fails keeps neither the other streams from the models nor what it did load from its cleanup; a build that
+fails is not published. Every run is recorded, but for those in which a task server finds nothing to do.
 """
 
 import threading
@@ -29,6 +30,10 @@ class Task:
     after: tuple[str, ...]
     run: Callable[[], tuple[Moved, str]]
     """Does it; what was moved, and a message."""
+    needs: tuple[str, ...] = ()
+    """Those of `after` whose failure skips it."""
+    is_due: Callable[[], bool] = lambda: True
+    """Whether the schedule has to run it."""
 
 
 def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], *, full_refresh: bool = False) -> tuple[Task, ...]:
@@ -39,8 +44,10 @@ def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], *, full_refres
         tasks.append(Task(load, (), partial(_load, warehouse, stream)))
         tasks.append(Task(f"cleanup_{stream.name}", (load,), partial(_cleanup, warehouse, stream)))
     loads = tuple(f"load_{stream.name}" for stream in streams)
-    tasks.append(Task("build", loads, lambda: (Moved(), warehouse.build(full_refresh=full_refresh))))
-    tasks.append(Task("publish", ("build",), lambda: (Moved(warehouse.publish()), "")))
+    build = partial(_build, warehouse, full_refresh=full_refresh)
+    publish = partial(_publish, warehouse)
+    tasks.append(Task("build", loads, build, is_due=warehouse.build_is_due))
+    tasks.append(Task("publish", ("build",), publish, needs=("build",), is_due=warehouse.publish_is_due))
     return tuple(tasks)
 
 
@@ -71,17 +78,20 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
         lock.acquire()
     except Timeout as error:
         raise AlreadyRunning(f"Another task server works on {settings.data_dir}", "End it first") from error
-    with lock:
+    try:
         warehouse = open_warehouse(settings)
         graph = task_graph(warehouse, streams)
+        outcomes = {run.name: run.outcome for run in warehouse.last_runs()}
         log.info(f"tasks: {len(graph)} tasks, every {every:g} s")
         while not stop.is_set():
             begun = time.monotonic()
             try:
-                _run(warehouse, graph, only_due=True, stop=stop)
+                _run_due(warehouse, graph, outcomes, stop)
             except AdventureError as error:
                 log.error(f"tasks: {error} Trying again in {every:g} s.")
             stop.wait(max(0.0, every - (time.monotonic() - begun)))
+    finally:
+        lock.release()
 
 
 def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:
@@ -94,31 +104,36 @@ def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:
     return tuple(task for task in graph if task.name in chosen)
 
 
-def _run(
-    warehouse: Warehouse, tasks: tuple[Task, ...], *, only_due: bool = False, stop: threading.Event | None = None
-) -> list[TaskRun]:
+def _run(warehouse: Warehouse, tasks: tuple[Task, ...]) -> list[TaskRun]:
+    """Runs these tasks, due or not."""
     runs: dict[str, TaskRun] = {}
     for task in tasks:
-        if stop is not None and stop.is_set():
-            break
-        before = {name: runs[name] for name in task.after if name in runs}
-        failed = [name for name, run in before.items() if run.outcome == "failed" or run.message.startswith("after ")]
-        if failed:
-            run = _skipped(task, f"after {failed[0]} failed")
-        elif _has_nothing_new(warehouse, task, before, only_due):
-            run = _skipped(task, "nothing new")
-        else:
-            run = _execute(task)
-        runs[task.name] = run
-        warehouse.record(run)
+        failed = [name for name in task.needs if name in runs and runs[name].outcome == "failed"]
+        runs[task.name] = _skipped(task, f"after {failed[0]} failed") if failed else _execute(task)
+        warehouse.record(runs[task.name])
     return list(runs.values())
 
 
-def _has_nothing_new(warehouse: Warehouse, task: Task, before: dict[str, TaskRun], only_due: bool) -> bool:
-    """A build that is not due on the schedule, and whatever follows a build that was skipped."""
-    if "build" in before:
-        return before["build"].outcome == "skipped"
-    return only_due and task.name == "build" and not warehouse.build_is_due()
+def _run_due(
+    warehouse: Warehouse, tasks: tuple[Task, ...], outcomes: dict[str, Outcome], stop: threading.Event
+) -> None:
+    """Runs what is due. An idle server writes nothing: a run without effect is recorded only as the end of failures.
+
+    Args:
+        outcomes: of each task's last recorded run; kept up to date here.
+    """
+    ran: dict[str, Outcome] = {}
+    for task in tasks:
+        if stop.is_set():
+            return
+        needed = {ran[name] for name in task.needs if name in ran}
+        if "failed" in needed or not (needed or task.is_due()):
+            continue
+        run = _execute(task)
+        ran[task.name] = run.outcome
+        if run.outcome == "failed" or run.rows or run.files or run.message or outcomes.get(task.name) != "succeeded":
+            warehouse.record(run)
+            outcomes[task.name] = run.outcome
 
 
 def _execute(task: Task) -> TaskRun:
@@ -137,6 +152,14 @@ def _execute(task: Task) -> TaskRun:
 def _skipped(task: Task, message: str) -> TaskRun:
     now = utc_now()
     return TaskRun(task.name, now, now, "skipped", 0, 0, message)
+
+
+def _build(warehouse: Warehouse, *, full_refresh: bool) -> tuple[Moved, str]:
+    return Moved(), warehouse.build(full_refresh=full_refresh)
+
+
+def _publish(warehouse: Warehouse) -> tuple[Moved, str]:
+    return Moved(warehouse.publish()), ""
 
 
 def _load(warehouse: Warehouse, stream: Stream) -> tuple[Moved, str]:

@@ -1,15 +1,16 @@
 """The task graph: its order, what a failure skips, what is recorded, and the schedule."""
 
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adventure.errors import AlreadyRunning, BuildFailed, ConfigError, StageDamaged
+from adventure.errors import AlreadyRunning, BuildFailed, ConfigError, StageDamaged, WarehouseError
 from adventure.settings import Settings, load_settings
 from adventure.streams import Stream
-from adventure.warehouse import Moved, tasks
+from adventure.warehouse import Moved, Outcome, TaskRun, tasks
 from adventure.warehouse.duckdb import DuckDBWarehouse
 from adventure.warehouse.tasks import run_task, serve
 
@@ -26,6 +27,7 @@ class Recorded(DuckDBWarehouse):
     ran: list[str]
     fails: dict[str, Exception]
     due = True
+    publish_due = True
 
     def _job(self, name: str) -> None:
         self.ran.append(name)
@@ -46,6 +48,9 @@ class Recorded(DuckDBWarehouse):
 
     def build_is_due(self) -> bool:
         return self.due
+
+    def publish_is_due(self) -> bool:
+        return self.publish_due
 
     def publish(self) -> int:
         self._job("publish")
@@ -95,23 +100,17 @@ def test_one_task_runs_with_those_that_depend_on_it(
     assert warehouse.ran == ran
 
 
-def test_a_failure_skips_what_depends_on_it_and_nothing_else(settings: Settings, warehouse: Recorded) -> None:
+def test_a_load_that_fails_keeps_nothing_else_from_its_work(settings: Settings, warehouse: Recorded) -> None:
     warehouse.fails["load_a"] = StageDamaged("a file is gone")
     runs = run_task(settings, STREAMS)
-    assert outcomes(runs) == {
-        "load_a": "failed",
-        "cleanup_a": "skipped",
-        "load_b": "succeeded",
-        "cleanup_b": "succeeded",
-        "build": "skipped",
-        "publish": "skipped",
-    }
-    assert (runs[0].message, runs[1].message) == ("a file is gone.", "after load_a failed")
+    assert outcomes(runs) == dict.fromkeys(ALL, "succeeded") | {"load_a": "failed"}
+    assert runs[0].message == "a file is gone."
 
 
 def test_a_failed_build_publishes_nothing(settings: Settings, warehouse: Recorded) -> None:
     warehouse.fails["build"] = BuildFailed("a test failed")
-    assert outcomes(run_task(settings, STREAMS))["publish"] == "skipped"
+    (*_, last) = run_task(settings, STREAMS)
+    assert (last.name, last.outcome, last.message) == ("publish", "skipped", "after build failed")
     assert "publish" not in warehouse.ran
 
 
@@ -120,31 +119,84 @@ def test_an_unknown_task_is_refused_with_the_names(settings: Settings, warehouse
         run_task(settings, STREAMS, "load")
 
 
-def test_the_schedule_builds_only_what_is_due(settings: Settings, warehouse: Recorded) -> None:
-    warehouse.due = False
+def serve_until(settings: Settings, warehouse: Recorded, name: str, times: int) -> None:
+    """Rounds of the task server, until that job has run so often."""
     stop = threading.Event()
-    server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"every": 0.05, "stop": stop})
+    server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"every": 0.02, "stop": stop})
     server.start()
-    while warehouse.ran.count("load_a") < 3:
+    try:
+        while warehouse.ran.count(name) < times and server.is_alive():
+            stop.wait(0.01)
+    finally:
+        stop.set()
+        server.join()
+    assert warehouse.ran.count(name) >= times
+
+
+def recorded(warehouse: Recorded, name: str) -> list[tuple[Any, ...]]:
+    return warehouse.query(
+        "select outcome, message from raw_ext.task_history where task = ? order by started_at", [name]
+    )
+
+
+def test_a_second_task_server_is_refused(settings: Settings, warehouse: Recorded) -> None:
+    stop = threading.Event()
+    server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"every": 60, "stop": stop})
+    server.start()
+    while "publish" not in warehouse.ran:
         stop.wait(0.01)
     with pytest.raises(AlreadyRunning, match="Another task server works on"):
         serve(settings, STREAMS, every=1, stop=stop)
     stop.set()
     server.join()
+
+
+def test_the_schedule_builds_and_publishes_only_what_is_due(settings: Settings, warehouse: Recorded) -> None:
+    warehouse.due = warehouse.publish_due = False
+    serve_until(settings, warehouse, "load_a", 3)
+    assert not {"build", "publish"} & set(warehouse.ran)
+
+
+def test_a_publish_that_failed_is_retried_without_a_build(settings: Settings, warehouse: Recorded) -> None:
+    warehouse.due = False
+    warehouse.fails["publish"] = WarehouseError("no space")
+    serve_until(settings, warehouse, "publish", 3)
     assert "build" not in warehouse.ran
-    assert {run.name: run.message for run in warehouse.last_runs()}["build"] == "nothing new"
+    assert set(recorded(warehouse, "publish")) == {("failed", "no space.")}
 
 
 def test_the_schedule_goes_on_after_a_failure(settings: Settings, warehouse: Recorded) -> None:
     warehouse.fails["load_a"] = StageDamaged("a file is gone")
-    stop = threading.Event()
-    server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"every": 0.05, "stop": stop})
-    server.start()
-    while warehouse.ran.count("load_a") < 2:
-        stop.wait(0.01)
-    stop.set()
-    server.join()
+    serve_until(settings, warehouse, "load_a", 2)
     assert warehouse.ran.count("load_b") >= 1
+
+
+def test_an_idle_server_writes_nothing_to_the_history(
+    settings: Settings, warehouse: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.due = warehouse.publish_due = False
+    monkeypatch.setattr(warehouse, "load", lambda stream: warehouse._job(f"load_{stream.name}") or Moved())
+    monkeypatch.setattr(warehouse, "cleanup", lambda stream: warehouse._job(f"cleanup_{stream.name}") or Moved())
+    warehouse.fails["load_b"] = StageDamaged("a file is gone")
+    serve_until(settings, warehouse, "load_b", 2)
+    assert len(recorded(warehouse, "load_a")) == 1, "the first, which shows that it ran at all"
+    assert set(recorded(warehouse, "load_b")) == {("failed", "a file is gone.")}, "each failure"
+    del warehouse.fails["load_b"]
+    warehouse.ran.clear()
+    serve_until(settings, warehouse, "load_b", 3)
+    assert len(recorded(warehouse, "load_a")) == 1
+    assert [outcome for outcome, _ in recorded(warehouse, "load_b")].count("succeeded") == 1, "the end of the failures"
+
+
+def test_the_history_of_the_tasks_is_bounded_and_keeps_the_last_success(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adventure.warehouse.duckdb.RUNS_KEPT", 3)
+    warehouse = DuckDBWarehouse(settings)
+    moments = [datetime(2026, 1, 1) + timedelta(minutes=minute) for minute in range(10)]
+    for number, moment in enumerate(moments):
+        warehouse.record(TaskRun("build", moment, moment, "failed" if number else "succeeded", 0, 0, str(number)))
+    assert [message for _, message in recorded(warehouse, "build")] == ["0", "7", "8", "9"]
 
 
 def test_a_build_is_due_after_a_load_and_not_twice(settings: Settings) -> None:
@@ -155,3 +207,25 @@ def test_a_build_is_due_after_a_load_and_not_twice(settings: Settings) -> None:
     run = tasks._execute(tasks.Task("build", (), lambda: (Moved(), "")))
     warehouse.record(run)
     assert not warehouse.build_is_due()
+
+
+def test_a_publish_is_due_after_a_build_until_one_succeeds(settings: Settings) -> None:
+    warehouse = DuckDBWarehouse(settings)
+    moments = iter(datetime(2026, 1, 1) + timedelta(minutes=minute) for minute in range(10))
+
+    def record(name: str, outcome: Outcome) -> None:
+        moment = next(moments)
+        warehouse.record(TaskRun(name, moment, moment, outcome, 0, 0, ""))
+
+    due = [warehouse.publish_is_due()]
+    for name, outcome in (
+        ("build", "failed"),
+        ("build", "succeeded"),
+        ("publish", "failed"),
+        ("publish", "succeeded"),
+        ("build", "failed"),
+        ("build", "succeeded"),
+    ):
+        record(name, outcome)  # type: ignore[arg-type]
+        due.append(warehouse.publish_is_due())
+    assert due == [False, False, True, True, False, False, True]

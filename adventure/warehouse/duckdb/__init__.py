@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from adventure.errors import StageDamaged
 from adventure.log import get_logger
 from adventure.settings import Settings
 from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import Window, utc_now
+from adventure.stage.manifest import MANIFEST, Window, utc_now
 from adventure.streams import Stream
-from adventure.warehouse import Moved, StreamTotals, TaskRun
+from adventure.warehouse import RUNS_KEPT, Moved, StreamTotals, TaskRun
 from adventure.warehouse.build import run_dbt_build
 from adventure.warehouse.duckdb.connection import connect, holding
 from adventure.warehouse.duckdb.load import load_window, read_ledger
@@ -35,33 +36,46 @@ class DuckDBWarehouse:
                 connection.execute(Path(__file__).with_name(tables).read_text(encoding="utf-8"))
 
     def load(self, stream: Stream) -> Moved:
-        """Loads what is staged and not in the ledger, oldest window first."""
+        """Loads what is staged and not in the ledger, oldest window first; a damaged one keeps none from it."""
         windows = self._stage.windows(stream.stage)
+        damaged = self._stage.damaged(stream.stage)
         rows = files = 0
         if windows:
             with connect(self._path) as connection:
                 ledger = read_ledger(connection, stream.stage, [window.id for window in windows])
                 for window in windows:
-                    if window.stream == stream.name and not is_loaded(window, ledger):
+                    if window.stream != stream.name or is_loaded(window, ledger):
+                        continue
+                    try:
                         moved = load_window(connection, stream, self._stage, window)
-                        rows, files = rows + moved.rows, files + moved.files
-                        log.info(
-                            f"{stream.name}: loaded {window.stage}/{window.id} ({moved.rows:,} rows)",
-                            stream=stream.name,
-                            window=window.id,
-                            rows=moved.rows,
-                        )
-        # Last, so that one damaged window keeps none of the others.
-        for error in self._stage.damaged(stream.stage):
-            raise error
+                    except StageDamaged as error:
+                        # Unless somebody removed it, `adventure stage remove --force` for one.
+                        if self._stage.path(window, MANIFEST).exists():
+                            damaged.append(error)
+                        continue
+                    rows, files = rows + moved.rows, files + moved.files
+                    log.info(
+                        f"{stream.name}: loaded {window.stage}/{window.id} ({moved.rows:,} rows)",
+                        stream=stream.name,
+                        window=window.id,
+                        rows=moved.rows,
+                    )
+        for other in damaged[1:]:
+            log.error(f"{stream.name}: {other}", stream=stream.name)
+        if damaged:
+            raise damaged[0]
         return Moved(rows, files)
 
     def cleanup(self, stream: Stream) -> Moved:
         """Removes the windows that are loaded whole, and nothing else."""
         windows = self._stage.windows(stream.stage)
         loaded = self.loaded(windows)
-        done = [window for window in windows if window.id in loaded]
-        return Moved(sum(window.rows for window in done), sum(self._stage.remove(window) for window in done))
+        rows = files = 0
+        for window in windows:
+            # None are left to remove where another cleanup was faster.
+            if window.id in loaded and (removed := self._stage.remove(window)):
+                rows, files = rows + window.rows, files + removed
+        return Moved(rows, files)
 
     def loaded(self, windows: Iterable[Window]) -> set[str]:
         """The ids of those windows that are loaded whole."""
@@ -104,12 +118,36 @@ class DuckDBWarehouse:
         with connect(self._path) as connection:
             return publish(connection, self._settings.published_path)
 
+    def publish_is_due(self) -> bool:
+        """Whether a build has succeeded since the last publish that succeeded."""
+        (due,), *_ = self.query(
+            """
+            select coalesce(
+                max(ended_at) filter (where task = 'build') > max(started_at) filter (where task = 'publish'),
+                count(*) filter (where task = 'build') > 0
+            )
+            from raw_ext.task_history
+            where outcome = 'succeeded'
+            """
+        )
+        return bool(due)
+
     def record(self, run: TaskRun) -> None:
-        """Adds a run to the history of the tasks."""
+        """Adds a run to the history of the tasks, and drops what is older than RUNS_KEPT runs of its kind."""
         with connect(self._path) as connection:
             connection.execute(
                 "insert into raw_ext.task_history values (?, ?, ?, ?, ?, ?, ?)",
                 [run.name, run.started_at, run.ended_at, run.outcome, run.rows, run.files, run.message],
+            )
+            # By outcome, so that failures of days do not drop the last success, on which it depends what is due.
+            connection.execute(
+                """
+                delete from raw_ext.task_history where task = $task and outcome = $outcome and started_at < (
+                    select started_at from raw_ext.task_history where task = $task and outcome = $outcome
+                    order by started_at desc limit 1 offset $kept
+                )
+                """,
+                {"task": run.name, "outcome": run.outcome, "kept": RUNS_KEPT - 1},
             )
 
     def last_runs(self) -> list[TaskRun]:
