@@ -137,6 +137,7 @@ KEYS = {
     "base_ecom__email_mktg_new": "event_id",
     "stg_ecom__email_campaigns": "event_id",
     "fct_campaign_events": "event_id",
+    "stg_ecom__purchase_orders": "purchase_order_detail_id",
     "stg_adventure_db__customers": "customer_id",
 }
 HISTORY_MODELS = tuple(KEYS)
@@ -324,6 +325,7 @@ def test_it_is_built_again_when_another_history_is_loaded_and_only_then(
     first = {
         **SOUND,
         "sales_order_raw": [order(43659), order(43660)],
+        "purchase_order_raw": [purchase(1), purchase(2)],
         "email_campaign_raw": [EVENT, {**EVENT, "event_id": 7, "event_type": "add_to_cart"}],
         "email_mktg_raw": [NEW_EVENT, OLD_EVENT_AGAIN],
     }

@@ -1,3 +1,12 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ forget_replaced_history([source('ecom', 'purchase_order_raw')]) }}"
+    )
+}}
+
 with documents as (
 
     select
@@ -6,8 +15,12 @@ with documents as (
         {{ json_value('raw', 'OrderDetails') }} as details,
         {{ json_text(json_value('raw', 'OrderDetails'), 'PurchaseOrderDetailID') }} as purchase_order_detail_id,
         _file,
-        _file_row
+        _file_row,
+        _loaded_at
     from {{ source('ecom', 'purchase_order_raw') }}
+    {% if history_is_held([source('ecom', 'purchase_order_raw')]) %}
+    where false
+    {% endif %}
 
 ),
 
@@ -43,7 +56,8 @@ purchase_orders as (
         {{ json_number('raw', 'SubTotal', 'decimal(38,9)') }} as sub_total,
         {{ json_number('raw', 'TaxAmt', 'decimal(38,9)') }} as tax_amt,
         {{ json_number('raw', 'Freight', 'decimal(38,9)') }} as freight,
-        {{ json_number('raw', 'TotalDue', 'decimal(38,9)') }} as total_due
+        {{ json_number('raw', 'TotalDue', 'decimal(38,9)') }} as total_due,
+        _loaded_at
     from lines
 
 ),
@@ -81,7 +95,8 @@ select
     purchase_orders.sub_total,
     purchase_orders.tax_amt,
     purchase_orders.freight,
-    purchase_orders.total_due
+    purchase_orders.total_due,
+    purchase_orders._loaded_at
 from purchase_orders
 left join ship_methods
     on purchase_orders.ship_method_id = ship_methods.ship_method_id
