@@ -91,10 +91,11 @@ def _describe(failed: list[Any]) -> str:
 
 def _summary(nodes: list[Any], seconds: float) -> str:
     kinds = [str(node.node.resource_type) for node in nodes]
-    tests = kinds.count("test")
+    built = kinds.count("model") + kinds.count("seed")
     warned = [node.node.name for node in nodes if str(node.status) == "warn"]
     warnings = f", warned by {', '.join(warned[:3])}{' …' if len(warned) > 3 else ''}" if warned else ""
-    return f"{len(nodes) - tests} models and seeds, {tests} tests passed in {seconds:.1f} s{warnings}"
+    passed = kinds.count("test") - len(warned)
+    return f"{built} models and seeds, {passed} tests passed in {seconds:.1f} s{warnings}"
 
 
 @contextlib.contextmanager
