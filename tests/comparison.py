@@ -1,0 +1,232 @@
+"""Compares each station of the flow with the sources, row for row: raw tables, models, the dashboard's copy, stages.
+
+The sources are the truth: what they hold now must stand at each station once, in that version, and nothing else.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import orjson
+import psycopg
+import pymongo
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
+
+from adventure.checks import MODELS
+from adventure.processor.bson_json import decode, to_json
+from adventure.settings import Settings
+from adventure.stage import open_stage
+from adventure.streams import Stream
+from adventure.warehouse import Warehouse, open_warehouse
+
+Row = dict[str, Any]
+
+_CHAT_COLUMNS = (
+    "sales_order_id", "customer_id", "product_id", "order_date", "chat_start_time", "chat_completion_time",
+    "ticket_channel", "ticket_type", "ticket_subject", "ticket_description", "ticket_priority", "ticket_status",
+    "resolution", "customer_satisfaction_rating", "messages", "last_modified",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One station against the source."""
+
+    station: str
+    rows: int
+    """Rows at the source, each compared."""
+    lost: tuple[str, ...]
+    """Keys that are missing there, or stand there in another version."""
+    doubled: tuple[str, ...]
+    """Keys that stand there more than once, or files that were loaded more than once."""
+    extra: tuple[str, ...]
+    """Keys that the source does not hold."""
+
+    @property
+    def holds(self) -> bool:
+        return not (self.lost or self.doubled or self.extra)
+
+
+def compare_raw(settings: Settings, stream: Stream) -> Comparison:
+    """The latest version of each key in the raw table; and each staged file's rows once, as the ledger has them."""
+    warehouse = open_warehouse(settings)
+    source = dict(source_rows(settings, stream))
+    doubled = [
+        f"{file}: {rows} rows, {entries} ledger entries" for file, rows, entries in _loaded_twice(warehouse, stream)
+    ]
+    return _compare(stream.raw_table, source, _latest_raw(warehouse, stream), doubled)
+
+
+def compare_model(settings: Settings, stream: Stream) -> Comparison:
+    """The model that holds each key of the stream once."""
+    warehouse, model = open_warehouse(settings), f"dbt_prod.{MODELS[stream.name]}"
+    source = dict(source_rows(settings, stream))
+    if stream.source == "mongo":
+        names = ("chat_id", *_CHAT_COLUMNS)
+        source = {key: {name: row.get(name) for name in _CHAT_COLUMNS} for key, row in source.items()}
+    else:
+        names = (*stream.key, *next(iter(source.values())))
+    columns = ", ".join(names)
+    found = warehouse.query(f"select {columns} from {model} where _deleted_at is null")
+    rows = [(str(row[0]), dict(zip(names[1:], map(_plain, row[1:]), strict=True))) for row in found]
+    for _, row in rows:
+        if "messages" in row and row["messages"] is not None:
+            row["messages"] = orjson.loads(row["messages"])
+    return _compare(model, source, rows)
+
+
+def compare_dashboard(settings: Settings) -> Comparison:
+    """Orders, units and revenue by day and channel, of the days that the published copy covers."""
+    since = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=59)
+    with psycopg.connect(settings.postgres_dsn) as source:
+        expected = source.execute(
+            """
+            select date_trunc('day', o.order_date), o.online_order_flag = 1, count(*), sum(l.units), sum(o.sub_total)
+            from orders as o
+            cross join lateral (
+                select sum(d.order_qty) as units from order_details as d where d.sales_order_id = o.sales_order_id
+            ) as l
+            where o.order_date >= %s
+            group by 1, 2
+            """,
+            [since],
+        ).fetchall()
+    with duckdb.connect(str(settings.published_path), read_only=True) as copy:
+        found = copy.execute(
+            """
+            select date_trunc('day', order_hour)::timestamp, channel = 'online', sum(orders), sum(units), sum(revenue)
+            from sales_last_30_days
+            group by all
+            """
+        ).fetchall()
+    cells, shown = (
+        [(f"{day:%Y-%m-%d} {online}", dict(enumerate(map(_plain, figures)))) for day, online, *figures in rows]
+        for rows in (expected, found)
+    )
+    return _compare("dashboard", dict(cells), shown)
+
+
+def left_behind(settings: Settings, streams: Iterable[Stream]) -> list[str]:
+    """Files in the stages and in the folders where files are made."""
+    stage = open_stage(settings)
+    staged = [entry.path for stream in streams for entry in stage.entries(stream.stage)]
+    made = [path for folder in (settings.stage_dir / ".tmp", settings.data_dir / "tmp") for path in folder.rglob("*")]
+    return staged + [str(path.relative_to(settings.data_dir)) for path in made if path.is_file()]
+
+
+def read_again(settings: Settings, stream: Stream) -> int:
+    """Rows of the raw table whose key and version stand there already: what was staged twice."""
+    key, version = _key_and_version(stream)
+    (count,), *_ = open_warehouse(settings).query(
+        f"select count(*) - count(distinct ({key}, {version})) from {stream.raw_table} where _deleted_at is null"
+    )
+    return int(count)
+
+
+def source_rows(settings: Settings, stream: Stream) -> Iterator[tuple[str, Row]]:
+    """What the source holds, by key."""
+    if stream.source == "mongo":
+        with pymongo.MongoClient[RawBSONDocument](
+            settings.mongo_conninfo, document_class=RawBSONDocument, serverSelectionTimeoutMS=10_000
+        ) as client:
+            collection = client[stream.namespace].get_collection(stream.table, DEFAULT_RAW_BSON_OPTIONS)
+            for document in collection.find():
+                raw = bytes(document.raw)
+                yield _document(orjson.loads(to_json(decode(raw), raw)))
+        return
+    with psycopg.connect(settings.postgres_dsn, row_factory=psycopg.rows.dict_row) as connection:
+        for row in connection.execute(f"select * from {stream.location}"):  # type: ignore[arg-type]
+            key = str(row.pop(stream.key[0]))
+            yield key, {name: _plain(value) for name, value in row.items()}
+
+
+def _latest_raw(warehouse: Warehouse, stream: Stream) -> list[tuple[str, Row]]:
+    key, version = _key_and_version(stream)
+    columns = [
+        name
+        for (name,) in warehouse.query(
+            "select column_name from duckdb_columns() where schema_name || '.' || table_name = ? order by column_index",
+            [stream.raw_table],
+        )
+        if not name.startswith("_") and name != stream.key[0]
+    ]
+    found = warehouse.query(
+        f"""
+        select {key}, {", ".join(columns)} from {stream.raw_table}
+        qualify row_number() over (
+            partition by {key} order by {version} desc, _loaded_at desc, _file desc, _file_row desc
+        ) = 1 and _deleted_at is null
+        """
+    )
+    if stream.source == "mongo":
+        return [_document(orjson.loads(raw)) for _, raw in found]
+    return [(row[0], dict(zip(columns, map(_plain, row[1:]), strict=True))) for row in found]
+
+
+def _loaded_twice(warehouse: Warehouse, stream: Stream) -> list[tuple[Any, ...]]:
+    """Files whose rows in the raw table, or entries in the ledger, are not what was loaded once."""
+    return warehouse.query(
+        f"""
+        with loaded as (
+            select _file, count(*) as rows, count(distinct _file_row) as distinct_rows
+            from {stream.raw_table}
+            group by 1
+        ),
+        ledger as (
+            select stage || '/' || window_id || '/' || file as _file, sum(rows) as rows, count(*) as entries
+            from raw_ext.load_history
+            where stream = ? and kind in ('data', 'deletes')
+            group by 1
+        )
+        select _file, loaded.rows, ledger.entries
+        from loaded full join ledger using (_file)
+        where loaded.rows is distinct from ledger.rows or loaded.rows <> loaded.distinct_rows or ledger.entries <> 1
+        """,
+        [stream.name],
+    )
+
+
+def _key_and_version(stream: Stream) -> tuple[str, str]:
+    if stream.source == "mongo":
+        return "raw ->> '_id'", f"cast(raw ->> '{stream.cursor}' as timestamptz)"
+    return stream.key[0], stream.cursor
+
+
+def _compare(
+    station: str, source: dict[str, Row], found: list[tuple[str, Row]], doubled: Iterable[str] = ()
+) -> Comparison:
+    there = dict(found)
+    counts = Counter(key for key, _ in found)
+    return Comparison(
+        station,
+        len(source),
+        tuple(key for key, row in source.items() if there.get(key) != row),
+        (*(key for key, count in counts.items() if count > 1), *doubled),
+        tuple(key for key in there if key not in source),
+    )
+
+
+def _document(document: Row) -> tuple[str, Row]:
+    key = str(document.pop("_id"))
+    return key, {name: _plain(value) for name, value in document.items()}
+
+
+def _plain(value: Any) -> Any:
+    """One form for what the stations hold in several: numbers, identifiers and dates as text."""
+    match value:
+        case None | list() | dict():
+            return value
+        case bool():
+            return str(int(value))
+        case Decimal():
+            return format(value.normalize(), "f")
+        case datetime():
+            return value.isoformat(timespec="microseconds")
+        case str() if len(value) > 18 and value[10] == "T" and value.endswith("Z"):
+            return datetime.fromisoformat(value[:-1]).isoformat(timespec="microseconds")
+        case _:
+            return str(value)

@@ -1,0 +1,133 @@
+"""One pipeline for all crashes of this folder: each leaves its traces to the next, and in the end all must be equal."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymongo
+import pytest
+
+from adventure.generator.run import backfill, generate
+from adventure.generator.schema import create_tables
+from adventure.processor.run import process_once
+from adventure.sandbox import Sandbox
+from adventure.sandbox.databases import create_databases
+from adventure.settings import Settings, load_settings
+from adventure.streams import Stream, load_streams
+from adventure.warehouse.duckdb import DuckDBWarehouse
+from tests.comparison import compare_raw, left_behind, read_again
+
+ROOT = Path(__file__).parent.parent.parent
+
+_UPDATE = """
+update orders set status = 6, revision_number = revision_number + 1, last_modified = now() at time zone 'utc'
+where sales_order_id in (select sales_order_id from orders order by random() limit 3)
+"""
+
+_INSERT = """
+with originals as (select *, gen_random_uuid() as new_id from orders order by random() limit 2),
+copies as (
+    insert into orders select (o).* from (
+        select jsonb_populate_record(null::orders, to_jsonb(originals) || jsonb_build_object(
+            'sales_order_id', new_id, 'last_modified', now() at time zone 'utc')) as o from originals
+    ) as made returning 1
+)
+insert into order_details select (d).* from (
+    select jsonb_populate_record(null::order_details, to_jsonb(lines) || jsonb_build_object(
+        'sales_order_detail_id', gen_random_uuid(), 'sales_order_id', new_id, 'last_modified', now() at time zone 'utc'
+    )) as d from originals join order_details as lines using (sales_order_id)
+) as made
+"""
+
+
+@dataclass
+class World:
+    """Sources that are written to, and the pipeline that follows them."""
+
+    settings: Settings
+    writer: Settings
+    streams: tuple[Stream, ...]
+    environment: dict[str, str]
+
+    def write(self) -> None:
+        """New orders with lines, updates of old ones, new and changed chats, and one that comes late."""
+        generate(self.writer, batches=1)
+        with pymongo.MongoClient[dict[str, Any]](self.writer.mongo_conninfo) as client:
+            chats = client[self.writer.mongo_db][self.writer.mongo_collection]
+            late = datetime.now(UTC) - timedelta(seconds=5)
+            chats.insert_one({**(chats.find_one() or {}), "_id": os.urandom(12).hex(), "last_modified": late})
+
+    @contextmanager
+    def late_transaction(self) -> Iterator[None]:
+        """Inserts and updates within, with the timestamps of its beginning, that are committed at its end."""
+        # What was committed before stays below the horizon.
+        time.sleep(0.15)
+        with psycopg.connect(self.writer.postgres_dsn) as connection:
+            connection.execute(_UPDATE)
+            connection.execute(_INSERT)
+            yield
+
+    def run(self, *command: str, crash_at: str = "") -> "subprocess.CompletedProcess[str]":
+        """One of the real commands."""
+        return subprocess.run(
+            [sys.executable, "-m", "adventure", *command],
+            env=self.environment | {"ADVENTURE_CRASH_AT": crash_at},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def crash(self, *command: str, at: str) -> None:
+        """Runs a command that must die at that point, and nowhere else."""
+        run = self.run(*command, crash_at=at)
+        assert run.returncode == -signal.SIGKILL, f"{at} was not reached: {run.stdout}{run.stderr}"
+        label, _, of = at.partition(":")
+        assert f"ended at {label} of {of.partition(':')[0] or 'this run'}\n" in run.stderr
+
+    def process(self) -> None:
+        process_once(self.settings, self.streams)
+
+    def load(self, *, cleanup: bool = True) -> None:
+        warehouse = DuckDBWarehouse(self.settings)
+        for stream in self.streams:
+            warehouse.load(stream)
+            if cleanup:
+                warehouse.cleanup(stream)
+
+    def converge(self) -> None:
+        """The next runs of processor, load and cleanup; then source, raw tables and stages must be equal."""
+        self.process()
+        self.load()
+        for stream in self.streams:
+            comparison = compare_raw(self.settings, stream)
+            assert comparison.holds, comparison
+        assert left_behind(self.settings, self.streams) == []
+
+    def read_again(self) -> dict[str, int]:
+        """Rows that were staged twice, of the streams that never read below their watermark."""
+        return {stream.name: read_again(self.settings, stream) for stream in self.streams if not stream.lookback}
+
+
+@pytest.fixture(scope="module")
+def world(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> World:
+    data = tmp_path_factory.mktemp("crash") / "adventure"
+    databases = create_databases(sandbox, f"crash_{data.parent.name[-1]}", mongo_db=f"crash_{data.parent.name[-1]}")
+    common = {"DATA_DIR": str(data), "PIPELINE_FILE": str(ROOT / "pipeline.toml"), "DBT_DIR": str(ROOT / "dbt")}
+    common |= {"ORDER_BATCH_SIZE": "10"}
+    reader, writer = (
+        load_settings(**{name.lower(): value for name, value in (env | common).items()})
+        for env in (databases.reader_env, databases.writer_env)
+    )
+    create_tables(writer)
+    backfill(writer, orders=200, days=20)
+    return World(reader, writer, load_streams(reader), os.environ | databases.reader_env | common)

@@ -1,0 +1,141 @@
+"""Every crash point, for every stream: the real commands die there by kill -9, and the next run makes up for it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from adventure.faults import Point
+from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.warehouse.duckdb.connection import connect
+from tests.comparison import compare_dashboard, compare_model, compare_raw, left_behind
+from tests.crash.conftest import World
+
+STREAMS = {"orders": "orders_stage", "order_details": "order_details_stage", "chat_logs": "chat_stage"}
+
+# The point, and the first or a later time: a window's second file that is staged is its window.json.
+PROCESSOR = [
+    (Point.EXTRACTING, 1),
+    (Point.FILES_FINISHED, 1),
+    (Point.STAGING, 1),
+    (Point.STAGING, 2),
+    (Point.FILE_STAGED, 1),
+    (Point.WINDOW_STAGED, 1),
+    (Point.WATERMARK_MOVED, 1),
+]
+LOAD = [Point.ROWS_WRITTEN, Point.LEDGER_WRITTEN, Point.COMMITTED]
+# A window's file, and then its window.json.
+CLEANUP = [(Point.FILE_REMOVED, 1), (Point.FILE_REMOVED, 2)]
+# Before which models others wait, and what is due afterwards: build and publish.
+BUILD = [
+    ("model-built:base_real_time__sales_orders", True),
+    ("model-built:stg_real_time__sales_orders", True),
+    ("model-built:sales_last_30_days", True),
+    ("built", True),
+    ("copy-written", False),
+    ("published", False),
+]
+
+by_stream = pytest.mark.parametrize("stream", STREAMS)
+
+
+def at(point: Point, stream: str, time: int = 1) -> str:
+    return f"{point.label}:{STREAMS[stream] if point.of == 'stage' else stream}:{time}"
+
+
+def test_every_point_is_in_the_matrix() -> None:
+    tried = {point.label for point, _ in PROCESSOR + CLEANUP} | {point.label for point in LOAD}
+    tried |= {each.partition(":")[0] for each, _ in BUILD}
+    assert tried == {point.label for point in Point}
+
+
+@by_stream
+@pytest.mark.parametrize(("point", "time"), PROCESSOR, ids=lambda value: getattr(value, "label", value))
+def test_a_processor_that_dies(world: World, point: Point, time: int, stream: str) -> None:
+    again = world.read_again()
+    world.write()
+    with world.late_transaction():
+        world.write()
+        world.crash("process", at=at(point, stream, time))
+        world.write()
+    world.converge()
+    assert world.read_again() == again, "what was staged was adopted, not read again"
+
+
+@by_stream
+def test_a_window_that_is_loaded_and_gone_before_its_processor_comes_back(world: World, stream: str) -> None:
+    world.write()
+    world.crash("process", at=at(Point.WINDOW_STAGED, stream))
+    world.load()
+    world.write()
+    world.converge()
+
+
+@by_stream
+@pytest.mark.parametrize("point", LOAD, ids=lambda point: point.label)
+def test_a_load_that_dies(world: World, point: Point, stream: str) -> None:
+    world.write()
+    world.process()
+    world.crash("tasks", "run", f"load_{stream}", at=at(point, stream))
+    world.write()
+    world.converge()
+
+
+@by_stream
+@pytest.mark.parametrize(("point", "time"), CLEANUP, ids=["file", "window.json"])
+def test_a_cleanup_that_dies(world: World, point: Point, time: int, stream: str) -> None:
+    world.write()
+    world.process()
+    world.load(cleanup=False)
+    world.write()
+    world.process()
+    world.crash("tasks", "run", f"cleanup_{stream}", at=at(point, stream, time))
+    world.converge()
+
+
+@pytest.mark.parametrize(("point", "build_is_due"), BUILD, ids=[point for point, _ in BUILD])
+def test_a_build_or_a_publish_that_dies(world: World, point: str, build_is_due: bool) -> None:
+    world.write()
+    world.converge()
+    world.crash("tasks", "run", "build", at=point)
+    warehouse = DuckDBWarehouse(world.settings)
+    assert (warehouse.build_is_due(), warehouse.publish_is_due()) == (build_is_due, not build_is_due)
+    if not point.startswith("model-built"):
+        for stream in world.streams:
+            comparison = compare_model(world.settings, stream)
+            assert comparison.holds, comparison
+
+
+def test_after_all_that_every_station_equals_the_source(world: World) -> None:
+    world.write()
+    world.process()
+    world.run("tasks", "run")
+    for stream in world.streams:
+        for comparison in (compare_raw(world.settings, stream), compare_model(world.settings, stream)):
+            assert comparison.holds, comparison
+            assert comparison.rows > 0
+    assert left_behind(world.settings, world.streams) == []
+    assert compare_dashboard(world.settings).holds
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("delete from raw_ext.orders_raw where sales_order_id = $key", {"lost", "doubled"}),
+        ("insert into raw_ext.orders_raw from raw_ext.orders_raw where sales_order_id = $key", {"doubled"}),
+        ("update raw_ext.orders_raw set sub_total = sub_total + 0.000001 where sales_order_id = $key", {"lost"}),
+        ("update raw_ext.orders_raw set sales_order_id = 'another' where sales_order_id = $key", {"lost", "extra"}),
+        ("insert into raw_ext.load_history from raw_ext.load_history where stream = 'orders'", {"doubled"}),
+        ("delete from dbt_prod.base_real_time__sales_orders where sales_order_id = $key", {"lost"}),
+        ("insert into dbt_prod.base_real_time__sales_orders from dbt_prod.base_real_time__sales_orders", {"doubled"}),
+    ],
+)
+def test_the_comparison_finds_each_kind_of_damage(world: World, tmp_path: Path, damage: str, found: set[str]) -> None:
+    settings = world.settings.model_copy(update={"data_dir": tmp_path / "copy"})
+    shutil.copytree(world.settings.data_dir, settings.data_dir)
+    orders = world.streams[0]
+    with connect(settings.duckdb_path) as warehouse:
+        (key,) = warehouse.execute("select max(sales_order_id) from raw_ext.orders_raw").fetchone() or ()
+        warehouse.execute(damage, {"key": key} if "$key" in damage else None)
+    comparisons = [compare_raw(settings, orders), compare_model(settings, orders)]
+    assert found == {name for each in comparisons for name in ("lost", "doubled", "extra") if getattr(each, name)}
