@@ -1,12 +1,14 @@
 """The project itself: dbt's unit tests, what it builds on when nothing is loaded, and whether it describes itself."""
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.dbt.conftest import Project, line, new_project, order
+from tests.dbt.conftest import DBT, Project, line, new_project, order
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,38 @@ def test_every_model_and_column_is_described(empty: Project, manifest: dict[str,
     assert [f"{table}.{column}" for table, column in columns if (table, column) not in described] == []
     nodes = [node for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed")]
     assert [node["name"] for node in nodes if not node["description"]] == []
+
+
+def test_every_model_is_in_the_document_of_the_models(manifest: dict[str, Any]) -> None:
+    document = (DBT.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    models = [node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    assert [name for name in models if f"\n| {name} | " not in document] == []
+    others = [node["name"] for node in manifest["nodes"].values() if node["resource_type"] in ("seed", "analysis")]
+    assert [name for name in others if f"`{name}`" not in document] == []
+
+
+def test_every_test_and_analysis_of_the_document_exists(manifest: dict[str, Any]) -> None:
+    document = (DBT.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    faults = document[document.index("## What is wrong in the sources") : document.index("**Severity.**")]
+    named = {name for row in re.findall(r"^\|[^|]*\|([^|]*)\|", faults, re.MULTILINE) for name in row.split(", ")}
+    tests = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "test"}
+    assert {name.strip() for name in named} - {"test", "---"} <= tests
+
+
+def test_macros_for_one_warehouse_are_there_for_the_other() -> None:
+    macros = "".join(path.read_text(encoding="utf-8") for path in (DBT / "macros").glob("*.sql"))
+    forms = {warehouse: set(re.findall(rf"macro {warehouse}__(\w+)", macros)) for warehouse in ("duckdb", "snowflake")}
+    assert forms["duckdb"]
+    assert forms["duckdb"] == forms["snowflake"]
+
+
+def test_live_sources_are_stale_after_hours(tmp_path: Path, dbt_folder: Path) -> None:
+    project = new_project(tmp_path, dbt_folder)
+    loaded_at = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=7)
+    project.insert("raw_ext.orders_raw", [{"sales_order_id": "a", "_loaded_at": loaded_at}])
+    project.insert("raw_ext.chat_logs_raw", [{"raw": "{}", "_loaded_at": loaded_at}])
+    project.dbt("source", "freshness", "--select", "source:raw_ext.orders_raw", "source:raw_ext.chat_logs_raw")
+    assert project.statuses == {"orders_raw": "warn", "chat_logs_raw": "pass"}
 
 
 def test_staging_and_marts_have_contracts(manifest: dict[str, Any]) -> None:
