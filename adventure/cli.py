@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from adventure.settings import Settings
     from adventure.streams import Stream
+    from adventure.warehouse.build import Scope
 
 app = typer.Typer(
     name="adventure",
@@ -151,11 +152,11 @@ def tasks_run(
     _run_tasks(context, name)
 
 
-def _run_tasks(context: typer.Context, name: str | None, *, full_refresh: bool = False) -> None:
+def _run_tasks(context: typer.Context, name: str | None, *, scope: "Scope | None" = None) -> None:
     from adventure.status import print_task_runs
     from adventure.warehouse.tasks import run_task
 
-    runs = run_task(*_pipeline(context), name, full_refresh=full_refresh)
+    runs = run_task(*_pipeline(context), name, scope=scope)
     print_task_runs(runs)
     if any(run.outcome == "failed" for run in runs):
         raise typer.Exit(1)
@@ -209,8 +210,8 @@ def build(
         bool, typer.Option("--full-refresh", help="Rebuild every model from the raw tables.")
     ] = False,
 ) -> None:
-    """Builds and tests the dbt models, and publishes what the dashboard shows."""
-    _run_tasks(context, "build", full_refresh=full_refresh)
+    """Builds and tests all dbt models, and publishes what the dashboard shows."""
+    _run_tasks(context, "build", scope="full refresh" if full_refresh else "whole")
 
 
 @app.command(rich_help_panel=_SHOW)

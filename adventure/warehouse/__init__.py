@@ -13,6 +13,7 @@ from adventure.errors import ConfigError
 from adventure.settings import Settings
 from adventure.stage.manifest import Window
 from adventure.streams import Stream
+from adventure.warehouse.build import Scope
 
 Outcome = Literal["succeeded", "failed", "skipped"]
 
@@ -73,15 +74,19 @@ class Warehouse(Protocol):
     def loaded(self, windows: Iterable[Window]) -> set[str]:
         """The ids of those windows that are loaded whole."""
 
-    def build(self, *, full_refresh: bool = False) -> str:
+    def build(self, scope: Scope | None = None) -> str:
         """Builds and tests the dbt models; one line that says what was built.
+
+        Args:
+            scope: the least that is built. More is where it has to be: all from scratch after a load of the history,
+                every model and test when the project has changed or a day has begun.
 
         Raises:
             BuildFailed: a model or a test failed.
         """
 
     def build_is_due(self) -> bool:
-        """Whether something was loaded, or a day has begun, since the last build that succeeded."""
+        """Whether sales or a history were loaded, or a day has begun, since the last build that succeeded."""
 
     def publish(self) -> int:
         """Replaces the copy that the dashboard reads; the number of its rows."""

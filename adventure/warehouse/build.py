@@ -1,11 +1,13 @@
 """Runs `dbt build` in this process: importing dbt takes seconds, a second run about one."""
 
 import contextlib
+import hashlib
 import io
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from adventure.errors import BuildFailed, ConfigError
 from adventure.faults import Point, reached
@@ -14,14 +16,19 @@ from adventure.settings import Settings
 
 log = get_logger()
 
+Scope = Literal["increment", "whole", "full refresh"]
+"""What is built: what new sales can change; every model and test of the data; or that, from the raw tables."""
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""Each holds the one before it."""
+
 _TOLD_EVERY_SEC = 2.0
+_SELECTORS: dict[Scope, str] = {"increment": "increment", "whole": "whole", "full refresh": "whole"}
+"""In dbt/selectors.yml, which says what is in them."""
 _FAILED = ("error", "fail", "runtime error")
 
 
-def run_dbt_build(
-    settings: Settings, *, target: str, environment: Mapping[str, str], full_refresh: bool = False
-) -> str:
-    """Seeds, builds and tests all models; one line that says what was done.
+def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment: Mapping[str, str]) -> str:
+    """Seeds, builds and tests the models of that scope; one line that says what was done.
 
     Args:
         environment: variables that the profile of that target reads.
@@ -30,16 +37,13 @@ def run_dbt_build(
         ConfigError: there is no dbt project at `settings.dbt_dir`.
         BuildFailed: names what failed first, and where the details are.
     """
-    project = settings.dbt_dir.resolve()
-    if not (project / "dbt_project.yml").is_file():
-        raise ConfigError(f"There is no dbt project at {project}", "Set DBT_DIR, or run where the project stands")
+    project = _project(settings)
     logs = (settings.data_dir / "dbt").resolve()
-    arguments = ["build", "--project-dir", str(project), "--profiles-dir", str(project), "--target", target]
-    # Unit tests judge the code, not what was loaded: once, before it is used.
-    arguments += ["--exclude-resource-type", "unit_test"]
+    arguments = ["build", "--selector", _SELECTORS[scope], "--target", target]
+    arguments += ["--project-dir", str(project), "--profiles-dir", str(project)]
     arguments += ["--target-path", str(logs / "target"), "--log-path", str(logs / "logs"), "--quiet", "--no-use-colors"]
     arguments += ["--no-send-anonymous-usage-stats", "--no-version-check"]
-    if full_refresh:
+    if scope == "full refresh":
         arguments.append("--full-refresh")
     begun = time.monotonic()
     with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
@@ -52,7 +56,29 @@ def run_dbt_build(
     failed = [node for node in nodes if str(node.status) in _FAILED]
     if failed or not result.success:
         raise BuildFailed(_describe(failed), f"Rows that failed a test are kept; see {logs / 'logs' / 'dbt.log'}")
-    return _summary(nodes, time.monotonic() - begun)
+    return f"{scope}: {_summary(nodes, time.monotonic() - begun)}"
+
+
+def fingerprint(settings: Settings) -> str:
+    """Of the dbt project's files: another one when a model, a seed, a test or a setting has changed.
+
+    Raises:
+        ConfigError: there is no dbt project at `settings.dbt_dir`.
+    """
+    project = _project(settings)
+    digest = hashlib.sha256()
+    for folder in (".", "analyses", "macros", "models", "seeds", "tests"):
+        found = (project / folder).glob("*" if folder == "." else "**/*")
+        for path in sorted(path for path in found if path.suffix in (".sql", ".yml", ".csv", ".md")):
+            digest.update(str(path.relative_to(project)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _project(settings: Settings) -> Path:
+    project = settings.dbt_dir.resolve()
+    if not (project / "dbt_project.yml").is_file():
+        raise ConfigError(f"There is no dbt project at {project}", "Set DBT_DIR, or run where the project stands")
+    return project
 
 
 def _invoke(arguments: list[str]) -> Any:

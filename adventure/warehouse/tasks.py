@@ -18,6 +18,7 @@ from adventure.settings import Settings
 from adventure.stage.manifest import utc_now
 from adventure.streams import Stream
 from adventure.warehouse import Moved, Outcome, TaskRun, Warehouse, open_warehouse
+from adventure.warehouse.build import Scope
 
 log = get_logger()
 
@@ -36,15 +37,19 @@ class Task:
     """Whether the schedule has to run it."""
 
 
-def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], *, full_refresh: bool = False) -> tuple[Task, ...]:
-    """All tasks; each stands behind those it depends on."""
+def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], scope: Scope | None = None) -> tuple[Task, ...]:
+    """All tasks; each stands behind those it depends on.
+
+    Args:
+        scope: of the build.
+    """
     tasks = []
     for stream in streams:
         load = f"load_{stream.name}"
         tasks.append(Task(load, (), partial(_load, warehouse, stream)))
         tasks.append(Task(f"cleanup_{stream.name}", (load,), partial(_cleanup, warehouse, stream)))
     loads = tuple(f"load_{stream.name}" for stream in streams)
-    build = partial(_build, warehouse, full_refresh=full_refresh)
+    build = partial(_build, warehouse, scope)
     publish = partial(_publish, warehouse)
     tasks.append(Task("build", loads, build, is_due=warehouse.build_is_due))
     tasks.append(Task("publish", ("build",), publish, needs=("build",), is_due=warehouse.publish_is_due))
@@ -52,7 +57,7 @@ def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], *, full_refres
 
 
 def run_task(
-    settings: Settings, streams: tuple[Stream, ...], name: str | None = None, *, full_refresh: bool = False
+    settings: Settings, streams: tuple[Stream, ...], name: str | None = None, *, scope: Scope | None = None
 ) -> list[TaskRun]:
     """Runs one task and then those that depend on it, or with None all; a task that fails is reported, not raised.
 
@@ -61,7 +66,7 @@ def run_task(
         WarehouseError: the warehouse cannot be opened.
     """
     warehouse = open_warehouse(settings)
-    graph = task_graph(warehouse, streams, full_refresh=full_refresh)
+    graph = task_graph(warehouse, streams, scope)
     return _run(warehouse, graph if name is None else _with_dependants(graph, name))
 
 
@@ -154,8 +159,8 @@ def _skipped(task: Task, message: str) -> TaskRun:
     return TaskRun(task.name, now, now, "skipped", 0, 0, message)
 
 
-def _build(warehouse: Warehouse, *, full_refresh: bool) -> tuple[Moved, str]:
-    return Moved(), warehouse.build(full_refresh=full_refresh)
+def _build(warehouse: Warehouse, scope: Scope | None) -> tuple[Moved, str]:
+    return Moved(), warehouse.build(scope)
 
 
 def _publish(warehouse: Warehouse) -> tuple[Moved, str]:

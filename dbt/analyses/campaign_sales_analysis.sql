@@ -10,7 +10,7 @@ with sales_orders as (
         campaign_strategy,
         customer_id,
         order_date,
-        {{ order_units('order_details') }} as units,
+        units,
         sub_total
     from {{ ref('int_sales_orders_with_campaign') }}
 

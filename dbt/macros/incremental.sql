@@ -29,13 +29,19 @@ back. In an incremental build what is held takes part as one version and one del
 any order and in any number of builds: the same rows give the same table.
 -#}
 {% macro latest_versions(key) -%}
-{%- set held = 'from ' ~ this ~ ' where ' ~ key ~ ' in (select ' ~ key ~ ' from loaded)' -%}
+{%- if is_incremental() %}
+held as (
+
+    select * from {{ this }} where {{ key }} in (select {{ key }} from loaded)
+
+),
+{% endif %}
 versions as (
 
     select * from loaded where _deleted_at is null
     {%- if is_incremental() %}
     union all
-    select * {{ held }}
+    select * from held
     {%- endif %}
 
 ),
@@ -53,7 +59,7 @@ deletes as (
     select {{ key }}, _deleted_at, _file, _file_row, _loaded_at from loaded where _deleted_at is not null
     {%- if is_incremental() %}
     union all
-    select {{ key }}, _deleted_at, _file, _file_row, _loaded_at {{ held }} and _deleted_at is not null
+    select {{ key }}, _deleted_at, _file, _file_row, _loaded_at from held where _deleted_at is not null
     {%- endif %}
 
 ),

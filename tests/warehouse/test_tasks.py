@@ -11,6 +11,7 @@ from adventure.errors import AlreadyRunning, BuildFailed, ConfigError, StageDama
 from adventure.settings import Settings, load_settings
 from adventure.streams import Stream
 from adventure.warehouse import Moved, Outcome, TaskRun, tasks
+from adventure.warehouse.build import Scope
 from adventure.warehouse.duckdb import DuckDBWarehouse
 from adventure.warehouse.tasks import run_task, serve
 
@@ -42,7 +43,7 @@ class Recorded(DuckDBWarehouse):
         self._job(f"cleanup_{stream.name}")
         return Moved(3, 2)
 
-    def build(self, *, full_refresh: bool = False) -> str:
+    def build(self, scope: Scope | None = None) -> str:
         self._job("build")
         return "all models"
 

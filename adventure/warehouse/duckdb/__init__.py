@@ -11,7 +11,8 @@ from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import MANIFEST, Window, utc_now
 from adventure.streams import Stream
 from adventure.warehouse import RUNS_KEPT, Moved, StreamTotals, TaskRun
-from adventure.warehouse.build import run_dbt_build
+from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build
+from adventure.warehouse.duckdb.builds import needed_scope, read_history_stamp, remember_build
 from adventure.warehouse.duckdb.connection import connect, holding
 from adventure.warehouse.duckdb.load import load_window, read_ledger
 from adventure.warehouse.duckdb.publish import publish
@@ -90,23 +91,30 @@ class DuckDBWarehouse:
                     found |= {window.id for window in those if is_loaded(window, ledger)}
         return found
 
-    def build(self, *, full_refresh: bool = False) -> str:
+    def build(self, scope: Scope | None = None) -> str:
         """Runs dbt in this process, which alone has the file open meanwhile."""
+        begun_at, project = utc_now(), fingerprint(self._settings)
+        with connect(self._path) as connection:
+            history_loaded_at = read_history_stamp(connection)
+            needed = needed_scope(connection, project, today=begun_at.date())
+        built = max(needed, scope or needed, key=SCOPES.index)
+        environment = {"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())}
         with holding(self._path):
-            return run_dbt_build(
-                self._settings,
-                target="duckdb",
-                environment={"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())},
-                full_refresh=full_refresh,
-            )
+            message = run_dbt_build(self._settings, built, target="duckdb", environment=environment)
+        if built != "increment":
+            with connect(self._path) as connection:
+                remember_build(connection, begun_at, project, history_loaded_at)
+        return message
 
     def build_is_due(self) -> bool:
-        """Whether something was loaded, or a day has begun, since the last build that succeeded."""
+        """Whether sales or a history were loaded, or a day has begun, since the last build that succeeded."""
         (built_at, loaded_at), *_ = self.query(
             """
             select
                 (select max(started_at) from raw_ext.task_history where task = 'build' and outcome = 'succeeded'),
-                (select max(loaded_at) from raw_ext.load_history)
+                greatest(
+                    (select max(loaded_at) from raw_ext.load_history), (select loaded_at from raw_ext.last_history)
+                )
             """
         )
         if built_at is None or built_at.date() != utc_now().date():

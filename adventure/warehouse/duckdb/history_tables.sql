@@ -97,3 +97,27 @@ create table if not exists adventure_db.vendor_prod_db (
     _file_row bigint,
     _loaded_at timestamp
 );
+
+-- When the history was loaded; NULL if it was not. A load of it gives all its rows one stamp.
+create schema if not exists raw_ext;
+create view if not exists raw_ext.last_history as
+select max(loaded_at) as loaded_at
+from (
+    select max(_loaded_at) as loaded_at from ecom.sales_order_raw
+    union all
+    select max(_loaded_at) as loaded_at from ecom.purchase_order_raw
+    union all
+    select max(_loaded_at) as loaded_at from ecom.email_campaign_raw
+    union all
+    select max(_loaded_at) as loaded_at from new_mktg.email_mktg_raw
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.customer_prod_db
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.product_prod_db
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.inventory_prod_db
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.product_vendor_prod_db
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.vendor_prod_db
+) as loads;

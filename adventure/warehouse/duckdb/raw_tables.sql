@@ -42,6 +42,13 @@ create table if not exists raw_ext.task_history (
     message varchar not null
 );
 
+-- One row: what the last build of every model was made from.
+create table if not exists raw_ext.last_whole_build (
+    built_at timestamp not null,
+    project varchar not null,  -- fingerprint of the dbt project
+    history_loaded_at timestamp
+);
+
 create table if not exists raw_ext.orders_raw (
     sales_order_id varchar,
     revision_number integer,

@@ -40,7 +40,7 @@ select
     sales_orders.due_date,
     sales_orders.ship_date,
     sales_orders.status,
-    {{ order_units('sales_orders.order_details') }} as units,
+    sales_orders.units,
     sales_orders.sub_total,
     sales_orders.tax_amt,
     sales_orders.freight,
