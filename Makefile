@@ -24,7 +24,7 @@ format: .venv/.dev ## apply the style
 	$(BIN)/ruff check --fix .
 
 lock: .venv/.dev ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
-	$(call compile,dev,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox --extra dev)
+	$(call compile,dev,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox --extra snowflake --extra dev)
 	$(call compile,pipeline,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox $(as_dev))
 	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard $(as_dev))
 	$(call compile,processor,pyproject.toml $(as_dev))
