@@ -31,6 +31,7 @@ BYTES_A_FILE = 200_000_000
 """Bulk loaders are fastest with files of 100 to 250 MB."""
 
 REJECTS = "rejects.ndjson.gz"
+DELETES = "deletes.ndjson.gz"
 
 
 @dataclass(frozen=True)
@@ -117,21 +118,25 @@ class ParquetParts:
 
 
 class NdjsonFile:
-    """Writes one JSON value a line, compressed."""
+    """Writes one JSON value a line, compressed; without a line there is no file."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, 0
         self._stream = path.parent.name
-        self._file = gzip.open(path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
+        self._file: gzip.GzipFile | None = None
 
     def write(self, line: bytes) -> None:
         """Adds a line, given without its end."""
+        if self._file is None:
+            self._file = gzip.open(self.path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
         self._file.write(line + b"\n")
         self.rows += 1
         reached(Point.EXTRACTING, self._stream)
 
-    def close(self) -> LocalFile:
-        """Finishes the file."""
+    def close(self) -> LocalFile | None:
+        """Finishes the file; None when there is none."""
+        if self._file is None:
+            return None
         self._file.close()
         return LocalFile(self.path, self.rows)
 
@@ -141,7 +146,45 @@ class NdjsonFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+
+class NdjsonParts:
+    """Writes lines into part-00000.ndjson.gz, part-00001.ndjson.gz, … of a size that loads well."""
+
+    _ROWS_BETWEEN_LOOKS = 1000
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: list[LocalFile] = []
+        self._file = self._next()
+
+    def write(self, line: bytes) -> None:
+        """Adds a line, given without its end."""
+        self._file.write(line)
+        if self._file.rows % self._ROWS_BETWEEN_LOOKS == 0 and self._file.path.stat().st_size >= BYTES_A_FILE:
+            self._end_file()
+            self._file = self._next()
+
+    def close(self) -> tuple[LocalFile, ...]:
+        """Finishes the last file; all files, none when no line came."""
+        self._end_file()
+        return tuple(self._files)
+
+    def __enter__(self) -> "NdjsonParts":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
+
+    def _next(self) -> NdjsonFile:
+        return NdjsonFile(self._folder / f"part-{len(self._files):05d}.ndjson.gz")
+
+    def _end_file(self) -> None:
+        if file := self._file.close():
+            self._files.append(file)
 
 
 @dataclass(frozen=True)
@@ -151,13 +194,17 @@ class Reject:
     key: str
     reason: str
     row: str
-    """The row as the source prints it: JSON, or base64 of a document that cannot be decoded."""
+    """The row as the source prints it: JSON, or base64 of a document's BSON."""
+
+    @property
+    def line(self) -> bytes:
+        """A line of rejects.ndjson.gz."""
+        return orjson.dumps({"key": self.key, "reason": self.reason, "row": self.row})
 
 
 def write_rejects(folder: Path, rejects: Iterable[Reject]) -> LocalFile | None:
     """rejects.ndjson.gz, written as they come, or None when there are none."""
     with NdjsonFile(folder / REJECTS) as file:
         for reject in rejects:
-            file.write(orjson.dumps({"key": reject.key, "reason": reject.reason, "row": reject.row}))
-        written = file.close()
-    return written if written.rows else None
+            file.write(reject.line)
+        return file.close()

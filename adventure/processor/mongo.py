@@ -1,8 +1,14 @@
-"""MongoDB as a source: bounded ranges of the indexed cursor, read again for the stream's lookback.
+"""MongoDB as a source: by its change stream where the server has one, else by ranges of the indexed cursor.
 
-There is no horizon here: a document may arrive with a cursor below the watermark, as late as its writer is. What the
-lookback reads again is not staged again. The cursor is a date, or ISO-8601 text in UTC in older documents; each kind
-is a range of its own, since one `$or` over both would scan the collection.
+Change stream (replica sets, sharded clusters): every insert, update, replace and delete since the position that the
+last window left, whatever its cursor says. Documents themselves are read only where there is no position to go on
+from: in the first window, after a lookback, and when a position is lost. The stream is opened before they are read.
+
+Lookback: there is no horizon here, and a document may arrive with a cursor below the watermark, as late as its writer
+is. Each window reads the stream's lookback again; what that finds is not staged again.
+
+The cursor is a date, or ISO-8601 text in UTC in older documents; each kind is a range of its own, since one `$or` over
+both would scan the collection.
 """
 
 import base64
@@ -15,14 +21,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import bson
+import orjson
+from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
+from bson.timestamp import Timestamp
+from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
 from adventure.connect import connect_mongo, translating_mongo
 from adventure.errors import SourceError
 from adventure.log import get_logger
-from adventure.processor.bson_json import CannotCarry, decode, to_json
-from adventure.processor.files import LocalFile, NdjsonFile, Reject, write_rejects, writing
+from adventure.processor.bson_json import decode, key_text, to_json
+from adventure.processor.bson_walk import CannotCarry
+from adventure.processor.changes import Change, Feed, PositionLost, Unwatchable
+from adventure.processor.files import DELETES, REJECTS, NdjsonFile, NdjsonParts, Reject, writing
 from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
 from adventure.processor.state import Watermark
@@ -30,9 +42,20 @@ from adventure.settings import Settings
 from adventure.stage.manifest import Column
 from adventure.streams import Stream
 
+CHANGE_STREAM = "change stream"
+"""The mode; after it the reason, when documents had to be read again."""
+
+CHANGES_A_WINDOW = 50_000
+"""Their keys are held in memory; a backlog is staged in as many windows as it takes."""
+
 _NAME = "the source of the documents"
 _COLUMNS = (Column("raw", "json"),)
 _TICK = timedelta(milliseconds=1)
+_REST = timedelta(minutes=5)
+"""How long a feed may rest. Servers end cursors that rest for longer, and one that woke on a machine that had slept was
+seen to skip what the oplog no longer held: resuming at the position finds out."""
+_AGAIN_SECONDS = 60.0
+"""Until a collection that had no change stream is asked again: a privilege may have been granted."""
 
 log = get_logger()
 
@@ -42,6 +65,8 @@ class MongoCut:
     """The server's time."""
 
     horizon: datetime
+    until: Timestamp | None
+    """The server's cluster time; None when it is no replica set."""
     marks: Mapping[str, Watermark]
     source: "MongoSource"
     unfit: dict[str, SourceError] = field(default_factory=dict)
@@ -49,26 +74,82 @@ class MongoCut:
     tick: timedelta = _TICK
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
-        """The stream's documents as NDJSON; see `Cut`."""
-        mark = self.marks.get(stream.name)
-        return self.source.read(stream, mark.value - stream.lookback if mark else None, self.horizon, folder)
+        """The stream's documents as NDJSON, and which are gone; see `Cut`."""
+        return self.source.read(stream, self.marks.get(stream.name), self, folder)
 
 
 @dataclass
+class _Followed:
+    """What is kept of one stream from cycle to cycle."""
+
+    seen: Seen = field(default_factory=Seen)
+    feed: Feed | None = None
+    read_at: datetime = datetime.min
+    """When the feed was read last, by the server's clock."""
+    settled: bool = True
+    """What the last extract brought is staged, or it brought nothing: the feed stands where the state says."""
+    unwatchable: str = ""
+    ask_again_at: float = 0.0
+
+
 class _Reading:
-    """What one extract has gathered so far."""
+    """What one extract gathers: documents, those that are set aside, and the keys of those that are gone."""
 
-    file: NdjsonFile
-    rejects: list[Reject] = field(default_factory=list)
-    last: datetime | None = None
+    def __init__(self, stream: Stream, horizon: datetime, seen: Seen, folder: Path) -> None:
+        self.stream, self.horizon, self.seen = stream, horizon, seen
+        self.documents = NdjsonParts(folder)
+        self.rejects, self.deletes = NdjsonFile(folder / REJECTS), NdjsonFile(folder / DELETES)
+        self.last: datetime | None = None
+        """The largest cursor below the horizon."""
+        self._gone: dict[bytes, tuple[dict[str, Any], datetime]] = {}
 
-    def reject(self, document: RawBSONDocument, reason: str) -> None:
-        """Sets a document aside, whole."""
+    def take(self, document: RawBSONDocument, low: datetime | None = None, high: datetime | None = None) -> None:
+        """Writes one document, unless it was staged already, lies outside of `[low, high)`, or has to be set aside."""
+        raw = bytes(document.raw)
         try:
-            key = str(document.get("_id"))
-        except (bson.errors.BSONError, UnicodeDecodeError):
-            key = "unknown"
-        self.rejects.append(Reject(key, reason, base64.b64encode(document.raw).decode()))
+            decoded = decode(raw)
+            cursor = _moment(self.stream.cursor, decoded.get(self.stream.cursor))
+            if (high and cursor >= high) or (low and cursor < low):
+                return
+            key = bson.encode({"": decoded.get("_id")})
+            self._gone.pop(key, None)
+            if self.seen.is_new(key, cursor, hash(raw)):
+                self.documents.write(to_json(decoded, raw))
+                # What is dated past the horizon says nothing of how far the others are.
+                if cursor < self.horizon:
+                    self.last = max(self.last or cursor, cursor)
+        except CannotCarry as error:
+            if self.seen.is_new(("set aside", hash(raw)), self.horizon, ()):
+                self.rejects.write(Reject(_printed_key(document), str(error), base64.b64encode(raw).decode()).line)
+        if self.last:
+            self.seen.forget(self.last - self.stream.lookback)
+
+    def change(self, change: Change) -> None:
+        """Takes the document of a change; of one that was deleted, and does not come back in this window, the key."""
+        if change.document is not None:
+            self.take(change.document)
+            return
+        try:
+            key = decode(bytes(change.key.raw))
+        except CannotCarry:
+            # A document with such a key was set aside: nothing of it is there to be marked.
+            return
+        self._gone[bson.encode({"": key["_id"]})] = key, change.at
+
+    def close(self) -> None:
+        """Finishes the files.
+
+        A deletion is dated by the server's clock, and never before the version that was staged last, whose writer's
+        clock may be ahead: the later of two versions is the one that counts.
+        """
+        for key, (names, at) in self._gone.items():
+            if any(name not in names for name in self.stream.key):
+                continue
+            known = self.seen.cursor_of(key)
+            at = max(at, known + timedelta(microseconds=1)) if known else at
+            if self.seen.is_new(key, at, "deleted"):
+                line = {"key": {name: key_text(names[name]) for name in self.stream.key}, "deleted_at": at}
+                self.deletes.write(orjson.dumps(line))
 
 
 class MongoSource:
@@ -77,7 +158,7 @@ class MongoSource:
     def __init__(self, settings: Settings) -> None:
         self._uri = settings.mongo_conninfo
         self._client = connect_mongo(self._uri, name=_NAME)
-        self._seen: dict[str, Seen] = {}
+        self._followed: dict[str, _Followed] = {}
         self._warned: set[str] = set()
 
     def close(self) -> None:
@@ -86,57 +167,129 @@ class MongoSource:
 
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        self._seen[stream.name].staged(floor - stream.lookback)
+        followed = self._followed[stream.name]
+        followed.seen.staged(floor - stream.lookback)
+        followed.settled = True
 
     @contextmanager
     def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
         """Everything up to the server's time."""
         with translating_mongo(self._uri, _NAME):
+            hello = self._client.admin.command("hello")
+            # A router of a sharded cluster has no set's name, and says `isdbgrid`.
+            follows = "setName" in hello or hello.get("msg") == "isdbgrid"
             for stream in streams:
-                self._warn(stream)
-            now: datetime = self._client.admin.command("hello")["localTime"]
+                self._warn(stream, "a lost position makes one cycle read" if follows else "every cycle reads")
         # Exclusive: a document of this very millisecond belongs to it.
-        yield MongoCut(now.replace(tzinfo=None) + _TICK, marks, self)
+        horizon = hello["localTime"].replace(tzinfo=None) + _TICK
+        yield MongoCut(horizon, hello.get("operationTime") if follows else None, marks, self)
 
-    def read(self, stream: Stream, low: datetime | None, horizon: datetime, folder: Path) -> Extract:
-        """Writes the documents with `low <= cursor < horizon` that were not staged yet into one NDJSON file."""
-        seen = self._seen.setdefault(stream.name, Seen())
-        seen.begin()
-        with writing(folder), NdjsonFile(folder / "part-00000.ndjson.gz") as file:
-            reading = _Reading(file)
-            with translating_mongo(self._uri, _NAME):
-                if low is None:
-                    self._set_aside_without_cursor(stream, reading)
-                for bounds in _ranges(low, horizon):
-                    for document in self._documents(stream, bounds):
-                        _take(stream, document, low, horizon, seen, reading)
-            written = file.close()
-        files: tuple[LocalFile, ...] = (written,) if written.rows else ()
+    def read(self, stream: Stream, mark: Watermark | None, cut: MongoCut, folder: Path) -> Extract:
+        """Writes the documents that were not staged yet, and the keys of those that are gone."""
+        followed = self._followed.setdefault(stream.name, _Followed())
+        followed.seen.begin()
+        if not followed.settled:
+            self._unfollow(followed)
+        followed.settled = False
         with writing(folder):
-            rejects = write_rejects(folder, reading.rejects)
-        # Set aside for the lack of a cursor alone, they still make a window.
-        last = reading.last or (horizon - _TICK if rejects else None)
-        return Extract(files, rejects, _COLUMNS, last)
+            reading = _Reading(stream, cut.horizon, followed.seen, folder)
+            with reading.documents, reading.rejects, reading.deletes, translating_mongo(self._uri, _NAME):
+                mode = self._read_into(reading, followed, mark, cut)
+                reading.close()
+            files, rejects, deletes = reading.documents.close(), reading.rejects.close(), reading.deletes.close()
+        followed.settled = not (files or rejects or deletes)
+        feed = followed.feed
+        return Extract(
+            files,
+            rejects,
+            _COLUMNS,
+            reading.last,
+            deletes=deletes,
+            mode=mode,
+            position=feed.position if feed else None,
+            more=feed.more if feed else False,
+        )
 
-    def _documents(self, stream: Stream, bounds: dict[str, Any]) -> Iterator[RawBSONDocument]:
-        """The documents whose cursor lies within the bounds, one by one, read in raw batches."""
+    def _read_into(self, reading: _Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
+        """Reads by the change stream if there is one, else by lookback; the mode."""
+        stream = reading.stream
+        why_not = "not a replica set" if cut.until is None else followed.unwatchable
+        if cut.until and (not why_not or time.monotonic() >= followed.ask_again_at):
+            try:
+                again = self._read_changes(reading, followed, mark, cut)
+            except Unwatchable as reason:
+                why_not = str(reason)
+                if why_not != followed.unwatchable:
+                    log.warning(f"{stream.name}: reads by lookback: {why_not}", stream=stream.name)
+                followed.unwatchable, followed.ask_again_at = why_not, time.monotonic() + _AGAIN_SECONDS
+            else:
+                followed.unwatchable = ""
+                return f"{CHANGE_STREAM}, read again: {again}" if again else CHANGE_STREAM
+        self._unfollow(followed)
+        low = mark.value - stream.lookback if mark else None
+        for document in self._documents(stream, low, cut.horizon):
+            reading.take(document, low, cut.horizon)
+        return f"lookback: {why_not}"
+
+    def _read_changes(self, reading: _Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
+        """Reads what the stream tells since the position; where there is none to go on from, documents.
+
+        Returns:
+            Why they were read again although there was a position; empty if all is as it should be.
+
+        Raises:
+            Unwatchable: the collection has no change stream.
+        """
+        stream, low, why = reading.stream, mark.value - reading.stream.lookback if mark else None, ""
+        position = followed.feed.position if followed.feed else mark.position if mark else None
+        rested, followed.read_at = cut.horizon - followed.read_at > _REST, cut.horizon
+        assert cut.until
+        if followed.feed or position:
+            try:
+                if followed.feed is None or rested:
+                    self._unfollow(followed)
+                    followed.feed = Feed(self._client, stream, position)
+                for change in followed.feed.changes(cut.until, CHANGES_A_WINDOW):
+                    reading.change(change)
+                if not followed.feed.ended:
+                    return ""
+                why, low = "the collection was dropped or renamed", None
+            except PositionLost as lost:
+                why, low = str(lost), None if lost.elsewhere else low
+            log.warning(
+                f"{stream.name}: {why}; reads the documents again {f'from {low} on' if low else 'from the first'}. What"
+                " was deleted meanwhile is not known: `adventure reconcile --repair` marks it",
+                stream=stream.name,
+            )
+        # First the stream, then the documents: what is written meanwhile is in both, and meets its key downstream.
+        self._unfollow(followed)
+        followed.feed = Feed(self._client, stream, None)
+        for document in self._documents(stream, low, None, followed.feed.session):
+            reading.take(document, low)
+        return why
+
+    def _unfollow(self, followed: _Followed) -> None:
+        if followed.feed:
+            followed.feed.close()
+            followed.feed = None
+
+    def _documents(
+        self, stream: Stream, low: datetime | None, high: datetime | None, session: ClientSession | None = None
+    ) -> Iterator[RawBSONDocument]:
+        """The documents whose cursor may lie within `[low, high)`, read in raw batches; all of them without a `low`."""
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
         told, read = time.monotonic(), 0
-        for batch in collection.find_raw_batches({stream.cursor: bounds}, batch_size=1000):
-            documents = bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
-            yield from documents
-            read += len(documents)
-            if time.monotonic() - told > 2:
-                told = time.monotonic()
-                log.info(f"{stream.name}: {read:,} documents read", stream=stream.name, rows=read)
+        for bounds in _ranges(low, high) if low else [None]:
+            query = {stream.cursor: bounds} if bounds else {}
+            for batch in collection.find_raw_batches(query, batch_size=1000, session=session):
+                documents = bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
+                yield from documents
+                read += len(documents)
+                if time.monotonic() - told > 2:
+                    told = time.monotonic()
+                    log.info(f"{stream.name}: {read:,} documents read", stream=stream.name, rows=read)
 
-    def _set_aside_without_cursor(self, stream: Stream, reading: _Reading) -> None:
-        """In the first window, which reads everything anyway: no later range would ever find them."""
-        reason = f"its cursor {stream.cursor} is missing, or neither a date nor text"
-        for document in self._documents(stream, {"$not": {"$type": ["date", "string"]}}):
-            reading.reject(document, reason)
-
-    def _warn(self, stream: Stream) -> None:
+    def _warn(self, stream: Stream, reads: str) -> None:
         """Once: a collection that is not there yet, or has no index on the cursor."""
         if stream.name in self._warned:
             return
@@ -148,54 +301,50 @@ class MongoSource:
         indexes = database[stream.table].index_information().values()
         if not any(index["key"][0][0] == stream.cursor for index in indexes):
             log.warning(
-                f"{stream.name}: {stream.location} has no index on {stream.cursor}: every cycle reads the whole"
+                f"{stream.name}: {stream.location} has no index on {stream.cursor}: {reads} the whole"
                 f' collection. db.{stream.table}.createIndex({{"{stream.cursor}": 1}})',
                 stream=stream.name,
             )
 
 
-def _ranges(low: datetime | None, horizon: datetime) -> Iterator[dict[str, Any]]:
-    """Dates, and text with a `T` or a blank between day and time, to the second: `_take` looks closer."""
-    yield {"$gte": low, "$lt": horizon} if low else {"$lt": horizon}
-    above = horizon + timedelta(seconds=1)
-    if low is None:
-        yield {"$gte": "", "$lt": above.isoformat("T", "seconds")}
+def _ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
+    """Dates, and text with a `T` or a blank between day and time, to the second: `take` looks closer."""
+    if high is None:
+        yield {"$gte": low}
+        # A blank sorts before a T: this holds both forms.
+        yield {"$gte": low.isoformat(" ", "seconds")}
         return
+    yield {"$gte": low, "$lt": high}
+    above = high + timedelta(seconds=1)
     for separator in ("T", " "):
         yield {"$gte": low.isoformat(separator, "seconds"), "$lt": above.isoformat(separator, "seconds")}
 
 
-def _take(
-    stream: Stream, document: RawBSONDocument, low: datetime | None, horizon: datetime, seen: Seen, reading: _Reading
-) -> None:
-    """Writes one document, unless it was staged already, lies outside of the window, or has to be set aside."""
-    try:
-        raw = bytes(document.raw)
-        decoded = decode(raw)
-        cursor = _moment(decoded[stream.cursor])
-        if cursor >= horizon or (low and cursor < low):
-            return
-        key = bson.encode({"": decoded["_id"]})
-        if seen.is_new(key, cursor, hash(raw)):
-            reading.last = max(reading.last or cursor, cursor)
-            reading.file.write(to_json(decoded, raw))
-    except CannotCarry as error:
-        if seen.is_new(document.raw, horizon, hash(document.raw)):
-            reading.reject(document, str(error))
-
-
-def _moment(value: object) -> datetime:
+def _moment(name: str, value: object) -> datetime:
     """A cursor's value as naive UTC.
 
     Raises:
-        CannotCarry: text that is no ISO-8601 date, or a date that Python cannot hold.
+        CannotCarry: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
     """
     moment: object = value
+    if isinstance(value, DatetimeMS):
+        raise CannotCarry("its cursor is a date outside of the years 1 to 9999")
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
             raise CannotCarry(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
     if not isinstance(moment, datetime):
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999")
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        raise CannotCarry(f"its cursor {name} is missing, or neither a date nor text")
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError as error:
+        raise CannotCarry("its cursor is a date outside of the years 1 to 9999") from error
+
+
+def _printed_key(document: RawBSONDocument) -> str:
+    """For people; a document that cannot be decoded may have no key that can be read."""
+    try:
+        return str(document.get("_id"))
+    except (bson.errors.BSONError, UnicodeDecodeError):
+        return "unknown"

@@ -1,4 +1,4 @@
-"""Which rows of the lookback were staged already, so that reading them again does not stage them again.
+"""Which rows were staged already and may be met again, so that reading them again does not stage them again.
 
 Kept in memory only: after a restart they are staged once more, and the models keep one version of each key.
 """
@@ -34,6 +34,11 @@ class Seen:
             return False
         self._pending[key] = (cursor, version)
         return True
+
+    def cursor_of(self, key: Hashable) -> datetime | None:
+        """The cursor of the version that was met last, or None when this is not remembered."""
+        known = self._pending.get(key) or self._staged.get(key)
+        return known[0] if known else None
 
     def forget(self, floor: datetime) -> None:
         """Nothing below `floor` will be read again, though the extract goes on: keeps what a first load needs small."""

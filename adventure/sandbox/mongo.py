@@ -22,6 +22,8 @@ class MongoServer(process.Server):
     folder: Path
     port: int
     host: str = "127.0.0.1"
+    options: tuple[str, ...] = ()
+    """More of its command line. By default it is a replica set of one member, and so has change streams."""
 
     @property
     def uri(self) -> str:
@@ -47,6 +49,7 @@ class MongoServer(process.Server):
         config.touch()
         command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", config.resolve()]
         command += ["--host", self.host, "--port", str(self.port), "--storage-path", data, "--sync-on-commit"]
+        command += self.options
         self._process = process.launch(command, log)
         pid_file.write_text(str(self._process.pid))
         process.await_answer(self._process, self._answers, "The MongoDB-compatible server", log)

@@ -8,9 +8,13 @@ from typing import Any
 import orjson
 import psycopg
 import pyarrow.parquet as pq
+import pymongo
 import pytest
+from pydantic import SecretStr
 
 from adventure.sandbox import Sandbox
+from adventure.sandbox.mongo import MongoServer
+from adventure.sandbox.process import free_port
 from adventure.settings import Settings
 from adventure.stage.folder import FolderStage
 from adventure.streams import Stream
@@ -52,6 +56,23 @@ def things(writer_settings: Settings) -> Stream:
     return stream_of("things")
 
 
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    """A server for documents that is no replica set, and so has no change streams."""
+    folder = tmp_path_factory.mktemp("standalone") / "mongo"
+    server = MongoServer(folder, free_port(None), options=("--standalone",))
+    server.start()
+    yield server
+    server.stop()
+
+
+def on_standalone(settings: Settings, standalone: MongoServer) -> Settings:
+    """The same settings, with documents that are read by lookback."""
+    with pymongo.MongoClient[dict[str, Any]](standalone.uri) as client:
+        client[settings.mongo_db][settings.mongo_collection].create_index("last_modified")
+    return settings.model_copy(update={"mongo_uri": SecretStr(standalone.uri)})
+
+
 @pytest.fixture
 def staged(settings: Settings) -> Callable[[Stream], Rows]:
     """All rows that the stage holds of a stream, in the order of the windows."""
@@ -86,6 +107,39 @@ def rejected(settings: Settings) -> Callable[[Stream], Rows]:
         return rows
 
     return read
+
+
+@pytest.fixture
+def deleted(settings: Settings) -> Callable[[Stream], Rows]:
+    """All rows that the stage holds as gone at the source."""
+
+    def read(stream: Stream) -> Rows:
+        stage, rows = FolderStage(settings.stage_dir), Rows()
+        for window in stage.windows(stream.stage):
+            if window.deletes:
+                content = gzip.decompress(stage.path(window, window.deletes.name).read_bytes())
+                rows += [orjson.loads(line) for line in content.splitlines()]
+        return rows
+
+    return read
+
+
+@pytest.fixture
+def chat_stream(streams: tuple[Stream, ...]) -> Stream:
+    """The stream of the chats."""
+    return streams[2]
+
+
+@pytest.fixture
+def chats(settings: Settings) -> Iterator[Any]:
+    """The collection of the chats, empty."""
+    with pymongo.MongoClient[dict[str, Any]](settings.mongo_conninfo) as client:
+        yield client[settings.mongo_db][settings.mongo_collection]
+
+
+def names(rows: Rows) -> list[str]:
+    """What documents of a test are called."""
+    return sorted(row["n"] for row in rows)
 
 
 @contextmanager

@@ -1,0 +1,466 @@
+"""Change streams: every insert, update, replace and delete, whatever is lost, dropped or interrupted meanwhile."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymongo
+import pytest
+from bson import ObjectId, json_util
+from pydantic import SecretStr
+from pymongo.errors import OperationFailure
+
+from adventure.errors import StageUnwritable
+from adventure.processor import mongo, state
+from adventure.processor.changes import Feed
+from adventure.processor.cycle import run_cycle
+from adventure.processor.run import open_pipeline, process_once
+from adventure.processor.state import read_watermarks
+from adventure.sandbox.mongo import MongoServer
+from adventure.sandbox.process import free_port
+from adventure.settings import Settings
+from adventure.stage.folder import FolderStage
+from adventure.streams import Stream
+from tests.processor.conftest import Rows, names, on_standalone
+
+Staged = Callable[[Stream], Rows]
+
+NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+
+
+def document(number: int, **fields: Any) -> dict[str, Any]:
+    """A document as a writer makes it, with its clock's time."""
+    return {"_id": number, "n": str(number), "last_modified": datetime.now(UTC).replace(tzinfo=None)} | fields
+
+
+def mode(settings: Settings) -> str:
+    return read_watermarks(settings)["chat_logs"].mode
+
+
+def position(settings: Settings) -> Any:
+    return json_util.loads(read_watermarks(settings)["chat_logs"].position or "null")
+
+
+def latest(staged: Rows, deleted: Rows) -> dict[Any, Any]:
+    """What the models make of the windows: of each key the version with the largest cursor, unless that is its end."""
+    versions = [(row["last_modified"].rstrip("Z"), 1, row["_id"], row) for row in staged]
+    versions += [(row["deleted_at"], 0, json_util.loads(row["key"]["_id"]), None) for row in deleted]
+    found = {key: row for _, _, key, row in sorted(versions, key=lambda each: each[:2])}
+    return {key: row for key, row in found.items() if row is not None}
+
+
+def test_every_kind_of_change_is_staged(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, deleted: Staged
+) -> None:
+    chats.insert_many([document(1), document(2), document(3)])
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        run_cycle(pipeline)
+        chats.insert_one(document(4))
+        chats.update_one({"_id": 1}, {"$set": {"n": "updated"}})
+        chats.replace_one({"_id": 2}, {"n": "replaced", "last_modified": NOW})
+        chats.delete_one({"_id": 3})
+        before = datetime.now(UTC).replace(tzinfo=None)
+        (report,) = run_cycle(pipeline).streams
+        assert run_cycle(pipeline).streams[0].window is None
+    assert report.rows_staged == 3
+    assert names(staged(chat_stream)) == ["1", "2", "3", "4", "replaced", "updated"]
+    (gone,) = deleted(chat_stream)
+    assert gone["key"] == {"_id": "3"}
+    assert abs(datetime.fromisoformat(gone["deleted_at"]) - before) < timedelta(seconds=5)
+    assert mode(settings) == "change stream"
+
+
+def test_what_no_cursor_would_find_is_found(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, rejected: Staged
+) -> None:
+    chats.insert_one({"_id": 1, "n": "a", "last_modified": NOW})
+    process_once(settings, [chat_stream])
+    chats.insert_many(
+        [
+            {"_id": 2, "n": "years late", "last_modified": NOW - timedelta(days=3000)},
+            {"_id": 3, "n": "of the future", "last_modified": NOW + timedelta(days=3000)},
+            {"_id": 4, "n": "no cursor"},
+        ]
+    )
+    chats.update_one({"_id": 1}, {"$set": {"n": "its cursor was forgotten"}})
+    process_once(settings, [chat_stream])
+    assert names(staged(chat_stream)) == ["a", "its cursor was forgotten", "of the future", "years late"]
+    assert [row["key"] for row in rejected(chat_stream)] == ["4"]
+    high = read_watermarks(settings)["chat_logs"].value
+    assert high < NOW + timedelta(seconds=1), "a document of the future does not move the watermark"
+
+
+def test_what_is_written_while_the_first_window_is_read_is_not_lost(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats.insert_one(document(1))
+    documents = mongo.MongoSource._documents
+
+    def meanwhile(*arguments: Any) -> Any:
+        yield from documents(*arguments)
+        chats.insert_one(document(2))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mongo.MongoSource, "_documents", meanwhile)
+        process_once(settings, [chat_stream])
+    assert names(staged(chat_stream)) == ["1"]
+    process_once(settings, [chat_stream])
+    assert names(staged(chat_stream)) == ["1", "2"]
+
+
+def test_a_backlog_takes_several_windows_of_one_cycle(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongo, "CHANGES_A_WINDOW", 10)
+    chats.insert_one(document(0))
+    process_once(settings, [chat_stream])
+    chats.insert_many([document(number) for number in range(1, 36)])
+    reports = process_once(settings, [chat_stream]).streams
+    assert [report.rows_staged for report in reports] == [10, 10, 10, 5]
+    assert sorted(row["_id"] for row in staged(chat_stream)) == list(range(36))
+    highs = [window.high for window in FolderStage(settings.stage_dir).windows(chat_stream.stage)]
+    assert highs == sorted(set(highs)), "each window has an end of its own, so that their order is that of the changes"
+
+
+def test_an_idle_cycle_writes_nothing_and_once_a_minute_the_position(
+    settings: Settings, chats: Any, chat_stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats.insert_one(document(1))
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        run_cycle(pipeline)
+        begun = position(settings)
+        chats.database["others"].insert_one({"n": "moves the oplog, not the stream"})
+        run_cycle(pipeline)
+        assert position(settings) == begun
+        monkeypatch.setattr(state, "KEEP_SECONDS", 0.0)
+        run_cycle(pipeline)
+        assert position(settings) != begun
+        assert not list((settings.data_dir / "tmp").rglob("*.gz"))
+    chats.insert_one(document(2))
+    assert process_once(settings, [chat_stream]).streams[0].rows_staged == 1
+
+
+def test_a_document_that_comes_back_is_not_deleted(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, deleted: Staged
+) -> None:
+    chats.insert_many([document(1), document(2)])
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        run_cycle(pipeline)
+        chats.delete_many({})
+        chats.insert_one(document(1, n="back in the same window"))
+        run_cycle(pipeline)
+        assert [row["key"]["_id"] for row in deleted(chat_stream)] == ["2"]
+        chats.insert_one(document(2, n="back in a later window"))
+        run_cycle(pipeline)
+    assert names(list(latest(staged(chat_stream), deleted(chat_stream)).values())) == [
+        "back in a later window",
+        "back in the same window",
+    ]
+
+
+def test_a_deletion_is_later_than_a_version_of_a_clock_that_is_ahead(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, deleted: Staged
+) -> None:
+    chats.insert_one(document(1, last_modified=NOW + timedelta(hours=1)))
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        run_cycle(pipeline)
+        chats.delete_one({"_id": 1})
+        run_cycle(pipeline)
+    assert latest(staged(chat_stream), deleted(chat_stream)) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (ObjectId("65f000000000000000000001"), "65f000000000000000000001"),
+        (7, "7"),
+        ("a-7", "a-7"),
+        ({"a": 1, "b": "x"}, '{"a":1,"b":"x"}'),
+    ],
+)
+def test_the_key_of_a_deleted_document_reads_as_in_its_json(
+    settings: Settings, chats: Any, chat_stream: Stream, deleted: Staged, key: object, text: str
+) -> None:
+    chats.insert_one({"_id": key, "last_modified": NOW})
+    process_once(settings, [chat_stream])
+    chats.delete_one({"_id": key})
+    process_once(settings, [chat_stream])
+    assert [row["key"] for row in deleted(chat_stream)] == [{"_id": text}]
+
+
+@pytest.fixture
+def forgetful(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """A server of its own whose oplog is short."""
+    server = MongoServer(tmp_path / "forgetful", free_port(None), options=("--oplog-max-entries", "5"))
+    server.start()
+    yield settings.model_copy(update={"mongo_uri": SecretStr(server.uri)})
+    server.stop()
+
+
+def test_a_position_that_fell_off_the_oplog_reads_the_lookback_again_and_says_so(
+    forgetful: Settings, chat_stream: Stream, staged: Staged, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pymongo.MongoClient[dict[str, Any]](forgetful.mongo_conninfo) as client:
+        chats = client[forgetful.mongo_db][forgetful.mongo_collection]
+        chats.insert_many([document(1), document(2, last_modified=NOW - timedelta(days=1))])
+        process_once(forgetful, [chat_stream])
+        chats.insert_one(document(3))
+        client["others"]["others"].insert_many([{"n": number} for number in range(20)])
+        assert client.admin.command("secantusAdmin.pruneOplog")["pruned"]
+        process_once(forgetful, [chat_stream])
+        assert names(staged(chat_stream)) == ["1", "1", "2", "3"], "what is far below the watermark is not read again"
+        assert mode(forgetful) == "change stream, read again: its position fell off the oplog"
+        assert "What was deleted meanwhile is not known: `adventure reconcile --repair`" in capsys.readouterr().out
+        chats.insert_one(document(4))
+        process_once(forgetful, [chat_stream])
+        assert mode(forgetful) == "change stream"
+    assert names(staged(chat_stream)) == ["1", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("code", [136, 280, 286])
+def test_a_position_that_is_lost_while_it_is_followed_reads_the_lookback_again(
+    settings: Settings,
+    chats: Any,
+    chat_stream: Stream,
+    staged: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+) -> None:
+    """As a real server answers; the embedded one does not look whether its oplog still holds what comes next."""
+
+    def lost(_: Any) -> Any:
+        raise OperationFailure("Executor error during getMore", code)
+
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        chats.insert_one(document(1))
+        run_cycle(pipeline)
+        chats.insert_one(document(2))
+        with monkeypatch.context() as patch:
+            patch.setattr(pymongo.change_stream.CollectionChangeStream, "try_next", lost)
+            run_cycle(pipeline)
+        assert mode(settings).startswith("change stream, read again: ")
+        assert names(staged(chat_stream)) == ["1", "2"], "what is remembered as staged is not staged again"
+        chats.insert_one(document(3))
+        run_cycle(pipeline)
+    assert names(staged(chat_stream)) == ["1", "2", "3"]
+
+
+def test_a_feed_that_rested_is_resumed_at_its_position(
+    forgetful: Settings, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        pymongo.MongoClient[dict[str, Any]](forgetful.mongo_conninfo) as client,
+        open_pipeline(forgetful, [chat_stream]) as pipeline,
+    ):
+        chats = client[forgetful.mongo_db][forgetful.mongo_collection]
+        chats.insert_one(document(1))
+        run_cycle(pipeline)
+        chats.insert_one(document(2))
+        client["others"]["others"].insert_many([{"n": number} for number in range(20)])
+        assert client.admin.command("secantusAdmin.pruneOplog")["pruned"]
+        monkeypatch.setattr(mongo, "_REST", timedelta(0))
+        run_cycle(pipeline)
+    assert names(staged(chat_stream)) == ["1", "2"]
+
+
+@pytest.mark.parametrize("way", ["dropped", "renamed", "made anew while nobody read", "another collection"])
+def test_a_collection_that_is_no_longer_the_same_is_read_from_its_first_document(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, way: str
+) -> None:
+    chats.insert_one(document(1))
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        run_cycle(pipeline)
+        if way == "dropped":
+            chats.drop()
+            run_cycle(pipeline)
+        elif way == "renamed":
+            chats.rename("archive")
+            run_cycle(pipeline)
+    if way == "made anew while nobody read":
+        chats.drop()
+    elif way == "another collection":
+        with psycopg.connect(settings.state_conninfo) as connection:
+            connection.execute("update processor_metadata set position = replace(position, 'chats', 'archive')")
+    chats.insert_one(document(2, last_modified=NOW - timedelta(days=9)))
+    process_once(settings, [chat_stream])
+    assert "2" in names(staged(chat_stream))
+
+
+def test_a_set_that_becomes_standalone_and_back_loses_nothing(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, standalone: MongoServer
+) -> None:
+    alone = on_standalone(settings, standalone)
+    with pymongo.MongoClient[dict[str, Any]](standalone.uri) as client:
+        copy = client[settings.mongo_db][settings.mongo_collection]
+        for number, (read_by, here) in enumerate([(settings, chats), (alone, copy), (settings, chats), (alone, copy)]):
+            # The data goes with the server.
+            for collection in (chats, copy):
+                collection.insert_one(document(number * 2))
+            process_once(read_by, [chat_stream])
+            here.insert_one(document(number * 2 + 1))
+            process_once(read_by, [chat_stream])
+            assert mode(settings) == ("change stream" if here is chats else "lookback: not a replica set")
+    assert {row["_id"] for row in staged(chat_stream)} == set(range(8))
+
+
+def test_a_user_who_may_not_watch_reads_by_lookback(
+    settings: Settings,
+    chats: Any,
+    chat_stream: Stream,
+    staged: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OperationFailure("not authorized to execute command { aggregate: ... }", 13)
+
+    chats.insert_one(document(1))
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        with monkeypatch.context() as patch:
+            patch.setattr(pymongo.collection.Collection, "watch", refuse)
+            run_cycle(pipeline)
+            run_cycle(pipeline)
+        assert mode(settings).startswith(f"lookback: the user may not watch {chat_stream.location}: grant it")
+        assert capsys.readouterr().out.count("reads by lookback: the user may not watch") == 1
+        chats.insert_one(document(2))
+        monkeypatch.setattr(mongo, "_AGAIN_SECONDS", 0.0)
+        for followed in pipeline.sources["mongo"]._followed.values():  # type: ignore[attr-defined]
+            followed.ask_again_at = 0.0
+        run_cycle(pipeline)
+    assert mode(settings) == "change stream", "it was granted meanwhile"
+    assert names(staged(chat_stream)) == ["1", "2"]
+
+
+def test_an_event_that_is_too_large_is_read_without_its_document(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real server fails where a document of 16 MB leaves no room for its event; the embedded one does not."""
+    chats.insert_one(document(0))
+    process_once(settings, [chat_stream])
+    chats.insert_many([document(1), document(2, n="large"), document(3)])
+    real = pymongo.change_stream.CollectionChangeStream.try_next
+
+    def too_large(self: Any) -> Any:
+        event = real(self)
+        if event is not None and event.get("fullDocument", {}).get("n") == "large":
+            raise OperationFailure("BSONObj size: 16777300 is invalid. Size must be between 0 and 16793600", 10334)
+        return event
+
+    monkeypatch.setattr(pymongo.change_stream.CollectionChangeStream, "try_next", too_large)
+    _keep_the_token_before_a_failure(monkeypatch)
+    process_once(settings, [chat_stream])
+    assert sorted(row["_id"] for row in staged(chat_stream)) == [0, 1, 2, 3]
+
+
+def _keep_the_token_before_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver had the event, so that its token is past it; with a real failure it never comes so far."""
+    reopen, tokens = Feed._reopen, {}
+    following = Feed._next
+
+    def remember(self: Feed) -> Any:
+        tokens[id(self)] = self._stream.resume_token
+        return following(self)
+
+    def go_back(self: Feed) -> None:
+        self._stream._resume_token = tokens[id(self)]
+        reopen(self)
+
+    monkeypatch.setattr(Feed, "_next", remember)
+    monkeypatch.setattr(Feed, "_reopen", go_back)
+
+
+def test_a_window_that_could_not_be_staged_is_read_again(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats.insert_one(document(1))
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        run_cycle(pipeline)
+        chats.insert_one(document(2))
+
+        def full(*_: object) -> None:
+            raise StageUnwritable("No space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FolderStage, "put", full)
+            assert run_cycle(pipeline).failures
+        chats.insert_one(document(3))
+        assert not run_cycle(pipeline).failures
+    assert names(staged(chat_stream)) == ["1", "2", "3"]
+
+
+def test_a_whole_window_whose_watermark_did_not_move_is_adopted_with_its_position(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged
+) -> None:
+    chats.insert_one(document(1))
+    process_once(settings, [chat_stream])
+    chats.insert_one(document(2, last_modified=NOW - timedelta(days=1)))
+    with psycopg.connect(settings.state_conninfo) as connection:
+        (before,) = connection.execute("select watermark, position from processor_metadata").fetchall()
+    process_once(settings, [chat_stream])
+    after = position(settings)
+    with psycopg.connect(settings.state_conninfo) as connection:
+        connection.execute("update processor_metadata set watermark = %s, position = %s", before)
+    assert process_once(settings, [chat_stream]).streams[0].window is None
+    assert position(settings) == after
+    assert names(staged(chat_stream)) == ["1", "2"], "a late document is a window that is adopted as well"
+
+
+def test_a_table_of_an_earlier_version_gets_its_column(settings: Settings, chats: Any, chat_stream: Stream) -> None:
+    chats.insert_one(document(1))
+    process_once(settings, [chat_stream])
+    with psycopg.connect(settings.state_conninfo) as connection:
+        connection.execute("alter table processor_metadata drop column position")
+    assert read_watermarks(settings)["chat_logs"].position is None
+    process_once(settings, [chat_stream])
+    assert position(settings)["collection"] == chat_stream.location
+
+
+@pytest.mark.parametrize("way", ["change stream", "lookback"])
+def test_under_writers_the_stage_holds_what_the_source_holds(
+    settings: Settings, chat_stream: Stream, staged: Staged, deleted: Staged, standalone: MongoServer, way: str
+) -> None:
+    """Inserts, updates, replaces and, where they are seen, deletes and returns, by eight writers at once."""
+    read_by = settings if way == "change stream" else on_standalone(settings, standalone)
+
+    def write(writer: int) -> None:
+        with pymongo.MongoClient[dict[str, Any]](read_by.mongo_conninfo) as client:
+            chats = client[settings.mongo_db][settings.mongo_collection]
+            for step in range(120):
+                key = writer * 1000 + step % 40
+                if step < 40:
+                    chats.insert_one(document(key, step=step))
+                elif step % 7 == 0 and way == "change stream":
+                    chats.delete_one({"_id": key})
+                elif step % 3:
+                    chats.replace_one({"_id": key}, document(key, step=step), upsert=True)
+                else:
+                    now = datetime.now(UTC).replace(tzinfo=None)
+                    chats.update_one({"_id": key}, {"$set": {"step": step, "last_modified": now}})
+
+    stop = threading.Event()
+    writers = [threading.Thread(target=write, args=[number]) for number in range(8)]
+
+    def poll() -> None:
+        # Opened again and again, as if the processor were restarted.
+        while not stop.is_set():
+            with open_pipeline(read_by, [chat_stream]) as pipeline:
+                for _ in range(5):
+                    assert not run_cycle(pipeline).failures
+
+    poller = threading.Thread(target=poll)
+    for thread in (*writers, poller):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    poller.join()
+    process_once(read_by, [chat_stream])
+
+    with pymongo.MongoClient[dict[str, Any]](read_by.mongo_conninfo) as client:
+        source = {each["_id"]: each["step"] for each in client[settings.mongo_db][settings.mongo_collection].find()}
+    found = latest(staged(chat_stream), deleted(chat_stream))
+    assert {key: row["step"] for key, row in found.items()} == source
+    assert len(source) > 200
