@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help demo test lint format docs lock clean
+.PHONY: help demo test chaos lint format docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ demo: .venv/.pipeline ## run the whole pipeline on this machine; DEMO_ARGS="--on
 
 test: .venv/.dev ## run the whole test suite; TEST_ARGS="tests/stage -x" narrows it
 	@$(BIN)/pytest $(TEST_ARGS)
+
+chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
+	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff format --check .

@@ -42,6 +42,17 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
             assert client["db"]["kept"].count_documents({"answer": 42}) == 1
 
 
+def test_a_killed_server_leaves_no_process_that_could_still_write(tmp_path: Path) -> None:
+    with Sandbox(tmp_path / "sandbox") as sandbox:
+        servers = (sandbox.postgres, sandbox.mongo)
+        processes = [process for server in servers for process in [psutil.Process(server.pid or 0)]]
+        processes += [child for process in processes for child in process.children(recursive=True)]
+        assert len(processes) > 2, "PostgreSQL has a process for each task"
+        for server in servers:
+            server.kill()
+        assert [process for process in processes if process.is_running()] == []
+
+
 def test_ports_and_password_stay_and_every_process_ends(tmp_path: Path) -> None:
     folder = tmp_path / "sandbox"
     with Sandbox(folder) as first:

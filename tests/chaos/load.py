@@ -1,0 +1,150 @@
+"""The load: sellers in PostgreSQL and agents in MongoDB, who go on whatever becomes of the servers.
+
+Each writer changes its own rows alone, and remembers what the server acknowledged last: so a server that loses that is
+told from a pipeline that does. Where a connection broke within a commit either outcome is right; such rows are let be.
+"""
+
+import random
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pymongo
+from psycopg import sql
+from pymongo.errors import PyMongoError
+
+from adventure.generator import dates
+from adventure.generator.chats import advance_chat, open_chat
+from adventure.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
+from adventure.settings import Settings
+
+OPEN_SEC = (0.0, 0.005, 0.05, 0.3, 2.0)
+"""How long a transaction stays open after it has taken its timestamps."""
+
+LATE_SEC = (0.0, 0.0, 0.2, 2.0, 10.0)
+"""By how much a document's cursor lies behind the clock when it arrives; the stream's lookback is longer."""
+
+
+class Writer(threading.Thread):
+    """One writer, with a new connection whenever the old one broke, until `stop` is set."""
+
+    def __init__(self, settings: Settings, stop: threading.Event, seed: int, number: int) -> None:
+        super().__init__(daemon=True)
+        self.settings, self.ended = settings, stop
+        self.chance = random.Random(f"{seed}:{type(self).__name__}:{number}")
+        self.maker = OrderMaker(self.chance.randrange(10**9), 10**9 * (number + 1), datetime.now(UTC).date())
+        self.acknowledged: dict[str, Any] = {}
+        """The last version of each row, by key."""
+        self.writes = self.broken = 0
+        self.error: Exception | None = None
+        """What no server that went away explains."""
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            try:
+                self.work()
+            except (psycopg.OperationalError, PyMongoError):
+                self.broken += 1
+                self.ended.wait(0.2)
+            except Exception as error:  # noqa: BLE001 - told at the end, where it fails the run
+                self.error = error
+                return
+
+    def work(self) -> None:
+        """Writes on one connection until it breaks or `ended` is set."""
+        raise NotImplementedError
+
+    def held(self) -> dict[str, Any]:
+        """The versions that the server holds, by key."""
+        raise NotImplementedError
+
+    def lost(self) -> list[str]:
+        """Acknowledged versions that the server no longer holds."""
+        held = self.held()
+        return [key for key, version in self.acknowledged.items() if held.get(key) != version]
+
+    def _sales(self, stamp: str, now: datetime) -> list[Sale]:
+        return [self.maker.make(dates.recent(self.chance, now), stamp) for _ in range(self.chance.randint(1, 12))]
+
+
+class Seller(Writer):
+    """Orders with their lines and updates of earlier orders, in transactions that commit late."""
+
+    def work(self) -> None:
+        with psycopg.connect(self.settings.postgres_dsn, connect_timeout=5, autocommit=True) as connection:
+            while not self.ended.is_set():
+                self._sell(connection)
+                self.ended.wait(self.chance.uniform(0, 0.6))
+
+    def _sell(self, connection: psycopg.Connection[Any]) -> None:
+        updated = self.chance.sample(sorted(self.acknowledged), min(len(self.acknowledged), self.chance.randint(0, 4)))
+        before = {key: self.acknowledged.pop(key) for key in updated}
+        with connection.transaction():
+            (now,) = connection.execute("select now() at time zone 'utc'").fetchone() or ()
+            sales = self._sales(now.isoformat(" "), now)
+            _copy(connection, "orders", ORDER_COLUMNS, [sale.order for sale in sales])
+            _copy(connection, "order_details", LINE_COLUMNS, [line for sale in sales for line in sale.lines])
+            connection.execute(
+                "update orders set status = 5, revision_number = revision_number + 1, last_modified = %s"
+                " where sales_order_id = any(%s::uuid[])",
+                [now, updated],
+            )
+            time.sleep(self.chance.choice(OPEN_SEC))
+        self.acknowledged |= {key: revision + 1 for key, revision in before.items()}
+        self.acknowledged |= {sale.order_id: int(sale.order.split("\t")[1]) for sale in sales}
+        self.writes += 1
+
+    def held(self) -> dict[str, Any]:
+        with psycopg.connect(self.settings.postgres_dsn) as connection:
+            return dict(connection.execute("select sales_order_id::text, revision_number from orders").fetchall())
+
+
+class Agent(Writer):
+    """Chats that are opened and worked on, each version later than the one before it, some of them arriving late."""
+
+    def work(self) -> None:
+        with self._client() as client:
+            chats = client[self.settings.mongo_db][self.settings.mongo_collection]
+            while not self.ended.is_set():
+                now = datetime.now(UTC).replace(tzinfo=None)
+                if self.acknowledged and self.chance.random() < 0.4:
+                    self._advance(chats, self.chance.choice(sorted(self.acknowledged)), now)
+                else:
+                    self._open(chats, now)
+                self.writes += 1
+                self.ended.wait(self.chance.uniform(0, 0.1))
+
+    def _open(self, chats: Any, now: datetime) -> None:
+        (sale, *_) = self._sales(now.isoformat(" "), now)
+        chat = open_chat(self.chance, sale, now - timedelta(seconds=self.chance.choice(LATE_SEC)))
+        chat["_id"] = str(chat["_id"])
+        chats.insert_one(chat)
+        self.acknowledged[chat["_id"]] = chat["last_modified"]
+
+    def _advance(self, chats: Any, key: str, now: datetime) -> None:
+        before = self.acknowledged.pop(key)
+        chat = chats.find_one({"_id": key})
+        if chat is None:
+            self.acknowledged[key] = before
+            return
+        late = now - timedelta(seconds=self.chance.choice(LATE_SEC))
+        changes = advance_chat(self.chance, chat, max(late, before + timedelta(milliseconds=1)))
+        chats.update_one({"_id": key}, {"$set": changes})
+        self.acknowledged[key] = changes["last_modified"]
+
+    def held(self) -> dict[str, Any]:
+        with self._client() as client:
+            chats = client[self.settings.mongo_db][self.settings.mongo_collection]
+            return {chat["_id"]: chat["last_modified"] for chat in chats.find({}, {"last_modified": 1})}
+
+    def _client(self) -> "pymongo.MongoClient[dict[str, Any]]":
+        return pymongo.MongoClient(self.settings.mongo_conninfo, serverSelectionTimeoutMS=5000)
+
+
+def _copy(connection: psycopg.Connection[Any], table: str, columns: tuple[str, ...], rows: list[str]) -> None:
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    statement = sql.SQL("copy {} ({}) from stdin").format(sql.Identifier(table), names)
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write("".join(f"{row}\n" for row in rows))

@@ -1,0 +1,25 @@
+"""A short run of `make chaos`: kills of everything under load lose, double, invent and leave nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import run
+from tests.chaos.victims import WEIGHTS, schedule
+
+
+@pytest.mark.timeout(600)
+def test_kills_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
+    report = run(tmp_path, minutes=0.5, seed=4)
+    text = "\n".join(report.lines())
+    assert report.holds, text
+    assert report.lost_by_servers == [], text
+    assert report.ended_by_themselves == [], text
+    assert set(report.kills) == set(WEIGHTS), text
+    assert all(each.rows for each in report.comparisons), text
+
+
+def test_the_seed_repeats_the_schedule() -> None:
+    assert list(schedule(3, 600)) == list(schedule(3, 600)) != list(schedule(4, 600))
+    for seed in (1, 2, 3):
+        assert {strike.victim for strike in schedule(seed, 600)} == set(WEIGHTS)
