@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help demo test chaos lint format docs lock clean
+.PHONY: help demo test chaos stress lint format docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ test: .venv/.dev ## run the whole test suite; TEST_ARGS="tests/stage -x" narrows
 
 chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+stress: .venv/.dev ## count what commits late and is read all the same, about 15 min; STRESS_ARGS="horizon --rows 5000"
+	@$(BIN)/python -m benchmarks.late_commits $(STRESS_ARGS)
 
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff format --check .

@@ -67,7 +67,7 @@ def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
         sign in text
         for sign in ("authentication failed", "does not exist", "no password supplied", "permission denied")
     )
-    detail = (text.strip().splitlines() or [type(error).__name__])[-1].strip().removeprefix("DETAIL:").strip()
+    detail = (text.strip().splitlines() or [type(error).__name__])[-1].strip().removeprefix("DETAIL:").strip(" .")
     if refused:
         return SourceRefused(
             f"{where} refuses: {detail}", "Check the role, its password, its privileges and the database's name"

@@ -1,0 +1,24 @@
+"""The stress of `make stress`, short: many writers, open transactions, processors in tight cycles, and a full count."""
+
+from pathlib import Path
+
+import pytest
+
+from adventure.sandbox import Sandbox
+from benchmarks.late_commits import SCENARIOS, Load, PostgresSystem, Scenario, stress
+
+LOAD = Load(rows=4000, longest=1.0, processors=2)
+SHORTER = 0.1
+"""By how much the scenarios' clocks are less wrong. The lookbacks that have to cover them stay: machines are busy."""
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_what_commits_late_is_read_all_the_same(sandbox: Sandbox, tmp_path: Path, scenario: Scenario) -> None:
+    name = f"stress_{SCENARIOS.index(scenario)}"
+    figures = stress(PostgresSystem(sandbox, tmp_path, name), scenario.shortened(SHORTER), LOAD)
+    assert figures.faults(scenario) == []
+    assert figures.written >= LOAD.rows
+    if scenario.clock.of == "server":
+        assert figures.plain_missing > 0, "or nothing was late"
+    if not scenario.lossless:
+        assert figures.missing > 0, "or nothing exceeded the lookback"
