@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
+COMPOSE ?= docker compose
+# Podman keeps an image's health check in this format only.
+export BUILDAH_FORMAT := docker
 
-.PHONY: help demo test chaos stress lint format docs lock clean
+.PHONY: help demo test chaos stress containers lint format docs lock up down logs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +23,9 @@ chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_AR
 stress: .venv/.dev ## count what commits late and is read all the same, about 15 min; STRESS_ARGS="horizon --rows 5000"
 	@$(BIN)/python -m benchmarks.late_commits $(STRESS_ARGS)
 
+containers: .venv/.dev ## run the environment in containers under podman, disturb it, and compare; CONTAINERS_ARGS="--short"
+	@tests/containers/run $(CONTAINERS_ARGS)
+
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -35,6 +41,16 @@ lock: .venv/.dev ## resolve requirements/*.lock anew from pyproject.toml (needs 
 	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard $(as_dev))
 	$(call compile,processor,pyproject.toml $(as_dev))
 	$(call compile,build,--group build $(as_dev))
+
+up: ## build the images and start the whole environment in containers; COMPOSE="podman-compose" uses another command
+	@test -f .env || cp .env.example .env
+	$(COMPOSE) up --detach --build
+
+down: ## stop the containers; their data stays in volumes
+	$(COMPOSE) down
+
+logs: ## follow the containers' logs
+	$(COMPOSE) logs --follow
 
 clean: ## remove the environment and all data of the demo
 	rm -rf .venv .adventure

@@ -3,6 +3,7 @@
 Rooms are imported inside the functions, so that `adventure --help` loads none of them.
 """
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,8 @@ Seed = Annotated[int | None, typer.Option(help="Makes what is generated repeatab
 
 def main() -> None:
     """Runs a command; what goes wrong is one sentence on stderr and exit code 1 (a traceback with --debug)."""
+    # The first process of a container does not even hear a SIGTERM for which it has no handler.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except KeyboardInterrupt:
@@ -53,7 +56,10 @@ def main() -> None:
 def _fail(sentence: str, code: int, error: BaseException | None = None) -> None:
     if error is not None and "--debug" in sys.argv:
         raise error
-    typer.secho(sentence, fg=typer.colors.RED, err=True)
+    from adventure.log import last_words
+
+    if not last_words(sentence):
+        typer.secho(sentence, fg=typer.colors.RED, err=True)
     raise SystemExit(code)
 
 
@@ -82,15 +88,13 @@ def _pipeline(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]":
     return settings, load_streams(settings)
 
 
-def _until_signalled(job: "Callable[[threading.Event], Any]") -> None:
-    """Runs a job that watches an event, which SIGTERM and Ctrl-C set: it ends what it is at and returns."""
-    import signal
-    import threading
+def _serve(settings: "Settings", job: "Callable[[threading.Event], Any]") -> None:
+    """Runs a long-lived job, with a heartbeat, until SIGTERM or Ctrl-C."""
+    from adventure import heartbeat
+    from adventure.stopping import run_until_stopped
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    job(stop)
+    heartbeat.begin(settings.heartbeat_file, settings.stuck_after_sec)
+    run_until_stopped(job)
 
 
 @app.command(rich_help_panel=_TOGETHER)
@@ -114,11 +118,9 @@ def generate(
 ) -> None:
     """Writes sales into PostgreSQL and chats into MongoDB, a batch every GENERATION_INTERVAL_SEC."""
     from adventure.generator.run import generate as run_generator
-    from adventure.generator.schema import create_tables
 
     settings = _settings(context)
-    create_tables(settings)
-    _until_signalled(lambda stop: run_generator(settings, seed=seed, batches=batches, stop=stop))
+    _serve(settings, lambda stop: run_generator(settings, seed=seed, batches=batches, stop=stop))
 
 
 @app.command(rich_help_panel=_MOVE)
@@ -130,14 +132,15 @@ def process(context: typer.Context) -> None:
     if settings.processor_interval_sec == 0:
         process_once(settings, streams)
         return
-    _until_signalled(
+    _serve(
+        settings,
         lambda stop: process_forever(
             settings,
             streams,
             interval=settings.processor_interval_sec,
             max_runtime=settings.processor_max_runtime_sec,
             stop=stop,
-        )
+        ),
     )
 
 
@@ -175,7 +178,7 @@ def tasks_serve(
 
     settings, streams = _pipeline(context)
     interval = parse_duration(every) if every else settings.tasks_interval_sec
-    _until_signalled(lambda stop: serve(settings, streams, every=interval, stop=stop))
+    _serve(settings, lambda stop: serve(settings, streams, every=interval, stop=stop))
 
 
 @stage_app.command("list")
@@ -236,12 +239,26 @@ def status(context: typer.Context) -> None:
     print_status(*_pipeline(context))
 
 
+@app.command(rich_help_panel=_TOGETHER)
+def health(
+    file: Annotated[Path, typer.Argument(envvar="HEARTBEAT_FILE", help="The heartbeat of a long-lived command.")],
+) -> None:
+    """Tells whether a long-lived command is stuck; exit code 1 if it is. For health checks."""
+    from adventure.heartbeat import check as check_heartbeat
+
+    found = check_heartbeat(file)
+    typer.echo(found.sentence)
+    if not found.alive:
+        raise typer.Exit(1)
+
+
 @app.command(rich_help_panel=_SHOW)
 def dashboard(context: typer.Context) -> None:
     """Serves the dashboard on DASHBOARD_PORT."""
     from adventure.dashboard import serve
 
-    serve(_settings(context))
+    settings = _settings(context)
+    _serve(settings, lambda stop: serve(settings, stop))
 
 
 @history_app.command("create")

@@ -10,9 +10,13 @@ from typing import Any, Literal
 
 import structlog
 
+_as_json = False
+
 
 def configure(log_format: Literal["text", "json"]) -> None:
     """Sends log lines to stderr in that form. Commands call it once."""
+    global _as_json
+    _as_json = log_format == "json"
     render: Any = structlog.processors.JSONRenderer() if log_format == "json" else _sentence
     structlog.configure(
         processors=[
@@ -32,6 +36,13 @@ def configure(log_format: Literal["text", "json"]) -> None:
 def get_logger() -> Any:
     """The logger: `log.info("orders: 200 new rows", stream="orders", rows=200)`."""
     return structlog.get_logger()
+
+
+def last_words(sentence: str) -> bool:
+    """Logs why a command ends, if its lines are JSON: whoever collects them cannot read anything else."""
+    if _as_json:
+        get_logger().error(sentence)
+    return _as_json
 
 
 def _sentence(_logger: object, _method: str, event: dict[str, Any]) -> str:

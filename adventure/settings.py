@@ -62,7 +62,18 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".adventure"), description="folder of everything that is kept on this machine")
     tasks_interval_sec: float = Field(3600.0, gt=0, description="seconds between two runs of the task graph")
     dbt_dir: Path = Field(Path("dbt"), description="folder of the dbt project")
-    dashboard_port: int = Field(8501, ge=1, le=65535, description="port of the dashboard, on loopback")
+    dashboard_host: str = Field(
+        "127.0.0.1", description="address on which the dashboard listens: loopback, or 0.0.0.0 within a container"
+    )
+    dashboard_port: int = Field(8501, ge=1, le=65535, description="port of the dashboard")
+
+    # Whoever watches
+    heartbeat_file: Path | None = Field(
+        None, description="file in which a long-lived command beats, for `adventure health`; default: none"
+    )
+    stuck_after_sec: float = Field(
+        600.0, gt=0, description="seconds of one step (a batch of rows, a file, a model) after which it counts as stuck"
+    )
 
     # Everything
     pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")

@@ -77,6 +77,14 @@ def test_an_error_is_one_sentence_and_exit_code_1(
     assert "Traceback" not in done.stderr
 
 
+def test_an_error_is_an_object_where_log_lines_are(tmp_path: Path) -> None:
+    done = adventure("stage", "list", "refunds", DATA_DIR=str(tmp_path), LOG_FORMAT="json")
+    assert done.returncode == 1
+    line = json.loads(done.stderr)
+    assert line["level"] == "error"
+    assert line["event"].startswith("There is no stream named refunds.")
+
+
 def test_debug_shows_the_traceback() -> None:
     done = adventure("--debug", "--env", "absent.env", "status")
     assert done.returncode == 1

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from pymongo import UpdateOne
 
+from adventure import heartbeat
 from adventure.connect import connect_mongo, connect_postgres, translating_mongo, translating_postgres
+from adventure.errors import SourceUnavailable
 from adventure.generator import dates
 from adventure.generator.chats import CLOSED, advance_chat, open_chat
 from adventure.generator.orders import IN_PROCESS, LINE_COLUMNS, ORDER_COLUMNS, SHIPPED, OrderMaker, Sale
+from adventure.generator.schema import create_tables
 from adventure.log import get_logger
 from adventure.settings import Settings
 
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 
 FIRST_ORDER_NUMBER = 75_124
 """The history's orders end with SO75123."""
+
+_RETRY_SEC = 5.0
+"""Between two attempts at a database that is away, each of which is patient by itself."""
 
 _BACKFILL_CHUNK = 1_000
 """Orders a transaction while backfilling."""
@@ -117,22 +123,20 @@ class _Shop:
 def generate(
     settings: Settings, *, seed: int | None = None, batches: int | None = None, stop: threading.Event | None = None
 ) -> Totals:
-    """A batch of `order_batch_size` orders every `generation_interval_sec`.
+    """A batch of `order_batch_size` orders every `generation_interval_sec`, into tables that it makes where missing.
 
     The same seed on tables with the same last order number gives the same orders; only clocks differ.
 
     Args:
         batches: end after this many; by default after `generation_max_runtime_sec`, or never.
-        stop: ends it after the batch under way.
+        stop: ends it after the batch under way. With it, a database that is away is awaited.
 
     Raises:
-        SourceError: a database does not answer, or refuses.
+        SourceError: a database refuses or, without `stop`, does not answer.
     """
-    stop = stop or threading.Event()
     begun, done, totals = time.monotonic(), 0, Totals()
-    with _open_shop(settings, seed) as shop:
-        while not stop.is_set():
-            batch = shop.sell(settings.order_batch_size, dates.recent, update=True)
+    with closing(_batches(settings, seed, stop)) as selling:
+        for batch in selling:
             totals, done = totals + batch, done + 1
             log.info(
                 f"generator: {batch.orders} orders, {batch.lines} lines, {batch.chats} chats,"
@@ -146,8 +150,25 @@ def generate(
                 break
             if settings.generation_max_runtime_sec and runtime >= settings.generation_max_runtime_sec:
                 break
-            stop.wait(settings.generation_interval_sec)
+            heartbeat.beat(quiet_for=settings.generation_interval_sec)
+            (stop or threading.Event()).wait(settings.generation_interval_sec)
     return totals
+
+
+def _batches(settings: Settings, seed: int | None, stop: threading.Event | None) -> Generator[Totals, None, None]:
+    """A batch each time that it is asked for one, until `stop` is set."""
+    while not (stop and stop.is_set()):
+        try:
+            create_tables(settings)
+            with _open_shop(settings, seed) as shop:
+                while not (stop and stop.is_set()):
+                    yield shop.sell(settings.order_batch_size, dates.recent, update=True)
+        except SourceUnavailable as error:
+            if stop is None:
+                raise
+            log.error(f"generator: {error} Trying again in {_RETRY_SEC:g} s.")
+            heartbeat.beat(quiet_for=_RETRY_SEC)
+            stop.wait(_RETRY_SEC)
 
 
 def backfill(settings: Settings, *, orders: int, days: int, seed: int | None = None) -> Totals:

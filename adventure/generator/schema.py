@@ -1,53 +1,11 @@
 """The tables, the collection and their indexes."""
 
+from pathlib import Path
+
 from adventure.connect import connect_mongo, connect_postgres, translating_mongo, translating_postgres
 from adventure.settings import Settings
 
-TABLES = """
-create table if not exists orders (
-    sales_order_id uuid primary key,
-    revision_number integer,
-    status integer,
-    online_order_flag integer,
-    sales_order_number text,
-    purchase_order_number text,
-    account_number text,
-    customer_id integer,
-    sales_person_id text,
-    territory_id integer,
-    bill_to_address_id integer,
-    ship_to_address_id integer,
-    ship_method_id integer,
-    credit_card_id text,
-    credit_card_approval_code text,
-    currency_rate_id text,
-    sub_total numeric,
-    tax_amt numeric,
-    freight numeric,
-    total_due numeric,
-    comment text,
-    due_date timestamp,
-    order_date timestamp,
-    ship_date timestamp,
-    last_modified timestamp not null
-);
-create index if not exists orders_last_modified on orders (last_modified);
-
-create table if not exists order_details (
-    sales_order_detail_id uuid primary key,
-    sales_order_id uuid not null references orders,
-    carrier_tracking_number text,
-    order_qty integer,
-    product_id integer,
-    special_offer_id integer,
-    unit_price numeric,
-    unit_price_discount numeric,
-    line_total numeric,
-    last_modified timestamp not null
-);
-create index if not exists order_details_last_modified on order_details (last_modified);
-create index if not exists order_details_sales_order_id on order_details (sales_order_id);
-"""
+TABLES = Path(__file__).with_name("tables.sql").read_text(encoding="utf-8")
 
 
 def create_tables(settings: Settings) -> None:

@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from adventure import heartbeat
 from adventure.errors import StageUnwritable
 from adventure.faults import Point, reached
 from adventure.stage.manifest import StagedFile
@@ -85,6 +86,7 @@ class ParquetParts:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Adds rows; they reach the disk a row group at a time."""
+        heartbeat.beat()
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
         self._waiting_bytes += batch.nbytes
@@ -127,6 +129,7 @@ class NdjsonFile:
 
     def write(self, line: bytes) -> None:
         """Adds a line, given without its end."""
+        heartbeat.beat()
         if self._file is None:
             self._file = gzip.open(self.path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
         self._file.write(line + b"\n")

@@ -28,6 +28,7 @@ from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
 from adventure.processor.state import Watermark
 from adventure.settings import Settings
+from adventure.stopping import cancelling
 from adventure.streams import Stream
 
 FALLBACK_LOOKBACK = timedelta(seconds=60)
@@ -284,12 +285,17 @@ class PostgresSource:
         with self._translating(), self._extracting.cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(4 << 20)})
             cursor.execute(query)
-            for batch in cursor.fetch_record_batch():
-                yield batch
-                rows += batch.num_rows
-                if time.monotonic() - told > 2:
-                    told = time.monotonic()
-                    log.info(f"{stream}: {rows:,} rows read", stream=stream, rows=rows)
+            try:
+                for batch in cursor.fetch_record_batch():
+                    yield batch
+                    rows += batch.num_rows
+                    if time.monotonic() - told > 2:
+                        told = time.monotonic()
+                        log.info(f"{stream}: {rows:,} rows read", stream=stream, rows=rows)
+            except BaseException:
+                # Closing the cursor would read whatever is left of the rows first.
+                cursor.adbc_cancel()
+                raise
 
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
         """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
@@ -398,7 +404,7 @@ class PostgresSource:
 
     def _do(self, statement: str) -> None:
         """Runs a statement without a result on the extracting connection."""
-        with self._extracting.cursor() as cursor:
+        with self._extracting.cursor() as cursor, cancelling(cursor.adbc_cancel):
             cursor.adbc_statement.set_sql_query(statement)
             cursor.adbc_statement.execute_update()
 

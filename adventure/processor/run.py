@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from adventure import heartbeat
 from adventure.errors import AdventureError, SourceError
 from adventure.log import get_logger
 from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
@@ -91,6 +92,7 @@ def process_forever(
             if not retryable(error):
                 raise
             log.error(f"{error} Trying again in {interval:g} s.")
+            heartbeat.beat(quiet_for=interval)
             stop.wait(interval)
 
 
@@ -102,10 +104,13 @@ def _cycles(pipeline: Pipeline, interval: float, ends_at: float, stop: threading
     """
     while not stop.is_set() and time.monotonic() < ends_at:
         begun = time.monotonic()
+        heartbeat.beat()
         report = run_cycle(pipeline)
         if report.failures:
             raise next((failure for failure in report.failures if not retryable(failure)), report.failures[0])
-        stop.wait(min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic())))
+        pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))
+        heartbeat.beat(quiet_for=pause)
+        stop.wait(pause)
 
 
 def _open_source(kind: str, settings: Settings) -> Source:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from adventure import heartbeat
 from adventure.errors import BuildFailed, ConfigError
 from adventure.faults import Point, reached
 from adventure.log import get_logger
@@ -49,6 +50,8 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         result = _invoke(arguments)
     _release_duckdb()
+    if isinstance(result.exception, KeyboardInterrupt):
+        raise result.exception
     reached(Point.BUILT)
     if result.exception is not None:
         raise BuildFailed(f"dbt could not run: {result.exception}", f"See {logs / 'logs' / 'dbt.log'}")
@@ -89,6 +92,7 @@ def _invoke(arguments: list[str]) -> Any:
 
     def tell(event: Any) -> None:
         nonlocal finished, told
+        heartbeat.beat()
         if event.info.name == "NodeFinished":
             finished += 1
             reached(Point.MODEL_BUILT, event.data.node_info.node_name)

@@ -12,6 +12,7 @@ from functools import partial
 
 from filelock import FileLock, Timeout
 
+from adventure import heartbeat
 from adventure.errors import AdventureError, AlreadyRunning, ConfigError
 from adventure.log import get_logger
 from adventure.settings import Settings
@@ -94,7 +95,9 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
                 _run_due(warehouse, graph, outcomes, stop)
             except AdventureError as error:
                 log.error(f"tasks: {error} Trying again in {every:g} s.")
-            stop.wait(max(0.0, every - (time.monotonic() - begun)))
+            pause = max(0.0, every - (time.monotonic() - begun))
+            heartbeat.beat(quiet_for=pause)
+            stop.wait(pause)
     finally:
         lock.release()
 
@@ -142,6 +145,7 @@ def _run_due(
 
 
 def _execute(task: Task) -> TaskRun:
+    heartbeat.beat()
     started_at = utc_now()
     outcome: Outcome = "succeeded"
     try:

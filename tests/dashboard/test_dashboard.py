@@ -1,6 +1,7 @@
 """The dashboard's figures against plain sums, and the page as a visitor uses it."""
 
 import os
+import threading
 import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -280,7 +281,7 @@ def test_it_is_served_on_loopback(path: Path) -> None:
         with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as response:
             assert response.read() == b"ok"
         with pytest.raises(ConfigError, match=rf"Port {settings.dashboard_port} is taken\. Set DASHBOARD_PORT"):
-            dashboard.serve(settings)
+            dashboard.serve(settings, threading.Event())
     finally:
         server.terminate()
         server.wait()

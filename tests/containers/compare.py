@@ -1,0 +1,79 @@
+"""Runs in the tasks image: every row of the source against the latest version of its key in the raw tables.
+
+Written without anything of the product but its settings and streams, so that it cannot share an error with it.
+"""
+
+import sys
+from datetime import datetime
+from typing import Any
+
+import bson.json_util
+import duckdb
+import psycopg
+import pymongo
+
+from adventure.settings import load_settings
+from adventure.streams import load_streams
+
+Rows = dict[str, tuple[str | None, ...]]
+
+
+def text(value: object) -> str | None:
+    """A value as both sides print it."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "microseconds")
+    return None if value is None else str(value)
+
+
+def main() -> int:
+    settings = load_settings()
+    different = 0
+    warehouse = duckdb.connect(str(settings.duckdb_path), read_only=True)
+    with psycopg.connect(settings.postgres_dsn) as postgres, pymongo.MongoClient[Any](settings.mongo_conninfo) as mongo:
+        for stream in load_streams(settings):
+            key = stream.key[0]
+            latest = (
+                f"select {{}} from {stream.raw_table} where _deleted_at is null"
+                f" qualify row_number() over (partition by {{}} order by {{}} desc, _loaded_at desc) = 1"
+            )
+            source: Rows
+            if stream.source == "postgres":
+                cursor = postgres.execute(f"select * from {stream.table}")
+                names = [column.name for column in cursor.description or ()]
+                source = {str(row[names.index(key)]): tuple(map(text, row)) for row in cursor}
+                columns = ", ".join(names)
+                found = warehouse.execute(latest.format(columns, key, stream.cursor)).fetchall()
+                raw: Rows = {str(row[names.index(key)]): tuple(map(text, row)) for row in found}
+            else:
+                documents = mongo[stream.namespace][stream.table].find()
+                source = {str(each["_id"]): (str(sorted(plain(each).items())),) for each in documents}
+                identity = "raw->>'$._id'"
+                statement = latest.format("raw", identity, f"raw->>'$.{stream.cursor}'")
+                parsed = (bson.json_util.loads(row[0]) for row in warehouse.execute(statement).fetchall())
+                raw = {str(each["_id"]): (str(sorted(plain(each).items())),) for each in parsed}
+            wrong = [name for name in source.keys() | raw.keys() if source.get(name) != raw.get(name)]
+            different += len(wrong)
+            print(f"{stream.name}: {len(source):,} rows at the source, {len(raw):,} keys in raw, {len(wrong)} differ")
+            for name in wrong[:3]:
+                print(f"  {name}\n    source {source.get(name)}\n    raw    {raw.get(name)}")
+            if not source:
+                print(f"  {stream.name} has no rows: nothing was compared")
+                different += 1
+    return min(different, 1)
+
+
+def plain(document: dict[str, Any]) -> dict[str, str | None]:
+    """Fields as text, dates without their zone and as far as milliseconds, as both sides have them."""
+    return {name: moment(value) for name, value in document.items()}
+
+
+def moment(value: object) -> str | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return str(value)
+    return value.replace(tzinfo=None).isoformat(" ", "milliseconds") if isinstance(value, datetime) else text(value)
+
+
+sys.exit(main())

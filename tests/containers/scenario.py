@@ -1,0 +1,250 @@
+"""The environment end to end: sales flow, services are stopped, killed and stuck, and source and warehouse agree."""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.containers.environment import (
+    PREFIX,
+    PYTHON_SERVICES,
+    ROOT,
+    SERVICES,
+    Environment,
+    build_images,
+    podman,
+    say,
+    use_working_configuration,
+    wait_for,
+)
+from tests.containers.images import check_images
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests/containers/run", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="let sales flow for seconds, not for minutes")
+    parser.add_argument("--official", action="store_true", help="official images from a registry, no stand-ins")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="adventure-containers-") as folder:
+        environment = Environment(Path(folder), official=options.official)
+        with beside_the_build(environment) as canaries:
+            build_images(official=options.official)
+            use_working_configuration()
+            check_images(canaries)
+        try:
+            run_through(environment, seconds=15 if options.short else 120)
+        except BaseException:
+            show_logs(environment)
+            raise
+        finally:
+            say("removing the environment")
+            environment.down()
+        assert environment.leftovers() == []
+    say(f"source and warehouse agree, whatever was done to the services ({time.monotonic() - begun:.0f} s)")
+    return 0
+
+
+@contextmanager
+def beside_the_build(environment: Environment) -> Iterator[list[bytes]]:
+    """Secrets where a careless build would take them along."""
+    canaries = [password.encode() for password in environment.passwords.values()]
+    files = [ROOT / ".env", ROOT / "secrets" / "snowflake_private_key.p8"]
+    made = [file for file in files if not file.exists()]
+    for file in made:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"\n".join(canaries))
+    try:
+        yield canaries
+    finally:
+        for file in made:
+            file.unlink()
+        if files[1] in made and not any(files[1].parent.iterdir()):
+            files[1].parent.rmdir()
+
+
+def run_through(environment: Environment, *, seconds: float) -> None:
+    """The story, in its order."""
+    with health_checks(environment):
+        say("starting everything but the databases: who needs them must wait")
+        environment.compose("up", "--detach", "--no-build", "--no-deps", *PYTHON_SERVICES)
+        wait_for("the processor waits", lambda: "Trying again" in environment.logs("processor"))
+        wait_for("the generator waits", lambda: "Trying again" in environment.logs("generator"))
+        say("starting the databases")
+        environment.compose("up", "--detach", "--no-build", "--no-deps", "postgres", "mongo")
+        wait_for("all services are healthy", lambda: all(map(environment.healthy, SERVICES)))
+        wait_for("the first build", lambda: "models and seeds" in environment.logs("tasks"), 240)
+        assert_never_restarted(environment)
+        assert_least_privilege(environment)
+        wait_for("the dashboard answers", lambda: answers(environment))
+
+        say(f"letting sales flow for {seconds:.0f} s")
+        time.sleep(seconds)
+        a_stuck_loop_is_told_from_a_quiet_one(environment)
+        outages(environment)
+        say(f"letting sales flow for {seconds:.0f} s")
+        time.sleep(seconds)
+        come_to_rest(environment)
+        agree(environment)
+        clean_ends(environment)
+        back_up_and_restore(environment)
+
+
+def assert_never_restarted(environment: Environment) -> None:
+    """Who had to wait for the databases did so without ending."""
+    for service in PYTHON_SERVICES:
+        assert environment.inspect(service)["Running"]
+        assert podman("inspect", "--format", "{{.RestartCount}}", environment.container(service)).strip() == "0"
+
+
+def assert_least_privilege(environment: Environment) -> None:
+    """Not root, nothing writable but the volumes and /tmp, and the dashboard not even those."""
+    for service in PYTHON_SERVICES:
+        assert environment.exec(service, "id", "-u").strip() == "10001"
+        for folder in ("/srv/adventure", "/opt/adventure", "/"):
+            assert environment.exec(service, "sh", "-c", f"touch {folder}/x 2>/dev/null || echo no").strip() == "no"
+    assert environment.exec("dashboard", "sh", "-c", "touch $DATA_DIR/x 2>/dev/null || echo no").strip() == "no"
+
+
+def answers(environment: Environment) -> bool:
+    """Whether the dashboard serves its page on loopback."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{environment.port}/_stcore/health", timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def a_stuck_loop_is_told_from_a_quiet_one(environment: Environment) -> None:
+    """The processor's own process, stopped from outside, is what a loop looks like that hangs."""
+    say("stopping the processor's process: its health check must notice")
+    process = int(podman("inspect", "--format", "{{.State.Pid}}", environment.container("processor")))
+    os.kill(process, signal.SIGSTOP)
+    try:
+        wait_for("the health check says stuck", lambda: not environment.healthy("processor"), 60)
+        assert "Stuck: " in environment.exec("processor", "adventure", "health", check=False)
+    finally:
+        os.kill(process, signal.SIGCONT)
+    wait_for("the health check says alive", lambda: environment.healthy("processor"), 60)
+
+
+def outages(environment: Environment) -> None:
+    """Services are stopped and killed while everything runs."""
+    say("stopping PostgreSQL for a while")
+    podman("stop", "--time", "30", environment.container("postgres"))
+    time.sleep(8)
+    assert environment.inspect("processor")["Running"]
+    assert environment.inspect("generator")["Running"]
+    podman("start", environment.container("postgres"))
+    for service in ("mongo", "processor", "tasks", "generator", "postgres"):
+        say(f"killing {service}")
+        podman("kill", "--signal", "KILL", environment.container(service))
+        time.sleep(3)
+        # What `restart: unless-stopped` does where the engine's daemon, or systemd, looks after it.
+        podman("start", environment.container(service))
+    wait_for("all services are healthy again", lambda: all(map(environment.healthy, SERVICES)), 180)
+
+
+def come_to_rest(environment: Environment) -> None:
+    """No more sales, and everything that was sold is loaded, built and published."""
+    say("stopping the sales; waiting for everything to arrive")
+    podman("stop", "--time", "10", environment.container("generator"))
+    wait_for("adventure check holds", lambda: checks_hold(environment), 240)
+
+
+def checks_hold(environment: Environment) -> bool:
+    """`adventure check` in the task server's container."""
+    output = environment.exec("tasks", "sh", "-c", "adventure check >/tmp/check 2>&1 && echo holds", check=False)
+    return "holds" in output.split()
+
+
+def agree(environment: Environment) -> None:
+    """Every row, compared by a program that shares nothing with the product."""
+    podman("stop", "--time", "10", environment.container("tasks"))
+    container = environment.container("tasks")
+    variables = podman("inspect", "--format", "{{range .Config.Env}}{{println .}}{{end}}", container)
+    file = environment.folder / "tasks.env"
+    file.write_text(variables)
+    output = podman(
+        "run", "--rm", "--env-file", str(file), "--network", f"{environment.project}_sources", "--entrypoint", "python",
+        "--volume", f"{environment.project}_warehouse:/var/lib/adventure",
+        "--volume", f"{ROOT / 'tests' / 'containers' / 'compare.py'}:/compare.py:ro",
+        f"{PREFIX}/adventure-tasks", "/compare.py",
+    )  # fmt: skip
+    print(output, end="", flush=True)
+    podman("start", container)
+
+
+def clean_ends(environment: Environment) -> None:
+    """SIGTERM ends every service by itself: exit code 137 would be podman's kill after ten seconds."""
+    podman("start", environment.container("generator"))
+    time.sleep(6)
+    for service in PYTHON_SERVICES:
+        podman("stop", "--time", "10", environment.container(service))
+        code = environment.inspect(service)["ExitCode"]
+        say(f"{service} ended on SIGTERM with exit code {code}")
+        assert code == 0
+    for service in PYTHON_SERVICES:
+        podman("start", environment.container(service))
+
+
+def back_up_and_restore(environment: Environment) -> None:
+    """docker/backup while sales flow, everything lost, docker/restore: nothing is missing, and it goes on."""
+    say("backing up")
+    folder = environment.folder / "backup"
+    scripts = {"ENGINE": "podman", "COMPOSE": environment.compose_command}
+    command = ["env", *(f"{name}={value}" for name, value in scripts.items())]
+    print(environment.run(*command, "docker/backup", str(folder)), end="", flush=True)
+    wait_for("all services are healthy again", lambda: all(map(environment.healthy, SERVICES)), 180)
+    say("removing everything, volumes included, and restoring")
+    environment.down()
+    print(environment.run(*command, "docker/restore", str(folder)), end="", flush=True)
+    environment.compose("up", "--detach", "--no-build", "--no-deps", *SERVICES)
+    wait_for("all services are healthy", lambda: all(map(environment.healthy, SERVICES)), 180)
+    wait_for("sales flow on", lambda: environment.logs("generator").count(" orders, ") > 2)
+    come_to_rest(environment)
+    agree(environment)
+
+
+@contextmanager
+def health_checks(environment: Environment) -> Iterator[None]:
+    """Runs the databases' health checks every few seconds, as an engine's daemon does; podman leaves it to systemd."""
+    ended = threading.Event()
+
+    def check() -> None:
+        while not ended.wait(5):
+            for service in ("postgres", "mongo"):
+                try:
+                    environment.healthy(service)
+                except (AssertionError, OSError):
+                    # The container is not there yet, or not any more.
+                    continue
+
+    thread = threading.Thread(target=check)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def show_logs(environment: Environment) -> None:
+    """The end of each service's log, for whoever looks into a failure."""
+    for service in SERVICES:
+        try:
+            lines = environment.logs(service).splitlines()[-25:]
+        except (AssertionError, OSError) as error:
+            lines = [f"no log: {error}"]
+        print(f"--- {service}", *lines, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""The heartbeat: quiet is not stuck, stuck is late, and a health check costs little."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adventure import heartbeat
+from adventure.errors import ConfigError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "heartbeat"
+    heartbeat.begin(None, 1)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock, as the only element."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_loop_that_beats_is_alive_and_one_that_does_not_is_stuck(file: Path, clock: list[float]) -> None:
+    heartbeat.begin(file, 10)
+    clock[0] += 10
+    assert heartbeat.check(file).alive
+    clock[0] += 1
+    found = heartbeat.check(file)
+    assert not found.alive
+    assert found.sentence == "Stuck: the last sign of life is 11 s old, 1 s too old"
+
+
+def test_a_quiet_loop_is_late_only_after_the_quiet_that_it_announced(file: Path, clock: list[float]) -> None:
+    heartbeat.begin(file, 10)
+    heartbeat.beat(quiet_for=3600)
+    clock[0] += 3609
+    assert heartbeat.check(file).alive
+    clock[0] += 2
+    assert not heartbeat.check(file).alive
+
+
+def test_work_after_a_quiet_time_has_the_shorter_deadline_again(file: Path, clock: list[float]) -> None:
+    heartbeat.begin(file, 10)
+    heartbeat.beat(quiet_for=3600)
+    clock[0] += 5
+    heartbeat.beat()
+    clock[0] += 11
+    assert not heartbeat.check(file).alive
+
+
+def test_beats_in_a_row_touch_the_disk_once_a_second(file: Path, clock: list[float]) -> None:
+    heartbeat.begin(file, 10)
+    first = file.stat().st_ino, file.read_text()
+    heartbeat.beat()
+    assert (file.stat().st_ino, file.read_text()) == first
+    clock[0] += 1
+    heartbeat.beat()
+    assert file.read_text() != first[1]
+
+
+def test_without_a_file_nothing_is_written(tmp_path: Path) -> None:
+    heartbeat.begin(None, 10)
+    heartbeat.beat()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_named_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/heartbeat.*HEARTBEAT_FILE"):
+        heartbeat.begin(tmp_path / "file" / "heartbeat", 10)
+
+
+def test_a_beat_that_cannot_be_written_is_a_beat_that_is_missed(file: Path, clock: list[float]) -> None:
+    heartbeat.begin(file, 10)
+    file.unlink()
+    file.parent.rmdir()
+    clock[0] += 5
+    heartbeat.beat(quiet_for=1)
+    assert not heartbeat.check(file).alive
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "sentence"),
+    [
+        (None, 1, "There is no heartbeat at"),
+        ("", 1, "is no heartbeat"),
+        ("0 0\n", 1, "Stuck: the last sign of life is"),
+        ("0 1e12\n", 0, "Alive: last sign of life"),
+    ],
+)
+def test_the_command_tells_by_exit_code_and_sentence(
+    tmp_path: Path, content: str | None, code: int, sentence: str
+) -> None:
+    file = tmp_path / "heartbeat"
+    if content is not None:
+        file.write_text(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "adventure", "health"],
+        env=os.environ | {"HEARTBEAT_FILE": str(file)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, sentence in done.stdout) == (code, True)
+
+
+def test_a_health_check_loads_nothing_heavy() -> None:
+    script = "import sys, adventure.heartbeat; print(*(m for m in sys.modules if m.split('.')[0] in HEAVY))"
+    heavy = {"pydantic_settings", "structlog", "pyarrow", "psycopg", "pymongo", "duckdb", "dbt", "streamlit", "rich"}
+    done = subprocess.run([sys.executable, "-c", script.replace("HEAVY", repr(heavy))], capture_output=True, check=True)
+    assert done.stdout.split() == []

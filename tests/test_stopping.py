@@ -1,0 +1,246 @@
+"""SIGTERM ends every long-lived command cleanly, whatever it is at: with exit code 0, and not as a last resort."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import psycopg
+import pytest
+
+from adventure import stopping
+from adventure.errors import SourceUnavailable
+from adventure.generator.run import backfill
+from adventure.processor.run import process_once
+from adventure.sandbox.databases import Databases
+from adventure.sandbox.process import free_port
+from adventure.settings import Settings
+from adventure.stage.folder import FolderStage
+from adventure.streams import Stream
+from tests.conftest import ROOT
+
+INTERRUPTED = "Stopped in the middle of a round, which the next start does again."
+LAST_RESORT = "Could not be interrupted"
+
+
+class Service:
+    """A long-lived command with its log."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.process, self._log = process, log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def await_line(self, text: str) -> None:
+        """Waits until the log holds that text."""
+        deadline = time.monotonic() + 60
+        while text not in self.log:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+
+    def terminate(self) -> None:
+        """SIGTERM; it must end by itself, well before anybody would kill it."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(60) == 0, self.log
+        assert LAST_RESORT not in self.log
+
+
+@contextmanager
+def service(tmp_path: Path, environment: dict[str, str], *arguments: str) -> Iterator[Service]:
+    """Runs a command until the block ends."""
+    path = tmp_path / "service.log"
+    variables = {"DATA_DIR": str(tmp_path / "adventure"), "PROCESSOR_INTERVAL_SEC": "600", **environment}
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "adventure", *arguments], cwd=ROOT, env=os.environ | variables, stderr=log
+        )
+    try:
+        yield Service(process, path)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_between_two_batches(tmp_path: Path, databases: Databases) -> None:
+    environment = databases.writer_env | {"GENERATION_INTERVAL_SEC": "600"}
+    with service(tmp_path, environment, "generate") as running:
+        running.await_line("generator: 200 orders")
+        running.terminate()
+        assert INTERRUPTED not in running.log
+
+
+def test_between_two_cycles(tmp_path: Path, databases: Databases, writer_settings: Settings) -> None:
+    backfill(writer_settings, orders=10, days=1)
+    with service(tmp_path, databases.reader_env, "process") as running:
+        running.await_line("order_details: staged")
+        running.terminate()
+        assert INTERRUPTED not in running.log
+
+
+def test_between_two_runs_of_the_tasks(tmp_path: Path) -> None:
+    with service(tmp_path, {"DBT_DIR": str(tmp_path)}, "tasks", "serve", "--every", "10m") as running:
+        running.await_line("There is no dbt project")
+        running.terminate()
+        assert INTERRUPTED not in running.log
+
+
+@pytest.mark.parametrize("command", ["generate", "process"])
+def test_while_a_database_is_away(tmp_path: Path, command: str) -> None:
+    environment = {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": str(free_port(None)), "STATE_DSN": ""}
+    with service(tmp_path, environment, command) as running:
+        running.await_line("Trying again.")
+        running.terminate()
+
+
+def test_while_a_query_waits_for_a_lock(
+    tmp_path: Path, databases: Databases, settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
+) -> None:
+    backfill(writer_settings, orders=10, days=1)
+    with psycopg.connect(writer_settings.postgres_dsn) as locking:
+        locking.execute("lock table orders in access exclusive mode")
+        with service(tmp_path, databases.reader_env, "process") as running:
+            await_waiting_session(writer_settings)
+            running.terminate()
+    assert_nothing_was_lost(settings, streams, orders=10)
+
+
+def test_in_the_middle_of_a_large_extract(
+    tmp_path: Path, databases: Databases, settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
+) -> None:
+    backfill(writer_settings, orders=10, days=1)
+    with psycopg.connect(writer_settings.postgres_dsn) as connection:
+        # A table whose rows come for minutes.
+        connection.execute("alter table orders rename to sold")
+        connection.execute(
+            "create view orders as select sold.* from sold, generate_series(1, 100000000) as n"
+            " where n = 1 or sold.sales_order_id is not null and length(repeat('x', 2000)) > 0"
+        )
+        connection.execute("grant select on orders to adventure_reader")
+    with service(tmp_path, databases.reader_env, "process") as running:
+        running.await_line("orders: ")
+        running.await_line(" rows read")
+        running.terminate()
+    with psycopg.connect(writer_settings.postgres_dsn) as connection:
+        connection.execute("drop view orders")
+        connection.execute("alter table sold rename to orders")
+    assert_nothing_was_lost(settings, streams, orders=10)
+
+
+def test_in_the_middle_of_a_build(tmp_path: Path) -> None:
+    project = tmp_path / "dbt"
+    (project / "models").mkdir(parents=True)
+    shutil.copy(ROOT / "dbt" / "profiles.yml", project)
+    (project / "dbt_project.yml").write_text("name: endless\nprofile: adventure\nmodels: {+materialized: table}\n")
+    (project / "selectors.yml").write_text("selectors: [{name: whole, definition: {method: fqn, value: '*'}}]")
+    (project / "models" / "quick.sql").write_text("select 1 as n")
+    (project / "models" / "endless.sql").write_text(
+        "select max(hash(i * n)) as most from range(1000000000) as t (i), {{ ref('quick') }}, range(1000000) as u (j)"
+    )
+    with service(tmp_path, {"DBT_DIR": str(project)}, "tasks", "serve", "--every", "10m") as running:
+        log = tmp_path / "adventure" / "dbt" / "logs" / "dbt.log"
+        await_that(lambda: log.exists() and 'node "model.endless.endless"' in log.read_text(), running)
+        time.sleep(1)
+        running.terminate()
+        assert INTERRUPTED in running.log
+
+
+def test_the_dashboard(tmp_path: Path) -> None:
+    heartbeat, port = tmp_path / "heartbeat", str(free_port(None))
+    with service(tmp_path, {"DASHBOARD_PORT": port, "HEARTBEAT_FILE": str(heartbeat)}, "dashboard") as running:
+        begun = await_text(heartbeat)
+        deadline = time.monotonic() + 60
+        while await_text(heartbeat) == begun:
+            assert time.monotonic() < deadline, "it must beat once Streamlit answers"
+            time.sleep(0.1)
+        running.terminate()
+
+
+def test_a_job_that_knows_no_interrupt_ends_all_the_same(tmp_path: Path) -> None:
+    script = """
+import signal, threading, time
+from adventure import log, stopping
+log.configure("text")
+stopping.GRACE_SEC = stopping.UNWIND_SEC = 0.2
+def stubborn(stop):
+    print("working", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            pass
+stopping.run_until_stopped(stubborn)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert LAST_RESORT in log
+
+
+def test_a_one_time_command_hears_sigterm(tmp_path: Path) -> None:
+    """The kernel keeps a signal from a container's first process that has no handler for it."""
+    with service(
+        tmp_path, {"POSTGRES_PORT": str(free_port(None)), "PROCESSOR_INTERVAL_SEC": "0"}, "process"
+    ) as running:
+        running.await_line("Trying again.")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(60) == 130
+
+
+def test_what_a_job_raises_goes_on_its_way_and_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    def job(_: Event) -> None:
+        raise SourceUnavailable("away")
+
+    with pytest.raises(SourceUnavailable):
+        stopping.run_until_stopped(job)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def assert_nothing_was_lost(settings: Settings, streams: tuple[Stream, ...], *, orders: int) -> None:
+    """The next run stages each order once."""
+    process_once(settings, streams)
+    windows = FolderStage(settings.stage_dir).windows("orders_stage")
+    assert sum(window.rows for window in windows) == orders
+
+
+def await_waiting_session(settings: Settings) -> None:
+    """Waits until a session of the reader's waits for a lock."""
+    with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
+        deadline = time.monotonic() + 60
+        while not connection.execute("select count(*) from pg_locks where not granted").fetchone()[0]:  # type: ignore[index]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def await_that(holds: Callable[[], bool], running: Service) -> None:
+    """Waits until something holds."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert running.process.poll() is None, running.log
+        assert time.monotonic() < deadline, running.log
+        time.sleep(0.05)
+
+
+def await_text(path: Path) -> str:
+    """The file's content, once it has one."""
+    deadline = time.monotonic() + 60
+    while not path.exists() or not path.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return path.read_text()
