@@ -6,6 +6,7 @@ Rooms are imported inside the functions, so that `adventure --help` loads none o
 import signal
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -229,6 +230,36 @@ def check(context: typer.Context) -> None:
     failed = [each.name for each in checks if not each.holds]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(checks)} checks do not hold: {', '.join(failed)}")
+
+
+@app.command(rich_help_panel=_SHOW)
+def reconcile(
+    context: typer.Context,
+    stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Stage what is missing or older, and mark what is gone as deleted.")
+    ] = False,
+    low: Annotated[
+        datetime | None, typer.Option("--from", help="Compare from this cursor on (UTC). Default: from the lowest.")
+    ] = None,
+    high: Annotated[
+        datetime | None, typer.Option("--to", help="Compare up to below this cursor (UTC). Default: the watermark.")
+    ] = None,
+) -> None:
+    """Compares source and warehouse by key and version; exit code 1 if something differs and was not repaired."""
+    from adventure.errors import CheckFailed
+    from adventure.reconcile.report import print_reports
+    from adventure.reconcile.run import reconcile as run_reconciliation
+    from adventure.status import console
+    from adventure.streams import find_stream
+
+    settings, streams = _pipeline(context)
+    chosen = (find_stream(streams, stream),) if stream else streams
+    reports = run_reconciliation(settings, chosen, repair=repair, low=low, high=high)
+    print_reports(console(), reports)
+    different = [report.stream.name for report in reports if not report.is_clean]
+    if different:
+        raise CheckFailed(f"Source and warehouse differ in {', '.join(different)}", "See above what can be done")
 
 
 @app.command(rich_help_panel=_SHOW)

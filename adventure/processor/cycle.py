@@ -179,8 +179,10 @@ def adopt(state: State, stage: Stage, stream: Stream) -> None:
                 stream=stream.name,
                 window=window.id,
             )
-    if discarded := stage.discard_unfinished(stream.stage):
-        log.warning(f"{stream.name}: discarded {discarded} unfinished window(s); their rows are read again")
+    with state.undisturbed(stream) as undisturbed:
+        # What a repair is staging is not whole yet; what a killed one left goes at the next opening.
+        if undisturbed and (discarded := stage.discard_unfinished(stream.stage)):
+            log.warning(f"{stream.name}: discarded {discarded} unfinished window(s); their rows are read again")
 
 
 def _log_window(window: Window, report: StreamReport) -> None:

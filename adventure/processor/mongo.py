@@ -34,6 +34,7 @@ from adventure.log import get_logger
 from adventure.processor.bson_json import decode, key_text, to_json
 from adventure.processor.bson_walk import CannotCarry
 from adventure.processor.changes import Change, Feed, PositionLost, Unwatchable
+from adventure.processor.document_keys import with_keys
 from adventure.processor.files import DELETES, REJECTS, NdjsonFile, NdjsonParts, Reject, writing
 from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
@@ -76,6 +77,10 @@ class MongoCut:
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's documents as NDJSON, and which are gone; see `Cut`."""
         return self.source.read(stream, self.marks.get(stream.name), self, folder)
+
+    def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
+        """These documents as NDJSON; see `Cut`."""
+        return self.source.read_keys(stream, keys, below, folder)
 
 
 @dataclass
@@ -209,6 +214,18 @@ class MongoSource:
             position=feed.position if feed else None,
             more=feed.more if feed else False,
         )
+
+    def read_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
+        """Writes the documents that have one of these keys and a cursor below that moment."""
+        collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
+        with writing(folder):
+            reading = _Reading(stream, below, Seen(), folder)
+            with reading.documents, reading.rejects, translating_mongo(self._uri, _NAME):
+                for batch in collection.find_raw_batches(with_keys(stream.key, keys), batch_size=1000):
+                    for document in bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS):
+                        reading.take(document, high=below)
+            reading.deletes.close()
+            return Extract(reading.documents.close(), reading.rejects.close(), _COLUMNS, reading.last)
 
     def _read_into(self, reading: _Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
         """Reads by the change stream if there is one, else by lookback; the mode."""

@@ -97,6 +97,13 @@ class Plan:
         """`cursor >= horizon`."""
         return f"{alias}.{quoted(self.stream.cursor)} >= {self._moment(horizon)}"
 
+    def with_keys(self, keys: Sequence[tuple[str, ...]], below: datetime) -> str:
+        """The rows with these keys, given as text, and a cursor below that moment."""
+        names = ", ".join(f"t.{quoted(name)}" for name in self.stream.key)
+        # Literals without a type are read as their column's.
+        values = ", ".join(f"({', '.join(sql.Literal(part).as_string(None) for part in key)})" for key in keys)
+        return f"({names}) in ({values}) and {self.between(None, below)}"
+
     @property
     def in_no_window(self) -> str:
         """The rows whose cursor lies in no window that will ever be cut."""

@@ -84,6 +84,18 @@ class PostgresCut:
         notes = self.source.notes(plan) if files or rejects else {}
         return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last, notes)
 
+    def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
+        """These rows as Parquet; see `Cut`."""
+        plan = self.plans[stream.name]
+        reading = _Reading(plan, folder, timedelta(0), Seen())
+        condition = plan.with_keys(keys, below)
+        for batch in self.source.batches(plan, plan.select(condition)):
+            reading.take(batch)
+        files = reading.close()
+        with writing(folder):
+            rejects = self._set_aside(plan, reading, [condition], folder)
+        return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last)
+
     def _lookback(self, stream: Stream) -> timedelta:
         """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
         mark = self.marks.get(stream.name)

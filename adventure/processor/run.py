@@ -42,7 +42,7 @@ def open_pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Pip
         away: list[SourceError] = []
         for kind in dict.fromkeys(stream.source for stream in streams):
             try:
-                sources[kind] = _open_source(kind, settings)
+                sources[kind] = open_source(kind, settings)
             except SourceError as error:
                 away.append(error)
             else:
@@ -113,7 +113,12 @@ def _cycles(pipeline: Pipeline, interval: float, ends_at: float, stop: threading
         stop.wait(pause)
 
 
-def _open_source(kind: str, settings: Settings) -> Source:
+def open_source(kind: str, settings: Settings) -> Source:
+    """The source of that kind, connected.
+
+    Raises:
+        SourceError: it does not answer, or refuses.
+    """
     if kind == "postgres":
         return PostgresSource(settings)
     from adventure.processor.mongo import MongoSource

@@ -72,6 +72,17 @@ class Cut(Protocol):
             StageUnwritable: `folder` takes no more.
         """
 
+    def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
+        """Writes the rows with these keys whose cursor is below that moment, whether they were staged before or not.
+
+        Args:
+            keys: the text of each key column, as the source prints it.
+
+        Raises:
+            SourceError: the source failed.
+            StageUnwritable: `folder` takes no more.
+        """
+
 
 class Source(Protocol):
     """One source database, with its connection."""

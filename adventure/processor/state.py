@@ -5,7 +5,8 @@ has lost the lock, and cannot move anything.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
@@ -55,6 +56,8 @@ update processor_metadata set mode = %(mode)s, position = %(position)s
 where stream = %(stream)s and watermark = %(watermark)s and position is not distinct from %(before)s
 """
 
+_LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
+
 KEEP_SECONDS = 60.0
 """How old the position of a stream without new rows may become in the table."""
 
@@ -87,6 +90,24 @@ def read_watermarks(settings: Settings) -> dict[str, Watermark]:
         if connection.execute("select to_regclass('processor_metadata')").fetchone() == (None,):
             return {}
         return _read(connection)
+
+
+@contextmanager
+def repairing(settings: Settings, stream: Stream) -> Iterator[None]:
+    """While open, no processor that starts discards what is being staged for the stream, and nobody else repairs it.
+
+    Raises:
+        AlreadyRunning: somebody else repairs it.
+        SourceError: the state database does not answer, or refuses.
+    """
+    conninfo = settings.state_conninfo
+    connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
+    with connection:
+        with translating_postgres(conninfo, _NAME):
+            taken = connection.execute(_LOCK, [f"adventure:repair:{stream.name}"]).fetchone()
+        if taken != (True,):
+            raise AlreadyRunning(f"Another repair of the stream {stream.name} is under way", "Wait for its end")
+        yield
 
 
 class State:
@@ -159,6 +180,19 @@ class State:
         self._set(stream.name, _KEEP, values)
         self.watermarks[stream.name] = replace(mark, mode=mode, position=position)
 
+    @contextmanager
+    def undisturbed(self, stream: Stream) -> Iterator[bool]:
+        """Whether nobody repairs the stream; while open, nobody begins to."""
+        name = [f"adventure:repair:{stream.name}"]
+        with translating_postgres(self._conninfo, _NAME):
+            alone = self._connection.execute(_LOCK, name).fetchone() == (True,)
+        try:
+            yield alone
+        finally:
+            if alone:
+                with translating_postgres(self._conninfo, _NAME):
+                    self._connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", name)
+
     def close(self) -> None:
         """Ends the connection and with it the locks."""
         self._connection.close()
@@ -185,9 +219,7 @@ class State:
             self._connection.execute(_ADD_POSITION)
 
     def _lock(self, stream: Stream) -> None:
-        taken = self._connection.execute(
-            "select pg_try_advisory_lock(hashtextextended('adventure:' || %s, 0))", [stream.name]
-        ).fetchone()
+        taken = self._connection.execute(_LOCK, [f"adventure:{stream.name}"]).fetchone()
         if taken != (True,):
             raise AlreadyRunning(
                 f"Another processor works on the stream {stream.name}",

@@ -7,6 +7,7 @@ know the processor.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from adventure.errors import ConfigError
@@ -102,6 +103,18 @@ class Warehouse(Protocol):
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """By stream."""
+
+    def copy_versions(self, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool = False) -> None:
+        """Copies the latest version of each key, and the keys set aside, into the DuckDB file `scratch`.
+
+        With `suspects` only of the keys in its table `suspects`, and what waits in the stage as well; the tables are
+        described in `warehouse/duckdb/versions.py`.
+        """
+
+    def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
+        """Rows that landed below their window's low, by the number of the first of `bounds` (microseconds) that holds
+        by how much; those above all bounds have the next number.
+        """
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Reads."""

@@ -14,8 +14,10 @@ from adventure.warehouse import RUNS_KEPT, Moved, StreamTotals, TaskRun
 from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build
 from adventure.warehouse.duckdb.builds import needed_scope, read_history_stamp, remember_build
 from adventure.warehouse.duckdb.connection import connect, holding
+from adventure.warehouse.duckdb.lateness import lateness
 from adventure.warehouse.duckdb.load import load_window, read_ledger
 from adventure.warehouse.duckdb.publish import publish
+from adventure.warehouse.duckdb.versions import copy_staged, copy_versions
 from adventure.warehouse.ledger import is_loaded
 
 log = get_logger()
@@ -185,6 +187,22 @@ class DuckDBWarehouse:
         )
         found = {row[0]: StreamTotals(*row[1:]) for row in rows}
         return {stream.name: found.get(stream.name, StreamTotals()) for stream in streams}
+
+    def copy_versions(self, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool = False) -> None:
+        """Copies the latest version of each key; with `suspects` what the stage holds of them first."""
+        if suspects:
+            # A window goes from the stage to the warehouse, never back: looked at in this order, none is overlooked.
+            windows = [window for window in self._stage.windows(stream.stage) if window.stream == stream.name]
+            loaded = self.loaded(windows)
+            waiting = [window for window in windows if window.id not in loaded]
+            copy_staged(self._stage, waiting, stream, kinds, scratch)
+        with connect(self._path) as connection:
+            copy_versions(connection, stream, kinds, scratch, suspects=suspects)
+
+    def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
+        """See `Warehouse`."""
+        with connect(self._path) as connection:
+            return lateness(connection, stream, kinds, bounds)
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Reads."""

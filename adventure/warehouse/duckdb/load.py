@@ -93,7 +93,7 @@ def _verify(path: Path, promised: StagedFile) -> None:
 def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
     """Makes the raw table if there is none; adds and widens columns as the window needs."""
     schema, _, name = stream.raw_table.partition(".")
-    table = _columns_of(connection, stream)
+    table = columns_of(connection, stream)
     target = f"{quoted(schema)}.{quoted(name)}"
     if not table:
         columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
@@ -106,7 +106,7 @@ def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Wi
         connection.execute(f"alter table {target} {change}")
 
 
-def _columns_of(connection: duckdb.DuckDBPyConnection, stream: Stream) -> dict[str, str]:
+def columns_of(connection: duckdb.DuckDBPyConnection, stream: Stream) -> dict[str, str]:
     """The raw table's columns with their types; empty when there is no such table."""
     schema, _, name = stream.raw_table.partition(".")
     found = connection.execute(
@@ -132,7 +132,7 @@ def _insert(
     schema, _, name = stream.raw_table.partition(".")
     target = f"{quoted(schema)}.{quoted(name)}"
     if file is window.deletes:
-        return insert_tombstones(connection, stream, _columns_of(connection, stream), str(path), label, loaded_at)
+        return insert_tombstones(connection, stream, columns_of(connection, stream), str(path), label, loaded_at)
     if file is window.rejects:
         statement = (
             "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"

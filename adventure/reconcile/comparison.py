@@ -1,0 +1,312 @@
+"""The comparison of one stream: a copy of what the warehouse holds, the source as it is, and what differs, key by key.
+
+All that grows with the data lies in a DuckDB file of the comparison's own: the memory does not grow with the rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from adventure.reconcile.keys import key_parts
+from adventure.reconcile.source import SourceSide
+from adventure.reconcile.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
+from adventure.streams import Stream
+from adventure.warehouse import Warehouse
+
+VERDICTS = {
+    "missing": "at the source, not in the warehouse",
+    "stale": "the warehouse holds an older version",
+    "deleted": "in the warehouse, gone at the source",
+    "behind": "the source's version is older than what the warehouse holds, or than its deletion",
+    "unusable": "at the source without a usable cursor: no window brings it",
+}
+"""How a row can differ."""
+
+BATCH = 5_000
+"""Keys asked for at once."""
+
+EXAMPLES = 5
+"""Shown of each verdict."""
+
+MEMORY = "1GB"
+"""What DuckDB may take; the rest goes to disk."""
+
+_TABLES = """
+create table spans (low bigint, high bigint);
+create table listed (key varchar, cursor bigint);
+create table suspects (key varchar);
+create table asked (key varchar, rejected_key varchar);
+create table present (key varchar, cursor bigint);
+"""
+
+# A key is suspect when one side alone has it in that version, in a span whose hashes differ.
+_SUSPECTS = """
+insert into suspects
+with held_there as (
+    select held.key, held.cursor
+    from held
+    where held.live and exists (select 1 from spans where held.cursor >= spans.low and held.cursor < spans.high)
+),
+differing as (
+    (select key, cursor from listed except select key, cursor from held_there)
+    union all
+    (select key, cursor from held_there except select key, cursor from listed)
+)
+select distinct key from differing
+"""
+
+# Of what was read again, after both sides were read: what moved in between is no difference.
+_VERDICTS = """
+create table verdicts as
+with sources as (
+    select key, max(cursor) as cursor, true as there from present group by key
+),
+waiting as (
+    select key, max(cursor) filter (where live) as cursor, bool_or(not live) as dead
+    from staged where live is not null group by key
+),
+set_aside as (
+    -- Without a cursor it is not known which version it was.
+    select key, max(cursor) as cursor, bool_or(cursor is null) as any_version
+    from (select key, cursor from rejected union all select key, cursor from staged where live is null)
+    group by key
+)
+select
+    asked.key,
+    sources.cursor as source,
+    held.cursor as held,
+    held.parts,
+    case
+        when sources.there is null and not coalesce(held.live, false) then 'equal'
+        when sources.there is null and waiting.dead then 'in flight'
+        when sources.there is null then 'deleted'
+        when sources.cursor >= $in_flight then 'in flight'
+        when held.live and held.cursor = sources.cursor then 'equal'
+        when held.cursor >= sources.cursor then 'behind'
+        when waiting.cursor >= sources.cursor then 'in flight'
+        when set_aside.any_version or set_aside.cursor >= sources.cursor then 'rejected'
+        when sources.cursor is null then 'unusable'
+        when coalesce(held.live, false) then 'stale'
+        else 'missing'
+    end as verdict
+from (select distinct key, rejected_key from asked) as asked
+left join sources on sources.key = asked.key
+left join held on held.key = asked.key
+left join waiting on waiting.key = asked.key
+left join set_aside on set_aside.key = asked.rejected_key
+"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row that differs. Cursors are naive UTC; None on the side that has no such row."""
+
+    key: str
+    source: datetime | None
+    held: datetime | None
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A key with a verdict."""
+
+    key: tuple[str, ...]
+    """The text of each of its columns at the source."""
+    parts: tuple[str, ...] | None
+    """The same as the raw table prints it; None where it has no such key."""
+    held: int | None
+    """The cursor that the warehouse holds."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """All rows that differ in one way."""
+
+    rows: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a comparison found."""
+
+    stream: Stream
+    span: Span | None
+    """What was compared; None when neither side has a row below the watermark."""
+    rows: int
+    """Of the source, in the span."""
+    verdicts: dict[str, Difference]
+    """By verdict; those of VERDICTS are differences, `rejected` and `in flight` are none."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the warehouse lacks what the source has, or has what the source lacks."""
+        return any(self.count(verdict) for verdict in VERDICTS)
+
+    def count(self, verdict: str) -> int:
+        """How many rows have that verdict."""
+        return self.verdicts[verdict].rows if verdict in self.verdicts else 0
+
+
+class Comparison:
+    """One stream's comparison, and the file that it works in."""
+
+    def __init__(self, stream: Stream, warehouse: Warehouse, source: SourceSide, scratch: Path) -> None:
+        self.stream = stream
+        self._source, self._warehouse, self._scratch = source, warehouse, scratch
+
+    def run(self, watermark: datetime, lookback: timedelta, low: datetime | None, high: datetime | None) -> Result:
+        """Compares the cursors in `[low, high)`, at most up to the watermark; default: all below it.
+
+        Args:
+            lookback: how far below the watermark the next window still looks for late rows.
+        """
+        self._warehouse.copy_versions(self.stream, self._source.key_kinds, self._scratch)
+        with self.open() as connection:
+            connection.execute(_TABLES)
+            span = self._span(connection, micros(watermark), low, high)
+            rows = self._find_suspects(connection, span) if span else 0
+            self._ask_again(connection)
+        self._warehouse.copy_versions(self.stream, self._source.key_kinds, self._scratch, suspects=True)
+        with self.open() as connection:
+            connection.execute(_VERDICTS, {"in_flight": micros(watermark - lookback)})
+            return Result(self.stream, span, rows, _differences(connection))
+
+    def suspects(self, *verdicts: str) -> Iterator[list[Suspect]]:
+        """The keys that `run` found with one of these verdicts, in batches."""
+        with self.open() as connection:
+            connection.execute(
+                "select key, parts, held from verdicts where list_contains(?, verdict) order by key", [list(verdicts)]
+            )
+            while batch := connection.fetchmany(BATCH):
+                yield [
+                    Suspect(key_parts(key, len(self.stream.key)), tuple(parts) if parts else None, held)
+                    for key, parts, held in batch
+                ]
+
+    def lateness(self, mark: int, bounds: Sequence[int]) -> dict[int, int]:
+        """Missing and stale rows by the number of the first bound that holds how far they are below the mark."""
+        with self.open() as connection:
+            found = connection.execute(
+                """
+                select len(list_filter($bounds::bigint[], lambda bound: bound < $mark - source)) as number, count(*)
+                from verdicts
+                where verdict in ('missing', 'stale')
+                group by 1
+                """,
+                {"mark": mark, "bounds": list(bounds)},
+            ).fetchall()
+        return dict(found)
+
+    @contextmanager
+    def open(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The comparison's own file."""
+        with duckdb.connect(str(self._scratch)) as connection:
+            connection.execute(f"set memory_limit = '{MEMORY}'")
+            connection.execute("set preserve_insertion_order = false")
+            yield connection
+
+    def _span(
+        self, connection: duckdb.DuckDBPyConnection, mark: int, low: datetime | None, high: datetime | None
+    ) -> Span | None:
+        end = min(micros(high), mark) if high else mark
+        if low:
+            begin = micros(low)
+        else:
+            held = connection.execute("select min(cursor) from held where live").fetchone()
+            lowest = (self._source.lowest(), held[0] if held else None)
+            begin = min((each for each in lowest if each is not None), default=end)
+        return Span(begin, end) if begin < end else None
+
+    def _find_suspects(self, connection: duckdb.DuckDBPyConnection, span: Span) -> int:
+        """Hashes both sides, lists the keys where they differ; the number of the source's rows."""
+        source = _Counting(self._source)
+        for part in joined(differing(source, _Held(connection), span)):
+            connection.execute("insert into spans values (?, ?)", [part.low, part.high])
+            for batch in self._source.versions(part):
+                _insert(connection, "listed", batch)
+        connection.execute(_SUSPECTS)
+        return source.rows or 0
+
+    def _ask_again(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """What the source has now of the suspects, and what it has that no range of the cursor holds."""
+        with connection.cursor() as reading:
+            reading.execute("select key from suspects")
+            while batch := reading.fetchmany(BATCH):
+                self._insert_present(connection, [key for (key,) in batch])
+        for keys in self._source.unusable():
+            connection.executemany("insert into suspects values (?)", [[key] for key in keys])
+            self._insert_present(connection, keys)
+
+    def _insert_present(self, connection: duckdb.DuckDBPyConnection, keys: list[str]) -> None:
+        parts = [key_parts(key, len(self.stream.key)) for key in keys]
+        _insert(connection, "asked", [(key, ",".join(each)) for key, each in zip(keys, parts, strict=True)])
+        _insert(connection, "present", self._source.lookup(parts))
+
+
+class _Held:
+    """The warehouse's side: the copy."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def digests(self, pieces: Pieces) -> dict[int, Digest]:
+        """See `Side`."""
+        found = self._connection.execute(
+            """
+            select (cursor - $low) // $width, count(*), sum(('0x' || left(md5(key || '|' || cursor), 15))::bigint)
+            from held
+            where live and cursor >= $low and cursor < $high
+            group by 1
+            """,
+            {"low": pieces.span.low, "high": pieces.span.high, "width": pieces.width},
+        ).fetchall()
+        return {number: Digest(rows, int(total)) for number, rows, total in found}
+
+
+class _Counting:
+    """A side that remembers how many rows its first, whole digest had."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self.rows: int | None = None
+
+    def digests(self, pieces: Pieces) -> dict[int, Digest]:
+        """See `Side`."""
+        found = self._side.digests(pieces)
+        if self.rows is None:
+            self.rows = sum(digest.rows for digest in found.values())
+        return found
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, object]]) -> None:
+    if rows:
+        first, second = zip(*rows, strict=True)
+        # A cursor is a whole number, and NULL where the source has none.
+        batch = pa.table([pa.array(first, pa.string()), pa.array(second)], names=["a", "b"])  # noqa: F841
+        connection.execute(f"insert into {table} select a, b from batch")
+
+
+def _differences(connection: duckdb.DuckDBPyConnection) -> dict[str, Difference]:
+    found = connection.execute(
+        """
+        select verdict, count(*), min_by(struct_pack(key, source, held), key, $examples)
+        from verdicts
+        where verdict != 'equal'
+        group by verdict
+        """,
+        {"examples": EXAMPLES},
+    ).fetchall()
+    return {
+        verdict: Difference(rows, tuple(Example(e["key"], _moment(e["source"]), _moment(e["held"])) for e in examples))
+        for verdict, rows, examples in found
+    }
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else moment(value)

@@ -1,0 +1,147 @@
+"""Stages what a comparison found: missing and stale rows, and the keys that are gone, as windows of their own.
+
+They take the way of every window: stage, load, ledger. None moves the watermark: its low and high are both the
+watermark, which is what no window that is to be adopted has.
+"""
+
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import orjson
+
+from adventure.log import get_logger
+from adventure.processor.files import DELETES, LocalFile, NdjsonFile, writing
+from adventure.processor.source import Cut, Source
+from adventure.processor.state import Watermark
+from adventure.reconcile.comparison import Comparison, Suspect
+from adventure.reconcile.keys import joined_key
+from adventure.reconcile.source import SourceSide
+from adventure.reconcile.spans import moment
+from adventure.stage import Stage
+from adventure.stage.manifest import Column, Window, utc_now
+from adventure.streams import Stream
+
+MODE = "repair"
+"""What a repair's window has as its mode, and the ledger after it."""
+
+_TICK = timedelta(microseconds=1)
+
+log = get_logger()
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was staged."""
+
+    rows: int = 0
+    rejected: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One stream's repair: from where, to where, and where the stream stands."""
+
+    stream: Stream
+    source: Source
+    side: SourceSide
+    stage: Stage
+    mark: Watermark
+    lookback: timedelta
+    folder: Path
+
+    def run(self, comparison: Comparison) -> Repaired:
+        """Stages a window for every few thousand keys. Killed anywhere, what is staged whole is whole.
+
+        Raises:
+            SourceError: the source failed.
+            StageUnwritable: the stage takes no file.
+        """
+        rows = rejected = deleted = 0
+        for suspects in comparison.suspects("missing", "stale"):
+            with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
+                window = self._stage_rows(cut, suspects)
+            rows, rejected = rows + window.rows, rejected + window.rejected
+        for suspects in comparison.suspects("deleted"):
+            # The horizon first: whatever comes back after the look below has a cursor above it.
+            with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
+                horizon, mode = cut.horizon, cut.mode
+            deleted += self._stage_deletes(suspects, horizon, mode)
+        return Repaired(rows, rejected, deleted)
+
+    def _stage_rows(self, cut: Cut, suspects: Sequence[Suspect]) -> Window:
+        self._empty_folder()
+        if self.stream.name in cut.unfit:
+            raise cut.unfit[self.stream.name]
+        keys = [suspect.key for suspect in suspects]
+        extract = cut.extract_keys(self.stream, keys, self.mark.value, self.folder)
+        return self._commit(cut.horizon, extract.files, extract.columns, rejects=extract.rejects)
+
+    def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, mode: str) -> int:
+        """Those that are still gone, as gone at the horizon."""
+        self._empty_folder()
+        there = {key for key, _ in self.side.lookup([suspect.key for suspect in suspects])}
+        gone = [suspect for suspect in suspects if joined_key(suspect.key) not in there]
+        # Where there is no horizon, a row may come back with a cursor from as far back as the lookback.
+        moment_of = horizon if mode == "horizon" else horizon - self.lookback
+        with writing(self.folder), NdjsonFile(self.folder / DELETES) as file:
+            for suspect in gone:
+                assert suspect.parts is not None
+                held = moment(suspect.held) if suspect.held is not None else datetime.min
+                line = {
+                    "key": dict(zip(self.stream.key, suspect.parts, strict=True)),
+                    # Later than the version that it ends.
+                    "deleted_at": max(moment_of, held + _TICK),
+                }
+                file.write(orjson.dumps(line))
+            written = file.close()
+        if written is None:
+            return 0
+        self._commit(horizon, (), (), deletes=written)
+        return written.rows
+
+    def _commit(
+        self,
+        horizon: datetime,
+        files: tuple[LocalFile, ...],
+        columns: tuple[Column, ...],
+        *,
+        rejects: LocalFile | None = None,
+        deletes: LocalFile | None = None,
+    ) -> Window:
+        window = Window(
+            stream=self.stream.name,
+            stage=self.stream.stage,
+            low=self.mark.value,
+            high=self.mark.value,
+            run_id=secrets.token_hex(4),
+            files=tuple(file.staged() for file in files),
+            rejects=rejects.staged() if rejects else None,
+            columns=columns,
+            staged_at=utc_now(),
+            horizon=horizon,
+            mode=MODE,
+            deletes=deletes.staged() if deletes else None,
+        )
+        if window.all_files:
+            for file in (*files, *filter(None, (rejects, deletes))):
+                self.stage.put(self.stream.stage, window.id, file.path)
+            self.stage.commit(window)
+            log.info(
+                f"{self.stream.name}: staged {window.stage}/{window.id}: {window.rows:,} missing or stale rows,"
+                f" {deletes.rows if deletes else 0:,} deletions; the next load takes them",
+                stream=self.stream.name,
+                window=window.id,
+                rows=window.rows,
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return window
+
+    def _empty_folder(self) -> None:
+        with writing(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)

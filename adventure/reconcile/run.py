@@ -1,0 +1,115 @@
+"""`adventure reconcile`: each stream compared, and with `repair` staged what is missing and gone."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from adventure.log import get_logger
+from adventure.processor.postgres import FALLBACK_LOOKBACK
+from adventure.processor.run import open_source
+from adventure.processor.state import Watermark, read_watermarks, repairing
+from adventure.reconcile.comparison import Comparison, Result
+from adventure.reconcile.lateness import Lateness, micros_of_bounds
+from adventure.reconcile.repair import Repair, Repaired
+from adventure.reconcile.source import SourceSide, open_source_side
+from adventure.reconcile.spans import micros
+from adventure.settings import Settings
+from adventure.stage import open_stage
+from adventure.streams import Stream
+from adventure.warehouse import Warehouse, open_warehouse
+
+log = get_logger()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found of one stream, and done about it."""
+
+    stream: Stream
+    watermark: datetime | None
+    result: Result | None
+    """None when the stream was never read: nothing of it can be missing."""
+    lateness: Lateness | None
+    repaired: Repaired | None
+    """None when no repair was asked for, or nothing differs that one can mend."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing differs, or what differs is staged now."""
+        if self.result is None or not self.result.differs:
+            return True
+        return self.repaired is not None and not (self.result.count("behind") or self.result.count("unusable"))
+
+
+def reconcile(
+    settings: Settings,
+    streams: Sequence[Stream],
+    *,
+    repair: bool = False,
+    low: datetime | None = None,
+    high: datetime | None = None,
+) -> list[Report]:
+    """Compares each stream's source with the warehouse by key and cursor.
+
+    Args:
+        low: compares from this cursor on; default: from the lowest that either side has.
+        high: up to below this cursor, and never at or above the watermark, where rows are in flight.
+
+    Raises:
+        SourceError: a source does not answer, refuses, or is not what the stream says.
+        WarehouseError: the warehouse cannot be read.
+        AlreadyRunning: another repair of the same stream is under way.
+    """
+    warehouse = open_warehouse(settings)
+    marks = read_watermarks(settings)
+    reports = []
+    for stream in streams:
+        mark = marks.get(stream.name)
+        if mark is None:
+            reports.append(Report(stream, None, None, None, None))
+            continue
+        with _scratch(settings) as scratch, open_source_side(settings, stream) as side:
+            log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
+            comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
+            result = comparison.run(mark.value, _lookback(stream, mark), low, high)
+            lateness = _lateness(warehouse, comparison, side, mark)
+            mendable = any(result.count(verdict) for verdict in ("missing", "stale", "deleted"))
+            repaired = _repair(settings, comparison, side, mark, scratch) if repair and mendable else None
+        reports.append(Report(stream, mark.value, result, lateness, repaired))
+    return reports
+
+
+def _repair(settings: Settings, comparison: Comparison, side: SourceSide, mark: Watermark, scratch: Path) -> Repaired:
+    stream, stage = comparison.stream, open_stage(settings)
+    stage.check_writable(stream.stage)
+    with repairing(settings, stream):
+        source = open_source(stream.source, settings)
+        try:
+            repair = Repair(stream, source, side, stage, mark, _lookback(stream, mark), scratch / "files")
+            return repair.run(comparison)
+        finally:
+            source.close()
+
+
+def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, mark: Watermark) -> Lateness:
+    bounds = micros_of_bounds()
+    loaded = warehouse.lateness(comparison.stream, side.key_kinds, bounds)
+    return Lateness.of(loaded, comparison.lateness(micros(mark.value), bounds))
+
+
+def _lookback(stream: Stream, mark: Watermark) -> timedelta:
+    """How far below the watermark the next window looks for late rows: they are in flight."""
+    if stream.source == "postgres" and mark.mode != "horizon":
+        return max(stream.lookback, FALLBACK_LOOKBACK)
+    return stream.lookback
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[Path]:
+    parent = settings.data_dir / "tmp"
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=parent, prefix="reconcile-") as folder:
+        yield Path(folder)
