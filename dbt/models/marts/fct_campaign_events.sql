@@ -1,12 +1,3 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ forget_replaced_history([ref('stg_ecom__email_campaigns')]) }}"
-    )
-}}
-
 select
     event_id,
     cast(event_date as date) as event_day,
@@ -27,6 +18,3 @@ select
     sales_order_id,
     _loaded_at
 from {{ ref('stg_ecom__email_campaigns') }}
-{% if history_is_held([ref('stg_ecom__email_campaigns')]) %}
-where false
-{% endif %}

@@ -1,20 +1,10 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ forget_replaced_history([source('adventure_db', 'customer_prod_db')]) }}"
-    )
-}}
+{{ config(materialized='table') }}
 
 with customers as (
 
     select *
     from {{ source('adventure_db', 'customer_prod_db') }}
     where customerid is not null
-    {% if history_is_held([source('adventure_db', 'customer_prod_db')]) %}
-        and false
-    {% endif %}
     qualify {{ is_latest_row('customerid', 'modifieddate') }}
 
 )

@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ forget_replaced_history([ref('base_ecom__email_campaigns'), ref('base_ecom__email_mktg_new')]) }}"
-    )
-}}
+{{ config(materialized='table') }}
 
 with events as (
 
@@ -24,9 +17,6 @@ distinct_events as (
 
     select *
     from events
-    {% if history_is_held([ref('base_ecom__email_campaigns'), ref('base_ecom__email_mktg_new')]) %}
-    where false
-    {% endif %}
     qualify row_number() over (partition by event_id order by feed desc, _file desc, _file_row desc) = 1
 
 ),

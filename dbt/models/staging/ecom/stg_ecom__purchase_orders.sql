@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ forget_replaced_history([source('ecom', 'purchase_order_raw')]) }}"
-    )
-}}
+{{ config(materialized='table') }}
 
 with documents as (
 
@@ -18,9 +11,6 @@ with documents as (
         _file_row,
         _loaded_at
     from {{ source('ecom', 'purchase_order_raw') }}
-    {% if history_is_held([source('ecom', 'purchase_order_raw')]) %}
-    where false
-    {% endif %}
 
 ),
 

@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ forget_replaced_history([source('ecom', 'email_campaign_raw')]) }}"
-    )
-}}
+{{ config(materialized='table') }}
 
 select
     {{ json_text('raw', 'event_id') }} as event_id,
@@ -20,6 +13,3 @@ select
     _loaded_at
 from {{ source('ecom', 'email_campaign_raw') }}
 where {{ json_text('raw', 'event_id') }} is not null
-{% if history_is_held([source('ecom', 'email_campaign_raw')]) %}
-    and false
-{% endif %}

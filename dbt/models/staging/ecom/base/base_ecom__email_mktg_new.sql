@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ forget_replaced_history([source('new_mktg', 'email_mktg_raw')]) }}"
-    )
-}}
+{{ config(materialized='table') }}
 
 -- The facts of the older feed under other names, with blanks within campaigns and steps in any case.
 select
@@ -21,6 +14,3 @@ select
     _loaded_at
 from {{ source('new_mktg', 'email_mktg_raw') }}
 where {{ json_text('raw', 'EventID') }} is not null
-{% if history_is_held([source('new_mktg', 'email_mktg_raw')]) %}
-    and false
-{% endif %}

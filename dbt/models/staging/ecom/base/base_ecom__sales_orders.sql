@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ forget_replaced_history([source('ecom', 'sales_order_raw')]) }}"
-    )
-}}
+{{ config(materialized='table') }}
 
 select
     {{ json_text('raw', 'SalesOrderID') }} as sales_order_id,
@@ -38,7 +31,4 @@ select
     _loaded_at
 from {{ source('ecom', 'sales_order_raw') }}
 where {{ json_text('raw', 'SalesOrderID') }} is not null
-{% if history_is_held([source('ecom', 'sales_order_raw')]) %}
-    and false
-{% endif %}
 qualify {{ is_latest_row('sales_order_id', 'modified_date') }}
