@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PATIENCE_SEC = 30.0
 """How long a connection is retried before SourceUnavailable is raised."""
 
+_TLS_SIGNS = ("certificate", "does not support SSL", "private key", "no pg_hba.conf entry", "alert unknown ca")
+"""In libpq's text, which has no SQLSTATE: what waiting does not mend. A TLS connection that breaks is none of them."""
+
 _REFUSED_STATES = ("28", "3D", "42501")
 """SQLSTATEs that no waiting mends: authentication, a database that is not there, a privilege."""
 
@@ -68,6 +71,10 @@ def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
         for sign in ("authentication failed", "does not exist", "no password supplied", "permission denied")
     )
     detail = (text.strip().splitlines() or [type(error).__name__])[-1].strip().removeprefix("DETAIL:").strip(" .")
+    if any(sign in text for sign in _TLS_SIGNS):
+        remedy = "Check POSTGRES_SSLMODE and the certificates that POSTGRES_SSL… names (or those in STATE_DSN)"
+        reason = " ".join(text.split()).rpartition(" failed: ")[2].strip(" .")
+        return SourceRefused(f"{where} cannot be trusted, or does not trust us: {reason}", remedy)
     if refused:
         return SourceRefused(
             f"{where} refuses: {detail}", "Check the role, its password, its privileges and the database's name"
@@ -111,10 +118,19 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
     try:
         yield
     except ConnectionFailure as error:
+        if "certificate" in (text := str(error)):
+            reason = text[text.find("certificate") :].partition("(")[0].partition(",")[0].strip(" .")
+            remedy = "Check MONGO_TLS_CA_FILE, and that the host is the one that the certificate names"
+            raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {reason}", remedy) from error
+        if "SSL handshake failed" in text:
+            remedy = "Check that it runs with TLS, and MONGO_HOST, MONGO_PORT or MONGO_URI"
+            raise SourceUnavailable(f"{where} does not answer in TLS", remedy) from error
         remedy = "Check that it runs, and MONGO_HOST, MONGO_PORT or MONGO_URI"
         raise SourceUnavailable(f"{where} does not answer", remedy) from error
     except ConfigurationError as error:
-        raise SourceRefused(f"{where} cannot be reached with that URI: {error}", "Check MONGO_URI") from error
+        # What is wrong with a URI may be told by quoting it, and in an odd one that may be the password.
+        reason = f": {error}" if "@" not in uri else ""
+        raise SourceRefused(f"{where} cannot be reached with that URI{reason}", "Check MONGO_URI") from None
     except OperationFailure as error:
         if error.code in (13, 18):
             raise SourceRefused(f"{where} refuses user or password", "Check them, and the user's role") from error
@@ -142,4 +158,4 @@ def _where_postgres(conninfo: str, name: str) -> str:
 
 def _where_mongo(uri: str) -> str:
     """The hosts of a URI, without its credentials."""
-    return uri.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
+    return uri.partition("?")[0].partition("://")[2].rpartition("@")[2].partition("/")[0]

@@ -8,11 +8,14 @@ secret is a SecretStr, so that printing the settings shows none.
 import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlencode
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from adventure.errors import ConfigError
+
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
 class Settings(BaseSettings):
@@ -28,6 +31,14 @@ class Settings(BaseSettings):
         "postgres", description="the role to read with (SELECT and pg_read_all_stats are enough)"
     )
     postgres_password: SecretStr = Field(SecretStr(""), description="password of POSTGRES_USER")
+    postgres_sslmode: SslMode | None = Field(
+        None, description="libpq's sslmode; default: verify-full where a certificate below is given, else prefer"
+    )
+    postgres_sslrootcert: FilePath | Literal["system"] | None = Field(
+        None, description="the authorities that PostgreSQL's certificate is checked against, or system: this machine's"
+    )
+    postgres_sslcert: FilePath | None = Field(None, description="client certificate for PostgreSQL")
+    postgres_sslkey: FilePath | None = Field(None, description="key of POSTGRES_SSLCERT, readable by its owner only")
     state_dsn: SecretStr | None = Field(
         None, description="libpq connection string of the database that keeps processor_metadata; default: the source"
     )
@@ -39,6 +50,14 @@ class Settings(BaseSettings):
     mongo_collection: str = Field("chats", description="collection of the support chats")
     mongo_uri: SecretStr | None = Field(
         None, description="a whole MongoDB URI (user, TLS, replica set); replaces MONGO_HOST and MONGO_PORT"
+    )
+
+    mongo_tls: bool = Field(False, description="true: TLS, with the server's certificate checked")
+    mongo_tls_ca_file: FilePath | None = Field(
+        None, description="the authorities that MongoDB's certificate is checked against; turns TLS on"
+    )
+    mongo_tls_certificate_key_file: FilePath | None = Field(
+        None, description="client certificate and key for MongoDB, in one file; turns TLS on"
     )
 
     # The generator
@@ -79,6 +98,19 @@ class Settings(BaseSettings):
     pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")
     log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line")
 
+    @field_validator("state_dsn")
+    @classmethod
+    def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
+        """Checked here, since the driver's own complaint quotes what may be a password."""
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict
+
+        try:
+            conninfo_to_dict(value.get_secret_value() if value else "")
+        except ProgrammingError:
+            raise ValueError("is no libpq connection string (its text is not shown)") from None
+        return value
+
     @property
     def stage_dir(self) -> Path:
         """Folder of the staged files (DuckDB's stage)."""
@@ -99,12 +131,18 @@ class Settings(BaseSettings):
         """The source as a libpq connection string, password included: never log it."""
         from psycopg.conninfo import make_conninfo
 
+        certificates = (self.postgres_sslrootcert, self.postgres_sslcert, self.postgres_sslkey)
+        tls = {
+            "sslmode": self.postgres_sslmode or ("verify-full" if any(certificates) else None),
+            **dict(zip(("sslrootcert", "sslcert", "sslkey"), certificates, strict=True)),
+        }
         return make_conninfo(
             host=self.postgres_host,
             port=self.postgres_port,
             dbname=self.postgres_db,
             user=self.postgres_user,
             password=self.postgres_password.get_secret_value(),
+            **{name: str(value) for name, value in tls.items() if value},
         )
 
     @property
@@ -115,7 +153,15 @@ class Settings(BaseSettings):
     @property
     def mongo_conninfo(self) -> str:
         """The MongoDB URI, credentials included: never log it."""
-        return self.mongo_uri.get_secret_value() if self.mongo_uri else f"mongodb://{self.mongo_host}:{self.mongo_port}"
+        uri = self.mongo_uri.get_secret_value() if self.mongo_uri else f"mongodb://{self.mongo_host}:{self.mongo_port}"
+        files = {"tlsCAFile": self.mongo_tls_ca_file, "tlsCertificateKeyFile": self.mongo_tls_certificate_key_file}
+        given = {name: str(path) for name, path in files.items() if path}
+        if not self.mongo_tls and not given:
+            return uri
+        address, _, options = uri.partition("?")
+        if "/" not in address.partition("://")[2]:
+            address += "/"
+        return f"{address}?{'&'.join(filter(None, (options, urlencode({'tls': 'true', **given}))))}"
 
 
 def load_settings(env_file: Path | None = None, **overrides: Any) -> Settings:

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import pymongo.uri_parser
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from adventure.errors import ConfigError
@@ -70,7 +72,7 @@ def test_secrets_do_not_show_when_printed() -> None:
     settings = load_settings(
         postgres_password=SecretStr("hunter2"),
         mongo_uri=SecretStr("mongodb://a:hunter2@h"),
-        state_dsn=SecretStr("hunter2"),
+        state_dsn=SecretStr("password=hunter2"),
     )
     assert "hunter2" not in repr(settings) + str(settings)
 
@@ -81,6 +83,42 @@ def test_a_malformed_value_beside_a_secret_does_not_show_the_secret(monkeypatch:
     with pytest.raises(ConfigError) as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dsn", ["hunter2", "host=h password='hunter2", "postgresql://u:hunter2%zz@h/d"])
+def test_a_malformed_state_dsn_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    monkeypatch.setenv("STATE_DSN", dsn)
+    with pytest.raises(ConfigError, match="STATE_DSN") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [
+        ({}, None),
+        ({"postgres_sslmode": "require"}, "require"),
+        ({"postgres_sslrootcert": "system"}, "verify-full"),
+        ({"postgres_sslrootcert": str(EXAMPLE)}, "verify-full"),
+        ({"postgres_sslcert": str(EXAMPLE)}, "verify-full"),
+        ({"postgres_sslrootcert": str(EXAMPLE), "postgres_sslmode": "verify-ca"}, "verify-ca"),
+    ],
+)
+def test_certificates_are_checked_unless_said_otherwise(given: dict[str, str], mode: str | None) -> None:
+    assert conninfo_to_dict(load_settings(**given).postgres_dsn).get("sslmode") == mode
+
+
+def test_tls_options_join_those_of_a_mongo_uri() -> None:
+    settings = load_settings(mongo_uri=SecretStr("mongodb://u:p@h:1/?replicaSet=r"), mongo_tls_ca_file=EXAMPLE)
+    options = pymongo.uri_parser.parse_uri(settings.mongo_conninfo)["options"]
+    assert (options["tls"], options["tlsCAFile"], options["replicaSet"]) == (True, str(EXAMPLE), "r")
+    assert load_settings(mongo_host="h", mongo_port=1, mongo_tls=True).mongo_conninfo == "mongodb://h:1/?tls=true"
+
+
+def test_a_certificate_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGO_TLS_CA_FILE", "/absent.pem")
+    with pytest.raises(ConfigError, match="MONGO_TLS_CA_FILE"):
+        load_settings()
 
 
 def test_the_state_lives_in_the_source_by_default() -> None:

@@ -169,8 +169,9 @@ class _Reading:
 
     def take(self, batch: pa.RecordBatch) -> None:
         """Rows of the window."""
-        carried = self._carry(batch)
-        largest = pc.max(carried.column(self.plan.cursor_position)).as_py()
+        whole, carried = self._carry(batch)
+        # Of the rows that are set aside as well: they are read.
+        largest = pc.max(whole.column(self.plan.cursor_position)).as_py()
         self.last = max(filter(None, (self.last, largest)), default=None)
         if self.lookback and self.last:
             carried = self._only_new(carried, self.last - self.lookback)
@@ -181,15 +182,15 @@ class _Reading:
     def take_referred(self, batch: pa.RecordBatch) -> None:
         """Rows past the horizon: they move no watermark, and one that stays there comes once."""
         with writing(self.folder):
-            self._parts.write(self._only_new(self._carry(batch), datetime.min))
+            self._parts.write(self._only_new(self._carry(batch)[1], datetime.min))
 
     def close(self) -> tuple[LocalFile, ...]:
         """The finished files."""
         with writing(self.folder):
             return self._parts.close()
 
-    def _carry(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch as it is staged, without the rows that cannot be."""
+    def _carry(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+        """The batch as Arrow, with NULL for what cannot be carried; and without the rows of which that is true."""
         columns, unfit = [], []
         for values, column in zip(batch.columns, self.plan.columns, strict=True):
             carried, bad = column.carry(values)
@@ -200,12 +201,12 @@ class _Reading:
             unfit += [values.is_null()] if values.null_count else []
         carried = pa.RecordBatch.from_arrays(columns, schema=self.plan.schema)
         if not unfit:
-            return carried
+            return carried, carried
         any_bad = unfit[0]
         for bad in unfit[1:]:
             any_bad = pc.or_(any_bad, bad)
         self.bad += pc.sum(any_bad).as_py()
-        return carried.filter(pc.invert(any_bad))
+        return carried, carried.filter(pc.invert(any_bad))
 
     def _only_new(self, batch: pa.RecordBatch, floor: datetime) -> pa.RecordBatch:
         """Without the rows that were staged already: same key, same cursor, hence the same version.

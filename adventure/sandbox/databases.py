@@ -11,7 +11,7 @@ from psycopg import sql
 
 from adventure.sandbox.sandbox import Sandbox
 
-READER_ROLE_SQL = Path(__file__).with_name("reader_role.sql")
+READER_ROLE_SQL = Path(__file__).parent.parent / "roles" / "postgres_reader.sql"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 -- The role that the processor reads with: SELECT, and pg_read_all_stats to see how far back transactions are open.
--- Run it in the source database as a superuser. Then give it a password: alter role adventure_reader password '…';
+-- Run it in the source database as a superuser. Then give it a password: \password adventure_reader in psql.
 do $$
 begin
     if not exists (select from pg_roles where rolname = 'adventure_reader') then

@@ -1,0 +1,229 @@
+"""TLS to both sources: a certificate that is trusted, and every way in which it may not be."""
+
+import contextlib
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from pydantic import SecretStr
+
+from adventure import connect
+from adventure.connect import connect_mongo
+from adventure.errors import SourceError, SourceRefused, SourceUnavailable
+from adventure.processor.run import process_once
+from adventure.sandbox.process import await_answer, free_port, launch, stop
+from adventure.sandbox.sandbox import Sandbox
+from adventure.settings import Settings, load_settings
+from adventure.streams import Stream, load_streams
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """As files."""
+
+    authority: Path
+    stranger: Path
+    """Another authority, which signed nothing here."""
+    server: Path
+    """Certificate and key of 127.0.0.1, in one file."""
+    client: Path
+    client_key: Path
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    folder = tmp_path_factory.mktemp("certificates")
+    authority, server, client = trustme.CA(), folder / "server.pem", folder / "client.pem"
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    trustme.CA().cert_pem.write_to_path(folder / "stranger.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(server)
+    issued = authority.issue_cert("reader.example", common_name="adventure_reader")
+    issued.cert_chain_pems[0].write_to_path(client)
+    issued.private_key_pem.write_to_path(folder / "client.key")
+    (folder / "client.key").chmod(0o600)
+    return Certificates(folder / "authority.pem", folder / "stranger.pem", server, client, folder / "client.key")
+
+
+class Terminator(threading.Thread):
+    """Speaks TLS for the embedded PostgreSQL, whose build cannot: takes libpq's request, and passes on what it says."""
+
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(daemon=True)
+        self._server_port, self._context = port, context
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self.served = 0
+
+    def run(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            assert client.recv(8) == bytes.fromhex("0000000804d2162f"), "libpq asks for TLS first"
+            client.sendall(b"S")
+            with (
+                self._context.wrap_socket(client, server_side=True) as secured,
+                socket.create_connection(("127.0.0.1", self._server_port)) as server,
+            ):
+                self.served += 1
+                answers = threading.Thread(target=_pass_on, args=[server, secured], daemon=True)
+                answers.start()
+                _pass_on(secured, server)
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def terminator(sandbox: Sandbox, certificates: Certificates, request: pytest.FixtureRequest) -> Iterator[Terminator]:
+    """In front of the tests' PostgreSQL; marked `guarded`, it lets in only who shows a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server)
+    if request.node.get_closest_marker("guarded"):
+        context.load_verify_locations(certificates.authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+    thread = Terminator(sandbox.postgres.port, context)
+    thread.start()
+    yield thread
+    thread.close()
+
+
+@pytest.fixture
+def secured(settings: Settings, terminator: Terminator, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.5)
+    return with_tls(settings, postgres_port=terminator.port)
+
+
+def sales(settings: Settings) -> list[Stream]:
+    return list(load_streams(settings))[:2]
+
+
+def with_tls(settings: Settings, **changes: Any) -> Settings:
+    return settings.model_copy(update=changes)
+
+
+def test_both_drivers_speak_tls_with_a_server_whose_certificate_is_trusted(
+    secured: Settings, certificates: Certificates, terminator: Terminator
+) -> None:
+    process_once(with_tls(secured, postgres_sslrootcert=certificates.authority), sales(secured))
+    assert terminator.served >= 2, "one that asks and one that extracts, and nothing gets through without TLS"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"postgres_sslrootcert": "stranger"}, "certificate verify failed"),
+        ({"postgres_sslrootcert": "authority", "postgres_host": "localhost"}, 'does not match host name "localhost"'),
+        ({"postgres_sslmode": "verify-full"}, "root certificate file"),
+    ],
+)
+def test_a_server_that_is_not_trusted_is_refused(
+    secured: Settings,
+    certificates: Certificates,
+    changes: dict[str, Any],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(secured.data_dir))
+    files = {name: getattr(certificates, str(value), value) for name, value in changes.items()}
+    with pytest.raises(SourceRefused, match=sentence) as caught:
+        process_once(with_tls(secured, **files), sales(secured))
+    assert secured.postgres_password.get_secret_value() not in str(caught.value)
+
+
+def test_another_host_name_passes_where_only_the_authority_is_asked_for(
+    secured: Settings, certificates: Certificates
+) -> None:
+    changes = {
+        "postgres_sslrootcert": certificates.authority,
+        "postgres_host": "localhost",
+        "postgres_sslmode": "verify-ca",
+    }
+    process_once(with_tls(secured, **changes), sales(secured))
+
+
+def test_a_server_without_tls_is_refused_when_tls_is_asked_for(
+    sandbox: Sandbox, settings: Settings, streams: tuple[Stream, ...], certificates: Certificates
+) -> None:
+    with pytest.raises(SourceRefused, match="does not support SSL"):
+        process_once(with_tls(settings, postgres_sslrootcert=certificates.authority), streams[:2])
+
+
+@pytest.mark.guarded
+def test_a_client_certificate_opens_what_is_guarded_by_one(secured: Settings, certificates: Certificates) -> None:
+    trusting = with_tls(secured, postgres_sslrootcert=certificates.authority)
+    with pytest.raises(SourceError, match=r"certificate required|SSL|closed"):
+        process_once(trusting, sales(secured))
+    shown = {"postgres_sslcert": certificates.client, "postgres_sslkey": certificates.client_key}
+    process_once(with_tls(trusting, **shown), sales(secured))
+
+
+@pytest.fixture(scope="module")
+def secured_mongo(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a MongoDB-compatible server that speaks TLS only."""
+    folder, port = tmp_path_factory.mktemp("tls-mongo"), free_port(None)
+    (folder / "empty.toml").touch()
+    command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", folder / "empty.toml"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--storage-path", folder / "data"]
+    command += ["--tls-cert-file", certificates.server, "--tls-key-file", certificates.server]
+    server = launch(command, folder / "log")
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    await_answer(server, answers, "secantus", folder / "log")
+    yield port
+    stop(server, signal.SIGTERM)
+
+
+def test_documents_come_over_tls(secured_mongo: int, certificates: Certificates) -> None:
+    settings = load_settings(mongo_host="127.0.0.1", mongo_port=secured_mongo, mongo_tls_ca_file=certificates.authority)
+    with connect_mongo(settings.mongo_conninfo, name="the chats") as client:
+        assert client.admin.command("ping")["ok"] == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "authority", "sentence"),
+    [
+        ("127.0.0.1", "stranger", "cannot be trusted.*certificate verify failed"),
+        ("localhost", "authority", "cannot be trusted.*certificate verify failed: Hostname mismatch"),
+        ("127.0.0.1", None, "cannot be trusted.*certificate verify failed"),
+    ],
+)
+def test_a_document_server_that_is_not_trusted_is_refused(
+    secured_mongo: int, certificates: Certificates, host: str, authority: str | None, sentence: str
+) -> None:
+    file = getattr(certificates, authority) if authority else None
+    uri = SecretStr(f"mongodb://{host}:{secured_mongo}")
+    settings = load_settings(mongo_uri=uri, mongo_tls=True, mongo_tls_ca_file=file)
+    with pytest.raises(SourceRefused, match=sentence):
+        connect_mongo(settings.mongo_conninfo, name="the chats")
+
+
+def test_a_document_server_without_tls_does_not_answer_in_it(
+    settings: Settings, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.1)
+    with pytest.raises(SourceUnavailable, match="does not answer"):
+        connect_mongo(with_tls(settings, mongo_tls_ca_file=certificates.authority).mongo_conninfo, name="the chats")
