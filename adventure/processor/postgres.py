@@ -214,7 +214,7 @@ class _Reading:
         Rows below the floor are not read again; in a first load, which is nearly all of them, none is looked at.
         """
         cursors = batch.column(self.plan.cursor_position)
-        looked_at = pa.array([True] * len(cursors)) if len(self.seen) else pc.greater_equal(cursors, floor)
+        looked_at = pa.array([True] * len(cursors), pa.bool_()) if len(self.seen) else pc.greater_equal(cursors, floor)
         indices = pc.indices_nonzero(looked_at)
         some = batch.take(indices)
         keys = zip(*(some.column(position).to_pylist() for position in self.plan.key_positions), strict=True)

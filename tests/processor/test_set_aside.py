@@ -144,9 +144,7 @@ def of_encoding(sandbox: Sandbox, settings: Settings, writer_settings: Settings)
             connection.execute(
                 "grant usage on schema public to adventure_reader; grant create on schema public to sales_app"
             )
-            connection.execute(
-                "alter default privileges for role sales_app in schema public grant select on tables to adventure_reader"
-            )
+            connection.execute("alter default privileges for role sales_app grant select on tables to adventure_reader")
         return [each.model_copy(update={"postgres_db": name}) for each in (settings, writer_settings)]
 
     return create
