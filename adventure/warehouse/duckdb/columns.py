@@ -63,7 +63,7 @@ def changes(window: Window, stream: Stream, table: dict[str, str]) -> list[str]:
                 raise SchemaDrift(
                     f"{stream.name}: column {column.name} is staged as {staged} in window {window.id}, and no longer"
                     f" fits {stream.raw_table}, where it is {known[name]}; nothing of the window was loaded",
-                    f"Rename the old column there (alter table {stream.raw_table} rename {column.name} to …)"
+                    f"Rename the old column there (alter table {stream.raw_table} rename {quoted(column.name)} to …)"
                     " and run the task again: the new one is added",
                 )
             statements.append(f"alter column {quoted(column.name)} type {wider}")

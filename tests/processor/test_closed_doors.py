@@ -1,0 +1,226 @@
+"""Names are only names, roles need no more than is documented, and secrets show nowhere."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+
+from adventure.errors import AdventureError
+from adventure.generator.run import backfill
+from adventure.processor.run import process_once
+from adventure.processor.state import read_watermarks
+from adventure.sandbox import Sandbox
+from adventure.settings import Settings, load_settings
+from adventure.streams import Stream, load_streams
+from adventure.warehouse.duckdb import DuckDBWarehouse
+from tests.processor.conftest import stream_of
+
+ROOT = Path(__file__).parent.parent.parent
+ROLES = ROOT / "adventure" / "roles"
+
+HOSTILE = [
+    'we"ird; drop table things; --',
+    "it's {x} %s %(y)s %%",
+    "../../etc/passwd",
+    "tab\tnew\nline",
+    "naïve 🚲 列",
+    " leading and trailing ",
+    "select",
+    "$$; $1 \\x00 \\' E'",
+    "a.b.c",
+    "t",
+    "n" * 63,
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_of_schema_table_and_columns_are_only_names(
+    settings: Settings, writer_settings: Settings, sandbox: Sandbox, name: str
+) -> None:
+    """With a value that is carried, one that is set aside, and a reference from a table of the same kind."""
+    with psycopg.connect(sandbox.postgres.dsn(settings.postgres_db), autocommit=True) as connection:
+        made = (
+            "create schema {name}; create table {name}.{name} ({name} int primary key, {at} timestamptz, {n} numeric);"
+        )
+        made += " create table {name}.{child} ({name} int, {up} int, {at} timestamptz);"
+        made += " create index on {name}.{name} ({at}); create index on {name}.{child} ({at});"
+        made += " insert into {name}.{name} values (1, now(), 1), (2, now(), 'NaN');"
+        made += " insert into {name}.{child} values (7, 1, now());"
+        made += " grant usage on schema {name} to adventure_reader;"
+        made += " grant select on all tables in schema {name} to adventure_reader"
+        parts = {
+            "name": name,
+            "at": f"at{name}"[:63],
+            "n": f"n{name}"[:62],
+            "child": f"c{name}"[:62],
+            "up": f"u{name}"[:61],
+        }
+        names = {key: sql.Identifier(value) for key, value in parts.items()}
+        connection.execute(sql.SQL(made).format(**names))
+    parent = stream_of(name, namespace=name, cursor=parts["at"], key=(name,))
+    child = stream_of(
+        parts["child"],
+        name="children",
+        namespace=name,
+        cursor=parts["at"],
+        key=(name,),
+        stage="children_stage",
+        raw_table="raw_ext.children_raw",
+        references={"things": (parts["up"],)},
+    )
+    process_once(settings, [parent, child])
+    warehouse = DuckDBWarehouse(settings)
+    for stream in (parent, child):
+        warehouse.load(stream)
+    quoted = '"' + name.replace('"', '""') + '"'
+    assert warehouse.query(f"select {quoted} from raw_ext.things_raw") == [(1,)]
+    assert warehouse.query(f"select {quoted} from raw_ext.children_raw") == [(7,)]
+    assert warehouse.query("select stream, key from raw_ext.rejected_rows") == [("things", "2")]
+
+
+def test_a_hostile_database_name_is_only_a_name(settings: Settings, sandbox: Sandbox) -> None:
+    name = 'it\'s "odd" host=elsewhere; ../ 🚲'
+    with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    with psycopg.connect(sandbox.postgres.dsn(name), autocommit=True) as connection:
+        connection.execute(
+            "create table things (id int, changed_at timestamp default now()); insert into things values (1)"
+        )
+        connection.execute("grant select on things to adventure_reader")
+    (report,) = process_once(settings.model_copy(update={"postgres_db": name}), [stream_of("things")]).streams
+    assert report.rows_staged == 1
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/b", "a b", "it's", "", ".", "x;y", "näme", "raw.ext.t"])
+@pytest.mark.parametrize("what", ["stage", "raw_table", "stream"])
+def test_a_hostile_name_of_a_stage_raw_table_or_stream_is_refused(tmp_path: Path, name: str, what: str) -> None:
+    import json
+
+    names = {"stream": "s", "stage": "s_stage", "raw_table": "raw_ext.s"} | {what: name}
+    text = f"[streams.{json.dumps(names['stream'])}]\n" + "\n".join(
+        f"{key} = {json.dumps(value)}"
+        for key, value in {
+            "source": "postgres",
+            "namespace": "public",
+            "table": "t",
+            "cursor": "c",
+            "key": "k",
+            "stage": names["stage"],
+            "raw_table": names["raw_table"],
+        }.items()
+    )
+    (tmp_path / "pipeline.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(AdventureError):
+        load_streams(load_settings(pipeline_file=tmp_path / "pipeline.toml"))
+
+
+def test_the_documented_roles_are_enough_and_may_do_nothing_else(
+    sandbox: Sandbox, settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
+) -> None:
+    """Roles made by the shipped SQL alone, under names of their own, the watermarks in a database of their own."""
+    backfill(writer_settings, orders=20, days=3, seed=1)
+    state = f"{settings.postgres_db}_watermarks"
+    with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(state)))
+    for database, script, role in (
+        (settings.postgres_db, "postgres_reader.sql", "adventure_reader"),
+        (state, "postgres_state.sql", "adventure_state"),
+    ):
+        text = (ROLES / script).read_text(encoding="utf-8").replace(role, f"{role}_exact")
+        with psycopg.connect(sandbox.postgres.dsn(database), autocommit=True) as connection:
+            connection.execute(text)  # type: ignore[arg-type]
+            connection.execute(f"alter role {role}_exact password 'exact'")  # type: ignore[arg-type]
+    exact = load_settings(
+        **settings.model_dump(include={"postgres_host", "postgres_port", "postgres_db", "data_dir", "pipeline_file"}),
+        postgres_user="adventure_reader_exact",
+        postgres_password="exact",
+        state_dsn=sandbox.postgres.dsn(state, user="adventure_state_exact", password="exact"),
+    )
+    process_once(exact, streams[:2])
+    marks = read_watermarks(exact)
+    assert {name: mark.mode for name, mark in marks.items()} == {"orders": "horizon", "order_details": "horizon"}
+    with psycopg.connect(sandbox.postgres.dsn(settings.postgres_db)) as connection:
+        held = connection.execute(
+            "select distinct privilege_type from information_schema.role_table_grants"
+            " where grantee = 'adventure_reader_exact'"
+        ).fetchall()
+        roles = connection.execute(
+            "select r.rolname from pg_auth_members as m join pg_roles as r on r.oid = m.roleid"
+            " join pg_roles as u on u.oid = m.member where u.rolname = 'adventure_reader_exact'"
+        ).fetchall()
+    assert (held, roles) == ([("SELECT",)], [("pg_read_all_stats",)])
+    with psycopg.connect(exact.state_conninfo) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("create table public.mine (a int)")
+
+
+CANARY = "canary-Xq7"
+
+WRONG = {
+    "wrong host": {"POSTGRES_HOST": "127.0.0.2", "POSTGRES_PORT": "1"},
+    "wrong password": {},
+    "tls that is not there": {"POSTGRES_SSLMODE": "verify-full", "POSTGRES_SSLROOTCERT": "system"},
+    "a malformed state": {"STATE_DSN": f"{CANARY}-state host"},
+    "a malformed state URI": {"STATE_DSN": f"postgresql://user:{CANARY}-state%zz@127.0.0.1:1/d"},
+    "a state that is away": {"STATE_DSN": f"host=127.0.0.1 port=1 user=u password={CANARY}-state"},
+    "a state that refuses": {
+        "STATE_DSN": "host={host} port={port} user=adventure_state dbname=postgres password=" + CANARY
+    },
+    "a mongo that is away": {"MONGO_URI": f"mongodb://user:{CANARY}-mongo@127.0.0.1:1/?serverSelectionTimeoutMS=100"},
+    "a malformed mongo": {"MONGO_URI": f"mongodb://user:pa:{CANARY}@{CANARY}@127.0.0.1:1:x/"},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("command", [["--debug", "process"], ["process"], ["status"]])
+def test_secrets_show_nowhere(
+    sandbox: Sandbox, settings: Settings, tmp_path: Path, what: str, command: list[str]
+) -> None:
+    """Neither in what a command prints or writes, nor in a command line while it runs."""
+    place = {"host": settings.postgres_host, "port": settings.postgres_port}
+    environment = {
+        **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
+        "POSTGRES_HOST": settings.postgres_host,
+        "POSTGRES_PORT": str(settings.postgres_port),
+        "POSTGRES_DB": settings.postgres_db,
+        "POSTGRES_USER": "adventure_reader",
+        "POSTGRES_PASSWORD": f"{CANARY}-postgres",
+        "PGPASSWORD": f"{CANARY}-pg",
+        "DATA_DIR": str(tmp_path / "data"),
+        "PIPELINE_FILE": str(ROOT / "pipeline.toml"),
+        **{name: value.format(**place) if "{" in value else value for name, value in WRONG[what].items()},
+    }
+    script = (
+        "import sys; from adventure import connect; connect.PATIENCE_SEC = 0.2; from adventure.cli import main; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *command],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: list[str] = []
+    watcher = threading.Thread(target=_watch_command_lines, args=[process, lines])
+    watcher.start()
+    printed, _ = process.communicate(timeout=120)
+    watcher.join()
+    written = [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    assert printed, "it says what is wrong"
+    assert not [text for text in (printed, *lines, *written) if CANARY in text]
+    if command != ["status"]:
+        assert process.returncode != 0
+
+
+def _watch_command_lines(process: "subprocess.Popen[str]", lines: list[str]) -> None:
+    while process.poll() is None:
+        for each in psutil.process_iter(["cmdline"]):
+            lines.append(" ".join(each.info["cmdline"] or []))
+        time.sleep(0.2)
