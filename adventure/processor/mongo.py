@@ -280,7 +280,12 @@ class MongoSource:
             )
         # First the stream, then the documents: what is written meanwhile is in both, and meets its key downstream.
         self._unfollow(followed)
-        followed.feed = Feed(self._client, stream, None)
+        try:
+            followed.feed = Feed(self._client, stream, None)
+        except PositionLost as lost:
+            raise SourceError(
+                f"{stream.name}: a change stream on {stream.location} cannot even begin: {lost}", "Enlarge the oplog"
+            ) from lost
         for document in self._documents(stream, low, None, followed.feed.session):
             reading.take(document, low)
         return why

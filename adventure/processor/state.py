@@ -155,7 +155,7 @@ class State:
         )
 
     def keep(self, stream: Stream, mode: str, position: str | None) -> None:
-        """Notes how a stream without new rows is read and where it reads on: when the mode changes, and once a minute.
+        """Notes how a stream without new rows is read, when that changes, and where it reads on, once a minute.
 
         A position that stayed where it is while nothing happens would fall off the source's log; one that was written
         in every cycle would cost more than the cycle.
@@ -167,8 +167,8 @@ class State:
         mark = self.watermarks.get(stream.name)
         if mark is None or (mode, position) == (mark.mode, mark.position):
             return
-        now = time.monotonic()
-        if mode == mark.mode and now < self._kept_at.get(stream.name, 0.0) + KEEP_SECONDS:
+        kept_at = self._kept_at.get(stream.name)
+        if mode == mark.mode and kept_at is not None and time.monotonic() < kept_at + KEEP_SECONDS:
             return
         values = {
             "stream": stream.name,
