@@ -95,6 +95,7 @@ class Feed:
         self.session: ClientSession = client.start_session(causal_consistency=True)
         self._begun: Timestamp | None = None
         self._lean = False
+        """Events come without their documents, which are looked up: up to the end of a window with one too large."""
         self._ahead: RawBSONDocument | None = None
         try:
             self._open(client, position)
@@ -122,7 +123,8 @@ class Feed:
             PositionLost: the server no longer has what comes next.
         """
         self.more = False
-        if self._lean:
+        # An event that was read ahead without its document is still to be completed.
+        if self._lean and self._ahead is None:
             self._lean = False
             self._reopen()
         for _ in range(limit):
@@ -173,7 +175,6 @@ class Feed:
             if error.code != _TOO_LARGE or self._lean:
                 _raise_if_lost(error)
                 raise
-        # On from there without documents in the events, up to the end of this window; each is looked up.
         self._lean = True
         self._reopen()
         return self._stream.try_next()
@@ -196,6 +197,9 @@ class Feed:
                 **start,
             )
         except OperationFailure as error:
+            if error.code == _TOO_LARGE and not self._lean:
+                self._lean = True
+                return self._watch(**start)
             if reason := _UNWATCHABLE.get(error.code or 0):
                 raise Unwatchable(reason.format(self._name)) from error
             _raise_if_lost(error)

@@ -92,7 +92,7 @@ class _Followed:
     read_at: datetime = datetime.min
     """When the feed was read last, by the server's clock."""
     settled: bool = True
-    """What the last extract brought is staged, or it brought nothing: the feed stands where the state says."""
+    """What the last extract brought is staged, or it brought nothing; else the feed is past what the state knows."""
     unwatchable: str = ""
     ask_again_at: float = 0.0
 
@@ -193,12 +193,12 @@ class MongoSource:
         """Writes the documents that were not staged yet, and the keys of those that are gone."""
         followed = self._followed.setdefault(stream.name, _Followed())
         followed.seen.begin()
-        if not followed.settled:
-            self._unfollow(followed)
-        followed.settled = False
         with writing(folder):
             reading = _Reading(stream, cut.horizon, followed.seen, folder)
             with reading.documents, reading.rejects, reading.deletes, translating_mongo(self._uri, _NAME):
+                if not followed.settled:
+                    self._unfollow(followed)
+                followed.settled = False
                 mode = self._read_into(reading, followed, mark, cut)
                 reading.close()
             files, rejects, deletes = reading.documents.close(), reading.rejects.close(), reading.deletes.close()
@@ -263,7 +263,7 @@ class MongoSource:
         assert cut.until
         if followed.feed or position:
             try:
-                if followed.feed is None or rested:
+                if followed.feed is None or (rested and position):
                     self._unfollow(followed)
                     followed.feed = Feed(self._client, stream, position)
                 for change in followed.feed.changes(cut.until, CHANGES_A_WINDOW):
@@ -291,9 +291,9 @@ class MongoSource:
         return why
 
     def _unfollow(self, followed: _Followed) -> None:
-        if followed.feed:
-            followed.feed.close()
-            followed.feed = None
+        feed, followed.feed = followed.feed, None
+        if feed:
+            feed.close()
 
     def _documents(
         self, stream: Stream, low: datetime | None, high: datetime | None, session: ClientSession | None = None
