@@ -31,7 +31,7 @@ from pymongo.read_concern import ReadConcern
 from adventure.connect import connect_mongo, translating_mongo
 from adventure.errors import SourceError
 from adventure.log import get_logger
-from adventure.processor.bson_json import decode, key_text, to_json
+from adventure.processor.bson_json import OPTIONS, decode, key_text, to_json
 from adventure.processor.bson_walk import CannotCarry
 from adventure.processor.changes import Change, Feed, PositionLost, Unwatchable
 from adventure.processor.document_keys import with_keys
@@ -57,6 +57,8 @@ _REST = timedelta(minutes=5)
 seen to skip what the oplog no longer held: resuming at the position finds out."""
 _AGAIN_SECONDS = 60.0
 """Until a collection that had no change stream is asked again: a privilege may have been granted."""
+
+_LENIENT = OPTIONS.with_options(unicode_decode_error_handler="replace")
 
 log = get_logger()
 
@@ -125,7 +127,7 @@ class _Reading:
                     self.last = max(self.last or cursor, cursor)
         except CannotCarry as error:
             if self.seen.is_new(("set aside", hash(raw)), self.horizon, ()):
-                self.rejects.write(Reject(_printed_key(document), str(error), base64.b64encode(raw).decode()).line)
+                self.rejects.write(Reject(_printed_key(raw), str(error), base64.b64encode(raw).decode()).line)
         if self.last:
             self.seen.forget(self.last - self.stream.lookback)
 
@@ -364,9 +366,9 @@ def _moment(name: str, value: object) -> datetime:
         raise CannotCarry("its cursor is a date outside of the years 1 to 9999") from error
 
 
-def _printed_key(document: RawBSONDocument) -> str:
-    """For people; a document that cannot be decoded may have no key that can be read."""
+def _printed_key(raw: bytes) -> str:
+    """For people; a document that is broken may have no key that can be read."""
     try:
-        return str(document.get("_id"))
-    except (bson.errors.BSONError, UnicodeDecodeError):
+        return str(bson.decode(raw, _LENIENT).get("_id"))
+    except (bson.errors.BSONError, RecursionError):
         return "unknown"
