@@ -10,6 +10,8 @@ AdventureError                what happened, to what, and the remedy
 │   ├── StageUnwritable       no permission, no space: nothing half staged, the watermark unmoved
 │   └── StageDamaged          a file or window.json is not what was staged
 ├── WarehouseError            the raw tables and what runs on them
+│   ├── WarehouseUnavailable  Snowflake does not answer. Worth retrying
+│   ├── WarehouseRefused      Snowflake says no: user, key, role, privilege, quota
 │   ├── WarehouseBusy         another process holds the warehouse: retried before it is raised
 │   ├── SchemaDrift           a staged column no longer fits its raw table: that stream stops
 │   └── BuildFailed           dbt ended with errors or failed tests
@@ -69,6 +71,14 @@ class StageDamaged(StageError):
 
 class WarehouseError(AdventureError):
     """The warehouse could not do its part."""
+
+
+class WarehouseUnavailable(WarehouseError):
+    """Snowflake does not answer. Worth retrying."""
+
+
+class WarehouseRefused(WarehouseError):
+    """Snowflake answers, and says no: user, key, role, privilege, quota."""
 
 
 class WarehouseBusy(WarehouseError):

@@ -94,6 +94,25 @@ class Settings(BaseSettings):
         600.0, gt=0, description="seconds of one step (a batch of rows, a file, a model) after which it counts as stuck"
     )
 
+    # Snowflake, where WAREHOUSE=snowflake
+    snowflake_account: str = Field("", description="account identifier: organisation-account")
+    snowflake_user: str = Field("ADVENTURE_PROCESSOR", description="a service user, or a person with externalbrowser")
+    snowflake_authenticator: Literal["keypair", "oauth", "externalbrowser"] = Field(
+        "keypair", description="keypair, oauth or externalbrowser"
+    )
+    snowflake_private_key_path: Path | None = Field(None, description="file of the private key (PEM), for keypair")
+    snowflake_private_key_passphrase: SecretStr | None = Field(None, description="its passphrase, if it has one")
+    snowflake_token: SecretStr | None = Field(None, description="the access token, for oauth")
+    snowflake_password: SecretStr | None = Field(
+        None, description="refused: Snowflake takes no passwords from service users"
+    )
+    snowflake_role: str = Field("ADVENTURE_LOADER", description="role of the processor")
+    snowflake_warehouse: str = Field("ADVENTURE_WH", description="warehouse that loads and builds")
+    snowflake_database: str = Field("ADVENTURE", description="database of the raw tables and the models")
+    snowflake_host: str = Field("", description="another host than the account's, for a private link")
+    snowflake_port: int = Field(443, ge=1, le=65535, description="its port")
+    snowflake_protocol: Literal["https", "http"] = Field("https", description="https, or http for an emulator")
+
     # Everything
     pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")
     log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line")

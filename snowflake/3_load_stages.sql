@@ -1,0 +1,337 @@
+-- The procedure that loads a stream's stage and cleans it up, and the tasks that call it.
+--
+-- The stages say what there is to load, window.json says what belongs together, and load_history says what was loaded:
+-- COPY's own memory of files (64 days, forgotten with the table) decides nothing, hence FORCE.
+use role identifier($owner_role);
+use warehouse identifier($warehouse_name);
+use database identifier($database_name);
+use schema raw_ext;
+
+-- One procedure for both jobs of all streams. Python, so that a test can run it: it needs of its session `sql`,
+-- `file.get_stream` and nothing else. With the owner's rights: who stages files need not be able to read tables.
+create or replace procedure run_stage_task(
+    job varchar, stream varchar, source varchar, stage varchar, raw_table varchar, key array, cursor varchar
+)
+returns varchar
+language python
+runtime_version = '3.11'
+packages = ('snowflake-snowpark-python')
+handler = 'run'
+comment = 'job: load or cleanup. source: postgres or mongo. raw_table: schema.table. See docs/snowflake.md.'
+execute as owner
+as
+$$
+import gzip
+import json
+import re
+from datetime import datetime, timedelta, timezone
+
+MANIFEST = "window.json"
+ROWS_AT_ONCE = 500
+META = ("_FILE", "_FILE_ROW", "_LOADED_AT", "_DELETED_AT")
+TYPES = {
+    "bool": "boolean", "int16": "number(5, 0)", "int32": "number(10, 0)", "int64": "number(19, 0)", "float": "float",
+    "double": "float", "string": "varchar", "binary": "binary", "date32[day]": "date",
+    "timestamp[us]": "timestamp_ntz(6)", "json": "variant",
+}
+
+
+class Problem(Exception):
+    """What is wrong and what to do about it: ends the task, and stands in task_history."""
+
+
+def run(session, job, stream, source, stage, raw_table, key, cursor):
+    """Does one job of one stream and records the run. The task fails when the job does."""
+    begun, rows, files, problem = now(), 0, 0, ""
+    try:
+        if job == "load":
+            rows, files = load(session, stream, source, stage, raw_table, key, cursor)
+        else:
+            rows, files = cleanup(session, stream, stage)
+    except Problem as error:
+        problem = str(error)
+    if rows or files or problem:
+        session.sql(
+            "insert into raw_ext.task_history select ?, cast(? as timestamp_ntz(6)), cast(? as timestamp_ntz(6)), ?, ?, ?, ?",
+            params=[f"{job}_{stream}", begun, now(), "failed" if problem else "succeeded", rows, files, problem],
+        ).collect()
+    if problem:
+        raise Problem(problem)
+    return f"{rows} rows, {files} files"
+
+
+def load(session, stream, source, stage, raw_table, key, cursor):
+    """Loads all windows that the ledger does not hold whole, oldest first, rows and ledger entries in one transaction.
+
+    The stage's stream of files moves on within that transaction, and so only when what it tells of is loaded. What
+    arrives between a look at the stage and the stream's step needs a look of its own, since columns have to fit first.
+    """
+    problems = {}
+    while True:
+        waiting, shapes = waiting_windows(session, stream, stage, problems), {}
+        for window, _ in waiting:
+            try:
+                shapes[window["id"]] = fit_table(session, stream, raw_table, window)
+            except Problem as error:
+                problems[window["id"]] = str(error)
+                break
+        ready = [(window, files) for window, files in waiting if window["id"] in shapes]
+        loaded_at = next_stamp(session)
+        session.sql("begin transaction").collect()
+        try:
+            session.sql(
+                "insert into raw_ext.seen_files"
+                f" select relative_path from raw_ext.{quoted(stage.upper() + '_FILES')} where false"
+            ).collect()
+            again = len(waiting_windows(session, stream, stage, problems)) > len(waiting)
+            rows = files = 0
+            for window, missing in [] if again else ready:
+                try:
+                    rows += load_window(session, stream, source, stage, raw_table, key, cursor, window, missing, shapes[window["id"]], loaded_at)
+                except Exception as error:
+                    # One that cannot be loaded keeps none of the others from the table.
+                    problems[window["id"]] = str(error)
+                    raise
+                files += len(missing)
+            session.sql("rollback" if again else "commit").collect()
+        except BaseException:
+            session.sql("rollback").collect()
+            if not problems:
+                raise
+            again = True
+        if not again:
+            break
+    if problems:
+        raise Problem(" ".join(problems.values()))
+    return rows, files
+
+
+def waiting_windows(session, stream, stage, problems):
+    """The stream's windows that are staged whole, with the files that the ledger does not hold; damaged ones to `problems`."""
+    listed, ledger, waiting = listing(session, stage), read_ledger(session, stage), []
+    for window in windows(session, stage, listed):
+        missing = [file for file in files_of(window) if (window["id"], file["name"]) not in ledger]
+        if window["stream"] == stream and missing and window["id"] not in problems:
+            try:
+                verify(window, missing, stage, listed)
+                waiting.append((window, missing))
+            except Problem as error:
+                problems[window["id"]] = str(error)
+    return waiting
+
+
+def load_window(session, stream, source, stage, raw_table, key, cursor, window, files, columns, loaded_at):
+    """Loads these files of a window and enters them in the ledger; the number of rows of its data."""
+    rows = 0
+    for file in files:
+        count = load_file(session, stream, source, stage, raw_table, key, cursor, window, file, columns, loaded_at)
+        if count != file["rows"]:
+            raise Problem(
+                f"{stream}: {stage}/{window['id']}/{file['name']} holds {count} rows where window.json promises"
+                f" {file['rows']}; nothing of the window was loaded. Look at the file; it is not what was staged."
+            )
+        rows += count if kind_of(window, file) == "data" else 0
+        enter(session, stream, stage, window, file, loaded_at)
+    return rows
+
+
+def cleanup(session, stream, stage):
+    """Removes the files of the windows that the ledger holds whole, window.json last, by their full names."""
+    rows = files = 0
+    listed = listing(session, stage)
+    ledger = read_ledger(session, stage)
+    for window in windows(session, stage, listed):
+        promised = files_of(window)
+        if window["stream"] != stream or any(ledger.get((window["id"], f["name"])) != f["rows"] for f in promised):
+            continue
+        for name in [file["name"] for file in promised] + [MANIFEST]:
+            if (window["id"], name) in listed:
+                session.sql(f"remove {location(stage, window['id'], name)}").collect()
+                files += 1
+        rows += sum(file["rows"] for file in window["files"])
+    return rows, files
+
+
+def listing(session, stage):
+    """Bytes of each staged file, by window and name. LIST shows the stage's name, in lower case, before each path."""
+    found = {}
+    for row in session.sql(f"list @raw_ext.{quoted(stage.upper())}").collect():
+        parts = row[0].split("/")
+        if len(parts) == 3:
+            found[parts[1], parts[2]] = int(row[1])
+    return found
+
+
+def windows(session, stage, listed):
+    """The windows that exist: those with a window.json, oldest first, since their names begin with their end."""
+    for window_id in sorted(window for window, name in listed if name == MANIFEST):
+        with session.file.get_stream(location(stage, window_id, MANIFEST)) as stream:
+            yield {**json.loads(stream.read()), "id": window_id}
+
+
+def read_ledger(session, stage):
+    """Rows loaded, by window and file."""
+    found = session.sql('select window_id, file, "ROWS" from raw_ext.load_history where stage = ?', params=[stage])
+    return {(row[0], row[1]): int(row[2]) for row in found.collect()}
+
+
+def files_of(window):
+    """All that a window promises beside window.json."""
+    return window["files"] + [file for file in (window["rejects"], window["deletes"]) if file]
+
+
+def kind_of(window, file):
+    """What the ledger calls a file."""
+    return "rejects" if file == window["rejects"] else "deletes" if file == window["deletes"] else "data"
+
+
+def verify(window, files, stage, listed):
+    """PUT compares checksums; what somebody did to the stage afterwards shows in names and sizes."""
+    for file in files:
+        size = listed.get((window["id"], file["name"]))
+        if size != file["bytes"]:
+            state = "is missing" if size is None else f"has {size} bytes where window.json promises {file['bytes']}"
+            raise Problem(
+                f"{window['stream']}: {stage}/{window['id']}/{file['name']} {state}; nothing of the window was loaded."
+                " Restore it; or remove the window and run adventure reconcile --repair, which stages its rows again."
+            )
+
+
+def fit_table(session, stream, raw_table, window):
+    """Makes the raw table, and the columns that are new, before the transaction: DDL would end it. Types by column."""
+    schema, _, table = raw_table.upper().partition(".")
+    wanted = {c["name"].upper(): snowflake_type(c["type"]) for c in window["columns"]}
+    if len(wanted) < len(window["columns"]) or set(wanted) & set(META):
+        raise Problem(
+            f"{stream}: two columns of window {window['id']} have one name in {raw_table}, case aside."
+            " Rename one at the source, or stage a view of the table."
+        )
+    held = {
+        row[0]: (row[1], row[2], row[3])
+        for row in session.sql(
+            "select column_name, data_type, numeric_precision, numeric_scale from information_schema.columns"
+            " where table_schema = ? and table_name = ?",
+            params=[schema, table],
+        ).collect()
+    }
+    name = f"{quoted(schema)}.{quoted(table)}"
+    if not held:
+        columns = [f"{quoted(column)} {kind}" for column, kind in wanted.items()]
+        columns += ["_file varchar", "_file_row number(38, 0)", "_loaded_at timestamp_ntz(6)", "_deleted_at timestamp_ntz(6)"]
+        session.sql(f"create table {name} ({', '.join(columns)})").collect()
+        return wanted
+    for column, kind in wanted.items():
+        if column not in held:
+            session.sql(f"alter table {name} add column {quoted(column)} {kind}").collect()
+        elif not fits(kind, *held[column]):
+            raise Problem(
+                f"{stream}: column {column} is staged as {kind} in window {window['id']}, and no longer fits {raw_table},"
+                f" where it is {held[column][0]}; nothing of the window was loaded. Rename the old column there and run"
+                " the task again: the new one is added."
+            )
+    return wanted
+
+
+def fits(kind, held, precision, scale):
+    """Whether a column holds every value of a staged type, exactly."""
+    family = kind.partition("(")[0]
+    names = {"varchar": "TEXT", "timestamp_ntz": "TIMESTAMP_NTZ"}
+    if family != "number":
+        return held == names.get(family, family.upper())
+    digits, _, places = kind[7:-1].partition(", ")
+    return held == "NUMBER" and int(scale) >= int(places) and int(precision) - int(scale) >= int(digits) - int(places)
+
+
+def load_file(session, stream, source, stage, raw_table, key, cursor, window, file, columns, loaded_at):
+    """Loads one file; the number of its rows."""
+    schema, _, table = raw_table.upper().partition(".")
+    target, label = f"{quoted(schema)}.{quoted(table)}", literal(f"{stage}/{window['id']}/{file['name']}")
+    stamp, place = f"{literal(loaded_at)}::timestamp_ntz(6)", location(stage, window["id"], file["name"])
+    if kind_of(window, file) == "deletes":
+        return bury(session, source, place, target, key, cursor, label, stamp, columns)
+    if kind_of(window, file) == "rejects":
+        names = 'stream, key, reason, "ROW", _file, _loaded_at'
+        values = f"{literal(stream)}, $1:key::varchar, $1:reason::varchar, $1:row::varchar, {label}, {stamp}"
+        target, file_format = "raw_ext.rejected_rows", "type = json"
+    elif file["name"].endswith(".parquet"):
+        names = ", ".join(map(quoted, columns)) + ", _file, _file_row, _loaded_at"
+        values = ", ".join(f"$1:{quoted(c['name'])}::{columns[c['name'].upper()]}" for c in window["columns"])
+        values += f", {label}, metadata$file_row_number, {stamp}"
+        file_format = "type = parquet use_logical_type = true"
+    else:
+        names, values = "raw, _file, _file_row, _loaded_at", f"$1, {label}, metadata$file_row_number, {stamp}"
+        file_format = "type = json"
+    copied = session.sql(
+        f"copy into {target} ({names}) from (select {values} from {place})"
+        f" file_format = ({file_format}) on_error = abort_statement force = true"
+    ).collect()
+    return sum(int(row[3]) for row in copied if row[0].endswith(file["name"]))
+
+
+def bury(session, source, place, target, key, cursor, label, stamp, columns):
+    """Appends a tombstone for each row that is gone at the source; the number of them."""
+    with session.file.get_stream(place) as packed:
+        lines = [json.loads(line) for line in gzip.decompress(packed.read()).splitlines()]
+    last = () if cursor in key else (cursor,)
+    for begin in range(0, len(lines), ROWS_AT_ONCE):
+        some = lines[begin : begin + ROWS_AT_ONCE]
+        if source == "mongo":
+            rows = [json.dumps({**line["key"], **{name: line["deleted_at"] for name in last}}) for line in some]
+            names, values = "raw", "parse_json(column1)"
+            params = [value for row, line in zip(rows, some) for value in (row, line["deleted_at"])]
+        else:
+            names = ", ".join(quoted(name.upper()) for name in (*key, *last))
+            kinds = [columns[name.upper()] for name in (*key, *last)]
+            values = ", ".join(f"column{n}::{kind}" for n, kind in enumerate(kinds, 1))
+            params = [v for line in some for v in (*(line["key"][name] for name in key), *[line["deleted_at"] for _ in last], line["deleted_at"])]
+        width = len(params) // len(some)
+        rows = ", ".join(f"({', '.join('?' * width)})" for _ in some)
+        session.sql(
+            f"insert into {target} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
+            f" select {values}, {label}, {begin} + row_number() over (order by column{width}), {stamp},"
+            f" column{width}::timestamp_ntz(6) from values {rows}",
+            params=params,
+        ).collect()
+    return len(lines)
+
+
+def enter(session, stream, stage, window, file, loaded_at):
+    """The ledger's entry, in the transaction of the rows."""
+    values = [
+        stream, stage, window["id"], file["name"], kind_of(window, file), file["rows"], file["bytes"], file["sha256"],
+        window["low"], window["high"], window["horizon"], window["mode"], window["run_id"], window["staged_at"], loaded_at,
+    ]
+    times = {8, 9, 10, 13, 14}
+    marks = ", ".join("cast(? as timestamp_ntz(6))" if place in times else "?" for place in range(len(values)))
+    session.sql(f"insert into raw_ext.load_history select {marks}", params=values).collect()
+
+
+def next_stamp(session):
+    """Builds look for what was loaded since: the stamp never goes back, whatever the clock does."""
+    (row,) = session.sql("select max(loaded_at) from raw_ext.load_history").collect()
+    return max(now(), f"{row[0] + timedelta(microseconds=1):%Y-%m-%d %H:%M:%S.%f}" if row[0] else "")
+
+
+def snowflake_type(staged):
+    """Of a column's type in window.json."""
+    decimal = re.fullmatch(r"decimal128\((\d+), (\d+)\)", staged)
+    return f"number({decimal[1]}, {decimal[2]})" if decimal else TYPES[staged]
+
+
+def location(stage, window_id, name):
+    """A file's full name: a path that ends early would take its neighbours along."""
+    return f"@raw_ext.{quoted(stage.upper())}/{window_id}/{name}"
+
+
+def quoted(name):
+    """Exactly this name. Tables, columns and stages have theirs in upper case, as if they were written unquoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text):
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def now():
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+$$;

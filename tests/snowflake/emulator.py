@@ -1,0 +1,217 @@
+"""The pinned Snowflake emulator, with what the project uses and the emulator lacks or reads otherwise.
+
+fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to it over HTTP. Each function here mends one
+thing from outside and names it; tests/snowflake/test_emulator.py notices when a mend is no longer needed.
+"""
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import fakesnow
+import pyarrow as pa
+import pyarrow.compute as pc
+import snowflake.connector
+import sqlglot
+from fakesnow import arrow, copy_into, cursor, transforms
+from fakesnow.transforms import stage
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import exp
+
+Cursor = cursor.FakeSnowflakeCursor
+
+_WITHOUT_EFFECT = [
+    r"^\s*(GRANT|REVOKE)\b",
+    r"^\s*USE\s+(ROLE|WAREHOUSE|SECONDARY ROLES)\b",
+    r"^\s*(CREATE|ALTER|DROP)\s+(OR REPLACE\s+)?(WAREHOUSE|ROLE|USER|RESOURCE MONITOR)\b",
+    r"^\s*ALTER SESSION\b",
+]
+"""Roles, warehouses and grants do not exist in the emulator: everybody may do everything, at no cost."""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator and how to reach it."""
+
+    connection: dict[str, Any]
+    """Arguments of snowflake.connector.connect."""
+
+    def connect(self, **arguments: Any) -> snowflake.connector.SnowflakeConnection:
+        """The real connector's connection; parameters are bound by the server, as a procedure's are."""
+        return snowflake.connector.connect(**self.connection, paramstyle="qmark", **arguments)
+
+
+@contextmanager
+def running_emulator() -> Iterator[Emulator]:
+    """Starts the emulator in this process, mended, and ends it."""
+    _mend()
+    with fakesnow.server() as connection:
+        yield Emulator(dict(connection))
+
+
+def staged_path(location: str, database: str) -> Path:
+    """Where the emulator keeps a staged file: `@schema."STAGE"/window/file`."""
+    schema, name, path = re.fullmatch(r'@(\w+)\."?(\w+)"?/(.+)', location).groups()  # type: ignore[union-attr]
+    return Path(stage.internal_dir(f"{database.upper()}.{schema.upper()}.{name}"), path)
+
+
+def _mend() -> None:
+    if getattr(Cursor, "mended", False):
+        return
+    Cursor.mended = True
+    Cursor._transform = _qualified_temporary_tables(Cursor._transform)
+    transforms.merge = lambda expression: [expression]
+    Cursor._execute = _native_merge(Cursor._execute)
+    Cursor.execute = _statements(Cursor.execute)
+    copy_into._params = _false_is_false(copy_into._params)
+    copy_into._inserts = _transformations(copy_into._inserts)
+    arrow.timestamp_to_sf_struct = _null_timestamps(arrow.timestamp_to_sf_struct)
+
+
+def _qualified_temporary_tables(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """dbt's temporary tables have a schema before their name, which DuckDB's cannot have: they are ordinary ones here."""
+
+    def plain(node: exp.Expression) -> exp.Expression:
+        properties = node.args.get("properties") if isinstance(node, exp.Create) else None
+        table = node.find(exp.Table) if properties else None
+        if table is not None and (table.catalog or table.db):
+            kept = [each for each in properties.expressions if not isinstance(each, exp.TemporaryProperty)]
+            node.set("properties", exp.Properties(expressions=kept) if kept else None)
+        return node
+
+    return lambda self, expression, params: transform(self, expression.transform(plain, copy=False), params)
+
+
+def _native_merge(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """DuckDB's own MERGE resolves unqualified names, and refuses two rows for one target, as Snowflake does."""
+    words = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
+
+    def merged(self: Any, expression: exp.Expression, params: Any = None) -> Any:
+        if not isinstance(expression, exp.Merge):
+            return execute(self, expression, params)
+        expression.comments = None
+        kinds = {exp.Insert: "INSERT", exp.Update: "UPDATE"}
+        possible = {kinds.get(type(when.args.get("then")), "DELETE") for when in expression.find_all(exp.When)}
+        try:
+            rows = self._duck_conn.execute(expression.sql(dialect="duckdb") + " returning merge_action", params or [])
+            actions = [row[0] for row in rows.fetchall()]
+        except duckdb.InvalidInputException as error:
+            if "same target row more than once" in str(error):
+                raise ProgrammingError(msg="Duplicate row detected during DML action", errno=100090) from error
+            raise
+        counts = ", ".join(
+            f'{actions.count(kind)}::bigint as "number of rows {word}"' for kind, word in words.items() if kind in possible
+        )
+        result = sqlglot.parse_one(f"select {counts}", read="duckdb")
+        result.set("merge_counts", True)
+        return execute(self, result)
+
+    return merged
+
+
+def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """REMOVE of one file; statements about roles and warehouses; an error where it would be HTTP 500 and retried for minutes."""
+
+    def executed(self: Any, command: str, params: Any = None, *rest: Any, **options: Any) -> Any:
+        if not getattr(self._conn, "mended", False):
+            self._conn.mended = True
+            self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
+        if found := re.match(r"^\s*(?:REMOVE|RM)\s+(@\S+?)\s*;?\s*$", command, re.IGNORECASE):
+            return _remove(self, found[1])
+        try:
+            return execute(self, command, params, *rest, **options)
+        except (duckdb.Error, AssertionError, ValueError, AttributeError, NotImplementedError) as error:
+            if not options.get("server"):
+                raise
+            raise ProgrammingError(msg=f"[emulator] {type(error).__name__}: {error}", errno=9999) from error
+
+    return executed
+
+
+def _remove(self: Any, location: str) -> Any:
+    """By prefix, as Snowflake does: a path that ends early takes its neighbours along."""
+    name, _, path = location[1:].partition("/")
+    catalog, schema, stage_name = stage.parts_from_var(name, self._conn.database, self._conn.schema)
+    root = stage.internal_dir(f"{catalog}.{schema}.{stage_name}")
+    removed = []
+    for file in sorted(glob.glob(f"{root}/**/*", recursive=True)):
+        relative = os.path.relpath(file, root)
+        if Path(file).is_file() and relative.startswith(path):
+            Path(file).unlink()
+            removed.append(f"('{stage_name.lower()}/{relative}', 'removed')")
+    values = f"(values {', '.join(removed)}) as t (name, result)" if removed else "(select '' as name, '' as result where false)"
+    Cursor._execute(self, sqlglot.parse_one(f"select * from {values}", read="duckdb"))
+    return self
+
+
+def _false_is_false(params: Callable[..., Any]) -> Callable[..., Any]:
+    """FORCE = FALSE and PURGE = FALSE are read as TRUE."""
+
+    def read(expression: exp.Expression, *rest: Any, **options: Any) -> Any:
+        given = expression.args.get("params") or []
+        kept = [
+            each
+            for each in given
+            if not (each.this.name.upper() in ("FORCE", "PURGE") and str(each.expression).upper() == "FALSE")
+        ]
+        expression.set("params", kept)
+        return params(expression, *rest, **options)
+
+    return read
+
+
+def _transformations(inserts: Callable[..., Any]) -> Callable[..., Any]:
+    """COPY from a query over `$1` and METADATA$ columns of JSON and Parquet files."""
+
+    def made(expression: exp.Expression, params: Any, urls: list[str], *rest: Any) -> Any:
+        source = expression.args["files"][0]
+        if not isinstance(source, exp.Subquery):
+            return inserts(expression, params, urls, *rest)
+        return [_insert(expression, source, params, url) for url in urls]
+
+    return made
+
+
+def _insert(expression: exp.Expression, source: exp.Subquery, params: Any, url: str) -> exp.Insert:
+    is_json = isinstance(params.file_format, copy_into.ReadJSON)
+
+    def column(node: exp.Expression) -> exp.Expression:
+        if not is_json and isinstance(node, exp.JSONExtract | exp.JSONExtractScalar) and node.this.find(exp.Parameter):
+            # A column of a Parquet file keeps its type: through JSON a decimal would be a double.
+            return exp.column(node.expression.expressions[-1].this, quoted=True)
+        name = node.name.upper() if isinstance(node, exp.Column) else ""
+        if name == "METADATA$FILENAME":
+            return exp.Literal.string(copy_into._result_file_name(url))
+        if name == "METADATA$FILE_ROW_NUMBER":
+            return exp.column("_row")
+        if isinstance(node, exp.Column) and isinstance(node.this, exp.Parameter):
+            return exp.column("_value")
+        return exp.column("_value") if isinstance(node, exp.Parameter) else node
+
+    selected = source.this.copy().transform(column)
+    read = params.file_format.read_expression(url).sql(dialect="duckdb")
+    values = "json as _value" if is_json else "*"
+    query = sqlglot.parse_one(
+        f"select 1 from (select {values}, row_number() over () as _row from {read}) as source",
+        read="duckdb",
+    )
+    query.set("expressions", selected.expressions)
+    return exp.Insert(this=expression.this, expression=query, by_name=False)
+
+
+def _null_timestamps(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """NULL timestamps go over the wire as 1970-01-01."""
+
+    def converted(timestamps: Any) -> Any:
+        made = convert(timestamps)
+        source = timestamps.combine_chunks() if isinstance(timestamps, pa.ChunkedArray) else timestamps
+        fields = [made.field(index).fill_null(0) for index in range(made.type.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=list(made.type), mask=pc.is_null(source))
+
+    return converted
