@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from adventure.sandbox import Sandbox
 from adventure.sandbox.databases import Databases, create_databases
 from adventure.settings import Settings, load_settings
 from adventure.streams import Stream, load_streams
+
+if TYPE_CHECKING:
+    from tests.snowflake.emulator import Emulator
 
 ROOT = Path(__file__).parent.parent
 _numbers = itertools.count(1)
@@ -53,3 +57,17 @@ def _settings(environment: dict[str, str], tmp_path: Path) -> Settings:
     return load_settings(
         **overrides, data_dir=tmp_path / "adventure", pipeline_file=ROOT / "pipeline.toml", dbt_dir=ROOT / "dbt"
     )
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator["Emulator"]:
+    from tests.snowflake.emulator import running_emulator
+
+    with running_emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def snowflake_settings(emulator: "Emulator", tmp_path: Path) -> Settings:
+    """As the pipeline with WAREHOUSE=snowflake: a database that no other test sees, with the schemas of the setup."""
+    return emulator.new_database(f"adventure_{next(_numbers)}", tmp_path)

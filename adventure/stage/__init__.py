@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from adventure.errors import ConfigError, StageDamaged
+from adventure.errors import StageDamaged
 from adventure.settings import Settings
 from adventure.stage.manifest import Window
 
@@ -65,4 +65,6 @@ def open_stage(settings: Settings) -> Stage:
         from adventure.stage.folder import FolderStage
 
         return FolderStage(settings.stage_dir)
-    raise ConfigError("WAREHOUSE=snowflake is not available in this version", "Set WAREHOUSE=duckdb")
+    from adventure.stage.snowflake import SnowflakeStage
+
+    return SnowflakeStage(settings)

@@ -15,7 +15,7 @@ from pathlib import Path
 from adventure.errors import StageDamaged, StageUnwritable
 from adventure.faults import Point, reached
 from adventure.stage import StageEntry
-from adventure.stage.manifest import FILE_NAME, MANIFEST, Window
+from adventure.stage.manifest import FILE_NAME, MANIFEST, Window, read_manifest
 
 _REMEDIES = {
     errno.ENOSPC: "Free space on its disk",
@@ -126,7 +126,8 @@ class FolderStage:
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
         for folder in _folders(self.root / stage):
             try:
-                yield _read(folder / MANIFEST)
+                path = folder / MANIFEST
+                yield read_manifest(path.read_bytes(), str(path), stage, folder.name)
             except FileNotFoundError:
                 continue
             except StageDamaged as error:
@@ -159,24 +160,6 @@ def _remove_if_empty(folder: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
             raise
-
-
-def _read(path: Path) -> Window:
-    """Reads a window.json and checks that it speaks of the folder in which it stands.
-
-    Raises:
-        StageDamaged: it is malformed, belongs to another window, or names files outside of its window.
-    """
-    window = Window.from_json(path.read_bytes(), str(path))
-    problem = ""
-    if (window.stage, window.id) != (path.parent.parent.name, path.parent.name):
-        problem = f"{path} belongs to the window {window.stage}/{window.id}"
-    for file in window.all_files:
-        if Path(file.name).name != file.name or file.name == MANIFEST:
-            problem = f"{path} lists {file.name!r}, which is no file of its window"
-    if problem:
-        raise StageDamaged(problem, "Move the folder back to where it was staged, or remove it")
-    return window
 
 
 @contextmanager

@@ -7,6 +7,7 @@ A window without it does not exist.
 import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import PurePath
 
 import orjson
 
@@ -127,6 +128,27 @@ class Window:
                 f"{where} is not a window's manifest: {error!r}",
                 "Remove that window's folder; its rows are read again if the watermark was not moved",
             ) from error
+
+
+def read_manifest(content: bytes, where: str, stage: str, window_id: str) -> Window:
+    """Reads a window.json and checks that it speaks of the window in which it stands.
+
+    Args:
+        where: the file's name, for the error.
+
+    Raises:
+        StageDamaged: it is malformed, belongs to another window, or names files outside of its window.
+    """
+    window = Window.from_json(content, where)
+    problem = ""
+    if (window.stage, window.id) != (stage, window_id):
+        problem = f"{where} belongs to the window {window.stage}/{window.id}"
+    for file in window.all_files:
+        if PurePath(file.name).name != file.name or file.name == MANIFEST:
+            problem = f"{where} lists {file.name!r}, which is no file of its window"
+    if problem:
+        raise StageDamaged(problem, "Move the window back to where it was staged, or remove it")
+    return window
 
 
 def utc_now() -> datetime:

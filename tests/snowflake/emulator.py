@@ -7,6 +7,7 @@ thing from outside and names it; tests/snowflake/test_emulator.py notices when a
 import glob
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,20 +18,25 @@ import duckdb
 import fakesnow
 import pyarrow as pa
 import pyarrow.compute as pc
-import snowflake.connector
 import sqlglot
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakesnow import arrow, copy_into, cursor, transforms
 from fakesnow.transforms import stage
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
+from adventure.connect_snowflake import connect_snowflake
+from adventure.settings import Settings, load_settings
+
+_ROOT = Path(__file__).parents[2]
 Cursor = cursor.FakeSnowflakeCursor
 
 _WITHOUT_EFFECT = [
     r"^\s*(GRANT|REVOKE)\b",
     r"^\s*USE\s+(ROLE|WAREHOUSE|SECONDARY ROLES)\b",
     r"^\s*(CREATE|ALTER|DROP)\s+(OR REPLACE\s+)?(WAREHOUSE|ROLE|USER|RESOURCE MONITOR)\b",
-    r"^\s*ALTER SESSION\b",
+    r"^\s*ALTER (SESSION|STAGE)\b",
 ]
 """Roles, warehouses and grants do not exist in the emulator: everybody may do everything, at no cost."""
 
@@ -41,18 +47,40 @@ class Emulator:
 
     connection: dict[str, Any]
     """Arguments of snowflake.connector.connect."""
+    key: Path
+    """A private key: the emulator takes any, and the connector wants one."""
 
-    def connect(self, **arguments: Any) -> snowflake.connector.SnowflakeConnection:
-        """The real connector's connection; parameters are bound by the server, as a procedure's are."""
-        return snowflake.connector.connect(**self.connection, paramstyle="qmark", **arguments)
+    def new_database(self, name: str, data_dir: Path) -> Settings:
+        """The settings of a pipeline with a new database, in which the schemas of snowflake/1_setup.sql are."""
+        settings = load_settings(
+            warehouse="snowflake",
+            data_dir=data_dir / "adventure",
+            dbt_dir=_ROOT / "dbt",
+            pipeline_file=_ROOT / "pipeline.toml",
+            snowflake_account="fakesnow",
+            snowflake_database=name,
+            snowflake_private_key_path=self.key,
+            snowflake_host=self.connection["host"],
+            snowflake_port=self.connection["port"],
+            snowflake_protocol="http",
+        )
+        with connect_snowflake(settings) as connection, connection.cursor() as statement:
+            statement.execute(f"create database if not exists {name}")
+            for schema in ("raw_ext", "ecom", "new_mktg", "adventure_db", "dbt_dev", "dbt_prod"):
+                statement.execute(f"create schema if not exists {name}.{schema}")
+        return settings
 
 
 @contextmanager
 def running_emulator() -> Iterator[Emulator]:
     """Starts the emulator in this process, mended, and ends it."""
     _mend()
-    with fakesnow.server() as connection:
-        yield Emulator(dict(connection))
+    with tempfile.TemporaryDirectory() as folder, fakesnow.server() as connection:
+        key = Path(folder) / "key.pem"
+        key.write_bytes(
+            rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+        yield Emulator(dict(connection), key)
 
 
 def staged_path(location: str, database: str) -> Path:
@@ -124,6 +152,8 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
         if found := re.match(r"^\s*(?:REMOVE|RM)\s+(@\S+?)\s*;?\s*$", command, re.IGNORECASE):
             return _remove(self, found[1])
+        if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):
+            return _get(self, found[1], found[2])
         try:
             return execute(self, command, params, *rest, **options)
         except (duckdb.Error, AssertionError, ValueError, AttributeError, NotImplementedError) as error:
@@ -147,6 +177,33 @@ def _remove(self: Any, location: str) -> Any:
             removed.append(f"('{stage_name.lower()}/{relative}', 'removed')")
     values = f"(values {', '.join(removed)}) as t (name, result)" if removed else "(select '' as name, '' as result where false)"
     Cursor._execute(self, sqlglot.parse_one(f"select * from {values}", read="duckdb"))
+    return self
+
+
+class _Download(dict[str, Any]):
+    """What the connector needs to fetch a file from this machine's disk, whatever the server would put there."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Stays as it is."""
+
+
+def _get(self: Any, location: str, folder: str) -> Any:
+    """GET of one file: the server answers with where it lies, and the connector copies it."""
+    path = staged_path(location, self._conn.database)
+    if not path.is_file():
+        raise ProgrammingError(msg=f"File {location} does not exist", errno=253006)
+    Cursor._execute(self, sqlglot.parse_one("select 'done' as status", read="duckdb"))
+    self._last_transformed.args["put_stage_name"] = "stage"
+    self._last_transformed.args["put_stage_data"] = _Download(
+        command="DOWNLOAD",
+        localLocation=folder,
+        src_locations=[path.name],
+        stageInfo={"locationType": "LOCAL_FS", "location": f"{path.parent}/", "path": "", "creds": {}},
+        encryptionMaterial=[None],
+        parallel=1,
+        autoCompress=False,
+        overwrite=True,
+    )
     return self
 
 

@@ -5,15 +5,27 @@ from pathlib import Path
 
 import pytest
 
+from adventure.connect_snowflake import connect_snowflake
 from adventure.stage import Stage
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import Column, StagedFile, Window
+from adventure.stage.snowflake import SnowflakeStage
 
 
-@pytest.fixture(params=["folder"])
+STAGES = ("orders_stage", "orders_stage_2", "orders_stag", "orders_stage2")
+"""On Snowflake a stage is made before it is used; in a folder it is not."""
+
+
+@pytest.fixture(params=["folder", "snowflake"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
     """Each implementation in turn: the contract's tests run against all."""
-    return {"folder": lambda: FolderStage(tmp_path / "stages")}[request.param]()
+    if request.param == "folder":
+        return FolderStage(tmp_path / "stages")
+    settings = request.getfixturevalue("snowflake_settings")
+    with connect_snowflake(settings) as connection:
+        for name in STAGES:
+            connection.cursor().execute(f"create stage raw_ext.{name}")
+    return SnowflakeStage(settings)
 
 
 @pytest.fixture

@@ -16,9 +16,13 @@ PutWindow = Callable[..., Window]
 
 
 @pytest.fixture
-def root(stage: Stage) -> Path:
-    assert isinstance(stage, FolderStage)
-    return stage.root
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "stages"
+
+
+@pytest.fixture
+def stage(root: Path) -> Stage:
+    return FolderStage(root)
 
 
 def _every_file(root: Path) -> list[Path]:

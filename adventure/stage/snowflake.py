@@ -1,0 +1,177 @@
+"""A stage in Snowflake: `@raw_ext.<stage>/<window>/<file>` on an internal stage.
+
+PUT, LIST, GET and REMOVE need no warehouse: staging costs no credits. A file is whole or absent, since PUT makes it visible
+when it is there; a window's path ends in '/', since Snowflake takes paths as prefixes.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from adventure.connect_snowflake import connect_snowflake, translating_snowflake
+from adventure.errors import StageDamaged, StageUnwritable, WarehouseError, WarehouseUnavailable
+from adventure.settings import Settings
+from adventure.stage import StageEntry
+from adventure.stage.manifest import FILE_NAME, MANIFEST, Window, read_manifest
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+_ATTEMPTS = 4
+_PARALLEL = 4
+"""Threads of one PUT; Snowflake's own default."""
+
+
+class SnowflakeStage:
+    """See `Stage`. One session, opened by the first call and opened anew when it is lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: SnowflakeConnection | None = None
+        self._manifests: dict[str, Window] = {}
+        """By path: a window.json never changes."""
+
+    def check_writable(self, stage: str) -> None:
+        """Raises StageUnwritable when no file can be put there; leaves nothing behind."""
+        with tempfile.TemporaryDirectory() as folder:
+            probe = Path(folder) / "probe"
+            probe.write_bytes(b"?")
+            self.put(stage, "probe", probe)
+        self._ask(f"remove {_at(stage, 'probe', 'probe')}")
+
+    def put(self, stage: str, window_id: str, file: Path) -> None:
+        """Puts a finished local file into a window under its own name, whole or not at all, durable on return.
+
+        Tried again it replaces what an earlier try put: the name is the same, so that nothing is there twice.
+
+        Raises:
+            StageUnwritable: Snowflake did not take the file; the window does not exist.
+        """
+        self._ask(f"alter session set query_tag = 'adventure:{stage}:{window_id}'")
+        path = str(file.resolve()).replace("\\", "\\\\").replace("'", "\\'")
+        rows = self._ask(
+            f"put 'file://{path}' {_at(stage, window_id)} auto_compress = false overwrite = true parallel = {_PARALLEL}"
+        )
+        _, target, _, target_size, _, _, status, message = rows[0][:8]
+        if status != "UPLOADED" or target != file.name or target_size != file.stat().st_size:
+            raise StageUnwritable(
+                f"Snowflake did not take {stage}/{window_id}/{file.name}: {status}, {target_size} bytes {message}".strip(),
+                "It is staged again by the next cycle",
+            )
+
+    def commit(self, window: Window) -> None:
+        """Puts `window.json`: from now on the window exists. Tells the stage's directory, which triggered loads watch.
+
+        Raises:
+            StageUnwritable: Snowflake did not take it; the window does not exist.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = Path(folder) / MANIFEST
+            manifest.write_bytes(window.to_json())
+            self.put(window.stage, window.id, manifest)
+        self._ask(f"alter stage {_name(window.stage)} refresh subpath = '{window.id}/'")
+
+    def windows(self, stage: str) -> list[Window]:
+        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+        return [found for found in self._read_all(stage) if isinstance(found, Window)]
+
+    def damaged(self, stage: str) -> list[StageDamaged]:
+        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
+        return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]
+
+    def discard_unfinished(self, stage: str) -> int:
+        """Removes what the processor left in windows without `window.json`; returns the number of windows."""
+        unfinished = self._files(stage)
+        discarded = 0
+        for window_id, names in unfinished.items():
+            ours = [name for name in names if FILE_NAME.fullmatch(name)]
+            if MANIFEST not in names and ours:
+                discarded += 1
+                for name in ours:
+                    self._ask(f"remove {_at(stage, window_id, name)}")
+        return discarded
+
+    def entries(self, stage: str) -> list[StageEntry]:
+        """Every file, `window.json` included, sorted by path."""
+        found = []
+        for name, size, _, modified in self._list(stage):
+            moment = parsedate_to_datetime(modified).astimezone(UTC).replace(tzinfo=None)
+            found.append(StageEntry(f"{stage}/{name.partition('/')[2]}", int(size), moment))
+        return sorted(found, key=lambda entry: entry.path)
+
+    def remove(self, window: Window) -> int:
+        """Removes exactly the window's files, then its `window.json`; returns the number of files removed."""
+        there = self._files(window.stage).get(window.id, set())
+        names = [name for name in (*(file.name for file in window.all_files), MANIFEST) if name in there]
+        for name in names:
+            self._ask(f"remove {_at(window.stage, window.id, name)}")
+        return len(names)
+
+    def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
+        for window_id, names in sorted(self._files(stage).items()):
+            if MANIFEST in names:
+                try:
+                    yield self._read(stage, window_id)
+                except StageDamaged as error:
+                    yield error
+
+    def _read(self, stage: str, window_id: str) -> Window:
+        path = f"{stage}/{window_id}/{MANIFEST}"
+        if path not in self._manifests:
+            with tempfile.TemporaryDirectory() as folder:
+                self._ask(f"get {_at(stage, window_id, MANIFEST)} 'file://{folder}/'")
+                content = (Path(folder) / MANIFEST).read_bytes()
+            self._manifests[path] = read_manifest(content, path, stage, window_id)
+        return self._manifests[path]
+
+    def _files(self, stage: str) -> dict[str, set[str]]:
+        """Names of the files by window."""
+        found: dict[str, set[str]] = {}
+        for name, *_ in self._list(stage):
+            _, window_id, file = name.split("/", 2) if name.count("/") > 1 else ("", "", name)
+            found.setdefault(window_id, set()).add(file)
+        found.pop("", None)
+        return found
+
+    def _list(self, stage: str) -> Sequence[tuple[Any, ...]]:
+        return self._ask(f"list @{_name(stage)}")
+
+    def _ask(self, statement: str) -> Sequence[tuple[Any, ...]]:
+        """Runs a statement, again where Snowflake did not answer: none does harm twice.
+
+        Raises:
+            StageUnwritable: Snowflake refused, failed, or did not answer.
+        """
+        attempts = Retrying(
+            retry=retry_if_exception_type(WarehouseUnavailable),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_exponential_jitter(multiplier=0.5, max=10),
+            reraise=True,
+        )
+        try:
+            return attempts(self._ask_once, statement)
+        except WarehouseError as error:
+            raise StageUnwritable(f"The stage cannot be used: {error.problem}", error.remedy) from error
+
+    def _ask_once(self, statement: str) -> Sequence[tuple[Any, ...]]:
+        try:
+            with translating_snowflake(self._settings):
+                self._session = self._session or connect_snowflake(self._settings)
+                with self._session.cursor() as cursor:
+                    return list(cursor.execute(statement).fetchall())  # type: ignore[union-attr]
+        except WarehouseUnavailable:
+            self._session = None
+            raise
+
+
+def _name(stage: str) -> str:
+    return f'raw_ext."{stage.upper()}"'
+
+
+def _at(stage: str, window_id: str, name: str = "") -> str:
+    return f"@{_name(stage)}/{window_id}/{name}"
