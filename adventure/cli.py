@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 history_app = typer.Typer(no_args_is_help=True, help="Creates or loads the warehouse's years of history.")
 stage_app = typer.Typer(no_args_is_help=True, help="Looks into the stages.")
+snowflake_app = typer.Typer(no_args_is_help=True, help="Sets Snowflake up, or takes all of it down.")
 tasks_app = typer.Typer(no_args_is_help=True, help="Runs the tasks that load, clean up, build and publish.")
 
 _TOGETHER = "All at once"
@@ -315,6 +316,47 @@ def history_load(
     load(_settings(context), folder, allow_missing=allow_missing)
 
 
+@snowflake_app.command("deploy")
+def snowflake_deploy(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script, and run nothing.")] = False,
+    triggered: Annotated[
+        bool, typer.Option("--triggered", help="Load within a minute of a new file, instead of every hour.")
+    ] = False,
+) -> None:
+    """Makes roles, warehouse, stages, tables and tasks, or brings them up to date."""
+    from adventure.warehouse.snowflake.scripts import deployment
+
+    settings, streams = _pipeline(context)
+    _run_script(settings, deployment(settings, streams, "triggered" if triggered else "scheduled"), dry_run=dry_run)
+
+
+@snowflake_app.command("destroy")
+def snowflake_destroy(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script, and run nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Removes all that deploy made, the rows included."""
+    from adventure.warehouse.snowflake.scripts import teardown
+
+    settings = _settings(context)
+    if not dry_run and not yes:
+        typer.confirm(f"Remove the database {settings.snowflake_database} with all its rows?", abort=True)
+    _run_script(settings, teardown(settings), dry_run=dry_run)
+
+
+def _run_script(settings: "Settings", statements: list[str], *, dry_run: bool) -> None:
+    from adventure.warehouse.snowflake.deploy import run_statements
+
+    if dry_run:
+        for statement in statements:
+            typer.echo(f"{statement};\n")
+    else:
+        run_statements(settings, statements, lambda statement: typer.echo(f"{statement};\n"))
+
+
 app.add_typer(stage_app, name="stage", rich_help_panel=_MOVE)
 app.add_typer(tasks_app, name="tasks", rich_help_panel=_MOVE)
 app.add_typer(history_app, name="history", rich_help_panel=_SHOW)
+app.add_typer(snowflake_app, name="snowflake", rich_help_panel=_SHOW)

@@ -5,6 +5,7 @@ password. A message names account, user and role, never a secret. This room know
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,7 @@ def connect_snowflake(settings: Settings, *, role: str | None = None, tag: str =
         WarehouseRefused: Snowflake says no: account, user, key, role.
         WarehouseUnavailable: it does not answer.
     """
-    try:
-        import snowflake.connector
-    except ImportError as error:
-        raise ConfigError(
-            "WAREHOUSE=snowflake needs Snowflake's connector, which is not installed",
-            "Install the extra: pip install 'adventure[snowflake]'",
-        ) from error
+    connector = _connector()
     arguments = {
         "user": settings.snowflake_user,
         "role": role or settings.snowflake_role,
@@ -54,7 +49,7 @@ def connect_snowflake(settings: Settings, *, role: str | None = None, tag: str =
         **_proof(settings),
     }
     with translating_snowflake(settings):
-        return snowflake.connector.connect(**arguments)
+        return connector.connect(**arguments)
 
 
 @contextmanager
@@ -150,6 +145,25 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         "Check SNOWFLAKE_ACCOUNT (organisation-account, as in the address of your Snowflake) and the network",
     ),
 )
+
+
+def _connector() -> Any:
+    """Imported when it is needed: it is an extra, and takes a second.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Of versions of its own copy of requests, which nobody here chooses.
+            warnings.simplefilter("ignore")
+            import snowflake.connector
+    except ImportError as error:
+        raise ConfigError(
+            "WAREHOUSE=snowflake needs Snowflake's connector, which is not installed",
+            "Install the extra: pip install 'adventure[snowflake]'",
+        ) from error
+    return snowflake.connector
 
 
 def _account(settings: Settings) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class Settings(BaseSettings):
     snowflake_role: str = Field("ADVENTURE_LOADER", description="role of the processor")
     snowflake_warehouse: str = Field("ADVENTURE_WH", description="warehouse that loads and builds")
     snowflake_database: str = Field("ADVENTURE", description="database of the raw tables and the models")
+    snowflake_dir: Path = Field(Path("snowflake"), description="folder of the scripts that set Snowflake up")
     snowflake_host: str = Field("", description="another host than the account's, for a private link")
     snowflake_port: int = Field(443, ge=1, le=65535, description="its port")
     snowflake_protocol: Literal["https", "http"] = Field("https", description="https, or http for an emulator")

@@ -136,7 +136,10 @@ def load_window(session, stream, source, stage, raw_table, key, cursor, window, 
 
 
 def cleanup(session, stream, stage):
-    """Removes the files of the windows that the ledger holds whole, window.json last, by their full names."""
+    """Removes the files of the windows that the ledger holds whole, window.json last.
+
+    One by one, by path and pattern: a path alone is a prefix, and takes along what begins alike.
+    """
     rows = files = 0
     listed = listing(session, stage)
     ledger = read_ledger(session, stage)
@@ -146,7 +149,7 @@ def cleanup(session, stream, stage):
             continue
         for name in [file["name"] for file in promised] + [MANIFEST]:
             if (window["id"], name) in listed:
-                session.sql(f"remove {location(stage, window['id'], name)}").collect()
+                session.sql(f"remove {location(stage, window['id'], name)} pattern = '.*/{name.replace('.', '[.]')}'").collect()
                 files += 1
         rows += sum(file["rows"] for file in window["files"])
     return rows, files

@@ -42,7 +42,7 @@ class SnowflakeStage:
             probe = Path(folder) / "probe"
             probe.write_bytes(b"?")
             self.put(stage, "probe", probe)
-        self._ask(f"remove {_at(stage, 'probe', 'probe')}")
+        self._remove(stage, "probe", "probe")
 
     def put(self, stage: str, window_id: str, file: Path) -> None:
         """Puts a finished local file into a window under its own name, whole or not at all, durable on return.
@@ -93,7 +93,7 @@ class SnowflakeStage:
             if MANIFEST not in names and ours:
                 discarded += 1
                 for name in ours:
-                    self._ask(f"remove {_at(stage, window_id, name)}")
+                    self._remove(stage, window_id, name)
         return discarded
 
     def entries(self, stage: str) -> list[StageEntry]:
@@ -109,8 +109,12 @@ class SnowflakeStage:
         there = self._files(window.stage).get(window.id, set())
         names = [name for name in (*(file.name for file in window.all_files), MANIFEST) if name in there]
         for name in names:
-            self._ask(f"remove {_at(window.stage, window.id, name)}")
+            self._remove(window.stage, window.id, name)
         return len(names)
+
+    def _remove(self, stage: str, window_id: str, name: str) -> None:
+        """Exactly this file: a path alone is a prefix, and takes along what begins alike."""
+        self._ask(f"remove {_at(stage, window_id, name)} pattern = '.*/{name.replace('.', '[.]')}'")
 
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
         for window_id, names in sorted(self._files(stage).items()):

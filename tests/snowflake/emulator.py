@@ -150,8 +150,8 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
         if not getattr(self._conn, "mended", False):
             self._conn.mended = True
             self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
-        if found := re.match(r"^\s*(?:REMOVE|RM)\s+(@\S+?)\s*;?\s*$", command, re.IGNORECASE):
-            return _remove(self, found[1])
+        if found := re.match(r"^\s*REMOVE\s+(@\S+)(?:\s+PATTERN = '(.+)')?\s*$", command, re.IGNORECASE):
+            return _remove(self, found[1], found[2] or ".*")
         if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):
             return _get(self, found[1], found[2])
         try:
@@ -164,15 +164,15 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
     return executed
 
 
-def _remove(self: Any, location: str) -> Any:
-    """By prefix, as Snowflake does: a path that ends early takes its neighbours along."""
+def _remove(self: Any, location: str, pattern: str) -> Any:
+    """By prefix, as Snowflake does, and then by pattern: a path that ends early takes its neighbours along."""
     name, _, path = location[1:].partition("/")
     catalog, schema, stage_name = stage.parts_from_var(name, self._conn.database, self._conn.schema)
     root = stage.internal_dir(f"{catalog}.{schema}.{stage_name}")
     removed = []
     for file in sorted(glob.glob(f"{root}/**/*", recursive=True)):
         relative = os.path.relpath(file, root)
-        if Path(file).is_file() and relative.startswith(path):
+        if Path(file).is_file() and relative.startswith(path) and re.fullmatch(pattern, f"/{relative}"):
             Path(file).unlink()
             removed.append(f"('{stage_name.lower()}/{relative}', 'removed')")
     values = f"(values {', '.join(removed)}) as t (name, result)" if removed else "(select '' as name, '' as result where false)"

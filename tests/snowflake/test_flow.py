@@ -1,0 +1,64 @@
+"""From the source databases to the raw tables, once into DuckDB and once into Snowflake's emulator: the same rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from adventure.generator.run import backfill
+from adventure.processor.run import process_once
+from adventure.settings import Settings
+from adventure.stage.snowflake import SnowflakeStage
+from adventure.streams import Stream
+from adventure.warehouse import open_warehouse
+from tests.snowflake.procedure import Session, run
+
+_OF_THE_LOAD = ("_file", "_file_row", "_loaded_at")
+
+
+@pytest.fixture
+def on_snowflake(settings: Settings, snowflake_settings: Settings) -> Settings:
+    """The same sources, another warehouse, and watermarks of its own."""
+    with psycopg.connect(settings.state_conninfo, autocommit=True) as connection:
+        connection.execute("create schema second")
+    changed = {name: getattr(snowflake_settings, name) for name in snowflake_settings.model_fields_set if "snow" in name}
+    state = SecretStr(f"{settings.state_conninfo} options='-c search_path=second'")
+    return settings.model_copy(update={**changed, "warehouse": "snowflake", "state_dsn": state})
+
+
+def _sorted(query: Callable[[str], list[tuple[Any, ...]]], stream: Stream, columns: list[str]) -> list[tuple[Any, ...]]:
+    rows = query(f"select {', '.join(columns)} from {stream.raw_table}")
+    if stream.source == "mongo":
+        place = columns.index("raw")
+        rows = [(*row[:place], orjson.loads(row[place]), *row[place + 1 :]) for row in rows]
+    return sorted(rows, key=str)
+
+
+def test_both_warehouses_hold_the_same_rows(
+    settings: Settings,
+    writer_settings: Settings,
+    on_snowflake: Settings,
+    streams: tuple[Stream, ...],
+    session: Session,
+) -> None:
+    backfill(writer_settings, orders=300, days=5, seed=11)
+    process_once(settings, streams)
+    process_once(on_snowflake, streams)
+    embedded, stage = open_warehouse(settings), SnowflakeStage(on_snowflake)
+    for stream in streams:
+        embedded.load(stream)
+        arguments = (stream.name, stream.source, stream.stage, stream.raw_table, list(stream.key), stream.cursor)
+        run(session, "load", *arguments)
+        schema, table = stream.raw_table.split(".")
+        found = embedded.query(
+            "select column_name from duckdb_columns() where schema_name = ? and table_name = ?", [schema, table]
+        )
+        columns = [name for (name,) in found if name not in _OF_THE_LOAD]
+        held = _sorted(embedded.query, stream, columns)
+        assert held
+        assert _sorted(lambda statement: session.sql(statement).collect(), stream, columns) == held
+        run(session, "cleanup", *arguments)
+        assert stage.entries(stream.stage) == []

@@ -1,0 +1,220 @@
+"""The procedure that Snowflake's tasks call, run against the emulator: loaded once, counted, cleaned up by name.
+
+Windows are staged by `SnowflakeStage`, through the real connector, as the processor does.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from adventure.settings import Settings
+from adventure.stage.manifest import Column, StagedFile, Window
+from adventure.stage.snowflake import SnowflakeStage
+from tests.snowflake.emulator import staged_path
+from tests.snowflake.procedure import Session, run
+
+T0 = datetime(2026, 1, 1, 12, 0, 0, 123456)
+ORDERS = ("orders", "postgres", "orders_stage", "raw_ext.orders_raw", ["sales_order_id"], "last_modified")
+CHATS = ("chat_logs", "mongo", "chat_stage", "raw_ext.chat_logs_raw", ["_id"], "last_modified")
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def query(session: Session) -> Query:
+    return lambda statement: session.sql(statement).collect()
+
+
+@pytest.fixture
+def stage(snowflake_settings: Settings) -> SnowflakeStage:
+    return SnowflakeStage(snowflake_settings)
+
+
+@pytest.fixture
+def put(stage: SnowflakeStage, tmp_path: Path) -> Callable[..., Window]:
+    """Stages a window of these files; a table as Parquet, lines as compressed NDJSON."""
+
+    def put_window(
+        number: int = 1, task: tuple[Any, ...] = ORDERS, promised: int | None = None, **contents: Any
+    ) -> Window:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        files: dict[str, StagedFile] = {}
+        columns: tuple[Column, ...] = (Column("raw", "json"),)
+        for kind, content in contents.items():
+            if isinstance(content, pa.Table):
+                path, columns = folder / "part-00000.parquet", tuple(Column(f.name, str(f.type)) for f in content.schema)
+                pq.write_table(content, path)
+            else:
+                path = folder / ("part-00000.ndjson.gz" if kind == "data" else f"{kind}.ndjson.gz")
+                path.write_bytes(gzip.compress(b"".join(orjson.dumps(line) + b"\n" for line in content)))
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            rows = promised if promised is not None and kind == "data" else len(content)
+            files[kind] = StagedFile(path.name, rows, path.stat().st_size, digest)
+        high = T0 + timedelta(hours=number)
+        data = (files["data"],) if "data" in files else ()
+        window = Window(
+            task[0], task[2], T0, high, f"{number:08x}", data, files.get("rejects"), columns, high, high, "horizon",
+            files.get("deletes"),
+        )  # fmt: skip
+        for path in sorted(folder.iterdir()):
+            stage.put(window.stage, window.id, path)
+        stage.commit(window)
+        return window
+
+    return put_window
+
+
+def orders(*ids: str, **columns: Any) -> pa.Table:
+    moments = pa.array([T0] * len(ids), pa.timestamp("us"))
+    return pa.table({"sales_order_id": list(ids), "last_modified": moments, **columns})
+
+
+def test_rows_arrive_exactly_with_where_they_came_from(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    total = Decimal("123456789012345678.123456789")
+    window = put(data=orders("a", "b", sub_total=pa.array([total, None], pa.decimal128(38, 9))))
+    assert run(session, "load", *ORDERS) == "2 rows, 1 files"
+    label = f"orders_stage/{window.id}/part-00000.parquet"
+    assert query("select sales_order_id, sub_total, last_modified, _file, _file_row, _deleted_at from orders_raw order by 1") == [
+        ("a", total, T0, label, 1, None),
+        ("b", None, T0, label, 2, None),
+    ]
+    assert query('select stream, window_id, kind, "ROWS", bytes, sha256, low, high, mode from load_history') == [
+        ("orders", window.id, "data", 2, window.files[0].bytes, window.files[0].sha256, T0, window.high, "horizon")
+    ]
+
+
+def test_a_window_is_loaded_once(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    put(data=orders("a"))
+    assert [run(session, "load", *ORDERS) for _ in range(2)] == ["1 rows, 1 files", "0 rows, 0 files"]
+    assert query("select count(*) from orders_raw") == [(1,)]
+
+
+def test_rows_and_ledger_entries_go_together(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    put(1, data=orders("a"))
+    put(2, data=orders("b"), promised=7)
+    put(3, data=orders("c"))
+    with pytest.raises(Exception, match="holds 1 rows where window.json promises 7"):
+        run(session, "load", *ORDERS)
+    assert query("select sales_order_id from orders_raw order by 1") == [("a",), ("c",)]
+    assert query("select count(*) from load_history") == [(2,)]
+    assert query("select outcome, message like '%promises 7%' from task_history") == [("failed", True)]
+
+
+def test_cleanup_removes_what_is_loaded_and_nothing_else(
+    session: Session, put: Callable[..., Window], stage: SnowflakeStage
+) -> None:
+    put(1, data=orders("a"))
+    run(session, "load", *ORDERS)
+    arrived = put(2, data=orders("b"))
+    assert run(session, "cleanup", *ORDERS) == "1 rows, 2 files"
+    assert stage.windows("orders_stage") == [arrived]
+    run(session, "load", *ORDERS)
+    run(session, "cleanup", *ORDERS)
+    assert stage.entries("orders_stage") == []
+
+
+def test_cleanup_leaves_a_window_whose_counts_differ(
+    session: Session, query: Query, put: Callable[..., Window], stage: SnowflakeStage
+) -> None:
+    window = put(data=orders("a"))
+    run(session, "load", *ORDERS)
+    query('update load_history set "ROWS" = 9')
+    assert run(session, "cleanup", *ORDERS) == "0 rows, 0 files"
+    assert stage.windows("orders_stage") == [window]
+
+
+def test_cleanup_leaves_what_a_window_does_not_list(
+    session: Session, put: Callable[..., Window], stage: SnowflakeStage, tmp_path: Path
+) -> None:
+    window = put(data=orders("a"))
+    run(session, "load", *ORDERS)
+    late = tmp_path / "part-00000.parquet.late"
+    late.write_bytes(b"somebody else's")
+    stage.put("orders_stage", window.id, late)
+    run(session, "cleanup", *ORDERS)
+    assert [entry.path for entry in stage.entries("orders_stage")] == [f"orders_stage/{window.id}/{late.name}"]
+
+
+@pytest.mark.parametrize(("damage", "sentence"), [("gone", "is missing"), ("longer", "where window.json promises")])
+def test_a_file_that_somebody_touched_is_named_and_keeps_no_other_from_loading(
+    session: Session, query: Query, put: Callable[..., Window], snowflake_settings: Settings, damage: str, sentence: str
+) -> None:
+    window = put(1, data=orders("a"))
+    put(2, data=orders("b"))
+    path = staged_path(f"@raw_ext.ORDERS_STAGE/{window.id}/part-00000.parquet", snowflake_settings.snowflake_database)
+    path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(Exception, match=f"{window.id}/part-00000.parquet .*{sentence}"):
+        run(session, "load", *ORDERS)
+    assert query("select sales_order_id from orders_raw") == [("b",)]
+
+
+def test_rejected_rows_are_kept_whole(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    put(data=orders("a"), rejects=[{"key": "k", "reason": "it's NaN", "row": '{"a": "\\n"}'}])
+    assert run(session, "load", *ORDERS) == "1 rows, 2 files"
+    assert query('select stream, key, reason, "ROW" from rejected_rows') == [("orders", "k", "it's NaN", '{"a": "\\n"}')]
+
+
+def test_deletes_are_tombstones(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    put(data=orders("a"), deletes=[{"key": {"sales_order_id": "b"}, "deleted_at": "2026-02-01T00:00:00.000001"}])
+    run(session, "load", *ORDERS)
+    gone = datetime(2026, 2, 1, 0, 0, 0, 1)
+    assert query("select sales_order_id, last_modified, status from orders_raw where _deleted_at is not null") == [
+        ("b", gone, None)
+    ]
+    assert query('select kind, "ROWS" from load_history order by 1') == [("data", 1), ("deletes", 1)]
+
+
+def test_documents_and_their_deletes(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    document = {"_id": "a", "rating": 5, "messages": [{"text": "it's \\ fine"}], "big": 9007199254740993}
+    put(task=CHATS, data=[document], deletes=[{"key": {"_id": "b"}, "deleted_at": "2026-02-01T00:00:00"}])
+    run(session, "load", *CHATS)
+    rows = query("select raw, _deleted_at from chat_logs_raw order by _file")
+    assert [(orjson.loads(raw), gone) for raw, gone in rows] == [
+        ({"_id": "b", "last_modified": "2026-02-01T00:00:00"}, datetime(2026, 2, 1)),
+        (document, None),
+    ]
+
+
+def test_a_new_column_is_added(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    put(1, data=orders("a"))
+    put(2, data=orders("b", gift=["yes"]))
+    run(session, "load", *ORDERS)
+    assert query("select sales_order_id, gift from orders_raw order by 1") == [("a", None), ("b", "yes")]
+
+
+def test_a_type_that_no_longer_fits_stops_the_stream_and_says_so(
+    session: Session, query: Query, put: Callable[..., Window]
+) -> None:
+    put(1, data=orders("a"))
+    put(2, data=orders("b", status=["shipped"]))
+    put(3, data=orders("c"))
+    with pytest.raises(Exception, match="column STATUS is staged as varchar .* no longer fits raw_ext.orders_raw"):
+        run(session, "load", *ORDERS)
+    assert ("a",) in query("select sales_order_id from orders_raw")
+    assert ("b",) not in query("select sales_order_id from orders_raw")
+
+
+def test_a_stream_of_ones_own_gets_its_table(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    task = ("returns", "postgres", "orders_stage", "raw_ext.returns_raw", ["sales_order_id"], "last_modified")
+    put(1, task=task, data=orders("a", amount=pa.array([Decimal("1.50")], pa.decimal128(10, 2)), done=[True]))
+    run(session, "load", *task)
+    assert query("select sales_order_id, amount, done, _file_row from returns_raw") == [("a", Decimal("1.50"), True, 1)]
+
+
+def test_the_load_stamp_never_goes_back(session: Session, query: Query, put: Callable[..., Window]) -> None:
+    put(1, data=orders("a"))
+    run(session, "load", *ORDERS)
+    query("update load_history set loaded_at = '2099-01-01 00:00:00'")
+    put(2, data=orders("b"))
+    run(session, "load", *ORDERS)
+    assert query("select max(loaded_at) from load_history") == [(datetime(2099, 1, 1, 0, 0, 0, 1),)]
