@@ -57,7 +57,12 @@ clean: ## remove the environment and all data of the demo
 
 # One resolution for every Python and platform that the project supports; versions and hashes only.
 compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-strip-extras --quiet $(2) --output-file requirements/$(1).lock
+	--no-strip-extras --quiet $(2) --output-file requirements/$(1).lock && $(call plain_names,requirements/$(1).lock)
+
+# pip, unlike uv, does not take `name[extra]` for the plain `name` that another package asks for: it gets both.
+plain_names = awk '/^[a-z0-9]/ { tell() } { block = block $$0 "\n" } END { tell() } \
+	function tell() { printf "%s", block; if (block ~ /^[^ ]*\[/) { sub(/\[[^]]*\]/, "", block); printf "%s", block }; block = "" }' \
+	$(1) > $(1).new && mv $(1).new $(1)
 
 # What runs in an image or on a laptop is what was tested: the other locks take their versions from the developers'.
 as_dev = --constraint requirements/dev.lock

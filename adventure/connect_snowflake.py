@@ -1,7 +1,7 @@
 """Connections to Snowflake, and what its refusals mean.
 
-A service user signs in with a key pair, a person with a browser, a program of a platform with an OAuth token: never with a
-password. A message names account, user and role, never a secret. This room knows no stage and no table.
+A service user signs in with a key pair, a person with a browser, a program of a platform with an OAuth token: never
+with a password. A message names account, user and role, never a secret. This room knows no stage and no table.
 """
 
 import re
@@ -49,7 +49,8 @@ def connect_snowflake(settings: Settings, *, role: str | None = None, tag: str =
         **_proof(settings),
     }
     with translating_snowflake(settings):
-        return connector.connect(**arguments)
+        session: SnowflakeConnection = connector.connect(**arguments)
+        return session
 
 
 @contextmanager
@@ -130,7 +131,7 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         (606, 57014),
         "No active warehouse|warehouse .* is suspended",
         "the warehouse {s.snowflake_warehouse} does not exist, is suspended, or may not be used by {s.snowflake_role}",
-        "grant usage on warehouse {s.snowflake_warehouse} to role {s.snowflake_role}, and see that it resumes by itself",
+        "grant usage on warehouse {s.snowflake_warehouse} to role {s.snowflake_role}; it should resume by itself",
     ),
     (
         (2003, 2043, 90105),

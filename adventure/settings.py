@@ -76,7 +76,7 @@ class Settings(BaseSettings):
 
     # The warehouse, the models and the dashboard
     warehouse: Literal["duckdb", "snowflake"] = Field(
-        "duckdb", description="duckdb, or snowflake (not available in this version)"
+        "duckdb", description="duckdb, or snowflake: the processor stages there, and its tasks load"
     )
     data_dir: Path = Field(Path(".adventure"), description="folder of everything that is kept on this machine")
     tasks_interval_sec: float = Field(3600.0, gt=0, description="seconds between two runs of the task graph")

@@ -1,12 +1,12 @@
 """A stage in Snowflake: `@raw_ext.<stage>/<window>/<file>` on an internal stage.
 
-PUT, LIST, GET and REMOVE need no warehouse: staging costs no credits. A file is whole or absent, since PUT makes it visible
-when it is there; a window's path ends in '/', since Snowflake takes paths as prefixes.
+PUT, LIST, GET and REMOVE need no warehouse: staging costs no credits. A file is whole or absent, since PUT shows it
+when all of it is there; a window's path ends in '/', since Snowflake takes paths as prefixes.
 """
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ class SnowflakeStage:
         _, target, _, target_size, _, _, status, message = rows[0][:8]
         if status != "UPLOADED" or target != file.name or target_size != file.stat().st_size:
             raise StageUnwritable(
-                f"Snowflake did not take {stage}/{window_id}/{file.name}: {status}, {target_size} bytes {message}".strip(),
+                f"Snowflake did not take {stage}/{window_id}/{file.name}: {status}, {target_size} bytes. {message}",
                 "It is staged again by the next cycle",
             )
 

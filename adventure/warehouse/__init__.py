@@ -126,4 +126,7 @@ def open_warehouse(settings: Settings) -> Warehouse:
         from adventure.warehouse.duckdb import DuckDBWarehouse
 
         return DuckDBWarehouse(settings)
-    raise ConfigError("WAREHOUSE=snowflake is not available in this version", "Set WAREHOUSE=duckdb")
+    raise ConfigError(
+        "With WAREHOUSE=snowflake the account's own tasks load and clean up; this command cannot look into it yet",
+        "See raw_ext.load_history and raw_ext.task_history in a worksheet (docs/snowflake.md)",
+    )

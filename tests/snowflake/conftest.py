@@ -13,7 +13,7 @@ TABLES = Path(__file__).parents[2] / "snowflake" / "2_raw_tables.sql"
 
 @pytest.fixture
 def session(snowflake_settings: Settings) -> Iterator[Session]:
-    """A database with the stages and tables of 2_raw_tables.sql; streams on stages, which the emulator lacks, as tables."""
+    """A database with what 2_raw_tables.sql makes; streams on stages, which the emulator lacks, as tables."""
     with connect_snowflake(snowflake_settings) as connection:
         for statement in split(TABLES.read_text(encoding="utf-8")):
             if statement.startswith(("create stage", "create table")):

@@ -1,11 +1,9 @@
 """The pinned Snowflake emulator, with what the project uses and the emulator lacks or reads otherwise.
 
-fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to it over HTTP. Each function here mends one
-thing from outside and names it; tests/snowflake/test_emulator.py notices when a mend is no longer needed.
+fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to it over HTTP. Each function here mends
+one thing from outside and names it; tests/snowflake/test_emulator.py notices when a mend is no longer needed.
 """
 
-import glob
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -103,7 +101,7 @@ def _mend() -> None:
 
 
 def _qualified_temporary_tables(transform: Callable[..., Any]) -> Callable[..., Any]:
-    """dbt's temporary tables have a schema before their name, which DuckDB's cannot have: they are ordinary ones here."""
+    """dbt's temporary tables have a schema before their name, which DuckDB's cannot: they are ordinary ones here."""
 
     def plain(node: exp.Expression) -> exp.Expression:
         properties = node.args.get("properties") if isinstance(node, exp.Create) else None
@@ -134,7 +132,9 @@ def _native_merge(execute: Callable[..., Any]) -> Callable[..., Any]:
                 raise ProgrammingError(msg="Duplicate row detected during DML action", errno=100090) from error
             raise
         counts = ", ".join(
-            f'{actions.count(kind)}::bigint as "number of rows {word}"' for kind, word in words.items() if kind in possible
+            f'{actions.count(kind)}::bigint as "number of rows {word}"'
+            for kind, word in words.items()
+            if kind in possible
         )
         result = sqlglot.parse_one(f"select {counts}", read="duckdb")
         result.set("merge_counts", True)
@@ -144,7 +144,7 @@ def _native_merge(execute: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
-    """REMOVE of one file; statements about roles and warehouses; an error where it would be HTTP 500 and retried for minutes."""
+    """REMOVE, GET, and statements without effect; an error where it would be HTTP 500, which is retried for minutes."""
 
     def executed(self: Any, command: str, params: Any = None, *rest: Any, **options: Any) -> Any:
         if not getattr(self._conn, "mended", False):
@@ -170,12 +170,16 @@ def _remove(self: Any, location: str, pattern: str) -> Any:
     catalog, schema, stage_name = stage.parts_from_var(name, self._conn.database, self._conn.schema)
     root = stage.internal_dir(f"{catalog}.{schema}.{stage_name}")
     removed = []
-    for file in sorted(glob.glob(f"{root}/**/*", recursive=True)):
-        relative = os.path.relpath(file, root)
-        if Path(file).is_file() and relative.startswith(path) and re.fullmatch(pattern, f"/{relative}"):
-            Path(file).unlink()
+    for file in sorted(Path(root).rglob("*")):
+        relative = file.relative_to(root).as_posix()
+        if file.is_file() and relative.startswith(path) and re.fullmatch(pattern, f"/{relative}"):
+            file.unlink()
             removed.append(f"('{stage_name.lower()}/{relative}', 'removed')")
-    values = f"(values {', '.join(removed)}) as t (name, result)" if removed else "(select '' as name, '' as result where false)"
+    values = (
+        f"(values {', '.join(removed)}) as t (name, result)"
+        if removed
+        else "(select '' as name, '' as result where false)"
+    )
     Cursor._execute(self, sqlglot.parse_one(f"select * from {values}", read="duckdb"))
     return self
 

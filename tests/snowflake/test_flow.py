@@ -24,7 +24,9 @@ def on_snowflake(settings: Settings, snowflake_settings: Settings) -> Settings:
     """The same sources, another warehouse, and watermarks of its own."""
     with psycopg.connect(settings.state_conninfo, autocommit=True) as connection:
         connection.execute("create schema second")
-    changed = {name: getattr(snowflake_settings, name) for name in snowflake_settings.model_fields_set if "snow" in name}
+    changed = {
+        name: getattr(snowflake_settings, name) for name in snowflake_settings.model_fields_set if "snow" in name
+    }
     state = SecretStr(f"{settings.state_conninfo} options='-c search_path=second'")
     return settings.model_copy(update={**changed, "warehouse": "snowflake", "state_dsn": state})
 

@@ -52,7 +52,10 @@ def put(stage: SnowflakeStage, tmp_path: Path) -> Callable[..., Window]:
         columns: tuple[Column, ...] = (Column("raw", "json"),)
         for kind, content in contents.items():
             if isinstance(content, pa.Table):
-                path, columns = folder / "part-00000.parquet", tuple(Column(f.name, str(f.type)) for f in content.schema)
+                path, columns = (
+                    folder / "part-00000.parquet",
+                    tuple(Column(f.name, str(f.type)) for f in content.schema),
+                )
                 pq.write_table(content, path)
             else:
                 path = folder / ("part-00000.ndjson.gz" if kind == "data" else f"{kind}.ndjson.gz")
@@ -79,12 +82,16 @@ def orders(*ids: str, **columns: Any) -> pa.Table:
     return pa.table({"sales_order_id": list(ids), "last_modified": moments, **columns})
 
 
-def test_rows_arrive_exactly_with_where_they_came_from(session: Session, query: Query, put: Callable[..., Window]) -> None:
+def test_rows_arrive_exactly_with_where_they_came_from(
+    session: Session, query: Query, put: Callable[..., Window]
+) -> None:
     total = Decimal("123456789012345678.123456789")
     window = put(data=orders("a", "b", sub_total=pa.array([total, None], pa.decimal128(38, 9))))
     assert run(session, "load", *ORDERS) == "2 rows, 1 files"
     label = f"orders_stage/{window.id}/part-00000.parquet"
-    assert query("select sales_order_id, sub_total, last_modified, _file, _file_row, _deleted_at from orders_raw order by 1") == [
+    assert query(
+        "select sales_order_id, sub_total, last_modified, _file, _file_row, _deleted_at from orders_raw order by 1"
+    ) == [
         ("a", total, T0, label, 1, None),
         ("b", None, T0, label, 2, None),
     ]
@@ -103,7 +110,7 @@ def test_rows_and_ledger_entries_go_together(session: Session, query: Query, put
     put(1, data=orders("a"))
     put(2, data=orders("b"), promised=7)
     put(3, data=orders("c"))
-    with pytest.raises(Exception, match="holds 1 rows where window.json promises 7"):
+    with pytest.raises(Exception, match=r"holds 1 rows where window\.json promises 7"):
         run(session, "load", *ORDERS)
     assert query("select sales_order_id from orders_raw order by 1") == [("a",), ("c",)]
     assert query("select count(*) from load_history") == [(2,)]
@@ -161,7 +168,9 @@ def test_a_file_that_somebody_touched_is_named_and_keeps_no_other_from_loading(
 def test_rejected_rows_are_kept_whole(session: Session, query: Query, put: Callable[..., Window]) -> None:
     put(data=orders("a"), rejects=[{"key": "k", "reason": "it's NaN", "row": '{"a": "\\n"}'}])
     assert run(session, "load", *ORDERS) == "1 rows, 2 files"
-    assert query('select stream, key, reason, "ROW" from rejected_rows') == [("orders", "k", "it's NaN", '{"a": "\\n"}')]
+    assert query('select stream, key, reason, "ROW" from rejected_rows') == [
+        ("orders", "k", "it's NaN", '{"a": "\\n"}')
+    ]
 
 
 def test_deletes_are_tombstones(session: Session, query: Query, put: Callable[..., Window]) -> None:
@@ -198,7 +207,7 @@ def test_a_type_that_no_longer_fits_stops_the_stream_and_says_so(
     put(1, data=orders("a"))
     put(2, data=orders("b", status=["shipped"]))
     put(3, data=orders("c"))
-    with pytest.raises(Exception, match="column STATUS is staged as varchar .* no longer fits raw_ext.orders_raw"):
+    with pytest.raises(Exception, match=r"column STATUS is staged as varchar .* no longer fits raw_ext"):
         run(session, "load", *ORDERS)
     assert ("a",) in query("select sales_order_id from orders_raw")
     assert ("b",) not in query("select sales_order_id from orders_raw")

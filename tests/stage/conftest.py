@@ -11,7 +11,6 @@ from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import Column, StagedFile, Window
 from adventure.stage.snowflake import SnowflakeStage
 
-
 STAGES = ("orders_stage", "orders_stage_2", "orders_stag", "orders_stage2")
 """On Snowflake a stage is made before it is used; in a folder it is not."""
 

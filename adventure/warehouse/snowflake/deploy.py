@@ -24,4 +24,6 @@ def run_statements(settings: Settings, statements: Sequence[str], tell: Callable
                     cursor.execute(statement)
             except WarehouseError as error:
                 first = statement.splitlines()[0]
-                raise type(error)(f"{error.problem} (in `{first}`)", error.remedy or "Mend it and deploy again") from error
+                raise type(error)(
+                    f"{error.problem} (in `{first}`)", error.remedy or "Mend it and deploy again"
+                ) from error

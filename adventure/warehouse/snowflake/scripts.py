@@ -1,11 +1,10 @@
-"""snowflake/*.sql as statements, with the names that the settings give, and the same statements for streams of one's own.
+"""snowflake/*.sql as statements, with the names that the settings give, and the like for streams of one's own.
 
 The files are what a person reads and runs in a worksheet; `deploy` runs their very text.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 from adventure.errors import ConfigError
