@@ -6,7 +6,7 @@ COMPOSE ?= docker compose
 # Podman keeps an image's health check in this format only.
 export BUILDAH_FORMAT := docker
 
-.PHONY: help demo test chaos stress containers lint format docs lock up down logs clean
+.PHONY: help demo test chaos stress bench-build containers lint format docs lineage lock up down logs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,12 @@ stress: .venv/.dev ## count what commits late and is read all the same, about 15
 containers: .venv/.dev ## run the environment in containers under podman, disturb it, and compare; CONTAINERS_ARGS="--short"
 	@tests/containers/run $(CONTAINERS_ARGS)
 
+docs: .venv/.dev ## build the site that documents the dbt project, one page that needs no network: .adventure/docs/index.html
+	@$(BIN)/python -m tools.site dbt .adventure/docs/index.html
+
+lineage: .venv/.dev ## draw the lineage of the models anew, into docs/images/lineage.svg
+	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg
+
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -34,6 +40,9 @@ lint: .venv/.dev ## check style and types
 format: .venv/.dev ## apply the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-build: .venv/.dev ## time a build of one batch on a long history against a short one (about 2 minutes)
+	@$(BIN)/python benchmarks/build_growth.py
 
 lock: .venv/.dev ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
 	$(call compile,dev,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox --extra snowflake --extra dev)

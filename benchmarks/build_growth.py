@@ -3,7 +3,7 @@
 Fills the raw tables by SQL, as loads would have, builds, and then times builds of one batch each. Counted is the time
 of the models as dbt reports it, without dbt's own start and without the tests; the ratio of the medians is what grows.
 
-    python benchmarks/build_growth.py [--orders 50000 1000000] [--rounds 5]
+    make bench-build, or python benchmarks/build_growth.py [--orders 50000 1000000] [--rounds 5]
 """
 
 import argparse

@@ -26,13 +26,34 @@ not read.
 The ends of a base model's CTEs: `latest`, one row for each key of `loaded`, in its latest version. A key that is gone at
 the source keeps the values of that version, and has `_deleted_at`; a version that is later than the delete brings it
 back. In an incremental build what is held takes part as one version and one delete more, so that rows may come in
-any order and in any number of builds: the same rows give the same table.
+any order and in any number of builds: the same rows give the same table. (A row that is held twice below counts once.)
 -#}
 {% macro latest_versions(key) -%}
 {%- if is_incremental() %}
+-- Of what is held only what can matter, in three parts that the warehouse can each find without reading all of the table:
+-- versions that are later than one that came, keys that were deleted, and keys of which a delete or no time came.
 held as (
 
-    select * from {{ this }} where {{ key }} in (select {{ key }} from loaded)
+    select held.*
+    from {{ this }} as held
+    inner join loaded
+        on held.{{ key }} = loaded.{{ key }}
+            and held.last_modified > loaded.last_modified
+
+    union all
+
+    select *
+    from {{ this }}
+    where _deleted_at is not null
+        and {{ key }} in (select {{ key }} from loaded)
+
+    union all
+
+    select *
+    from {{ this }}
+    where {{ key }} in (
+        select {{ key }} from loaded where _deleted_at is not null or last_modified is null
+    )
 
 ),
 {% endif %}

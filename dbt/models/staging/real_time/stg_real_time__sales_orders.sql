@@ -10,29 +10,71 @@
 with
 
 {% if is_incremental() %}
--- An order is put together again when it or one of its lines has come, or is gone.
-changed as (
+-- An order is put together again when it or one of its lines has come, or is gone. What has come is found by its stamp;
+-- in what was there before only keys are looked for, and the rows that have one are few.
+new_orders as (
 
-    select sales_order_id
+    select *
     from {{ ref('base_real_time__sales_orders') }}
     where _loaded_at > {{ high_water_mark() }}
 
-    union
+),
 
-    select sales_order_id
+new_lines as (
+
+    select *
     from {{ ref('base_real_time__order_details') }}
     where _loaded_at > {{ high_water_mark() }}
 
 ),
-{% endif %}
 
+orders_of_new_lines as (
+
+    select sales_order_id from new_lines
+    except
+    select sales_order_id from new_orders
+
+),
+
+sales_orders as (
+
+    select * from new_orders
+
+    union all
+
+    select *
+    from {{ ref('base_real_time__sales_orders') }}
+    where sales_order_id in (select sales_order_id from orders_of_new_lines)
+
+),
+
+earlier_lines as (
+
+    select sales_order_detail_id
+    from {{ ref('base_real_time__order_details') }}
+    where sales_order_id in (select sales_order_id from sales_orders)
+        and _loaded_at <= {{ high_water_mark() }}
+
+),
+
+lines as (
+
+    select *, last_modified as modified_date
+    from new_lines
+
+    union all
+
+    select *, last_modified as modified_date
+    from {{ ref('base_real_time__order_details') }}
+    where sales_order_detail_id in (select sales_order_detail_id from earlier_lines)
+
+),
+
+{% else %}
 sales_orders as (
 
     select *
     from {{ ref('base_real_time__sales_orders') }}
-    {% if is_incremental() %}
-    where sales_order_id in (select sales_order_id from changed)
-    {% endif %}
 
 ),
 
@@ -40,12 +82,10 @@ lines as (
 
     select *, last_modified as modified_date
     from {{ ref('base_real_time__order_details') }}
-    {% if is_incremental() %}
-    where sales_order_id in (select sales_order_id from changed)
-    {% endif %}
 
 ),
 
+{% endif %}
 nested as (
 
     select lines.sales_order_id, {{ nest_order_details('lines') }} as order_details
