@@ -28,6 +28,7 @@ containers: .venv/.dev ## run the environment in containers under podman, distur
 
 docs: .venv/.dev ## build the site that documents the dbt project, one page that needs no network: .adventure/docs/index.html
 	@$(BIN)/python -m tools.site dbt .adventure/docs/index.html
+	@echo "Open .adventure/docs/index.html"
 
 lineage: .venv/.dev ## draw the lineage of the models anew, into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg

@@ -15,7 +15,6 @@ def main() -> None:
         run_dbt(project, Path(target), "docs", "generate", "--static", "--empty-catalog")
         page.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(target) / "static_index.html", page)
-    print(f"Open {page.resolve()}")
 
 
 if __name__ == "__main__":

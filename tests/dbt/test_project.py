@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.dbt.conftest import DBT, Project, line, new_project, order
+from tools.lineage import read_drawn, read_graph
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,8 @@ def test_staging_and_marts_have_contracts(manifest: dict[str, Any]) -> None:
     promised = [node for node in models if node["fqn"][1] in ("staging", "marts")]
     assert promised
     assert [node["name"] for node in promised if not node["contract"]["enforced"]] == []
+
+
+def test_the_picture_of_the_lineage_is_not_older_than_the_models(manifest: dict[str, Any]) -> None:
+    picture = (DBT.parent / "docs" / "images" / "lineage.svg").read_text(encoding="utf-8")
+    assert read_drawn(picture) == read_graph(manifest)[0], "draw it anew: make lineage"
