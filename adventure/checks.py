@@ -76,9 +76,9 @@ class Counts:
     in_flight: int
     """Of them, those that changed at or after the watermark: the next window brings them."""
     raw: int
-    """Keys in the raw table, and rows set aside."""
+    """Keys in the raw table that are not deleted, and rows set aside."""
     model: int | None
-    """Rows of the model; None for a stream that has none here."""
+    """Rows of the model that are not deleted; None for a stream that has none here."""
 
 
 def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
@@ -107,10 +107,24 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     """
     model = None
     if stream.name in MODELS:
-        model = int(warehouse.query(f"select count(*) from dbt_prod.{MODELS[stream.name]}")[0][0])
+        held = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
+        model = int(warehouse.query(held)[0][0])
     keys = ", ".join(_raw_key(stream, key) for key in stream.key)
     schema, _, table = stream.raw_table.partition(".")
-    raw = warehouse.query(f'select count(distinct ({keys})) from "{schema}"."{table}"')[0][0]
+    # As the base models: a key is gone whose latest row says so.
+    raw = warehouse.query(
+        f"""
+        select count(*) from (
+            select _deleted_at from "{schema}"."{table}"
+            qualify row_number() over (
+                partition by {keys}
+                order by coalesce(_deleted_at, {_raw_cursor(stream)}) desc nulls last, _loaded_at desc,
+                    _deleted_at desc nulls last
+            ) = 1
+        )
+        where _deleted_at is null
+        """
+    )[0][0]
     rejected_keys = "select count(distinct key) from raw_ext.rejected_rows where stream = ?"
     rejected = warehouse.query(rejected_keys, [stream.name])[0][0]
     mark = read_watermarks(settings).get(stream.name)
@@ -202,6 +216,12 @@ def _raw_key(stream: Stream, key: str) -> str:
         return f'"{name}"'
     path = name.replace("'", "''")
     return f"""json_extract_string(raw, '$."{path}"')"""
+
+
+def _raw_cursor(stream: Stream) -> str:
+    """The cursor in the raw table, as a naive UTC timestamp."""
+    cursor = _raw_key(stream, stream.cursor)
+    return cursor if stream.source == "postgres" else f"try_cast({cursor} as timestamptz) at time zone 'UTC'"
 
 
 def _count_postgres(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:

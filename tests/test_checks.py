@@ -139,3 +139,29 @@ def test_a_window_that_waits_for_its_load_is_in_flight(flow: Flow) -> None:
     process_once(flow.reader, flow.streams)
     assert open_stage(flow.reader).windows("orders_stage")
     assert flow.failing() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "tombstone"),
+    [
+        (
+            "orders",
+            "insert into raw_ext.orders_raw (sales_order_id, last_modified, _deleted_at, _loaded_at)"
+            " select sales_order_id, timestamp '2100-01-01', timestamp '2100-01-01', _loaded_at + interval 1 day"
+            " from raw_ext.orders_raw limit 1",
+        ),
+        (
+            "chat_logs",
+            "insert into raw_ext.chat_logs_raw (raw, _deleted_at, _loaded_at)"
+            " select json_object('_id', raw->>'_id', 'last_modified', '2100-01-01T00:00:00Z'),"
+            " timestamp '2100-01-01', _loaded_at + interval 1 day from raw_ext.chat_logs_raw limit 1",
+        ),
+    ],
+)
+def test_deleted_rows_do_not_count(flow: Flow, name: str, tombstone: str) -> None:
+    stream = next(stream for stream in flow.streams if stream.name == name)
+    before = count_rows(flow.reader, open_warehouse(flow.reader), stream)
+    _execute(tombstone)(flow)
+    run_task(flow.reader, flow.streams, "build")
+    after = count_rows(flow.reader, open_warehouse(flow.reader), stream)
+    assert (after.raw, after.model) == (before.raw - 1, before.raw - 1)
