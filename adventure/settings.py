@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         return self.data_dir / "stages"
 
     @property
+    def unfinished_dir(self) -> Path:
+        """Folder of files that are not finished yet: on the stage's file system, so that staging one copies nothing."""
+        return self.stage_dir / ".unfinished"
+
+    @property
     def duckdb_path(self) -> Path:
         """The warehouse file."""
         return self.data_dir / "warehouse.duckdb"

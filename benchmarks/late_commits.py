@@ -214,9 +214,7 @@ class Processor:
         try:
             with State(self._settings, self._streams) as state:
                 stage = Watching(self._settings.stage_dir)
-                yield Pipeline(
-                    tuple(self._streams), {"postgres": source}, stage, state, self._settings.data_dir / "tmp"
-                )
+                yield Pipeline(tuple(self._streams), {"postgres": source}, stage, state, self._settings.unfinished_dir)
         finally:
             source.close()
 

@@ -114,7 +114,7 @@ def left_behind(settings: Settings, streams: Iterable[Stream]) -> list[str]:
     """Files in the stages and in the folders where files are made."""
     stage = open_stage(settings)
     staged = [entry.path for stream in streams for entry in stage.entries(stream.stage)]
-    made = [path for folder in (settings.stage_dir / ".tmp", settings.data_dir / "tmp") for path in folder.rglob("*")]
+    made = [path for folder in (settings.stage_dir / ".tmp", settings.unfinished_dir) for path in folder.rglob("*")]
     return staged + [str(path.relative_to(settings.data_dir)) for path in made if path.is_file()]
 
 

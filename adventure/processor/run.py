@@ -49,7 +49,7 @@ def open_pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Pip
                 stack.callback(sources[kind].close)
         if not sources:
             raise away[0]
-        yield Pipeline(tuple(streams), sources, stage, state, settings.data_dir / "tmp", tuple(away))
+        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, tuple(away))
 
 
 def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:

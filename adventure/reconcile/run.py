@@ -109,7 +109,7 @@ def _lookback(stream: Stream, mark: Watermark) -> timedelta:
 
 @contextmanager
 def _scratch(settings: Settings) -> Iterator[Path]:
-    parent = settings.data_dir / "tmp"
+    parent = settings.unfinished_dir
     parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=parent, prefix="reconcile-") as folder:
         yield Path(folder)

@@ -5,6 +5,7 @@ Written without anything of the product but its settings and streams, so that it
 
 import sys
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import bson.json_util
@@ -22,6 +23,8 @@ def text(value: object) -> str | None:
     """A value as both sides print it."""
     if isinstance(value, datetime):
         return value.isoformat(" ", "microseconds")
+    if isinstance(value, Decimal):
+        return str(value.normalize())
     return None if value is None else str(value)
 
 

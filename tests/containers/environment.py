@@ -108,7 +108,7 @@ class Environment:
             "GENERATION_INTERVAL_SEC": "2",
             "PROCESS_EVERY_SEC": "2",
             "TASKS_EVERY_SEC": "5",
-            "STUCK_AFTER_SEC": "20",
+            "STUCK_AFTER_SEC": "40",
             "SNOWFLAKE_PRIVATE_KEY": str(key),
             **{f"{name}_PASSWORD": password for name, password in self.passwords.items()},
         }

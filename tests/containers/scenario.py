@@ -128,7 +128,7 @@ def a_stuck_loop_is_told_from_a_quiet_one(environment: Environment) -> None:
     process = int(podman("inspect", "--format", "{{.State.Pid}}", environment.container("processor")))
     os.kill(process, signal.SIGSTOP)
     try:
-        wait_for("the health check says stuck", lambda: not environment.healthy("processor"), 60)
+        wait_for("the health check says stuck", lambda: not environment.healthy("processor"), 120)
         assert "Stuck: " in environment.exec("processor", "adventure", "health", check=False)
     finally:
         os.kill(process, signal.SIGCONT)

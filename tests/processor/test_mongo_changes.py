@@ -138,7 +138,7 @@ def test_an_idle_cycle_writes_nothing_and_once_a_minute_the_position(
         monkeypatch.setattr(state, "KEEP_SECONDS", 0.0)
         run_cycle(pipeline)
         assert position(settings) != begun
-        assert not list((settings.data_dir / "tmp").rglob("*.gz"))
+        assert not list((settings.unfinished_dir).rglob("*.gz"))
     chats.insert_one(document(2))
     assert process_once(settings, [chat_stream]).streams[0].rows_staged == 1
 

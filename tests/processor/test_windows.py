@@ -107,7 +107,7 @@ def test_an_idle_cycle_writes_nothing(settings: Settings, writer_settings: Setti
         report = run_cycle(pipeline)
         assert report.streams[0].window is None
         assert (_state(settings), FolderStage(settings.stage_dir).entries(things.stage)) == before
-        assert list((settings.data_dir / "tmp").rglob("*.parquet")) == []
+        assert list((settings.unfinished_dir).rglob("*.parquet")) == []
 
 
 def _state(settings: Settings) -> list[tuple[Any, ...]]:
@@ -374,9 +374,9 @@ def test_leftovers_in_the_temporary_folder_do_no_harm(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
 ) -> None:
     insert(writer_settings, 1)
-    leftover: Path = settings.data_dir / "tmp" / "things"
+    leftover: Path = settings.unfinished_dir / "things"
     leftover.mkdir(parents=True)
     (leftover / "part-00000.parquet").write_text("half a file")
     process_once(settings, [things])
     assert ids(staged(things)) == [1]
-    shutil.rmtree(settings.data_dir / "tmp")
+    shutil.rmtree(settings.unfinished_dir)

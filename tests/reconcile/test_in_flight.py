@@ -244,4 +244,4 @@ def test_nothing_is_left_behind(settings: Settings, things: Stream, execute: Exe
     execute("insert into things (id) values (1)")
     process_once(settings, [things])
     running.reconcile(settings, [things], repair=True)
-    assert list((settings.data_dir / "tmp").glob("reconcile-*")) == []
+    assert list((settings.unfinished_dir).glob("reconcile-*")) == []
