@@ -12,7 +12,7 @@ create database transactions_state owner adventure_state;
 SQL
 
 # psql does not look at variables within $$: the role comes first, then its password.
-psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname transactions --file /adventure/reader_role.sql
+psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname transactions --file /adventure/postgres_reader.sql
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname transactions --set reader="$READER_PASSWORD" <<'SQL'
 alter role adventure_reader password :'reader';
 alter default privileges for role sales_app in schema public grant select on tables to adventure_reader;

@@ -187,6 +187,13 @@ def test_the_volumes_are_shared_by_those_who_pass_something_on() -> None:
     assert set(SERVICES["dashboard"]["networks"]).isdisjoint(SERVICES["tasks"]["networks"])
 
 
+def test_every_file_that_is_mounted_is_there() -> None:
+    mounted = [each.split(":")[0] for service in SERVICES.values() for each in service.get("volumes", [])]
+    files = [path for path in mounted if path.startswith("./")]
+    assert files
+    assert [path for path in files if not (ROOT / path).is_file()] == []
+
+
 def test_services_that_need_the_databases_start_when_those_are_healthy() -> None:
     for name in ("generator", "processor", "processor-snowflake"):
         wanted = SERVICES[name]["depends_on"]
