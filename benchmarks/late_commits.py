@@ -35,12 +35,14 @@ from adventure.processor.cycle import Pipeline, run_cycle
 from adventure.processor.plan import Plan
 from adventure.processor.postgres import PostgresSource
 from adventure.processor.state import State
+from adventure.reconcile.run import reconcile
 from adventure.sandbox import Sandbox
 from adventure.sandbox.databases import create_databases
 from adventure.settings import Settings, load_settings
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import Window
 from adventure.streams import Stream
+from adventure.warehouse import open_warehouse
 
 Versions = dict[int, int]
 """Key -> version, which every write of the row counts up."""
@@ -128,6 +130,10 @@ class Figures:
     staged: float = 0.0
     """Rows staged for each row written."""
     cycles: int = 0
+    detected: int = 0
+    """Rows missing or stale that `adventure reconcile` finds; it is asked where some may be."""
+    undetected: int = 0
+    """Rows missing that it does not find."""
     plain_missing: int = 0
     """Rows that `cursor > the largest seen` lost in the same run."""
     seconds: float = 0.0
@@ -135,6 +141,7 @@ class Figures:
     def faults(self, scenario: Scenario) -> list[str]:
         """Which promises were broken."""
         found = [f"{self.missing:,} rows missing"] if self.missing and scenario.lossless else []
+        found += [f"{self.undetected:,} missing rows that reconcile does not find"] if self.undetected > 0 else []
         found += [f"{self.doubled:,} rows doubled"] if self.doubled else []
         found += [f"{self.orphans:,} lines staged before their order"] if self.orphans else []
         found += [f"{self.read:.2f} rows read for each"] if self.read > scenario.most_read else []
@@ -164,7 +171,7 @@ class Processor:
     """The real thing, in tight cycles, with every window looked at when it is staged."""
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
-        self._settings, self._streams = settings, streams
+        self._settings, self._streams = settings, tuple(streams)
         self.staged: tuple[dict[int, set[int]], dict[int, set[int]]] = ({}, {})
         self.latest: tuple[dict[int, tuple[datetime, int]], dict[int, tuple[datetime, int]]] = ({}, {})
         self.orphans = self.cycles = self.rows_read = self.rows_staged = 0
@@ -182,6 +189,14 @@ class Processor:
                     self._cycle(pipeline)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             self.failure = error
+
+    def detected(self) -> int:
+        """Loads what is staged, and asks `adventure reconcile` what the warehouse lacks."""
+        warehouse = open_warehouse(self._settings)
+        for stream in self._streams:
+            warehouse.load(stream)
+        results = [report.result for report in reconcile(self._settings, self._streams)]
+        return sum(result.count(verdict) for result in results if result for verdict in ("missing", "stale", "behind"))
 
     def _cycle(self, pipeline: Pipeline) -> None:
         report = run_cycle(pipeline)
@@ -230,7 +245,6 @@ class Processor:
                 self.latest[which][key] = max(self.latest[which].get(key, (moment, 0)), (moment, version))
             if which == 1:
                 self.orphans += sum(order not in self.staged[0] for order in table.column("order_id").to_pylist())
-            path.unlink()
 
 
 class Plain:
@@ -316,7 +330,16 @@ class PostgresSystem:
             thread.join()
         if failures:
             raise failures[0]
+        if not scenario.lossless:
+            self._go_on(scenario)
         return sum(counts)
+
+    def _go_on(self, scenario: Scenario) -> None:
+        """Writes once more, a lookback later: what lies within it is in flight, which no reconciliation counts."""
+        with psycopg.connect(self._writer) as connection:
+            later = self.drained_at() + timedelta(seconds=scenario.lookback)
+            connection.execute("insert into orders values (2000000000, 1, %s)", [later])
+            connection.execute("insert into lines values (2000000000, 2000000000, 1, %s)", [later])
 
     def truth(self) -> tuple[Versions, Versions]:
         """See `System`."""
@@ -433,6 +456,7 @@ def stress(system: System, scenario: Scenario, load: Load) -> Figures:
             raise each.failure
     truth = system.truth()
     worst = [_compare(truth, each.staged, each.latest) for each in processors]
+    detected = [0 if scenario.lossless else each.detected() for each in processors]
     return Figures(
         scenario.name,
         written=written,
@@ -443,6 +467,8 @@ def stress(system: System, scenario: Scenario, load: Load) -> Figures:
         read=max(each.rows_read for each in processors) / written,
         staged=max(each.rows_staged for each in processors) / written,
         cycles=min(each.cycles for each in processors),
+        detected=max(detected),
+        undetected=0 if scenario.lossless else max(each[0] - seen for each, seen in zip(worst, detected, strict=True)),
         plain_missing=_compare(truth, plain.staged)[0],
         seconds=time.monotonic() - begun,
     )
@@ -469,6 +495,12 @@ def _compare(
     return missing, stale, doubled
 
 
+_HEADINGS = (
+    "| scenario | rows written | missing | found by reconcile | missing by `> max` | doubled | stale"
+    " | lines before their order | rows read per row | cycles | seconds |\n" + 11 * "|---" + "|"
+)
+
+
 def main() -> None:
     """Runs the scenarios named, or all, and prints a table; exit code 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -481,17 +513,16 @@ def main() -> None:
     chosen = [each for each in SCENARIOS if not given.scenario or each.name in given.scenario]
     load = Load(given.rows, given.writers, given.longest, given.processors)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    print("| scenario | rows written | missing | missing by `> max` | doubled | stale | lines before their order"
-          " | rows read per row | cycles | seconds |\n|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+    print(_HEADINGS)
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder) / "servers") as sandbox:
         for number, scenario in enumerate(chosen):
             system = PostgresSystem(sandbox, Path(folder) / str(number), f"stress_{number}")
             found = stress(system, scenario, load)
             print(
-                f"| {found.scenario} | {found.written:,} | {found.missing:,} | {found.plain_missing:,}"
-                f" | {found.doubled:,} | {found.stale:,} | {found.orphans:,} | {found.read:.2f}"
-                f" | {found.cycles:,} | {found.seconds:.0f} |",
+                f"| {found.scenario} | {found.written:,} | {found.missing:,} | {found.detected or '-'}"
+                f" | {found.plain_missing:,} | {found.doubled:,} | {found.stale:,} | {found.orphans:,}"
+                f" | {found.read:.2f} | {found.cycles:,} | {found.seconds:.0f} |",
                 flush=True,
             )
             faults += found.faults(scenario)
