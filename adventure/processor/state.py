@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from adventure.connect import connect_postgres, translating_postgres
 from adventure.errors import AlreadyRunning
@@ -78,13 +79,18 @@ class Watermark:
     """Where the source reads on, for a source that has more to say than the watermark does."""
 
 
+def _conninfo(settings: Settings) -> str:
+    """In a database of encoding SQL_ASCII text would come as bytes, which are no stream's name."""
+    return make_conninfo(settings.state_conninfo, client_encoding="UTF8")
+
+
 def read_watermarks(settings: Settings) -> dict[str, Watermark]:
     """The watermarks by stream, without taking a lock; a stream that was never read has none.
 
     Raises:
         SourceError: the state database does not answer, or refuses.
     """
-    conninfo = settings.state_conninfo
+    conninfo = _conninfo(settings)
     connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
     with connection, translating_postgres(conninfo, _NAME):
         if connection.execute("select to_regclass('processor_metadata')").fetchone() == (None,):
@@ -100,7 +106,7 @@ def repairing(settings: Settings, stream: Stream) -> Iterator[None]:
         AlreadyRunning: somebody else repairs it.
         SourceError: the state database does not answer, or refuses.
     """
-    conninfo = settings.state_conninfo
+    conninfo = _conninfo(settings)
     connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
     with connection:
         with translating_postgres(conninfo, _NAME):
@@ -119,7 +125,7 @@ class State:
     """
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
-        self._conninfo = settings.state_conninfo
+        self._conninfo = _conninfo(settings)
         self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True)
         try:
             with translating_postgres(self._conninfo, _NAME):
