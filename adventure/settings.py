@@ -109,6 +109,11 @@ class Settings(BaseSettings):
     snowflake_role: str = Field("ADVENTURE_LOADER", description="role of the processor")
     snowflake_warehouse: str = Field("ADVENTURE_WH", description="warehouse that loads and builds")
     snowflake_database: str = Field("ADVENTURE", description="database of the raw tables and the models")
+    snowflake_dbt_target: Literal["prod", "dev"] = Field(
+        "prod", description="where models are built: prod in the schema DBT_PROD, dev in DBT_DEV"
+    )
+    snowflake_dbt_user: str = Field("ADVENTURE_DBT", description="user of dbt; signs in as SNOWFLAKE_USER does")
+    snowflake_dbt_role: str = Field("ADVENTURE_TRANSFORMER", description="role of dbt")
     snowflake_dir: Path = Field(Path("snowflake"), description="folder of the scripts that set Snowflake up")
     snowflake_host: str = Field("", description="another host than the account's, for a private link")
     snowflake_port: int = Field(443, ge=1, le=65535, description="its port")

@@ -49,7 +49,8 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     begun = time.monotonic()
     with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         result = _invoke(arguments)
-    _release_duckdb()
+    if target == "duckdb":
+        _release_duckdb()
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
     reached(Point.BUILT)
