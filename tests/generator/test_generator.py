@@ -18,6 +18,7 @@ from adventure.errors import SourceRefused, SourceUnavailable
 from adventure.generator import dates
 from adventure.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
 from adventure.generator.run import FIRST_ORDER_NUMBER, backfill, generate
+from adventure.generator.schema import create_tables
 from adventure.settings import Settings
 
 DAY = date(2026, 3, 2)
@@ -159,6 +160,17 @@ def test_dates_and_cursor_of_a_backfill(writer_settings: Settings) -> None:
     assert found["dated"]
     assert before - timedelta(days=10) <= found["first"] <= found["last"] <= datetime.now(UTC).replace(tzinfo=None)
     assert found["cursor"] >= before - timedelta(seconds=1)
+
+
+def test_a_generator_that_starts_waits_for_nobody_who_writes(writer_settings: Settings) -> None:
+    backfill(writer_settings, orders=1, days=1, seed=1)
+    with psycopg.connect(writer_settings.postgres_dsn, autocommit=True) as connection:
+        # A wait for a lock would be an error, and not the end of the test's patience.
+        connection.execute("alter role sales_app set lock_timeout = '2s'")
+        with connection.transaction():
+            connection.execute("update orders set status = status")
+            create_tables(writer_settings)
+        connection.execute("alter role sales_app reset lock_timeout")
 
 
 def test_a_restart_goes_on_with_the_numbers(writer_settings: Settings) -> None:
