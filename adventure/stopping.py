@@ -9,8 +9,10 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from types import FrameType
 from typing import Any
 
@@ -86,14 +88,24 @@ def _watch(reader: int, stop: threading.Event, interrupting: threading.Event) ->
         if _ready(pipe.fileno(), GRACE_SEC) and not pipe.read(1):
             return
         interrupting.set()
-        os.kill(os.getpid(), signal.SIGINT)
-        for cancel in tuple(_cancels):
-            cancel()
-        while _ready(pipe.fileno(), UNWIND_SEC):
-            if not pipe.read(1):
+        # A second time, because an interrupt that comes while an object is finalised is ignored by the interpreter.
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            for cancel in tuple(_cancels):
+                cancel()
+            if _ended(pipe, UNWIND_SEC / 2):
                 return
     log.error("Could not be interrupted; ended as it was. What was half done is done again by the next start.")
     os._exit(1)
+
+
+def _ended(pipe: FileIO, seconds: float) -> bool:
+    """Whether the job ends within that time; signals that come meanwhile are taken out of the pipe."""
+    deadline = time.monotonic() + seconds
+    while _ready(pipe.fileno(), max(0.0, deadline - time.monotonic())):
+        if not pipe.read(1):
+            return True
+    return False
 
 
 def _ready(descriptor: int, seconds: float) -> bool:

@@ -191,6 +191,27 @@ stopping.run_until_stopped(stubborn)
     assert LAST_RESORT in log
 
 
+def test_an_interrupt_that_the_interpreter_ignores_is_repeated() -> None:
+    script = """
+import time
+from adventure import log, stopping
+log.configure("text")
+stopping.GRACE_SEC, stopping.UNWIND_SEC = 0.2, 20
+def deaf_once(stop):
+    print("working", flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(60)
+stopping.run_until_stopped(deaf_once)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
 def test_a_one_time_command_hears_sigterm(tmp_path: Path) -> None:
     """The kernel keeps a signal from a container's first process that has no handler for it."""
     with service(
