@@ -6,7 +6,7 @@ COMPOSE ?= docker compose
 # Podman keeps an image's health check in this format only.
 export BUILDAH_FORMAT := docker
 
-.PHONY: help demo test chaos stress bench-build containers lint format docs lineage lock up down logs clean
+.PHONY: help demo test chaos stress bench-build containers lint format docs lineage lock up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ down: ## stop the containers; their data stays in volumes
 
 logs: ## follow the containers' logs
 	$(COMPOSE) logs --follow
+
+screenshots: .venv/.dev ## take the pictures of the dashboard anew, of the demo's data (needs chromium)
+	@$(BIN)/python -m tests.dashboard.screenshots
 
 clean: ## remove the environment and all data of the demo
 	rm -rf .venv .adventure

@@ -157,6 +157,11 @@ class Settings(BaseSettings):
         return self.data_dir / "dashboard.duckdb"
 
     @property
+    def report_path(self) -> Path:
+        """What the pipeline says of itself, for the dashboard."""
+        return self.data_dir / "pipeline.duckdb"
+
+    @property
     def postgres_dsn(self) -> str:
         """The source as a libpq connection string, password included: never log it."""
         from psycopg.conninfo import make_conninfo

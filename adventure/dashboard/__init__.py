@@ -1,6 +1,6 @@
-"""The dashboard: a Streamlit app over the published copy. It must know neither stage nor warehouse.
+"""The dashboard: a Streamlit app of two pages over the published copies. It must know neither stage nor warehouse.
 
-`figures.py` asks, `charts.py` draws, `app.py` is the page.
+`app.py` is what Streamlit runs, `sales/` and `pipeline/` are the pages, `source.py` is the seam to what they read.
 """
 
 import http.client
@@ -15,8 +15,15 @@ from adventure import heartbeat
 from adventure.errors import AdventureError, ConfigError
 from adventure.settings import Settings
 
-PUBLISHED_PATH = "ADVENTURE_PUBLISHED_PATH"
-STALE_AFTER_SEC = "ADVENTURE_STALE_AFTER_SEC"
+SALES_PATH = "ADVENTURE_PUBLISHED_PATH"
+REPORT_PATH = "ADVENTURE_REPORT_PATH"
+
+_THEME = {
+    "theme.light.primaryColor": "#0058B8",
+    "theme.dark.primaryColor": "#55C8EB",
+    "theme.light.greenTextColor": "#0F6B2C",
+    "theme.baseRadius": "medium",
+}
 
 _LOOK_EVERY_SEC = 5.0
 
@@ -30,6 +37,7 @@ def serve_command(settings: Settings) -> list[str]:
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
+        **_THEME,
     }
     app = Path(__file__).with_name("app.py")
     return [
@@ -42,6 +50,15 @@ def serve_command(settings: Settings) -> list[str]:
     ]
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """What the app is told: where the published copies are, and how often the tasks run."""
+    return os.environ | {
+        SALES_PATH: str(settings.published_path.resolve()),
+        REPORT_PATH: str(settings.report_path.resolve()),
+        "TASKS_INTERVAL_SEC": str(settings.tasks_interval_sec),
+    }
+
+
 def serve(settings: Settings, stop: threading.Event) -> None:
     """Serves until `stop` is set; beats while the server answers.
 
@@ -50,14 +67,9 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         AdventureError: Streamlit ended with an error.
     """
     _refuse_taken(settings.dashboard_host, settings.dashboard_port)
-    environment = {
-        PUBLISHED_PATH: str(settings.published_path.resolve()),
-        # Two runs of the task graph: one may just be under way.
-        STALE_AFTER_SEC: str(2 * settings.tasks_interval_sec),
-    }
     # A session of its own: Ctrl-C reaches this process alone.
     server = subprocess.Popen(
-        serve_command(settings), env=os.environ | environment, stdout=subprocess.DEVNULL, start_new_session=True
+        serve_command(settings), env=environment(settings), stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
         while not stop.wait(_LOOK_EVERY_SEC):

@@ -4,15 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-BOUNDS = {
-    "up to 1 s": timedelta(seconds=1),
-    "up to 10 s": timedelta(seconds=10),
-    "up to 1 min": timedelta(minutes=1),
-    "up to 10 min": timedelta(minutes=10),
-    "up to 1 h": timedelta(hours=1),
-    "up to 1 day": timedelta(days=1),
-    "longer": timedelta.max,
-}
+from adventure.warehouse.ledger import LATENESS as BOUNDS
 
 _LONGEST_LOOKBACK = timedelta(hours=1)
 """A row that is later than this is rather lost in another way; a lookback would read too much again."""
@@ -55,8 +47,3 @@ class Lateness:
             for loaded, missing, bound in zip(self.loaded, self.missing, BOUNDS.values(), strict=True)
             if bound > _LONGEST_LOOKBACK
         )
-
-
-def micros_of_bounds() -> list[int]:
-    """All bounds but the last, which holds the rest."""
-    return [bound // timedelta(microseconds=1) for bound in list(BOUNDS.values())[:-1]]

@@ -6,10 +6,10 @@ from datetime import datetime
 from rich.console import Console
 
 from adventure.reconcile.comparison import VERDICTS, Example
-from adventure.reconcile.lateness import BOUNDS
 from adventure.reconcile.run import Report
 from adventure.reconcile.spans import moment
 from adventure.status import table
+from adventure.warehouse.ledger import LATENESS as BOUNDS
 
 _REMEDIES = {
     "missing": "`adventure reconcile --repair` stages them",

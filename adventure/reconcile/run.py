@@ -12,7 +12,7 @@ from adventure.processor.postgres import FALLBACK_LOOKBACK
 from adventure.processor.run import open_source
 from adventure.processor.state import Watermark, read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
-from adventure.reconcile.lateness import Lateness, micros_of_bounds
+from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
 from adventure.reconcile.source import SourceSide, open_source_side
 from adventure.reconcile.spans import micros
@@ -20,6 +20,7 @@ from adventure.settings import Settings
 from adventure.stage import open_stage
 from adventure.streams import Stream
 from adventure.warehouse import Warehouse, open_warehouse
+from adventure.warehouse.ledger import lateness_bounds
 
 log = get_logger()
 
@@ -95,7 +96,7 @@ def _repair(settings: Settings, comparison: Comparison, side: SourceSide, mark: 
 
 
 def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, mark: Watermark) -> Lateness:
-    bounds = micros_of_bounds()
+    bounds = lateness_bounds()
     loaded = warehouse.lateness(comparison.stream, side.key_kinds, bounds)
     return Lateness.of(loaded, comparison.lateness(micros(mark.value), bounds))
 

@@ -95,6 +95,13 @@ class Warehouse(Protocol):
     def publish_is_due(self) -> bool:
         """Whether a build has succeeded since the last publish that succeeded."""
 
+    def publish_report(self, streams: Sequence[Stream], *, every: float | None) -> None:
+        """Replaces what the dashboard says of the pipeline.
+
+        Args:
+            every: seconds between two runs of the tasks; None when they are run by hand.
+        """
+
     def record(self, run: TaskRun) -> None:
         """Adds a run to `raw_ext.task_history`, which keeps the last RUNS_KEPT of each task and outcome."""
 

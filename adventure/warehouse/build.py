@@ -39,7 +39,7 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
         BuildFailed: names what failed first, and where the details are.
     """
     project = _project(settings)
-    logs = (settings.data_dir / "dbt").resolve()
+    logs = target_dir(settings).parent
     arguments = ["build", "--selector", _SELECTORS[scope], "--target", target]
     arguments += ["--project-dir", str(project), "--profiles-dir", str(project)]
     arguments += ["--target-path", str(logs / "target"), "--log-path", str(logs / "logs"), "--quiet", "--no-use-colors"]
@@ -83,6 +83,11 @@ def _project(settings: Settings) -> Path:
     if not (project / "dbt_project.yml").is_file():
         raise ConfigError(f"There is no dbt project at {project}", "Set DBT_DIR, or run where the project stands")
     return project
+
+
+def target_dir(settings: Settings) -> Path:
+    """Where dbt leaves its manifest and what its last run did."""
+    return (settings.data_dir / "dbt" / "target").resolve()
 
 
 def _invoke(arguments: list[str]) -> Any:

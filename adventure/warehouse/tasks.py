@@ -68,7 +68,9 @@ def run_task(
     """
     warehouse = open_warehouse(settings)
     graph = task_graph(warehouse, streams, scope)
-    return _run(warehouse, graph if name is None else _with_dependants(graph, name))
+    runs = _run(warehouse, graph if name is None else _with_dependants(graph, name))
+    _report(warehouse, streams, every=None)
+    return runs
 
 
 def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop: threading.Event) -> None:
@@ -93,6 +95,7 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
             begun = time.monotonic()
             try:
                 _run_due(warehouse, graph, outcomes, stop)
+                _report(warehouse, streams, every=every)
             except AdventureError as error:
                 log.error(f"tasks: {error} Trying again in {every:g} s.")
             pause = max(0.0, every - (time.monotonic() - begun))
@@ -100,6 +103,14 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
             stop.wait(pause)
     finally:
         lock.release()
+
+
+def _report(warehouse: Warehouse, streams: tuple[Stream, ...], *, every: float | None) -> None:
+    """Tells the dashboard how things stand. What was done is done, whether or not it can be told."""
+    try:
+        warehouse.publish_report(streams, every=every)
+    except AdventureError as error:
+        log.error(f"tasks: the dashboard's Pipeline page is not brought up to date: {error}")
 
 
 def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:

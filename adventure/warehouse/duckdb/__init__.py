@@ -11,12 +11,13 @@ from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import MANIFEST, Window, utc_now
 from adventure.streams import Stream
 from adventure.warehouse import RUNS_KEPT, Moved, StreamTotals, TaskRun
-from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build
+from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build, target_dir
 from adventure.warehouse.duckdb.builds import needed_scope, read_history_stamp, remember_build
 from adventure.warehouse.duckdb.connection import connect, holding
 from adventure.warehouse.duckdb.lateness import lateness
 from adventure.warehouse.duckdb.load import load_window, read_ledger
 from adventure.warehouse.duckdb.publish import publish
+from adventure.warehouse.duckdb.report import publish_report
 from adventure.warehouse.duckdb.versions import copy_staged, copy_versions
 from adventure.warehouse.ledger import is_loaded
 
@@ -30,6 +31,7 @@ class DuckDBWarehouse:
         self._settings = settings
         self._path = settings.duckdb_path
         self._stage = FolderStage(settings.stage_dir)
+        self._dbt_target = target_dir(settings)
         self.create_tables()
 
     def create_tables(self) -> None:
@@ -126,7 +128,19 @@ class DuckDBWarehouse:
     def publish(self) -> int:
         """Replaces the dashboard's copy."""
         with connect(self._path) as connection:
-            return publish(connection, self._settings.published_path)
+            return publish(connection, self._settings.published_path, manifest=self._dbt_target / "manifest.json")
+
+    def publish_report(self, streams: Sequence[Stream], *, every: float | None) -> None:
+        """Replaces what the dashboard says of the pipeline."""
+        with connect(self._path) as connection:
+            publish_report(
+                connection,
+                self._settings.report_path,
+                streams=streams,
+                stage=self._stage,
+                dbt_target=self._dbt_target,
+                every=every,
+            )
 
     def publish_is_due(self) -> bool:
         """Whether a build has succeeded since the last publish that succeeded."""

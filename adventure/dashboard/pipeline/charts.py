@@ -1,0 +1,57 @@
+"""The charts of the pipeline: what came when, and how late."""
+
+from datetime import datetime, timedelta
+
+import altair as alt
+import pandas as pd
+
+from adventure.dashboard.colours import Theme, colours
+
+
+def cycles_chart(rows: pd.DataFrame, streams: list[str], now: datetime, theme: Theme) -> alt.VConcatChart:
+    """A panel a stream: rows of the cycles of each minute, on one time axis."""
+    begun = max(rows["minute"].min(), now - timedelta(hours=6)) - timedelta(minutes=1)
+    x_scale = alt.Scale(domain=[begun.isoformat(), now.isoformat()])
+    panels = []
+    for stream, colour in zip(streams, colours(streams, theme), strict=True):
+        axis = alt.Axis(format="%H:%M", grid=False, tickCount=6, labels=stream == streams[-1])
+        data = rows[rows["stream"] == stream].assign(per_cycle=rows["rows"] / rows["windows"])
+        panels.append(
+            alt.Chart(data)
+            .mark_bar(width=4, color=colour)
+            .encode(
+                x=alt.X("minute:T", title=None, scale=x_scale, axis=axis),
+                y=alt.Y("per_cycle:Q", title=stream, axis=alt.Axis(format="~s", tickCount=3)),
+                tooltip=[
+                    alt.Tooltip("minute:T", title="Minute (UTC)", format="%d %b, %H:%M"),
+                    alt.Tooltip("windows:Q", title="Cycles with rows", format=",d"),
+                    alt.Tooltip("rows:Q", title="Rows", format=",d"),
+                    alt.Tooltip("rejected:Q", title="Set aside", format=",d"),
+                ],
+            )
+            .properties(height=78, width="container")
+        )
+    return alt.vconcat(*panels, spacing=8, description="Rows per cycle of each stream over the last hours")
+
+
+def lateness_chart(rows: pd.DataFrame, streams: list[str], theme: Theme) -> alt.Chart:
+    """Bars a class of lateness: rows that landed below the watermark, by how much."""
+    order = list(dict.fromkeys(rows["late"]))
+    scale = alt.Scale(domain=streams, range=colours(streams, theme))
+    made: alt.Chart = (
+        alt.Chart(rows)
+        .mark_bar()
+        .encode(
+            x=alt.X("late:N", sort=order, title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            xOffset=alt.XOffset("stream:N", sort=streams),
+            y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickCount=4)),
+            color=alt.Color("stream:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
+            tooltip=[
+                alt.Tooltip("stream:N", title="Stream"),
+                alt.Tooltip("late:N", title="Below the watermark by"),
+                alt.Tooltip("rows:Q", title="Rows", format=",d"),
+            ],
+        )
+        .properties(height=240, description="Rows that landed below the watermark, by how much")
+    )
+    return made

@@ -1,0 +1,165 @@
+"""The flow as a picture: sources → stages → raw → models → dashboard, with what stands at each step now.
+
+Plain HTML and CSS, which follows the page's colours and width; on a narrow screen the steps stand below each other.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from adventure.dashboard import format
+from adventure.dashboard.format import markup
+from adventure.dashboard.pipeline.state import State, StreamState
+from adventure.dashboard.pipeline.verdict import Problem, Severity
+
+_MARKS: dict[Severity | None, str] = {"wrong": "✕", "look": "!", None: "✓"}
+_WORDS: dict[Severity | None, str] = {"wrong": "wrong", "look": "look", None: "well"}
+
+_STYLE = """
+<style>
+.flow {display: grid; grid-template-columns: 1fr auto 1fr auto 1fr auto 1fr auto 1fr; gap: 0.5rem 0.45rem;
+  font-size: 0.86rem; line-height: 1.35;
+  align-items: stretch}
+.flow .head {font-weight: 600; padding-bottom: 0.1rem}
+.flow .node {border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-left: 4px solid var(--mark);
+  border-radius: 0.5rem; padding: 0.5rem 0.65rem; min-width: 0; overflow-wrap: anywhere}
+.flow .node .name {font-weight: 600; display: flex; justify-content: space-between; gap: 0.4rem}
+.flow .node .big {font-size: 1.25rem; line-height: 1.5}
+.flow .node .mark {color: var(--mark); font-weight: 700}
+.flow .well {--mark: var(--well)} .flow .look {--mark: var(--look)} .flow .wrong {--mark: var(--wrong)}
+.flow .arrow {align-self: center; font-size: 1.1rem; text-align: center}
+.flow .tall {grid-row: 2 / span var(--streams)}
+.flow.light {--well: #02795f; --look: #9c5500; --wrong: #c0271d}
+.flow.dark {--well: #2fbf95; --look: #e5a702; --wrong: #ff7a6e}
+.flow .only-narrow {display: none}
+@media (max-width: 820px) {
+  .flow {grid-template-columns: 1fr}
+  .flow > * {grid-column: auto !important; grid-row: auto !important}
+  .flow .head {display: none}
+  .flow .arrow {transform: rotate(90deg); line-height: 1}
+  .flow .only-narrow {display: inline; font-weight: 400}
+}
+</style>
+"""
+
+
+def flow(state: State, found: Sequence[Problem], now: datetime, sales_built_at: datetime | None, theme: str) -> str:
+    """The picture's HTML; whatever comes from a source or a setting is escaped."""
+    parts = [
+        _head(name, column) for column, name in enumerate(("Sources", "Stages", "Raw tables", "Models", "Dashboard"))
+    ]
+    for row, stream in enumerate(state.streams, start=2):
+        parts += _lane(stream, state, found, now, row)
+    parts += _models(state, found, now)
+    parts += _dashboard(state, found, now, sales_built_at)
+    style = f"--streams: {max(1, len(state.streams))}"
+    return (
+        f'{_STYLE}<div class="flow {theme}" style="{style}" role="group" aria-label="The flow">{"".join(parts)}</div>'
+    )
+
+
+def _head(name: str, column: int) -> str:
+    return f'<div class="head" style="grid-column: {2 * column + 1}; grid-row: 1">{name}</div>'
+
+
+def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: datetime, row: int) -> list[str]:
+    """One stream from its source to its raw table."""
+    marks = {problem.severity for problem in found if problem.place == stream.stream}
+    severity: Severity | None = "wrong" if "wrong" in marks else "look" if marks else None
+    waiting = stream.windows_waiting
+    load = state.tasks.get(f"load_{stream.stream}")
+    read = [
+        ("watermark", _ago(stream.watermark, now)),
+        ("horizon", _ago(stream.horizon, now)),
+        ("reads by", stream.mode or "–"),
+    ]
+    staged = [("rows", f"{stream.rows_waiting:,}"), ("size", format.size(stream.bytes_waiting))]
+    if stream.waiting_since:
+        staged.append(("since", _ago(stream.waiting_since, now)))
+    loaded = [("last load", _ago(stream.last_loaded_at, now))]
+    if load:
+        loaded.append(("took", _took(load.seconds)))
+    loaded.append(("set aside", f"{stream.rows_rejected:,}"))
+    files = f"{stream.files_waiting:,} file{'' if stream.files_waiting == 1 else 's'} waiting"
+    return [
+        _node(1, row, stream.stream, f"{stream.source} · {stream.source_table}", read, severity, kind="source"),
+        _arrow(2, row),
+        _node(3, row, stream.stage, files if waiting else "no file waiting", staged if waiting else [], severity),
+        _arrow(4, row),
+        _node(
+            5,
+            row,
+            stream.raw_table,
+            f"{format.short(stream.raw_rows)} rows",
+            loaded,
+            _of_task(state, f"load_{stream.stream}"),
+        ),
+        _arrow(6, row),
+    ]
+
+
+def _models(state: State, found: Sequence[Problem], now: datetime) -> list[str]:
+    build = state.tasks.get("build")
+    failed = any(problem.place == "tests" and problem.severity == "wrong" for problem in found)
+    warned = any(problem.place == "tests" for problem in found)
+    severity = _of_task(state, "build") or ("wrong" if failed else "look" if warned else None)
+    bad = sum(test.outcome != "warn" for test in state.tests)
+    facts = [
+        ("tables", f"{len(state.models):,}"),
+        ("tests", f"{state.tests_run:,} run, {bad:,} failed, {len(state.tests) - bad:,} warned"),
+        ("last build", f"{build.outcome}, {_ago(build.ended_at, now)}" if build else "never"),
+    ]
+    if build:
+        facts.append(("took", _took(build.seconds)))
+    rows = sum(model.rows for model in state.models)
+    return [_node(7, 2, "dbt", f"{format.short(rows)} rows", facts, severity, tall=True), _arrow(8, 2, tall=True)]
+
+
+def _dashboard(state: State, found: Sequence[Problem], now: datetime, built_at: datetime | None) -> list[str]:
+    publish = state.tasks.get("publish")
+    facts = [("published", _ago(built_at, now))]
+    if publish:
+        facts += [("outcome", publish.outcome), ("took", _took(publish.seconds))]
+    facts.append(("tasks ran", _ago(state.written_at, now)))
+    missing: Severity | None = "wrong" if any(problem.place == "tasks" for problem in found) else None
+    rows = sum(model.rows for model in state.models if model.shown)
+    severity = _of_task(state, "publish") or missing
+    return [_node(9, 2, "published copy", f"{format.short(rows)} rows", facts, severity, tall=True)]
+
+
+def _node(
+    column: int,
+    row: int,
+    name: str,
+    big: str,
+    facts: Iterable[tuple[str, str]],
+    severity: Severity | None,
+    *,
+    tall: bool = False,
+    kind: str = "",
+) -> str:
+    place = f"grid-column: {column}" + ("" if tall else f"; grid-row: {row}")
+    lines = "".join(f"<div>{markup(label)} <b>{markup(value)}</b></div>" for label, value in facts)
+    title = f'<div class="{"" if kind == "source" else "big"}">{markup(big)}</div>'
+    mark = f'<span class="mark" role="img" aria-label="{_WORDS[severity]}">{_MARKS[severity]}</span>'
+    return (
+        f'<div class="node {_WORDS[severity]}{" tall" if tall else ""}" style="{place}">'
+        f'<div class="name"><span>{markup(name)}</span>{mark}</div>{title}{lines}</div>'
+    )
+
+
+def _arrow(column: int, row: int, *, tall: bool = False) -> str:
+    place = f"grid-column: {column}" + ("" if tall else f"; grid-row: {row}")
+    return f'<div class="arrow{" tall" if tall else ""}" style="{place}" aria-hidden="true">→</div>'
+
+
+def _of_task(state: State, name: str) -> Severity | None:
+    task = state.tasks.get(name)
+    return "wrong" if task and task.outcome == "failed" else None
+
+
+def _ago(moment: datetime | None, now: datetime) -> str:
+    return f"{format.age(moment, now)} ago" if moment else "never"
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.1f} s"

@@ -1,0 +1,192 @@
+"""The Pipeline page: whether the figures can be trusted, and what to do where they cannot."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from adventure.dashboard import data, format
+from adventure.dashboard.layout import LOOK_EVERY_SEC, damaged, download, empty, table, theme, watch
+from adventure.dashboard.pipeline import state
+from adventure.dashboard.pipeline.charts import cycles_chart, lateness_chart
+from adventure.dashboard.pipeline.flow import flow
+from adventure.dashboard.pipeline.verdict import Problem, problems
+from adventure.dashboard.source import Copy, Identity, Query
+from adventure.errors import WarehouseError
+
+
+def show() -> None:
+    """The page."""
+    copy = data.report()
+    identity = copy.identity()
+    st.title("Pipeline")
+    if identity is None:
+        _wait(copy, None)
+        st.info(
+            "The pipeline has not reported yet: it does after each run of the tasks. `adventure tasks run` runs them"
+            " once, `adventure tasks serve` keeps them running.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    try:
+        query = data.cached(copy, identity)
+        held = state.read(query)
+        _live(copy, identity, held)
+        _details(query, held, data.utc_now())
+    except WarehouseError as error:
+        damaged(error)
+        _wait(copy, identity)
+
+
+@st.fragment(run_every=LOOK_EVERY_SEC)
+def _wait(copy: Copy, identity: Identity | None) -> None:
+    watch((copy, identity))
+
+
+@st.fragment(run_every=LOOK_EVERY_SEC)
+def _live(copy: Copy, identity: Identity, held: state.State) -> None:
+    """The verdict and the picture, whose ages grow while the page is open."""
+    watch((copy, identity))
+    now = data.utc_now()
+    found = problems(held, now, data.tasks_interval_sec())
+    every = f"every {format.duration(held.every_sec)}" if held.every_sec else "by hand"
+    st.caption(
+        f"As of {format.moment(held.written_at)}, {format.age(held.written_at, now)} old · the tasks run {every},"
+        " and report each time"
+    )
+    verdict(found)
+    published = data.sales().identity()
+    built_at = datetime.fromtimestamp(published[1] / 1e9, tz=UTC).replace(tzinfo=None) if published else None
+    with st.container(border=True):
+        st.html(flow(held, found, now, built_at, theme()))
+
+
+def verdict(found: Sequence[Problem]) -> None:
+    """One glance."""
+    wrong = [problem for problem in found if problem.severity == "wrong"]
+    if not found:
+        st.success("**All is well.** What was read is loaded, built and shown.", icon=":material/check_circle:")
+        return
+    say, icon = (st.error, ":material/error:") if wrong else (st.warning, ":material/visibility:")
+    head = "**Something is wrong.**" if wrong else "**The figures are right; something wants a look.**"
+    lines = [f"- {format.markdown(problem.what)}.  \n  **What to do:** {problem.do}." for problem in found]
+    say("\n".join([head, "", *lines]), icon=icon)
+
+
+def _details(query: Query, held: state.State, now: datetime) -> None:
+    streams = [stream.stream for stream in held.streams]
+    left, right = st.columns(2, gap="small")
+    with left.container(border=True, height="stretch"):
+        st.subheader("Rows per cycle", anchor=False, help="Rows of each window, by the minute in which it was staged.")
+        cycles = state.cycles(query)
+        if cycles.empty:
+            empty(
+                "No window was staged within the last 6 hours. Nothing was sold, or `adventure process` does not run."
+            )
+        else:
+            st.altair_chart(cycles_chart(cycles, streams, now, theme()), width="stretch")
+    with right.container(border=True, height="stretch"):
+        _tasks(held, now)
+    with st.container(border=True):
+        _lateness(query, streams)
+    with st.container(border=True):
+        _rejected(query, held)
+    with st.container(border=True):
+        _tests(query, held, now)
+
+
+def _lateness(query: Query, streams: list[str]) -> None:
+    st.subheader(
+        "Lateness",
+        anchor=False,
+        help="Rows of the last 6 hours whose cursor lies below the watermark at which their window began: what sets a"
+        " stream's lookback. `adventure reconcile` adds those that no window brought.",
+    )
+    rows = state.lateness(query)
+    if not rows["rows"].any():
+        st.caption("No row of the last 6 hours landed below its stream's watermark.")
+        return
+    st.altair_chart(lateness_chart(rows, streams, theme()), width="stretch")
+    download(rows, "lateness")
+
+
+def _tasks(held: state.State, now: datetime) -> None:
+    st.subheader("Tasks", anchor=False, help="The last run of each task that had something to do.")
+    rows = pd.DataFrame(
+        [
+            (task.task, task.outcome, f"{format.age(task.ended_at, now)} ago", task.seconds, task.rows, task.message)
+            for task in held.tasks.values()
+        ],
+        columns=["task", "outcome", "ended", "seconds", "rows", "message"],
+    )
+    table(
+        rows,
+        "tasks",
+        columns={
+            "task": "Task",
+            "outcome": "Outcome",
+            "ended": "Ended",
+            "seconds": st.column_config.NumberColumn("Seconds", format="%.1f"),
+            "rows": st.column_config.NumberColumn("Rows", format="localized"),
+            "message": "Message",
+        },
+    )
+
+
+def _rejected(query: Query, held: state.State) -> None:
+    st.subheader(
+        "Rows set aside",
+        anchor=False,
+        help="Rows with a value that cannot be carried exactly: kept whole in raw_ext.rejected_rows, with the reason.",
+    )
+    if not held.rejected:
+        st.caption("None: every row that was read could be carried exactly.")
+        return
+    reasons = pd.DataFrame([(r.stream, r.reason, r.rows, r.last_at) for r in held.rejected],
+                           columns=["stream", "reason", "rows", "last"])  # fmt: skip
+    table(
+        reasons,
+        "rejected-reasons",
+        columns={
+            "stream": "Stream",
+            "reason": st.column_config.TextColumn("Reason", width="large"),
+            "rows": st.column_config.NumberColumn("Rows", format="localized"),
+            "last": st.column_config.DatetimeColumn("Last (UTC)", format="YYYY-MM-DD HH:mm:ss"),
+        },
+    )
+    with st.expander("The rows that were set aside last"):
+        columns: dict[str, Any] = {
+            "stream": "Stream",
+            "key": "Key",
+            "reason": "Reason",
+            "row": st.column_config.TextColumn("Row", width="large"),
+            "file": "File",
+            "loaded_at": st.column_config.DatetimeColumn("Loaded (UTC)", format="YYYY-MM-DD HH:mm:ss"),
+        }
+        table(state.rejected_rows(query), "rejected-rows", columns=columns)
+
+
+def _tests(query: Query, held: state.State, now: datetime) -> None:
+    st.subheader("Data tests", anchor=False, help="What dbt found in its last run; rows that fail a test are kept.")
+    ran = (
+        f"{held.tests_run:,} tests ran {format.age(held.tested_at, now)} ago."
+        if held.tested_at
+        else "None has run yet."
+    )
+    if not held.tests:
+        st.caption(f"{ran} None failed, none warned." if held.tested_at else ran)
+        return
+    st.caption(ran)
+    for test in held.tests:
+        rows = state.failing_rows(query, test.test)
+        mark = ":material/visibility:" if test.outcome == "warn" else ":material/error:"
+        label = f"{mark} {format.markdown(test.test)} · {test.outcome} · {test.rows or 0:,} rows"
+        with st.expander(label):
+            st.text(f"{test.kind} of {test.model}: {test.message or 'no message'}")
+            if test.audit_table:
+                st.text(f"All of its rows: select * from {test.audit_table}")
+            if not rows.empty:
+                columns = {"row": st.column_config.TextColumn("Row", width="large")}
+                table(rows, f"failing-{test.test}", columns=columns)

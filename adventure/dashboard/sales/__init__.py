@@ -1,0 +1,1 @@
+"""The Sales page. `figures.py` asks, `charts.py` draws, `page.py` lays out."""

@@ -1,0 +1,177 @@
+"""The charts of sales. Times are drawn as they are: Streamlit hands the browser times without a zone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from adventure.dashboard import format
+from adventure.dashboard.colours import NEUTRAL, Theme, colours
+from adventure.dashboard.format import axis_format, hover_format
+from adventure.dashboard.sales.figures import Measure
+from adventure.dashboard.sales.scope import Grain
+
+_RUNNING = {"hour": "this hour, so far", "day": "today, so far", "week": "this week, so far"}
+_AXIS = {"hour": "%d %b %H:%M", "day": "%d %b", "week": "%d %b"}
+_WHEN = {"hour": "%A %d %B %Y, %H:%M UTC", "day": "%A %d %B %Y", "week": "Week from %A %d %B %Y"}
+
+
+def sales_chart(
+    rows: pd.DataFrame, measure: Measure, grain: Grain, now: datetime, theme: Theme, title: str
+) -> alt.LayerChart:
+    """Lines over time, a legend that filters, and all values of the period under the pointer."""
+    data = rows.assign(value=rows["value"].astype(float))
+    segments: list[str] = list(dict.fromkeys(rows["segment"]))
+    shown = alt.selection_point(fields=["segment"], bind="legend")
+    hovered = alt.selection_point(fields=["period"], nearest=True, on="pointerover", empty=False, clear="pointerout")
+    x = _time_axis(rows["period"], grain)
+    y = alt.Y("value:Q", title=None, axis=alt.Axis(format=axis_format(measure), tickCount=5))
+    legend = alt.Legend(title=None, orient="top", columns=0, labelLimit=160, symbolType="stroke", symbolStrokeWidth=4)
+    colour = alt.Color("segment:N", scale=_scale(segments, theme), sort=segments, legend=legend)
+    lines = (
+        alt.Chart(data)
+        .mark_line(strokeWidth=2.2)
+        .encode(x=x, y=y, color=colour, opacity=alt.condition(shown, alt.value(1), alt.value(0.1)))
+        .add_params(shown)
+    )
+    wide = data.pivot(index="period", columns="segment", values="value").reset_index()
+    # Names that are not plain may not stand in Vega's field paths: the hover reads numbered columns.
+    wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
+    tooltip = [alt.Tooltip("period:T", title="When", format=_WHEN[grain])]
+    tooltip += [
+        alt.Tooltip(f"s{number}:Q", title=_short(name), format=hover_format(measure))
+        for number, name in enumerate(segments)
+    ]
+    rule = (
+        alt.Chart(wide)
+        .mark_rule(color=NEUTRAL)
+        .encode(x=x, opacity=alt.condition(hovered, alt.value(0.7), alt.value(0)), tooltip=tooltip)
+        .add_params(hovered)
+    )
+    points = lines.mark_point(filled=True, size=45).encode(opacity=alt.condition(hovered, alt.value(1), alt.value(0)))
+    layers = [*_running(rows["period"], grain, now), lines, points, rule]
+    return alt.layer(*layers).properties(height=360, description=title)
+
+
+def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title: str) -> alt.LayerChart:
+    """A bar a segment: what it adds to the change, or takes from it."""
+    segments = list(rows["segment"])
+    data = rows.assign(change=rows["change"].astype(float), relative=rows["relative"].astype(float))
+    data["now"], data["before"] = rows["now"].astype(float), rows["before"].astype(float)
+    data["text"] = [_signed(value, money=measure == "revenue") for value in data["change"]]
+    base = alt.Chart(data).encode(
+        y=alt.Y("segment:N", sort=segments, title=None, axis=alt.Axis(labelLimit=130, ticks=False, domain=False)),
+        x=alt.X("change:Q", title=None, axis=alt.Axis(format=axis_format(measure), tickCount=4), scale=_padded(data)),
+        tooltip=[
+            alt.Tooltip("segment:N", title="Segment"),
+            alt.Tooltip("change:Q", title="Change", format=hover_format(measure)),
+            alt.Tooltip("relative:Q", title="Relative", format="+.1%"),
+            alt.Tooltip("now:Q", title="These days", format=hover_format(measure)),
+            alt.Tooltip("before:Q", title="Days before", format=hover_format(measure)),
+        ],
+    )
+    bars = base.mark_bar(cornerRadius=2).encode(
+        color=alt.Color("segment:N", scale=_scale(segments, theme), legend=None)
+    )
+    ink = _ink(theme)
+    rising = base.mark_text(align="left", dx=5, color=ink).encode(text="text:N").transform_filter("datum.change >= 0")
+    falling = base.mark_text(align="right", dx=-5, color=ink).encode(text="text:N").transform_filter("datum.change < 0")
+    height = max(120, 34 * len(segments) + 30)
+    return alt.layer(bars, rising, falling).properties(height=height, description=title)
+
+
+def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> alt.VConcatChart:
+    """Orders above, chats below, on one time axis."""
+    grain = "day" if grain == "hour" else grain
+    blue, orange = colours(["orders", "order_details"], theme)
+    tooltip = [
+        alt.Tooltip("period:T", title="When", format=_WHEN[grain]),
+        alt.Tooltip("orders:Q", title="Orders", format=",d"),
+        alt.Tooltip("chats:Q", title="Chats", format=",d"),
+        alt.Tooltip("satisfaction:Q", title="Satisfaction", format=".2f"),
+        alt.Tooltip("resolution_hours:Q", title="Hours to resolution", format=".1f"),
+    ]
+    base = alt.Chart(rows).encode(tooltip=tooltip)
+    panels = [
+        base.mark_bar(color=colour).encode(
+            x=_time_axis(rows["period"], grain, labels=last),
+            y=alt.Y(f"{column}:Q", title=column.capitalize(), axis=alt.Axis(tickCount=3, format="~s")),
+        ).properties(height=100, width="container")
+        for column, colour, last in (("orders", blue, False), ("chats", orange, True))
+    ]  # fmt: skip
+    return alt.vconcat(*panels, spacing=8, description=title)
+
+
+def funnel_chart(rows: pd.DataFrame, theme: Theme, title: str) -> alt.LayerChart:
+    """From opened e-mails to orders: a bar a step, with the share of the step before."""
+    steps = [("Opened", "opened"), ("Clicked", "clicked"), ("Into the cart", "into_cart"), ("Ordered", "converted")]
+    counts = [int(rows[column].sum()) for _, column in steps]
+    before = [counts[0], *counts[:-1]]
+    data = pd.DataFrame({"step": [label for label, _ in steps], "events": counts})
+    data["share"] = [count / early if early else 0.0 for count, early in zip(counts, before, strict=True)]
+    data["text"] = [
+        f"{count:,}" + (f" · {share:.1%}" if place else "")
+        for place, (count, share) in enumerate(zip(counts, data["share"], strict=True))
+    ]
+    base = alt.Chart(data).encode(
+        y=alt.Y("step:N", sort=list(data["step"]), title=None, axis=alt.Axis(ticks=False, domain=False)),
+        x=alt.X("events:Q", title=None, axis=None, scale=alt.Scale(domain=[0, max(counts) * 1.35 or 1])),
+        tooltip=[
+            alt.Tooltip("step:N", title="Step"),
+            alt.Tooltip("events:Q", title="Events", format=",d"),
+            alt.Tooltip("share:Q", title="Of the step before", format=".1%"),
+        ],
+    )
+    bars = base.mark_bar(cornerRadius=2, color=colours(["orders"], theme)[0])
+    text = base.mark_text(align="left", dx=5, color=_ink(theme)).encode(text="text:N")
+    return alt.layer(bars, text).properties(height=170, description=title)
+
+
+def _ink(theme: Theme) -> str:
+    return "#31333F" if theme == "light" else "#FAFAFA"
+
+
+def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) -> alt.X:
+    """Days and months, with the year where there are several."""
+    years = moments.max().year - moments.min().year
+    form = _AXIS[grain] if years == 0 else ("%b %Y" if years < 4 else "%Y")
+    axis = alt.Axis(format=form, labelOverlap=True, grid=False, labels=labels, tickCount=8)
+    return alt.X("period:T", title=None, axis=axis)
+
+
+def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt.LayerChart]:
+    """The period that is not over: a band behind the end of the lines, and words that say so."""
+    last = moments.max()
+    step = {"hour": pd.Timedelta(hours=1), "day": pd.Timedelta(days=1), "week": pd.Timedelta(days=7)}[grain]
+    if last + step <= now:
+        return []
+    band = pd.DataFrame({"from": [last - step], "to": [last]})
+    area = alt.Chart(band).mark_rect(color=NEUTRAL, opacity=0.16).encode(x="from:T", x2="to:T")
+    text = (
+        alt.Chart(band)
+        .mark_text(align="right", baseline="top", dx=-4, y=4, color=NEUTRAL, text=_RUNNING[grain])
+        .encode(x="to:T")
+    )
+    return [alt.layer(area, text)]
+
+
+def _scale(segments: Sequence[str], theme: Theme) -> alt.Scale:
+    return alt.Scale(domain=list(segments), range=colours(segments, theme))
+
+
+def _padded(data: pd.DataFrame) -> alt.Scale:
+    """Room at the bars' ends for their values."""
+    low, high = min(0.0, data["change"].min()), max(0.0, data["change"].max())
+    room = (high - low or 1.0) * 0.22
+    return alt.Scale(domain=[low - room if low < 0 else low, high + room if high > 0 else high], nice=False)
+
+
+def _signed(value: float, *, money: bool) -> str:
+    text = format.money(value) if money else format.money(value).replace("$", "")
+    return text if value < 0 else f"+{text}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:39]}…"

@@ -1,0 +1,367 @@
+"""The figures of sales, as questions to the marts. This file must not know Streamlit.
+
+Questions name marts and columns out of our own lists and bind everything else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+import pandas as pd
+
+from adventure.dashboard.sales.scope import Grain, Scope
+from adventure.dashboard.source import Query
+
+Measure = Literal["revenue", "orders", "units"]
+Segment = Literal["country", "channel", "loyalty", "category", "campaign"]
+
+MEASURES: dict[Measure, str] = {"revenue": "Revenue", "orders": "Orders", "units": "Units"}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What a segment is called, and where its sales are."""
+
+    label: str
+    mart: str
+    column: str
+
+
+SEGMENTS: dict[Segment, Dimension] = {
+    "country": Dimension("Country", "sales_by_hour", "country"),
+    "channel": Dimension("Channel", "sales_by_hour", "channel"),
+    "loyalty": Dimension("Loyalty", "sales_by_hour", "loyalty"),
+    "category": Dimension("Product category", "category_sales_by_hour", "product_category"),
+    "campaign": Dimension("Campaign segment", "sales_by_hour", "campaign_segment"),
+}
+
+
+@dataclass(frozen=True)
+class Publication:
+    """When the published copy was built, and up to when its sales were read; naive UTC."""
+
+    built_at: datetime
+    data_as_of: datetime | None
+
+
+@dataclass(frozen=True)
+class Total:
+    """Sales of a scope."""
+
+    orders: int
+    units: int
+    revenue: Decimal
+    customers: int
+
+    @property
+    def average_order(self) -> Decimal:
+        """Revenue per order; zero without orders."""
+        return self.revenue / self.orders if self.orders else Decimal(0)
+
+
+def publication(query: Query) -> Publication:
+    """What the copy says of itself."""
+    row = query("select built_at, data_as_of from publication", []).iloc[0]
+    as_of = None if pd.isna(row.data_as_of) else row.data_as_of.to_pydatetime()
+    return Publication(row.built_at.to_pydatetime(), as_of)
+
+
+def descriptions(query: Query) -> dict[tuple[str, str], str]:
+    """What dbt says of each mart's columns and figures, by mart and name."""
+    rows = query("select model, name, text from descriptions", [])
+    return {(model, name): text for model, name, text in rows.to_numpy().tolist()}
+
+
+def bounds(query: Query) -> tuple[date, date] | None:
+    """The first and the last day with sales; None without any."""
+    row = query("select min(order_hour) as first_hour, max(order_hour) as last_hour from sales_by_hour", []).iloc[0]
+    return None if pd.isna(row.first_hour) else (row.first_hour.date(), row.last_hour.date())
+
+
+def options(query: Query, column: Literal["country", "channel"]) -> list[str]:
+    """All values of a filter, those with most revenue first."""
+    rows = query(f"select {column} as name from sales_by_hour group by 1 order by sum(revenue) desc, 1", [])
+    return list(rows["name"])
+
+
+def total(query: Query, scope: Scope) -> Total:
+    """Sales of the scope. A customer who ordered on several of its days counts once."""
+    condition, values = scope.condition("order_hour")
+    row = query(
+        f"""
+        select
+            cast(coalesce(sum(orders), 0) as bigint) as orders,
+            cast(coalesce(sum(units), 0) as bigint) as units,
+            coalesce(sum(revenue), 0) as revenue
+        from sales_by_hour
+        where {condition}
+        """,
+        values,
+    ).iloc[0]
+    condition, values = scope.condition("order_day", any_channel=False)
+    customers = query(
+        f"""
+        select cast(coalesce(sum(customers), 0) as bigint) as customers
+        from customers_by_day
+        where {condition} and (previous_order_day is null or previous_order_day < ?)
+        """,
+        [*values, scope.first],
+    )["customers"][0]
+    return Total(int(row.orders), int(row.units), Decimal(row.revenue), int(customers))
+
+
+def changes(query: Query, scope: Scope, today: date, figure: Callable[[Total], Decimal | int]) -> float | None:
+    """The relative change of a figure against the days before; None where there is nothing to compare with."""
+    compared = scope.compared(today)
+    if compared is None:
+        return None
+    now, before = (figure(total(query, each)) for each in compared)
+    return change(now, before)
+
+
+def change(now: Decimal | int | float, before: Decimal | int | float) -> float | None:
+    """The relative change; None where there was nothing before."""
+    return float(now / before) - 1 if before else None  # type: ignore[operator]
+
+
+def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
+    """A row a day that is over (a week where days are many): orders, units, revenue, average_order, customers."""
+    grain = "day" if scope.days <= 120 else "week"
+    condition, values = scope.condition("order_hour")
+    sales = query(
+        f"""
+        select
+            cast(date_trunc('{grain}', order_hour) as date) as period,
+            cast(sum(orders) as double) as orders,
+            cast(sum(units) as double) as units,
+            cast(sum(revenue) as double) as revenue
+        from sales_by_hour
+        where {condition}
+        group by 1
+        """,
+        values,
+    ).set_index("period")
+    condition, values = scope.condition("order_day", any_channel=False)
+    customers = query(
+        f"""
+        select cast(date_trunc('{grain}', order_day) as date) as period, cast(sum(customers) as double) as customers
+        from customers_by_day
+        where {condition}
+            and (previous_order_day is null or previous_order_day < greatest(date_trunc('{grain}', order_day), ?))
+        group by 1
+        """,
+        [*values, scope.first],
+    ).set_index("period")
+    over = min(scope.last, today - timedelta(1)) if grain == "day" else scope.last
+    whole = periods(scope.first, over, grain)
+    both = sales.join(customers).reindex(pd.DatetimeIndex(whole)).fillna(0.0)
+    both["average_order"] = (both["revenue"] / both["orders"]).fillna(0.0)
+    return both
+
+
+def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain: Grain, now: datetime) -> pd.DataFrame:
+    """One row a period and segment: `period`, `segment`, `value`. What was not sold is zero, not missing.
+
+    Segments are ordered by their sum, largest first. Periods that have not begun are left out.
+    """
+    dimension = SEGMENTS[segment]
+    condition, values = scope.condition("order_hour")
+    found = query(
+        f"""
+        select
+            cast(date_trunc('{grain}', order_hour) as timestamp) as period,
+            {dimension.column} as segment,
+            sum({measure}) as value
+        from {dimension.mart}
+        where {condition}
+        group by 1, 2
+        """,
+        values,
+    )
+    if found.empty:
+        return found
+    found["value"] = found["value"].map(Decimal)
+    order = found.groupby("segment")["value"].sum().sort_values(ascending=False, kind="stable").index
+    end = min(datetime(scope.last.year, scope.last.month, scope.last.day, 23), now)
+    whole = pd.MultiIndex.from_product([periods(scope.first, end, grain), order], names=["period", "segment"])
+    complete = found.set_index(["period", "segment"]).reindex(whole).reset_index()
+    filled = [Decimal(0) if pd.isna(value) else value for value in complete["value"]]
+    complete["value"] = pd.Series(filled, dtype=object)
+    return complete
+
+
+def periods(first: date, end: date | datetime, grain: str) -> pd.DatetimeIndex:
+    """The begin of each hour, day or week (from Monday) from `first` to `end`."""
+    start = pd.Timestamp(first)
+    if grain == "week":
+        start -= pd.Timedelta(days=start.weekday())
+    return pd.date_range(start, pd.Timestamp(end), freq={"hour": "h", "day": "D", "week": "7D"}[grain])
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The series as a table: a row a period, newest first, a column a segment, and their sum."""
+    order = list(dict.fromkeys(rows["segment"]))
+    wide = rows.pivot(index="period", columns="segment", values="value")[order].sort_index(ascending=False)
+    wide.columns.name = None
+    wide["Total"] = wide.sum(axis=1)
+    return wide
+
+
+def contributions(query: Query, scope: Scope, segment: Segment, measure: Measure, today: date) -> pd.DataFrame:
+    """What each segment adds to the change: `segment`, `now`, `before`, `change`, `relative`; largest gain first."""
+    dimension, compared = SEGMENTS[segment], scope.compared(today)
+    if compared is None:
+        return pd.DataFrame()
+    sums = []
+    for each in compared:
+        condition, values = each.condition("order_hour")
+        found = query(
+            f"select {dimension.column} as segment, sum({measure}) as value from {dimension.mart}"
+            f" where {condition} group by 1",
+            values,
+        )
+        sums.append(dict(zip(found["segment"], found["value"].map(Decimal), strict=True)))
+    now, before = sums
+    rows = [(name, now.get(name, Decimal(0)), before.get(name, Decimal(0))) for name in now.keys() | before.keys()]
+    made = [(name, late, early, late - early, change(late, early)) for name, late, early in rows]
+    made.sort(key=lambda row: (-row[3], row[0]))
+    return pd.DataFrame(made, columns=["segment", "now", "before", "change", "relative"])
+
+
+def top_products(query: Query, scope: Scope, measure: Measure, limit: int = 10) -> pd.DataFrame:
+    """The products that sold most by a measure: product, category, revenue, orders, units, share of the measure."""
+    condition, values = scope.condition("order_day")
+    found = query(
+        f"""
+        with sold as (
+            select product_id, sum(revenue) as revenue, sum(orders) as orders, sum(units) as units
+            from product_sales_by_day
+            where {condition}
+            group by product_id
+        )
+
+        select
+            coalesce(products.product_name, concat('Product ', sold.product_id)) as product,
+            coalesce(products.product_category, 'Unknown') as category,
+            sold.revenue,
+            cast(sold.orders as bigint) as orders,
+            cast(sold.units as bigint) as units,
+            sold.{measure} / nullif(sum(sold.{measure}) over (), 0) as share
+        from sold
+        left join dim_products as products
+            on sold.product_id = products.product_id
+        order by sold.{measure} desc, sold.product_id
+        limit {limit:d}
+        """,
+        values,
+    )
+    found["share"] = found["share"].astype(float)
+    return found
+
+
+def country_by_channel(query: Query, scope: Scope, measure: Measure) -> pd.DataFrame:
+    """A row a country, a column a channel, their sum and each country's share of the whole; largest first."""
+    condition, values = scope.condition("order_hour")
+    found = query(
+        f"select country, channel, sum({measure}) as value from sales_by_hour where {condition} group by 1, 2", values
+    )
+    if found.empty:
+        return found
+    found["value"] = found["value"].map(Decimal)
+    wide = found.pivot(index="country", columns="channel", values="value")
+    wide = wide.map(lambda value: Decimal(0) if pd.isna(value) else value)
+    wide.columns.name = wide.index.name = None
+    wide["Total"] = wide.sum(axis=1)
+    wide = wide.sort_values("Total", ascending=False, kind="stable")
+    whole = wide["Total"].sum()
+    wide["Share"] = [float(value / whole) if whole else 0.0 for value in wide["Total"]]
+    return wide
+
+
+@dataclass(frozen=True)
+class Chats:
+    """Support chats of a scope. Means are None where there is nothing to take them of."""
+
+    chats: int
+    satisfaction: float | None
+    resolution_hours: float | None
+    first_response_minutes: float | None
+
+
+_CHAT_FIGURES = """
+    cast(coalesce(sum(chats), 0) as bigint) as chats,
+    cast(sum(rating_points) as double) / nullif(sum(rated), 0) as satisfaction,
+    cast(sum(resolution_minutes) as double) / nullif(sum(resolved), 0) / 60 as resolution_hours,
+    cast(sum(first_response_minutes) as double) / nullif(sum(answered), 0) as first_response_minutes
+"""
+
+
+def chats(query: Query, scope: Scope) -> Chats:
+    """Chats that began in the scope."""
+    condition, values = scope.condition("start_day")
+    row = query(f"select {_CHAT_FIGURES} from support_chats_by_day where {condition}", values).iloc[0]
+    means = (row.satisfaction, row.resolution_hours, row.first_response_minutes)
+    return Chats(int(row.chats), *(None if pd.isna(mean) else float(mean) for mean in means))
+
+
+def chats_beside_orders(query: Query, scope: Scope, grain: Grain, now: datetime) -> pd.DataFrame:
+    """A row a day or week: period, orders, chats, satisfaction, resolution_hours, first_response_minutes."""
+    grain = "day" if grain == "hour" else grain
+    condition, values = scope.condition("start_day")
+    found = query(
+        f"""
+        select cast(date_trunc('{grain}', start_day) as date) as period, {_CHAT_FIGURES}
+        from support_chats_by_day where {condition} group by 1
+        """,
+        values,
+    ).set_index("period")
+    condition, values = scope.condition("order_hour")
+    orders = query(
+        f"select cast(date_trunc('{grain}', order_hour) as date) as period, cast(sum(orders) as bigint) as orders"
+        f" from sales_by_hour where {condition} group by 1",
+        values,
+    ).set_index("period")
+    whole = periods(scope.first, min(scope.last, now.date()), grain)
+    both = orders.join(found, how="outer").reindex(whole)
+    both[["orders", "chats"]] = both[["orders", "chats"]].fillna(0).astype("int64")
+    return both.rename_axis("period").reset_index()
+
+
+def campaigns(query: Query, scope: Scope) -> pd.DataFrame:
+    """A row a campaign (segment, category, strategy): what was opened, clicked, put into carts, converted; revenue.
+
+    The scope's channels do not matter: only e-mails to people are campaigns, and most lead to no order.
+    """
+    condition, values = replace(scope, channels=()).condition("event_day")
+    found = query(
+        f"""
+        select
+            campaign_segment as segment,
+            campaign_category as category,
+            campaign_strategy as strategy,
+            cast(sum(opened) as bigint) as opened,
+            cast(sum(clicked) as bigint) as clicked,
+            cast(sum(into_cart) as bigint) as into_cart,
+            cast(sum(converted) as bigint) as converted,
+            sum(revenue) as revenue
+        from campaign_events_by_day
+        where {condition}
+        group by 1, 2, 3
+        order by revenue desc, 1, 2, 3
+        """,
+        values,
+    )
+    found["conversion_rate"] = found["converted"] / found["opened"].where(found["opened"] > 0)
+    return found
+
+
+def campaign_bounds(query: Query) -> tuple[date, date] | None:
+    """The first and the last day with an event of a campaign; None without any."""
+    row = query("select min(event_day) as first_day, max(event_day) as last_day from campaign_events_by_day", []).iloc[
+        0
+    ]
+    if pd.isna(row.first_day):
+        return None
+    return pd.Timestamp(row.first_day).date(), pd.Timestamp(row.last_day).date()

@@ -1,0 +1,68 @@
+"""The row of filters above the Sales page, and what it says when they leave nothing. All of them are in the URL."""
+
+from datetime import date, timedelta
+
+import streamlit as st
+
+from adventure.dashboard import controls, format
+from adventure.dashboard.sales import figures
+from adventure.dashboard.sales.scope import Scope
+from adventure.dashboard.source import Query
+
+_PERIODS = {
+    "3d": ("3 days", 3),
+    "7d": ("7 days", 7),
+    "30d": ("30 days", 30),
+    "90d": ("90 days", 90),
+    "1y": ("Year", 365),
+}
+_NAMES = ("period", "days", "country", "channel")
+
+
+def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
+    """What the filters say.
+
+    Args:
+        bounds: the first and the last day with sales.
+    """
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    names = {key: name for key, (name, _) in _PERIODS.items()} | {"all": "All", "custom": "Custom"}
+    period = controls.choice(row, "Period", "period", names, "30d")
+    first, last = today - timedelta(days=29), today
+    if period == "custom":
+        first, last = controls.days(row, "From and to", first, last, min(bounds[0], first), max(bounds[1], today))
+    else:
+        controls.forget("from", "to")
+    if period == "all":
+        first, last = bounds[0], max(bounds[1], today)
+    elif period in _PERIODS:
+        first = today - timedelta(days=_PERIODS[period][1] - 1)
+    countries = controls.several(row, "Country", "country", figures.options(query, "country"), "All countries")
+    channels = controls.several(row, "Channel", "channel", figures.options(query, "channel"), "All channels")
+    return Scope(first, last, countries, channels)
+
+
+def nothing_found(scope: Scope, bounds: tuple[date, date]) -> None:
+    """Why there is nothing, and a way out of it."""
+    filters = " and ".join(
+        f"{name} {', '.join(format.markdown(value) for value in chosen)}"
+        for name, chosen in (("country", scope.countries), ("channel", scope.channels))
+        if chosen
+    )
+    st.info(
+        f"There are no sales from {format.day(scope.first)} to {format.day(scope.last)}"
+        f"{f' for {filters}' if filters else ''}. The warehouse holds sales from {format.day(bounds[0])} to"
+        f" {format.day(bounds[1])}. Choose another period or clear the filters; if there should be sales, the Pipeline"
+        " page tells how far each stream is.",
+        icon=":material/search_off:",
+    )
+    row = st.container(horizontal=True)
+    row.button("Clear the filters", on_click=controls.clear, args=_NAMES)
+    row.button(f"Show the 30 days up to {format.day(bounds[1])}", on_click=show_days_up_to, args=(bounds[1],))
+
+
+def show_days_up_to(last: date, days: int = 30) -> None:
+    """Sets the filters to these days alone; for a button's callback."""
+    controls.clear(*_NAMES)
+    st.session_state["period"] = "custom"
+    st.session_state["days"] = (last - timedelta(days=days - 1), last)

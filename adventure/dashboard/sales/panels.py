@@ -1,0 +1,251 @@
+"""What the Sales page is made of, from top to bottom: one function a panel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from adventure.dashboard import controls, format
+from adventure.dashboard.layout import download, empty, table, theme
+from adventure.dashboard.sales import charts, figures
+from adventure.dashboard.sales.filters import show_days_up_to
+from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
+from adventure.dashboard.source import Query
+
+_GRAINS = {"hour": "Hour", "day": "Day", "week": "Week"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What every panel is drawn from."""
+
+    query: Query
+    scope: Scope
+    now: datetime
+    descriptions: dict[tuple[str, str], str]
+
+    def said(self, mart: str, name: str) -> str:
+        """How dbt describes a mart's column or figure: the help text of whatever shows it."""
+        return self.descriptions.get((mart, name), "")
+
+
+def headlines(panel: Panel, current: figures.Total) -> None:
+    """The figures of the period, each with its change and its course."""
+    scope, today = panel.scope, panel.now.date()
+    line = figures.sparkline(panel.query, scope, today)
+    cards: list[tuple[str, str, str, str, Callable[[figures.Total], Decimal | int]]] = [
+        ("Revenue", format.money(current.revenue), "sales_by_hour", "revenue", lambda t: t.revenue),
+        ("Orders", format.count(current.orders), "sales_by_hour", "orders", lambda t: t.orders),
+        ("Average order", _average(current), "sales_by_hour", "average_order", lambda t: t.average_order),
+        ("Units", format.count(current.units), "sales_by_hour", "units", lambda t: t.units),
+        ("Customers", format.count(current.customers), "customers_by_day", "customers", lambda t: t.customers),
+    ]
+    for column, (label, value, mart, name, figure) in zip(st.columns(len(cards), gap="small"), cards, strict=True):
+        change = figures.changes(panel.query, scope, today, figure)
+        compared = panel.said("sales_by_hour", "change") if change is not None else "There is nothing before it."
+        column.metric(
+            label,
+            value,
+            format.percent(change) or "no comparison",
+            delta_color="off" if change is None else "normal",
+            help=f"{panel.said(mart, name)} {compared}",
+            border=True,
+            chart_data=[float(point) for point in line[name]] if len(line) > 1 else None,
+            chart_type="area",
+        )
+    st.caption(_compared(scope, panel))
+
+
+def _average(total: figures.Total) -> str:
+    return f"${total.average_order:,.0f}"
+
+
+def _compared(scope: Scope, panel: Panel) -> str:
+    """Which days the cards show, and which their changes compare."""
+    compared = scope.compared(panel.now.date())
+    shown = f"{format.day(scope.first)} – {format.day(scope.last)}"
+    if compared is None:
+        return f"{shown}. Today is not over: there is no whole day to compare."
+    now, before = compared
+    today_out = "; today is not over and is left out of both" if now.last != scope.last else ""
+    return f"{shown}, compared with {format.day(before.first)} – {format.day(before.last)}{today_out}."
+
+
+def explore(panel: Panel) -> tuple[figures.Measure, figures.Segment]:
+    """Sales over time, a line a segment; the measure and the segment that were chosen."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    measure: Any = controls.choice(row, "Measure", "measure", figures.MEASURES)
+    labels = {key: dimension.label for key, dimension in figures.SEGMENTS.items()}
+    segment: Any = controls.choice(row, "One line for each", "segment", labels)
+    grain = _grain(row, panel.scope)
+    rows = figures.series(panel.query, panel.scope, segment, measure, grain, panel.now)
+    dimension = figures.SEGMENTS[segment]
+    name = f"{figures.MEASURES[measure]} by {grain} and {dimension.label.lower()}"
+    st.subheader(name, anchor=False, help=panel.said(dimension.mart, measure))
+    if rows.empty:
+        empty("The orders of these days have no lines yet; they come with a later window.")
+        return measure, segment
+    st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name), width="stretch")
+    st.caption("A click on a name shows it alone, with Shift one more; the pointer shows all values of a moment.")
+    with st.expander("The numbers"):
+        _series_table(figures.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
+    return measure, segment
+
+
+def _grain(row: Any, scope: Scope) -> Grain:
+    """Hour, day or week; what suits the period unless the URL or a click says otherwise."""
+    options = {"auto": "Auto"} | {grain: _GRAINS[grain] for grain in possible_grains(scope.days)}
+    grain: Any = controls.choice(row, "Grain", "grain", options)
+    return default_grain(scope.days) if grain == "auto" else grain
+
+
+def _series_table(wide: pd.DataFrame, measure: str, grain: Grain, name: str) -> None:
+    exact = wide.reset_index()
+    exact["period"] = exact["period"].dt.strftime("%Y-%m-%d %H:%M" if grain == "hour" else "%Y-%m-%d")
+    shown = exact.set_index("period").astype(float).reset_index()
+    columns = {column: _number(measure) for column in wide.columns}
+    table(shown, name, exact=exact, columns=columns | {"period": st.column_config.TextColumn("Period (UTC)")})
+
+
+def contributions(panel: Panel, measure: figures.Measure, segment: figures.Segment) -> None:
+    """Which segments drive the change against the days before."""
+    said = panel.said("sales_by_hour", "contribution")
+    st.subheader(f"What drives the change in {figures.MEASURES[measure].lower()}", anchor=False, help=said)
+    rows = figures.contributions(panel.query, panel.scope, segment, measure, panel.now.date())
+    if rows.empty or not rows["before"].any():
+        empty("There is nothing before this period to compare it with. Choose a shorter or a later one.")
+        return
+    title = f"Change in {measure} by {figures.SEGMENTS[segment].label.lower()}"
+    st.altair_chart(charts.contribution_chart(rows, measure, theme(), title), width="stretch")
+    download(rows, f"change-of-{measure}-by-{segment}")
+
+
+def markets(panel: Panel) -> None:
+    """Countries against channels, with each country's share."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
+    row.subheader("Countries and channels", anchor=False, width="content")
+    measure: Any = controls.choice(row, "Measure", "market", figures.MEASURES, hidden=True)
+    wide = figures.country_by_channel(panel.query, panel.scope, measure).reset_index(names="Country")
+    channels = [name for name in wide.columns if name not in ("Country", "Total", "Share")]
+    shown = wide.astype(dict.fromkeys([*channels, "Total"], float))
+    said = panel.said("sales_by_hour", measure)
+    columns: dict[str, Any] = {name: _number(measure, name.capitalize(), said) for name in channels}
+    columns["Total"] = _number(measure, "Total", said)
+    columns["Share"] = st.column_config.ProgressColumn("Share", format="percent", min_value=0, max_value=1)
+    table(shown, f"{measure}-by-country-and-channel", exact=wide, columns=columns)
+
+
+def products(panel: Panel) -> None:
+    """The products that sold most."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
+    row.subheader("Top products", anchor=False, width="content")
+    measure: Any = controls.choice(row, "Ranked by", "top", figures.MEASURES, hidden=True)
+    rows = figures.top_products(panel.query, panel.scope, measure)
+    shown = rows.assign(revenue=rows["revenue"].astype(float))
+    columns: dict[str, Any] = {
+        "product": st.column_config.TextColumn("Product", width="large"),
+        "category": st.column_config.TextColumn("Category"),
+        "share": st.column_config.ProgressColumn(
+            f"Share of {measure}", format="percent", min_value=0, max_value=float(rows["share"].max() or 1)
+        ),
+    }
+    for name, label in figures.MEASURES.items():
+        columns[name] = _number(name, label, panel.said("product_sales_by_day", name))
+    table(shown, f"top-products-by-{measure}", exact=rows, columns=columns)
+
+
+def support(panel: Panel, current: figures.Total) -> None:
+    """Support chats beside the sales that they are about."""
+    st.subheader("Support chats beside sales", anchor=False)
+    chats, before = figures.chats(panel.query, panel.scope), figures.chats(panel.query, panel.scope.before())
+    if not chats.chats:
+        empty("No support chat began in this period. The history has none: choose a period with live sales.")
+        return
+    grain = default_grain(panel.scope.days)
+    rows = figures.chats_beside_orders(panel.query, panel.scope, grain, panel.now)
+    per_order = format.decimal(100 * chats.chats / current.orders)
+    hours, rating = chats.resolution_hours, chats.satisfaction
+    rating_change, hours_change = _less(rating, before.satisfaction, 2), _less(hours, before.resolution_hours, 1)
+    cards = [
+        ("Chats", format.count(chats.chats), None, "chats", "normal"),
+        ("Chats per 100 orders", per_order, None, "chats_per_100_orders", "normal"),
+        ("Satisfaction, 1 to 5", format.decimal(rating, 2), rating_change, "satisfaction", "normal"),
+        ("Hours to resolution", format.decimal(hours), hours_change, "resolution_hours", "inverse"),
+    ]
+    left, right = st.columns([2, 3], gap="medium")
+    for place, card in zip([*left.columns(2), *left.columns(2)], cards, strict=True):
+        label, value, delta, name, good = card
+        said = panel.said("support_chats_by_day", name)
+        place.metric(label, value, delta, help=said, border=True, delta_color=good)  # type: ignore[arg-type]
+    right.altair_chart(charts.chats_chart(rows, grain, theme(), "Orders, and chats that began"), width="stretch")
+    with st.expander("The numbers"):
+        exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d"))
+        table(exact.iloc[::-1], "chats-beside-orders", columns=_chat_columns(panel))
+
+
+def _chat_columns(panel: Panel) -> dict[str, Any]:
+    formats = {
+        "chats": ("Chats", "localized"),
+        "satisfaction": ("Satisfaction", "%.2f"),
+        "resolution_hours": ("Hours to resolution", "%.1f"),
+        "first_response_minutes": ("Minutes to first answer", "%.0f"),
+    }
+    columns: dict[str, Any] = {
+        name: st.column_config.NumberColumn(label, format=form, help=panel.said("support_chats_by_day", name))
+        for name, (label, form) in formats.items()
+    }
+    orders = _number("orders", "Orders", panel.said("sales_by_hour", "orders"))
+    return columns | {"period": st.column_config.TextColumn("Period (UTC)"), "orders": orders}
+
+
+def campaigns(panel: Panel) -> None:
+    """What e-mail campaigns led to, from the opened e-mail to the order."""
+    said = panel.said("campaign_events_by_day", "conversion_rate")
+    st.subheader("Campaign conversion", anchor=False, help=said)
+    rows = figures.campaigns(panel.query, panel.scope)
+    if rows.empty:
+        bounds = figures.campaign_bounds(panel.query)
+        if bounds is None:
+            empty("The warehouse holds no events of e-mail campaigns; they come with a history.")
+            return
+        empty(
+            "No e-mail campaign in these days: the feeds report from"
+            f" {format.day(bounds[0])} to {format.day(bounds[1])}."
+        )
+        st.button("Show their last 90 days", on_click=show_days_up_to, args=(bounds[1], 90))
+        return
+    left, right = st.columns([2, 3], gap="medium")
+    left.altair_chart(charts.funnel_chart(rows, theme(), "From opened e-mails to orders"), width="stretch")
+    left.caption(
+        "Of all countries chosen, whatever the channel." if panel.scope.channels else "Share: of the step before."
+    )
+    columns: dict[str, Any] = {
+        "segment": st.column_config.TextColumn("Segment"),
+        "category": st.column_config.TextColumn("Category"),
+        "strategy": st.column_config.TextColumn("Strategy"),
+        "conversion_rate": st.column_config.NumberColumn("Rate", format="percent", help=said),
+    }
+    labels = {
+        "opened": "Opened",
+        "clicked": "Clicked",
+        "into_cart": "Cart",
+        "converted": "Ordered",
+        "revenue": "Revenue",
+    }
+    for name, label in labels.items():
+        columns[name] = _number(name, label, panel.said("campaign_events_by_day", name))
+    with right:
+        table(rows.assign(revenue=rows["revenue"].astype(float)), "campaigns", exact=rows, columns=columns)
+
+
+def _less(now: float | None, before: float | None, digits: int) -> str | None:
+    """The difference to the days before, signed."""
+    return None if now is None or before is None else f"{now - before:+.{digits}f}"
+
+
+def _number(measure: str, label: str | None = None, text: str | None = None) -> Any:
+    return st.column_config.NumberColumn(label, format="dollar" if measure == "revenue" else "localized", help=text)

@@ -1,0 +1,59 @@
+"""Where the figures come from: the published copies, opened for one question at a time.
+
+Each file is replaced whole by each publication, so a question is answered by the old one or the new one. `Query` is the
+seam: inside Snowflake it is `get_active_session().sql(statement, params=values).to_pandas()` over the marts themselves,
+which is why questions keep to SQL that both speak and bind their values with `?`. Nothing else of the app would change.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from adventure.errors import WarehouseError
+
+Query = Callable[[str, Sequence[object]], pd.DataFrame]
+"""Answers a statement with its bound values; decimals stay decimals."""
+
+Identity = tuple[int, int]
+
+# DuckDB gives connections of one process that overlap the same open file: a visitor who asks after a publication
+# would be answered by the file before it, as long as another visitor's question holds that open.
+_ONE_AT_A_TIME = Lock()
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A published file."""
+
+    path: Path
+    remedy: str
+    """What replaces a damaged one."""
+
+    def identity(self) -> Identity | None:
+        """What changes with each publication; None when there is none yet."""
+        try:
+            facts = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> pd.DataFrame:
+        """See `Query`.
+
+        Raises:
+            WarehouseError: the file is damaged, or made by another version of Adventure.
+        """
+        try:
+            with _ONE_AT_A_TIME, duckdb.connect(str(self.path), read_only=True) as connection:
+                connection.execute("set timezone = 'UTC'")
+                answer: Any = connection.sql(statement, params=list(values)).to_arrow_table()
+                frame: pd.DataFrame = answer.to_pandas()
+                return frame
+        except duckdb.Error as error:
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise WarehouseError(f"{self.path.name} cannot be read: {reason}", self.remedy) from error

@@ -1,0 +1,126 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='sales_order_id',
+        on_schema_change='fail'
+    )
+}}
+
+-- depends_on: {{ ref('stg_adventure_db__customers') }}
+-- depends_on: {{ ref('int_customer_first_orders') }}
+
+with loads as (
+
+    select sales_order_id, _loaded_at from {{ ref('stg_real_time__sales_orders') }}
+    union all
+    select sales_order_id, _loaded_at from {{ ref('base_ecom__sales_orders') }}
+
+),
+
+{% if is_incremental() %}
+held as (
+
+    select * from {{ this }}
+
+),
+
+customers as (
+
+    select customer_id, country_region
+    from {{ ref('stg_adventure_db__customers') }}
+
+),
+
+first_orders as (
+
+    select customer_id, first_sales_order_id
+    from {{ ref('int_customer_first_orders') }}
+
+),
+
+-- What has come, and what another order or another load of the customers has put into another segment.
+changed as (
+
+    select sales_order_id
+    from loads
+    where _loaded_at > {{ high_water_mark() }}
+
+    union
+
+    select held.sales_order_id
+    from held
+    left join customers
+        on held.customer_id = customers.customer_id
+    left join first_orders
+        on held.customer_id = first_orders.customer_id
+    where held.is_current
+        and (
+            held.country != coalesce(customers.country_region, 'Unknown')
+            or (held.loyalty = 'first-time')
+            != coalesce(held.sales_order_id = first_orders.first_sales_order_id, false)
+        )
+
+),
+{% endif %}
+
+stamp as (
+
+    select max(_loaded_at) as _loaded_at from loads
+
+),
+
+sales_orders as (
+
+    select
+        sales_order_id,
+        customer_id,
+        order_date,
+        country,
+        channel,
+        loyalty,
+        campaign_segment,
+        cast(units as bigint) as units,
+        sub_total
+    from {{ ref('int_sales_order_with_customers') }}
+    {% if is_incremental() %}
+    where sales_order_id in (select sales_order_id from changed)
+    {% endif %}
+
+),
+
+versions as (
+
+    select *, true as is_current
+    from sales_orders
+
+    {% if is_incremental() %}
+    union all
+
+    -- Where a changed order stood before, so that what was added up there is added up anew.
+    select
+        held.sales_order_id,
+        held.customer_id,
+        held.order_date,
+        held.country,
+        held.channel,
+        held.loyalty,
+        held.campaign_segment,
+        held.units,
+        held.sub_total,
+        false as is_current
+    from held
+    left join sales_orders
+        on held.sales_order_id = sales_orders.sales_order_id
+            and held.order_date = sales_orders.order_date
+            and held.customer_id = sales_orders.customer_id
+    where held.sales_order_id in (select sales_order_id from changed)
+        and sales_orders.sales_order_id is null
+    {% endif %}
+
+)
+
+-- One stamp for all that this build writes, later than in every build before it.
+select versions.*, stamp._loaded_at
+from versions
+cross join stamp

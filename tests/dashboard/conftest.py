@@ -1,0 +1,179 @@
+"""One small shop for all tests of the dashboard: real databases, moved through the whole pipeline once."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+from adventure.catalogue import products
+from adventure.connect import connect_mongo
+from adventure.dashboard.source import Copy, Query
+from adventure.generator.run import backfill, generate
+from adventure.generator.schema import create_tables
+from adventure.history import ensure_history
+from adventure.processor.run import process_once
+from adventure.sandbox import Sandbox
+from adventure.sandbox.databases import create_databases
+from adventure.settings import Settings, load_settings
+from adventure.streams import Stream, load_streams
+from adventure.warehouse.tasks import run_task
+
+ROOT = Path(__file__).parent.parent.parent
+
+HOSTILE = "<script>document.title='owned'</script> \"q\" 'q' 🚲 $x^2$ :material/home: [a](http://b) **b** " + "x" * 300
+"""A text field that would be more than text if it were let."""
+
+COUNTRIES = {
+    **dict.fromkeys(range(1, 6), "United States"),
+    6: "Canada",
+    7: "France",
+    8: HOSTILE,
+    9: "Australia",
+    10: "United Kingdom",
+}
+"""By territory: where the customers live. Germany has another name in this shop."""
+CATEGORIES = {product.product_id: product.category or "Unknown" for product in products()}
+HOSTILE_PRODUCT = 782
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order as the source has it."""
+
+    order_id: str
+    customer_id: int
+    territory_id: int
+    online: bool
+    order_date: datetime
+    sub_total: Decimal
+    lines: tuple[tuple[int, int, Decimal], ...]
+    """Product, units, total."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Its databases and its pipeline."""
+
+    reader: Settings
+    writer: Settings
+    streams: tuple[Stream, ...]
+
+    def sell(self, batches: int = 1) -> None:
+        """Writes new sales into the databases."""
+        generate(self.writer.model_copy(update={"generation_interval_sec": 0}), seed=5, batches=batches)
+
+    def move(self) -> None:
+        """From the databases to the published copies."""
+        process_once(self.reader, self.streams)
+        runs = run_task(self.reader, self.streams)
+        assert [(run.name, run.message) for run in runs if run.outcome == "failed"] == []
+
+    def orders(self) -> list[Order]:
+        """All orders, from PostgreSQL."""
+        statement = """
+            select o.sales_order_id::text, o.customer_id, o.territory_id, o.online_order_flag = 1, o.order_date,
+                o.sub_total,
+                array_agg(d.product_id order by d.sales_order_detail_id),
+                array_agg(d.order_qty order by d.sales_order_detail_id),
+                array_agg(d.line_total order by d.sales_order_detail_id)
+            from orders as o
+            inner join order_details as d on o.sales_order_id = d.sales_order_id
+            where o.sub_total <> 'NaN'
+            group by o.sales_order_id, o.customer_id, o.territory_id, o.online_order_flag, o.order_date, o.sub_total
+        """
+        with psycopg.connect(self.writer.postgres_dsn) as connection:
+            rows = connection.execute(statement).fetchall()
+        return [Order(*map(_naive, row[:6]), tuple(zip(*row[6:], strict=True))) for row in rows]
+
+    def chats(self) -> list[dict[str, object]]:
+        """All chats, from MongoDB."""
+        with connect_mongo(self.writer.mongo_conninfo, name="the chats") as client:
+            return list(client[self.writer.mongo_db][self.writer.mongo_collection].find())
+
+    def history(self, statement: str) -> list[tuple[Any, ...]]:
+        """Asks the raw history."""
+        with duckdb.connect(str(self.reader.duckdb_path), read_only=True) as connection:
+            return connection.execute(statement).fetchall()
+
+    def first_order_ids(self) -> set[str]:
+        """Each customer's first order, of the history and the live sales."""
+        first: dict[int, tuple[datetime, str]] = {}
+        raw = "select (raw->>'CustomerID')::integer, (raw->>'OrderDate')::timestamp, raw->>'SalesOrderID'"
+        known = self.history(f"{raw} from ecom.sales_order_raw")
+        known += [(order.customer_id, order.order_date, order.order_id) for order in self.orders()]
+        for customer, placed, order_id in known:
+            first[customer] = min(first.get(customer, (placed, order_id)), (placed, order_id))
+        return {order_id for _, order_id in first.values()}
+
+    def product_names(self) -> dict[int, str]:
+        """As the warehouse has them."""
+        return dict(self.history("select productid, productname from adventure_db.product_prod_db"))
+
+    @property
+    def sales_copy(self) -> Copy:
+        return Copy(self.reader.published_path, "")
+
+    @property
+    def report_copy(self) -> Copy:
+        return Copy(self.reader.report_path, "")
+
+
+def _naive(value: object) -> object:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+@pytest.fixture(scope="session")
+def shop(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A shop with a history, 70 days of live sales, a product and a rejected row with hostile texts."""
+    folder = tmp_path_factory.mktemp("shop")
+    made = create_databases(sandbox, "dashboard", mongo_db="dashboard_support")
+    reader, writer = (
+        load_settings(
+            **{name.lower(): value for name, value in environment.items()},
+            data_dir=folder / "adventure",
+            pipeline_file=ROOT / "pipeline.toml",
+            dbt_dir=ROOT / "dbt",
+            order_batch_size=50,
+        )
+        for environment in (made.reader_env, made.writer_env)
+    )
+    create_tables(writer)
+    ensure_history(reader)
+    with duckdb.connect(str(reader.duckdb_path)) as connection:
+        connection.execute(
+            "update adventure_db.customer_prod_db set countryregion = ? where territoryid = 8", [HOSTILE]
+        )
+        connection.execute(
+            "update adventure_db.product_prod_db set productname = ? where productid = ?", [HOSTILE, HOSTILE_PRODUCT]
+        )
+    backfill(writer, orders=1200, days=70, seed=1)
+    with psycopg.connect(writer.postgres_dsn) as connection:
+        connection.execute(
+            """
+            insert into orders
+            select (jsonb_populate_record(o, jsonb_build_object(
+                'sales_order_id', gen_random_uuid(), 'sub_total', 'NaN', 'comment', %s::text
+            ))).*
+            from orders as o limit 1
+            """,
+            [HOSTILE],
+        )
+    made_shop = Shop(reader, writer, load_streams(reader))
+    made_shop.move()
+    return made_shop
+
+
+@pytest.fixture(scope="session")
+def ask(shop: Shop) -> Query:
+    """Asks the published copy of the shop."""
+    return shop.sales_copy.query
+
+
+@pytest.fixture(scope="session")
+def now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,70 @@
+"""Takes the pictures of the dashboard that the documents show: both pages, light and dark, wide and narrow.
+
+`make screenshots` runs it over the demo's data (DATA_DIR); what stands in docs/images is replaced.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+from adventure import dashboard
+from adventure.sandbox.process import free_port
+from adventure.settings import load_settings
+from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
+from tests.e2e.test_demo import answer_within
+
+IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
+WIDTHS = (1440, 390)
+TALLEST = 2000
+"""Pixels; what lies below says no more of the page."""
+
+
+def take(browser: Any, address: str, page_name: str, scheme: str, width: int) -> None:
+    """One picture, of the whole page up to TALLEST."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{address}/{'' if page_name == 'sales' else page_name}")
+    settled(page)
+    height = min(TALLEST, page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight"))
+    page.set_viewport_size({"width": width, "height": height})
+    settled(page)
+    path = IMAGES / f"{page_name}-{scheme}-{width}.png"
+    page.screenshot(path=path)
+    context.close()
+    shrink(path)
+    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def shrink(path: Path) -> None:
+    """To 128 colours, which a page of text and lines hardly misses."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def main() -> None:
+    """All of them."""
+    settings = load_settings().model_copy(update={"dashboard_port": free_port(None)})
+    server = subprocess.Popen(
+        dashboard.serve_command(settings), env=dashboard.environment(settings), stdout=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{settings.dashboard_port}"
+    try:
+        answer_within(address, 60)
+        with sync_playwright() as running:
+            browser = running.chromium.launch(executable_path=shutil.which(CHROMIUM), args=ARGUMENTS)
+            for page_name in ("sales", "pipeline"):
+                for scheme in ("light", "dark"):
+                    for width in WIDTHS:
+                        take(browser, address, page_name, scheme, width)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
