@@ -264,11 +264,18 @@ def reconcile(
 
 
 @app.command(rich_help_panel=_SHOW)
-def status(context: typer.Context) -> None:
-    """Shows, per stream, how far it is: watermark, windows waiting, rows loaded and rejected, last task runs."""
+def status(
+    context: typer.Context,
+    check: Annotated[
+        bool, typer.Option("--check", help="End with exit code 1 if something is wrong. For monitors.")
+    ] = False,
+) -> None:
+    """Shows, per stream, how far it is: watermark, windows waiting, rows loaded, last task runs; and what is wrong."""
     from adventure.status import print_status
 
-    print_status(*_pipeline(context))
+    problems = print_status(*_pipeline(context))
+    if check and problems:
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=_TOGETHER)

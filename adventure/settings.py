@@ -94,6 +94,18 @@ class Settings(BaseSettings):
         600.0, gt=0, description="seconds of one step (a batch of rows, a file, a model) after which it counts as stuck"
     )
 
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="port of the processor's or the task server's Prometheus metrics; 0 = none"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address on which metrics are served")
+    alert_lag_sec: float = Field(
+        600.0, gt=0, description="seconds for which rows may wait at the source, or the horizon stand still"
+    )
+    alert_waiting_sec: float = Field(
+        7200.0, gt=0, description="seconds for which a staged window may wait to be loaded; twice TASKS_INTERVAL_SEC"
+    )
+    alert_failures: int = Field(3, ge=1, description="failures of a task in a row that `adventure status` reports")
+
     # Snowflake, where WAREHOUSE=snowflake
     snowflake_account: str = Field("", description="account identifier: organisation-account")
     snowflake_user: str = Field("ADVENTURE_PROCESSOR", description="a service user, or a person with externalbrowser")

@@ -18,6 +18,7 @@ from adventure.streams import Stream, find_stream
 
 if TYPE_CHECKING:
     from adventure.checks import Check
+    from adventure.problems import Problem
     from adventure.processor.state import Watermark
     from adventure.warehouse import TaskRun
 
@@ -61,8 +62,9 @@ def size(count: int) -> str:
     return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
 
 
-def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
-    """The streams, and the last run of each task."""
+def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
+    """The streams, the last run of each task, and what is wrong, which is returned too."""
+    from adventure.problems import find_problems
     from adventure.warehouse import open_warehouse
 
     now = utc_now()
@@ -92,6 +94,13 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> None:
         )
     console().print(rows)
     print_task_runs(warehouse.last_runs())
+    problems = find_problems(settings, streams, warehouse)
+    for problem in problems:
+        console().print(f"Wrong: {problem.sentence}.", style="bold red", markup=False)
+        console().print(f"  Do: {problem.remedy}.", markup=False)
+    if not problems:
+        console().print("Nothing is wrong.", style="green")
+    return problems
 
 
 def _watermarks(settings: Settings) -> "dict[str, Watermark]":

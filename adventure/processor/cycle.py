@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -43,6 +43,8 @@ class CycleReport:
 
     streams: tuple[StreamReport, ...]
     failures: tuple[AdventureError, ...]
+    horizons: Mapping[str, datetime] = field(default_factory=dict)
+    """How far each source could be read, by `Stream.source`."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +65,20 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
     """One window of each stream. A source or stream that fails does not keep the others from theirs."""
     reports: list[StreamReport] = []
     failures: list[AdventureError] = list(pipeline.away)
+    horizons: dict[str, datetime] = {}
     for kind, source in pipeline.sources.items():
         streams = [stream for stream in pipeline.streams if stream.source == kind]
         try:
             with source.cut(streams, pipeline.state.watermarks) as cut:
                 failures += cut.unfit.values()
+                horizons[kind] = cut.horizon
                 for stream in streams:
                     if stream.name not in cut.unfit:
                         reports += _move_windows(pipeline, source, cut, stream)
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
             failures.append(error)
-    return CycleReport(tuple(reports), tuple(failures))
+    return CycleReport(tuple(reports), tuple(failures), horizons)
 
 
 def _move_windows(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> Iterator[StreamReport]:

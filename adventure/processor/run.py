@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from adventure import heartbeat
 from adventure.errors import AdventureError, SourceError
 from adventure.log import get_logger
+from adventure.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
 from adventure.processor.horizon import MARGIN
 from adventure.processor.postgres import PostgresSource
@@ -83,20 +84,27 @@ def process_forever(
         AdventureError: wrong settings, a refused role, a table that is not as its stream says, another processor.
     """
     ends_at = time.monotonic() + max_runtime if max_runtime else float("inf")
-    while not stop.is_set() and time.monotonic() < ends_at:
-        try:
-            with open_pipeline(settings, streams) as pipeline:
-                log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
-                _cycles(pipeline, interval, ends_at, stop)
-        except AdventureError as error:
-            if not retryable(error):
-                raise
-            log.error(f"{error} Trying again in {interval:g} s.")
-            heartbeat.beat(quiet_for=interval)
-            stop.wait(interval)
+    with processor_metrics(settings) as metrics:
+        while not stop.is_set() and time.monotonic() < ends_at:
+            opened = False
+            try:
+                with open_pipeline(settings, streams) as pipeline:
+                    opened = True
+                    log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
+                    _cycles(pipeline, interval, ends_at, stop, metrics)
+            except AdventureError as error:
+                if metrics and not opened:
+                    metrics.failed(error)
+                if not retryable(error):
+                    raise
+                log.error(f"{error} Trying again in {interval:g} s.")
+                heartbeat.beat(quiet_for=interval)
+                stop.wait(interval)
 
 
-def _cycles(pipeline: Pipeline, interval: float, ends_at: float, stop: threading.Event) -> None:
+def _cycles(
+    pipeline: Pipeline, interval: float, ends_at: float, stop: threading.Event, metrics: ProcessorMetrics | None
+) -> None:
     """Cycles on open connections; returns when it is time to end.
 
     Raises:
@@ -106,6 +114,8 @@ def _cycles(pipeline: Pipeline, interval: float, ends_at: float, stop: threading
         begun = time.monotonic()
         heartbeat.beat()
         report = run_cycle(pipeline)
+        if metrics:
+            metrics.cycle(report, pipeline.state.watermarks, time.monotonic() - begun)
         if report.failures:
             raise next((failure for failure in report.failures if not retryable(failure)), report.failures[0])
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))

@@ -108,6 +108,12 @@ class Warehouse(Protocol):
     def last_runs(self) -> list[TaskRun]:
         """The last run of each task."""
 
+    def failures_in_a_row(self) -> dict[str, tuple[int, str]]:
+        """By task whose last run failed: how many did since one succeeded, and the last one's message."""
+
+    def rejected_since(self, moment: datetime) -> dict[str, int]:
+        """Rows set aside that were loaded since then, by stream."""
+
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """By stream."""
 

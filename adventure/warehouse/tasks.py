@@ -6,7 +6,7 @@ fails is not published. Every run is recorded, but for those in which a task ser
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +15,9 @@ from filelock import FileLock, Timeout
 from adventure import heartbeat
 from adventure.errors import AdventureError, AlreadyRunning, ConfigError
 from adventure.log import get_logger
+from adventure.metrics import task_metrics
 from adventure.settings import Settings
+from adventure.stage import open_stage
 from adventure.stage.manifest import utc_now
 from adventure.streams import Stream
 from adventure.warehouse import Moved, Outcome, TaskRun, Warehouse, open_warehouse
@@ -91,16 +93,21 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
         graph = task_graph(warehouse, streams)
         outcomes = {run.name: run.outcome for run in warehouse.last_runs()}
         log.info(f"tasks: {len(graph)} tasks, every {every:g} s")
-        while not stop.is_set():
-            begun = time.monotonic()
-            try:
-                _run_due(warehouse, graph, outcomes, stop)
-                _report(warehouse, streams, every=every)
-            except AdventureError as error:
-                log.error(f"tasks: {error} Trying again in {every:g} s.")
-            pause = max(0.0, every - (time.monotonic() - begun))
-            heartbeat.beat(quiet_for=pause)
-            stop.wait(pause)
+        with task_metrics(settings) as metrics:
+            while not stop.is_set():
+                begun = time.monotonic()
+                try:
+                    for run in _run_due(warehouse, graph, outcomes, stop):
+                        if metrics:
+                            metrics.run(run)
+                    _report(warehouse, streams, every=every)
+                    if metrics:
+                        metrics.stands(warehouse.totals(streams), _waiting(settings, warehouse, streams))
+                except AdventureError as error:
+                    log.error(f"tasks: {error} Trying again in {every:g} s.")
+                pause = max(0.0, every - (time.monotonic() - begun))
+                heartbeat.beat(quiet_for=pause)
+                stop.wait(pause)
     finally:
         lock.release()
 
@@ -111,6 +118,13 @@ def _report(warehouse: Warehouse, streams: tuple[Stream, ...], *, every: float |
         warehouse.publish_report(streams, every=every)
     except AdventureError as error:
         log.error(f"tasks: the dashboard's Pipeline page is not brought up to date: {error}")
+
+
+def _waiting(settings: Settings, warehouse: Warehouse, streams: tuple[Stream, ...]) -> dict[str, int]:
+    """Windows that are staged and not loaded, by stream."""
+    stage = open_stage(settings)
+    windows = {stream.name: stage.windows(stream.stage) for stream in streams}
+    return {name: len(those) - len(warehouse.loaded(those)) for name, those in windows.items()}
 
 
 def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:
@@ -135,7 +149,7 @@ def _run(warehouse: Warehouse, tasks: tuple[Task, ...]) -> list[TaskRun]:
 
 def _run_due(
     warehouse: Warehouse, tasks: tuple[Task, ...], outcomes: dict[str, Outcome], stop: threading.Event
-) -> None:
+) -> Iterator[TaskRun]:
     """Runs what is due. An idle server writes nothing: a run without effect is recorded only as the end of failures.
 
     Args:
@@ -150,6 +164,7 @@ def _run_due(
             continue
         run = _execute(task)
         ran[task.name] = run.outcome
+        yield run
         if run.outcome == "failed" or run.rows or run.files or run.message or outcomes.get(task.name) != "succeeded":
             warehouse.record(run)
             outcomes[task.name] = run.outcome

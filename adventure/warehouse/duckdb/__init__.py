@@ -1,6 +1,7 @@
 """The embedded warehouse: one DuckDB file, loaded from a folder stage."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,36 @@ class DuckDBWarehouse:
             """
         )
         return [TaskRun(*row) for row in rows]
+
+    def failures_in_a_row(self) -> dict[str, tuple[int, str]]:
+        """See `Warehouse`."""
+        rows = self.query(
+            """
+            with succeeded as (
+                select task, max(started_at) as at from raw_ext.task_history where outcome = 'succeeded' group by task
+            )
+            select runs.task, count(*), max_by(runs.message, runs.started_at)
+            from raw_ext.task_history as runs
+            left join succeeded on succeeded.task = runs.task
+            where runs.outcome = 'failed' and (succeeded.at is null or runs.started_at > succeeded.at)
+            group by runs.task
+            order by runs.task
+            """
+        )
+        return {task: (times, message) for task, times, message in rows}
+
+    def rejected_since(self, moment: datetime) -> dict[str, int]:
+        """See `Warehouse`."""
+        rows = self.query(
+            """
+            select stream, sum(rows)::bigint from raw_ext.load_history
+            where kind = 'rejects' and loaded_at >= ?
+            group by stream
+            order by stream
+            """,
+            [moment],
+        )
+        return dict(rows)
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """What the ledger says, by stream."""

@@ -1,0 +1,147 @@
+"""Metrics on a real port, during real cycles, against what the sources hold; and the documents name each of them."""
+
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from adventure.errors import ConfigError
+from adventure.generator.run import backfill
+from adventure.processor.run import process_forever, process_once
+from adventure.settings import Settings
+from adventure.streams import Stream
+from adventure.warehouse import tasks
+from adventure.warehouse.duckdb import DuckDBWarehouse
+
+OPERATIONS = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def scrape(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {name: float(value) for name, value in re.findall(r"^([a-z]\S*(?:\{[^}]*\})?) (\S+)$", text, re.MULTILINE)}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it never held"
+        time.sleep(0.1)
+
+
+@contextmanager
+def running(job: Callable[[threading.Event], None]) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=job, args=[stop])
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+@pytest.fixture
+def measured(settings: Settings) -> Settings:
+    return settings.model_copy(update={"metrics_port": free_port()})
+
+
+def names(scraped: dict[str, float]) -> set[str]:
+    found = {name.partition("{")[0] for name in scraped}
+    return {re.sub(r"_(bucket|sum|count)$", "", n) for n in found if not n.endswith("_created") and "adventure" in n}
+
+
+def test_the_processor_counts_what_the_sources_hold(
+    measured: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
+) -> None:
+    backfill(writer_settings, orders=50, days=5, seed=1)
+    port = measured.metrics_port
+
+    def job(stop: threading.Event) -> None:
+        process_forever(measured, streams, interval=0.05, max_runtime=0, stop=stop)
+
+    def staged(stream: str) -> float:
+        try:
+            return scrape(port).get(f'adventure_staged_rows_total{{stream="{stream}"}}', 0)
+        except OSError:
+            return 0
+
+    with running(job):
+        until(lambda: staged("orders") > 0)
+        backfill(writer_settings, orders=40, days=5, seed=2)
+        with psycopg.connect(measured.postgres_dsn) as connection:
+            counts = {
+                table: connection.execute(f"select count(*) from {table}").fetchone()  # type: ignore[arg-type]
+                for table in ("orders", "order_details")
+            }
+        until(lambda: all(found and staged(table) >= found[0] for table, found in counts.items()))
+        scraped = scrape(port)
+        for table, found in counts.items():
+            assert found is not None
+            assert scraped[f'adventure_staged_rows_total{{stream="{table}"}}'] == found[0]
+            assert scraped[f'adventure_staged_bytes_total{{stream="{table}"}}'] > 0
+            assert 0 <= scraped[f'adventure_watermark_age_seconds{{stream="{table}"}}'] < 86400 * 10
+        assert scraped['adventure_horizon_age_seconds{source="postgres"}'] >= 0
+        assert scraped["adventure_cycle_seconds_count"] >= 2
+        assert scraped["process_open_fds"] > 0
+        undocumented = {name for name in names(scraped) if f"`{name}`" not in OPERATIONS}
+        assert undocumented == set()
+    with pytest.raises(OSError, match="refused"):
+        scrape(port)
+
+
+def test_the_task_server_counts_runs_failures_and_what_waits(
+    measured: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConfigError("no")
+
+    process_once(measured, streams)
+    for name in ("load", "build"):
+        monkeypatch.setattr(DuckDBWarehouse, name, fail)
+
+    def job(stop: threading.Event) -> None:
+        tasks.serve(measured, streams, every=0.05, stop=stop)
+
+    def in_a_row() -> float:
+        try:
+            return scrape(measured.metrics_port).get('adventure_task_failures_in_a_row{task="build"}', 0)
+        except OSError:
+            return 0
+
+    with running(job):
+        until(lambda: in_a_row() >= 2)
+        scraped = scrape(measured.metrics_port)
+    assert scraped['adventure_task_runs_total{outcome="failed",task="build"}'] >= 2
+    assert scraped['adventure_windows_waiting{stream="orders"}'] == 0
+    assert scraped['adventure_loaded_rows{stream="orders"}'] == 0
+    assert {name for name in names(scraped) if f"`{name}`" not in OPERATIONS} == set()
+
+
+def test_a_port_that_is_taken_is_one_sentence(measured: Settings, streams: tuple[Stream, ...]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", measured.metrics_port))
+        taken.listen()
+        with pytest.raises(ConfigError, match=r"Metrics cannot be served on 127\.0\.0\.1:\d+: Address already in use"):
+            process_forever(measured, streams, interval=1, max_runtime=1, stop=threading.Event())
+
+
+def test_without_a_port_nothing_of_prometheus_is_imported() -> None:
+    script = "import sys, adventure.processor.run, adventure.warehouse.tasks; print('prometheus_client' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,143 @@
+"""What is wrong shows in `adventure status`, as sentences and as an exit code; what is right does not."""
+
+import gzip
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from adventure import cli
+from adventure.generator.run import backfill
+from adventure.problems import Problem, find_problems
+from adventure.processor.run import process_once
+from adventure.settings import Settings
+from adventure.stage.folder import FolderStage
+from adventure.stage.manifest import utc_now
+from adventure.streams import Stream
+from adventure.warehouse import TaskRun
+from adventure.warehouse.duckdb import DuckDBWarehouse
+
+Find = Callable[..., list[str]]
+
+
+@pytest.fixture
+def find(settings: Settings, streams: tuple[Stream, ...]) -> Find:
+    def sentences(**changes: float) -> list[str]:
+        changed = settings.model_copy(update=changes)
+        found: list[Problem] = find_problems(changed, streams, DuckDBWarehouse(changed))
+        assert all(problem.remedy for problem in found)
+        return [problem.sentence for problem in found]
+
+    return sentences
+
+
+def test_a_pipeline_that_keeps_up_has_no_problem(
+    settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
+) -> None:
+    backfill(writer_settings, orders=10, days=2, seed=1)
+    process_once(settings, streams)
+    for stream in streams:
+        DuckDBWarehouse(settings).load(stream)
+    assert find() == []
+
+
+def test_rows_that_wait_at_the_source(writer_settings: Settings, find: Find) -> None:
+    backfill(writer_settings, orders=200, days=2, seed=1)
+    assert find() == []
+    time.sleep(1.1)
+    found = find(alert_lag_sec=1.0)
+    assert [sentence.partition(" since")[0] for sentence in found] == [
+        "orders: rows wait at the source",
+        "order_details: rows wait at the source",
+        "chat_logs: rows wait at the source",
+    ]
+
+
+def test_a_horizon_that_stands_still(writer_settings: Settings, find: Find) -> None:
+    with psycopg.connect(writer_settings.postgres_dsn, application_name="nightly report") as idle:
+        idle.execute("select now(), pg_sleep(1.2)")
+        assert find() == []
+        ((sentence),) = find(alert_lag_sec=1.0)
+    assert sentence.startswith("The horizon stands still for ")
+    assert "nightly report" in sentence
+
+
+def test_a_stage_that_grows(
+    settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
+) -> None:
+    backfill(writer_settings, orders=200, days=2, seed=1)
+    process_once(settings, streams)
+    assert find() == []
+    found = find(alert_waiting_sec=0.001)
+    assert found[0].startswith("orders: 1 windows wait to be loaded, the oldest for ")
+    assert len(found) == 3
+
+
+def test_a_window_that_is_damaged(
+    settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
+) -> None:
+    backfill(writer_settings, orders=10, days=2, seed=1)
+    process_once(settings, streams)
+    stage = FolderStage(settings.stage_dir)
+    stage.path(stage.windows("orders_stage")[0], "window.json").write_text("{")
+    ((sentence),) = find()
+    assert sentence.startswith("orders: ")
+    assert "is not a window's manifest" in sentence
+
+
+def test_a_task_that_failed_again_and_again(settings: Settings, find: Find) -> None:
+    warehouse = DuckDBWarehouse(settings)
+    begun = utc_now() - timedelta(hours=1)
+    for minute, outcome in enumerate(["failed", "failed", "failed", "succeeded", "failed", "skipped", "failed"]):
+        at = begun + timedelta(minutes=minute)
+        warehouse.record(TaskRun("build", at, at, outcome, 0, 0, f"no. {minute}"))  # type: ignore[arg-type]
+    assert find() == []
+    assert find(alert_failures=2) == ["Task build failed 2 times in a row: no. 6"]
+
+
+def test_rows_set_aside_of_the_last_day(
+    settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
+) -> None:
+    backfill(writer_settings, orders=10, days=2, seed=1)
+    with psycopg.connect(writer_settings.postgres_dsn, autocommit=True) as connection:
+        connection.execute(
+            "update order_details set line_total = 'NaN' where order_qty = (select min(order_qty) from order_details)"
+        )
+    process_once(settings, streams)
+    stage, warehouse = FolderStage(settings.stage_dir), DuckDBWarehouse(settings)
+    ((window),) = stage.windows("order_details_stage")
+    assert window.rejects
+    rows = len(gzip.decompress(stage.path(window, window.rejects.name).read_bytes()).splitlines())
+    for stream in streams:
+        warehouse.load(stream)
+    expected = f"order_details: {rows:,} rows were set aside in the last day, because they cannot be carried exactly"
+    assert find() == [expected]
+
+
+def test_a_source_that_does_not_answer_is_one_problem(
+    settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adventure import connect
+
+    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.1)
+    away = settings.model_copy(update={"postgres_port": 1})
+    found = find_problems(away, streams, DuckDBWarehouse(settings))
+    assert [problem.sentence.partition(" (")[0] for problem in found] == ["the source database"]
+
+
+def test_the_exit_code_is_for_monitors(
+    settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = settings.model_copy(update={"alert_lag_sec": 1.0})
+    monkeypatch.setattr(cli, "_pipeline", lambda _context: (strict, streams))
+    right = CliRunner().invoke(cli.app, ["status", "--check"])
+    assert (right.exit_code, "Nothing is wrong." in right.output) == (0, True)
+    backfill(writer_settings, orders=10, days=2, seed=1)
+    time.sleep(1.1)
+    wrong = CliRunner().invoke(cli.app, ["status", "--check"])
+    assert wrong.exit_code == 1
+    assert "Wrong: orders: rows wait at the source since" in wrong.output
+    assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "who looks on is not a monitor"
