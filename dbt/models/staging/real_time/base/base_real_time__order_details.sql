@@ -35,3 +35,4 @@ with loaded as (
 
 select *
 from latest
+{{ in_order_of_loading() }}
