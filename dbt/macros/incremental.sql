@@ -7,7 +7,7 @@ later at or below the mark. A literal, because a subquery in its place keeps the
 not read.
 -#}
 {% macro high_water_mark() -%}
-    {%- set held = run_query('select cast(max(_loaded_at) as varchar) from ' ~ this) if execute else none -%}
+    {%- set held = run_query('select ' ~ timestamp_text('max(_loaded_at)') ~ ' from ' ~ this) if execute else none -%}
     {%- set value = held.columns[0].values()[0] if held else none -%}
     cast('{{ value or "1970-01-01 00:00:00" }}' as timestamp)
 {%- endmacro %}
@@ -177,9 +177,7 @@ not inserted.
 {%- endmacro %}
 
 {% macro snowflake__get_incremental_replace_sql(arguments) -%}
-    begin transaction;
-    {{ replace_statements(arguments) }};
-    commit;
+    {{ snowflake_dml_explicit_transaction(replace_statements(arguments)) }}
 {%- endmacro %}
 
 {% macro replace_statements(arguments) -%}

@@ -38,7 +38,11 @@ from a document (history), then flattened again for the models below.
 {% macro snowflake__nest_order_details(relation) -%}
     array_agg(object_construct_keep_null(
         {%- for attribute in order_detail_attributes() %}
-        '{{ attribute.key }}', cast({{ relation }}.{{ attribute.column }} as {{ attribute.type }})
+        {%- set column = relation ~ '.' ~ attribute.column %}
+        '{{ attribute.key }}',
+        {%- if attribute.type == 'timestamp' %} {{ timestamp_text(column) }}
+        {%- else %} cast({{ column }} as {{ attribute.type }})
+        {%- endif %}
         {{- "," if not loop.last }}
         {%- endfor %}
     )) within group (order by {{ relation }}.sales_order_detail_id)
@@ -59,7 +63,7 @@ from a document (history), then flattened again for the models below.
 {%- endmacro %}
 
 {% macro snowflake__order_details_from_json(column, key) -%}
-    cast(get({{ column }}, '{{ key }}') as array)
+    as_array(get({{ column }}, '{{ key }}'))
 {%- endmacro %}
 
 
@@ -102,5 +106,11 @@ from a document (history), then flattened again for the models below.
 {%- endmacro %}
 
 {% macro snowflake__order_units(array) -%}
-    coalesce(reduce({{ array }}, 0, (units, line) -> units + cast(get(line, 'OrderQty') as integer)), 0)
+    coalesce(
+        reduce(
+            {{ array }}, 0,
+            (units, line) -> units + coalesce(try_cast(cast(get(line, 'OrderQty') as varchar) as integer), 0)
+        ),
+        0
+    )
 {%- endmacro %}

@@ -25,7 +25,27 @@
 {%- endmacro %}
 
 {% macro snowflake__utc_timestamp(text) -%}
-    cast(convert_timezone('UTC', try_to_timestamp_tz({{ text }})) as timestamp_ntz)
+    {#- Text without an offset must not become a time of the session's zone, nor digits seconds since 1970. -#}
+    case
+        when regexp_like({{ text }}, '[0-9]{4}-[0-9]{2}-[0-9]{2}.+(Z|[+-][0-9]{2}(:?[0-9]{2})?)')
+            then cast(convert_timezone('UTC', try_cast({{ text }} as timestamp_tz)) as timestamp_ntz)
+        when {{ text }} like '____-__-__%'
+            then try_cast({{ text }} as timestamp_ntz)
+    end
+{%- endmacro %}
+
+
+{#- A timestamp as text that keeps its microseconds: Snowflake's casts to text drop all after the third digit. -#}
+{% macro timestamp_text(timestamp) -%}
+    {{ return(adapter.dispatch('timestamp_text')(timestamp)) }}
+{%- endmacro %}
+
+{% macro duckdb__timestamp_text(timestamp) -%}
+    cast({{ timestamp }} as varchar)
+{%- endmacro %}
+
+{% macro snowflake__timestamp_text(timestamp) -%}
+    to_varchar({{ timestamp }}, 'YYYY-MM-DD HH24:MI:SS.FF6')
 {%- endmacro %}
 
 

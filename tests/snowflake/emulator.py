@@ -91,7 +91,8 @@ def _mend() -> None:
     if getattr(Cursor, "mended", False):
         return
     Cursor.mended = True
-    Cursor._transform = _qualified_temporary_tables(Cursor._transform)
+    for mend in (_qualified_temporary_tables, _array_functions, _exact_numbers):
+        Cursor._transform = mend(Cursor._transform)
     transforms.merge = lambda expression: [expression]
     Cursor._execute = _native_merge(Cursor._execute)
     Cursor.execute = _statements(Cursor.execute)
@@ -112,6 +113,49 @@ def _qualified_temporary_tables(transform: Callable[..., Any]) -> Callable[..., 
         return node
 
     return lambda self, expression, params: transform(self, expression.transform(plain, copy=False), params)
+
+
+def _array_functions(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """AS_ARRAY does not exist, and REDUCE takes no array of VARIANTs: its elements are JSON here, and so is the sum."""
+
+    def mended(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "AS_ARRAY":
+            (value,) = node.expressions
+            is_array = exp.EQ(this=_call("json_type", value.copy()), expression=exp.Literal.string("ARRAY"))
+            return exp.case().when(is_array, value)
+        if isinstance(node, exp.Reduce):
+            function = node.args["merge"]
+            total = function.expressions[0]
+            body = function.this.transform(
+                lambda name: exp.cast(name.copy(), "bigint") if name == total else name, copy=False
+            )
+            function.set("this", _call("to_json", body))
+            elements = _call("json_transform", node.this, exp.Literal.string('["JSON"]'))
+            summed = exp.Reduce(this=elements, initial=_call("to_json", node.args["initial"]), merge=function)
+            return exp.cast(summed, "bigint")
+        return node
+
+    return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)
+
+
+def _exact_numbers(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """A number in a VARIANT keeps its digits: DuckDB reads it as a double on its way to text, hence not that way."""
+
+    def mended(node: exp.Expression) -> exp.Expression:
+        if not (isinstance(node, exp.TryCast) and node.to.is_type(exp.DataType.Type.DECIMAL)):
+            return node
+        text = node.this
+        if not (isinstance(text, exp.Cast) and isinstance(text.this, exp.GetExtract)):
+            return node
+        key, kind = exp.Literal.string(text.this.expression.name), node.to.sql(dialect="duckdb")
+        shape = exp.Literal.string(f'{{"{key.name}": "{kind}"}}')
+        return _call("struct_extract", _call("json_transform", text.this.this, shape), key)
+
+    return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)
+
+
+def _call(function: str, *arguments: exp.Expression) -> exp.Anonymous:
+    return exp.Anonymous(this=function, expressions=list(arguments))
 
 
 def _native_merge(execute: Callable[..., Any]) -> Callable[..., Any]:
