@@ -109,22 +109,7 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     if stream.name in MODELS:
         held = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
         model = int(warehouse.query(held)[0][0])
-    keys = ", ".join(_raw_key(stream, key) for key in stream.key)
-    schema, _, table = stream.raw_table.partition(".")
-    # As the base models: a key is gone whose latest row says so.
-    raw = warehouse.query(
-        f"""
-        select count(*) from (
-            select _deleted_at from "{schema}"."{table}"
-            qualify row_number() over (
-                partition by {keys}
-                order by coalesce(_deleted_at, {_raw_cursor(stream)}) desc nulls last, _loaded_at desc,
-                    _deleted_at desc nulls last
-            ) = 1
-        )
-        where _deleted_at is null
-        """
-    )[0][0]
+    raw = warehouse.distinct_keys(stream)
     rejected_keys = "select count(distinct key) from raw_ext.rejected_rows where stream = ?"
     rejected = warehouse.query(rejected_keys, [stream.name])[0][0]
     mark = read_watermarks(settings).get(stream.name)
@@ -207,21 +192,6 @@ def _share_check(name: str, share: float, count: int, total: int) -> Check:
 def _since() -> datetime:
     today = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
     return today - timedelta(days=DAYS - 1)
-
-
-def _raw_key(stream: Stream, key: str) -> str:
-    """The key in the raw table: a column, or a field of the document."""
-    name = key.replace('"', '""')
-    if stream.source == "postgres":
-        return f'"{name}"'
-    path = name.replace("'", "''")
-    return f"""json_extract_string(raw, '$."{path}"')"""
-
-
-def _raw_cursor(stream: Stream) -> str:
-    """The cursor in the raw table, as a naive UTC timestamp."""
-    cursor = _raw_key(stream, stream.cursor)
-    return cursor if stream.source == "postgres" else f"try_cast({cursor} as timestamptz) at time zone 'UTC'"
 
 
 def _count_postgres(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:

@@ -6,7 +6,7 @@ with a password. A message names account, user and role, never a secret. This ro
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,35 @@ def connect_snowflake(settings: Settings, *, role: str | None = None, tag: str =
     with translating_snowflake(settings):
         session: SnowflakeConnection = connector.connect(**arguments)
         return session
+
+
+Ask = Callable[[str, Sequence[object], str], list[tuple[Any, ...]]]
+"""Runs a statement with values for its question marks and a QUERY_TAG; its rows."""
+
+
+class SnowflakeSession:
+    """One session, opened by the first statement and opened anew when it was lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: SnowflakeConnection | None = None
+
+    def ask(self, statement: str, values: Sequence[object], tag: str) -> list[tuple[Any, ...]]:
+        """Runs one statement, tagged: `adventure:`, the task or stage, and where there is one, `:` and the run.
+
+        Raises:
+            WarehouseError: what Snowflake said, by what one can do about it.
+        """
+        try:
+            with translating_snowflake(self._settings):
+                self._connection = self._connection or connect_snowflake(self._settings)
+                with self._connection.cursor() as cursor:
+                    # Of this statement alone: without a statement of its own, and whoever comes next is not mistaken.
+                    cursor.execute(statement, list(values) or None, _statement_params={"QUERY_TAG": tag})
+                    return list(cursor.fetchall())
+        except WarehouseUnavailable:
+            self._connection = None
+            raise
 
 
 @contextmanager

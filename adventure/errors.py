@@ -12,7 +12,9 @@ AdventureError                what happened, to what, and the remedy
 ├── WarehouseError            the raw tables and what runs on them
 │   ├── WarehouseUnavailable  Snowflake does not answer. Worth retrying
 │   ├── WarehouseRefused      Snowflake says no: user, key, role, privilege, quota
+│   ├── CreditBudgetReached   CREDIT_BUDGET is used up: what needs the warehouse is not run
 │   ├── WarehouseBusy         another process holds the warehouse: retried before it is raised
+│   ├── TaskFailed            one of Snowflake's tasks ended without success, or not at all
 │   ├── SchemaDrift           a staged column no longer fits its raw table: that stream stops
 │   └── BuildFailed           dbt ended with errors or failed tests
 ├── AlreadyRunning            another processor holds the same streams
@@ -81,8 +83,16 @@ class WarehouseRefused(WarehouseError):
     """Snowflake answers, and says no: user, key, role, privilege, quota."""
 
 
+class CreditBudgetReached(WarehouseError):
+    """The credits of CREDIT_BUDGET are used up; nothing that needs Snowflake's warehouse was run."""
+
+
 class WarehouseBusy(WarehouseError):
     """Another process holds the warehouse. Worth retrying."""
+
+
+class TaskFailed(WarehouseError):
+    """One of Snowflake's own tasks ended without success, or did not end in time."""
 
 
 class SchemaDrift(WarehouseError):

@@ -126,6 +126,10 @@ class Settings(BaseSettings):
     )
     snowflake_dbt_user: str = Field("ADVENTURE_DBT", description="user of dbt; signs in as SNOWFLAKE_USER does")
     snowflake_dbt_role: str = Field("ADVENTURE_TRANSFORMER", description="role of dbt")
+    snowflake_monitor: str = Field("ADVENTURE_MONITOR", description="resource monitor of the warehouse")
+    credit_budget: float | None = Field(
+        None, gt=0, description="credits a month at which Adventure stops what needs the warehouse; default: no limit"
+    )
     snowflake_dir: Path = Field(Path("snowflake"), description="folder of the scripts that set Snowflake up")
     snowflake_host: str = Field("", description="another host than the account's, for a private link")
     snowflake_port: int = Field(443, ge=1, le=65535, description="its port")

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from adventure.errors import AdventureError, SourceError
+from adventure.errors import AdventureError, SourceError, WarehouseError
 from adventure.settings import Settings
 from adventure.stage import open_stage
 from adventure.stage.manifest import utc_now
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from adventure.checks import Check
     from adventure.problems import Problem
     from adventure.processor.state import Watermark
-    from adventure.warehouse import TaskRun
+    from adventure.warehouse import TaskRun, Warehouse
 
 _PIPED_WIDTH = 160
 """Characters a line where the output is no terminal: a log or a pipe has no width of its own."""
@@ -94,6 +94,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
         )
     console().print(rows)
     print_task_runs(warehouse.last_runs())
+    _print_costs(warehouse)
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
         console().print(f"Wrong: {problem.sentence}.", style="bold red", markup=False)
@@ -101,6 +102,35 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     if not problems:
         console().print("Nothing is wrong.", style="green")
     return problems
+
+
+def _print_costs(warehouse: "Warehouse") -> None:
+    """What the account metered, where one does; that it may not be seen is no reason to show nothing else."""
+    try:
+        costs = warehouse.costs()
+    except WarehouseError as error:
+        console().print(f"Credits are not shown: {error}", style="yellow")
+        return
+    if costs is None:
+        return
+    limits = [f"CREDIT_BUDGET {costs.budget:g}"] if costs.budget else []
+    limits += [f"quota of the monitor {costs.quota:g}"] if costs.quota else []
+    console().print(f"Credits used this month: {costs.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
+    rows = table(
+        "Of queries alone, up to 8 hours late",
+        left=("task", "last run metered (UTC)"),
+        right=("runs", "credits this month", "a run", "last run"),
+    )
+    for task in costs.tasks:
+        rows.add_row(
+            task.name,
+            f"{task.last_run_at:%m-%d %H:%M:%S}",
+            f"{task.runs:,}",
+            f"{task.credits:.4f}",
+            f"{task.credits / task.runs:.4f}",
+            f"{task.last_run_credits:.4f}",
+        )
+    console().print(rows if rows.row_count else "No query of this month is metered yet")
 
 
 def _watermarks(settings: Settings) -> "dict[str, Watermark]":

@@ -59,6 +59,14 @@ create resource monitor if not exists identifier($monitor_name)
 set watch = 'alter warehouse ' || $warehouse_name || ' set resource_monitor = ' || $monitor_name;
 execute immediate $watch;
 
+-- Whoever stages or looks sees how many credits are used (CREDIT_BUDGET), and who looks by which query.
+set see = 'grant monitor on resource monitor ' || $monitor_name || ' to role ';
+set loader_sees = $see || $loader_role;
+execute immediate $loader_sees;
+set transformer_sees = $see || $transformer_role;
+execute immediate $transformer_sees;
+grant database role snowflake.usage_viewer to role identifier($transformer_role);
+
 use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);
@@ -92,6 +100,9 @@ grant select on all tables in schema adventure_db to role identifier($transforme
 grant select on future tables in schema adventure_db to role identifier($transformer_role);
 grant all privileges on schema dbt_dev to role identifier($transformer_role);
 grant all privileges on schema dbt_prod to role identifier($transformer_role);
+
+-- `adventure tasks run`, `status` and `check` work as the same role: it runs the tasks.
+grant operate, monitor on future tasks in schema raw_ext to role identifier($transformer_role);
 
 -- Readers see the models, and nothing raw.
 grant usage on warehouse identifier($warehouse_name) to role identifier($reader_role);

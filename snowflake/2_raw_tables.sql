@@ -71,6 +71,16 @@ create table if not exists task_history (
     message varchar not null
 );
 
+-- What the last build of every model was made from; the latest row counts.
+create table if not exists last_whole_build (
+    built_at timestamp_ntz(6) not null,
+    project varchar not null comment 'fingerprint of the dbt project',
+    history_loaded_at timestamp_ntz(6)
+);
+
+grant insert, delete on table task_history to role identifier($transformer_role);
+grant insert, delete on table last_whole_build to role identifier($transformer_role);
+
 create table if not exists orders_raw (
     sales_order_id varchar,
     revision_number number(38, 0),
@@ -245,3 +255,28 @@ create table if not exists adventure_db.vendor_prod_db (
     _file_row number(38, 0),
     _loaded_at timestamp_ntz(6)
 );
+
+-- When the history was loaded; NULL if it was not. A load of it gives all its rows one stamp.
+create view if not exists last_history as
+select max(loaded_at) as loaded_at
+from (
+    select max(_loaded_at) as loaded_at from ecom.sales_order_raw
+    union all
+    select max(_loaded_at) as loaded_at from ecom.purchase_order_raw
+    union all
+    select max(_loaded_at) as loaded_at from ecom.email_campaign_raw
+    union all
+    select max(_loaded_at) as loaded_at from new_mktg.email_mktg_raw
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.customer_prod_db
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.product_prod_db
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.inventory_prod_db
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.product_vendor_prod_db
+    union all
+    select max(_loaded_at) as loaded_at from adventure_db.vendor_prod_db
+) as loads;
+
+grant select on view last_history to role identifier($transformer_role);

@@ -14,6 +14,7 @@ use schema raw_ext;
 
 create or replace task load_orders
     warehouse = identifier($warehouse_name)
+    query_tag = 'adventure:load_orders'
     user_task_timeout_ms = 3600000
     suspend_task_after_num_failures = 5
     task_auto_retry_attempts = 2
@@ -23,6 +24,7 @@ as
 
 create or replace task cleanup_orders
     warehouse = identifier($warehouse_name)
+    query_tag = 'adventure:cleanup_orders'
     user_task_timeout_ms = 3600000
     after load_orders
 as
@@ -30,6 +32,7 @@ as
 
 create or replace task load_order_details
     warehouse = identifier($warehouse_name)
+    query_tag = 'adventure:load_order_details'
     user_task_timeout_ms = 3600000
     suspend_task_after_num_failures = 5
     task_auto_retry_attempts = 2
@@ -39,6 +42,7 @@ as
 
 create or replace task cleanup_order_details
     warehouse = identifier($warehouse_name)
+    query_tag = 'adventure:cleanup_order_details'
     user_task_timeout_ms = 3600000
     after load_order_details
 as
@@ -46,6 +50,7 @@ as
 
 create or replace task load_chat_logs
     warehouse = identifier($warehouse_name)
+    query_tag = 'adventure:load_chat_logs'
     user_task_timeout_ms = 3600000
     suspend_task_after_num_failures = 5
     task_auto_retry_attempts = 2
@@ -55,6 +60,7 @@ as
 
 create or replace task cleanup_chat_logs
     warehouse = identifier($warehouse_name)
+    query_tag = 'adventure:cleanup_chat_logs'
     user_task_timeout_ms = 3600000
     after load_chat_logs
 as

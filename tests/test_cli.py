@@ -63,7 +63,7 @@ print(json.dumps([name for name in sys.modules if name.split(".")[0] in HEAVY or
         (("--env", "absent.env", "status"), {}, "The settings file absent.env does not exist. Give --env a file"),
         (("status",), {"POSTGRES_PORT": "many"}, "POSTGRES_PORT: Input should be a valid integer"),
         (("status",), {"PIPELINE_FILE": "absent.toml"}, "The pipeline file absent.toml does not exist"),
-        (("status",), {"WAREHOUSE": "snowflake"}, "cannot look into it yet"),
+        (("status",), {"WAREHOUSE": "snowflake"}, "needs SNOWFLAKE_ACCOUNT and SNOWFLAKE_USER"),
         (("stage", "list", "refunds"), {}, "There is no stream named refunds. Choose one of: orders, order_details"),
         (("tasks", "serve", "--every", "soon"), {}, "'soon' is not a duration"),
     ],

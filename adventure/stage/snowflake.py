@@ -1,26 +1,31 @@
 """A stage in Snowflake: `@raw_ext.<stage>/<window>/<file>` on an internal stage.
 
-PUT, LIST, GET and REMOVE need no warehouse: staging costs no credits. A file is whole or absent, since PUT shows it
-when all of it is there; a window's path ends in '/', since Snowflake takes paths as prefixes.
+PUT, LIST, GET and REMOVE need no warehouse: staging costs no credits. What does lead to credits is to tell the stage's
+directory of a window, for that wakes the load: it is held back while CREDIT_BUDGET is reached, and staging goes on.
+
+A file is whole or absent, since PUT shows it when all of it is there; a window's path ends in '/', since Snowflake
+takes paths as prefixes.
 """
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from adventure.connect_snowflake import connect_snowflake, translating_snowflake
+from adventure.connect_snowflake import SnowflakeSession
 from adventure.errors import StageDamaged, StageUnwritable, WarehouseError, WarehouseUnavailable
+from adventure.log import get_logger
 from adventure.settings import Settings
+from adventure.snowflake_credits import Budget
 from adventure.stage import StageEntry
 from adventure.stage.manifest import FILE_NAME, MANIFEST, Window, read_manifest
 
-if TYPE_CHECKING:
-    from snowflake.connector import SnowflakeConnection
+log = get_logger()
 
 _ATTEMPTS = 4
 _PARALLEL = 4
@@ -31,8 +36,8 @@ class SnowflakeStage:
     """See `Stage`. One session, opened by the first call and opened anew when it is lost."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._session: SnowflakeConnection | None = None
+        self._session = SnowflakeSession(settings)
+        self._budget = Budget(settings, self._session.ask)
         self._manifests: dict[str, Window] = {}
         """By path: a window.json never changes."""
 
@@ -52,10 +57,11 @@ class SnowflakeStage:
         Raises:
             StageUnwritable: Snowflake did not take the file; the window does not exist.
         """
-        self._ask(f"alter session set query_tag = 'adventure:{stage}:{window_id}'")
         path = str(file.resolve()).replace("\\", "\\\\").replace("'", "\\'")
         rows = self._ask(
-            f"put 'file://{path}' {_at(stage, window_id)} auto_compress = false overwrite = true parallel = {_PARALLEL}"
+            f"put 'file://{path}' {_at(stage, window_id)} auto_compress = false overwrite = true"
+            f" parallel = {_PARALLEL}",
+            f"{stage}:{window_id}",
         )
         _, target, _, target_size, _, _, status, message = rows[0][:8]
         if status != "UPLOADED" or target != file.name or target_size != file.stat().st_size:
@@ -65,7 +71,10 @@ class SnowflakeStage:
             )
 
     def commit(self, window: Window) -> None:
-        """Puts `window.json`: from now on the window exists. Tells the stage's directory, which triggered loads watch.
+        """Puts `window.json`: from now on the window exists. Tells the stage's directory, by which loads wake.
+
+        While CREDIT_BUDGET is reached the directory is not told; whoever tells it next tells of the whole stage, and
+        so of every window that was held back, or whose processor was killed between the two.
 
         Raises:
             StageUnwritable: Snowflake did not take it; the window does not exist.
@@ -74,7 +83,12 @@ class SnowflakeStage:
             manifest = Path(folder) / MANIFEST
             manifest.write_bytes(window.to_json())
             self.put(window.stage, window.id, manifest)
-        self._ask(f"alter stage {_name(window.stage)} refresh subpath = '{window.id}/'")
+        with _unwritable():
+            held = self._budget.is_reached()
+        if held:
+            log.warning(f"{window.stream}: {self._budget.sentence()}", stream=window.stream)
+        else:
+            self._ask(f"alter stage {_name(window.stage)} refresh", f"{window.stage}:{window.id}")
 
     def windows(self, stage: str) -> list[Window]:
         """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
@@ -114,7 +128,8 @@ class SnowflakeStage:
 
     def _remove(self, stage: str, window_id: str, name: str) -> None:
         """Exactly this file: a path alone is a prefix, and takes along what begins alike."""
-        self._ask(f"remove {_at(stage, window_id, name)} pattern = '.*/{name.replace('.', '[.]')}'")
+        location = _at(stage, window_id, name)
+        self._ask(f"remove {location} pattern = '.*/{name.replace('.', '[.]')}'", f"{stage}:{window_id}")
 
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
         for window_id, names in sorted(self._files(stage).items()):
@@ -128,7 +143,7 @@ class SnowflakeStage:
         path = f"{stage}/{window_id}/{MANIFEST}"
         if path not in self._manifests:
             with tempfile.TemporaryDirectory() as folder:
-                self._ask(f"get {_at(stage, window_id, MANIFEST)} 'file://{folder}/'")
+                self._ask(f"get {_at(stage, window_id, MANIFEST)} 'file://{folder}/'", f"{stage}:{window_id}")
                 content = (Path(folder) / MANIFEST).read_bytes()
             self._manifests[path] = read_manifest(content, path, stage, window_id)
         return self._manifests[path]
@@ -143,9 +158,9 @@ class SnowflakeStage:
         return found
 
     def _list(self, stage: str) -> Sequence[tuple[Any, ...]]:
-        return self._ask(f"list @{_name(stage)}")
+        return self._ask(f"list @{_name(stage)}", stage)
 
-    def _ask(self, statement: str) -> Sequence[tuple[Any, ...]]:
+    def _ask(self, statement: str, tag: str) -> Sequence[tuple[Any, ...]]:
         """Runs a statement, again where Snowflake did not answer: none does harm twice.
 
         Raises:
@@ -157,20 +172,16 @@ class SnowflakeStage:
             wait=wait_exponential_jitter(multiplier=0.5, max=10),
             reraise=True,
         )
-        try:
-            return attempts(self._ask_once, statement)
-        except WarehouseError as error:
-            raise StageUnwritable(f"The stage cannot be used: {error.problem}", error.remedy) from error
+        with _unwritable():
+            return attempts(self._session.ask, statement, (), f"adventure:{tag}")
 
-    def _ask_once(self, statement: str) -> Sequence[tuple[Any, ...]]:
-        try:
-            with translating_snowflake(self._settings):
-                self._session = self._session or connect_snowflake(self._settings)
-                with self._session.cursor() as cursor:
-                    return list(cursor.execute(statement).fetchall())  # type: ignore[union-attr]
-        except WarehouseUnavailable:
-            self._session = None
-            raise
+
+@contextmanager
+def _unwritable() -> Iterator[None]:
+    try:
+        yield
+    except WarehouseError as error:
+        raise StageUnwritable(f"The stage cannot be used: {error.problem}", error.remedy) from error
 
 
 def _name(stage: str) -> str:

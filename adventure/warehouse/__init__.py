@@ -1,7 +1,7 @@
 """Raw tables, the tasks that fill them from the stages, and what is built on them.
 
-One seam, two kinds of warehouse: DuckDB here, Snowflake to stand beside it. This room knows the stage, and must not
-know the processor.
+One seam, two kinds of warehouse: DuckDB, whose tasks we run, and Snowflake, which runs its own. This room
+knows the stage, and must not know the processor.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from adventure.errors import ConfigError
 from adventure.settings import Settings
 from adventure.stage.manifest import Window
 from adventure.streams import Stream
@@ -55,11 +54,41 @@ class StreamTotals:
     last_loaded_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class TaskCost:
+    """What the account metered for one task or command: of its queries alone, not of an idle warehouse."""
+
+    name: str
+    runs: int
+    """Of this month."""
+    credits: float
+    """Of these runs."""
+    last_run_at: datetime
+    """Naive UTC; of the last run that was metered."""
+    last_run_credits: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Credits of this month."""
+
+    used: float
+    """By the warehouse, idle minutes included."""
+    budget: float | None
+    """CREDIT_BUDGET."""
+    quota: float | None
+    """At which the account's monitor suspends the warehouse."""
+    tasks: list[TaskCost]
+
+
 class Warehouse(Protocol):
     """What the tasks and the commands need of a warehouse."""
 
     def create_tables(self) -> None:
         """Makes the ledger, the history of the tasks and the shipped raw tables where they are missing."""
+
+    def load_is_due(self) -> bool:
+        """Whether a schedule of ours has to run loads and cleanups: not where the warehouse does so itself."""
 
     def load(self, stream: Stream) -> Moved:
         """Loads the stream's staged windows that are not in the ledger, each window's rows and entries together.
@@ -67,6 +96,7 @@ class Warehouse(Protocol):
         Raises:
             StageDamaged: a staged file is not what its window.json promises; all other windows are loaded.
             SchemaDrift: a staged column no longer fits its raw table; windows before it are loaded.
+            TaskFailed: one of these, where the warehouse's own task found it.
         """
 
     def cleanup(self, stream: Stream) -> Moved:
@@ -117,6 +147,12 @@ class Warehouse(Protocol):
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """By stream."""
 
+    def distinct_keys(self, stream: Stream) -> int:
+        """Keys in the stream's raw table."""
+
+    def costs(self) -> Costs | None:
+        """What was metered this month; None where nothing is."""
+
     def copy_versions(self, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool = False) -> None:
         """Copies the latest version of each key, and the keys set aside, into the DuckDB file `scratch`.
 
@@ -139,7 +175,6 @@ def open_warehouse(settings: Settings) -> Warehouse:
         from adventure.warehouse.duckdb import DuckDBWarehouse
 
         return DuckDBWarehouse(settings)
-    raise ConfigError(
-        "With WAREHOUSE=snowflake the account's own tasks load and clean up; this command cannot look into it yet",
-        "See raw_ext.load_history and raw_ext.task_history in a worksheet (docs/snowflake.md)",
-    )
+    from adventure.warehouse.snowflake.warehouse import SnowflakeWarehouse
+
+    return SnowflakeWarehouse(settings)

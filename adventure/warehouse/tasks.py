@@ -49,8 +49,9 @@ def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], scope: Scope |
     tasks = []
     for stream in streams:
         load = f"load_{stream.name}"
-        tasks.append(Task(load, (), partial(_load, warehouse, stream)))
-        tasks.append(Task(f"cleanup_{stream.name}", (load,), partial(_cleanup, warehouse, stream)))
+        tasks.append(Task(load, (), partial(_load, warehouse, stream), is_due=warehouse.load_is_due))
+        cleanup = partial(_cleanup, warehouse, stream)
+        tasks.append(Task(f"cleanup_{stream.name}", (load,), cleanup, is_due=warehouse.load_is_due))
     loads = tuple(f"load_{stream.name}" for stream in streams)
     build = partial(_build, warehouse, scope)
     publish = partial(_publish, warehouse)

@@ -26,6 +26,7 @@ from sqlglot import exp
 
 from adventure.connect_snowflake import connect_snowflake
 from adventure.settings import Settings, load_settings
+from tests.snowflake import account
 
 _ROOT = Path(__file__).parents[2]
 Cursor = cursor.FakeSnowflakeCursor
@@ -64,8 +65,11 @@ class Emulator:
         )
         with connect_snowflake(settings) as connection, connection.cursor() as statement:
             statement.execute(f"create database if not exists {name}")
-            for schema in ("raw_ext", "ecom", "new_mktg", "adventure_db", "dbt_dev", "dbt_prod"):
+            for schema in ("raw_ext", "ecom", "new_mktg", "adventure_db", "dbt_dev", "dbt_prod", "account"):
                 statement.execute(f"create schema if not exists {name}.{schema}")
+            for table in account.TABLES:
+                statement.execute(table)
+        account.begin(settings)
         return settings
 
 
@@ -198,6 +202,10 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             return _remove(self, found[1], found[2] or ".*")
         if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):
             return _get(self, found[1], found[2])
+        if found := re.match(r"^\s*EXECUTE TASK raw_ext\.(\w+)\s*$", command, re.IGNORECASE):
+            _execute_task(self, found[1])
+            command = "select 'EXECUTE TASK scheduled' as status"
+        command = _account_views(command, self._conn.database)
         try:
             return execute(self, command, params, *rest, **options)
         except (duckdb.Error, AssertionError, ValueError, AttributeError, NotImplementedError) as error:
@@ -206,6 +214,21 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             raise ProgrammingError(msg=f"[emulator] {type(error).__name__}: {error}", errno=9999) from error
 
     return executed
+
+
+def _account_views(command: str, database: str) -> str:
+    """What the account tells of tasks and credits, as the tables of tests/snowflake/account.py."""
+    if found := re.search(r"table\(information_schema\.task_history\(.*?\n\)\)", command, re.DOTALL):
+        command = command.replace(found[0], f"({account.task_history(database)}) as runs")
+    command = command.replace("snowflake.account_usage.", "account.")
+    if found := re.match(r"^\s*SHOW RESOURCE MONITORS LIKE '(\w+)'\s*$", command, re.IGNORECASE):
+        return f"select * from account.resource_monitors where name ilike '{found[1]}'"
+    return command
+
+
+def _execute_task(self: Any, name: str) -> None:
+    """Asynchronously, as the account does it: the task's text from snowflake/, then what comes after it."""
+    account.execute_task(self._conn.database, name)
 
 
 def _remove(self: Any, location: str, pattern: str) -> Any:

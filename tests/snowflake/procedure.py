@@ -8,8 +8,6 @@ from typing import IO, Any
 
 from snowflake.connector import SnowflakeConnection
 
-from tests.snowflake.emulator import staged_path
-
 SCRIPT = Path(__file__).parents[2] / "snowflake" / "3_load_stages.sql"
 
 
@@ -26,6 +24,8 @@ class Session:
 
     def get_stream(self, location: str) -> IO[bytes]:
         """A staged file."""
+        from tests.snowflake.emulator import staged_path
+
         return io.BytesIO(staged_path(location, self._connection.database).read_bytes())
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adventure.settings import Settings, load_settings
+from adventure.stage import Stage
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import Column, StagedFile, Window
 from adventure.streams import Stream
@@ -47,8 +48,8 @@ def _staged(path: Path, rows: int) -> StagedFile:
 
 
 @pytest.fixture
-def put(stage: FolderStage, tmp_path: Path) -> Stager:
-    """Stages a window of rows, as a processor would; `commit=False` leaves window.json out."""
+def put(stage: Stage, tmp_path: Path) -> Stager:
+    """Stages a window of rows, as a processor would; `commit=False` leaves window.json out; `promised` rows stand there."""
     numbers = iter(range(1, 1000))
 
     def stage_rows(
@@ -57,6 +58,7 @@ def put(stage: FolderStage, tmp_path: Path) -> Stager:
         stream: Stream = STREAM,
         rejects: list[dict[str, str]] | None = None,
         deletes: list[dict[str, Any]] | None = None,
+        promised: int | None = None,
         commit: bool = True,
     ) -> Window:
         number = next(numbers)
@@ -75,13 +77,14 @@ def put(stage: FolderStage, tmp_path: Path) -> Stager:
                 beside_path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in lines)))
                 beside[name] = _staged(beside_path, len(lines))
         high = T0 + timedelta(seconds=number)
+        promise = _staged(path, len(rows) if promised is None else promised)
         window = Window(
             stream.name,
             stream.stage,
             T0,
             high,
             f"{number:08x}",
-            (_staged(path, len(rows)),),
+            (promise,),
             beside.get("rejects"),
             columns,
             high,

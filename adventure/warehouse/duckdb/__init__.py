@@ -11,12 +11,13 @@ from adventure.settings import Settings
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import MANIFEST, Window, utc_now
 from adventure.streams import Stream
-from adventure.warehouse import RUNS_KEPT, Moved, StreamTotals, TaskRun
+from adventure.warehouse import Costs, Moved, StreamTotals, TaskRun, records
 from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build, target_dir
-from adventure.warehouse.duckdb.builds import needed_scope, read_history_stamp, remember_build
-from adventure.warehouse.duckdb.connection import connect, holding
+from adventure.warehouse.builds import needed_scope, read_history_stamp, remember_build
+from adventure.warehouse.duckdb.columns import quoted
+from adventure.warehouse.duckdb.connection import connect, holding, reading
 from adventure.warehouse.duckdb.lateness import lateness
-from adventure.warehouse.duckdb.load import load_window, read_ledger
+from adventure.warehouse.duckdb.load import load_window
 from adventure.warehouse.duckdb.publish import publish
 from adventure.warehouse.duckdb.report import publish_report
 from adventure.warehouse.duckdb.versions import copy_staged, copy_versions
@@ -48,7 +49,7 @@ class DuckDBWarehouse:
         rows = files = 0
         if windows:
             with connect(self._path) as connection:
-                ledger = read_ledger(connection, stream.stage, [window.id for window in windows])
+                ledger = records.read_ledger(reading(connection), stream.stage, [window.id for window in windows])
                 for window in windows:
                     if window.stream != stream.name or is_loaded(window, ledger):
                         continue
@@ -85,46 +86,28 @@ class DuckDBWarehouse:
 
     def loaded(self, windows: Iterable[Window]) -> set[str]:
         """The ids of those windows that are loaded whole."""
-        by_stage: dict[str, list[Window]] = {}
-        for window in windows:
-            by_stage.setdefault(window.stage, []).append(window)
-        found: set[str] = set()
-        if by_stage:
-            with connect(self._path) as connection:
-                for stage, those in by_stage.items():
-                    ledger = read_ledger(connection, stage, [window.id for window in those])
-                    found |= {window.id for window in those if is_loaded(window, ledger)}
-        return found
+        return records.loaded(self.query, windows)
+
+    def load_is_due(self) -> bool:
+        """Always: only a look at the stage tells whether there is something."""
+        return True
 
     def build(self, scope: Scope | None = None) -> str:
         """Runs dbt in this process, which alone has the file open meanwhile."""
         begun_at, project = utc_now(), fingerprint(self._settings)
-        with connect(self._path) as connection:
-            history_loaded_at = read_history_stamp(connection)
-            needed = needed_scope(connection, project, today=begun_at.date())
+        history_loaded_at = read_history_stamp(self.query)
+        needed = needed_scope(self.query, project, today=begun_at.date())
         built = max(needed, scope or needed, key=SCOPES.index)
         environment = {"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())}
         with holding(self._path):
             message = run_dbt_build(self._settings, built, target="duckdb", environment=environment)
         if built != "increment":
-            with connect(self._path) as connection:
-                remember_build(connection, begun_at, project, history_loaded_at)
+            remember_build(self.query, begun_at, project, history_loaded_at)
         return message
 
     def build_is_due(self) -> bool:
         """Whether sales or a history were loaded, or a day has begun, since the last build that succeeded."""
-        (built_at, loaded_at), *_ = self.query(
-            """
-            select
-                (select max(started_at) from raw_ext.task_history where task = 'build' and outcome = 'succeeded'),
-                greatest(
-                    (select max(loaded_at) from raw_ext.load_history), (select loaded_at from raw_ext.last_history)
-                )
-            """
-        )
-        if built_at is None or built_at.date() != utc_now().date():
-            return True
-        return bool(loaded_at is not None and loaded_at >= built_at)
+        return records.build_is_due(self.query)
 
     def publish(self) -> int:
         """Replaces the dashboard's copy."""
@@ -159,79 +142,33 @@ class DuckDBWarehouse:
 
     def record(self, run: TaskRun) -> None:
         """Adds a run to the history of the tasks, and drops what is older than RUNS_KEPT runs of its kind."""
-        with connect(self._path) as connection:
-            connection.execute(
-                "insert into raw_ext.task_history values (?, ?, ?, ?, ?, ?, ?)",
-                [run.name, run.started_at, run.ended_at, run.outcome, run.rows, run.files, run.message],
-            )
-            # By outcome, so that failures of days do not drop the last success, on which it depends what is due.
-            connection.execute(
-                """
-                delete from raw_ext.task_history where task = $task and outcome = $outcome and started_at < (
-                    select started_at from raw_ext.task_history where task = $task and outcome = $outcome
-                    order by started_at desc limit 1 offset $kept
-                )
-                """,
-                {"task": run.name, "outcome": run.outcome, "kept": RUNS_KEPT - 1},
-            )
+        records.record(self.query, run)
 
     def last_runs(self) -> list[TaskRun]:
         """The last run of each task, in the order in which they ended."""
-        rows = self.query(
-            """
-            select task, started_at, ended_at, outcome, rows, files, message from raw_ext.task_history
-            qualify row_number() over (partition by task order by started_at desc, ended_at desc) = 1
-            order by ended_at
-            """
-        )
-        return [TaskRun(*row) for row in rows]
+        return records.last_runs(self.query)
 
     def failures_in_a_row(self) -> dict[str, tuple[int, str]]:
         """See `Warehouse`."""
-        rows = self.query(
-            """
-            with succeeded as (
-                select task, max(started_at) as at from raw_ext.task_history where outcome = 'succeeded' group by task
-            )
-            select runs.task, count(*), max_by(runs.message, runs.started_at)
-            from raw_ext.task_history as runs
-            left join succeeded on succeeded.task = runs.task
-            where runs.outcome = 'failed' and (succeeded.at is null or runs.started_at > succeeded.at)
-            group by runs.task
-            order by runs.task
-            """
-        )
-        return {task: (times, message) for task, times, message in rows}
+        return records.failures_in_a_row(self.query)
 
     def rejected_since(self, moment: datetime) -> dict[str, int]:
         """See `Warehouse`."""
-        rows = self.query(
-            """
-            select stream, sum(rows)::bigint from raw_ext.load_history
-            where kind = 'rejects' and loaded_at >= ?
-            group by stream
-            order by stream
-            """,
-            [moment],
-        )
-        return dict(rows)
+        return records.rejected_since(self.query, moment)
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """What the ledger says, by stream."""
-        rows = self.query(
-            """
-            select
-                stream,
-                coalesce(sum(rows) filter (where kind = 'data'), 0)::bigint,
-                coalesce(sum(rows) filter (where kind = 'rejects'), 0)::bigint,
-                coalesce(sum(rows) filter (where kind = 'deletes'), 0)::bigint,
-                max(loaded_at)
-            from raw_ext.load_history
-            group by stream
-            """
-        )
-        found = {row[0]: StreamTotals(*row[1:]) for row in rows}
-        return {stream.name: found.get(stream.name, StreamTotals()) for stream in streams}
+        return records.totals(self.query, streams)
+
+    def distinct_keys(self, stream: Stream) -> int:
+        """See `Warehouse`."""
+        schema, _, table = stream.raw_table.partition(".")
+        keys = ", ".join(key_field(stream, key) for key in stream.key)
+        return int(self.query(f'select count(distinct ({keys})) from "{schema}"."{table}"')[0][0])
+
+    def costs(self) -> Costs | None:
+        """None: nothing is metered."""
+        return None
 
     def copy_versions(self, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool = False) -> None:
         """Copies the latest version of each key; with `suspects` what the stage holds of them first."""
@@ -253,3 +190,11 @@ class DuckDBWarehouse:
         """Reads."""
         with connect(self._path) as connection:
             return connection.execute(statement, list(values)).fetchall()
+
+
+def key_field(stream: Stream, key: str) -> str:
+    """The key in the raw table: a column, or a field of the document."""
+    if stream.source == "postgres":
+        return quoted(key)
+    path = key.replace("'", "''")
+    return f"""json_extract_string(raw, '$."{path}"')"""

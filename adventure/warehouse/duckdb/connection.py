@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from adventure.errors import WarehouseBusy, WarehouseError
+from adventure.warehouse.records import Query
 
 PATIENCE_SEC = 60.0
 """How long the file is waited for before WarehouseBusy is raised."""
@@ -60,6 +61,11 @@ def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             raise WarehouseError(f"The warehouse {path} failed: {reason}", "Nothing half done was kept") from error
         finally:
             connection.close()
+
+
+def reading(connection: duckdb.DuckDBPyConnection) -> Query:
+    """Queries of a connection that is open."""
+    return lambda statement, values: connection.execute(statement, list(values)).fetchall()
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:

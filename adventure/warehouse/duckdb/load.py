@@ -12,25 +12,15 @@ from adventure.stage.manifest import StagedFile, Window, utc_now
 from adventure.streams import Stream
 from adventure.warehouse import Moved
 from adventure.warehouse.duckdb.columns import META_COLUMNS, changes, duckdb_type, quoted
+from adventure.warehouse.duckdb.connection import reading
 from adventure.warehouse.duckdb.tombstones import insert_tombstones
 from adventure.warehouse.ledger import files_to_load
+from adventure.warehouse.records import read_ledger
 
 _REMEDY = "Restore it; or delete the stream's row in processor_metadata to read it all again, and remove the window"
 
 _LARGEST_DOCUMENT = 64 << 20
 """Bytes. MongoDB's limit is 16 MB of BSON, which JSON may write longer."""
-
-
-def read_ledger(connection: duckdb.DuckDBPyConnection, stage: str, window_ids: list[str]) -> dict[tuple[str, str], int]:
-    """Rows loaded, by window and file, of these windows."""
-    rows = connection.execute(
-        """
-        select window_id, file, rows from raw_ext.load_history
-        where stage = ? and window_id in (select unnest(?::varchar[]))
-        """,
-        [stage, window_ids],
-    ).fetchall()
-    return {(window_id, file): count for window_id, file, count in rows}
 
 
 def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:
@@ -42,7 +32,7 @@ def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: Fo
     """
     connection.execute("begin transaction")
     try:
-        files = files_to_load(window, read_ledger(connection, window.stage, [window.id]))
+        files = files_to_load(window, read_ledger(reading(connection), window.stage, [window.id]))
         for file in files:
             _verify(stage.path(window, file.name), file)
         _fit_table(connection, stream, window)

@@ -16,10 +16,11 @@ from adventure.stage import Stage
 from adventure.stage.manifest import utc_now
 from adventure.streams import Stream
 from adventure.warehouse.duckdb.columns import quoted
+from adventure.warehouse.duckdb.connection import reading
 from adventure.warehouse.duckdb.lateness import lateness
-from adventure.warehouse.duckdb.load import read_ledger
 from adventure.warehouse.duckdb.publish import MARTS, replacing
 from adventure.warehouse.ledger import LATENESS, is_loaded, lateness_bounds
+from adventure.warehouse.records import read_ledger
 
 HOURS = 6
 """How far back cycles are shown, and rows that came late."""
@@ -159,7 +160,7 @@ def publish_report(
 
 def _stream(connection: duckdb.DuckDBPyConnection, stage: Stage, position: int, stream: Stream) -> tuple[Any, ...]:
     windows = [window for window in stage.windows(stream.stage) if window.stream == stream.name]
-    ledger = read_ledger(connection, stream.stage, [window.id for window in windows])
+    ledger = read_ledger(reading(connection), stream.stage, [window.id for window in windows])
     waiting = [window for window in windows if not is_loaded(window, ledger)]
     damaged = stage.damaged(stream.stage)
     return (

@@ -66,6 +66,7 @@ def task_statements(stream: Stream, trigger: Trigger) -> list[str]:
         f"create or replace task load_{stream.name}\n"
         "    warehouse = identifier($warehouse_name)\n"
         f"{schedule}"
+        f"    query_tag = 'adventure:load_{stream.name}'\n"
         "    user_task_timeout_ms = 3600000\n"
         "    suspend_task_after_num_failures = 5\n"
         "    task_auto_retry_attempts = 2\n"
@@ -74,6 +75,7 @@ def task_statements(stream: Stream, trigger: Trigger) -> list[str]:
         f"    call run_stage_task('load', {arguments})",
         f"create or replace task cleanup_{stream.name}\n"
         "    warehouse = identifier($warehouse_name)\n"
+        f"    query_tag = 'adventure:cleanup_{stream.name}'\n"
         "    user_task_timeout_ms = 3600000\n"
         f"    after load_{stream.name}\n"
         "as\n"
@@ -105,12 +107,11 @@ def _read(settings: Settings, *names: str) -> list[str]:
 
 
 def _renamed(settings: Settings, statement: str) -> str:
-    """The names of 0_names.sql, where the settings give others."""
+    """The names of 0_names.sql, where the settings give others. Not users and roles: those of the settings sign in."""
     names = {
         "database_name": settings.snowflake_database,
         "warehouse_name": settings.snowflake_warehouse,
-        "loader_role": settings.snowflake_role,
-        "loader_user": settings.snowflake_user,
+        "monitor_name": settings.snowflake_monitor,
     }
     found = re.fullmatch(r"set (\w+) = '[^']*'", statement)
     return f"set {found[1]} = {_literal(names[found[1]])}" if found and found[1] in names else statement

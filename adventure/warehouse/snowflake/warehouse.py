@@ -1,0 +1,200 @@
+"""Snowflake behind the seam of the warehouses: its own tasks are run and awaited, its tables read."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from adventure.connect_snowflake import SnowflakeSession
+from adventure.errors import ConfigError, TaskFailed
+from adventure.settings import Settings
+from adventure.snowflake_credits import Budget
+from adventure.stage.manifest import Window, utc_now
+from adventure.streams import Stream
+from adventure.warehouse import Costs, Moved, StreamTotals, TaskRun, records
+from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build
+from adventure.warehouse.builds import needed_scope, read_history_stamp, remember_build
+from adventure.warehouse.snowflake.account_tasks import AccountRun, account_runs, outcome_of, run_graph
+from adventure.warehouse.snowflake.credits import read_costs
+from adventure.warehouse.snowflake.profile import profile_variables
+
+
+class SnowflakeWarehouse:
+    """See `Warehouse`. One session, opened by the first statement."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # It signs in as dbt does, which reads what is raw: who stages files need not be able to.
+        reader = {"snowflake_user": settings.snowflake_dbt_user, "snowflake_role": settings.snowflake_dbt_role}
+        self._reader = settings.model_copy(update=reader)
+        self._session = SnowflakeSession(self._reader)
+        self._budget = Budget(self._reader, self._session.ask)
+        self._run_id = uuid.uuid4().hex
+        self._cleanups: dict[str, Moved | TaskFailed] = {}
+        """Of the streams that this process loaded: the account cleans up after each load by itself."""
+
+    def create_tables(self) -> None:
+        """Nothing: `adventure snowflake deploy` makes them."""
+
+    def load_is_due(self) -> bool:
+        """Never: the account's schedule or trigger runs the loads."""
+        return False
+
+    def load(self, stream: Stream) -> Moved:
+        """Runs the account's load task, after which the account runs the cleanup, and waits for both.
+
+        Raises:
+            TaskFailed: with what the task says; windows that can be loaded are loaded all the same.
+            CreditBudgetReached: it was not run.
+        """
+        load, cleanup = f"load_{stream.name}", f"cleanup_{stream.name}"
+        before = self._recorded()
+        self._cleanups.pop(stream.name, None)
+        self._budget.check()
+        try:
+            loaded, cleaned = run_graph(self._session.ask, load, cleanup)
+            after = self._recorded()
+            moved = _moved(loaded, before, after)
+        except TaskFailed:
+            reason = f"{cleanup} was not run: the account runs it after {load}, which failed"
+            self._cleanups[stream.name] = TaskFailed(reason, "Mend what failed; what is loaded stays loaded")
+            raise
+        try:
+            self._cleanups[stream.name] = _moved(cleaned, before, after) if cleaned else Moved()
+        except TaskFailed as error:
+            self._cleanups[stream.name] = error
+        return moved
+
+    def cleanup(self, stream: Stream) -> Moved:
+        """What the cleanup did that the account ran after this process's load; without one, loads first.
+
+        Raises:
+            TaskFailed: it failed, or was not run since the load failed.
+            CreditBudgetReached: it was not run.
+        """
+        if stream.name not in self._cleanups:
+            self.load(stream)
+        found = self._cleanups.pop(stream.name)
+        if isinstance(found, TaskFailed):
+            raise found
+        return found
+
+    def loaded(self, windows: Iterable[Window]) -> set[str]:
+        """The ids of those windows that are loaded whole."""
+        return records.loaded(self.query, windows)
+
+    def build(self, scope: Scope | None = None) -> str:
+        """Runs dbt in this process, against SNOWFLAKE_DBT_TARGET.
+
+        Raises:
+            BuildFailed: a model or a test failed.
+            CreditBudgetReached: nothing was built.
+        """
+        begun_at, project = utc_now(), fingerprint(self._settings)
+        history_loaded_at = read_history_stamp(self.query)
+        needed = needed_scope(self.query, project, today=begun_at.date())
+        built = max(needed, scope or needed, key=SCOPES.index)
+        message = run_dbt_build(
+            self._settings,
+            built,
+            target=self._settings.snowflake_dbt_target,
+            environment=profile_variables(self._settings, self._run_id),
+        )
+        if built != "increment":
+            remember_build(self.query, begun_at, project, history_loaded_at)
+        return message
+
+    def build_is_due(self) -> bool:
+        """See `Warehouse`."""
+        return records.build_is_due(self.query)
+
+    def publish(self) -> int:
+        """Nothing: whoever shows the marts reads them where they are."""
+        return 0
+
+    def publish_is_due(self) -> bool:
+        """Never."""
+        return False
+
+    def publish_report(self, streams: Sequence[Stream], *, every: float | None) -> None:
+        """Nothing: there is no dashboard that reads it."""
+
+    def record(self, run: TaskRun) -> None:
+        """Adds a build; the account's own tasks record their runs themselves."""
+        if run.name == "build":
+            records.record(self.query, run)
+
+    def last_runs(self) -> list[TaskRun]:
+        """The last run of each task that did something: as it recorded itself, or else by TASK_HISTORY."""
+        last = {run.name: run for run in records.last_runs(self.query)}
+        for run in account_runs(self._session.ask):
+            held = last.get(run.task)
+            if run.ended_at is None or run.outcome != "failed" or (held and held.ended_at >= run.started_at):
+                continue
+            last[run.task] = TaskRun(run.task, run.started_at, run.ended_at, run.outcome, 0, 0, run.message)
+        return sorted(last.values(), key=lambda run: run.ended_at)
+
+    def failures_in_a_row(self) -> dict[str, tuple[int, str]]:
+        """See `Warehouse`."""
+        return records.failures_in_a_row(self.query)
+
+    def rejected_since(self, moment: datetime) -> dict[str, int]:
+        """See `Warehouse`."""
+        return records.rejected_since(self.query, moment)
+
+    def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
+        """What the ledger says, by stream."""
+        return records.totals(self.query, streams)
+
+    def distinct_keys(self, stream: Stream) -> int:
+        """See `Warehouse`."""
+        keys = ", ".join(
+            f'"{key.upper()}"' if stream.source == "postgres" else f"""raw['{key.replace("'", "''")}']::varchar"""
+            for key in stream.key
+        )
+        return int(self.query(f"select count(distinct {keys}) from {stream.raw_table}")[0][0])
+
+    def costs(self) -> Costs | None:
+        """By the account's metering."""
+        self._budget.check()
+        return read_costs(self._reader, self._session.ask)
+
+    def copy_versions(self, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool = False) -> None:
+        """Refused."""
+        raise _not_here()
+
+    def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
+        """Refused."""
+        raise _not_here()
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Reads.
+
+        Raises:
+            CreditBudgetReached: the statement was not run.
+        """
+        self._budget.check()
+        return self._session.ask(statement, values, f"adventure:query:{self._run_id}")
+
+    def _recorded(self) -> dict[str, TaskRun]:
+        return {run.name: run for run in records.last_runs(self.query)}
+
+
+def _moved(run: AccountRun, before: dict[str, TaskRun], after: dict[str, TaskRun]) -> Moved:
+    """What a run did, by what it recorded; nothing, where it recorded nothing.
+
+    Raises:
+        TaskFailed: it failed.
+    """
+    recorded = after.get(run.task)
+    is_new = recorded is not None and recorded != before.get(run.task)
+    outcome_of(run, [recorded.message] if recorded and is_new else [])
+    return Moved(recorded.rows, recorded.files) if recorded and is_new else Moved()
+
+
+def _not_here() -> ConfigError:
+    return ConfigError(
+        "adventure reconcile reads the embedded warehouse; with WAREHOUSE=snowflake it is not there yet",
+        "`adventure check` compares the counts",
+    )

@@ -1,0 +1,120 @@
+"""What a Snowflake account has around its database, and the emulator lacks: tasks that run, their history, metering.
+
+EXECUTE TASK runs the task's text as it stands in snowflake/4_tasks_scheduled.sql, in a thread of its own, and after it
+what comes after it. Of these runs the emulator answers TASK_HISTORY.
+"""
+
+import ast
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from adventure.connect_snowflake import connect_snowflake
+from adventure.settings import Settings
+from adventure.streams import Stream
+from adventure.warehouse.snowflake.scripts import split, stage_statements, task_statements
+from tests.snowflake.procedure import Session, run
+
+SCRIPTS = Path(__file__).parents[2] / "snowflake"
+TASKS = SCRIPTS / "4_tasks_scheduled.sql"
+TABLES = (
+    "create table if not exists account.resource_monitors (name varchar, credit_quota double, used_credits double)",
+    "create table if not exists account.query_attribution_history (query_id varchar, root_query_id varchar,"
+    " query_tag varchar, start_time timestamp, credits_attributed_compute double)",
+    "insert into account.resource_monitors values ('ADVENTURE_MONITOR', 20, 0.25)",
+)
+_settings: dict[str, Settings] = {}
+_own: dict[str, list[str]] = {}
+_runs: "dict[str, list[_Run]]" = {}
+
+
+def begin(settings: Settings) -> None:
+    """An account with this database, and the tasks of the files."""
+    name = settings.snowflake_database.upper()
+    _runs[name] = []
+    _settings[name], _own[name] = settings, list(split(TASKS.read_text(encoding="utf-8")))
+
+
+def create_tables(settings: Settings) -> None:
+    """What 2_raw_tables.sql makes; streams on stages, which the emulator lacks, are tables."""
+    _run(settings, split((SCRIPTS / "2_raw_tables.sql").read_text(encoding="utf-8")))
+
+
+def deploy_stream(settings: Settings, stream: Stream) -> None:
+    """Adds a stream that the files do not speak of, as `adventure snowflake deploy` does."""
+    _run(settings, stage_statements(stream))
+    _own[settings.snowflake_database.upper()] += task_statements(stream, "scheduled")
+
+
+def _run(settings: Settings, statements: Iterable[str]) -> None:
+    with connect_snowflake(settings) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            if statement.startswith(("create stage", "create table", "create view")):
+                cursor.execute(statement)
+            elif statement.startswith("create stream"):
+                cursor.execute(f"create table {statement.split()[5]} (relative_path varchar)")
+
+
+def execute_task(database: str, name: str) -> None:
+    """Begins a run of a first task and of what comes after it, and returns.
+
+    Raises:
+        ProgrammingError: there is no such task, or it comes after another one.
+    """
+    from snowflake.connector.errors import ProgrammingError
+
+    statements = _own[database.upper()]
+    text = next((text for text in statements if re.match(rf"create or replace task {name}\n", text)), None)
+    if text is None:
+        raise ProgrammingError(msg=f"Task '{name.upper()}' does not exist or not authorized.", errno=2003)
+    if re.search(r"\n    after ", text):
+        raise ProgrammingError(msg=f"Task {name.upper()} is not a root task.", errno=91089)
+    following = [text] + [other for other in statements if re.search(rf"\n    after {name}\n", other)]
+    threading.Thread(target=_run_all, args=(_settings[database.upper()], following), daemon=True).start()
+
+
+def task_history(database: str) -> str:
+    """What TASK_HISTORY answers, as a query."""
+    empty = "select '' as name, '' as schema_name, '' as state, null::timestamp as scheduled_time,"
+    empty += " null::timestamp as query_start_time, null::timestamp as completed_time, '' as error_message where false"
+    rows = [
+        f"select '{one.name.upper()}', 'RAW_EXT', '{one.state}', '{one.scheduled}'::timestamp,"
+        f" '{one.scheduled}'::timestamp, nullif('{one.ended}', 'None')::timestamp,"
+        f" '{quoted(one.message)}'"
+        for one in list(_runs[database.upper()])
+    ]
+    return " union all ".join([empty, *rows])
+
+
+def quoted(text: str) -> str:
+    """For a literal."""
+    return text.replace("\\", "\\\\").replace("'", "''")
+
+
+@dataclass
+class _Run:
+    name: str
+    scheduled: datetime
+    state: str = "EXECUTING"
+    ended: datetime | None = None
+    message: str = ""
+
+
+def _run_all(settings: Settings, tasks: list[str]) -> None:
+    for text in tasks:
+        begun = _Run(text.split()[4], datetime.now(UTC).replace(tzinfo=None))
+        _runs[settings.snowflake_database.upper()].append(begun)
+        (call,) = re.findall(r"call run_stage_task\((.*)\)$", text)
+        listed = re.sub(r"array_construct\((.*?)\)", r"[\1]", call)
+        try:
+            with connect_snowflake(settings) as connection:
+                run(Session(connection), *ast.literal_eval(f"({listed})"))
+        except Exception as error:  # noqa: BLE001 - as the account: whatever it was, it stands in TASK_HISTORY
+            begun.message = str(error)
+        begun.ended = datetime.now(UTC).replace(tzinfo=None)
+        begun.state = "FAILED" if begun.message else "SUCCEEDED"
+        if begun.message:
+            return
