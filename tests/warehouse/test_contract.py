@@ -303,3 +303,16 @@ def test_a_build_is_due_until_it_was_recorded_and_when_something_is_loaded(wareh
     assert not warehouse.build_is_due()
     (told,) = [run for run in warehouse.last_runs() if run.name == "build"]
     assert told == TaskRun("build", built, built, "succeeded", 0, 0, "all")
+
+
+def test_failures_in_a_row_and_recent_rejects_are_counted(
+    settings: Settings, warehouse: Warehouse, put: Stager
+) -> None:
+    put(things(1), rejects=[{"key": "2", "reason": "NaN", "row": "{}"}])
+    put(things(3), promised=2)
+    for _ in range(2):
+        run_task(settings, (STREAM,), "load_things")
+    times, message = warehouse.failures_in_a_row()["load_things"]
+    assert times == 2
+    assert "promises 2" in message
+    assert warehouse.rejected_since(T0) == {"things": 1}
