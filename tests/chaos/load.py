@@ -36,7 +36,7 @@ class Writer(threading.Thread):
         self.chance = random.Random(f"{seed}:{type(self).__name__}:{number}")
         self.maker = OrderMaker(self.chance.randrange(10**9), 10**9 * (number + 1), datetime.now(UTC).date())
         self.acknowledged: dict[str, Any] = {}
-        """The last version of each row, by key."""
+        """The last version of each row, by key; None of one that was deleted."""
         self.writes = self.broken = 0
         self.error: Exception | None = None
         """What no server that went away explains."""
@@ -102,15 +102,17 @@ class Seller(Writer):
 
 
 class Agent(Writer):
-    """Chats that are opened and worked on, each version later than the one before it, some of them arriving late."""
+    """Chats that are opened, worked on and deleted, each version later than the one before it, some arriving late."""
 
     def work(self) -> None:
         with self._client() as client:
             chats = client[self.settings.mongo_db][self.settings.mongo_collection]
             while not self.ended.is_set():
                 now = datetime.now(UTC).replace(tzinfo=None)
-                if self.acknowledged and self.chance.random() < 0.4:
-                    self._advance(chats, self.chance.choice(sorted(self.acknowledged)), now)
+                there = sorted(key for key, version in self.acknowledged.items() if version)
+                job = self.chance.choices((self._advance, self._delete), (8, 1))[0]
+                if there and self.chance.random() < 0.4:
+                    job(chats, self.chance.choice(there), now)
                 else:
                     self._open(chats, now)
                 self.writes += 1
@@ -133,6 +135,11 @@ class Agent(Writer):
         changes = advance_chat(self.chance, chat, max(late, before + timedelta(milliseconds=1)))
         chats.update_one({"_id": key}, {"$set": changes})
         self.acknowledged[key] = changes["last_modified"]
+
+    def _delete(self, chats: Any, key: str, _: datetime) -> None:
+        del self.acknowledged[key]
+        chats.delete_one({"_id": key})
+        self.acknowledged[key] = None
 
     def held(self) -> dict[str, Any]:
         with self._client() as client:

@@ -1,6 +1,7 @@
 """One pipeline for all crashes of this folder: each leaves its traces to the next, and in the end all must be equal."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,8 +20,11 @@ import pytest
 from adventure.generator.run import backfill, generate
 from adventure.generator.schema import create_tables
 from adventure.processor.run import process_once
+from adventure.processor.state import read_watermarks
 from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import create_databases
+from adventure.sandbox.databases import Databases, create_databases
+from adventure.sandbox.mongo import MongoServer
+from adventure.sandbox.process import free_port
 from adventure.settings import Settings, load_settings
 from adventure.streams import Stream, load_streams
 from adventure.warehouse.duckdb import DuckDBWarehouse
@@ -57,14 +61,18 @@ class World:
     writer: Settings
     streams: tuple[Stream, ...]
     environment: dict[str, str]
+    sees_deletes: bool
+    """Whether the chats come by their change stream."""
 
     def write(self) -> None:
-        """New orders with lines, updates of old ones, new and changed chats, and one that comes late."""
+        """New orders, updates of old ones; chats that are new, changed, late and, where that is seen, gone."""
         generate(self.writer, batches=1)
         with pymongo.MongoClient[dict[str, Any]](self.writer.mongo_conninfo) as client:
             chats = client[self.writer.mongo_db][self.writer.mongo_collection]
             late = datetime.now(UTC) - timedelta(seconds=5)
             chats.insert_one({**(chats.find_one() or {}), "_id": os.urandom(12).hex(), "last_modified": late})
+            if self.sees_deletes:
+                chats.delete_one({"ticket_status": "Closed"})
 
     @contextmanager
     def late_transaction(self) -> Iterator[None]:
@@ -76,8 +84,19 @@ class World:
             connection.execute(_INSERT)
             yield
 
-    def run(self, *command: str, crash_at: str = "") -> "subprocess.CompletedProcess[str]":
-        """One of the real commands."""
+    def run(
+        self, *command: str, crash_at: str = "", largest_file: int | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """One of the real commands.
+
+        Args:
+            largest_file: bytes; a write beyond them fails in its middle, as on a disk that is full.
+        """
+
+        def limit() -> None:
+            if largest_file is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
         return subprocess.run(
             [sys.executable, "-m", "adventure", *command],
             env=self.environment | {"ADVENTURE_CRASH_AT": crash_at},
@@ -85,6 +104,7 @@ class World:
             capture_output=True,
             text=True,
             check=False,
+            preexec_fn=limit,
         )
 
     def crash(self, *command: str, at: str) -> None:
@@ -112,22 +132,45 @@ class World:
             comparison = compare_raw(self.settings, stream)
             assert comparison.holds, comparison
         assert left_behind(self.settings, self.streams) == []
+        mode = read_watermarks(self.settings)["chat_logs"].mode
+        assert mode.startswith("change stream" if self.sees_deletes else "lookback: not a replica set")
 
     def read_again(self) -> dict[str, int]:
-        """Rows that were staged twice, of the streams that never read below their watermark."""
-        return {stream.name: read_again(self.settings, stream) for stream in self.streams if not stream.lookback}
+        """Rows that were staged twice, of the streams that read nothing twice."""
+        exact = [stream for stream in self.streams if stream.source == "postgres"]
+        return {stream.name: read_again(self.settings, stream) for stream in exact}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> World:
-    data = tmp_path_factory.mktemp("crash") / "adventure"
-    databases = create_databases(sandbox, f"crash_{data.parent.name[-1]}", mongo_db=f"crash_{data.parent.name[-1]}")
-    common = {"DATA_DIR": str(data), "PIPELINE_FILE": str(ROOT / "pipeline.toml"), "DBT_DIR": str(ROOT / "dbt")}
-    common |= {"ORDER_BATCH_SIZE": "10"}
+    """All streams, the chats by their change stream."""
+    return _make(create_databases(sandbox, "crashes", mongo_db="crashes"), tmp_path_factory.mktemp("crashes"))
+
+
+@pytest.fixture(scope="session")
+def world_without_change_streams(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """All streams, the chats by lookback."""
+    folder = tmp_path_factory.mktemp("lookback")
+    standalone = MongoServer(folder / "mongo", free_port(None), options=("--standalone",))
+    standalone.start()
+    databases = create_databases(sandbox, "crashes_lookback", mongo_db="crashes")
+    uri = {"MONGO_URI": standalone.uri}
+    yield _make(Databases(databases.reader_env | uri, databases.writer_env | uri), folder, sees_deletes=False)
+    standalone.stop()
+
+
+def _make(databases: Databases, folder: Path, *, sees_deletes: bool = True) -> World:
+    common = {
+        "DATA_DIR": str(folder / "adventure"),
+        "PIPELINE_FILE": str(ROOT / "pipeline.toml"),
+        "DBT_DIR": str(ROOT / "dbt"),
+        "ORDER_BATCH_SIZE": "10",
+    }
     reader, writer = (
         load_settings(**{name.lower(): value for name, value in (env | common).items()})
         for env in (databases.reader_env, databases.writer_env)
     )
     create_tables(writer)
     backfill(writer, orders=200, days=20)
-    return World(reader, writer, load_streams(reader), os.environ | databases.reader_env | common)
+    environment = os.environ | databases.reader_env | common
+    return World(reader, writer, load_streams(reader), environment, sees_deletes)

@@ -37,6 +37,7 @@ BUILD = [
 ]
 
 by_stream = pytest.mark.parametrize("stream", STREAMS)
+at_processor = pytest.mark.parametrize(("point", "time"), PROCESSOR, ids=lambda value: getattr(value, "label", value))
 
 
 def at(point: Point, stream: str, time: int = 1) -> str:
@@ -50,16 +51,29 @@ def test_every_point_is_in_the_matrix() -> None:
 
 
 @by_stream
-@pytest.mark.parametrize(("point", "time"), PROCESSOR, ids=lambda value: getattr(value, "label", value))
+@at_processor
 def test_a_processor_that_dies(world: World, point: Point, time: int, stream: str) -> None:
     again = world.read_again()
+    _crash_between_writes(world, at(point, stream, time))
+    world.converge()
+    assert world.read_again() == again, "what was staged was adopted, not read again"
+
+
+@at_processor
+def test_a_processor_that_dies_over_documents_without_a_change_stream(
+    world_without_change_streams: World, point: Point, time: int
+) -> None:
+    _crash_between_writes(world_without_change_streams, at(point, "chat_logs", time))
+    world_without_change_streams.converge()
+
+
+def _crash_between_writes(world: World, at: str) -> None:
+    """The processor dies over rows that are below the horizon, others are committed meanwhile, late and afterwards."""
     world.write()
     with world.late_transaction():
         world.write()
-        world.crash("process", at=at(point, stream, time))
+        world.crash("process", at=at)
         world.write()
-    world.converge()
-    assert world.read_again() == again, "what was staged was adopted, not read again"
 
 
 @by_stream

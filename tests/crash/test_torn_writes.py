@@ -1,0 +1,84 @@
+"""Writes that end in their middle: a disk that is full, and a log of DuckDB that a crash cut anywhere."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adventure.generator.run import backfill
+from adventure.settings import Settings, load_settings
+from adventure.stage.folder import FolderStage
+from adventure.warehouse.duckdb import DuckDBWarehouse
+from tests.crash.conftest import ROOT, World
+from tests.warehouse.conftest import STREAM, Stager, put, stage, things  # noqa: F401 - fixtures among them
+
+_LOAD = """
+import sys
+from pathlib import Path
+from adventure.settings import load_settings
+from adventure.warehouse.duckdb import DuckDBWarehouse
+from tests.warehouse.conftest import STREAM
+DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (("process",), "File too large"),
+        (("tasks", "run", "load_order_details"), "File too large"),
+        (("tasks", "run", "build"), "could not"),
+    ],
+    ids=["process", "load", "build"],
+)
+def test_a_disk_that_is_full_stops_a_command_and_damages_nothing(
+    world: World, command: tuple[str, ...], sentence: str
+) -> None:
+    world.converge()
+    backfill(world.writer, orders=1500, days=20)
+    if command != ("process",):
+        world.process()
+    run = world.run(*command, largest_file=64 << 10)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert sentence in run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+    world.converge()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(data_dir=tmp_path / "adventure")
+
+
+def test_a_log_that_was_cut_anywhere_holds_all_of_a_load_or_nothing(
+    settings: Settings,
+    put: Stager,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    DuckDBWarehouse(settings)
+    put(things(*range(500)))
+    killed = subprocess.run(
+        [sys.executable, "-c", _LOAD, str(settings.data_dir)],
+        cwd=ROOT,
+        env=os.environ | {"ADVENTURE_CRASH_AT": "committed"},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    size = settings.duckdb_path.with_suffix(".duckdb.wal").stat().st_size
+    kept: set[int] = set()
+    for cut in sorted({0, 1, size - 1, size, *range(0, size, size // 16)}):
+        copy = load_settings(data_dir=tmp_path / f"cut-{cut}")
+        shutil.copytree(settings.data_dir, copy.data_dir)
+        os.truncate(copy.duckdb_path.with_suffix(".duckdb.wal"), cut)
+        warehouse = DuckDBWarehouse(copy)
+        ((ledger,),) = warehouse.query("select count(*) from raw_ext.load_history")
+        kept.add(ledger)
+        warehouse.load(STREAM)
+        assert warehouse.query("select id from raw_ext.things_raw order by id") == [(n,) for n in range(500)], cut
+        warehouse.cleanup(STREAM)
+        assert FolderStage(copy.stage_dir).entries(STREAM.stage) == []
+    assert kept == {0, 1}, "some cuts took the load away, and it was loaded again"
