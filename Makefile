@@ -6,7 +6,7 @@ COMPOSE ?= docker compose
 # Podman keeps an image's health check in this format only.
 export BUILDAH_FORMAT := docker
 
-.PHONY: help demo test chaos stress bench-build containers lint format docs lineage lock up down logs clean screenshots
+.PHONY: help demo test chaos stress bench-build bench-reconcile long-run containers lint format docs lineage lock up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,12 @@ format: .venv/.dev ## apply the style
 
 bench-build: .venv/.dev ## time a build of one batch on a long history against a short one (about 2 minutes)
 	@$(BIN)/python benchmarks/build_growth.py
+
+bench-reconcile: .venv/.dev ## time how long 10 million equal rows take to compare (about 3 minutes)
+	@$(BIN)/python -m benchmarks.reconcile
+
+long-run: .venv/.dev ## run 2,000 cycles in one process and watch its memory and open files (about 5 minutes)
+	@LONG_RUN_CYCLES=2000 $(BIN)/pytest tests/processor/test_long_run.py -s
 
 lock: .venv/.dev ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
 	$(call compile,dev,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox --extra snowflake --extra dev)

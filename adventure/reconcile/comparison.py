@@ -209,6 +209,7 @@ class Comparison:
         with duckdb.connect(str(self._scratch)) as connection:
             connection.execute(f"set memory_limit = '{MEMORY}'")
             connection.execute("set preserve_insertion_order = false")
+            connection.execute("set enable_progress_bar = false")
             yield connection
 
     def _span(

@@ -80,6 +80,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
             try:
                 connection = duckdb.connect(str(path))
                 connection.execute("set timezone = 'UTC'")
+                connection.execute("set enable_progress_bar = false")
                 return connection
             except duckdb.IOException as error:
                 if "lock" in str(error):
