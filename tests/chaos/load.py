@@ -110,22 +110,22 @@ class Agent(Writer):
             while not self.ended.is_set():
                 now = datetime.now(UTC).replace(tzinfo=None)
                 there = sorted(key for key, version in self.acknowledged.items() if version)
-                job = self.chance.choices((self._advance, self._delete), (8, 1))[0]
+                job = self.chance.choices((self._advance_chat, self._delete_chat), (8, 1))[0]
                 if there and self.chance.random() < 0.4:
                     job(chats, self.chance.choice(there), now)
                 else:
-                    self._open(chats, now)
+                    self._open_chat(chats, now)
                 self.writes += 1
                 self.ended.wait(self.chance.uniform(0, 0.1))
 
-    def _open(self, chats: Any, now: datetime) -> None:
+    def _open_chat(self, chats: Any, now: datetime) -> None:
         (sale, *_) = self._sales(now.isoformat(" "), now)
         chat = open_chat(self.chance, sale, now - timedelta(seconds=self.chance.choice(LATE_SEC)))
         chat["_id"] = str(chat["_id"])
         chats.insert_one(chat)
         self.acknowledged[chat["_id"]] = chat["last_modified"]
 
-    def _advance(self, chats: Any, key: str, now: datetime) -> None:
+    def _advance_chat(self, chats: Any, key: str, now: datetime) -> None:
         before = self.acknowledged.pop(key)
         chat = chats.find_one({"_id": key})
         if chat is None:
@@ -136,7 +136,7 @@ class Agent(Writer):
         chats.update_one({"_id": key}, {"$set": changes})
         self.acknowledged[key] = changes["last_modified"]
 
-    def _delete(self, chats: Any, key: str, _: datetime) -> None:
+    def _delete_chat(self, chats: Any, key: str, _: datetime) -> None:
         del self.acknowledged[key]
         chats.delete_one({"_id": key})
         self.acknowledged[key] = None

@@ -1,7 +1,6 @@
 """One pipeline for all crashes of this folder: each leaves its traces to the next, and in the end all must be equal."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -92,19 +91,15 @@ class World:
         Args:
             largest_file: bytes; a write beyond them fails in its middle, as on a disk that is full.
         """
-
-        def limit() -> None:
-            if largest_file is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
+        limited = ["bash", "-c", f'ulimit -f {(largest_file or 0) >> 10} && exec "$@"', "bash"] if largest_file else []
         return subprocess.run(
-            [sys.executable, "-m", "adventure", *command],
+            [*limited, sys.executable, "-m", "adventure", *command],
             env=self.environment | {"ADVENTURE_CRASH_AT": crash_at},
             cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
-            preexec_fn=limit,
+            timeout=120,
         )
 
     def crash(self, *command: str, at: str) -> None:
