@@ -232,7 +232,12 @@ def fit_table(session, stream, raw_table, window):
                 f" where it is {held[column][0]}; nothing of the window was loaded. Rename the old column there and run"
                 " the task again: the new one is added."
             )
-    return wanted
+    # Those of the table as well: a window that only deletes brings no columns, and its keys have types all the same.
+    return {column: held_type(*described) for column, described in held.items()} | wanted
+
+
+def held_type(kind, precision, scale):
+    return f"number({precision}, {scale})" if kind == "NUMBER" else kind
 
 
 def fits(kind, held, precision, scale):
@@ -257,7 +262,7 @@ def load_file(session, stream, source, stage, raw_table, key, cursor, window, fi
         values = f"{literal(stream)}, $1:key::varchar, $1:reason::varchar, $1:row::varchar, {label}, {stamp}"
         target, file_format = "raw_ext.rejected_rows", "type = json"
     elif file["name"].endswith(".parquet"):
-        names = ", ".join(map(quoted, columns)) + ", _file, _file_row, _loaded_at"
+        names = ", ".join(quoted(c["name"].upper()) for c in window["columns"]) + ", _file, _file_row, _loaded_at"
         values = ", ".join(f"$1:{quoted(c['name'])}::{columns[c['name'].upper()]}" for c in window["columns"])
         values += f", {label}, metadata$file_row_number, {stamp}"
         file_format = "type = parquet use_logical_type = true"

@@ -95,7 +95,7 @@ def _mend() -> None:
     if getattr(Cursor, "mended", False):
         return
     Cursor.mended = True
-    for mend in (_qualified_temporary_tables, _array_functions, _exact_numbers):
+    for mend in (_qualified_temporary_tables, _array_functions, _text_of_a_variant):
         Cursor._transform = mend(Cursor._transform)
     transforms.merge = lambda expression: [expression]
     Cursor._execute = _native_merge(Cursor._execute)
@@ -142,18 +142,29 @@ def _array_functions(transform: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)
 
 
-def _exact_numbers(transform: Callable[..., Any]) -> Callable[..., Any]:
-    """A number in a VARIANT keeps its digits: DuckDB reads it as a double on its way to text, hence not that way."""
+def _text_of_a_variant(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """`cast(get(…) as varchar)` is a text without quotes, and NULL for JSON's null.
+
+    A number keeps its digits: DuckDB makes it a double on its way to text and where `json` parses it, hence other ways.
+    One that is nested deeper does pass through a double.
+    """
+
+    def path(node: exp.Expression) -> exp.GetExtract | None:
+        if isinstance(node, exp.Cast) and node.to.is_type(*exp.DataType.TEXT_TYPES):
+            return node.this if isinstance(node.this, exp.GetExtract) else None
+        return None
 
     def mended(node: exp.Expression) -> exp.Expression:
-        if not (isinstance(node, exp.TryCast) and node.to.is_type(exp.DataType.Type.DECIMAL)):
-            return node
-        text = node.this
-        if not (isinstance(text, exp.Cast) and isinstance(text.this, exp.GetExtract)):
-            return node
-        key, kind = exp.Literal.string(text.this.expression.name), node.to.sql(dialect="duckdb")
-        shape = exp.Literal.string(f'{{"{key.name}": "{kind}"}}')
-        return _call("struct_extract", _call("json_transform", text.this.this, shape), key)
+        if isinstance(node, exp.TryCast) and node.to.is_type(exp.DataType.Type.DECIMAL) and (found := path(node.this)):
+            key, kind = found.expression.name, node.to.sql(dialect="duckdb")
+            shape = exp.Literal.string(f'{{"{key}": "{kind}"}}')
+            return _call("struct_extract", _call("json_transform", found.this, shape), exp.Literal.string(key))
+        if isinstance(node, exp.ParseJSON) and not node.args.get("safe"):
+            return exp.cast(node.this.transform(mended, copy=False), "json")
+        if found := path(node):
+            keys = exp.Literal.string(f'$."{found.expression.name}"')
+            return _call("json_extract_string", found.this.transform(mended, copy=False), keys)
+        return node
 
     return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)
 

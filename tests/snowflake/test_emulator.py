@@ -64,6 +64,7 @@ PROBES = {
     "as_array": lambda c: rows(c, "select as_array(parse_json('[1]'))"),
     "reduce": lambda c: rows(c, "select reduce(parse_json('[1, 2]'), 0, (total, n) -> total + n::integer)"),
     "digits": lambda c: str(rows(c, f"select try_cast(get({NUMBER}, 'a')::varchar as number(38, 9))")[0][0]),
+    "null_of_json": lambda c: rows(c, "select get(parse_json('{\"a\": null}'), 'a')::varchar")[0][0],
     "grant": lambda c: rows(c, "grant usage on schema s to role r"),
     "warehouse": lambda c: rows(c, "create warehouse w warehouse_size = xsmall"),
     "role": lambda c: rows(c, "create role r"),
@@ -149,3 +150,7 @@ def test_merge_takes_two_rows_for_one_target(unmended: dict[str, list[Any]]) -> 
 
 def test_numbers_of_a_variant_pass_through_doubles(unmended: dict[str, list[Any]]) -> None:
     assert unmended["digits"] == ["answers", "12345678901234567000.000000000"]
+
+
+def test_a_null_of_json_is_no_null_as_text(unmended: dict[str, list[Any]]) -> None:
+    assert unmended["null_of_json"] == ["answers", "null"]
