@@ -38,7 +38,7 @@ from adventure.stage.snowflake import SnowflakeStage
 from adventure.streams import Stream, load_streams
 from adventure.warehouse.duckdb import DuckDBWarehouse
 from adventure.warehouse.snowflake.profile import profile_variables
-from tests.snowflake.conftest import make_raw_tables
+from tests.snowflake.account import create_tables as create_snowflake_tables
 from tests.snowflake.emulator import Emulator
 from tests.snowflake.procedure import Session, run
 
@@ -141,8 +141,8 @@ def pair(sandbox: Sandbox, emulator: Emulator, tmp_path_factory: pytest.TempPath
     create_tables(writer)
     snowflake = emulator.new_database("parity", folder)
     with ExitStack() as stack:
+        create_snowflake_tables(snowflake)
         connection = stack.enter_context(connect_snowflake(snowflake))
-        make_raw_tables(connection)
         streams = load_streams(reader)
         made = Pair(reader, streams, DuckDBWarehouse(reader), snowflake, Session(connection), folder)
         load_history(reader, _sample_of_history(folder))
