@@ -14,6 +14,7 @@ from adventure.history.calibration import (
     MAX_ONLINE_LINES,
     MAX_QUANTITY,
     MAX_RESELLER_LINES,
+    MOST_RESELLER_LINES,
     OFFER_DISCOUNTS,
     ONLINE_LINES,
     RESELLER_CATEGORIES,
@@ -93,7 +94,7 @@ def reseller_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
         chance,
         month.reseller_orders,
         month.reseller_lines,
-        draw=lambda: max(1, round(_quantile(chance.random()) * stretch)),
+        draw=lambda: _reseller_size(chance.random(), stretch),
         limit=min(MAX_RESELLER_LINES, len(on_sale)),
     )
     rarity = [1 / weight for weight in _reseller_weights(on_sale)]
@@ -146,6 +147,12 @@ def _sizes(chance: random.Random, orders: int, lines: int, *, draw: Callable[[],
             sizes[index] += step
             missing -= step
     return sizes
+
+
+def _reseller_size(share: float, stretch: float) -> int:
+    """The size of the order at this share of a month's, whose orders are `stretch` times as large as those of all."""
+    drawn = max(1, round(_quantile(share) * stretch))
+    return drawn if share > 0.99 else min(drawn, MOST_RESELLER_LINES)
 
 
 def _quantile(share: float) -> float:

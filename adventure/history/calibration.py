@@ -87,6 +87,8 @@ RESELLER_LINES = (
     (0.0, 1), (0.155, 1), (0.231, 2), (0.297, 3), (0.353, 4), (0.5, 9), (0.75, 26), (0.9, 41), (0.99, 58), (1.0, 72),
 )  # fmt: skip
 MAX_ONLINE_LINES, MAX_RESELLER_LINES = 8, 72
+MOST_RESELLER_LINES = 58
+"""Lines that 99 of 100 resellers' orders do not exceed, in whatever month."""
 
 # Pieces of a reseller's line: the shares of 1 to 6; from 7 on each number is 0.78 times as frequent as the one before.
 RESELLER_QUANTITY = (0.239, 0.233, 0.165, 0.123, 0.072, 0.054)
@@ -104,8 +106,8 @@ CLOTHING_SHARE = 0.2014
 RESELLER_CATEGORIES = {
     "Accessories": (0.086, 0.0),
     "Bikes": (0.414, 0.7),
-    "Clothing": (0.218, 0.0),
-    "Components": (0.282, 0.0),
+    "Clothing": (0.218, -0.5),
+    "Components": (0.282, -0.08),
 }
 """How much of their lines resellers take from each category, and the power of the price by which they choose in it.
 

@@ -5,18 +5,10 @@ from pathlib import Path
 import pytest
 
 from adventure.errors import ConfigError
-from adventure.history import create, ensure_history, load
+from adventure.history import ensure_history, load
 from adventure.history.synthesis import synthesise
-from adventure.settings import Settings, load_settings
+from adventure.settings import Settings
 from adventure.warehouse.duckdb import DuckDBWarehouse
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    made = load_settings(data_dir=tmp_path_factory.mktemp("history"))
-    DuckDBWarehouse(made)
-    create(made)
-    return made
 
 
 def one(settings: Settings, statement: str) -> tuple[object, ...]:

@@ -1,0 +1,15 @@
+"""One synthesised history for all that only look at it."""
+
+import pytest
+
+from adventure.history import create
+from adventure.settings import Settings, load_settings
+from adventure.warehouse.duckdb import DuckDBWarehouse
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    made = load_settings(data_dir=tmp_path_factory.mktemp("history"))
+    DuckDBWarehouse(made)
+    create(made)
+    return made
