@@ -6,7 +6,7 @@ COMPOSE ?= docker compose
 # Podman keeps an image's health check in this format only.
 export BUILDAH_FORMAT := docker
 
-.PHONY: help demo test chaos stress bench-build bench-reconcile long-run containers lint format docs lineage lock up down logs clean screenshots
+.PHONY: help demo test chaos stress bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ containers: .venv/.dev ## run the environment in containers under podman, distur
 docs: .venv/.dev ## build the site that documents the dbt project, one page that needs no network: .adventure/docs/index.html
 	@$(BIN)/python -m tools.site dbt .adventure/docs/index.html
 	@echo "Open .adventure/docs/index.html"
+
+worksheet: .venv/.dev ## write the checks for a Snowflake worksheet anew, into snowflake/checks.sql
+	@$(BIN)/python -m tools.worksheet snowflake/checks.sql
 
 lineage: .venv/.dev ## draw the lineage of the models anew, into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg

@@ -228,7 +228,7 @@ def check(context: typer.Context) -> None:
 
     checks = run_checks(*_pipeline(context))
     print_checks(checks)
-    failed = [each.name for each in checks if not each.holds]
+    failed = [each.label for each in checks if each.failed]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(checks)} checks do not hold: {', '.join(failed)}")
 

@@ -113,7 +113,7 @@ def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, s
         staged[report.stream] += report.rows_staged
     _print_summary(console, reader, streams, staged)
     console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in steps.seconds.items()), style="dim")
-    return all(check.holds for check in checks)
+    return not any(check.failed for check in checks)
 
 
 def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, ...], staged: dict[str, int]) -> None:

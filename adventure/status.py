@@ -163,12 +163,30 @@ def print_task_runs(runs: "list[TaskRun]") -> None:
 
 
 def print_checks(checks: "list[Check]") -> None:
-    """One line a check."""
-    rows = table("Data-flow checks", left=("check", "expected", "found", ""))
+    """One line a check; those of one figure in two periods side by side."""
+    rows = table("Is everything there?", left=("check", "expected", "found", ""))
     for check in checks:
-        verdict = "[green]holds[/green]" if check.holds else "[bold red]does not hold[/bold red]"
-        rows.add_row(check.name, check.expected, check.actual, verdict)
+        if not check.period:
+            rows.add_row(check.name, check.expected, check.actual, _verdict(check))
     console().print(rows)
+    figures: dict[str, dict[str, Check]] = {}
+    for check in checks:
+        if check.period:
+            figures.setdefault(check.name, {})[check.period] = check
+    if not figures:
+        return
+    periods = list(next(iter(figures.values())))
+    heads = [f"{period}\n{column}" if column else "" for period in periods for column in ("expected", "found", "")]
+    rows = table("Do the sales look right? Rows at each layer, and shares that are not null", left=("figure", *heads))
+    for name, found in figures.items():
+        rows.add_row(name, *[cell for c in found.values() for cell in (c.expected, c.actual, _verdict(c))])
+    console().print(rows)
+
+
+def _verdict(check: "Check") -> str:
+    if check.holds is None:
+        return "[dim]not judged[/dim]"
+    return "[green]holds[/green]" if check.holds else "[bold red]does not hold[/bold red]"
 
 
 def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:

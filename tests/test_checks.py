@@ -32,7 +32,7 @@ class Flow:
     streams: tuple[Stream, ...]
 
     def failing(self) -> list[str]:
-        return [check.name for check in run_checks(self.reader, self.streams) if not check.holds]
+        return [check.label for check in run_checks(self.reader, self.streams) if check.failed]
 
 
 @pytest.fixture(scope="module")
@@ -108,23 +108,28 @@ def _leave_a_file(flow: Flow) -> None:
         ),
         pytest.param(
             _execute("update dbt_prod.stg_real_time__sales_orders set comment = 'x' where rowid = 0"),
-            "stg_ecom__sales_orders.comment",
+            "not null: comment (last 30 days)",
             id="a column filled that never is",
         ),
         pytest.param(
             _execute("update dbt_prod.stg_real_time__sales_orders set order_date = null, customer_id = null"),
-            "orders of the last 30 days",
+            "orders: staging (last 30 days)",
             id="no dates",
         ),
         pytest.param(
             _execute("update dbt_prod.stg_real_time__sales_orders set currency_rate_id = '1'"),
-            "stg_ecom__sales_orders.currency_rate_id",
+            "not null: currency_rate_id (last 30 days)",
             id="a share that is off",
         ),
         pytest.param(
             _execute("update dbt_prod.stg_real_time__sales_orders set order_details = order_details[:1]"),
-            "lines per order",
+            "lines per order (last 30 days)",
             id="lines cut off",
+        ),
+        pytest.param(
+            _execute("delete from dbt_prod.fct_sales_order_lines where rowid = 0"),
+            "lines: marts (last 30 days)",
+            id="lost in a mart",
         ),
         pytest.param(_leave_a_file, "orders: loaded files left in orders_stage", id="a file left in the stage"),
     ],
