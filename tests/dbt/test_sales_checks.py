@@ -31,7 +31,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
 
 
 def checks(path: Path, period: str) -> dict[str, Check]:
-    found = sales_checks(open_warehouse(load_settings(data_dir=path.parent)))
+    found = sales_checks(open_warehouse(load_settings(data_dir=path.parent)), "duckdb")
     return {check.name: check for check in found if check.period == period}
 
 
