@@ -49,7 +49,7 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     if stream.name in MODELS:
         held = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
         model = int(warehouse.query(held)[0][0])
-    raw = warehouse.distinct_keys(stream)
+    raw = warehouse.living_keys(stream)
     rejected_keys = "select count(distinct key) from raw_ext.rejected_rows where stream = ?"
     rejected = warehouse.query(rejected_keys, [stream.name])[0][0]
     mark = read_watermarks(settings).get(stream.name)

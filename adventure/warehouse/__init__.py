@@ -147,8 +147,8 @@ class Warehouse(Protocol):
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """By stream."""
 
-    def distinct_keys(self, stream: Stream) -> int:
-        """Keys in the stream's raw table."""
+    def living_keys(self, stream: Stream) -> int:
+        """Keys in the stream's raw table that are not gone."""
 
     def costs(self) -> Costs | None:
         """What was metered this month; None where nothing is."""

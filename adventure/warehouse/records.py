@@ -146,3 +146,23 @@ def rejected_since(query: Query, moment: datetime) -> dict[str, int]:
         [str(moment)],
     )
     return {stream: int(count) for stream, count in rows}
+
+
+def living_keys(query: Query, table: str, keys: str, cursor: str) -> int:
+    """How many keys a raw table holds that are not gone: one is whose latest row says so, as in the base models.
+
+    Args:
+        table: quoted, with its schema.
+        keys, cursor: the expressions that read them, the cursor as naive UTC.
+    """
+    statement = f"""
+        select count(*) from (
+            select _deleted_at from {table}
+            qualify row_number() over (
+                partition by {keys}
+                order by coalesce(_deleted_at, {cursor}) desc nulls last, _loaded_at desc, _deleted_at desc nulls last
+            ) = 1
+        ) as latest
+        where _deleted_at is null
+    """
+    return int(query(statement, ())[0][0])

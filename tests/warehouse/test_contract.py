@@ -99,7 +99,7 @@ def test_documents_arrive_whole(warehouse: Warehouse, put: Stager) -> None:
     assert warehouse.load(DOCUMENTS) == Moved(1, 1)
     ((raw,),) = warehouse.query("select raw from raw_ext.chat_logs_raw")
     assert orjson.loads(raw) == document
-    assert warehouse.distinct_keys(DOCUMENTS) == 1
+    assert warehouse.living_keys(DOCUMENTS) == 1
 
 
 def test_a_window_is_loaded_once(warehouse: Warehouse, put: Stager) -> None:
@@ -129,7 +129,7 @@ def test_the_totals_count_rows_rejects_and_deletes(warehouse: Warehouse, put: St
     assert (totals["things"].rows, totals["things"].rejected, totals["things"].deleted) == (2, 1, 1)
     assert totals["things"].last_loaded_at is not None
     assert totals["chats"].last_loaded_at is None
-    assert warehouse.distinct_keys(STREAM) == 2
+    assert warehouse.living_keys(STREAM) == 2
 
 
 def test_rejected_rows_are_kept_whole(warehouse: Warehouse, put: Stager) -> None:

@@ -160,11 +160,14 @@ class DuckDBWarehouse:
         """What the ledger says, by stream."""
         return records.totals(self.query, streams)
 
-    def distinct_keys(self, stream: Stream) -> int:
+    def living_keys(self, stream: Stream) -> int:
         """See `Warehouse`."""
-        schema, _, table = stream.raw_table.partition(".")
+        table = ".".join(map(quoted, stream.raw_table.split(".", 1)))
         keys = ", ".join(key_field(stream, key) for key in stream.key)
-        return int(self.query(f'select count(distinct ({keys})) from "{schema}"."{table}"')[0][0])
+        cursor = key_field(stream, stream.cursor)
+        if stream.source == "mongo":
+            cursor = f"try_cast({cursor} as timestamptz) at time zone 'UTC'"
+        return records.living_keys(self.query, table, keys, cursor)
 
     def costs(self) -> Costs | None:
         """None: nothing is metered."""

@@ -147,13 +147,13 @@ class SnowflakeWarehouse:
         """What the ledger says, by stream."""
         return records.totals(self.query, streams)
 
-    def distinct_keys(self, stream: Stream) -> int:
+    def living_keys(self, stream: Stream) -> int:
         """See `Warehouse`."""
-        keys = ", ".join(
-            f'"{key.upper()}"' if stream.source == "postgres" else f"""raw['{key.replace("'", "''")}']::varchar"""
-            for key in stream.key
-        )
-        return int(self.query(f"select count(distinct {keys}) from {stream.raw_table}")[0][0])
+        keys = ", ".join(_field(stream, key) for key in stream.key)
+        cursor = _field(stream, stream.cursor)
+        if stream.source == "mongo":
+            cursor = f"convert_timezone('UTC', try_to_timestamp_tz({cursor}))::timestamp_ntz"
+        return records.living_keys(self.query, stream.raw_table, keys, cursor)
 
     def costs(self) -> Costs | None:
         """By the account's metering."""
@@ -198,3 +198,10 @@ def _not_here() -> ConfigError:
         "adventure reconcile reads the embedded warehouse; with WAREHOUSE=snowflake it is not there yet",
         "`adventure check` compares the counts",
     )
+
+
+def _field(stream: Stream, name: str) -> str:
+    """A key or the cursor in the raw table: a column, or a field of the document."""
+    if stream.source == "postgres":
+        return f'"{name.upper()}"'
+    return f"""raw['{name.replace("'", "''")}']::varchar"""
