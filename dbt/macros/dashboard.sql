@@ -9,6 +9,8 @@ dated as (
 
     select *, {{ dbt.date_trunc(grain, 'order_date') }} as period
     from {{ ref('int_sales_orders_by_segment') }}
+    -- An order without a possible date lies in no period; impossible_dates names it.
+    where order_date is not null
 
 ),
 

@@ -152,7 +152,7 @@ class SnowflakeWarehouse:
         keys = ", ".join(_field(stream, key) for key in stream.key)
         cursor = _field(stream, stream.cursor)
         if stream.source == "mongo":
-            cursor = f"convert_timezone('UTC', try_to_timestamp_tz({cursor}))::timestamp_ntz"
+            cursor = f"cast(convert_timezone('UTC', try_cast({cursor} as timestamp_tz)) as timestamp_ntz)"
         return records.living_keys(self.query, stream.raw_table, keys, cursor)
 
     def costs(self) -> Costs | None:

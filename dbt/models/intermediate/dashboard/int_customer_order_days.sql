@@ -30,6 +30,7 @@ current_orders as (
     select customer_id, cast(order_date as date) as order_day, country, channel
     from sales_orders
     where is_current
+        and order_date is not null
     {% if is_incremental() %}
         and customer_id in (select customer_id from changed)
     {% endif %}
@@ -57,5 +58,5 @@ select
     case when customer_days.customer_id is not null then changed._loaded_at end as _loaded_at
 from changed
 -- A customer who has no order any more is taken out of the table.
-left join customer_days
+{{ 'left' if is_incremental() else 'inner' }} join customer_days
     on changed.customer_id = customer_days.customer_id
