@@ -45,8 +45,7 @@ use role accountadmin;
 grant execute task on account to role identifier($owner_role);
 grant imported privileges on database snowflake to role identifier($owner_role);
 
--- At the end of the quota the warehouse is suspended until the next month. 20 credits are five times what the default
--- settings use.
+-- At the end of the quota the warehouse is suspended until the next month. docs/snowflake.md works out what is used.
 create resource monitor if not exists identifier($monitor_name)
     with credit_quota = 20
     frequency = monthly
