@@ -1,0 +1,96 @@
+"""Figures of a benchmark: each printed with its runs, its yardstick and its goal, and written to a JSON file if asked.
+
+Every benchmark takes `--json FILE` (see `add_argument`); `make bench` gathers the files.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One thing that was measured."""
+
+    benchmark: str
+    """Its module: `first_load`."""
+    figure: str
+    """What was measured, in words."""
+    value: float
+    """The median of the runs."""
+    unit: str
+    runs: list[float]
+    yardstick: float | None = None
+    """The yardstick's median in the same unit."""
+    yardstick_runs: list[float] = field(default_factory=list)
+    ratio: float | None = None
+    """value / yardstick, of the medians."""
+    goal: float | None = None
+    """At most this is wanted: of the ratio where there is a yardstick, of the value where there is none."""
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is reached; None without one."""
+        measured = self.value if self.ratio is None else self.ratio
+        return None if self.goal is None else measured <= self.goal
+
+    def __str__(self) -> str:
+        text = f"{self.figure}: {self.value:.4g} {self.unit} ({_several(self.runs)})"
+        if self.yardstick is not None:
+            text += f", {self.ratio:.2f} × the yardstick's {self.yardstick:.4g} ({_several(self.yardstick_runs)})"
+        if self.goal is not None:
+            text += f"; goal ≤ {self.goal:g}: {'met' if self.is_met else 'MISSED'}"
+        return text
+
+
+@dataclass
+class Results:
+    """The figures of one run of a benchmark."""
+
+    benchmark: str
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(
+        self,
+        figure: str,
+        runs: Sequence[float],
+        unit: str = "s",
+        *,
+        yardstick: Sequence[float] = (),
+        goal: float | None = None,
+    ) -> Figure:
+        """Prints and keeps a figure.
+
+        Args:
+            runs: what every run gave.
+            yardstick: what every run of the yardstick gave, in the same unit.
+            goal: see `Figure.goal`.
+        """
+        value = statistics.median(runs)
+        measure = statistics.median(yardstick) if yardstick else None
+        ratio = value / measure if measure else None
+        found = Figure(
+            self.benchmark, figure, value, unit, list(runs), measure, list(yardstick), ratio=ratio, goal=goal
+        )
+        self.figures.append(found)
+        print(found, flush=True)
+        return found
+
+    def write(self, path: Path | None) -> None:
+        """Writes the figures, if a file was asked for: a JSON array of objects, each a `Figure`."""
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figures = [asdict(figure) for figure in self.figures]
+            path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """`--json FILE`, for `Results.write`."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+
+
+def _several(runs: Sequence[float]) -> str:
+    return ", ".join(f"{run:.3g}" for run in runs)
