@@ -118,14 +118,14 @@ def _measure(settings: Settings, orders: int, rounds: int) -> float:
     warehouse = open_warehouse(settings)
     ensure_history(settings)
     now = utc_now()
-    _fill(settings, 0, orders, now)
+    fill(settings, 0, orders, now)
     begun = time.monotonic()
     warehouse.build()
     print(f"{orders:,} live orders: first build {time.monotonic() - begun:.1f} s", flush=True)
     times = []
     for number in range(rounds):
         first = orders + number * BATCH
-        _fill(settings, first, first + BATCH, now)
+        fill(settings, first, first + BATCH, now)
         begun = time.monotonic()
         warehouse.build()
         by_model = _model_times(settings)
@@ -139,7 +139,7 @@ def _measure(settings: Settings, orders: int, rounds: int) -> float:
     return statistics.median(times)
 
 
-def _fill(settings: Settings, first: int, last: int, now: datetime) -> None:
+def fill(settings: Settings, first: int, last: int, now: datetime) -> None:
     """Orders `first` to `last` with their lines and chats, each batch of them with a stamp of its own."""
     # Builds tell what is new by the stamp: from the first batch on it only grows.
     start = f"timestamp '{now - timedelta(days=29)}'"
