@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from adventure.errors import ConfigError
+from adventure.warehouse.duckdb.columns import LARGEST_DOCUMENT
 
 Format = Literal["ndjson", "json", "csv", "parquet"]
 
@@ -23,7 +24,6 @@ _FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".parquet": "parquet",
 }
-_LARGEST_DOCUMENT = 64 * 1024 * 1024
 _LINES_AT_A_TIME = 10_000
 _TOLD_FAULTS = 3
 
@@ -86,7 +86,7 @@ def read_file(connection: duckdb.DuckDBPyConnection, file: DataFile) -> list[str
 _LINES = pa.schema([("_position", pa.int64()), ("document", pa.string())])
 _SELECT = {
     "json": "select row_number() over () - 1 as _position, cast(json as varchar) as document"
-    f" from read_json_objects(?, format = 'array', maximum_object_size = {_LARGEST_DOCUMENT})",
+    f" from read_json_objects(?, format = 'array', maximum_object_size = {LARGEST_DOCUMENT})",
     "csv": "select row_number() over () - 1 as _position, * from read_csv(?, header = true, all_varchar = true,"
     " delim = ',', quote = '\"', escape = '\"', store_rejects = true)",
     "parquet": "select file_row_number as _position, * exclude (file_row_number)"

@@ -11,6 +11,7 @@ from adventure.history.files import DataFile, find_files, read_file
 from adventure.history.tables import RAW_TABLES, RawTable
 from adventure.log import get_logger
 from adventure.stage.manifest import utc_now
+from adventure.warehouse.duckdb.columns import quoted
 
 log = get_logger()
 
@@ -100,9 +101,7 @@ def _to_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, file: 
     types = dict(connection.execute("select column_name, column_type from (describe incoming)").fetchall())
     if columns == ["document"] or "raw" in ours:
         column = columns[0] if columns == ["document"] else ours["raw"]
-        text = (
-            _quoted(column) if types[column] in ("VARCHAR", "JSON") else f"cast(to_json({_quoted(column)}) as varchar)"
-        )
+        text = quoted(column) if types[column] in ("VARCHAR", "JSON") else f"cast(to_json({quoted(column)}) as varchar)"
     else:
         _refuse_missing(file, table.keys, columns)
         # Put together as text: DuckDB's own functions would bring numbers to doubles.
@@ -117,7 +116,7 @@ def _to_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, file: 
 
 def _json_value(table: RawTable, key: str, column: str, types: dict[str, str]) -> str:
     """SQL for one column's value as JSON text; a text in a number's place stays text."""
-    name, is_text = _quoted(column), types[column] == "VARCHAR"
+    name, is_text = quoted(column), types[column] == "VARCHAR"
     value = f"cast(to_json({name}) as varchar)"
     if is_text and key in table.nested:
         value = f"case when json_valid({name}) then {name} else {value} end"
@@ -168,7 +167,7 @@ def _to_columns(
         columns = _to_texts(connection, file)
     names = [name for name, _ in described]
     _refuse_missing(file, names, columns)
-    ours = {column.lower(): _quoted(column) for column in columns}
+    ours = {column.lower(): quoted(column) for column in columns}
     _refuse_misfits(connection, file, [(name, ours[name], kind) for name, kind in described])
     fitted = ", ".join(f"cast({ours[name]} as {kind}) as {name}" for name, kind in described)
     connection.execute(f"create or replace temp table fitted as select _position, {fitted} from incoming")
@@ -188,7 +187,7 @@ def _to_texts(connection: duckdb.DuckDBPyConnection, file: DataFile) -> list[str
         )
     found = connection.execute("select distinct unnest(json_keys(document)) from incoming").fetchall()
     keys = [str(key) for (key,) in found]
-    texts = ", ".join(f"json_extract_string(document, ?) as {_quoted(key)}" for key in keys)
+    texts = ", ".join(f"json_extract_string(document, ?) as {quoted(key)}" for key in keys)
     paths = ['$."' + key.replace('"', '\\"') + '"' for key in keys]
     connection.execute(f"create or replace temp table incoming as select _position, {texts} from incoming", paths)
     return keys
@@ -220,7 +219,3 @@ def _refuse_misfits(connection: duckdb.DuckDBPyConnection, file: DataFile, colum
         raise ConfigError(
             f"{file.label} has {len(faults)} values that do not fit: {told}", "Mend those rows; nothing was loaded"
         )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -9,6 +9,9 @@ from adventure.streams import Stream
 META_COLUMNS = {"_file": "VARCHAR", "_file_row": "BIGINT", "_loaded_at": "TIMESTAMP", "_deleted_at": "TIMESTAMP"}
 """What a raw table has beside its source's columns. `_deleted_at` is NULL but in a tombstone."""
 
+LARGEST_DOCUMENT = 64 << 20
+"""Bytes. MongoDB's limit is 16 MB of BSON, which JSON may write longer."""
+
 _TYPES = {
     "bool": "BOOLEAN",
     "int16": "SMALLINT",

@@ -11,16 +11,13 @@ from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import StagedFile, Window, utc_now
 from adventure.streams import Stream
 from adventure.warehouse import Moved
-from adventure.warehouse.duckdb.columns import META_COLUMNS, changes, duckdb_type, quoted
+from adventure.warehouse.duckdb.columns import LARGEST_DOCUMENT, META_COLUMNS, changes, duckdb_type, quoted
 from adventure.warehouse.duckdb.connection import reading
 from adventure.warehouse.duckdb.tombstones import insert_tombstones
 from adventure.warehouse.ledger import files_to_load
 from adventure.warehouse.records import read_ledger
 
 _REMEDY = "Restore it; or delete the stream's row in processor_metadata to read it all again, and remove the window"
-
-_LARGEST_DOCUMENT = 64 << 20
-"""Bytes. MongoDB's limit is 16 MB of BSON, which JSON may write longer."""
 
 
 def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:
@@ -130,7 +127,7 @@ def _insert(
             " from read_ndjson("
             "?, columns = {key: 'varchar', reason: 'varchar', row: 'varchar'}, maximum_object_size = ?)"
         )
-        values = [stream.name, label, loaded_at, str(path), _LARGEST_DOCUMENT]
+        values = [stream.name, label, loaded_at, str(path), LARGEST_DOCUMENT]
     elif file.name.endswith(".parquet"):
         names = ", ".join(quoted(column.name) for column in window.columns)
         statement = (
@@ -144,7 +141,7 @@ def _insert(
             f"insert into {target} (raw, _file, _file_row, _loaded_at)"
             " select json, ?, row_number() over () - 1, ? from read_ndjson_objects(?, maximum_object_size = ?)"
         )
-        values = [label, loaded_at, str(path), _LARGEST_DOCUMENT]
+        values = [label, loaded_at, str(path), LARGEST_DOCUMENT]
     found = connection.execute(statement, values).fetchone()
     return int(found[0]) if found else 0
 

@@ -12,13 +12,12 @@ import duckdb
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import Window
 from adventure.streams import Stream
-from adventure.warehouse.duckdb.columns import quoted
+from adventure.warehouse.duckdb.columns import LARGEST_DOCUMENT, quoted
 from adventure.warehouse.duckdb.load import columns_of
 
 MEMORY = "1GB"
 """What a copy may take of the machine; the rest goes to disk, beside the copy."""
 
-_LARGEST_DOCUMENT = 64 << 20
 _TABLES = """
 create or replace table scratch.held (key varchar, cursor bigint, live boolean, parts varchar[]);
 create or replace table scratch.rejected (key varchar, cursor bigint);
@@ -119,7 +118,7 @@ def _copy_file(
         connection.execute(
             "insert into staged select key, null, null from read_ndjson(?, columns = {key: 'varchar'},"
             " maximum_object_size = ?)",
-            [str(path), _LARGEST_DOCUMENT],
+            [str(path), LARGEST_DOCUMENT],
         )
         return
     if window.deletes and name == window.deletes.name:
@@ -134,7 +133,7 @@ def _copy_file(
             rows, values = "read_parquet(?)", [str(path)]
         else:
             rows = "(select json as raw from read_ndjson_objects(?, maximum_object_size = ?))"
-            values = [str(path), _LARGEST_DOCUMENT]
+            values = [str(path), LARGEST_DOCUMENT]
     connection.execute(
         f"insert into staged select * from (select {key} as key, {cursor} as cursor, {live} as live from {rows})"
         " where key in (from suspects select key)",
