@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from adventure.generator.schema import create_tables
 from adventure.sandbox import Sandbox
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 _numbers = itertools.count(1)
+
+# The same examples in every run: what fails was changed, not drawn. `--hypothesis-profile=search` draws new ones.
+# An example is often a window through real servers, so how long it takes or how large it is says nothing.
+for name, same in (("same", True), ("search", False)):
+    hypothesis_settings.register_profile(
+        name,
+        derandomize=same,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+        ],
+    )
+hypothesis_settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, given
+from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import sql
@@ -179,9 +179,7 @@ def every(writer_settings: Settings) -> list[str]:
 
 @hypothesis_settings(
     max_examples=5,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a row of so many columns shrinks for minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(rows=st.lists(st.tuples(*(st.none() | values for values in TYPES.values())), min_size=4, max_size=8))
 def test_values_of_every_type_arrive(
@@ -251,7 +249,7 @@ TIMES = st.sampled_from(
 ) | MOMENTS.map(str)
 
 
-@hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=10)
 @given(rows=st.lists(st.tuples(st.none() | NUMBERS, st.none() | TIMES, st.none() | TIMES), min_size=1, max_size=40))
 def test_a_row_is_in_the_raw_table_or_set_aside_and_the_two_add_up(
     settings: Settings, writer_settings: Settings, rows: list[tuple[str | None, ...]]

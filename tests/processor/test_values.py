@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -159,7 +159,7 @@ TIMES = st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 3
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
 
 
-@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=15)
 @given(
     rows=st.lists(
         st.tuples(NUMERICS, TIMES, TEXTS, st.binary(), st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=200

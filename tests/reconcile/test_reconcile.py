@@ -11,7 +11,7 @@ import psycopg
 import pymongo
 import pytest
 from bson import ObjectId
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -349,11 +349,7 @@ def check(world: Any, made: list[Change], mark_key: tuple[str, ...]) -> None:
 
 
 # An example takes a second or two: servers, processor and warehouse are real.
-_RANDOM = hypothesis_settings(
-    max_examples=int(os.environ.get("RECONCILE_EXAMPLES", "8")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+_RANDOM = hypothesis_settings(max_examples=int(os.environ.get("RECONCILE_EXAMPLES", "8")))
 
 
 @_RANDOM
