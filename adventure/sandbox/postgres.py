@@ -11,6 +11,7 @@ import pwd
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,10 +85,7 @@ class PostgresServer(process.Server):
         return True
 
     def _data_folder(self, user: str | None) -> Path:
-        data = self.folder / "data"
-        if user and not _may_pass(self.folder):
-            name = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
-            data = _temporary_home() / f"adventure-postgres-{name}"
+        data = self.folder / "data" if user is None or _may_pass(self.folder) else _data_elsewhere(self.folder)
         data.mkdir(mode=0o700, exist_ok=True)
         if user:
             shutil.chown(data, user)
@@ -141,6 +139,20 @@ def _reachable_binaries(user: str | None) -> Path:
         unfinished.chmod(0o755)
         unfinished.rename(copy)
     return copy / tree.parent.name / tree.name / "bin"
+
+
+def _data_elsewhere(folder: Path) -> Path:
+    """Where the data of a private `folder` lies. Nobody else would ever remove it, so what belongs to folders that are
+    gone is removed here."""
+    for note in _temporary_home().glob("adventure-postgres-*.home"):
+        with suppress(FileNotFoundError):  # another one that starts now removes it
+            if not Path(note.read_text()).exists():
+                shutil.rmtree(note.with_suffix(""))
+                note.unlink()
+    home = str(folder.resolve())
+    data = _temporary_home() / f"adventure-postgres-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
+    data.with_suffix(".home").write_text(home)
+    return data
 
 
 def _may_pass(path: Path) -> bool:

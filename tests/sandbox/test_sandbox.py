@@ -1,5 +1,7 @@
 """The embedded servers: they keep what was acknowledged, their ports, and the roles their promises."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +77,17 @@ def test_servers_that_outlived_a_killed_parent_are_ended_first(tmp_path: Path) -
     with Sandbox(folder) as sandbox:
         assert not any(psutil.pid_exists(pid) for pid in leftovers)
         assert psycopg.connect(sandbox.postgres.dsn()).info.server_version >= 180000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers keep their data outside of their folder")
+def test_data_that_lies_elsewhere_goes_with_its_folder(tmp_path: Path) -> None:
+    with Sandbox(tmp_path / "gone") as sandbox, psycopg.connect(sandbox.postgres.dsn()) as connection:
+        [data] = connection.execute("show data_directory").fetchone() or ()
+    assert not Path(data).is_relative_to(tmp_path)
+    assert Path(data).is_dir()
+    shutil.rmtree(tmp_path / "gone")
+    with Sandbox(tmp_path / "next"):
+        assert not Path(data).exists()
 
 
 def test_a_second_sandbox_on_the_same_folder_is_refused(tmp_path: Path) -> None:
