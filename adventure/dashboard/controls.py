@@ -20,9 +20,12 @@ def choice(
     """
     keys = list(options)
     first = default or keys[0]
-    if st.session_state.get(name) not in keys:
+    chosen = st.session_state.get(name)
+    if chosen not in keys:
         asked = st.query_params.get(name, st.session_state.get(_KEPT + name))
-        st.session_state[name] = asked if asked in keys else first
+        chosen = asked if asked in keys else first
+    # Also what is chosen already: a control whose options have changed is a new one, with nothing chosen.
+    st.session_state[name] = chosen
     place.segmented_control(
         label,
         keys,
@@ -32,9 +35,8 @@ def choice(
         args=(name, first),
         label_visibility="collapsed" if hidden else "visible",
     )
-    chosen = str(st.session_state[name])
-    _keep(name, chosen)
-    return chosen
+    _keep(name, str(chosen))
+    return str(chosen)
 
 
 def several(place: Any, label: str, name: str, options: Sequence[str], placeholder: str) -> tuple[str, ...]:
