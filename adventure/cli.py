@@ -294,7 +294,7 @@ def health(
 @app.command(rich_help_panel=_SHOW)
 def dashboard(context: typer.Context) -> None:
     """Serves the dashboard on DASHBOARD_PORT."""
-    from adventure.dashboard import serve
+    from adventure.dashboard.serve import serve
 
     settings = _settings(context)
     _serve(settings, lambda stop: serve(settings, stop))

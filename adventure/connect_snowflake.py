@@ -21,11 +21,14 @@ NETWORK_TIMEOUT_SEC = 120
 """How long the connector itself retries a statement that gets no answer."""
 
 
-def connect_snowflake(settings: Settings, *, role: str | None = None, tag: str = "") -> "SnowflakeConnection":
+def connect_snowflake(
+    settings: Settings, *, role: str | None = None, schema: str = "RAW_EXT", tag: str = ""
+) -> "SnowflakeConnection":
     """A session in UTC, in the pipeline's database.
 
     Args:
         role: instead of SNOWFLAKE_ROLE.
+        schema: where names without a schema are looked for.
         tag: what stands in QUERY_TAG of each statement until it is set anew.
 
     Raises:
@@ -39,7 +42,7 @@ def connect_snowflake(settings: Settings, *, role: str | None = None, tag: str =
         "role": role or settings.snowflake_role,
         "warehouse": settings.snowflake_warehouse,
         "database": settings.snowflake_database,
-        "schema": "RAW_EXT",
+        "schema": schema,
         "application": "Adventure",
         "paramstyle": "qmark",
         "login_timeout": LOGIN_TIMEOUT_SEC,

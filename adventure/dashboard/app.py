@@ -6,10 +6,17 @@ from adventure.dashboard.layout import style
 from adventure.dashboard.pipeline import page as pipeline
 from adventure.dashboard.sales import page as sales
 
-st.set_page_config(page_title="Adventure", page_icon="🚲", layout="wide")
-style()
-pages = [
-    st.Page(sales.show, title="Sales", icon=":material/monitoring:", url_path="sales", default=True),
-    st.Page(pipeline.show, title="Pipeline", icon=":material/account_tree:", url_path="pipeline"),
-]
-st.navigation(pages, position="top").run()
+
+def run() -> None:
+    """Draws the page that is chosen."""
+    st.set_page_config(page_title="Adventure", page_icon="🚲", layout="wide")
+    style()
+    pages = [
+        st.Page(sales.show, title="Sales", icon=":material/monitoring:", url_path="sales", default=True),
+        st.Page(pipeline.show, title="Pipeline", icon=":material/account_tree:", url_path="pipeline"),
+    ]
+    st.navigation(pages, position="top").run()
+
+
+if __name__ == "__main__":
+    run()

@@ -7,13 +7,13 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard.colours import Theme
-from adventure.dashboard.data import cached, report, tasks_interval_sec, utc_now
+from adventure.dashboard.data import cached, tasks_interval_sec, utc_now
 from adventure.dashboard.pipeline import state as pipeline_state
 from adventure.dashboard.pipeline.verdict import Problem, problems
-from adventure.dashboard.source import Copy, Identity
+from adventure.dashboard.source import Copy, Identity, look_every_sec, open_report
 from adventure.errors import WarehouseError
 
-LOOK_EVERY_SEC = 5
+LOOK_EVERY_SEC = look_every_sec()
 
 _STYLE = """
 <style>
@@ -46,7 +46,7 @@ def watch(*seen: tuple[Copy, Identity | None]) -> None:
 
 def current_problems() -> list[Problem]:
     """What is wrong with the pipeline, for a page that shows only its outcome; nothing where nothing is known of it."""
-    copy = report()
+    copy = open_report()
     identity = copy.identity()
     if identity is None:
         return []
@@ -62,7 +62,7 @@ def empty(why: str) -> None:
 
 
 def damaged(error: WarehouseError) -> None:
-    """A published file that cannot be read."""
+    """What was published and cannot be read."""
     st.error(str(error), icon=":material/error:")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from adventure.catalogue import products
 from adventure.connect import connect_mongo
+from adventure.dashboard.duckdb_copy import DuckDBCopy
 from adventure.dashboard.source import Copy, Query
 from adventure.generator.run import backfill, generate
 from adventure.generator.schema import create_tables
@@ -116,11 +117,11 @@ class Shop:
 
     @property
     def sales_copy(self) -> Copy:
-        return Copy(self.reader.published_path, "")
+        return DuckDBCopy(self.reader.published_path, "")
 
     @property
     def report_copy(self) -> Copy:
-        return Copy(self.reader.report_path, "")
+        return DuckDBCopy(self.reader.report_path, "")
 
 
 def _naive(value: object) -> object:

@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from adventure import dashboard
+from adventure.dashboard.serve import environment, serve_command
 from adventure.sandbox.process import free_port
 from adventure.settings import load_settings
 from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
@@ -49,9 +49,7 @@ def shrink(path: Path) -> None:
 def main() -> None:
     """All of them."""
     settings = load_settings().model_copy(update={"dashboard_port": free_port(None)})
-    server = subprocess.Popen(
-        dashboard.serve_command(settings), env=dashboard.environment(settings), stdout=subprocess.DEVNULL
-    )
+    server = subprocess.Popen(serve_command(settings), env=environment(settings), stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{settings.dashboard_port}"
     try:
         answer_within(address, 60)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adventure import dashboard
+from adventure.dashboard.serve import environment, serve_command
 from adventure.sandbox.process import free_port
 from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
 from tests.dashboard.conftest import HOSTILE, Shop
@@ -27,7 +27,7 @@ AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 @pytest.fixture(scope="module")
 def address(shop: Shop) -> Iterator[str]:
     settings = shop.reader.model_copy(update={"dashboard_port": free_port(None)})
-    server = Popen(dashboard.serve_command(settings), env=dashboard.environment(settings), stdout=DEVNULL)
+    server = Popen(serve_command(settings), env=environment(settings), stdout=DEVNULL)
     url = f"http://127.0.0.1:{settings.dashboard_port}"
     try:
         answer_within(url, 60)

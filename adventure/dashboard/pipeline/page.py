@@ -1,7 +1,7 @@
 """The Pipeline page: whether the figures can be trusted, and what to do where they cannot."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -13,13 +13,13 @@ from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.verdict import Problem, problems
-from adventure.dashboard.source import Copy, Identity, Query
+from adventure.dashboard.source import Copy, Identity, Query, open_report, open_sales
 from adventure.errors import WarehouseError
 
 
 def show() -> None:
     """The page."""
-    copy = data.report()
+    copy = open_report()
     identity = copy.identity()
     st.title("Pipeline")
     if identity is None:
@@ -57,10 +57,8 @@ def _live(copy: Copy, identity: Identity, held: state.State) -> None:
         " and report each time"
     )
     verdict(found)
-    published = data.sales().identity()
-    built_at = datetime.fromtimestamp(published[1] / 1e9, tz=UTC).replace(tzinfo=None) if published else None
     with st.container(border=True):
-        st.html(flow(held, found, now, built_at, theme()))
+        st.html(flow(held, found, now, open_sales().published_at(), theme()))
 
 
 def verdict(found: Sequence[Problem]) -> None:

@@ -6,13 +6,13 @@ from adventure.dashboard import data, format
 from adventure.dashboard.layout import LOOK_EVERY_SEC, current_problems, damaged, watch
 from adventure.dashboard.sales import figures, panels
 from adventure.dashboard.sales.filters import choose_scope, nothing_found
-from adventure.dashboard.source import Copy, Identity
+from adventure.dashboard.source import Copy, Identity, open_report, open_sales
 from adventure.errors import WarehouseError
 
 
 def show() -> None:
     """The page."""
-    copy = data.sales()
+    copy = open_sales()
     identity = copy.identity()
     st.title("Sales", anchor=False)
     if identity is None:
@@ -79,7 +79,7 @@ def _watch(copy: Copy, identity: Identity | None, publication: figures.Publicati
             f" {wrong[0].do}. The Pipeline page shows more.",
             icon=":material/warning:",
         )
-    elif data.report().identity() is None:
+    elif open_report().identity() is None:
         age = (now - publication.built_at).total_seconds()
         if age > 2 * data.tasks_interval_sec():
             st.warning(

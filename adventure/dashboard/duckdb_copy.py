@@ -1,0 +1,67 @@
+"""A published DuckDB file, opened for one question at a time.
+
+It is replaced whole by each publication, so a question is answered by the old one or the new one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from adventure.dashboard.source import Identity
+from adventure.errors import WarehouseError
+
+# DuckDB gives connections of one process that overlap the same open file: a visitor who asks after a publication
+# would be answered by the file before it, as long as another visitor's question holds that open.
+_ONE_AT_A_TIME = Lock()
+
+
+@dataclass(frozen=True)
+class DuckDBCopy:
+    """See `Copy`."""
+
+    path: Path
+    remedy: str
+    """What replaces a damaged one."""
+    is_metered = False
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+    def identity(self) -> Identity | None:
+        """What changes with each publication; None when there is none yet."""
+        try:
+            facts = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns
+
+    def published_at(self) -> datetime | None:
+        """When it was written."""
+        try:
+            return datetime.fromtimestamp(self.path.stat().st_mtime, tz=UTC).replace(tzinfo=None)
+        except FileNotFoundError:
+            return None
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> pd.DataFrame:
+        """See `Query`.
+
+        Raises:
+            WarehouseError: the file is damaged, or made by another version of Adventure.
+        """
+        try:
+            with _ONE_AT_A_TIME, duckdb.connect(str(self.path), read_only=True) as connection:
+                connection.execute("set timezone = 'UTC'")
+                answer: Any = connection.sql(statement, params=list(values)).to_arrow_table()
+                frame: pd.DataFrame = answer.to_pandas()
+                return frame
+        except duckdb.Error as error:
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise WarehouseError(f"{self.path.name} cannot be read: {reason}", self.remedy) from error

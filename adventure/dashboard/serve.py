@@ -1,0 +1,114 @@
+"""Serves the app on this machine, over the published files or from a laptop over Snowflake."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from adventure import heartbeat
+from adventure.dashboard.source import READS, REPORT_PATH, SALES_PATH
+from adventure.errors import AdventureError, ConfigError
+from adventure.settings import Settings
+
+_THEME = {
+    "theme.light.primaryColor": "#0058B8",
+    "theme.dark.primaryColor": "#55C8EB",
+    "theme.light.greenTextColor": "#0F6B2C",
+    "theme.baseRadius": "medium",
+}
+
+_LOOK_EVERY_SEC = 5.0
+
+
+def serve_command(settings: Settings) -> list[str]:
+    """The command line that serves the app. Nothing it does leaves this machine."""
+    options = {
+        "server.address": settings.dashboard_host,
+        "server.port": settings.dashboard_port,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        **_THEME,
+    }
+    app = Path(__file__).with_name("app.py")
+    return [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(app),
+        *(f"--{name}={value}" for name, value in options.items()),
+    ]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the app is told: where it reads, and how often the tasks run."""
+    told = os.environ | {"TASKS_INTERVAL_SEC": str(settings.tasks_interval_sec)}
+    if settings.warehouse == "snowflake":
+        return told | {READS: "connection"} | _sign_in(settings)
+    return told | {
+        READS: "files",
+        SALES_PATH: str(settings.published_path.resolve()),
+        REPORT_PATH: str(settings.report_path.resolve()),
+    }
+
+
+def _sign_in(settings: Settings) -> dict[str, str]:
+    """The settings that reach Snowflake: those of --env are not in this process's environment."""
+    found = {}
+    for name, value in settings:
+        if name.startswith("snowflake_") and value not in (None, ""):
+            found[name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return found
+
+
+def serve(settings: Settings, stop: threading.Event) -> None:
+    """Serves until `stop` is set; beats while the server answers.
+
+    Raises:
+        ConfigError: something listens on the port already.
+        AdventureError: Streamlit ended with an error.
+    """
+    _refuse_taken(settings.dashboard_host, settings.dashboard_port)
+    # A session of its own: Ctrl-C reaches this process alone.
+    server = subprocess.Popen(
+        serve_command(settings), env=environment(settings), stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        while not stop.wait(_LOOK_EVERY_SEC):
+            if server.poll() is not None:
+                raise AdventureError(
+                    f"The dashboard's server ended with exit code {server.returncode}", "See its lines above"
+                )
+            if _answers(settings.dashboard_port):
+                heartbeat.beat()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(port: int) -> bool:
+    """Whether Streamlit says of itself that it is well."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_LOOK_EVERY_SEC)
+    try:
+        connection.request("GET", "/_stcore/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"Port {port} is taken", "Set DASHBOARD_PORT to another one") from error
