@@ -90,13 +90,14 @@ def _pipeline(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]":
     return settings, load_streams(settings)
 
 
-def _serve(settings: "Settings", job: "Callable[[threading.Event], Any]") -> None:
-    """Runs a long-lived job, with a heartbeat, until SIGTERM or Ctrl-C."""
+def _serve(settings: "Settings", job: "Callable[[threading.Event], Any]", *, beats_in: "Path | None" = None) -> None:
+    """Runs a long-lived job until SIGTERM or Ctrl-C, with a heartbeat in HEARTBEAT_FILE or else in `beats_in`."""
     from adventure import heartbeat
     from adventure.stopping import run_until_stopped
 
-    heartbeat.begin(settings.heartbeat_file, settings.stuck_after_sec)
+    heartbeat.begin(settings.heartbeat_file or beats_in, settings.stuck_after_sec)
     run_until_stopped(job)
+    heartbeat.end()
 
 
 @app.command(rich_help_panel=_TOGETHER)
@@ -143,6 +144,7 @@ def process(context: typer.Context) -> None:
             max_runtime=settings.processor_max_runtime_sec,
             stop=stop,
         ),
+        beats_in=settings.processor_heartbeat,
     )
 
 

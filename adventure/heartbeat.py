@@ -2,11 +2,15 @@
 
 A loop that is about to be quiet says for how long, so that only one that is stuck is ever late. The moment is read from
 the machine's monotonic clock, which all of its processes share and nobody sets. A health check runs this module every
-few seconds: it imports nothing that takes time.
+few seconds: it imports nothing that takes time. The dashboard reads the processor's as well, by the file's own time,
+which also holds after a restart of the machine.
+
+The file holds when the loop beat last, when it is stuck, and when it meant to go on; or, once it was told to stop, `ended`.
 """
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from adventure.errors import ConfigError
@@ -30,6 +34,19 @@ class Health:
 
     alive: bool
     sentence: str
+
+
+@dataclass(frozen=True)
+class Sign:
+    """The last sign of life of a loop. Moments are naive UTC."""
+
+    seen_at: datetime
+    next_by: datetime
+    """When it meant to go on."""
+    stuck_at: datetime
+    """When it counts as stuck."""
+    has_ended: bool
+    """Because it was told to, or had nothing more to do."""
 
 
 def begin(path: Path | None, stuck_after: float) -> None:
@@ -62,24 +79,51 @@ def beat(*, quiet_for: float = 0.0) -> None:
     if not quiet_for and now - _heart.last < _AT_MOST_EVERY_SEC:
         return
     _heart.last = now
-    unfinished = _heart.path.with_name(f".{_heart.path.name}")
+    _write(_heart, f"{now} {now + quiet_for + _heart.stuck_after} {now + quiet_for}")
+
+
+def end() -> None:
+    """Says that nothing more will come."""
+    if _heart is not None:
+        now = time.monotonic()
+        _write(_heart, f"{now} {now} ended")
+
+
+def _write(heart: _Heart, line: str) -> None:
+    unfinished = heart.path.with_name(f".{heart.path.name}")
     try:
-        unfinished.write_text(f"{now} {now + quiet_for + _heart.stuck_after}\n", encoding="ascii")
-        unfinished.replace(_heart.path)
+        unfinished.write_text(f"{line}\n", encoding="ascii")
+        unfinished.replace(heart.path)
     except OSError:
         # A beat that cannot be written is a beat that is missed: the health check will say so.
         return
 
 
+def read(path: Path) -> Sign | None:
+    """The last sign of life in that file; None when there is none, or nothing that could be one."""
+    try:
+        last, stuck, going_on = path.read_text(encoding="ascii").split()
+        seen_at = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
+        ended = going_on == "ended"
+        next_by = seen_at if ended else seen_at + timedelta(seconds=float(going_on) - float(last))
+        return Sign(seen_at, next_by, seen_at + timedelta(seconds=float(stuck) - float(last)), ended)
+    except (OSError, ValueError, OverflowError):
+        return None
+
+
 def check(path: Path) -> Health:
     """Whether the loop that beats in that file is on time."""
     try:
-        last, until = map(float, path.read_text(encoding="ascii").split())
+        last, until, *rest = path.read_text(encoding="ascii").split()
+        said_at, stuck_at = float(last), float(until)
     except FileNotFoundError:
         return Health(False, f"There is no heartbeat at {path}: nothing long-lived has started there")
     except ValueError:
         return Health(False, f"{path} is no heartbeat")
     now = time.monotonic()
-    if now > until:
-        return Health(False, f"Stuck: the last sign of life is {now - last:.0f} s old, {now - until:.0f} s too old")
-    return Health(True, f"Alive: last sign of life {now - last:.0f} s ago, the next one within {until - now:.0f} s")
+    age = f"{now - said_at:.0f} s"
+    if rest == ["ended"]:
+        return Health(False, f"Ended {age} ago: it was told to stop, or had nothing more to do")
+    if now > stuck_at:
+        return Health(False, f"Stuck: the last sign of life is {age} old, {now - stuck_at:.0f} s too old")
+    return Health(True, f"Alive: last sign of life {age} ago, the next one within {stuck_at - now:.0f} s")

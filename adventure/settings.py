@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     heartbeat_file: Path | None = Field(
         None, description="file in which a long-lived command beats, for `adventure health`; default: none"
     )
+    processor_heartbeat_file: Path | None = Field(
+        None,
+        description="where the dashboard looks for the processor's heartbeat; default: DATA_DIR/processor.heartbeat",
+    )
     stuck_after_sec: float = Field(
         600.0, gt=0, description="seconds of one step (a batch of rows, a file, a model) after which it counts as stuck"
     )
@@ -161,6 +165,11 @@ class Settings(BaseSettings):
     def unfinished_dir(self) -> Path:
         """Folder of files that are not finished yet: on the stage's file system, so that staging one copies nothing."""
         return self.stage_dir / ".unfinished"
+
+    @property
+    def processor_heartbeat(self) -> Path:
+        """Where the dashboard looks for it, and where the processor beats unless HEARTBEAT_FILE names another file."""
+        return self.processor_heartbeat_file or self.data_dir / "processor.heartbeat"
 
     @property
     def duckdb_path(self) -> Path:

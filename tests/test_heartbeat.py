@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from adventure import heartbeat
 from adventure.errors import ConfigError
+from adventure.settings import Settings
 
 
 @pytest.fixture
@@ -93,6 +95,8 @@ def test_a_beat_that_cannot_be_written_is_a_beat_that_is_missed(file: Path, cloc
         ("", 1, "is no heartbeat"),
         ("0 0\n", 1, "Stuck: the last sign of life is"),
         ("0 1e12\n", 0, "Alive: last sign of life"),
+        ("0 1e12 1e11\n", 0, "Alive: last sign of life"),
+        ("0 1e12 ended\n", 1, "Ended"),
     ],
 )
 def test_the_command_tells_by_exit_code_and_sentence(
@@ -109,6 +113,60 @@ def test_the_command_tells_by_exit_code_and_sentence(
         check=False,
     )
     assert (done.returncode, sentence in done.stdout) == (code, True)
+
+
+def test_a_sign_says_when_the_loop_was_seen_and_when_it_meant_to_go_on(file: Path, clock: list[float]) -> None:
+    """By the file's own time: the machine's monotonic clock begins anew when it restarts."""
+    heartbeat.begin(file, 10)
+    clock[0] += 5
+    heartbeat.beat(quiet_for=60)
+    os.utime(file, (0, 0))
+    epoch = datetime(1970, 1, 1)
+    assert heartbeat.read(file) == heartbeat.Sign(
+        epoch, epoch + timedelta(seconds=60), epoch + timedelta(seconds=70), has_ended=False
+    )
+    clock[0] += 5
+    heartbeat.end()
+    os.utime(file, (0, 0))
+    assert heartbeat.read(file) == heartbeat.Sign(epoch, epoch, epoch, has_ended=True)
+
+
+@pytest.mark.parametrize("content", [None, "", "0 1e12\n", "0 nan 0\n", "0 1e300 0\n", "\xff 1 1", "1 2 3 4"])
+def test_what_is_no_heartbeat_is_no_sign(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "heartbeat"
+    if content is not None:
+        file.write_text(content, encoding="latin-1")
+    assert heartbeat.read(file) is None
+
+
+def test_a_command_that_is_told_to_stop_says_so(settings: Settings) -> None:
+    """And the processor beats where the dashboard looks, without any setting."""
+    environment = os.environ | {
+        "POSTGRES_HOST": settings.postgres_host,
+        "POSTGRES_PORT": str(settings.postgres_port),
+        "POSTGRES_DB": settings.postgres_db,
+        "POSTGRES_USER": settings.postgres_user,
+        "POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
+        "STATE_DSN": settings.state_conninfo,
+        "MONGO_URI": settings.mongo_conninfo,
+        "MONGO_DB": settings.mongo_db,
+        "DATA_DIR": str(settings.data_dir),
+        "PROCESSOR_INTERVAL_SEC": "1",
+    }
+    running = subprocess.Popen([sys.executable, "-m", "adventure", "process"], env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while heartbeat.read(settings.processor_heartbeat) is None:
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        running.terminate()
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+    found = heartbeat.read(settings.processor_heartbeat)
+    assert found
+    assert found.has_ended
 
 
 def test_a_health_check_loads_nothing_heavy() -> None:

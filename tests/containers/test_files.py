@@ -182,8 +182,9 @@ def test_the_volumes_are_shared_by_those_who_pass_something_on() -> None:
         "mongo": {"mongo"},
         "stages": {"processor", "processor-snowflake", "tasks"},
         "warehouse": {"tasks", "dashboard"},
+        "heartbeats": {"processor", "processor-snowflake", "dashboard"},
     }
-    assert SERVICES["dashboard"]["volumes"] == ["warehouse:/var/lib/adventure:ro"]
+    assert SERVICES["dashboard"]["volumes"] == ["warehouse:/var/lib/adventure:ro", "heartbeats:/var/lib/heartbeats:ro"]
     assert set(SERVICES["dashboard"]["networks"]).isdisjoint(SERVICES["tasks"]["networks"])
 
 
