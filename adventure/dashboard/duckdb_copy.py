@@ -61,7 +61,7 @@ class DuckDBCopy:
                 connection.execute("set timezone = 'UTC'")
                 answer: Any = connection.sql(statement, params=list(values)).to_arrow_table()
                 frame: pd.DataFrame = answer.to_pandas()
-                return frame
+                return frame.rename(columns=str.lower)
         except duckdb.Error as error:
             reason = (str(error).splitlines() or ["no reason given"])[0]
             raise WarehouseError(f"{self.path.name} cannot be read: {reason}", self.remedy) from error

@@ -115,6 +115,21 @@ def build_is_due(query: Query) -> bool:
     return bool(times) and max(times) >= built_at
 
 
+def publish_is_due(query: Query) -> bool:
+    """Whether a build has succeeded since the last publish that succeeded began."""
+    ((built_at, published_at),) = query(
+        """
+        select
+            max(case when task = 'build' then ended_at end) as built_at,
+            max(case when task = 'publish' then started_at end) as published_at
+        from raw_ext.task_history
+        where outcome = 'succeeded'
+        """,
+        [],
+    )
+    return built_at is not None and (published_at is None or built_at > published_at)
+
+
 def failures_in_a_row(query: Query) -> dict[str, tuple[int, str]]:
     """By task that failed since it last succeeded: how often, and the last message."""
     rows = query(

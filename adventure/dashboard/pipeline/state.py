@@ -126,40 +126,68 @@ def read(query: Query) -> State:
         """,
         [],
     )
-    tasks = _all(TaskState, query("from tasks select * order by started_at", []))
+    tasks = _all(
+        TaskState,
+        query(
+            """
+            select
+                task, started_at, ended_at, outcome, "ROWS", files, message, last_success_at, failures_in_a_row
+            from tasks
+            order by started_at
+            """,
+            [],
+        ),
+    )
     return State(
         written_at=report.written_at.to_pydatetime(),
         every_sec=_plain(report.every_sec),
         streams=tuple(_all(StreamState, streams)),
         tasks={task.task: task for task in tasks},
-        models=tuple(_all(ModelRows, query("select model, rows, shown from models order by model", []))),
+        models=tuple(_all(ModelRows, query('select model, "ROWS", shown from models order by model', []))),
         tests_run=int(run.tests),
         tested_at=_plain(run.ran_at),
-        tests=tuple(_all(TestState, query("select * from tests order by outcome = 'warn', test", []))),
+        tests=tuple(
+            _all(
+                TestState,
+                query(
+                    """
+                    select test, kind, model, outcome, "ROWS", message, audit_table
+                    from tests
+                    order by outcome = 'warn', test
+                    """,
+                    [],
+                ),
+            )
+        ),
         rejected=tuple(
-            _all(Rejected, query("select stream, reason, rows, last_at from rejected_reasons order by rows desc", []))
+            _all(
+                Rejected,
+                query('select stream, reason, "ROWS", last_at from rejected_reasons order by "ROWS" desc', []),
+            )
         ),
     )
 
 
 def cycles(query: Query) -> pd.DataFrame:
     """A row a stream and minute with a window: windows, rows, rejected."""
-    return query("select stream, minute, windows, rows, rejected from cycles order by minute, stream", [])
+    return query('select stream, minute, windows, "ROWS", rejected from cycles order by minute, stream', [])
 
 
 def lateness(query: Query) -> pd.DataFrame:
     """A row a stream and class of lateness: rows that landed below the watermark, by how much."""
-    return query("select stream, late, rows from lateness order by number, stream", [])
+    return query('select stream, late, "ROWS" from lateness order by number, stream', [])
 
 
 def rejected_rows(query: Query) -> pd.DataFrame:
     """The rows that were set aside last."""
-    return query("select stream, key, reason, row, file, loaded_at from rejected_rows order by loaded_at desc, key", [])
+    return query(
+        'select stream, key, reason, "ROW", file, loaded_at from rejected_rows order by loaded_at desc, key', []
+    )
 
 
 def failing_rows(query: Query, test: str) -> pd.DataFrame:
     """Rows that a test of the last build did not like, each as JSON."""
-    return query("select row from failing_rows where test = ?", [test])
+    return query('select "ROW" from failing_rows where test = ?', [test])
 
 
 T = TypeVar("T")

@@ -128,17 +128,7 @@ class DuckDBWarehouse:
 
     def publish_is_due(self) -> bool:
         """Whether a build has succeeded since the last publish that succeeded."""
-        (due,), *_ = self.query(
-            """
-            select coalesce(
-                max(ended_at) filter (where task = 'build') > max(started_at) filter (where task = 'publish'),
-                count(*) filter (where task = 'build') > 0
-            )
-            from raw_ext.task_history
-            where outcome = 'succeeded'
-            """
-        )
-        return bool(due)
+        return records.publish_is_due(self.query)
 
     def record(self, run: TaskRun) -> None:
         """Adds a run to the history of the tasks, and drops what is older than RUNS_KEPT runs of its kind."""

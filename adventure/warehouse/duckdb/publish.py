@@ -9,29 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
-import orjson
 
 from adventure.errors import WarehouseError
 from adventure.faults import Point, reached
 from adventure.stage.manifest import utc_now
-
-MARTS = (
-    "sales_by_hour",
-    "category_sales_by_hour",
-    "product_sales_by_day",
-    "customers_by_day",
-    "support_chats_by_day",
-    "campaign_events_by_day",
-    "dim_products",
-)
-"""What is copied, each whole: aggregates and a small dimension."""
-
-_PUBLICATION = """
-create table published.publication as
-select
-    ?::timestamp as built_at,
-    (select max(high) from raw_ext.load_history where kind = 'data') as data_as_of
-"""
+from adventure.warehouse.publication import DATA_AS_OF, MARTS, Rows, description_rows
 
 
 def publish(connection: duckdb.DuckDBPyConnection, target: Path, *, manifest: Path) -> int:
@@ -50,9 +32,11 @@ def publish(connection: duckdb.DuckDBPyConnection, target: Path, *, manifest: Pa
                 connection.execute(f"create table published.{mart} as from dbt_prod.{mart}")
                 found = connection.execute(f"select count(*) from published.{mart}").fetchone()
                 rows += int(found[0]) if found else 0
-            connection.execute(_PUBLICATION, [utc_now()])
-            connection.execute("create table published.descriptions (model varchar, name varchar, text varchar)")
-            connection.executemany("insert into published.descriptions values (?, ?, ?)", _descriptions(manifest))
+            connection.execute(
+                f"create table published.publication as select ?::timestamp as built_at, ({DATA_AS_OF}) as data_as_of",
+                [utc_now()],
+            )
+            fill(connection, "descriptions", description_rows(manifest))
             reached(Point.COPY_WRITTEN)
         reached(Point.PUBLISHED)
     except duckdb.CatalogException as error:
@@ -84,17 +68,10 @@ def replacing(connection: duckdb.DuckDBPyConnection, target: Path) -> Iterator[N
         raise WarehouseError(f"{target} cannot be written: {error.strerror}", "Check space and permissions") from error
 
 
-def _descriptions(manifest: Path) -> list[tuple[str, str, str]]:
-    """Of each mart: its own description (under no name), its columns', and those of the figures made from them."""
-    try:
-        nodes = orjson.loads(manifest.read_bytes())["nodes"].values()
-    except FileNotFoundError as error:
-        raise WarehouseError(f"{manifest} is missing, which dbt writes", "Run `adventure build` first") from error
-    texts = []
-    for node in nodes:
-        if node["resource_type"] == "model" and node["name"] in MARTS:
-            columns = {name: column["description"] for name, column in node["columns"].items()}
-            figures = node["config"]["meta"].get("figures", {})
-            for name, text in {"": node["description"], **columns, **figures}.items():
-                texts.append((node["name"], name, " ".join(text.split())))
-    return texts
+def fill(connection: duckdb.DuckDBPyConnection, table: str, made: Rows) -> None:
+    """Makes a table of `published`, within `replacing`."""
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in made.columns.items())
+    connection.execute(f"create table published.{table} ({columns})")
+    if made.rows:
+        marks = ", ".join("?" for _ in made.columns)
+        connection.executemany(f"insert into published.{table} values ({marks})", made.rows)
