@@ -5,7 +5,7 @@ the machine's monotonic clock, which all of its processes share and nobody sets.
 few seconds: it imports nothing that takes time. The dashboard reads the processor's as well, by the file's own time,
 which also holds after a restart of the machine.
 
-The file holds when the loop beat last, when it is stuck, and when it meant to go on; or, once it was told to stop, `ended`.
+The file holds when the loop beat last, when it is stuck, and when it meant to go on; or, after its end, `ended`.
 """
 
 import time
