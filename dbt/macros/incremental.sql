@@ -118,8 +118,8 @@ latest as (
     select
         latest_version.* replace (
             coalesce(latest_version.{{ key }}, standing_delete.{{ key }}) as {{ key }},
-            coalesce(latest_version._file, standing_delete._file) as _file,
-            coalesce(latest_version._file_row, standing_delete._file_row) as _file_row,
+            coalesce(standing_delete._file, latest_version._file) as _file,
+            coalesce(standing_delete._file_row, latest_version._file_row) as _file_row,
             greatest(
                 coalesce(latest_version._loaded_at, standing_delete._loaded_at),
                 coalesce(standing_delete._loaded_at, latest_version._loaded_at)

@@ -1,0 +1,99 @@
+"""Whatever comes in whatever order, the models that grow equal those that are built whole.
+
+The fixed sequences of `test_live_path` and `test_deletes` say what the tables hold; here only that the two ways agree.
+"""
+
+import os
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tests.dbt.conftest import NOON, Project, Row, chat, gone, gone_chat, line, new_project, order
+
+# Few keys and few moments: what can go wrong are versions of one key that meet.
+MOMENTS = st.integers(0, 5).map(lambda hours: NOON + timedelta(hours=hours))
+ORDERS = st.sampled_from("abcd")
+LINES = st.tuples(ORDERS, st.integers(1, 3)).map(lambda pair: (f"{pair[0]}{pair[1]}", pair[0]))
+PLACED = st.integers(0, 3).map(lambda days: NOON - timedelta(days=20 * days))
+
+orders = st.builds(
+    lambda key, at, customer, placed, total: order(
+        key, last_modified=at, customer_id=customer, order_date=placed, sub_total=total
+    ),
+    ORDERS,
+    MOMENTS,
+    st.sampled_from([11000, 11001]),
+    PLACED,
+    st.integers(0, 30),
+) | st.builds(lambda key, at: gone("sales_order_id", key, at), ORDERS, MOMENTS)
+lines = st.builds(
+    lambda keys, at, quantity, product: line(*keys, last_modified=at, order_qty=quantity, product_id=product),
+    LINES,
+    MOMENTS,
+    st.integers(1, 9),
+    st.sampled_from([707, 708]),
+) | st.builds(lambda keys, at: gone("sales_order_detail_id", keys[0], at), LINES, MOMENTS)
+chats = st.builds(
+    lambda key, at, status: chat(key, last_modified=at.isoformat(), ticket_status=status),
+    ORDERS,
+    MOMENTS,
+    st.sampled_from(["Open", "Closed"]),
+) | st.builds(gone_chat, ORDERS, MOMENTS)
+loads = st.fixed_dictionaries(
+    {"orders": st.lists(orders, max_size=6), "lines": st.lists(lines, max_size=8), "chats": st.lists(chats, max_size=3)}
+)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
+    """Every model, built of nothing."""
+    project = new_project(tmp_path_factory.mktemp("empty"), dbt_folder)
+    project.build_models()
+    return project
+
+
+# Not shrunk: an example is four builds.
+@hypothesis_settings(
+    max_examples=int(os.environ.get("INCREMENT_EXAMPLES", "4")),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(increments=st.lists(loads, min_size=2, max_size=3))
+def test_increments_give_the_tables_of_a_full_refresh(
+    empty: Project, tmp_path_factory: pytest.TempPathFactory, increments: list[dict[str, list[Row]]]
+) -> None:
+    project = Project(tmp_path_factory.mktemp("example") / "warehouse.duckdb", empty.folder)
+    shutil.copy(empty.path, project.path)
+    for increment in increments:
+        project.load(**increment)
+        build_live_path(project)
+    grown = tables(project)
+    build_live_path(project, "--full-refresh")
+    whole = tables(project)
+    assert {name for name in whole if grown[name] != whole[name]} == set()
+
+
+def build_live_path(project: Project, *arguments: str) -> None:
+    project.dbt("run", "--select", "source:raw_ext+", *arguments)
+
+
+def tables(project: Project) -> dict[str, list[str]]:
+    """What stands in every model. Not when it came there, nor how an order stood before: both are for the next build."""
+    found = project.query(
+        "select table_name, bool_or(column_name = '_loaded_at'), bool_or(column_name = 'is_current')"
+        " from information_schema.columns where table_schema = 'dbt_prod' group by all"
+    )
+    return {
+        name: sorted(
+            str(row)
+            for row in project.query(
+                f"select * {'exclude (_loaded_at)' if stamped else ''} from dbt_prod.{name}"
+                f" {'where is_current' if versioned else ''}"
+            )
+        )
+        for name, stamped, versioned in found
+    }
