@@ -45,7 +45,9 @@ class ProcessorMetrics:
             "adventure_horizon_age_seconds", "Age of the horizon.", ("source",), registry=registry
         )
         self._cycles = Histogram("adventure_cycle_seconds", "Duration of the cycles.", registry=registry)
-        self._failures = Counter("adventure_failures", "Failures of cycles.", ("error",), registry=registry)
+        self._failures = Counter(
+            "adventure_failures", "Cycles without this stream.", ("stream", "error"), registry=registry
+        )
 
     def cycle(self, report: "CycleReport", marks: Mapping[str, "Watermark"], seconds: float) -> None:
         """Counts one cycle."""
@@ -63,12 +65,12 @@ class ProcessorMetrics:
             _ages(self._mark_age.labels(name), mark.value)
         for source, horizon in report.horizons.items():
             _ages(self._horizon_age.labels(source), horizon)
-        for failure in report.failures:
-            self.failed(failure)
+        self.failed(report.failures)
 
-    def failed(self, error: Exception) -> None:
-        """Counts a failure."""
-        self._failures.labels(type(error).__name__).inc()
+    def failed(self, failures: Mapping[str, Exception]) -> None:
+        """Counts what kept streams from their windows."""
+        for stream, error in failures.items():
+            self._failures.labels(stream, type(error).__name__).inc()
 
 
 class TaskMetrics:

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from adventure.errors import ConfigError
 from adventure.generator.run import backfill
-from adventure.processor.run import process_forever, process_once
+from adventure.metrics import ProcessorMetrics
+from adventure.processor.cycle import run_cycle
+from adventure.processor.run import open_pipeline, process_forever, process_once
 from adventure.settings import Settings
 from adventure.streams import Stream
 from adventure.warehouse import tasks
@@ -103,6 +106,25 @@ def test_the_processor_counts_what_the_sources_hold(
         assert undocumented == set()
     with pytest.raises(OSError, match="refused"):
         scrape(port)
+
+
+def test_a_failure_is_counted_for_the_stream_that_it_keeps_from_its_window(
+    settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
+) -> None:
+    with psycopg.connect(writer_settings.postgres_dsn, autocommit=True) as connection:
+        connection.execute("alter table order_details rename to elsewhere")
+    registry = CollectorRegistry()
+    metrics = ProcessorMetrics(registry)
+    with open_pipeline(settings, streams) as pipeline:
+        for _ in range(2):
+            metrics.cycle(run_cycle(pipeline), pipeline.state.watermarks, 0.1)
+    failures = {
+        (sample.labels["stream"], sample.labels["error"]): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "adventure_failures_total"
+    }
+    assert failures == {("order_details", "SourceShapeError"): 2}
 
 
 def test_the_task_server_counts_runs_failures_and_what_waits(

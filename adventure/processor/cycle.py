@@ -39,10 +39,11 @@ class StreamReport:
 
 @dataclass(frozen=True)
 class CycleReport:
-    """What one cycle did, in the streams' order. Streams that failed are among `failures`."""
+    """What one cycle did, in the streams' order."""
 
     streams: tuple[StreamReport, ...]
-    failures: tuple[AdventureError, ...]
+    failures: Mapping[str, AdventureError]
+    """What kept a stream from its windows, by its name; streams of one source may share an error."""
     horizons: Mapping[str, datetime] = field(default_factory=dict)
     """How far each source could be read, by `Stream.source`."""
 
@@ -57,28 +58,32 @@ class Pipeline:
     stage: Stage
     state: State
     temporary: Path
-    away: tuple[SourceError, ...] = ()
-    """Why sources that are not among `sources` could not be opened; a cycle reports it, and moves the other streams."""
+    away: Mapping[str, SourceError] = field(default_factory=dict)
+    """Why other sources could not be opened, by `Stream.source`; a cycle reports it, and moves the other streams."""
 
 
 def run_cycle(pipeline: Pipeline) -> CycleReport:
     """One window of each stream. A source or stream that fails does not keep the others from theirs."""
     reports: list[StreamReport] = []
-    failures: list[AdventureError] = list(pipeline.away)
+    failures: dict[str, AdventureError] = {
+        stream.name: pipeline.away[stream.source] for stream in pipeline.streams if stream.source in pipeline.away
+    }
     horizons: dict[str, datetime] = {}
     for kind, source in pipeline.sources.items():
         streams = [stream for stream in pipeline.streams if stream.source == kind]
+        waiting = {stream.name for stream in streams}
         try:
             with source.cut(streams, pipeline.state.watermarks) as cut:
-                failures += cut.unfit.values()
+                failures |= cut.unfit
                 horizons[kind] = cut.horizon
                 for stream in streams:
                     if stream.name not in cut.unfit:
                         reports += _move_windows(pipeline, source, cut, stream)
+                    waiting.remove(stream.name)
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
-            failures.append(error)
-    return CycleReport(tuple(reports), tuple(failures), horizons)
+            failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
+    return CycleReport(tuple(reports), failures, horizons)
 
 
 def _move_windows(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> Iterator[StreamReport]:

@@ -40,17 +40,17 @@ def open_pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Pip
         for stream in streams:
             adopt(state, stage, stream)
         sources: dict[str, Source] = {}
-        away: list[SourceError] = []
+        away: dict[str, SourceError] = {}
         for kind in dict.fromkeys(stream.source for stream in streams):
             try:
                 sources[kind] = open_source(kind, settings)
             except SourceError as error:
-                away.append(error)
+                away[kind] = error
             else:
                 stack.callback(sources[kind].close)
         if not sources:
-            raise away[0]
-        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, tuple(away))
+            raise next(iter(away.values()))
+        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, away)
 
 
 def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
@@ -63,10 +63,11 @@ def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
     time.sleep(MARGIN.total_seconds())
     with open_pipeline(settings, streams) as pipeline:
         report = run_cycle(pipeline)
-    for failure in report.failures[1:]:
+    failures = list(dict.fromkeys(report.failures.values()))
+    for failure in failures[1:]:
         log.error(str(failure))
-    if report.failures:
-        raise report.failures[0]
+    if failures:
+        raise failures[0]
     for each in report.streams:
         if each.window is None:
             log.info(f"{each.stream}: no new rows", stream=each.stream, rows=0)
@@ -94,7 +95,7 @@ def process_forever(
                     _cycles(pipeline, interval, ends_at, stop, metrics)
             except AdventureError as error:
                 if metrics and not opened:
-                    metrics.failed(error)
+                    metrics.failed(dict.fromkeys((stream.name for stream in streams), error))
                 if not retryable(error):
                     raise
                 log.error(f"{error} Trying again in {interval:g} s.")
@@ -116,8 +117,8 @@ def _cycles(
         report = run_cycle(pipeline)
         if metrics:
             metrics.cycle(report, pipeline.state.watermarks, time.monotonic() - begun)
-        if report.failures:
-            raise next((failure for failure in report.failures if not retryable(failure)), report.failures[0])
+        if failures := list(report.failures.values()):
+            raise next((failure for failure in failures if not retryable(failure)), failures[0])
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))
         heartbeat.beat(quiet_for=pause)
         stop.wait(pause)

@@ -160,7 +160,7 @@ def test_lines_wait_for_an_order_whose_table_cannot_be_read(
     time.sleep(0.15)
     shop.execute("alter table sales rename to sold")
     with open_pipeline(settings, SHOP) as pipeline:
-        failures = [str(failure) for failure in run_cycle(pipeline).failures]
+        failures = [str(failure) for failure in run_cycle(pipeline).failures.values()]
     assert [failure.split(" in database")[0] for failure in failures] == [
         "stream sales: there is no table public.sales",
         "stream lines waits for sales, to which it refers.",
@@ -251,7 +251,7 @@ def test_a_table_that_may_not_be_read_keeps_no_other_from_its_window(
     time.sleep(0.15)
     shop.execute("revoke select on sales from adventure_reader")
     with open_pipeline(settings, SHOP) as pipeline:
-        failures = [str(failure) for failure in run_cycle(pipeline).failures]
+        failures = [str(failure) for failure in run_cycle(pipeline).failures.values()]
     assert failures[0] == (
         'stream sales: the role adventure_reader may not read "public"."sales".'
         ' grant select on "public"."sales" to "adventure_reader".'

@@ -51,7 +51,7 @@ def test_memory_and_open_files_are_flat(
             connection.execute("insert into things (id, note) values (%s, %s)", [cycle, "x" * 100])
             collection.insert_one({"_id": cycle, "text": "x" * 100, chats.cursor: utc_now()})
             report = run_cycle(pipeline)
-            assert report.failures == ()
+            assert report.failures == {}
             rows += sum(each.rows_staged for each in report.streams)
             if cycle % max(1, CYCLES // 8) == 0:
                 for stream in (things, chats):
