@@ -3,16 +3,31 @@
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
-from adventure.dashboard.source import Copy, Identity, Query
+from adventure.dashboard.source import HEARTBEAT_PATH, Copy, Identity, Query
+
+if TYPE_CHECKING:
+    from adventure.heartbeat import Sign
 
 
 def tasks_interval_sec() -> float:
     """How often the tasks run, where the report does not say."""
     return float(os.environ.get("TASKS_INTERVAL_SEC", "3600"))
+
+
+def processor() -> "Sign | None":
+    """The processor's last sign of life, now; None where it cannot be seen."""
+    path = os.environ.get(HEARTBEAT_PATH)
+    if not path:
+        return None
+    from adventure.heartbeat import read
+
+    return read(Path(path))
 
 
 def cached(copy: Copy, identity: Identity) -> Query:

@@ -1,6 +1,7 @@
-"""A published DuckDB file, opened for one question at a time.
+"""A published DuckDB file, opened once for all questions to it.
 
-It is replaced whole by each publication, so a question is answered by the old one or the new one.
+It is replaced whole by each publication, so a question is answered by the old one or the new one. Opening it takes
+longer than most questions: it stays open until a question finds it replaced.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ import pandas as pd
 from adventure.dashboard.source import Identity
 from adventure.errors import WarehouseError
 
-# DuckDB gives connections of one process that overlap the same open file: a visitor who asks after a publication
-# would be answered by the file before it, as long as another visitor's question holds that open.
+# By path: which publication is open. DuckDB gives connections of one process that overlap the same open file, so the
+# old one is closed before the new one is opened; hence one question at a time.
+_open: dict[Path, tuple[Identity, duckdb.DuckDBPyConnection]] = {}
 _ONE_AT_A_TIME = Lock()
 
 
@@ -57,11 +59,26 @@ class DuckDBCopy:
             WarehouseError: the file is damaged, or made by another version of Adventure.
         """
         try:
-            with _ONE_AT_A_TIME, duckdb.connect(str(self.path), read_only=True) as connection:
-                connection.execute("set timezone = 'UTC'")
-                answer: Any = connection.sql(statement, params=list(values)).to_arrow_table()
+            with _ONE_AT_A_TIME:
+                answer: Any = self._connection().sql(statement, params=list(values)).to_arrow_table()
                 frame: pd.DataFrame = answer.to_pandas()
                 return frame.rename(columns=str.lower)
         except duckdb.Error as error:
             reason = (str(error).splitlines() or ["no reason given"])[0]
             raise WarehouseError(f"{self.path.name} cannot be read: {reason}", self.remedy) from error
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """To the newest publication."""
+        newest = self.identity()
+        known = _open.get(self.path)
+        if known and known[0] == newest:
+            return known[1]
+        if known:
+            del _open[self.path]
+            known[1].close()
+        connection = duckdb.connect(str(self.path), read_only=True)
+        connection.execute("set timezone = 'UTC'")
+        # What was opened may be newer still than what was seen: then the next question opens it again.
+        if newest is not None:
+            _open[self.path] = newest, connection
+        return connection

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard.colours import Theme
-from adventure.dashboard.data import cached, tasks_interval_sec, utc_now
+from adventure.dashboard.data import cached, processor, tasks_interval_sec, utc_now
 from adventure.dashboard.pipeline import state as pipeline_state
 from adventure.dashboard.pipeline.verdict import Problem, problems
 from adventure.dashboard.source import Copy, Identity, look_every_sec, open_report
@@ -51,7 +51,7 @@ def current_problems() -> list[Problem]:
     if identity is None:
         return []
     try:
-        return problems(pipeline_state.read(cached(copy, identity)), utc_now(), tasks_interval_sec())
+        return problems(pipeline_state.read(cached(copy, identity)), processor(), utc_now(), tasks_interval_sec())
     except WarehouseError:
         return []
 

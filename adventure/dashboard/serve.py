@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from adventure import heartbeat
-from adventure.dashboard.source import READS, REPORT_PATH, SALES_PATH
+from adventure.dashboard.source import HEARTBEAT_PATH, READS, REPORT_PATH, SALES_PATH
 from adventure.errors import AdventureError, ConfigError
 from adventure.settings import Settings
 
@@ -48,8 +48,11 @@ def serve_command(settings: Settings) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What the app is told: where it reads, and how often the tasks run."""
-    told = os.environ | {"TASKS_INTERVAL_SEC": str(settings.tasks_interval_sec)}
+    """What the app is told: where it reads, how often the tasks run, and where the processor beats."""
+    told = os.environ | {
+        "TASKS_INTERVAL_SEC": str(settings.tasks_interval_sec),
+        HEARTBEAT_PATH: str(settings.processor_heartbeat.resolve()),
+    }
     if settings.warehouse == "snowflake":
         return told | {READS: "connection"} | _sign_in(settings)
     return told | {

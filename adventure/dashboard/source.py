@@ -17,6 +17,8 @@ READS = "ADVENTURE_DASHBOARD_READS"
 """What tells the app where it reads: `files`; `session`, inside Snowflake; or `connection`, from a laptop."""
 SALES_PATH = "ADVENTURE_PUBLISHED_PATH"
 REPORT_PATH = "ADVENTURE_REPORT_PATH"
+HEARTBEAT_PATH = "ADVENTURE_PROCESSOR_HEARTBEAT"
+"""Where the processor beats, for an app on a machine that sees it; inside Snowflake there is none."""
 
 Query = Callable[[str, Sequence[object]], pd.DataFrame]
 """Answers a statement with its bound values; decimals stay decimals."""

@@ -262,6 +262,17 @@ def test_campaigns_convert_each_order_once(ask: Query, shop: Shop) -> None:
     assert (rows["conversion_rate"] <= 1).all()
 
 
+def test_the_funnel_adds_up_all_campaigns(ask: Query) -> None:
+    rows = figures.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
+    steps = figures.funnel(rows)
+    opened, clicked, into_cart, converted = (
+        int(rows[name].sum()) for name in ("opened", "clicked", "into_cart", "converted")
+    )
+    assert list(steps["events"]) == [opened, clicked, into_cart, converted]
+    assert list(steps["share"][1:]) == [clicked / opened, into_cart / clicked, converted / into_cart]
+    assert figures.funnel(rows[:0])["share"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("days", "grain", "possible"),
     [

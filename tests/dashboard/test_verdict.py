@@ -8,6 +8,7 @@ import pytest
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.state import Rejected, State, StreamState, TaskState, TestState
 from adventure.dashboard.pipeline.verdict import problems
+from adventure.heartbeat import Sign
 
 NOW = datetime(2026, 1, 2, 12)
 MINUTE = timedelta(minutes=1)
@@ -51,7 +52,7 @@ def streams(**changes: object) -> State:
 
 
 def test_nothing_is_said_of_what_is_well() -> None:
-    assert problems(WELL, NOW, 3600) == []
+    assert problems(WELL, None, NOW, 3600) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_nothing_is_said_of_what_is_well() -> None:
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(state: State, severity: str, what: str, do: str) -> None:
-    [problem] = problems(state, NOW, 3600)
+    [problem] = problems(state, None, NOW, 3600)
     assert problem.severity == severity
     assert what in problem.what
     assert do in problem.do
@@ -98,21 +99,44 @@ def test_what_is_wrong_is_said_with_what_to_do(state: State, severity: str, what
 
 def test_what_is_old_depends_on_how_often_the_tasks_run() -> None:
     old = replace(WELL, written_at=NOW - 90 * MINUTE)
-    assert [problem.place for problem in problems(old, NOW, 3600)] == ["tasks"]
-    assert problems(replace(old, every_sec=3600), NOW, 60) == []
+    assert [problem.place for problem in problems(old, None, NOW, 3600)] == ["tasks"]
+    assert problems(replace(old, every_sec=3600), None, NOW, 60) == []
     by_hand = replace(old, every_sec=None)
-    assert problems(by_hand, NOW, 3600) == []
-    assert [problem.place for problem in problems(by_hand, NOW, 60)] == ["tasks"]
+    assert problems(by_hand, None, NOW, 3600) == []
+    assert [problem.place for problem in problems(by_hand, None, NOW, 60)] == ["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("sign", "severity", "what"),
+    [
+        (Sign(NOW - MINUTE, NOW - MINUTE, NOW - MINUTE, has_ended=True), "wrong", "The processor stopped 1 minute ago"),
+        (Sign(NOW - 3 * MINUTE, NOW - 2 * MINUTE, NOW + MINUTE, has_ended=False), "look", "last seen 3 minutes ago"),
+        (Sign(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False), "wrong", "go on after 1 hour"),
+    ],
+)
+def test_a_processor_that_is_not_seen_when_it_meant_to_go_on_is_said(sign: Sign, severity: str, what: str) -> None:
+    """Though nothing waits and the tasks run: it looks as if nothing were sold."""
+    [problem] = problems(WELL, sign, NOW, 3600)
+    assert (problem.severity, problem.place) == (severity, "processor")
+    assert what in problem.what
+    assert "adventure process" in problem.do
+    assert f'class="node {severity}' in flow(WELL, [problem], NOW, None, "light")
+
+
+@pytest.mark.parametrize("waits", [timedelta(0), timedelta(hours=1)])
+def test_a_processor_that_waits_for_its_next_cycle_is_well(waits: timedelta) -> None:
+    seen_at = NOW - waits - MINUTE / 2
+    assert problems(WELL, Sign(seen_at, seen_at + waits, NOW + MINUTE, has_ended=False), NOW, 3600) == []
 
 
 def test_what_is_wrong_comes_before_what_wants_a_look() -> None:
     both = replace(streams(mode="lookback"), written_at=NOW - 60 * MINUTE)
-    assert [problem.severity for problem in problems(both, NOW, 60)] == ["wrong", "look"]
+    assert [problem.severity for problem in problems(both, None, NOW, 60)] == ["wrong", "look"]
 
 
 def test_names_from_settings_are_text_in_the_picture() -> None:
     name = "<script>alert('x')</script>"
     state = replace(WELL, streams=(replace(STREAM, stream=name, stage=name, source_table=name, raw_table=name),))
-    picture = flow(state, problems(state, NOW, 3600), NOW, None, "light")
+    picture = flow(state, problems(state, None, NOW, 3600), NOW, None, "light")
     assert "<script" not in picture
     assert picture.count("&lt;script&gt;") == 4

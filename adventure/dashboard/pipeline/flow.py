@@ -63,8 +63,7 @@ def _head(name: str, column: int) -> str:
 
 def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: datetime, row: int) -> list[str]:
     """One stream from its source to its raw table."""
-    marks = {problem.severity for problem in found if problem.place == stream.stream}
-    severity: Severity | None = "wrong" if "wrong" in marks else "look" if marks else None
+    severity = _worst(found, stream.stream)
     waiting = stream.windows_waiting
     load = state.tasks.get(f"load_{stream.stream}")
     read = [
@@ -81,7 +80,15 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
     loaded.append(("set aside", f"{stream.rows_rejected:,}"))
     files = f"{stream.files_waiting:,} file{'' if stream.files_waiting == 1 else 's'} waiting"
     return [
-        _node(1, row, stream.stream, f"{stream.source} · {stream.source_table}", read, severity, kind="source"),
+        _node(
+            1,
+            row,
+            stream.stream,
+            f"{stream.source} · {stream.source_table}",
+            read,
+            _worst(found, stream.stream, "processor"),
+            kind="source",
+        ),
         _arrow(2, row),
         _node(3, row, stream.stage, files if waiting else "no file waiting", staged if waiting else [], severity),
         _arrow(4, row),
@@ -150,6 +157,11 @@ def _node(
 def _arrow(column: int, row: int, *, tall: bool = False) -> str:
     place = f"grid-column: {column}" + ("" if tall else f"; grid-row: {row}")
     return f'<div class="arrow{" tall" if tall else ""}" style="{place}" aria-hidden="true">→</div>'
+
+
+def _worst(found: Sequence[Problem], *places: str) -> Severity | None:
+    marks = {problem.severity for problem in found if problem.place in places}
+    return "wrong" if "wrong" in marks else "look" if marks else None
 
 
 def _of_task(state: State, name: str) -> Severity | None:

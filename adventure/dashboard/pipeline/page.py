@@ -50,15 +50,23 @@ def _live(copy: Copy, identity: Identity, held: state.State) -> None:
     """The verdict and the picture, whose ages grow while the page is open."""
     watch((copy, identity))
     now = data.utc_now()
-    found = problems(held, now, data.tasks_interval_sec())
+    found = problems(held, data.processor(), now, data.tasks_interval_sec())
     every = f"every {format.duration(held.every_sec)}" if held.every_sec else "by hand"
     st.caption(
         f"As of {format.moment(held.written_at)}, {format.age(held.written_at, now)} old · the tasks run {every},"
-        " and report each time"
+        f" and report each time · {_processor_seen(now)}"
     )
     verdict(found)
     with st.container(border=True):
         st.html(flow(held, found, now, open_sales().published_at(), theme()))
+
+
+def _processor_seen(now: datetime) -> str:
+    """Between two reports as well: its heartbeat is no part of them."""
+    sign = data.processor()
+    if sign is None:
+        return "the processor cannot be seen from here: `adventure status` where it runs tells how it does"
+    return f"the processor {'stopped' if sign.has_ended else 'was seen'} {format.age(sign.seen_at, now)} ago"
 
 
 def verdict(found: Sequence[Problem]) -> None:
@@ -81,10 +89,12 @@ def _details(query: Query, held: state.State, now: datetime) -> None:
         cycles = state.cycles(query)
         if cycles.empty:
             empty(
-                "No window was staged within the last 6 hours. Nothing was sold, or `adventure process` does not run."
+                "No window was staged within the last 6 hours: nothing was sold, or it was not read. Above stands when"
+                " the processor was seen last."
             )
         else:
             st.altair_chart(cycles_chart(cycles, streams, now, theme()), width="stretch")
+            download(cycles, "rows-per-cycle")
     with right.container(border=True, height="stretch"):
         _tasks(held, now)
     with st.container(border=True):

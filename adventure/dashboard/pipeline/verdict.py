@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from adventure.dashboard import format
 from adventure.dashboard.pipeline.state import State, StreamState
+
+if TYPE_CHECKING:
+    from adventure.heartbeat import Sign
 
 Severity = Literal["wrong", "look"]
 """`wrong`: figures are old or missing. `look`: they are right, and something wants a look."""
@@ -16,6 +19,8 @@ _BUILD_SEC = 120.0
 _HELD_BACK = timedelta(minutes=10)
 """A horizon that is that much older than its window was held back by an open transaction."""
 _REJECTED_WITHIN = timedelta(days=1)
+_LONG_STEP = timedelta(minutes=1)
+"""The processor beats every second, but for a step of the source's own; one that takes longer wants a look."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Problem:
 
     severity: Severity
     place: str
-    """A stream's or a task's name, `tasks`, or `tests`."""
+    """A stream's or a task's name, `processor`, `tasks`, or `tests`."""
     what: str
     do: str
 
@@ -34,13 +39,15 @@ def overdue_after(state: State, default_every: float) -> float:
     return 2 * (state.every_sec or default_every) + _BUILD_SEC
 
 
-def problems(state: State, now: datetime, default_every: float) -> list[Problem]:
+def problems(state: State, processor: "Sign | None", now: datetime, default_every: float) -> list[Problem]:
     """Worst first.
 
     Args:
+        processor: its last sign of life; None where it cannot be seen, which is no problem.
         default_every: seconds between two runs of the tasks where the report does not say.
     """
     found = [
+        *_processor(processor, now),
         *_tasks_missing(state, now, default_every),
         *_tasks_failed(state),
         *(problem for stream in state.streams for problem in _stream(stream, state, now, default_every)),
@@ -48,6 +55,28 @@ def problems(state: State, now: datetime, default_every: float) -> list[Problem]
         *_rejected(state, now),
     ]
     return sorted(found, key=lambda problem: problem.severity != "wrong")
+
+
+def _processor(sign: "Sign | None", now: datetime) -> Iterator[Problem]:
+    """It beats while it lives, whether or not anything is sold."""
+    if sign is None:
+        return
+    age = format.age(sign.seen_at, now)
+    if sign.has_ended:
+        yield Problem(
+            "wrong",
+            "processor",
+            f"The processor stopped {age} ago: what was sold since then is not read",
+            "Start `adventure process`; the end of its log says why it stopped",
+        )
+    elif now > sign.stuck_at or now > sign.next_by + _LONG_STEP:
+        waits = format.duration((sign.next_by - sign.seen_at).total_seconds())
+        yield Problem(
+            "wrong" if now > sign.stuck_at else "look",
+            "processor",
+            f"The processor was last seen {age} ago, and meant to go on after {waits}",
+            "See whether `adventure process` runs, and start it if not; if it does, its log says at which step it is",
+        )
 
 
 def _tasks_missing(state: State, now: datetime, default_every: float) -> Iterator[Problem]:

@@ -105,19 +105,15 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> a
 
 
 def funnel_chart(rows: pd.DataFrame, theme: Theme, title: str) -> alt.LayerChart:
-    """From opened e-mails to orders: a bar a step, with the share of the step before."""
-    steps = [("Opened", "opened"), ("Clicked", "clicked"), ("Into the cart", "into_cart"), ("Ordered", "converted")]
-    counts = [int(rows[column].sum()) for _, column in steps]
-    before = [counts[0], *counts[:-1]]
-    data = pd.DataFrame({"step": [label for label, _ in steps], "events": counts})
-    data["share"] = [count / early if early else 0.0 for count, early in zip(counts, before, strict=True)]
-    data["text"] = [
-        f"{count:,}" + (f" · {share:.1%}" if place else "")
-        for place, (count, share) in enumerate(zip(counts, data["share"], strict=True))
+    """A bar a step, with the share of the step before."""
+    texts = [
+        f"{events:,}" + ("" if pd.isna(share) else f" · {share:.1%}")
+        for events, share in zip(rows["events"], rows["share"], strict=True)
     ]
+    data = rows.assign(text=texts)
     base = alt.Chart(data).encode(
         y=alt.Y("step:N", sort=list(data["step"]), title=None, axis=alt.Axis(ticks=False, domain=False)),
-        x=alt.X("events:Q", title=None, axis=None, scale=alt.Scale(domain=[0, max(counts) * 1.35 or 1])),
+        x=alt.X("events:Q", title=None, axis=None, scale=alt.Scale(domain=[0, rows["events"].max() * 1.35 or 1])),
         tooltip=[
             alt.Tooltip("step:N", title="Step"),
             alt.Tooltip("events:Q", title="Events", format=",d"),

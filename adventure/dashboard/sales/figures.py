@@ -357,6 +357,14 @@ def campaigns(query: Query, scope: Scope) -> pd.DataFrame:
     return found
 
 
+def funnel(campaigns: pd.DataFrame) -> pd.DataFrame:
+    """From opened e-mails to orders, of all campaigns: `step`, `events`, and `share` of the step before, if any."""
+    steps = {"Opened": "opened", "Clicked": "clicked", "Into the cart": "into_cart", "Ordered": "converted"}
+    events = [int(campaigns[column].sum()) for column in steps.values()]
+    shares = [now / before if before else None for now, before in zip(events[1:], events, strict=False)]
+    return pd.DataFrame({"step": list(steps), "events": events, "share": pd.Series([None, *shares], dtype=float)})
+
+
 def campaign_bounds(query: Query) -> tuple[date, date] | None:
     """The first and the last day with an event of a campaign; None without any."""
     row = query("select min(event_day) as first_day, max(event_day) as last_day from campaign_events_by_day", []).iloc[

@@ -17,6 +17,8 @@ from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possibl
 from adventure.dashboard.source import Query
 
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week"}
+_PERCENT = "%.1f%%"
+"""Of hundredths: Streamlit's own "percent" shows as many decimals as each number happens to have."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def headlines(panel: Panel, current: figures.Total) -> None:
             chart_type="area",
         )
     st.caption(_compared(scope, panel))
+    download(line.rename_axis("period").reset_index(), "headlines-over-time")
 
 
 def _average(total: figures.Total) -> str:
@@ -131,11 +134,11 @@ def markets(panel: Panel) -> None:
     measure: Any = controls.choice(row, "Measure", "market", figures.MEASURES, hidden=True)
     wide = figures.country_by_channel(panel.query, panel.scope, measure).reset_index(names="Country")
     channels = [name for name in wide.columns if name not in ("Country", "Total", "Share")]
-    shown = wide.astype(dict.fromkeys([*channels, "Total"], float))
+    shown = wide.astype(dict.fromkeys([*channels, "Total"], float)).assign(Share=100 * wide["Share"])
     said = panel.said("sales_by_hour", measure)
     columns: dict[str, Any] = {name: _number(measure, name.capitalize(), said) for name in channels}
     columns["Total"] = _number(measure, "Total", said)
-    columns["Share"] = st.column_config.ProgressColumn("Share", format="percent", min_value=0, max_value=1)
+    columns["Share"] = st.column_config.ProgressColumn("Share", format=_PERCENT, min_value=0, max_value=100)
     table(shown, f"{measure}-by-country-and-channel", exact=wide, columns=columns)
 
 
@@ -145,12 +148,12 @@ def products(panel: Panel) -> None:
     row.subheader("Top products", anchor=False, width="content")
     measure: Any = controls.choice(row, "Ranked by", "top", figures.MEASURES, hidden=True)
     rows = figures.top_products(panel.query, panel.scope, measure)
-    shown = rows.assign(revenue=rows["revenue"].astype(float))
+    shown = rows.assign(revenue=rows["revenue"].astype(float), share=100 * rows["share"])
     columns: dict[str, Any] = {
         "product": st.column_config.TextColumn("Product", width="large"),
         "category": st.column_config.TextColumn("Category"),
         "share": st.column_config.ProgressColumn(
-            f"Share of {measure}", format="percent", min_value=0, max_value=float(rows["share"].max() or 1)
+            f"Share of {measure}", format=_PERCENT, min_value=0, max_value=float(shown["share"].max() or 100)
         ),
     }
     for name, label in figures.MEASURES.items():
@@ -161,30 +164,39 @@ def products(panel: Panel) -> None:
 def support(panel: Panel, current: figures.Total) -> None:
     """Support chats beside the sales that they are about."""
     st.subheader("Support chats beside sales", anchor=False)
-    chats, before = figures.chats(panel.query, panel.scope), figures.chats(panel.query, panel.scope.before())
+    chats = figures.chats(panel.query, panel.scope)
     if not chats.chats:
         empty("No support chat began in this period. The history has none: choose a period with live sales.")
         return
     grain = default_grain(panel.scope.days)
     rows = figures.chats_beside_orders(panel.query, panel.scope, grain, panel.now)
     per_order = format.decimal(100 * chats.chats / current.orders)
-    hours, rating = chats.resolution_hours, chats.satisfaction
-    rating_change, hours_change = _less(rating, before.satisfaction, 2), _less(hours, before.resolution_hours, 1)
+    rating, hours = _chat_changes(panel)
     cards = [
         ("Chats", format.count(chats.chats), None, "chats", "normal"),
         ("Chats per 100 orders", per_order, None, "chats_per_100_orders", "normal"),
-        ("Satisfaction, 1 to 5", format.decimal(rating, 2), rating_change, "satisfaction", "normal"),
-        ("Hours to resolution", format.decimal(hours), hours_change, "resolution_hours", "inverse"),
+        ("Satisfaction, 1 to 5", format.decimal(chats.satisfaction, 2), rating, "satisfaction", "normal"),
+        ("Hours to resolution", format.decimal(chats.resolution_hours), hours, "resolution_hours", "inverse"),
     ]
     left, right = st.columns([2, 3], gap="medium")
     for place, card in zip([*left.columns(2), *left.columns(2)], cards, strict=True):
         label, value, delta, name, good = card
         said = panel.said("support_chats_by_day", name)
+        said += f" {panel.said('sales_by_hour', 'change')}" if delta else ""
         place.metric(label, value, delta, help=said, border=True, delta_color=good)  # type: ignore[arg-type]
     right.altair_chart(charts.chats_chart(rows, grain, theme(), "Orders, and chats that began"), width="stretch")
     with st.expander("The numbers"):
         exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d"))
         table(exact.iloc[::-1], "chats-beside-orders", columns=_chat_columns(panel))
+
+
+def _chat_changes(panel: Panel) -> tuple[str | None, str | None]:
+    """Of satisfaction and of the hours to resolution, between the days that the headlines compare, too."""
+    compared = panel.scope.compared(panel.now.date())
+    if compared is None:
+        return None, None
+    now, before = (figures.chats(panel.query, scope) for scope in compared)
+    return _less(now.satisfaction, before.satisfaction, 2), _less(now.resolution_hours, before.resolution_hours, 1)
 
 
 def _chat_columns(panel: Panel) -> dict[str, Any]:
@@ -219,15 +231,18 @@ def campaigns(panel: Panel) -> None:
         st.button("Show their last 90 days", on_click=show_days_up_to, args=(bounds[1], 90))
         return
     left, right = st.columns([2, 3], gap="medium")
-    left.altair_chart(charts.funnel_chart(rows, theme(), "From opened e-mails to orders"), width="stretch")
-    left.caption(
-        "Of all countries chosen, whatever the channel." if panel.scope.channels else "Share: of the step before."
-    )
+    steps = figures.funnel(rows)
+    with left:
+        st.altair_chart(charts.funnel_chart(steps, theme(), "From opened e-mails to orders"), width="stretch")
+        st.caption(
+            "Of all countries chosen, whatever the channel." if panel.scope.channels else "Share: of the step before."
+        )
+        download(steps, "campaign-funnel")
     columns: dict[str, Any] = {
         "segment": st.column_config.TextColumn("Segment"),
         "category": st.column_config.TextColumn("Category"),
         "strategy": st.column_config.TextColumn("Strategy"),
-        "conversion_rate": st.column_config.NumberColumn("Rate", format="percent", help=said),
+        "conversion_rate": st.column_config.NumberColumn("Rate", format=_PERCENT, help=said),
     }
     labels = {
         "opened": "Opened",
@@ -239,7 +254,8 @@ def campaigns(panel: Panel) -> None:
     for name, label in labels.items():
         columns[name] = _number(name, label, panel.said("campaign_events_by_day", name))
     with right:
-        table(rows.assign(revenue=rows["revenue"].astype(float)), "campaigns", exact=rows, columns=columns)
+        shown = rows.assign(revenue=rows["revenue"].astype(float), conversion_rate=100 * rows["conversion_rate"])
+        table(shown, "campaigns", exact=rows, columns=columns)
 
 
 def _less(now: float | None, before: float | None, digits: int) -> str | None:
