@@ -59,6 +59,8 @@ where stream = %(stream)s and watermark = %(watermark)s and position is not dist
 
 _LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
 
+_LOCK_TABLE = "select pg_advisory_xact_lock(hashtextextended('adventure processor_metadata', 0))"
+
 KEEP_SECONDS = 60.0
 """How old the position of a stream without new rows may become in the table."""
 
@@ -216,13 +218,16 @@ class State:
 
     def _prepare_table(self) -> None:
         """Makes the table where it is missing, with all of its columns; a role that need not create is not asked to."""
-        found = self._connection.execute(
-            "select attname from pg_attribute where attrelid = to_regclass('processor_metadata')"
-        ).fetchall()
-        if not found:
-            self._connection.execute(_CREATE)
-        if ("position",) not in found:
-            self._connection.execute(_ADD_POSITION)
+        with self._connection.transaction():
+            # Of two that first start at the same moment, one would find the other's table half made.
+            self._connection.execute(_LOCK_TABLE)
+            found = self._connection.execute(
+                "select attname from pg_attribute where attrelid = to_regclass('processor_metadata')"
+            ).fetchall()
+            if not found:
+                self._connection.execute(_CREATE)
+            if ("position",) not in found:
+                self._connection.execute(_ADD_POSITION)
 
     def _lock(self, stream: Stream) -> None:
         taken = self._connection.execute(_LOCK, [f"adventure:{stream.name}"]).fetchone()

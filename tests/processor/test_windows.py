@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from adventure.errors import AlreadyRunning, SourceRefused, SourceShapeError, St
 from adventure.generator.run import backfill, generate
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_forever, process_once
-from adventure.processor.state import read_watermarks
+from adventure.processor.state import State, Watermark, read_watermarks
 from adventure.sandbox import Sandbox
 from adventure.settings import Settings
 from adventure.stage.folder import FolderStage
@@ -204,6 +205,18 @@ def test_a_second_processor_is_refused(settings: Settings, things: Stream) -> No
     with open_pipeline(settings, [things]), pytest.raises(AlreadyRunning, match="works on the stream things"):
         process_once(settings, [things])
     process_once(settings, [things])
+
+
+def test_processors_that_first_start_at_the_same_moment_share_the_table_of_watermarks(settings: Settings) -> None:
+    start = threading.Barrier(8)
+
+    def open_state(number: int) -> dict[str, Watermark]:
+        start.wait()
+        with State(settings, [stream_of("things", name=f"things_{number}")]) as state:
+            return state.watermarks
+
+    with ThreadPoolExecutor(8) as processors:
+        assert list(processors.map(open_state, range(8))) == [{}] * 8
 
 
 def test_a_processor_that_lost_its_lock_moves_nothing(
