@@ -22,6 +22,8 @@ _STYLE = """
 /* Streamlit's own greys are too faint to read: 4.5:1 is the least (WCAG 2.1, 1.4.3). */
 [data-testid="stCaptionContainer"] {opacity: 1}
 [data-testid="stCaptionContainer"] p {color: color-mix(in srgb, CanvasText 72%, transparent)}
+/* A target to touch is 24 pixels wide and high at least (WCAG 2.2, 2.5.8). */
+[data-testid="stElementToolbarButton"] button {min-width: 24px; min-height: 24px}
 .stMultiSelect [data-baseweb="select"] div {color: inherit}
 @media (max-width: 640px) {.stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}}
 </style>

@@ -7,6 +7,8 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 import pytest
+from streamlit.proto.Metric_pb2 import Metric as MetricProto
+from streamlit.testing.v1 import AppTest
 
 from adventure.dashboard import format
 from adventure.dashboard.colours import PALETTES, Theme, colours
@@ -32,7 +34,14 @@ def test_ages_for_people(seconds: int, text: str) -> None:
 
 
 def test_changes_for_people() -> None:
-    assert [format.percent(change) for change in (0.0424, -0.5, 12.0, None)] == ["+4.2%", "−50.0%", "+1,200.0%", None]
+    assert [format.percent(change) for change in (0.0424, -0.5, 12.0, None)] == ["+4.2%", "-50.0%", "+1,200.0%", None]
+
+
+@pytest.mark.parametrize(("change", "colour"), [(0.5, "GREEN"), (-0.5, "RED")])
+def test_a_figure_that_falls_is_shown_as_falling(change: float, colour: str) -> None:
+    script = f"import streamlit as st\nst.metric('Orders', '1', {format.percent(change)!r})"
+    [metric] = AppTest.from_string(script).run().metric
+    assert MetricProto.MetricColor.Name(metric.proto.color) == colour
 
 
 def test_a_name_is_no_markdown() -> None:

@@ -65,7 +65,7 @@ def _processor_seen(now: datetime) -> str:
     """Between two reports as well: its heartbeat is no part of them."""
     sign = data.processor()
     if sign is None:
-        return "the processor cannot be seen from here: `adventure status` where it runs tells how it does"
+        return "the processor cannot be seen from here"
     return f"the processor {'stopped' if sign.has_ended else 'was seen'} {format.age(sign.seen_at, now)} ago"
 
 

@@ -59,8 +59,9 @@ def headlines(panel: Panel, current: figures.Total) -> None:
             chart_data=[float(point) for point in line[name]] if len(line) > 1 else None,
             chart_type="area",
         )
-    st.caption(_compared(scope, panel))
-    download(line.rename_axis("period").reset_index(), "headlines-over-time")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(_compared(scope, panel), width="content")
+        download(line.rename_axis("period").reset_index(), "headlines-over-time")
 
 
 def _average(total: figures.Total) -> str:
