@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from psycopg import sql
 
+from adventure import heartbeat
 from adventure.connect import connect_mongo, connect_postgres, translating_mongo, translating_postgres
 from adventure.errors import AdventureError
 from adventure.processor.horizon import holder, read_horizon
@@ -41,6 +42,7 @@ def find_problems(settings: Settings, streams: Sequence[Stream], warehouse: Ware
         *_of_stages(settings, streams, warehouse),
         *_of_tasks(settings, warehouse),
         *_of_rejects(streams, warehouse),
+        *_of_processor(settings),
     ]
     for look in (_of_horizon, _of_unread):
         try:
@@ -49,6 +51,17 @@ def find_problems(settings: Settings, streams: Sequence[Stream], warehouse: Ware
             problem = Problem(error.problem, error.remedy)
             found += [problem] if problem not in found else []
     return found
+
+
+def _of_processor(settings: Settings) -> Iterator[Problem]:
+    """One that was told to stop is no problem; what is sold meanwhile will be, at the source."""
+    sign, now = heartbeat.read(settings.processor_heartbeat), utc_now()
+    if sign and not sign.has_ended and now > sign.stuck_at:
+        yield Problem(
+            f"The processor was last seen {_age(now - sign.seen_at)} ago, and meant to go on within"
+            f" {_age(sign.next_by - sign.seen_at)}",
+            "See that `adventure process` runs, and what its log says",
+        )
 
 
 def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Problem]:

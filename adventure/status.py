@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from adventure import heartbeat
 from adventure.errors import AdventureError, SourceError, WarehouseError
 from adventure.settings import Settings
 from adventure.stage import open_stage
@@ -93,6 +94,8 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
             f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
         )
     console().print(rows)
+    if sign := heartbeat.read(settings.processor_heartbeat):
+        console().print(f"The processor {'stopped' if sign.has_ended else 'was seen'} {age(sign.seen_at, now)} ago")
     print_task_runs(warehouse.last_runs())
     _print_costs(warehouse)
     problems = find_problems(settings, streams, warehouse)

@@ -1,6 +1,7 @@
 """What is wrong shows in `adventure status`, as sentences and as an exit code; what is right does not."""
 
 import gzip
+import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from adventure import cli
+from adventure import cli, heartbeat
 from adventure.generator.run import backfill
 from adventure.problems import Problem, find_problems
 from adventure.processor.run import process_once
@@ -141,3 +142,17 @@ def test_the_exit_code_is_for_monitors(
     assert wrong.exit_code == 1
     assert "Wrong: orders: rows wait at the source since" in wrong.output
     assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "who looks on is not a monitor"
+
+
+def test_a_processor_that_is_not_seen(settings: Settings, find: Find) -> None:
+    try:
+        heartbeat.begin(settings.processor_heartbeat, 60)
+        assert find() == []
+        os.utime(settings.processor_heartbeat, (0, 0))
+        [sentence] = find()
+        assert sentence.startswith("The processor was last seen ")
+        heartbeat.end()
+        os.utime(settings.processor_heartbeat, (0, 0))
+        assert find() == [], "it was told to stop"
+    finally:
+        heartbeat.begin(None, 1)
