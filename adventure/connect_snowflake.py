@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LOGIN_TIMEOUT_SEC = 30
 NETWORK_TIMEOUT_SEC = 120
 """How long the connector itself retries a statement that gets no answer."""
+_BATCH = 10_000
+"""Rows fetched at once."""
 
 
 def connect_snowflake(
@@ -47,7 +49,8 @@ def connect_snowflake(
         "paramstyle": "qmark",
         "login_timeout": LOGIN_TIMEOUT_SEC,
         "network_timeout": NETWORK_TIMEOUT_SEC,
-        "session_parameters": {"TIMEZONE": "UTC", "QUERY_TAG": tag},
+        # Whatever the account prefers: `timestamp` has no zone here, and what has one is printed in UTC.
+        "session_parameters": {"TIMEZONE": "UTC", "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ", "QUERY_TAG": tag},
         **_account(settings),
         **_proof(settings),
     }
@@ -73,13 +76,18 @@ class SnowflakeSession:
         Raises:
             WarehouseError: what Snowflake said, by what one can do about it.
         """
+        return [row for batch in self.batches(statement, values, tag) for row in batch]
+
+    def batches(self, statement: str, values: Sequence[object], tag: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The same, a batch of its rows after the other."""
         try:
             with translating_snowflake(self._settings):
                 self._connection = self._connection or connect_snowflake(self._settings)
                 with self._connection.cursor() as cursor:
                     # Of this statement alone: without a statement of its own, and whoever comes next is not mistaken.
                     cursor.execute(statement, list(values) or None, _statement_params={"QUERY_TAG": tag})
-                    return list(cursor.fetchall())
+                    while batch := cursor.fetchmany(_BATCH):
+                        yield batch
         except WarehouseUnavailable:
             self._connection = None
             raise

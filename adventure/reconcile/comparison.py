@@ -1,4 +1,4 @@
-"""The comparison of one stream: a copy of what the warehouse holds, the source as it is, and what differs, key by key.
+"""The comparison of one stream: what the warehouse holds, the source as it is, and what differs, key by key.
 
 All that grows with the data lies in a DuckDB file of the comparison's own: the memory does not grow with the rows.
 """
@@ -16,7 +16,7 @@ from adventure.reconcile.keys import key_parts
 from adventure.reconcile.source import SourceSide
 from adventure.reconcile.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
 from adventure.streams import Stream
-from adventure.warehouse import Warehouse
+from adventure.warehouse import Versions, Warehouse
 
 VERDICTS = {
     "missing": "at the source, not in the warehouse",
@@ -37,8 +37,8 @@ MEMORY = "1GB"
 """What DuckDB may take; the rest goes to disk."""
 
 _TABLES = """
-create table spans (low bigint, high bigint);
 create table listed (key varchar, cursor bigint);
+create table listed_there (key varchar, cursor bigint);
 create table suspects (key varchar);
 create table asked (key varchar, rejected_key varchar);
 create table present (key varchar, cursor bigint);
@@ -47,15 +47,10 @@ create table present (key varchar, cursor bigint);
 # A key is suspect when one side alone has it in that version, in a span whose hashes differ.
 _SUSPECTS = """
 insert into suspects
-with held_there as (
-    select held.key, held.cursor
-    from held
-    where held.live and exists (select 1 from spans where held.cursor >= spans.low and held.cursor < spans.high)
-),
-differing as (
-    (select key, cursor from listed except select key, cursor from held_there)
+with differing as (
+    (select key, cursor from listed except select key, cursor from listed_there)
     union all
-    (select key, cursor from held_there except select key, cursor from listed)
+    (select key, cursor from listed_there except select key, cursor from listed)
 )
 select distinct key from differing
 """
@@ -166,13 +161,13 @@ class Comparison:
         Args:
             lookback: how far below the watermark the next window still looks for late rows.
         """
-        self._warehouse.copy_versions(self.stream, self._source.key_kinds, self._scratch)
-        with self.open() as connection:
+        kinds = self._source.key_kinds
+        with self._warehouse.versions(self.stream, kinds, self._scratch.parent) as held, self.open() as connection:
             connection.execute(_TABLES)
-            span = self._span(connection, micros(watermark), low, high)
-            rows = self._find_suspects(connection, span) if span else 0
+            span = self._span(held, micros(watermark), low, high)
+            rows = self._find_suspects(connection, held, span) if span else 0
             self._ask_again(connection)
-        self._warehouse.copy_versions(self.stream, self._source.key_kinds, self._scratch, suspects=True)
+        self._warehouse.copy_suspects(self.stream, kinds, self._scratch)
         with self.open() as connection:
             connection.execute(_VERDICTS, {"in_flight": micros(watermark - lookback)})
             return Result(self.stream, span, rows, _differences(connection))
@@ -212,25 +207,23 @@ class Comparison:
             connection.execute("set enable_progress_bar = false")
             yield connection
 
-    def _span(
-        self, connection: duckdb.DuckDBPyConnection, mark: int, low: datetime | None, high: datetime | None
-    ) -> Span | None:
+    def _span(self, held: Versions, mark: int, low: datetime | None, high: datetime | None) -> Span | None:
         end = min(micros(high), mark) if high else mark
         if low:
             begin = micros(low)
         else:
-            held = connection.execute("select min(cursor) from held where live").fetchone()
-            lowest = (self._source.lowest(), held[0] if held else None)
+            lowest = (self._source.lowest(), held.lowest())
             begin = min((each for each in lowest if each is not None), default=end)
         return Span(begin, end) if begin < end else None
 
-    def _find_suspects(self, connection: duckdb.DuckDBPyConnection, span: Span) -> int:
+    def _find_suspects(self, connection: duckdb.DuckDBPyConnection, held: Versions, span: Span) -> int:
         """Hashes both sides, lists the keys where they differ; the number of the source's rows."""
         source = _Counting(self._source)
-        for part in joined(differing(source, _Held(connection), span)):
-            connection.execute("insert into spans values (?, ?)", [part.low, part.high])
+        for part in joined(differing(source, _Held(held), span)):
             for batch in self._source.versions(part):
                 _insert(connection, "listed", batch)
+            for batch in held.between(part.low, part.high):
+                _insert(connection, "listed_there", batch)
         connection.execute(_SUSPECTS)
         return source.rows or 0
 
@@ -251,23 +244,15 @@ class Comparison:
 
 
 class _Held:
-    """The warehouse's side: the copy."""
+    """The warehouse's side."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
 
     def digests(self, pieces: Pieces) -> dict[int, Digest]:
         """See `Side`."""
-        found = self._connection.execute(
-            """
-            select (cursor - $low) // $width, count(*), sum(('0x' || left(md5(key || '|' || cursor), 15))::bigint)
-            from held
-            where live and cursor >= $low and cursor < $high
-            group by 1
-            """,
-            {"low": pieces.span.low, "high": pieces.span.high, "width": pieces.width},
-        ).fetchall()
-        return {number: Digest(rows, int(total)) for number, rows, total in found}
+        found = self._versions.digests(pieces.span.low, pieces.span.high, pieces.width)
+        return {number: Digest(rows, total) for number, rows, total in found}
 
 
 class _Counting:

@@ -126,6 +126,25 @@ class SnowflakeStage:
             self._remove(window.stage, window.id, name)
         return len(names)
 
+    def fetch(self, window: Window, folder: Path) -> Path:
+        """Copies the window's files into a folder of its own below `folder`; those that somebody removes are left out.
+
+        Raises:
+            StageUnwritable: Snowflake refused, failed, or did not answer.
+        """
+        target = folder / window.id
+        target.mkdir()
+        for file in window.all_files:
+            try:
+                self._get(window.stage, window.id, file.name, target)
+            except StageUnwritable:
+                if file.name in self._files(window.stage).get(window.id, set()):
+                    raise
+        return target
+
+    def _get(self, stage: str, window_id: str, name: str, folder: Path) -> None:
+        self._ask(f"get {_at(stage, window_id, name)} 'file://{folder}/'", f"{stage}:{window_id}")
+
     def _remove(self, stage: str, window_id: str, name: str) -> None:
         """Exactly this file: a path alone is a prefix, and takes along what begins alike."""
         location = _at(stage, window_id, name)
@@ -143,7 +162,7 @@ class SnowflakeStage:
         path = f"{stage}/{window_id}/{MANIFEST}"
         if path not in self._manifests:
             with tempfile.TemporaryDirectory() as folder:
-                self._ask(f"get {_at(stage, window_id, MANIFEST)} 'file://{folder}/'", f"{stage}:{window_id}")
+                self._get(stage, window_id, MANIFEST, Path(folder))
                 content = (Path(folder) / MANIFEST).read_bytes()
             self._manifests[path] = read_manifest(content, path, stage, window_id)
         return self._manifests[path]

@@ -4,7 +4,8 @@ One seam, two kinds of warehouse: DuckDB, whose tasks we run, and Snowflake, whi
 knows the stage, and must not know the processor.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -81,6 +82,25 @@ class Costs:
     tasks: list[TaskCost]
 
 
+class Versions(Protocol):
+    """The latest version of each key of a stream, as they were at one moment; cursors in microseconds since 1970.
+
+    Of keys that are gone, there is none.
+    """
+
+    def lowest(self) -> int | None:
+        """The lowest cursor; None where no row has one."""
+
+    def digests(self, low: int, high: int, width: int) -> list[tuple[int, int, int]]:
+        """Of `[low, high)`, divided into pieces of that width: number, rows, and the sum of the rows' hashes.
+
+        A row's hash is the first 15 hexadecimal digits of the MD5 of its key, `|` and its cursor, as a number.
+        """
+
+    def between(self, low: int, high: int) -> Iterator[Sequence[tuple[str, int]]]:
+        """Keys and cursors in `[low, high)`, in batches."""
+
+
 class Warehouse(Protocol):
     """What the tasks and the commands need of a warehouse."""
 
@@ -153,11 +173,19 @@ class Warehouse(Protocol):
     def costs(self) -> Costs | None:
         """What was metered this month; None where nothing is."""
 
-    def copy_versions(self, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool = False) -> None:
-        """Copies the latest version of each key, and the keys set aside, into the DuckDB file `scratch`.
+    def versions(self, stream: Stream, kinds: Sequence[str], folder: Path) -> AbstractContextManager[Versions]:
+        """The latest version of each key in the stream's raw table, of which there may be none.
 
-        With `suspects` only of the keys in its table `suspects`, and what waits in the stage as well; the tables are
-        described in `warehouse/duckdb/versions.py`.
+        Args:
+            kinds: how each key column becomes text, see `adventure.reconcile.keys`.
+            folder: on this machine, for as long as they are looked at.
+        """
+
+    def copy_suspects(self, stream: Stream, kinds: Sequence[str], scratch: Path) -> None:
+        """Copies what the warehouse and the stage have of the keys in table `suspects` of the DuckDB file `scratch`.
+
+        Into its tables `held` and `rejected`, which `warehouse/duckdb/versions.py` describes, and `staged`, which is
+        looked at first: a window goes from the stage to the warehouse, never back, so that none is overlooked.
         """
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:

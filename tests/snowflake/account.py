@@ -38,6 +38,12 @@ def begin(settings: Settings) -> None:
     _settings[name], _own[name] = settings, list(split(TASKS.read_text(encoding="utf-8")))
 
 
+def with_sources(snowflake: Settings, sources: Settings) -> Settings:
+    """The settings of a pipeline from these sources into that account."""
+    changed = {name: getattr(snowflake, name) for name in snowflake.model_fields_set if "snow" in name}
+    return sources.model_copy(update={**changed, "warehouse": "snowflake"})
+
+
 def create_tables(settings: Settings) -> None:
     """What 2_raw_tables.sql makes; streams on stages, which the emulator lacks, are tables."""
     _run(settings, split((SCRIPTS / "2_raw_tables.sql").read_text(encoding="utf-8")))

@@ -95,7 +95,7 @@ def _mend() -> None:
     if getattr(Cursor, "mended", False):
         return
     Cursor.mended = True
-    for mend in (_qualified_temporary_tables, _array_functions, _text_of_a_variant):
+    for mend in (_qualified_temporary_tables, _array_functions, _text_of_a_variant, _hexadecimal):
         Cursor._transform = mend(Cursor._transform)
     transforms.merge = lambda expression: [expression]
     Cursor._execute = _native_merge(Cursor._execute)
@@ -162,8 +162,23 @@ def _text_of_a_variant(transform: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(node, exp.ParseJSON) and not node.args.get("safe"):
             return exp.cast(node.this.transform(mended, copy=False), "json")
         if found := path(node):
-            keys = exp.Literal.string(f'$."{found.expression.name}"')
+            name = found.expression.name.replace("\\", "\\\\").replace('"', '\\"')
+            keys = exp.Literal.string(f'$."{name}"')
             return _call("json_extract_string", found.this.transform(mended, copy=False), keys)
+        return node
+
+    return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)
+
+
+def _hexadecimal(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """TO_NUMBER with a format fails: `XXX` reads hexadecimal digits."""
+
+    def mended(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.ToNumber) and re.fullmatch(
+            "X+", node.args["format"].name if node.args.get("format") else ""
+        ):
+            digits = exp.DPipe(this=exp.Literal.string("0x"), expression=node.this, safe=True)
+            return exp.cast(digits, "bigint")
         return node
 
     return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)

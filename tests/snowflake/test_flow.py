@@ -4,9 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-import psycopg
-import pytest
-from pydantic import SecretStr
 
 from adventure.generator.run import backfill
 from adventure.processor.run import process_once
@@ -17,18 +14,6 @@ from adventure.warehouse import open_warehouse
 from tests.snowflake.procedure import Session, run
 
 _OF_THE_LOAD = ("_file", "_file_row", "_loaded_at")
-
-
-@pytest.fixture
-def on_snowflake(settings: Settings, snowflake_settings: Settings) -> Settings:
-    """The same sources, another warehouse, and watermarks of its own."""
-    with psycopg.connect(settings.state_conninfo, autocommit=True) as connection:
-        connection.execute("create schema second")
-    changed = {
-        name: getattr(snowflake_settings, name) for name in snowflake_settings.model_fields_set if "snow" in name
-    }
-    state = SecretStr(f"{settings.state_conninfo} options='-c search_path=second'")
-    return settings.model_copy(update={**changed, "warehouse": "snowflake", "state_dsn": state})
 
 
 def _sorted(query: Callable[[str], list[tuple[Any, ...]]], stream: Stream, columns: list[str]) -> list[tuple[Any, ...]]:

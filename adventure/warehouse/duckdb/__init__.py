@@ -1,6 +1,7 @@
 """The embedded warehouse: one DuckDB file, loaded from a folder stage."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from adventure.settings import Settings
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import MANIFEST, Window, utc_now
 from adventure.streams import Stream
-from adventure.warehouse import Costs, Moved, StreamTotals, TaskRun, records
+from adventure.warehouse import Costs, Moved, StreamTotals, TaskRun, Versions, records
 from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build, target_dir
 from adventure.warehouse.builds import needed_scope, read_history_stamp, remember_build
 from adventure.warehouse.duckdb.columns import quoted
@@ -20,7 +21,8 @@ from adventure.warehouse.duckdb.lateness import lateness
 from adventure.warehouse.duckdb.load import load_window
 from adventure.warehouse.duckdb.publish import publish
 from adventure.warehouse.duckdb.report import publish_report
-from adventure.warehouse.duckdb.versions import copy_staged, copy_versions
+from adventure.warehouse.duckdb.staged import copy_staged
+from adventure.warehouse.duckdb.versions import copy_versions, open_copy
 from adventure.warehouse.ledger import is_loaded
 
 log = get_logger()
@@ -163,16 +165,23 @@ class DuckDBWarehouse:
         """None: nothing is metered."""
         return None
 
-    def copy_versions(self, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool = False) -> None:
-        """Copies the latest version of each key; with `suspects` what the stage holds of them first."""
-        if suspects:
-            # A window goes from the stage to the warehouse, never back: looked at in this order, none is overlooked.
-            windows = [window for window in self._stage.windows(stream.stage) if window.stream == stream.name]
-            loaded = self.loaded(windows)
-            waiting = [window for window in windows if window.id not in loaded]
-            copy_staged(self._stage, waiting, stream, kinds, scratch)
+    @contextmanager
+    def versions(self, stream: Stream, kinds: Sequence[str], folder: Path) -> Iterator[Versions]:
+        """A copy of them, so that loads go on while it is looked at."""
+        copy = folder / "versions.duckdb"
         with connect(self._path) as connection:
-            copy_versions(connection, stream, kinds, scratch, suspects=suspects)
+            copy_versions(connection, stream, kinds, copy, suspects=False)
+        with open_copy(copy) as found:
+            yield found
+
+    def copy_suspects(self, stream: Stream, kinds: Sequence[str], scratch: Path) -> None:
+        """See `Warehouse`."""
+        windows = [window for window in self._stage.windows(stream.stage) if window.stream == stream.name]
+        loaded = self.loaded(windows)
+        waiting = [window for window in windows if window.id not in loaded]
+        copy_staged(self._stage.path, waiting, stream, kinds, scratch)
+        with connect(self._path) as connection:
+            copy_versions(connection, stream, kinds, scratch, suspects=True)
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
         """See `Warehouse`."""

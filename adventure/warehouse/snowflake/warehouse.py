@@ -1,23 +1,28 @@
 """Snowflake behind the seam of the warehouses: its own tasks are run and awaited, its tables read."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from adventure.connect_snowflake import SnowflakeSession
-from adventure.errors import ConfigError, TaskFailed
+from adventure.errors import TaskFailed
 from adventure.settings import Settings
 from adventure.snowflake_credits import Budget
 from adventure.stage.manifest import Window, utc_now
+from adventure.stage.snowflake import SnowflakeStage
 from adventure.streams import Stream
-from adventure.warehouse import Costs, Moved, StreamTotals, TaskRun, records
+from adventure.warehouse import Costs, Moved, StreamTotals, TaskRun, Versions, records
 from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build
 from adventure.warehouse.builds import needed_scope, read_history_stamp, remember_build
 from adventure.warehouse.snowflake.account_tasks import AccountRun, account_runs, outcome_of, run_graph
 from adventure.warehouse.snowflake.credits import read_costs
+from adventure.warehouse.snowflake.key_text import field, raw_table
 from adventure.warehouse.snowflake.profile import profile_variables
+from adventure.warehouse.snowflake.versions import copy_suspects, lateness, open_versions
 
 
 class SnowflakeWarehouse:
@@ -149,24 +154,38 @@ class SnowflakeWarehouse:
 
     def living_keys(self, stream: Stream) -> int:
         """See `Warehouse`."""
-        keys = ", ".join(_field(stream, key) for key in stream.key)
-        cursor = _field(stream, stream.cursor)
+        keys = ", ".join(field(stream, key) for key in stream.key)
+        cursor = field(stream, stream.cursor)
         if stream.source == "mongo":
             cursor = f"cast(convert_timezone('UTC', try_cast({cursor} as timestamp_tz)) as timestamp_ntz)"
-        return records.living_keys(self.query, stream.raw_table, keys, cursor)
+        return records.living_keys(self.query, raw_table(stream), keys, cursor)
 
     def costs(self) -> Costs | None:
         """By the account's metering."""
         self._budget.check()
         return read_costs(self._reader, self._session.ask)
 
-    def copy_versions(self, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool = False) -> None:
-        """Refused."""
-        raise _not_here()
+    def versions(self, stream: Stream, kinds: Sequence[str], folder: Path) -> AbstractContextManager[Versions]:
+        """A temporary table of them, so that they are as of one moment."""
+        return open_versions(self.query, self._batches, stream, kinds)
+
+    def copy_suspects(self, stream: Stream, kinds: Sequence[str], scratch: Path) -> None:
+        """See `Warehouse`; the files that wait are fetched, and read here."""
+        from adventure.warehouse.duckdb.staged import copy_staged
+
+        # As the processor, whose the stages are.
+        stage = SnowflakeStage(self._settings)
+        windows = [window for window in stage.windows(stream.stage) if window.stream == stream.name]
+        loaded = self.loaded(windows)
+        waiting = [window for window in windows if window.id not in loaded]
+        with TemporaryDirectory(dir=scratch.parent) as folder:
+            fetched = {window.id: stage.fetch(window, Path(folder)) for window in waiting}
+            copy_staged(lambda window, name: fetched[window.id] / name, waiting, stream, kinds, scratch)
+        copy_suspects(self.query, stream, kinds, scratch)
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
-        """Refused."""
-        raise _not_here()
+        """See `Warehouse`."""
+        return lateness(self.query, stream, kinds, bounds)
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Reads.
@@ -176,6 +195,10 @@ class SnowflakeWarehouse:
         """
         self._budget.check()
         return self._session.ask(statement, values, f"adventure:query:{self._run_id}")
+
+    def _batches(self, statement: str, values: Sequence[object]) -> Iterator[list[tuple[Any, ...]]]:
+        self._budget.check()
+        return self._session.batches(statement, values, f"adventure:query:{self._run_id}")
 
     def _recorded(self) -> dict[str, TaskRun]:
         return {run.name: run for run in records.last_runs(self.query)}
@@ -191,17 +214,3 @@ def _moved(run: AccountRun, before: dict[str, TaskRun], after: dict[str, TaskRun
     is_new = recorded is not None and recorded != before.get(run.task)
     outcome_of(run, [recorded.message] if recorded and is_new else [])
     return Moved(recorded.rows, recorded.files) if recorded and is_new else Moved()
-
-
-def _not_here() -> ConfigError:
-    return ConfigError(
-        "adventure reconcile reads the embedded warehouse; with WAREHOUSE=snowflake it is not there yet",
-        "`adventure check` compares the counts",
-    )
-
-
-def _field(stream: Stream, name: str) -> str:
-    """A key or the cursor in the raw table: a column, or a field of the document."""
-    if stream.source == "postgres":
-        return f'"{name.upper()}"'
-    return f"""raw['{name.replace("'", "''")}']::varchar"""
