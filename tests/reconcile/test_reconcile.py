@@ -50,7 +50,7 @@ def changes(draw: st.DrawFn, parts: list[list[str]], cursors: list[datetime]) ->
     return made
 
 
-@pytest.fixture(params=["duckdb", "snowflake"])
+@pytest.fixture
 def pipeline(request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings of a pipeline into each warehouse in turn."""
     if request.param == "duckdb":
@@ -119,17 +119,40 @@ def check(world: Any, made: list[Change], mark_key: tuple[str, ...]) -> None:
             assert latest[key] == source[key]
 
 
-# An example takes a second or two: servers, processor and warehouse are real.
-_RANDOM = hypothesis_settings(max_examples=int(os.environ.get("RECONCILE_EXAMPLES", "6")))
+def _examples(count: int) -> hypothesis_settings:
+    """An example takes a second or two, and some more with Snowflake: servers, processor and warehouse are real."""
+    return hypothesis_settings(max_examples=int(os.environ.get("RECONCILE_EXAMPLES", count)))
 
 
-@_RANDOM
-@given(made=changes([KEYS, NUMBERS], MOMENTS))
+OF_TABLES = changes([KEYS, NUMBERS], MOMENTS)
+OF_COLLECTIONS = changes([[key for key in IDS if key != "mark"]], [m for m in MOMENTS if m.microsecond % 1000 == 0])
+on_duckdb = pytest.mark.parametrize("pipeline", ["duckdb"], indirect=True)
+on_snowflake = pytest.mark.parametrize("pipeline", ["snowflake"], indirect=True)
+
+
+@on_duckdb
+@_examples(8)
+@given(made=OF_TABLES)
 def test_a_table_in_any_state(table: Table, made: list[Change]) -> None:
     check(table, made, ("mark", "0"))
 
 
-@_RANDOM
-@given(made=changes([[key for key in IDS if key != "mark"]], [m for m in MOMENTS if m.microsecond % 1000 == 0]))
+@on_duckdb
+@_examples(8)
+@given(made=OF_COLLECTIONS)
 def test_a_collection_in_any_state(documents: Documents, made: list[Change]) -> None:
+    check(documents, made, ("mark",))
+
+
+@on_snowflake
+@_examples(3)
+@given(made=OF_TABLES)
+def test_a_table_in_any_state_and_snowflake(table: Table, made: list[Change]) -> None:
+    check(table, made, ("mark", "0"))
+
+
+@on_snowflake
+@_examples(3)
+@given(made=OF_COLLECTIONS)
+def test_a_collection_in_any_state_and_snowflake(documents: Documents, made: list[Change]) -> None:
     check(documents, made, ("mark",))

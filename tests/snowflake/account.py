@@ -114,7 +114,8 @@ def _run_all(settings: Settings, tasks: list[str]) -> None:
         begun = _Run(text.split()[4], datetime.now(UTC).replace(tzinfo=None))
         _runs[settings.snowflake_database.upper()].append(begun)
         (call,) = re.findall(r"call run_stage_task\((.*)\)$", text)
-        listed = re.sub(r"array_construct\((.*?)\)", r"[\1]", call)
+        texts = re.sub(r"'((?:[^']|'')*)'", lambda text: repr(text[1].replace("''", "'").replace("\\\\", "\\")), call)
+        listed = re.sub(r"array_construct\((.*?)\)", r"[\1]", texts)
         try:
             with connect_snowflake(settings) as connection:
                 run(Session(connection), *ast.literal_eval(f"({listed})"))
