@@ -39,8 +39,8 @@ from adventure.warehouse.tasks import run_task
 BACKFILL_DAYS = 60
 """The last 30 days, and the 30 before that the dashboard compares them with."""
 
-CYCLE_SEC = 5.0
-"""How often the demo generates and moves a batch; the tasks follow every 10 seconds."""
+GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 2.0, 5.0
+"""How often the demo generates a batch, looks for new rows, and runs the tasks: what is sold is shown seconds later."""
 
 
 @dataclass
@@ -136,7 +136,7 @@ def _serve(
     commands = {
         "generate": (["generate"], writer),
         "process": (["process"], reader),
-        "tasks": (["tasks", "serve", "--every", "10s"], reader),
+        "tasks": (["tasks", "serve", "--every", f"{TASKS_SEC:g}s"], reader),
         "dashboard": (["dashboard"], reader),
     }
     children: dict[str, subprocess.Popen[bytes]] = {}
@@ -191,7 +191,7 @@ def _environment(database_env: dict[str, str], data_dir: Path, settings: Setting
         "DATA_DIR": str(data_dir),
         "WAREHOUSE": "duckdb",
         "DASHBOARD_PORT": str(free_port(settings.dashboard_port)),
-        "GENERATION_INTERVAL_SEC": str(CYCLE_SEC),
+        "GENERATION_INTERVAL_SEC": str(GENERATION_SEC),
         "GENERATION_MAX_RUNTIME_SEC": "0",
         "PROCESSOR_INTERVAL_SEC": str(CYCLE_SEC),
         "PROCESSOR_MAX_RUNTIME_SEC": "0",

@@ -50,7 +50,9 @@ def to_json(document: dict[str, Any], raw: bytes) -> bytes:
     Raises:
         CannotCarry: it holds a date outside the years 1 to 9999.
     """
-    value: Any = _marked(document) if _MAYBE_NOT_FINITE.search(raw) else document
+    # The search takes as long as writing the JSON; few documents have a byte with which it could succeed.
+    suspicious = (b"\x7f" in raw or b"\xff" in raw) and _MAYBE_NOT_FINITE.search(raw)
+    value: Any = _marked(document) if suspicious else document
     try:
         return orjson.dumps(value, default=_extended, option=_JSON)
     except orjson.JSONEncodeError as error:

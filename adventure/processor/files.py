@@ -7,6 +7,7 @@ import errno
 import gzip
 import hashlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,26 +123,52 @@ class ParquetParts:
 class NdjsonFile:
     """Writes one JSON value a line, compressed; without a line there is no file."""
 
+    _BYTES_A_WRITE = 256 << 10
+    """Compressed at once, in another thread than the one that makes the lines."""
+
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, 0
         self._stream = path.parent.name
         self._file: gzip.GzipFile | None = None
+        self._waiting = bytearray()
+        self._compressing = ThreadPoolExecutor(1, "compressing")
+        self._under_way: Future[None] | None = None
 
     def write(self, line: bytes) -> None:
         """Adds a line, given without its end."""
-        heartbeat.beat()
-        if self._file is None:
-            self._file = gzip.open(self.path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
-        self._file.write(line + b"\n")
+        self._waiting += line
+        self._waiting += b"\n"
         self.rows += 1
-        reached(Point.EXTRACTING, self._stream)
+        if len(self._waiting) >= self._BYTES_A_WRITE:
+            self._settle()
+            self._under_way = self._compressing.submit(self._compress, self._waiting)
+            self._waiting = bytearray()
 
     def close(self) -> LocalFile | None:
         """Finishes the file; None when there is none."""
+        try:
+            self._settle()
+            if self._waiting:
+                self._compress(self._waiting)
+                self._waiting = bytearray()
+        finally:
+            self._compressing.shutdown()
+            if self._file:
+                self._file.close()
+        return LocalFile(self.path, self.rows) if self._file else None
+
+    def _settle(self) -> None:
+        """What was handed over is written, or raises what kept it from that."""
+        heartbeat.beat()
+        under_way, self._under_way = self._under_way, None
+        if under_way:
+            under_way.result()
+
+    def _compress(self, lines: bytearray) -> None:
         if self._file is None:
-            return None
-        self._file.close()
-        return LocalFile(self.path, self.rows)
+            self._file = gzip.open(self.path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
+        self._file.write(lines)
+        reached(Point.EXTRACTING, self._stream)
 
     def __enter__(self) -> "NdjsonFile":
         return self

@@ -31,6 +31,7 @@ from pymongo.read_concern import ReadConcern
 from adventure.connect import connect_mongo, translating_mongo
 from adventure.errors import SourceError
 from adventure.log import get_logger
+from adventure.processor.ahead import ahead
 from adventure.processor.bson_json import OPTIONS, decode, key_text, to_json
 from adventure.processor.bson_walk import CannotCarry
 from adventure.processor.changes import Change, Feed, PositionLost, Unwatchable
@@ -305,7 +306,7 @@ class MongoSource:
         told, read = time.monotonic(), 0
         for bounds in _ranges(low, high) if low else [None]:
             query = {stream.cursor: bounds} if bounds else {}
-            for batch in collection.find_raw_batches(query, batch_size=1000, session=session):
+            for batch in ahead(collection.find_raw_batches(query, batch_size=1000, session=session)):
                 documents = bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
                 yield from documents
                 read += len(documents)
