@@ -134,6 +134,11 @@ class NdjsonFile:
         self._compressing = ThreadPoolExecutor(1, "compressing")
         self._under_way: Future[None] | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of it that are on the disk."""
+        return self.path.stat().st_size if self._file else 0
+
     def write(self, line: bytes) -> None:
         """Adds a line, given without its end."""
         self._waiting += line
@@ -192,7 +197,7 @@ class NdjsonParts:
     def write(self, line: bytes) -> None:
         """Adds a line, given without its end."""
         self._file.write(line)
-        if self._file.rows % self._ROWS_BETWEEN_LOOKS == 0 and self._file.path.stat().st_size >= BYTES_A_FILE:
+        if self._file.rows % self._ROWS_BETWEEN_LOOKS == 0 and self._file.size >= BYTES_A_FILE:
             self._end_file()
             self._file = self._next()
 

@@ -14,6 +14,7 @@ both would scan the collection.
 import base64
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,6 @@ from pymongo.read_concern import ReadConcern
 from adventure.connect import connect_mongo, translating_mongo
 from adventure.errors import SourceError
 from adventure.log import get_logger
-from adventure.processor.ahead import ahead
 from adventure.processor.bson_json import OPTIONS, decode, key_text, to_json
 from adventure.processor.bson_walk import CannotCarry
 from adventure.processor.changes import Change, Feed, PositionLost, Unwatchable
@@ -306,7 +306,7 @@ class MongoSource:
         told, read = time.monotonic(), 0
         for bounds in _ranges(low, high) if low else [None]:
             query = {stream.cursor: bounds} if bounds else {}
-            for batch in ahead(collection.find_raw_batches(query, batch_size=1000, session=session)):
+            for batch in _ahead(collection.find_raw_batches(query, batch_size=1000, session=session)):
                 documents = bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
                 yield from documents
                 read += len(documents)
@@ -330,6 +330,15 @@ class MongoSource:
                 f' collection. db.{stream.table}.createIndex({{"{stream.cursor}": 1}})',
                 stream=stream.name,
             )
+
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same batches, each while another thread fetches the one that follows it: one is held in advance, not more."""
+    with ThreadPoolExecutor(1, "ahead") as fetching:
+        coming = fetching.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = fetching.submit(next, batches, None)
+            yield batch
 
 
 def _ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
