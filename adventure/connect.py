@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pymongo
 
 PATIENCE_SEC = 30.0
-"""How long a connection is retried before SourceUnavailable is raised."""
+"""How long a connection is retried before SourceUnavailable is raised, where nobody says otherwise."""
 
 _TLS_SIGNS = ("certificate", "does not support SSL", "private key", "no pg_hba.conf entry", "alert unknown ca")
 """In libpq's text, which has no SQLSTATE: what waiting does not mend. A TLS connection that breaks is none of them."""
@@ -29,18 +29,21 @@ _REFUSED_STATES = ("28", "3D", "42501")
 MongoDocument = dict[str, Any]
 
 
-def connect_postgres(conninfo: str, *, name: str, autocommit: bool = False) -> "psycopg.Connection[tuple[Any, ...]]":
+def connect_postgres(
+    conninfo: str, *, name: str, autocommit: bool = False, patience: float | None = None
+) -> "psycopg.Connection[tuple[Any, ...]]":
     """A connection, retried with backoff while the server is away.
 
     Args:
         conninfo: a libpq connection string.
         name: what this database is to the reader of an error, such as `the source database`.
+        patience: seconds for which it is tried again; PATIENCE_SEC when not given, 0 for one attempt.
 
     Raises:
-        SourceUnavailable: it did not answer for PATIENCE_SEC.
+        SourceUnavailable: it did not answer for so long.
         SourceRefused: wrong password, no such database or role, no privilege.
     """
-    for attempt in _attempts():
+    for attempt in _attempts(patience):
         with attempt, translating_postgres(conninfo, name):
             return psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=5, application_name="adventure")
     raise AssertionError("unreachable")
@@ -70,7 +73,7 @@ def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
         sign in text
         for sign in ("authentication failed", "does not exist", "no password supplied", "permission denied")
     )
-    detail = (text.strip().splitlines() or [type(error).__name__])[-1].strip().removeprefix("DETAIL:").strip(" .")
+    detail = _detail(text) or type(error).__name__
     if any(sign in text for sign in _TLS_SIGNS):
         remedy = "Check POSTGRES_SSLMODE and the certificates that POSTGRES_SSL… names (or those in STATE_DSN)"
         reason = " ".join(text.split()).rpartition(" failed: ")[2].strip(" .")
@@ -84,16 +87,23 @@ def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
     return SourceError(f"{where} failed: {detail}")
 
 
-def connect_mongo(uri: str, *, name: str) -> "pymongo.MongoClient[MongoDocument]":
-    """A client whose server has answered, retried with backoff while it is away.
+def _detail(text: str) -> str:
+    """What went wrong, of all that libpq says: the last line that does not ask back, without what we say ourselves."""
+    said = [line for line in map(str.strip, text.splitlines()) if not line.endswith("?")]
+    detail = (said or [""])[-1].rpartition(" failed: ")[2]
+    return detail.removeprefix("DETAIL:").removeprefix("FATAL:").strip(" .")
+
+
+def connect_mongo(uri: str, *, name: str, patience: float | None = None) -> "pymongo.MongoClient[MongoDocument]":
+    """A client whose server has answered, retried with backoff while it is away; see `connect_postgres`.
 
     Raises:
-        SourceUnavailable: it did not answer for PATIENCE_SEC.
+        SourceUnavailable: it did not answer for so long.
         SourceRefused: it refuses user or password.
     """
     import pymongo
 
-    for attempt in _attempts():
+    for attempt in _attempts(patience):
         with attempt, translating_mongo(uri, name):
             client: pymongo.MongoClient[MongoDocument] = pymongo.MongoClient(
                 uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, tz_aware=False, appname="adventure"
@@ -139,10 +149,10 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
         raise SourceError(f"{where} failed: {error}") from error
 
 
-def _attempts() -> Retrying:
+def _attempts(patience: float | None) -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(SourceUnavailable),
-        stop=stop_after_delay(PATIENCE_SEC),
+        stop=stop_after_delay(PATIENCE_SEC if patience is None else patience),
         wait=wait_exponential_jitter(multiplier=0.2, max=5),
         before_sleep=lambda state: get_logger().warning(f"{state.outcome.exception()} Trying again."),  # type: ignore[union-attr]
         reraise=True,

@@ -163,9 +163,9 @@ class _Reading:
 class MongoSource:
     """The server that holds the documents."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: float | None = None) -> None:
         self._uri = settings.mongo_conninfo
-        self._client = connect_mongo(self._uri, name=_NAME)
+        self._client = connect_mongo(self._uri, name=_NAME, patience=patience)
         self._followed: dict[str, _Followed] = {}
         self._warned: set[str] = set()
 

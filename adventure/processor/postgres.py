@@ -234,13 +234,14 @@ class PostgresSource:
     """The source database, with a connection that asks and one that extracts."""
 
     settings: Settings
+    patience: float | None = None
     _seen: dict[str, Seen] = field(default_factory=dict)
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
-        self._asking = connect_postgres(self._conninfo, name=_NAME, autocommit=True)
+        self._asking = connect_postgres(self._conninfo, name=_NAME, autocommit=True, patience=self.patience)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
             self._asking.execute(_SESSION.format(encoding="UTF8"))

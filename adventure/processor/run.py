@@ -22,10 +22,15 @@ log = get_logger()
 
 
 @contextmanager
-def open_pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Pipeline]:
+def open_pipeline(
+    settings: Settings, streams: Sequence[Stream], *, patience: float | None = None
+) -> Iterator[Pipeline]:
     """The locked state, level with the stage, the sources' connections and a stage that takes files.
 
     A source that cannot be opened keeps no other from its windows.
+
+    Args:
+        patience: seconds for which a source that is away is tried again; see `connect.connect_postgres`.
 
     Raises:
         AlreadyRunning: another processor holds one of the streams.
@@ -43,7 +48,7 @@ def open_pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Pip
         away: dict[str, SourceError] = {}
         for kind in dict.fromkeys(stream.source for stream in streams):
             try:
-                sources[kind] = open_source(kind, settings)
+                sources[kind] = open_source(kind, settings, patience=patience)
             except SourceError as error:
                 away[kind] = error
             else:
@@ -89,7 +94,8 @@ def process_forever(
         while not stop.is_set() and time.monotonic() < ends_at:
             opened = False
             try:
-                with open_pipeline(settings, streams) as pipeline:
+                # A source that is away is tried again with the next cycle, which moves the others' streams meanwhile.
+                with open_pipeline(settings, streams, patience=0) as pipeline:
                     opened = True
                     log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
                     _cycles(pipeline, interval, ends_at, stop, metrics)
@@ -124,14 +130,14 @@ def _cycles(
         stop.wait(pause)
 
 
-def open_source(kind: str, settings: Settings) -> Source:
-    """The source of that kind, connected.
+def open_source(kind: str, settings: Settings, *, patience: float | None = None) -> Source:
+    """The source of that kind, connected; see `open_pipeline`.
 
     Raises:
         SourceError: it does not answer, or refuses.
     """
     if kind == "postgres":
-        return PostgresSource(settings)
+        return PostgresSource(settings, patience)
     from adventure.processor.mongo import MongoSource
 
-    return MongoSource(settings)
+    return MongoSource(settings, patience)

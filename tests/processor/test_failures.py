@@ -1,5 +1,6 @@
 """What fails around the processor, at the worst moment: nothing is half staged, and the next cycle makes up for it."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from adventure import connect
 from adventure.errors import SourceError, SourceUnavailable
 from adventure.processor.cycle import run_cycle
 from adventure.processor.files import ParquetParts
-from adventure.processor.run import open_pipeline, process_once
+from adventure.processor.run import open_pipeline, process_forever, process_once
 from adventure.processor.state import read_watermarks
 from adventure.sandbox import Sandbox
 from adventure.sandbox.process import free_port
@@ -113,6 +114,35 @@ def test_a_source_that_is_away_keeps_no_other_from_its_windows(
         assert [row["id"] for row in staged(things)] == [1, 2, 3]
     with pytest.raises(SourceUnavailable, match=r"MongoDB at 127\.0\.0\.1"):
         process_once(nobody, [chats])
+
+
+def test_a_processor_that_goes_on_does_not_wait_for_a_source_that_is_away(
+    settings: Settings,
+    writer_settings: Settings,
+    things: Stream,
+    streams: tuple[Stream, ...],
+    staged: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connect, "PATIENCE_SEC", 3600.0)
+    nobody = settings.model_copy(update={"mongo_uri": None, "mongo_host": "127.0.0.1", "mongo_port": free_port(None)})
+    stop = threading.Event()
+    processor = threading.Thread(
+        target=process_forever,
+        args=[nobody, [streams[2], things]],
+        kwargs={"interval": 0.1, "max_runtime": 120, "stop": stop},
+    )
+    processor.start()
+    try:
+        for rows in (1, 2):
+            insert(writer_settings, 1, rows)
+            deadline = time.monotonic() + 60
+            while len(staged(things)) < rows and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert len(staged(things)) == rows
+    finally:
+        stop.set()
+        processor.join()
 
 
 def test_only_the_opening_of_the_state_reads_the_stage(

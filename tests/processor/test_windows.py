@@ -361,7 +361,7 @@ def test_a_source_that_goes_away_is_awaited(
     insert(writer_settings, 1)
     stop = threading.Event()
     poller = threading.Thread(
-        target=process_forever, args=[settings, [things]], kwargs={"interval": 0.1, "max_runtime": 60, "stop": stop}
+        target=process_forever, args=[settings, [things]], kwargs={"interval": 0.1, "max_runtime": 120, "stop": stop}
     )
     poller.start()
     try:
@@ -370,7 +370,7 @@ def test_a_source_that_goes_away_is_awaited(
         time.sleep(0.5)
         sandbox.postgres.start()
         insert(writer_settings, 2)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while ids(staged(things)) != [1, 2] and time.monotonic() < deadline:
             time.sleep(0.1)
     finally:
