@@ -19,6 +19,10 @@ create stage if not exists chat_stage
     encryption = (type = 'SNOWFLAKE_SSE')
     directory = (enable = true);
 
+-- What `adventure history create` and `load` copy from; the owner alone uses it.
+create stage if not exists history_stage
+    encryption = (type = 'SNOWFLAKE_SSE');
+
 grant read, write on stage orders_stage to role identifier($loader_role);
 grant read, write on stage order_details_stage to role identifier($loader_role);
 grant read, write on stage chat_stage to role identifier($loader_role);

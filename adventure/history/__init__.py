@@ -36,8 +36,13 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> No
 
     Raises:
         ConfigError: a file or column is missing, or a row does not parse; names file and row.
-        WarehouseBusy: another process holds the warehouse.
+        WarehouseError: another process holds the warehouse; or Snowflake refuses, or does not answer.
     """
+    if settings.warehouse == "snowflake":
+        from adventure.history import snowflake
+
+        snowflake.load(settings, folder, allow_missing=allow_missing)
+        return
     with connect(settings.duckdb_path) as connection:
         load_files(connection, folder, allow_missing=allow_missing)
 

@@ -19,11 +19,14 @@ _TOLD_FAULTS = 3
 _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?"
 
 
-def load_files(connection: duckdb.DuckDBPyConnection, folder: Path, *, allow_missing: bool) -> None:
+def load_files(
+    connection: duckdb.DuckDBPyConnection, folder: Path, *, allow_missing: bool, after: datetime | None = None
+) -> None:
     """Replaces the content of all raw tables of the history, in one transaction.
 
     Args:
         allow_missing: tables without a file are left empty, with a warning.
+        after: when another warehouse was loaded before, whose next load this is.
 
     Raises:
         ConfigError: a file or a column is missing, or a row does not fit its table; nothing was loaded.
@@ -32,7 +35,7 @@ def load_files(connection: duckdb.DuckDBPyConnection, folder: Path, *, allow_mis
     create_tables(connection)
     connection.begin()
     try:
-        loaded_at = _next_stamp(connection)
+        loaded_at = _next_stamp(connection, after)
         for table in RAW_TABLES:
             connection.execute(f"delete from {table.location}")
             rows = sum(_load_file(connection, table, file, loaded_at) for file in sources[table.name])
@@ -70,10 +73,12 @@ def _find_all(folder: Path, *, allow_missing: bool) -> dict[str, list[DataFile]]
     return sources
 
 
-def _next_stamp(connection: duckdb.DuckDBPyConnection) -> datetime:
+def _next_stamp(connection: duckdb.DuckDBPyConnection, after: datetime | None) -> datetime:
     """What `_loaded_at` is for this load: later than in every load before, whatever the clock did."""
     held = [connection.execute(f"select max(_loaded_at) from {table.location}").fetchone() for table in RAW_TABLES]
-    stamps: list[datetime] = [row[0] + timedelta(microseconds=1) for row in held if row and row[0]]
+    stamps: list[datetime] = [
+        stamp + timedelta(microseconds=1) for stamp in (after, *(row[0] for row in held if row)) if stamp
+    ]
     return max([utc_now(), *stamps])
 
 

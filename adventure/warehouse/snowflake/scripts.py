@@ -43,6 +43,18 @@ def teardown(settings: Settings) -> list[str]:
     return _read(settings, *_TEARDOWN)
 
 
+def name_of(settings: Settings, variable: str) -> str:
+    """What `0_names.sql` calls something, for example `owner_role`.
+
+    Raises:
+        ConfigError: the script is not there, or has no such variable.
+    """
+    for statement in _read(settings, "0_names.sql"):
+        if found := re.fullmatch(rf"set {variable} = '([^']*)'", statement):
+            return found[1]
+    raise ConfigError(f"0_names.sql in {settings.snowflake_dir} does not set {variable}", "Take the file as it was")
+
+
 def stage_statements(stream: Stream) -> list[str]:
     """What 2_raw_tables.sql says for a stream: its stage. Its raw table is made by its first load."""
     return [

@@ -1,0 +1,132 @@
+"""One pipeline into two warehouses, DuckDB and Snowflake's emulator, and what is done to its sources meanwhile.
+
+dbt speaks to the emulator from a process of its own, which ends when it takes too long: the connector would try again
+for minutes.
+"""
+
+import gzip
+import itertools
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymongo
+
+from adventure.history.synthesis import synthesise
+from adventure.settings import Settings
+from adventure.stage.folder import FolderStage
+from adventure.stage.snowflake import SnowflakeStage
+from adventure.streams import Stream, load_streams
+from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.warehouse.snowflake.profile import profile_variables
+from tests.snowflake.procedure import Session, run
+
+ROOT = Path(__file__).parents[2]
+DBT = ROOT / "dbt"
+DBT_TIMEOUT_SEC = 300
+SAMPLE = 400
+"""Documents and rows of each raw table of the history."""
+
+# Digits that no double holds (not within the lines: the emulator takes nested values apart by way of doubles),
+# a time with an offset, one with microseconds, and what fits nowhere.
+HOSTILE_ORDER = (
+    b'{"SalesOrderID":"h1","CustomerID":11000,"AccountNumber":"10","BillToAddressID":1,"Comment":null,'
+    b'"CreditCardApprovalCode":null,"CreditCardID":9007199254740993,"CurrencyRateID":null,"DeliveryEstimate":"2 weeks",'
+    b'"DueDate":"2013-03-01T10:00:00.123456+02:00","Freight":12345678901234567890.123456789,"ModifiedDate":"2013-03-01T10:00:00.123456Z",'
+    b'"OnlineOrderFlag":0,"OrderDate":"2013-03-01 23:59:59.999999","OrderDetails":[{"SalesOrderDetailID":"d1",'
+    b'"CarrierTrackingNumber":null,"OrderQty":3,"ProductID":707,"SpecialOfferID":1,"UnitPrice":41152.263004115,'
+    b'"UnitPriceDiscount":0.000000001,"LineTotal":123456.789012345,"ModifiedDate":"2013-03-01T10:00:00.123456"}],'
+    b'"PurchaseOrderNumber":"it\'s \\\\ \xc3\xa9","RevisionNumber":1,"SalesOrderNumber":"SO1","SalesPersonID":null,'
+    b'"ShipDate":"20130301","ShipMethodID":1,"ShipToAddressID":1,"Status":"open",'
+    b'"SubTotal":123456.789012345,"TaxAmt":0.000000001,"TerritoryID":1,"TotalDue":12345678901234691346.912469135}\n'
+)
+
+
+@dataclass
+class Pair:
+    """One pipeline into two warehouses."""
+
+    settings: Settings
+    streams: tuple[Stream, ...]
+    embedded: DuckDBWarehouse
+    snowflake: Settings
+    session: Session
+    folder: Path
+
+    def load(self) -> None:
+        """What is in the folder's stage and not loaded yet: the same files, put into Snowflake's stage as well."""
+        theirs = SnowflakeStage(self.snowflake)
+        ours = FolderStage(self.settings.stage_dir)
+        for stream in self.streams:
+            for window in ours.windows(stream.stage):
+                for file in window.all_files:
+                    theirs.put(stream.stage, window.id, ours.path(window, file.name))
+                theirs.commit(window)
+            arguments = (stream.name, stream.source, stream.stage, stream.raw_table, list(stream.key), stream.cursor)
+            for job in ("load", "cleanup"):
+                run(self.session, job, *arguments)
+            self.embedded.load(stream)
+            self.embedded.cleanup(stream)
+
+    def build(self) -> None:
+        self.embedded.build("whole")
+        options = {"--project-dir": DBT, "--profiles-dir": DBT, "--target": self.snowflake.snowflake_dbt_target}
+        options |= {"--target-path": self.folder / "target", "--log-path": self.folder / "logs", "--selector": "whole"}
+        ended = subprocess.run(
+            [
+                Path(sys.executable).with_name("dbt"),
+                "build",
+                "--no-use-colors",
+                *map(str, itertools.chain(*options.items())),
+            ],
+            env={**os.environ, **profile_variables(self.snowflake, "parity")},
+            timeout=DBT_TIMEOUT_SEC,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, ended.stdout[-6000:]
+
+    def columns(self, model: str) -> list[tuple[str, str]]:
+        return [
+            (str(name), str(kind))
+            for name, kind in self.embedded.query(
+                "select column_name, data_type from duckdb_columns()"
+                " where schema_name = 'dbt_prod' and table_name = ? order by column_index",
+                [model],
+            )
+        ]
+
+
+def sample_of_history(folder: Path) -> Path:
+    """Some rows of each raw table, with the hostile order among them."""
+    whole, sample = folder / "whole", folder / "sample"
+    synthesise(whole, seed=1)
+    sample.mkdir()
+    for path in whole.iterdir():
+        with gzip.open(path) as lines, gzip.open(sample / path.name, "wb") as kept:
+            kept.writelines(itertools.islice(lines, SAMPLE))
+            if path.name.startswith("sales_order_raw"):
+                kept.write(HOSTILE_ORDER)
+    return sample
+
+
+def delete_some(writer: Settings) -> None:
+    """An order with its lines, a line alone, and chats."""
+    with psycopg.connect(writer.postgres_dsn, autocommit=True) as source:
+        orders = [row[0] for row in source.execute("select sales_order_id from orders order by 1 limit 2")]
+        source.execute("delete from order_details where sales_order_id = %s", [orders[0]])
+        source.execute("delete from orders where sales_order_id = %s", [orders[0]])
+        source.execute(
+            "delete from order_details where sales_order_detail_id ="
+            " (select sales_order_detail_id from order_details where sales_order_id = %s limit 1)",
+            [orders[1]],
+        )
+    with pymongo.MongoClient[dict[str, Any]](writer.mongo_conninfo) as client:
+        chats = next(stream for stream in load_streams(writer) if stream.source == "mongo")
+        collection = client[chats.namespace][chats.table]
+        for document in list(collection.find({}, {"_id": 1}).limit(3)):
+            collection.delete_one({"_id": document["_id"]})
