@@ -113,7 +113,7 @@ def translating_snowflake(settings: Settings) -> Iterator[None]:
 def snowflake_error(error: Any, settings: Settings) -> WarehouseError:
     """The tree's error for what the connector raised: told by its number or, where that says little, its text."""
     where = f"Snowflake (account {settings.snowflake_account}, user {settings.snowflake_user})"
-    text = " ".join(str(getattr(error, "raw_msg", None) or getattr(error, "msg", None) or error).split())
+    text = " ".join(str(getattr(error, "raw_msg", None) or getattr(error, "msg", None) or error).split()).rstrip(".")
     number = int(getattr(error, "errno", -1) or -1)
     if found := re.search(r"Insufficient privileges to operate on ([\w ]+?) '([^']+)'", text):
         kind, name = found[1].strip(), found[2]
@@ -171,7 +171,8 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         (606, 57014),
         "No active warehouse|warehouse .* is suspended",
         "the warehouse {s.snowflake_warehouse} does not exist, is suspended, or may not be used by {s.snowflake_role}",
-        "grant usage on warehouse {s.snowflake_warehouse} to role {s.snowflake_role}; it should resume by itself",
+        "grant usage on warehouse {s.snowflake_warehouse} to role {s.snowflake_role}, and"
+        " alter warehouse {s.snowflake_warehouse} set auto_resume = true",
     ),
     (
         (2003, 2043, 90105),
@@ -180,8 +181,15 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         "Run `adventure snowflake deploy`, or grant the role {s.snowflake_role} its privileges (snowflake/1_setup.sql)",
     ),
     (
-        (250001, 250003, 251001, 290403, 290404),
-        "Could not connect|Failed to connect|404 Not Found",
+        (290403, 290404, 540001),
+        "404 Not Found|HTTP 403",
+        "there is no such account: {text}",
+        "Check SNOWFLAKE_ACCOUNT (organisation-account, as in the address of your Snowflake), and that its network"
+        " policy lets this machine in",
+    ),
+    (
+        (250001, 250003, 251001),
+        "Could not connect|Failed to connect",
         _AWAY,
         "Check SNOWFLAKE_ACCOUNT (organisation-account, as in the address of your Snowflake) and the network",
     ),

@@ -1,84 +1,163 @@
-"""What Snowflake says no with, by its own numbers and texts, becomes one sentence that names what to do."""
+"""What Snowflake says no with becomes one sentence that names what to do, and nothing is lost by it.
 
-import re
+A server answers with Snowflake's own codes and texts; the real connector raises what it makes of them.
+"""
+
 from pathlib import Path
 
+import psycopg
 import pytest
-from snowflake.connector.errors import DatabaseError, OperationalError, ProgrammingError
 
-from adventure.connect_snowflake import connect_snowflake, snowflake_error
-from adventure.errors import CreditBudgetReached, StageUnwritable, WarehouseRefused, WarehouseUnavailable
+from adventure.connect_snowflake import SnowflakeSession, connect_snowflake
+from adventure.errors import AdventureError, StageUnwritable, WarehouseError, WarehouseRefused, WarehouseUnavailable
+from adventure.processor.run import process_once
+from adventure.processor.state import read_watermarks
 from adventure.settings import Settings, load_settings
 from adventure.stage import open_stage
-from adventure.warehouse import open_warehouse
+from adventure.streams import Stream, find_stream
+from adventure.warehouse import Moved, open_warehouse
+from adventure.warehouse.snowflake import account_tasks
+from adventure.warehouse.snowflake.deploy import run_statements
 from tests.snowflake import account
-from tests.warehouse.conftest import STREAM
+from tests.snowflake.emulator import Emulator
+from tests.snowflake.refusing import No, refusing_server
 
-ACCOUNT = load_settings(warehouse="snowflake", snowflake_account="acme-sales")
-QUOTA = (
-    "Warehouse 'ADVENTURE_WH' cannot be resumed because resource monitor 'ADVENTURE_MONITOR' has exceeded its quota."
+NO_ACCOUNT = No(status=404)
+BAD_KEY = No("390144", "JWT token is invalid. [0a1b2c3d]", "08001", at_login=True)
+NO_ROLE = No(
+    "390189",
+    "Role 'ADVENTURE_LOADER' specified in the connect string does not exist or not authorized. Contact your local"
+    " system administrator, or attempt to login with another role, e.g. PUBLIC.",
+    "08001",
+    at_login=True,
 )
-NO_WAREHOUSE = (
-    "No active warehouse selected in the current session. Select an active warehouse with the 'use warehouse' command."
+NO_STAGE = No(
+    "003001", "SQL access control error:\nInsufficient privileges to operate on stage 'ORDERS_STAGE'", "42501"
 )
-NO_STAGE = "SQL access control error: Insufficient privileges to operate on stage 'ORDERS_STAGE'"
 
-
-@pytest.mark.parametrize(
-    ("error", "kind", "sentence"),
-    [
-        (OperationalError(msg="250001: Could not connect to Snowflake backend", errno=250001), WarehouseUnavailable,
-         "does not answer.*Check SNOWFLAKE_ACCOUNT"),
-        (DatabaseError(msg="Failed to connect to DB: acme.snowflakecomputing.com:443. JWT token is invalid.",
-                       errno=250001), WarehouseRefused, "alter user ADVENTURE_PROCESSOR set rsa_public_key"),
-        (ProgrammingError(msg=NO_STAGE, errno=3001), WarehouseRefused,
-         "grant read, write on stage ORDERS_STAGE to role ADVENTURE_LOADER"),
-        (ProgrammingError(msg=NO_WAREHOUSE, errno=606), WarehouseRefused,
-         "grant usage on warehouse ADVENTURE_WH to role ADVENTURE_LOADER"),
-        (ProgrammingError(msg=QUOTA, errno=90073), WarehouseRefused, "raise credit_quota of the resource monitor"),
-        (ProgrammingError(msg="Table 'ORDERS_RAW' does not exist or not authorized.", errno=2003), WarehouseRefused,
-         "ORDERS_RAW.*adventure snowflake deploy"),
-    ],
-)  # fmt: skip
-def test_a_refusal_says_what_to_do(error: Exception, kind: type[Exception], sentence: str) -> None:
-    found = snowflake_error(error, ACCOUNT)
-    assert type(found) is kind
-    assert "acme-sales" in str(found)
-    assert re.search(sentence, str(found))
+ORDER = "00000000-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
-def used_up(snowflake_settings: Settings) -> Settings:
-    """An account whose monitor has counted as many credits as CREDIT_BUDGET allows."""
-    account.create_tables(snowflake_settings)
-    with connect_snowflake(snowflake_settings) as connection:
-        connection.cursor().execute("update account.resource_monitors set used_credits = 5")
-    return snowflake_settings.model_copy(update={"credit_budget": 5.0})
+def acme(emulator: Emulator, tmp_path: Path) -> Settings:
+    """Settings of an account, to which a port is added."""
+    return load_settings(
+        warehouse="snowflake",
+        data_dir=tmp_path,
+        snowflake_account="acme-sales",
+        snowflake_private_key_path=emulator.key,
+        snowflake_host="127.0.0.1",
+        snowflake_protocol="http",
+    )
 
 
-def test_at_the_budget_nothing_is_run_that_needs_the_warehouse(used_up: Settings) -> None:
-    warehouse = open_warehouse(used_up)
-    for job in (lambda: warehouse.load(STREAM), lambda: warehouse.totals([]), lambda: warehouse.build()):
-        with pytest.raises(CreditBudgetReached, match="5 of 5 credits of this month are used by ADVENTURE_WH"):
-            job()
+REFUSALS = {
+    "wrong account": (NO_ACCOUNT, "there is no such account.* Check SNOWFLAKE_ACCOUNT"),
+    "network policy": (No(status=403), "there is no such account.* its network policy lets this machine in"),
+    "unknown or expired key": (
+        BAD_KEY,
+        "the key does not belong to the user, or is no longer valid. alter user ADVENTURE_PROCESSOR set rsa_public_key",
+    ),
+    "unknown user": (
+        No("390100", "Incorrect username or password was specified.", "08001", at_login=True),
+        "refuses the user or the token. Check SNOWFLAKE_USER",
+    ),
+    "expired token": (
+        No("390303", "Invalid OAuth access token. [0a1b2c3d]", "08001", at_login=True),
+        "refuses the user or the token. .*SNOWFLAKE_AUTHENTICATOR",
+    ),
+    "role": (NO_ROLE, "grant role ADVENTURE_LOADER to user ADVENTURE_PROCESSOR"),
+    "stage without privilege": (NO_STAGE, "grant read, write on stage ORDERS_STAGE to role ADVENTURE_LOADER"),
+    "task without privilege": (
+        No("003001", "SQL access control error:\nInsufficient privileges to operate on task 'LOAD_ORDERS'", "42501"),
+        "grant operate, monitor on task LOAD_ORDERS to role ADVENTURE_LOADER",
+    ),
+    "table that is not seen": (
+        No("002003", "SQL compilation error:\nObject 'RAW_EXT.ORDERS_RAW' does not exist or not authorized.", "42S02"),
+        "ORDERS_RAW' does not exist or not authorized. Run `adventure snowflake deploy`, or grant the role",
+    ),
+    "suspended warehouse": (
+        No(
+            "000606",
+            "No active warehouse selected in the current session.  Select an active warehouse with the 'use warehouse'"
+            " command.",
+            "57P03",
+        ),
+        "grant usage on warehouse ADVENTURE_WH to role .*, and alter warehouse ADVENTURE_WH set auto_resume = true",
+    ),
+    "quota": (
+        No(
+            "090073",
+            "Warehouse 'ADVENTURE_WH' cannot be resumed because resource monitor 'ADVENTURE_MONITOR' has exceeded its"
+            " quota.",
+            "22000",
+        ),
+        "the credit quota of the month is used up.* raise credit_quota of the resource monitor",
+    ),
+}
 
 
-def test_at_the_budget_staging_goes_on(used_up: Settings, tmp_path: Path) -> None:
-    file = tmp_path / "part-00000.parquet"
-    file.write_bytes(b"rows")
-    stage = open_stage(used_up)
-    stage.put("orders_stage", "w", file)
-    assert [entry.path for entry in stage.entries("orders_stage")] == ["orders_stage/w/part-00000.parquet"]
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_refusal_says_what_to_do(acme: Settings, case: str) -> None:
+    no, sentence = REFUSALS[case]
+    with refusing_server(no) as port:
+        settings = acme.model_copy(update={"snowflake_port": port})
+        with pytest.raises(WarehouseRefused, match=sentence) as raised:
+            SnowflakeSession(settings).ask("select 1", (), "adventure:test")
+    assert "acme-sales" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_below_the_budget_all_goes_on(used_up: Settings) -> None:
-    assert open_warehouse(used_up.model_copy(update={"credit_budget": 5.01})).totals([]) == {}
+def test_who_does_not_answer_may_be_asked_again(acme: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from adventure import connect_snowflake as room
+
+    monkeypatch.setattr(room, "LOGIN_TIMEOUT_SEC", 1)
+    with refusing_server(NO_ACCOUNT) as port:
+        pass
+    with pytest.raises(WarehouseUnavailable, match=r"does not answer.*Check SNOWFLAKE_ACCOUNT"):
+        connect_snowflake(acme.model_copy(update={"snowflake_port": port}))
 
 
-def test_a_monitor_that_may_not_be_seen_is_named_with_the_grant(used_up: Settings) -> None:
-    blind = used_up.model_copy(update={"snowflake_monitor": "OTHER"})
-    with pytest.raises(WarehouseRefused, match="grant monitor on resource monitor OTHER to role"):
-        open_warehouse(blind).totals([])
+@pytest.mark.parametrize("no", [NO_ACCOUNT, BAD_KEY, NO_ROLE, NO_STAGE], ids=["account", "key", "role", "stage"])
+def test_what_was_refused_to_be_staged_is_staged_later(
+    settings: Settings,
+    snowflake_settings: Settings,
+    streams: tuple[Stream, ...],
+    no: No,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
+    orders = find_stream(streams, "orders")
+    with psycopg.connect(settings.postgres_dsn.replace("adventure_reader", "sales_app"), autocommit=True) as source:
+        source.execute(
+            "insert into orders (sales_order_id, last_modified) values (%s, now() at time zone 'utc')", [ORDER]
+        )
+    pipeline = account.with_sources(snowflake_settings, settings)
+    with refusing_server(no) as port, pytest.raises(AdventureError):
+        process_once(pipeline.model_copy(update={"snowflake_port": port}), [orders])
+    assert read_watermarks(settings).get("orders") is None
+
+    account.create_tables(pipeline)
+    process_once(pipeline, [orders])
+    warehouse = open_warehouse(pipeline)
+    assert warehouse.load(orders) == Moved(1, 1)
+    assert warehouse.query("select sales_order_id from raw_ext.orders_raw") == [(ORDER,)]
+
+
+def test_a_statement_that_deploy_may_not_run_is_named(acme: Settings) -> None:
+    no = No("003001", "SQL access control error:\nInsufficient privileges to operate on account 'ACME'", "42501")
+    told: list[str] = []
+    with (
+        refusing_server(no) as port,
+        pytest.raises(
+            WarehouseError,
+            match=r"USERADMIN may not .*\(in `create role if not exists r`\)\. Deploy as somebody who has",
+        ),
+    ):
+        run_statements(
+            acme.model_copy(update={"snowflake_port": port}), ["create role if not exists r", "never run"], told.append
+        )
+    assert told == ["create role if not exists r"]
 
 
 def test_a_stage_that_does_not_exist_is_named(snowflake_settings: Settings) -> None:
