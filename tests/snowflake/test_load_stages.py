@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from adventure.connect_snowflake import connect_snowflake
 from adventure.settings import Settings
 from adventure.stage.manifest import Column, StagedFile, Window
 from adventure.stage.snowflake import SnowflakeStage
@@ -163,6 +164,32 @@ def test_a_file_that_somebody_touched_is_named_and_keeps_no_other_from_loading(
     with pytest.raises(Exception, match=f"{window.id}/part-00000.parquet .*{sentence}"):
         run(session, "load", *ORDERS)
     assert query("select sales_order_id from orders_raw") == [("b",)]
+
+
+def test_a_load_ends_though_windows_keep_arriving_and_the_next_one_is_woken_for_them(
+    snowflake_settings: Settings, session: Session, query: Query, put: Callable[..., Window]
+) -> None:
+    numbers = iter(range(1, 100))
+    statements: list[str] = []
+
+    class Hurried(Session):
+        """Between any look at the stage and the transaction, another window arrives."""
+
+        def sql(self, statement: str, params: Any = ()) -> Any:
+            statements.append(statement)
+            if statement == "begin transaction":
+                number = next(numbers)
+                put(number, data=orders(str(number)))
+            return session.sql(statement, params)
+
+    put(next(numbers), data=orders("1"))
+    with connect_snowflake(snowflake_settings) as connection:
+        run(Hurried(connection), "load", *ORDERS)
+    last = statements[len(statements) - statements[::-1].index("begin transaction") :]
+    assert not any("seen_files" in statement for statement in last), "the stream moved past what is not loaded"
+    assert query("select sales_order_id from orders_raw order by 1") == [("1",), ("2",), ("3",), ("4",)]
+    run(session, "load", *ORDERS)
+    assert query("select sales_order_id from orders_raw order by 1") == [(str(n),) for n in range(1, 6)]
 
 
 def test_rejected_rows_are_kept_whole(session: Session, query: Query, put: Callable[..., Window]) -> None:

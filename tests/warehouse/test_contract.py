@@ -4,6 +4,7 @@ Snowflake is its emulator, or the account that SNOWFLAKE_ACCOUNT names: tests/sn
 promises beyond this is in test_load_and_cleanup.py and in tests/snowflake/test_load_stages.py.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +28,8 @@ from tests.warehouse.conftest import CHATS, STREAM, T0, Stager, things
 
 DOCUMENTS = replace(CHATS, key=("_id",))
 T1 = T0 + timedelta(days=1)
+ROUNDS = 3
+"""Of a race between a processor and the tasks."""
 
 
 @pytest.fixture(params=["duckdb", "snowflake", pytest.param("account", marks=live.needs_account)])
@@ -187,6 +190,35 @@ def test_windows_that_arrive_between_loads_and_cleanups_are_loaded_once_each(
     warehouse.load(STREAM)
     warehouse.cleanup(STREAM)
     assert ids(warehouse) == [0, 1, 2, 3, 4, 5]
+    assert warehouse.loaded(arrived) == {window.id for window in arrived}
+    assert stage.entries("things_stage") == []
+
+
+def test_windows_that_arrive_while_loads_and_cleanups_run_are_loaded_once_each(
+    settings: Settings, warehouse: Warehouse, stage: Stage, put: Stager
+) -> None:
+    failures: list[BaseException] = []
+
+    def run_tasks() -> None:
+        try:
+            theirs = open_warehouse(settings)
+            theirs.load(STREAM)
+            theirs.cleanup(STREAM)
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            failures.append(error)
+
+    arrived = []
+    for _ in range(ROUNDS):
+        arrived.append(put(things(len(arrived))))
+        runner = threading.Thread(target=run_tasks, daemon=True)
+        runner.start()
+        for _ in range(3):
+            arrived.append(put(things(len(arrived))))
+        runner.join(timeout=60)
+        assert (runner.is_alive(), failures) == (False, [])
+    warehouse.load(STREAM)
+    warehouse.cleanup(STREAM)
+    assert ids(warehouse) == list(range(len(arrived)))
     assert warehouse.loaded(arrived) == {window.id for window in arrived}
     assert stage.entries("things_stage") == []
 
