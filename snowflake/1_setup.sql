@@ -13,6 +13,10 @@ create role if not exists identifier($reader_role) comment = 'Reads the marts of
 create user if not exists identifier($loader_user) type = service comment = 'The processor of Adventure';
 create user if not exists identifier($transformer_user) type = service comment = 'dbt for Adventure';
 
+-- A bare `timestamp` has no zone in their sessions, whatever the account prefers: the models cast to it.
+alter user identifier($loader_user) set timestamp_type_mapping = 'TIMESTAMP_NTZ';
+alter user identifier($transformer_user) set timestamp_type_mapping = 'TIMESTAMP_NTZ';
+
 grant role identifier($loader_role) to user identifier($loader_user);
 grant role identifier($transformer_role) to user identifier($transformer_user);
 

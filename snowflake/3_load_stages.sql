@@ -71,9 +71,11 @@ def load(session, stream, source, stage, raw_table, key, cursor):
     problems, late = {}, 0
     while True:
         waiting, shapes = waiting_windows(session, stream, stage, problems), {}
-        for window, _ in waiting:
+        # What only deletes has no types to make a table of: it waits for the windows that have.
+        for window, _ in sorted(waiting, key=lambda each: not each[0]["columns"]):
             try:
-                shapes[window["id"]] = fit_table(session, stream, raw_table, window)
+                if window["columns"] or window.get("rejects") or held_columns(session, raw_table):
+                    shapes[window["id"]] = fit_table(session, stream, raw_table, window)
             except Problem as error:
                 problems[window["id"]] = str(error)
                 break
@@ -214,14 +216,7 @@ def fit_table(session, stream, raw_table, window):
             f"{stream}: two columns of window {window['id']} have one name in {raw_table}, case aside."
             " Rename one at the source, or stage a view of the table."
         )
-    held = {
-        row[0]: (row[1], row[2], row[3])
-        for row in session.sql(
-            "select column_name, data_type, numeric_precision, numeric_scale from information_schema.columns"
-            " where table_schema = ? and table_name = ?",
-            params=[schema, table],
-        ).collect()
-    }
+    held = held_columns(session, raw_table)
     name = f"{quoted(schema)}.{quoted(table)}"
     if not held:
         columns = [f"{quoted(column)} {kind}" for column, kind in wanted.items()]
@@ -239,6 +234,17 @@ def fit_table(session, stream, raw_table, window):
             )
     # Those of the table as well: a window that only deletes brings no columns, and its keys have types all the same.
     return {column: held_type(*described) for column, described in held.items()} | wanted
+
+
+def held_columns(session, raw_table):
+    """The raw table's columns with their types, precisions and scales; none, where there is no such table."""
+    schema, _, table = raw_table.upper().partition(".")
+    rows = session.sql(
+        "select column_name, data_type, numeric_precision, numeric_scale from information_schema.columns"
+        " where table_schema = ? and table_name = ?",
+        params=[schema, table],
+    ).collect()
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
 def held_type(kind, precision, scale):
@@ -286,6 +292,12 @@ def bury(session, source, place, target, key, cursor, label, stamp, columns):
     with session.file.get_stream(place) as packed:
         lines = [json.loads(line) for line in gzip.decompress(packed.read()).splitlines()]
     last = () if cursor in key else (cursor,)
+    lacking = [name for name in (*key, *last) if source != "mongo" and name.upper() not in columns]
+    if lacking:
+        raise Problem(
+            f"The deleted rows in {label} do not fit: {target} has no column {lacking[0]}; nothing of the window was loaded."
+            " See that the key's columns still have the names with which their rows were loaded."
+        )
     for begin in range(0, len(lines), ROWS_AT_ONCE):
         some = lines[begin : begin + ROWS_AT_ONCE]
         if source == "mongo":

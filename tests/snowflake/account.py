@@ -61,7 +61,7 @@ def _run(settings: Settings, statements: Iterable[str]) -> None:
             if statement.startswith(("create stage", "create table", "create view")):
                 cursor.execute(statement)
             elif statement.startswith("create stream"):
-                cursor.execute(f"create table {statement.split()[5]} (relative_path varchar)")
+                cursor.execute(f"create table if not exists {statement.split()[5]} (relative_path varchar)")
 
 
 def execute_task(database: str, name: str) -> None:

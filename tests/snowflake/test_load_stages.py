@@ -101,12 +101,6 @@ def test_rows_arrive_exactly_with_where_they_came_from(
     ]
 
 
-def test_a_window_is_loaded_once(session: Session, query: Query, put: Callable[..., Window]) -> None:
-    put(data=orders("a"))
-    assert [run(session, "load", *ORDERS) for _ in range(2)] == ["1 rows, 1 files", "0 rows, 0 files"]
-    assert query("select count(*) from orders_raw") == [(1,)]
-
-
 def test_rows_and_ledger_entries_go_together(session: Session, query: Query, put: Callable[..., Window]) -> None:
     put(1, data=orders("a"))
     put(2, data=orders("b"), promised=7)
@@ -116,19 +110,6 @@ def test_rows_and_ledger_entries_go_together(session: Session, query: Query, put
     assert query("select sales_order_id from orders_raw order by 1") == [("a",), ("c",)]
     assert query("select count(*) from load_history") == [(2,)]
     assert query("select outcome, message like '%promises 7%' from task_history") == [("failed", True)]
-
-
-def test_cleanup_removes_what_is_loaded_and_nothing_else(
-    session: Session, put: Callable[..., Window], stage: SnowflakeStage
-) -> None:
-    put(1, data=orders("a"))
-    run(session, "load", *ORDERS)
-    arrived = put(2, data=orders("b"))
-    assert run(session, "cleanup", *ORDERS) == "1 rows, 2 files"
-    assert stage.windows("orders_stage") == [arrived]
-    run(session, "load", *ORDERS)
-    run(session, "cleanup", *ORDERS)
-    assert stage.entries("orders_stage") == []
 
 
 def test_cleanup_leaves_a_window_whose_counts_differ(
@@ -192,24 +173,6 @@ def test_a_load_ends_though_windows_keep_arriving_and_the_next_one_is_woken_for_
     assert query("select sales_order_id from orders_raw order by 1") == [(str(n),) for n in range(1, 6)]
 
 
-def test_rejected_rows_are_kept_whole(session: Session, query: Query, put: Callable[..., Window]) -> None:
-    put(data=orders("a"), rejects=[{"key": "k", "reason": "it's NaN", "row": '{"a": "\\n"}'}])
-    assert run(session, "load", *ORDERS) == "1 rows, 2 files"
-    assert query('select stream, key, reason, "ROW" from rejected_rows') == [
-        ("orders", "k", "it's NaN", '{"a": "\\n"}')
-    ]
-
-
-def test_deletes_are_tombstones(session: Session, query: Query, put: Callable[..., Window]) -> None:
-    put(data=orders("a"), deletes=[{"key": {"sales_order_id": "b"}, "deleted_at": "2026-02-01T00:00:00.000001"}])
-    run(session, "load", *ORDERS)
-    gone = datetime(2026, 2, 1, 0, 0, 0, 1)
-    assert query("select sales_order_id, last_modified, status from orders_raw where _deleted_at is not null") == [
-        ("b", gone, None)
-    ]
-    assert query('select kind, "ROWS" from load_history order by 1') == [("data", 1), ("deletes", 1)]
-
-
 def test_documents_and_their_deletes(session: Session, query: Query, put: Callable[..., Window]) -> None:
     document = {"_id": "a", "rating": 5, "messages": [{"text": "it's \\ fine"}], "big": 9007199254740993}
     put(task=CHATS, data=[document], deletes=[{"key": {"_id": "b"}, "deleted_at": "2026-02-01T00:00:00"}])
@@ -219,38 +182,3 @@ def test_documents_and_their_deletes(session: Session, query: Query, put: Callab
         ({"_id": "b", "last_modified": "2026-02-01T00:00:00"}, datetime(2026, 2, 1)),
         (document, None),
     ]
-
-
-def test_a_new_column_is_added(session: Session, query: Query, put: Callable[..., Window]) -> None:
-    put(1, data=orders("a"))
-    put(2, data=orders("b", gift=["yes"]))
-    run(session, "load", *ORDERS)
-    assert query("select sales_order_id, gift from orders_raw order by 1") == [("a", None), ("b", "yes")]
-
-
-def test_a_type_that_no_longer_fits_stops_the_stream_and_says_so(
-    session: Session, query: Query, put: Callable[..., Window]
-) -> None:
-    put(1, data=orders("a"))
-    put(2, data=orders("b", status=["shipped"]))
-    put(3, data=orders("c"))
-    with pytest.raises(Exception, match=r"column STATUS is staged as varchar .* no longer fits raw_ext"):
-        run(session, "load", *ORDERS)
-    assert ("a",) in query("select sales_order_id from orders_raw")
-    assert ("b",) not in query("select sales_order_id from orders_raw")
-
-
-def test_a_stream_of_ones_own_gets_its_table(session: Session, query: Query, put: Callable[..., Window]) -> None:
-    task = ("returns", "postgres", "orders_stage", "raw_ext.returns_raw", ["sales_order_id"], "last_modified")
-    put(1, task=task, data=orders("a", amount=pa.array([Decimal("1.50")], pa.decimal128(10, 2)), done=[True]))
-    run(session, "load", *task)
-    assert query("select sales_order_id, amount, done, _file_row from returns_raw") == [("a", Decimal("1.50"), True, 1)]
-
-
-def test_the_load_stamp_never_goes_back(session: Session, query: Query, put: Callable[..., Window]) -> None:
-    put(1, data=orders("a"))
-    run(session, "load", *ORDERS)
-    query("update load_history set loaded_at = '2099-01-01 00:00:00'")
-    put(2, data=orders("b"))
-    run(session, "load", *ORDERS)
-    assert query("select max(loaded_at) from load_history") == [(datetime(2099, 1, 1, 0, 0, 0, 1),)]

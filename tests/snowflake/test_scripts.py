@@ -8,9 +8,11 @@ import pytest
 from sqlfluff.core import Linter
 
 import adventure.warehouse.duckdb as embedded
-from adventure.settings import load_settings
+from adventure.settings import Settings, load_settings
 from adventure.streams import Stream, load_streams
 from adventure.warehouse.snowflake.scripts import deployment, split, stage_statements, task_statements, teardown
+from tests.snowflake.account import create_tables
+from tests.snowflake.procedure import Session
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "snowflake").glob("*.sql"))
@@ -169,3 +171,41 @@ def test_nothing_removes_a_whole_stage() -> None:
     assert len(removals) == 1
     assert "remove {location(stage, window['id'], name)} pattern = '.*/{name.replace('.', '[.]')}'" in removals[0]
     assert not any(re.search(r"^\s*(remove|rm) @", path.read_text(encoding="utf-8"), re.MULTILINE) for path in SCRIPTS)
+
+
+@pytest.mark.parametrize("trigger", TASKS)
+def test_a_deployment_run_again_replaces_nothing_that_holds_anything(trigger: str) -> None:
+    for statement in deployment(load_settings(), STREAMS, trigger):  # type: ignore[arg-type]
+        assert not re.match(r"(drop|truncate|delete|undrop|insert|update|merge)\b", statement), statement
+        assert not re.search(r"\b(rename|unset|swap with)\b", re.sub(r"\$\$.*\$\$", "", statement, flags=re.DOTALL)), (
+            statement
+        )
+        if statement.startswith("create") and " if not exists " not in statement.splitlines()[0]:
+            # What holds no rows may be made anew.
+            assert re.match(r"create or replace (task|procedure|view|streamlit)\b", statement), statement
+        if statement.startswith("alter user"):
+            assert re.search(r" set timestamp_type_mapping = ", statement), statement
+
+
+def test_a_deployment_run_again_keeps_the_rows(session: Session, snowflake_settings: Settings) -> None:
+    tables = [
+        found[1]
+        for statement in _statements(ROOT / "snowflake" / "2_raw_tables.sql")
+        if (found := re.match(r"create table if not exists ([\w.]+)", statement))
+    ]
+    for table in tables:
+        described = session.sql(f"describe table {table}").collect()
+        kinds = {row[0]: row[1] for row in described}
+        values = ", ".join(
+            "parse_json('{}')"
+            if kind == "VARIANT"
+            else f"'1'::{kind}"
+            if "TIMESTAMP" not in kind
+            else f"'2026-01-01'::{kind}"
+            for kind in kinds.values()
+        )
+        session.sql(f"insert into {table} select {values}").collect()
+    before = [session.sql(f"select * from {table}").collect() for table in tables]
+    create_tables(snowflake_settings)
+    assert [session.sql(f"select * from {table}").collect() for table in tables] == before
+    assert all(before)

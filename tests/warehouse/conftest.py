@@ -53,7 +53,7 @@ def put(stage: Stage, tmp_path: Path) -> Stager:
     numbers = iter(range(1, 1000))
 
     def stage_rows(
-        rows: pa.Table | list[bytes],
+        rows: pa.Table | list[bytes] | None,
         *,
         stream: Stream = STREAM,
         rejects: list[dict[str, str]] | None = None,
@@ -64,10 +64,11 @@ def put(stage: Stage, tmp_path: Path) -> Stager:
         number = next(numbers)
         folder = tmp_path / f"files-{number}"
         folder.mkdir()
+        path, columns = None, ()
         if isinstance(rows, pa.Table):
             path, columns = folder / "part-00000.parquet", tuple(Column(f.name, str(f.type)) for f in rows.schema)
             pq.write_table(rows, path)
-        else:
+        elif rows is not None:
             path, columns = folder / "part-00000.ndjson.gz", (Column("raw", "json"),)
             path.write_bytes(gzip.compress(b"".join(row + b"\n" for row in rows)))
         beside: dict[str, StagedFile] = {}
@@ -77,14 +78,14 @@ def put(stage: Stage, tmp_path: Path) -> Stager:
                 beside_path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in lines)))
                 beside[name] = _staged(beside_path, len(lines))
         high = T0 + timedelta(seconds=number)
-        promise = _staged(path, len(rows) if promised is None else promised)
+        promise = (_staged(path, len(rows) if promised is None else promised),) if path else ()
         window = Window(
             stream.name,
             stream.stage,
             T0,
             high,
             f"{number:08x}",
-            (promise,),
+            promise,
             beside.get("rejects"),
             columns,
             high,

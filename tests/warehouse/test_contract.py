@@ -7,7 +7,7 @@ promises beyond this is in test_load_and_cleanup.py and in tests/snowflake/test_
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,32 @@ def test_deletes_are_tombstones_beside_the_rows(warehouse: Warehouse, put: Stage
     assert sorted(rows, key=str) == [(7, T0, "held", None), (7, T1, None, T1), (8, T0, "held", None)]
 
 
+def test_a_window_that_only_deletes_is_loaded_like_any_other(warehouse: Warehouse, stage: Stage, put: Stager) -> None:
+    put(things(7, changed_at=pa.array([T0])))
+    warehouse.load(STREAM)
+    put(None, deletes=[gone(id="7"), gone(id="8")])
+    assert warehouse.load(STREAM) == Moved(0, 1)
+    rows = warehouse.query("select id, changed_at, _deleted_at from raw_ext.things_raw")
+    assert sorted(rows, key=str) == [(7, T0, None), (7, T1, T1), (8, T1, T1)]
+    assert warehouse.living_keys(STREAM) == 0
+    warehouse.cleanup(STREAM)
+    assert stage.entries("things_stage") == []
+
+
+def test_a_window_that_only_deletes_waits_for_a_table_that_does_not_exist_yet(
+    warehouse: Warehouse, stage: Stage, put: Stager
+) -> None:
+    window = put(None, deletes=[gone(id="7")])
+    assert warehouse.load(STREAM) == Moved()
+    warehouse.cleanup(STREAM)
+    assert stage.windows("things_stage") == [window]
+    put(things(7, changed_at=pa.array([T0])))
+    assert warehouse.load(STREAM) == Moved(1, 2)
+    assert warehouse.living_keys(STREAM) == 0
+    warehouse.cleanup(STREAM)
+    assert stage.entries("things_stage") == []
+
+
 def test_cleanup_removes_what_is_loaded_and_nothing_else(warehouse: Warehouse, stage: Stage, put: Stager) -> None:
     put(things(1))
     warehouse.load(STREAM)
@@ -265,6 +291,8 @@ def test_a_new_column_is_added_and_one_that_is_gone_stays(warehouse: Warehouse, 
         (pa.array([1], pa.int32()), pa.array(["one"])),
         (pa.array(["1"]), pa.array([1], pa.int32())),
         (pa.array([T0], pa.timestamp("us")), pa.array([T0.date()])),
+        (pa.array([Decimal(1)], pa.decimal128(38, 0)), pa.array([Decimal(0)], pa.decimal128(38, 38))),
+        (pa.array([1.0], pa.float64()), pa.array([1], pa.int64())),
     ],
 )
 def test_a_type_that_no_longer_fits_stops_the_stream_before_anything_is_loaded(
@@ -276,6 +304,25 @@ def test_a_type_that_no_longer_fits_stops_the_stream_before_anything_is_loaded(
     with pytest.raises(AdventureError, match=r"(?i)things: column kind is staged as .* no longer fits"):
         warehouse.load(STREAM)
     assert ids(warehouse) == [1]
+
+
+def test_a_raw_table_that_somebody_dropped_is_made_again_by_the_next_window(warehouse: Warehouse, put: Stager) -> None:
+    """What was in it is for `adventure reconcile --repair`: the ledger knows that it was loaded."""
+    put(things(1))
+    warehouse.load(STREAM)
+    warehouse.query("drop table raw_ext.things_raw")
+    put(things(2))
+    assert warehouse.load(STREAM) == Moved(1, 1)
+    assert ids(warehouse) == [2]
+
+
+def test_the_load_stamp_never_goes_back(warehouse: Warehouse, put: Stager) -> None:
+    put(things(1))
+    warehouse.load(STREAM)
+    warehouse.query("update raw_ext.load_history set loaded_at = cast('2099-01-01 00:00:00' as timestamp)")
+    put(things(2))
+    warehouse.load(STREAM)
+    assert warehouse.query("select max(loaded_at) from raw_ext.load_history") == [(datetime(2099, 1, 1, 0, 0, 0, 1),)]
 
 
 @pytest.mark.parametrize("alteration", ["drop column note", "rename column note to remark"])

@@ -18,7 +18,7 @@ from adventure.warehouse.builds import needed_scope, read_history_stamp, remembe
 from adventure.warehouse.duckdb.columns import quoted
 from adventure.warehouse.duckdb.connection import connect, holding, reading
 from adventure.warehouse.duckdb.lateness import lateness
-from adventure.warehouse.duckdb.load import load_window
+from adventure.warehouse.duckdb.load import columns_of, load_window
 from adventure.warehouse.duckdb.publish import publish
 from adventure.warehouse.duckdb.report import publish_report
 from adventure.warehouse.duckdb.staged import copy_staged
@@ -52,8 +52,13 @@ class DuckDBWarehouse:
         if windows:
             with connect(self._path) as connection:
                 ledger = records.read_ledger(reading(connection), stream.stage, [window.id for window in windows])
+                if not columns_of(connection, stream):
+                    # What only deletes has no types to make a table of: it waits for the windows that have.
+                    windows.sort(key=lambda window: not window.columns)
                 for window in windows:
                     if window.stream != stream.name or is_loaded(window, ledger):
+                        continue
+                    if window.deletes and not window.columns and not columns_of(connection, stream):
                         continue
                     try:
                         moved = load_window(connection, stream, self._stage, window)
