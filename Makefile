@@ -6,7 +6,7 @@ COMPOSE ?= docker compose
 # Podman keeps an image's health check in this format only.
 export BUILDAH_FORMAT := docker
 
-.PHONY: help demo test chaos stress bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
+.PHONY: help demo test chaos stress bench-build bench-dashboard bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ format: .venv/.dev ## apply the style
 
 bench-build: .venv/.dev ## time a build of one batch on a long history against a short one (about 2 minutes)
 	@$(BIN)/python benchmarks/build_growth.py
+
+bench-dashboard: .venv/.dev ## time every change of a control over a million live orders, in the app and in Chromium (about 5 minutes)
+	@$(BIN)/python -m benchmarks.dashboard --browser
 
 bench-reconcile: .venv/.dev ## time how long 10 million equal rows take to compare (about 3 minutes)
 	@$(BIN)/python -m benchmarks.reconcile

@@ -13,8 +13,24 @@ ARGUMENTS = [
 ]
 
 
-def settled(page: Any) -> None:
-    """Waits until the script has run and its charts are drawn."""
-    page.wait_for_timeout(300)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
-    page.wait_for_timeout(700)
+_QUIET = """
+quietMs => new Promise(done => {
+  let last = performance.now();
+  const watching = new MutationObserver(() => { last = performance.now(); });
+  watching.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+  const looking = setInterval(() => {
+    const app = document.querySelector('[data-testid=stApp]');
+    if (app?.dataset.testScriptState === 'notRunning' && performance.now() - last > quietMs) {
+      clearInterval(looking);
+      watching.disconnect();
+      done();
+    }
+  }, 50);
+})
+"""
+
+
+def settled(page: Any, *, quiet_ms: int = 400) -> None:
+    """Waits until the script has run and the page has not changed for a while: its charts are drawn."""
+    page.wait_for_selector("[data-testid=stApp]", timeout=60_000)
+    page.evaluate(_QUIET, quiet_ms)

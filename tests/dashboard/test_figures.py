@@ -280,6 +280,7 @@ def test_the_funnel_adds_up_all_campaigns(ask: Query) -> None:
         (3, "hour", ["hour", "day"]),
         (30, "day", ["hour", "day", "week"]),
         (400, "week", ["day", "week"]),
+        (5000, "week", ["week"]),
     ],
 )
 def test_the_grain_suits_the_days(days: int, grain: Grain, possible: list[Grain]) -> None:

@@ -50,7 +50,13 @@ def sales_chart(
         .encode(x=x, opacity=alt.condition(hovered, alt.value(0.7), alt.value(0)), tooltip=tooltip)
         .add_params(hovered)
     )
-    points = lines.mark_point(filled=True, size=45).encode(opacity=alt.condition(hovered, alt.value(1), alt.value(0)))
+    # Only those under the pointer are drawn: of years of days there are tens of thousands.
+    points = (
+        alt.Chart(data)
+        .mark_point(filled=True, size=45, aria=False)
+        .encode(x=x, y=y, color=colour)
+        .transform_filter(hovered)
+    )
     layers = [*_running(rows["period"], grain, now), lines, points, rule]
     return alt.layer(*layers).properties(height=360, description=title)
 

@@ -48,6 +48,18 @@ def _show(copy: Copy, identity: Identity) -> None:
         return
     panel = panels.Panel(query, scope, now, figures.descriptions(query))
     panels.headlines(panel, current)
+    _trend(panel)
+    with st.container(border=True):
+        panels.products(panel)
+    with st.container(border=True):
+        panels.support(panel, current)
+    with st.container(border=True):
+        panels.campaigns(panel)
+
+
+@st.fragment
+def _trend(panel: panels.Panel) -> None:
+    """What the measure and the segment are chosen for. A fragment: the other panels stay as they are."""
     with st.container(border=True):
         measure, segment = panels.explore(panel)
     left, right = st.columns(2, gap="small")
@@ -55,12 +67,6 @@ def _show(copy: Copy, identity: Identity) -> None:
         panels.contributions(panel, measure, segment)
     with right.container(border=True, height="stretch"):
         panels.markets(panel)
-    with st.container(border=True):
-        panels.products(panel)
-    with st.container(border=True):
-        panels.support(panel, current)
-    with st.container(border=True):
-        panels.campaigns(panel)
 
 
 @st.fragment(run_every=LOOK_EVERY_SEC)

@@ -128,6 +128,7 @@ def contributions(panel: Panel, measure: figures.Measure, segment: figures.Segme
     download(rows, f"change-of-{measure}-by-{segment}")
 
 
+@st.fragment
 def markets(panel: Panel) -> None:
     """Countries against channels, with each country's share."""
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
@@ -143,6 +144,7 @@ def markets(panel: Panel) -> None:
     table(shown, f"{measure}-by-country-and-channel", exact=wide, columns=columns)
 
 
+@st.fragment
 def products(panel: Panel) -> None:
     """The products that sold most."""
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")

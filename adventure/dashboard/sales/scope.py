@@ -8,7 +8,8 @@ from typing import Literal
 Grain = Literal["hour", "day", "week"]
 
 HOURLY_UP_TO_DAYS = 31
-"""More hours than that cannot be told apart."""
+DAILY_UP_TO_DAYS = 1_200
+"""More hours, or days, than that cannot be told apart: there are fewer pixels."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def default_grain(days: int) -> Grain:
 def possible_grains(days: int) -> Sequence[Grain]:
     """Those of which there are neither too many to see nor too few to draw."""
     grains: list[Grain] = ["hour"] if days <= HOURLY_UP_TO_DAYS else []
-    grains += ["day"] if days > 1 else []
+    grains += ["day"] if 1 < days <= DAILY_UP_TO_DAYS else []
     grains += ["week"] if days > 14 else []
     return grains
 

@@ -1,0 +1,271 @@
+"""How long does a visitor wait for each change of a control, over a million live orders and the history?
+
+Fills the raw tables by SQL as loads would have, builds and publishes, and then changes every control of the Sales page
+to every value, in the view of the last 30 days and in that of all history; and opens both pages. Measured is each
+
+- in the app: from the change to the end of its script, with no answer kept (the first visitor after a publication) and
+  with the answers that were kept;
+- with --browser, in a headless Chromium: from the click to the last change of the page that follows it.
+
+Printed is every run, and for each way the slowest change. The goal is a second at most for each of them.
+
+    make bench-dashboard, or python -m benchmarks.dashboard [--orders 1000000] [--rounds 3] [--browser] [--json FILE]
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adventure.dashboard.serve import environment, serve_command
+from adventure.history import ensure_history
+from adventure.sandbox.process import free_port
+from adventure.settings import Settings, load_settings
+from adventure.stage.manifest import utc_now
+from adventure.streams import load_streams
+from adventure.warehouse import open_warehouse
+from benchmarks.build_growth import fill
+from benchmarks.results import Results, add_argument
+
+GOAL = 1.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """One control, and what it is changed to."""
+
+    label: str
+    """The control's, as the page shows it."""
+    key: str
+    """The control's, as the app calls it."""
+    option: str
+    """As the page shows it."""
+    value: str
+    """As the app calls it."""
+
+
+PERIODS = [Change("Period", "period", option, value) for option, value in (
+    ("3 days", "3d"), ("7 days", "7d"), ("90 days", "90d"), ("Year", "1y"), ("Custom", "custom"),
+)]  # fmt: skip
+MONTH = Change("Period", "period", "30 days", "30d")
+ALL = Change("Period", "period", "All", "all")
+COUNTRY = Change("Country", "country", "France", "France")
+CHANNEL = Change("Channel", "channel", "online", "online")
+WITHIN = [
+    Change(label, key, option, value)
+    for label, key, options in (
+        ("One line for each", "segment", {"Channel": "channel", "Loyalty": "loyalty", "Product category": "category",
+                                             "Campaign segment": "campaign", "Country": "country"}),
+        ("Measure", "measure", {"Orders": "orders", "Units": "units", "Revenue": "revenue"}),
+        ("Grain", "grain", {"Week": "week", "Day": "day", "Hour": "hour", "Auto": "auto"}),
+        ("Measure", "market", {"Orders": "orders", "Units": "units", "Revenue": "revenue"}),
+        ("Ranked by", "top", {"Orders": "orders", "Units": "units", "Revenue": "revenue"}),
+    )
+    for option, value in options.items()
+]  # fmt: skip
+
+
+def changes() -> Iterator[tuple[str, Change]]:
+    """All of them in an order in which a visitor could make them, each with the view that it is made in."""
+    yield from (("30 days", each) for each in (*PERIODS, MONTH, *WITHIN, COUNTRY, CHANNEL))
+    # All history has neither hours nor days; the filters stay, and are taken back.
+    yield from (("all", each) for each in (ALL, CHANNEL, COUNTRY, *WITHIN) if each.value not in ("hour", "day"))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--orders", type=int, default=1_000_000)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--browser", action="store_true", help="measure in Chromium as well")
+    arguments.add_argument("--data", type=Path, help="keep the warehouse there, or take it from there")
+    add_argument(arguments)
+    options = arguments.parse_args()
+    results = Results("dashboard")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(data_dir=options.data or Path(folder))
+        if not settings.published_path.exists():
+            _publish(settings, options.orders)
+        _in_the_app(settings, options.rounds, results)
+        if options.browser:
+            _in_chromium(settings, options.rounds, results)
+    results.write(options.json)
+
+
+def _publish(settings: Settings, orders: int) -> None:
+    warehouse = open_warehouse(settings)
+    ensure_history(settings)
+    begun = time.monotonic()
+    fill(settings, 0, orders, utc_now())
+    warehouse.build()
+    rows = warehouse.publish()
+    warehouse.publish_report(load_streams(settings), every=60)
+    size = settings.published_path.stat().st_size / 1e6
+    print(
+        f"{orders:,} live orders: filled, built and published in {time.monotonic() - begun:.0f} s;"
+        f" {rows:,} rows, {size:.1f} MB are published",
+        flush=True,
+    )
+
+
+def _in_the_app(settings: Settings, rounds: int, results: Results) -> None:
+    """Streamlit's own harness runs the app as its server does, without a browser."""
+    from streamlit.testing.v1 import AppTest
+
+    from adventure import dashboard
+
+    os.environ |= environment(settings)
+    app = Path(dashboard.__file__).with_name("app.py")
+    first = _timed(AppTest.from_file(str(app), default_timeout=60).run)
+    print(f"The first page of a new server, which loads Streamlit's and Altair's modules: {first:.2f} s", flush=True)
+    for kept in (False, True):
+        if kept:
+            _round(app, kept=True)
+        times: dict[str, list[float]] = {}
+        for _ in range(rounds):
+            for name, seconds in _round(app, kept=kept):
+                times.setdefault(name, []).append(seconds)
+        _tell(times, f"in the app, {'answers kept' if kept else 'no answer kept'}", results)
+
+
+def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
+    """Both pages opened and every change made once: what was done, and the seconds that it took."""
+    import streamlit as st
+    from streamlit.testing.v1 import AppTest
+
+    took: list[tuple[str, float]] = []
+
+    def run(name: str, test: Any) -> None:
+        if not kept:
+            st.cache_data.clear()
+        took.append((name, _timed(test.run)))
+        if test.exception:
+            raise RuntimeError(f"{name}: {test.exception[0].message}")
+
+    sales = AppTest.from_file(str(app), default_timeout=60)
+    run("opening Sales", sales)
+    for view, change in changes():
+        _set(sales, change)
+        run(f"{view}: {_name(change)}", sales)
+    run("opening Pipeline", AppTest.from_string("from adventure.dashboard.pipeline import page\npage.show()"))
+    return took
+
+
+def _set(test: Any, change: Change) -> None:
+    for control in test.button_group:
+        # The harness takes what is chosen for a list, which it is not where one alone can be chosen.
+        control.set_value([test.session_state[control.key]])
+    if change.key in ("country", "channel"):
+        control = test.multiselect(key=change.key)
+        control.set_value([] if control.value else [change.value])
+    else:
+        test.button_group(key=change.key).set_value([change.value])
+
+
+# When a change began, when the script that it started was over, and when the page changed last. Captions count their
+# ages up by themselves.
+_CLOCK = """
+() => {
+  const app = document.querySelector('[data-testid=stApp]');
+  const clock = window.clock = {begun: null, ran: null, last: null};
+  const begin = () => { clock.begun = clock.last = performance.now(); clock.ran = null; };
+  document.addEventListener('pointerdown', begin, true);
+  new MutationObserver(found => {
+    const counts = found.some(({target}) => {
+      const node = target.nodeType === 1 ? target : target.parentElement;
+      return node && node.closest('[data-testid=stMain]') && !node.closest('[data-testid=stCaptionContainer]');
+    });
+    if (counts) clock.last = performance.now();
+    if (found.some(({target, attributeName}) => target === app && attributeName === 'data-test-script-state')
+        && app.dataset.testScriptState === 'notRunning' && clock.ran === null) {
+      clock.ran = performance.now();
+      clock.last = Math.max(clock.last, clock.ran);
+    }
+  }).observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+}
+"""
+_SETTLED = "clock.ran !== null && performance.now() - clock.last > 500"
+
+
+def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
+    """From the click to the last change of the page that follows it."""
+    import shutil
+
+    from playwright.sync_api import sync_playwright
+
+    from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
+
+    with _serving(settings) as address, sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=shutil.which(CHROMIUM), args=ARGUMENTS)
+        times: dict[str, list[float]] = {}
+        for _ in range(rounds):
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page.goto(address)
+            settled(page)
+            page.evaluate(_CLOCK)
+            for view, change in changes():
+                _click(page, change)
+                page.wait_for_function(_SETTLED, timeout=60_000, polling=50)
+                times.setdefault(f"{view}: {_name(change)}", []).append(
+                    page.evaluate("(clock.last - clock.begun) / 1000")
+                )
+            page.close()
+        browser.close()
+    _tell(times, "in Chromium, from the click to the last change of the page", results)
+
+
+def _click(page: Any, change: Change) -> None:
+    """Opens what has to be opened first; the click or key that changes something comes last."""
+    control = page.locator(f".st-key-{change.key}")
+    if change.key not in ("country", "channel"):
+        control.get_by_text(change.option, exact=True).click()
+    elif control.locator("[data-baseweb=tag]").count():
+        control.locator("[data-baseweb=tag] [role=presentation]").click()
+    else:
+        control.get_by_role("combobox").click()
+        page.get_by_role("option", name=change.value).click()
+
+
+@contextmanager
+def _serving(settings: Settings) -> Iterator[str]:
+    from tests.e2e.test_demo import answer_within
+
+    settings = settings.model_copy(update={"dashboard_port": free_port(None)})
+    server = subprocess.Popen(serve_command(settings), env=environment(settings), stdout=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{settings.dashboard_port}"
+        answer_within(address, 60)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _timed(run: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    run()
+    return time.monotonic() - begun
+
+
+def _name(change: Change) -> str:
+    return f"{change.label} ({change.key}) → {change.option}"
+
+
+def _tell(times: dict[str, list[float]], how: str, results: Results) -> None:
+    """Every run of every change, and the slowest and the middle one as figures."""
+    print(f"Seconds {how}:")
+    for name, runs in times.items():
+        print(f"  {name}: {', '.join(f'{run:.2f}' for run in runs)}")
+    slowest = max(times, key=lambda name: max(times[name]))
+    results.add(f"slowest of {len(times)} changes, {how} ({slowest})", [max(times[slowest])], goal=GOAL)
+    results.add(f"median change, {how}", [statistics.median(run) for run in times.values()])
+
+
+if __name__ == "__main__":
+    main()
