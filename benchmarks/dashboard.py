@@ -64,7 +64,7 @@ WITHIN = [
         ("One line for each", "segment", {"Channel": "channel", "Loyalty": "loyalty", "Product category": "category",
                                              "Campaign segment": "campaign", "Country": "country"}),
         ("Measure", "measure", {"Orders": "orders", "Units": "units", "Revenue": "revenue"}),
-        ("Grain", "grain", {"Week": "week", "Day": "day", "Hour": "hour", "Auto": "auto"}),
+        ("Grain", "grain", {"Week": "week", "Day": "day", "Hour": "hour", "Month": "month", "Auto": "auto"}),
         ("Measure", "market", {"Orders": "orders", "Units": "units", "Revenue": "revenue"}),
         ("Ranked by", "top", {"Orders": "orders", "Units": "units", "Revenue": "revenue"}),
     )
@@ -74,7 +74,7 @@ WITHIN = [
 
 def changes() -> Iterator[tuple[str, Change]]:
     """All of them in an order in which a visitor could make them, each with the view that it is made in."""
-    yield from (("30 days", each) for each in (*PERIODS, MONTH, *WITHIN, COUNTRY, CHANNEL))
+    yield from (("30 days", each) for each in (*PERIODS, MONTH, *WITHIN, COUNTRY, CHANNEL) if each.value != "month")
     # All history has neither hours nor days; the filters stay, and are taken back.
     yield from (("all", each) for each in (ALL, CHANNEL, COUNTRY, *WITHIN) if each.value not in ("hour", "day"))
 

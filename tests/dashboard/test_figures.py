@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from adventure.dashboard.sales import figures
@@ -133,23 +134,30 @@ def test_the_chart_adds_up_to_each_segment(
     assert shown == by_segment(within(orders, scope), segment, measure, first_ids)
 
 
-@pytest.mark.parametrize("grain", ["hour", "day", "week"])
+@pytest.mark.parametrize("grain", ["hour", "day", "week", "month"])
 def test_every_point_of_the_chart(ask: Query, orders: list[Order], scope: Scope, now: datetime, grain: Grain) -> None:
     rows = figures.series(ask, scope, "country", "revenue", grain, now)
     expected: dict[tuple[datetime, str], Decimal] = defaultdict(Decimal)
     for order in within(orders, scope):
         hour = order.order_date.replace(minute=0, second=0, microsecond=0)
         day = hour.replace(hour=0)
-        period = {"hour": hour, "day": day, "week": day - timedelta(days=day.weekday())}[grain]
+        period = {"hour": hour, "day": day, "week": day - timedelta(days=day.weekday()), "month": day.replace(day=1)}[
+            grain
+        ]
         expected[period, COUNTRIES[order.territory_id]] += order.sub_total
     shown = {(row.period.to_pydatetime(), row.segment): row.value for row in rows.itertuples()}
     assert {key: value for key, value in shown.items() if value} == dict(expected)
     # What was not sold is zero, in every period and for every segment.
     periods = sorted({period for period, _ in shown})
     assert len(shown) == len(periods) * len({segment for _, segment in shown})
-    step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}[grain]
-    assert {late - early for early, late in itertools.pairwise(periods)} <= {step}
-    assert periods[-1] <= now < periods[-1] + step or scope.last < now.date()
+    steps = {
+        "hour": {timedelta(hours=1)},
+        "day": {timedelta(days=1)},
+        "week": {timedelta(days=7)},
+        "month": {timedelta(days=days) for days in range(28, 32)},
+    }[grain]
+    assert {late - early for early, late in itertools.pairwise(periods)} <= steps
+    assert periods[-1] <= now < periods[-1] + max(steps) or scope.last < now.date()
 
 
 def test_what_drives_the_change(
@@ -231,6 +239,15 @@ def test_sparklines_leave_out_the_running_day(ask: Query, orders: list[Order], s
     assert line.index.max().date() == min(scope.last, now.date() - timedelta(days=1))
 
 
+def test_the_sparkline_of_all_history_has_a_point_a_month(ask: Query, now: datetime) -> None:
+    first, last = date(2011, 5, 31), now.date()
+    line = figures.sparkline(ask, Scope(first, last), last)
+    assert list(line.index) == list(pd.date_range("2011-05-01", last, freq="MS"))
+    whole = figures.total(ask, Scope(first, last))
+    assert line["orders"].sum() == whole.orders
+    assert line["revenue"].sum() == pytest.approx(float(whole.revenue))
+
+
 def test_the_history_of_2013_is_there_as_its_documents_say(ask: Query, shop: Shop, now: datetime) -> None:
     march = Scope(date(2013, 3, 1), date(2013, 3, 31))
     [(orders, customers, revenue)] = shop.history(
@@ -279,8 +296,8 @@ def test_the_funnel_adds_up_all_campaigns(ask: Query) -> None:
         (1, "hour", ["hour"]),
         (3, "hour", ["hour", "day"]),
         (30, "day", ["hour", "day", "week"]),
-        (400, "week", ["day", "week"]),
-        (5000, "week", ["week"]),
+        (400, "week", ["day", "week", "month"]),
+        (5000, "month", ["week", "month"]),
     ],
 )
 def test_the_grain_suits_the_days(days: int, grain: Grain, possible: list[Grain]) -> None:

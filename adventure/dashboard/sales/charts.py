@@ -13,9 +13,19 @@ from adventure.dashboard.format import axis_format, hover_format
 from adventure.dashboard.sales.figures import Measure
 from adventure.dashboard.sales.scope import Grain
 
-_RUNNING = {"hour": "this hour, so far", "day": "today, so far", "week": "this week, so far"}
-_AXIS = {"hour": "%d %b %H:%M", "day": "%d %b", "week": "%d %b"}
-_WHEN = {"hour": "%A %d %B %Y, %H:%M UTC", "day": "%A %d %B %Y", "week": "Week from %A %d %B %Y"}
+_RUNNING = {
+    "hour": "this hour, so far",
+    "day": "today, so far",
+    "week": "this week, so far",
+    "month": "this month, so far",
+}
+_AXIS = {"hour": "%d %b %H:%M", "day": "%d %b", "week": "%d %b", "month": "%b %Y"}
+_WHEN = {
+    "hour": "%A %d %B %Y, %H:%M UTC",
+    "day": "%A %d %B %Y",
+    "week": "Week from %A %d %B %Y",
+    "month": "%B %Y",
+}
 
 
 def sales_chart(
@@ -46,7 +56,7 @@ def sales_chart(
     ]
     rule = (
         alt.Chart(wide)
-        .mark_rule(color=NEUTRAL)
+        .mark_rule(color=NEUTRAL, aria=False)
         .encode(x=x, opacity=alt.condition(hovered, alt.value(0.7), alt.value(0)), tooltip=tooltip)
         .add_params(hovered)
     )
@@ -146,7 +156,12 @@ def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) 
 def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt.LayerChart]:
     """The period that is not over: a band behind the end of the lines, and words that say so."""
     last = moments.max()
-    step = {"hour": pd.Timedelta(hours=1), "day": pd.Timedelta(days=1), "week": pd.Timedelta(days=7)}[grain]
+    step = {
+        "hour": pd.DateOffset(hours=1),
+        "day": pd.DateOffset(days=1),
+        "week": pd.DateOffset(weeks=1),
+        "month": pd.DateOffset(months=1),
+    }[grain]
     if last + step <= now:
         return []
     band = pd.DataFrame({"from": [last - step], "to": [last]})

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
-from adventure.dashboard.sales.scope import Grain, Scope
+from adventure.dashboard.sales.scope import Grain, Scope, default_grain
 from adventure.dashboard.source import Query
 
 Measure = Literal["revenue", "orders", "units"]
@@ -127,8 +127,8 @@ def change(now: Decimal | int | float, before: Decimal | int | float) -> float |
 
 
 def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
-    """A row a day that is over (a week where days are many): orders, units, revenue, average_order, customers."""
-    grain = "day" if scope.days <= 120 else "week"
+    """A row a day that is over, or a week or month: orders, units, revenue, average_order, customers."""
+    grain = "day" if scope.days <= 120 else default_grain(scope.days)
     condition, values = scope.condition("order_hour")
     sales = query(
         f"""
@@ -193,11 +193,13 @@ def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain
 
 
 def periods(first: date, end: date | datetime, grain: str) -> pd.DatetimeIndex:
-    """The begin of each hour, day or week (from Monday) from `first` to `end`."""
+    """The begin of each hour, day, week (from Monday) or month from `first` to `end`."""
     start = pd.Timestamp(first)
     if grain == "week":
         start -= pd.Timedelta(days=start.weekday())
-    return pd.date_range(start, pd.Timestamp(end), freq={"hour": "h", "day": "D", "week": "7D"}[grain])
+    if grain == "month":
+        start = start.replace(day=1)
+    return pd.date_range(start, pd.Timestamp(end), freq={"hour": "h", "day": "D", "week": "7D", "month": "MS"}[grain])
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -307,7 +309,7 @@ def chats(query: Query, scope: Scope) -> Chats:
 
 
 def chats_beside_orders(query: Query, scope: Scope, grain: Grain, now: datetime) -> pd.DataFrame:
-    """A row a day or week: period, orders, chats, satisfaction, resolution_hours, first_response_minutes."""
+    """A row a day, week or month: period, orders, chats, satisfaction, resolution_hours, first_response_minutes."""
     grain = "day" if grain == "hour" else grain
     condition, values = scope.condition("start_day")
     found = query(

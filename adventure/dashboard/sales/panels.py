@@ -16,7 +16,7 @@ from adventure.dashboard.sales.filters import show_days_up_to
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
 from adventure.dashboard.source import Query
 
-_GRAINS = {"hour": "Hour", "day": "Day", "week": "Week"}
+_GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
 _PERCENT = "%.1f%%"
 """Of hundredths: Streamlit's own "percent" shows as many decimals as each number happens to have."""
 
@@ -187,7 +187,9 @@ def support(panel: Panel, current: figures.Total) -> None:
         said = panel.said("support_chats_by_day", name)
         said += f" {panel.said('sales_by_hour', 'change')}" if delta else ""
         place.metric(label, value, delta, help=said, border=True, delta_color=good)  # type: ignore[arg-type]
-    right.altair_chart(charts.chats_chart(rows, grain, theme(), "Orders, and chats that began"), width="stretch")
+    # Years of the history have orders and no chats.
+    drawn = rows[rows["chats"].cumsum() > 0]
+    right.altair_chart(charts.chats_chart(drawn, grain, theme(), "Orders, and chats that began"), width="stretch")
     with st.expander("The numbers"):
         exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d"))
         table(exact.iloc[::-1], "chats-beside-orders", columns=_chat_columns(panel))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-Grain = Literal["hour", "day", "week"]
+Grain = Literal["hour", "day", "week", "month"]
 
 HOURLY_UP_TO_DAYS = 31
 DAILY_UP_TO_DAYS = 1_200
@@ -61,10 +61,12 @@ class Scope:
 
 
 def default_grain(days: int) -> Grain:
-    """Hours for a few days, weeks for many, days between."""
+    """Hours for a few days, then days, then weeks, months for many years."""
     if days <= 3:
         return "hour"
-    return "day" if days <= 120 else "week"
+    if days <= 120:
+        return "day"
+    return "week" if days <= DAILY_UP_TO_DAYS else "month"
 
 
 def possible_grains(days: int) -> Sequence[Grain]:
@@ -72,6 +74,7 @@ def possible_grains(days: int) -> Sequence[Grain]:
     grains: list[Grain] = ["hour"] if days <= HOURLY_UP_TO_DAYS else []
     grains += ["day"] if 1 < days <= DAILY_UP_TO_DAYS else []
     grains += ["week"] if days > 14 else []
+    grains += ["month"] if days > 120 else []
     return grains
 
 
