@@ -30,8 +30,9 @@ docs: .venv/.dev ## build the site that documents the dbt project, one page that
 	@$(BIN)/python -m tools.site dbt .adventure/docs/index.html
 	@echo "Open .adventure/docs/index.html"
 
-worksheet: .venv/.dev ## write the checks for a Snowflake worksheet anew, into snowflake/checks.sql
+worksheet: .venv/.dev ## write the checks and the dashboard's charts for a Snowflake worksheet anew, into snowflake/checks.sql and charts/
 	@$(BIN)/python -m tools.worksheet snowflake/checks.sql
+	@$(BIN)/python -m tools.charts snowflake/charts
 
 lineage: .venv/.dev ## draw the lineage of the models anew, into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg

@@ -333,7 +333,7 @@ def snowflake_deploy(
         bool, typer.Option("--triggered", help="Load within a minute of a new file, instead of every hour.")
     ] = False,
 ) -> None:
-    """Makes roles, warehouse, stages, tables and tasks, or brings them up to date."""
+    """Makes roles, warehouse, stages, tables, tasks and the dashboard, or brings them up to date."""
     from adventure.warehouse.snowflake.scripts import deployment
 
     settings, streams = _pipeline(context)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from adventure import heartbeat
@@ -97,6 +98,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     if sign := heartbeat.read(settings.processor_heartbeat):
         console().print(f"The processor {'stopped' if sign.has_ended else 'was seen'} {age(sign.seen_at, now)} ago")
     print_task_runs(warehouse.last_runs())
+    _print_copied(warehouse, streams)
     _print_costs(warehouse)
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
@@ -105,6 +107,27 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     if not problems:
         console().print("Nothing is wrong.", style="green")
     return problems
+
+
+def _print_copied(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
+    """The files that the warehouse's own COPY took up, where one does; nothing of them is no reason to show no more."""
+    try:
+        copied = warehouse.copied(streams)
+    except WarehouseError as error:
+        console().print(f"What COPY did is not shown: {error}", style="yellow")
+        return
+    if copied is None:
+        return
+    rows = table(
+        "Files that COPY took up within a day",
+        left=("table", "last file that failed", "its first error"),
+        right=("files loaded", "rows", "failed"),
+    )
+    for each in copied:
+        failed = f"[red]{each.failed:,}[/red]" if each.failed else "0"
+        file, reason = (escape(text or "") for text in (each.last_failed_file, each.first_error))
+        rows.add_row(each.table, file, reason, f"{each.files:,}", f"{each.rows:,}", failed)
+    console().print(rows if rows.row_count else "COPY took up no file within a day")
 
 
 def _print_costs(warehouse: "Warehouse") -> None:

@@ -34,7 +34,7 @@ _KINDS = {
     8: pa.timestamp("us"),
     13: pa.bool_(),
 }
-_seen: dict[str, tuple[float, datetime | None]] = {}
+_seen: "dict[SnowflakeCopy, tuple[float, datetime | None]]" = {}
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class SnowflakeCopy:
 
     def published_at(self) -> datetime | None:
         """When the newest was published, as it was up to 5 s ago."""
-        looked_at, moment = _seen.get(self.name, (-_BELIEVED_SEC, None))
+        looked_at, moment = _seen.get(self, (-_BELIEVED_SEC, None))
         if time.monotonic() - looked_at >= _BELIEVED_SEC:
             rows = self.query(f"select {self.stamp} from {self.name}")
             moment = rows[self.stamp].tolist()[0].to_pydatetime() if len(rows) else None
-            _seen[self.name] = time.monotonic(), moment
+            _seen[self] = time.monotonic(), moment
         return moment
 
     def query(self, statement: str, values: Sequence[object] = ()) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def open_sales() -> Copy:
 def open_report() -> Copy:
     """What the pipeline says of itself."""
     if _reads_snowflake():
-        return _in_snowflake("report", "written_at", "The next run of `adventure tasks` publishes it anew")
+        return _in_snowflake("report", "written_at", "The next run of the tasks replaces it: `adventure tasks run`")
     return _file(REPORT_PATH, "pipeline.duckdb", "The next run of the tasks replaces it: `adventure tasks run`")
 
 

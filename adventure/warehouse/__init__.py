@@ -82,6 +82,22 @@ class Costs:
     tasks: list[TaskCost]
 
 
+@dataclass(frozen=True)
+class Copied:
+    """Files that the warehouse's own COPY took up for a table within the last day."""
+
+    table: str
+    files: int
+    """Loaded."""
+    rows: int
+    """In them."""
+    failed: int
+    """Attempts at a file that ended with an error."""
+    last_failed_file: str | None
+    first_error: str | None
+    """Of that file."""
+
+
 class Versions(Protocol):
     """The latest version of each key of a stream, as they were at one moment; cursors in microseconds since 1970.
 
@@ -172,6 +188,9 @@ class Warehouse(Protocol):
 
     def costs(self) -> Costs | None:
         """What was metered this month; None where nothing is."""
+
+    def copied(self, streams: Sequence[Stream]) -> list[Copied] | None:
+        """What the warehouse itself says of the files that it took up; None where loading is ours alone."""
 
     def versions(self, stream: Stream, kinds: Sequence[str], folder: Path) -> AbstractContextManager[Versions]:
         """The latest version of each key in the stream's raw table, of which there may be none.

@@ -15,7 +15,7 @@ from pathlib import Path
 from adventure.connect_snowflake import connect_snowflake
 from adventure.settings import Settings
 from adventure.streams import Stream
-from adventure.warehouse.snowflake.scripts import split, stage_statements, task_statements
+from adventure.warehouse.snowflake.scripts import deployment, split, stage_statements, task_statements
 from tests.snowflake.procedure import Session, run
 
 SCRIPTS = Path(__file__).parents[2] / "snowflake"
@@ -24,11 +24,15 @@ TABLES = (
     "create table if not exists account.resource_monitors (name varchar, credit_quota double, used_credits double)",
     "create table if not exists account.query_attribution_history (query_id varchar, root_query_id varchar,"
     " query_tag varchar, start_time timestamp, credits_attributed_compute double)",
+    "create table if not exists account.warehouse_metering_history (warehouse_name varchar, start_time timestamp_tz,"
+    " credits_used double)",
     "insert into account.resource_monitors values ('ADVENTURE_MONITOR', 20, 0.25)",
 )
 _settings: dict[str, Settings] = {}
 _own: dict[str, list[str]] = {}
 _runs: "dict[str, list[_Run]]" = {}
+_copies: dict[str, list[tuple[str, str, int, str]]] = {}
+"""By database: table, file, rows and error of each file that a COPY took up."""
 
 
 def begin(settings: Settings) -> None:
@@ -47,6 +51,16 @@ def with_sources(snowflake: Settings, sources: Settings) -> Settings:
 def create_tables(settings: Settings) -> None:
     """What 2_raw_tables.sql makes; streams on stages, which the emulator lacks, are tables."""
     _run(settings, split((SCRIPTS / "2_raw_tables.sql").read_text(encoding="utf-8")))
+
+
+def deploy_dashboard(settings: Settings) -> None:
+    """What 5_dashboard.sql makes; the app itself, which the emulator lacks, is nothing but its files."""
+    statements = deployment(settings, (), "scheduled")
+    begin = next(place for place, text in enumerate(statements) if text.startswith("create schema if not exists dash"))
+    names = [text for text in statements if text.startswith("set ")]
+    with connect_snowflake(settings) as connection, connection.cursor() as cursor:
+        for statement in names + statements[begin:]:
+            cursor.execute(statement)
 
 
 def deploy_stream(settings: Settings, stream: Stream) -> None:
@@ -91,6 +105,24 @@ def task_history(database: str) -> str:
         f" '{one.scheduled}'::timestamp, nullif('{one.ended}', 'None')::timestamp,"
         f" '{quoted(one.message)}'"
         for one in list(_runs[database.upper()])
+    ]
+    return " union all ".join([empty, *rows])
+
+
+def took_up(database: str, table: str, files: list[tuple[str, int]], error: str = "") -> None:
+    """Notes what a COPY did: of files that are loaded their rows; of one that is not, the error."""
+    _copies.setdefault(database.upper(), []).extend((table.lower(), file, rows, error) for file, rows in files)
+
+
+def copy_history(database: str, table: str) -> str:
+    """What COPY_HISTORY answers for a table, as a query."""
+    empty = "select '' as file_name, '' as status, 0 as row_count, '' as first_error_message,"
+    empty += " null::timestamp as last_load_time where false"
+    rows = [
+        f"select '{quoted(file)}', '{'Load failed' if error else 'Loaded'}', {rows}, nullif('{quoted(error)}', ''),"
+        f" '2026-01-01'::timestamp + interval '{place} seconds'"
+        for place, (name, file, rows, error) in enumerate(_copies.get(database.upper(), []))
+        if name == table.lower()
     ]
     return " union all ".join([empty, *rows])
 

@@ -5,10 +5,20 @@ import pytest
 from pydantic import SecretStr
 
 from adventure.connect_snowflake import connect_snowflake
+from adventure.sandbox import Sandbox
 from adventure.settings import Settings
 from tests.snowflake import account
 from tests.snowflake.account import create_tables
+from tests.snowflake.emulator import Emulator
+from tests.snowflake.pair import Pair, built_pair
 from tests.snowflake.procedure import Session
+
+
+@pytest.fixture(scope="session")
+def pair(sandbox: Sandbox, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The same sales in both warehouses, built twice: about two minutes, once for all tests that compare."""
+    with built_pair(sandbox, emulator, tmp_path_factory.mktemp("parity")) as made:
+        yield made
 
 
 @pytest.fixture

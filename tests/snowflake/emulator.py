@@ -34,10 +34,11 @@ Cursor = cursor.FakeSnowflakeCursor
 _WITHOUT_EFFECT = [
     r"^\s*(GRANT|REVOKE)\b",
     r"^\s*USE\s+(ROLE|WAREHOUSE|SECONDARY ROLES)\b",
-    r"^\s*(CREATE|ALTER|DROP)\s+(OR REPLACE\s+)?(WAREHOUSE|ROLE|USER|RESOURCE MONITOR)\b",
+    r"^\s*(CREATE|ALTER|DROP)\s+(OR REPLACE\s+)?(WAREHOUSE|ROLE|USER|RESOURCE MONITOR|STREAMLIT)\b",
+    r"^\s*EXECUTE IMMEDIATE\b",
     r"^\s*ALTER (SESSION|STAGE)\b",
 ]
-"""Roles, warehouses and grants do not exist in the emulator: everybody may do everything, at no cost."""
+"""Roles, warehouses and grants do not exist in the emulator: everybody may do everything, at no cost. Nor do apps."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,16 @@ class Emulator:
         )
         with connect_snowflake(settings) as connection, connection.cursor() as statement:
             statement.execute(f"create database if not exists {name}")
-            for schema in ("raw_ext", "ecom", "new_mktg", "adventure_db", "dbt_dev", "dbt_prod", "account"):
+            for schema in (
+                "raw_ext",
+                "ecom",
+                "new_mktg",
+                "adventure_db",
+                "dbt_dev",
+                "dbt_prod",
+                "dashboard",
+                "account",
+            ):
                 statement.execute(f"create schema if not exists {name}.{schema}")
             for table in account.TABLES:
                 statement.execute(table)
@@ -98,6 +108,8 @@ def _mend() -> None:
     for mend in (_qualified_temporary_tables, _array_functions, _text_of_a_variant, _hexadecimal):
         Cursor._transform = mend(Cursor._transform)
     transforms.merge = lambda expression: [expression]
+    transforms.numeric_agg_implicit_cast = lambda expression: expression
+    transforms.create_clone = _replacing_clone(transforms.create_clone)
     Cursor._execute = _native_merge(Cursor._execute)
     Cursor.execute = _statements(Cursor.execute)
     copy_into._params = _false_is_false(copy_into._params)
@@ -188,6 +200,18 @@ def _call(function: str, *arguments: exp.Expression) -> exp.Anonymous:
     return exp.Anonymous(this=function, expressions=list(arguments))
 
 
+def _replacing_clone(create_clone: Callable[..., Any]) -> Callable[..., Any]:
+    """CREATE OR REPLACE … CLONE does not replace. (And sums are doubles: that transformation is left out above.)"""
+
+    def replacing(expression: exp.Expression) -> exp.Expression:
+        made: exp.Expression = create_clone(expression)
+        if made is not expression:
+            made.set("replace", expression.args.get("replace"))
+        return made
+
+    return replacing
+
+
 def _native_merge(execute: Callable[..., Any]) -> Callable[..., Any]:
     """DuckDB's own MERGE resolves unqualified names, and refuses two rows for one target, as Snowflake does."""
     words = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
@@ -232,9 +256,15 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             _execute_task(self, found[1])
             command = "select 'EXECUTE TASK scheduled' as status"
         command = _account_views(command, self._conn.database)
+        copy = re.match(r"^\s*COPY INTO (\S+).*? FROM (@[^\s)]+)", command, re.IGNORECASE | re.DOTALL)
         try:
-            return execute(self, command, params, *rest, **options)
+            answer = execute(self, command, params, *rest, **options)
+            if copy:
+                _note_copy(self, copy[1], copy[2])
+            return answer
         except (duckdb.Error, AssertionError, ValueError, AttributeError, NotImplementedError) as error:
+            if copy:
+                _note_copy(self, copy[1], copy[2], f"{type(error).__name__}: {error}")
             if not options.get("server"):
                 raise
             raise ProgrammingError(msg=f"[emulator] {type(error).__name__}: {error}", errno=9999) from error
@@ -242,11 +272,23 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
     return executed
 
 
+def _note_copy(self: Any, table: str, location: str, error: str = "") -> None:
+    """What COPY_HISTORY will tell of it: by the rows of its answer, or of the file that it was given."""
+    name = table.replace('"', "") if "." in table else f"{self._conn.schema}.{table}"
+    answer = [] if error else self._arrow_table.to_pylist()
+    loaded = [(str(row["file"]), int(row["rows_loaded"])) for row in answer if row.get("status") == "LOADED"]
+    account.took_up(self._conn.database, name, [(location.rpartition("/")[2], 0)] if error else loaded, error)
+
+
 def _account_views(command: str, database: str) -> str:
-    """What the account tells of tasks and credits, as the tables of tests/snowflake/account.py."""
+    """What the account tells of tasks, copies and credits, as the tables of tests/snowflake/account.py."""
+    for found in re.finditer(
+        r"table\(information_schema\.copy_history\(\s*table_name => '([\w.]+)'.*?\n\)\)", command, re.DOTALL
+    ):
+        command = command.replace(found[0], f"({account.copy_history(database, found[1])}) as copies")
     if found := re.search(r"table\(information_schema\.task_history\(.*?\n\)\)", command, re.DOTALL):
         command = command.replace(found[0], f"({account.task_history(database)}) as runs")
-    command = command.replace("snowflake.account_usage.", "account.")
+    command = command.replace("snowflake.account_usage.", "account.").replace("current_warehouse()", "'ADVENTURE_WH'")
     if found := re.match(r"^\s*SHOW RESOURCE MONITORS LIKE '(\w+)'\s*$", command, re.IGNORECASE):
         return f"select * from account.resource_monitors where name ilike '{found[1]}'"
     return command

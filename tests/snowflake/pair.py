@@ -9,6 +9,8 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,24 @@ from typing import Any
 import psycopg
 import pymongo
 
+from adventure.connect_snowflake import connect_snowflake
+from adventure.generator.run import backfill, generate
+from adventure.generator.schema import create_tables
+from adventure.history import load as load_history
 from adventure.history.synthesis import synthesise
-from adventure.settings import Settings
+from adventure.processor.run import process_once
+from adventure.reconcile.run import reconcile
+from adventure.sandbox import Sandbox
+from adventure.sandbox.databases import create_databases
+from adventure.settings import Settings, load_settings
 from adventure.stage.folder import FolderStage
 from adventure.stage.snowflake import SnowflakeStage
 from adventure.streams import Stream, load_streams
+from adventure.warehouse.build import target_dir
 from adventure.warehouse.duckdb import DuckDBWarehouse
 from adventure.warehouse.snowflake.profile import profile_variables
+from tests.snowflake.account import create_tables as create_snowflake_tables
+from tests.snowflake.emulator import Emulator
 from tests.snowflake.procedure import Session, run
 
 ROOT = Path(__file__).parents[2]
@@ -75,12 +88,13 @@ class Pair:
     def build(self) -> None:
         self.embedded.build("whole")
         options = {"--project-dir": DBT, "--profiles-dir": DBT, "--target": self.snowflake.snowflake_dbt_target}
-        options |= {"--target-path": self.folder / "target", "--log-path": self.folder / "logs", "--selector": "whole"}
+        options |= {"--target-path": target_dir(self.snowflake), "--log-path": self.folder / "logs"}
         ended = subprocess.run(
             [
                 Path(sys.executable).with_name("dbt"),
                 "build",
                 "--no-use-colors",
+                "--selector=whole",
                 *map(str, itertools.chain(*options.items())),
             ],
             env={**os.environ, **profile_variables(self.snowflake, "parity")},
@@ -99,6 +113,46 @@ class Pair:
                 [model],
             )
         ]
+
+
+@contextmanager
+def built_pair(sandbox: Sandbox, emulator: Emulator, folder: Path) -> Iterator[Pair]:
+    """Loaded and built twice, the second time in increments of what was sold, changed and deleted in between."""
+    databases = create_databases(sandbox, "parity", mongo_db="parity")
+    reader, writer = (
+        load_settings(
+            **{name.lower(): value for name, value in environment.items()},
+            data_dir=folder / "adventure",
+            pipeline_file=ROOT / "pipeline.toml",
+            dbt_dir=DBT,
+            order_batch_size=20,
+        )
+        for environment in (databases.reader_env, databases.writer_env)
+    )
+    create_tables(writer)
+    snowflake = emulator.new_database("parity", folder / "snowflake")
+    with ExitStack() as stack:
+        create_snowflake_tables(snowflake)
+        connection = stack.enter_context(connect_snowflake(snowflake))
+        streams = load_streams(reader)
+        made = Pair(reader, streams, DuckDBWarehouse(reader), snowflake, Session(connection), folder)
+        history = sample_of_history(folder)
+        for settings in (reader, snowflake):
+            load_history(settings, history)
+
+        backfill(writer, orders=150, days=40, seed=5)
+        process_once(reader, streams)
+        made.load()
+        made.build()
+
+        generate(writer, seed=6, batches=2)
+        delete_some(writer)
+        process_once(reader, streams)
+        made.load()
+        reconcile(reader, streams, repair=True)
+        made.load()
+        made.build()
+        yield made
 
 
 def sample_of_history(folder: Path) -> Path:

@@ -3,29 +3,13 @@
 Built twice, the second time in increments of what was sold, changed and deleted in between.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import datetime
 from decimal import Decimal
 
 import pytest
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.generator.run import backfill, generate
-from adventure.generator.schema import create_tables
-from adventure.history import load as load_history
-from adventure.processor.run import process_once
-from adventure.reconcile.run import reconcile
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import create_databases
-from adventure.settings import load_settings
-from adventure.streams import load_streams
-from adventure.warehouse.duckdb import DuckDBWarehouse
-from tests.snowflake.account import create_tables as create_snowflake_tables
-from tests.snowflake.emulator import Emulator
-from tests.snowflake.pair import DBT, ROOT, Pair, delete_some, sample_of_history
+from tests.snowflake.pair import DBT, Pair
 from tests.snowflake.plain import plain
-from tests.snowflake.procedure import Session
 
 MODELS = sorted(
     path.stem
@@ -33,46 +17,6 @@ MODELS = sorted(
     for path in DBT.glob(f"{folder}/**/*.*")
     if path.suffix in (".sql", ".csv")
 )
-
-
-@pytest.fixture(scope="module")
-def pair(sandbox: Sandbox, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    folder = tmp_path_factory.mktemp("parity")
-    databases = create_databases(sandbox, "parity", mongo_db="parity")
-    reader, writer = (
-        load_settings(
-            **{name.lower(): value for name, value in environment.items()},
-            data_dir=folder / "adventure",
-            pipeline_file=ROOT / "pipeline.toml",
-            dbt_dir=DBT,
-            order_batch_size=20,
-        )
-        for environment in (databases.reader_env, databases.writer_env)
-    )
-    create_tables(writer)
-    snowflake = emulator.new_database("parity", folder)
-    with ExitStack() as stack:
-        create_snowflake_tables(snowflake)
-        connection = stack.enter_context(connect_snowflake(snowflake))
-        streams = load_streams(reader)
-        made = Pair(reader, streams, DuckDBWarehouse(reader), snowflake, Session(connection), folder)
-        history = sample_of_history(folder)
-        for settings in (reader, snowflake):
-            load_history(settings, history)
-
-        backfill(writer, orders=150, days=40, seed=5)
-        process_once(reader, streams)
-        made.load()
-        made.build()
-
-        generate(writer, seed=6, batches=2)
-        delete_some(writer)
-        process_once(reader, streams)
-        made.load()
-        reconcile(reader, streams, repair=True)
-        made.load()
-        made.build()
-        yield made
 
 
 @pytest.mark.parametrize("model", MODELS)

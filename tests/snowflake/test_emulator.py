@@ -72,6 +72,18 @@ PROBES = {
     "alter_stage": lambda c: rows(c, "create stage altered", "alter stage altered refresh"),
     "stream": lambda c: rows(c, "create stage watched", "create stream arrivals on stage watched"),
     "task": lambda c: rows(c, "create task t schedule = '60 minute' as select 1"),
+    "replacing_clone": lambda c: rows(
+        c,
+        "create table cloned as select 1 as a",
+        "create table clone clone cloned",
+        "create or replace table clone clone cloned",
+    ),
+    "sum": lambda c: str(rows(c, "select sum(n) from (select 12345678901234567.123456789::number(38, 9) as n)")[0][0]),
+    "current_warehouse": lambda c: rows(c, "select current_warehouse()"),
+    "copy_history": lambda c: rows(
+        c, "select * from table(information_schema.copy_history(table_name => 't', start_time => current_timestamp()))"
+    ),
+    "streamlit": lambda c: rows(c, "create streamlit app from '@files' main_file = 'app.py'"),
     "procedure": lambda c: rows(c, "create procedure p() returns varchar language sql as $$ select 1 $$", "call p()"),
 }
 
@@ -120,6 +132,10 @@ LACKING = [
     "alter_stage",
     "stream",
     "task",
+    "replacing_clone",
+    "current_warehouse",
+    "copy_history",
+    "streamlit",
     "procedure",
 ]
 
@@ -152,6 +168,10 @@ def test_merge_takes_two_rows_for_one_target(unmended: dict[str, list[Any]]) -> 
 
 def test_numbers_of_a_variant_pass_through_doubles(unmended: dict[str, list[Any]]) -> None:
     assert unmended["digits"] == ["answers", "12345678901234567000.000000000"]
+
+
+def test_sums_are_doubles(unmended: dict[str, list[Any]]) -> None:
+    assert unmended["sum"] == ["answers", "1.2345678901234568e+16"]
 
 
 def test_a_null_of_json_is_no_null_as_text(unmended: dict[str, list[Any]]) -> None:

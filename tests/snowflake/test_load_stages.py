@@ -20,6 +20,9 @@ from adventure.connect_snowflake import connect_snowflake
 from adventure.settings import Settings
 from adventure.stage.manifest import Column, StagedFile, Window
 from adventure.stage.snowflake import SnowflakeStage
+from adventure.status import print_status
+from adventure.streams import load_streams
+from adventure.warehouse import Copied, open_warehouse
 from tests.snowflake.emulator import staged_path
 from tests.snowflake.procedure import Session, run
 
@@ -182,3 +185,34 @@ def test_documents_and_their_deletes(session: Session, query: Query, put: Callab
         ({"_id": "b", "last_modified": "2026-02-01T00:00:00"}, datetime(2026, 2, 1)),
         (document, None),
     ]
+
+
+def test_the_account_tells_which_files_copy_took_up(
+    session: Session, put: Callable[..., Window], snowflake_settings: Settings
+) -> None:
+    put(1, data=orders("a", "b"), rejects=[{"key": "k", "reason": "r", "row": "{}"}])
+    run(session, "load", *ORDERS)
+    copied = open_warehouse(snowflake_settings).copied(load_streams(snowflake_settings))
+    assert copied == [
+        Copied("raw_ext.orders_raw", 1, 2, 0, None, None),
+        Copied("raw_ext.rejected_rows", 1, 1, 0, None, None),
+    ]
+
+
+def test_the_account_tells_what_copy_stumbled_over(
+    session: Session, put: Callable[..., Window], snowflake_settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    window = put(data=orders("a"))
+    file = staged_path(f"@raw_ext.ORDERS_STAGE/{window.id}/part-00000.parquet", snowflake_settings.snowflake_database)
+    file.write_bytes(b"x" * window.files[0].bytes)
+    with pytest.raises(Exception, match="parquet"):
+        run(session, "load", *ORDERS)
+    streams = load_streams(snowflake_settings)
+    (copied,) = open_warehouse(snowflake_settings).copied(streams) or []
+    assert (copied.table, copied.files, copied.failed) == ("raw_ext.orders_raw", 0, 1)
+    assert (copied.last_failed_file or "").endswith("part-00000.parquet")
+    assert "parquet" in (copied.first_error or "")
+    print_status(snowflake_settings, streams)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Files that COPY took up within a day" in shown
+    assert "raw_ext.orders_raw part-00000.parquet" in shown

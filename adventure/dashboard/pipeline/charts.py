@@ -55,3 +55,22 @@ def lateness_chart(rows: pd.DataFrame, streams: list[str], theme: Theme) -> alt.
         .properties(height=240, description="Rows that landed below the watermark, by how much")
     )
     return made
+
+
+def credits_chart(rows: pd.DataFrame, theme: Theme) -> alt.Chart:
+    """A bar a day; a day on which nothing ran is none."""
+    data = rows.assign(day=pd.to_datetime(rows["day"]))
+    chart: alt.Chart = (
+        alt.Chart(data)
+        .mark_bar(color=colours(["orders"], theme)[0])
+        .encode(
+            x=alt.X("yearmonthdate(day):T", title=None, axis=alt.Axis(format="%d %b", labelOverlap=True, grid=False)),
+            y=alt.Y("credits:Q", title="Credits", axis=alt.Axis(tickCount=4)),
+            tooltip=[
+                alt.Tooltip("day:T", title="Day (UTC)", format="%A %d %B %Y"),
+                alt.Tooltip("credits:Q", title="Credits", format=",.3f"),
+            ],
+        )
+        .properties(height=180, description="Credits used a day")
+    )
+    return chart

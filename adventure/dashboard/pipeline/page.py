@@ -10,7 +10,7 @@ import streamlit as st
 from adventure.dashboard import data, format
 from adventure.dashboard.layout import LOOK_EVERY_SEC, damaged, download, empty, table, theme, watch
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.pipeline.charts import cycles_chart, lateness_chart
+from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.verdict import Problem, problems
 from adventure.dashboard.source import Copy, Identity, Query, open_report, open_sales
@@ -35,6 +35,9 @@ def show() -> None:
         held = state.read(query)
         _live(copy, identity, held)
         _details(query, held, data.utc_now())
+        if copy.is_metered:
+            with st.container(border=True):
+                _credits(query)
     except WarehouseError as error:
         damaged(error)
         _wait(copy, identity)
@@ -103,6 +106,22 @@ def _details(query: Query, held: state.State, now: datetime) -> None:
         _rejected(query, held)
     with st.container(border=True):
         _tests(query, held, now)
+
+
+def _credits(query: Query) -> None:
+    st.subheader(
+        "Snowflake credits used",
+        anchor=False,
+        help="By day (UTC), of the warehouse that loads, builds and shows this page, idle minutes included:"
+        " ACCOUNT_USAGE.WAREHOUSE_METERING_HISTORY, up to three hours late. `adventure status` shows them by task.",
+    )
+    rows = state.credits(query)
+    if rows.empty:
+        empty("Nothing of the last 30 days is metered yet: Snowflake tells of credits up to three hours late.")
+        return
+    st.altair_chart(credits_chart(rows, theme()), width="stretch")
+    st.caption(f"{format.decimal(float(rows['credits'].sum()), 2)} credits in the last 30 days.")
+    download(rows, "credits-per-day")
 
 
 def _lateness(query: Query, streams: list[str]) -> None:

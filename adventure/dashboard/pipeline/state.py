@@ -178,6 +178,11 @@ def lateness(query: Query) -> pd.DataFrame:
     return query('select stream, late, "ROWS" from lateness order by number, stream', [])
 
 
+def credits(query: Query) -> pd.DataFrame:
+    """A row a day of the last 30 on which Snowflake's warehouse ran: `day`, `credits`. Only where a copy is metered."""
+    return query("select day, credits from credits order by day", [])
+
+
 def rejected_rows(query: Query) -> pd.DataFrame:
     """The rows that were set aside last."""
     return query(

@@ -149,7 +149,11 @@ def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
         select cast(date_trunc('{grain}', order_day) as date) as period, cast(sum(customers) as double) as customers
         from customers_by_day
         where {condition}
-            and (previous_order_day is null or previous_order_day < greatest(date_trunc('{grain}', order_day), ?))
+            and (
+                previous_order_day is null
+                or previous_order_day < date_trunc('{grain}', order_day)
+                or previous_order_day < ?
+            )
         group by 1
         """,
         [*values, scope.first],

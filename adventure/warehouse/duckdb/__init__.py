@@ -12,7 +12,7 @@ from adventure.settings import Settings
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import MANIFEST, Window, utc_now
 from adventure.streams import Stream
-from adventure.warehouse import Costs, Moved, StreamTotals, TaskRun, Versions, records
+from adventure.warehouse import Copied, Costs, Moved, StreamTotals, TaskRun, Versions, records
 from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build, target_dir
 from adventure.warehouse.builds import needed_scope, read_history_stamp, remember_build
 from adventure.warehouse.duckdb.columns import quoted
@@ -168,6 +168,10 @@ class DuckDBWarehouse:
 
     def costs(self) -> Costs | None:
         """None: nothing is metered."""
+        return None
+
+    def copied(self, streams: Sequence[Stream]) -> list[Copied] | None:
+        """None: the ledger is all that there is."""
         return None
 
     @contextmanager

@@ -5,8 +5,10 @@ The files are what a person reads and runs in a worksheet; `deploy` runs their v
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
+import adventure
 from adventure.errors import ConfigError
 from adventure.settings import Settings
 from adventure.streams import Stream
@@ -31,7 +33,8 @@ def deployment(settings: Settings, streams: Sequence[Stream], trigger: Trigger) 
     others = [stream for stream in streams if stream.name not in SHIPPED]
     statements += [statement for stream in others for statement in stage_statements(stream)]
     statements += _read(settings, f"4_tasks_{trigger}.sql")
-    return statements + [statement for stream in others for statement in task_statements(stream, trigger)]
+    statements += [statement for stream in others for statement in task_statements(stream, trigger)]
+    return statements + _read(settings, "5_dashboard.sql")
 
 
 def teardown(settings: Settings) -> list[str]:
@@ -115,7 +118,7 @@ def _read(settings: Settings, *names: str) -> list[str]:
         if not path.is_file():
             raise ConfigError(f"There is no script {path}", "Set SNOWFLAKE_DIR, or run where the project stands")
         found += list(split(path.read_text(encoding="utf-8")))
-    return [_renamed(settings, statement) for statement in found]
+    return [_located(settings, _renamed(settings, statement)) for statement in found]
 
 
 def _renamed(settings: Settings, statement: str) -> str:
@@ -127,6 +130,15 @@ def _renamed(settings: Settings, statement: str) -> str:
     }
     found = re.fullmatch(r"set (\w+) = '[^']*'", statement)
     return f"set {found[1]} = {_literal(names[found[1]])}" if found and found[1] in names else statement
+
+
+def _located(settings: Settings, statement: str) -> str:
+    """Where the file is that a PUT names, in the project's folder: in ours, wherever the command is run."""
+    found = re.match(r"put 'file://(snowflake|adventure)/", statement)
+    if not found:
+        return statement
+    folder = settings.snowflake_dir if found[1] == "snowflake" else Path(adventure.__file__).parent
+    return f"put 'file://{folder.resolve().as_posix()}/{statement[found.end() :]}"
 
 
 def _literal(text: str) -> str:

@@ -6,6 +6,7 @@ rows a thousand sums come here.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -114,11 +115,15 @@ def copy_suspects(query: Query, stream: Stream, kinds: Sequence[str], scratch: P
         _copy_rejected(query, connection, stream, kinds)
 
 
-def lateness(query: Query, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
-    """See `Warehouse`; none, where there is no raw table."""
+def lateness(
+    query: Query, stream: Stream, kinds: Sequence[str], bounds: Sequence[int], *, since: datetime = datetime.min
+) -> dict[int, int]:
+    """See `adventure.warehouse.lateness`; none, where there is no raw table."""
     if not (held := columns_of(query, stream)):
         return {}
-    return every_warehouses.lateness(query, stream, raw_table(stream), expressions(stream, kinds, held), micros, bounds)
+    return every_warehouses.lateness(
+        query, stream, raw_table(stream), expressions(stream, kinds, held), micros, bounds, since=since
+    )
 
 
 def columns_of(query: Query, stream: Stream) -> dict[str, str]:

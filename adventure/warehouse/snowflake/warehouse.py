@@ -15,13 +15,15 @@ from adventure.snowflake_credits import Budget
 from adventure.stage.manifest import Window, utc_now
 from adventure.stage.snowflake import SnowflakeStage
 from adventure.streams import Stream
-from adventure.warehouse import Costs, Moved, StreamTotals, TaskRun, Versions, records
-from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build
+from adventure.warehouse import Copied, Costs, Moved, StreamTotals, TaskRun, Versions, records
+from adventure.warehouse.build import SCOPES, Scope, fingerprint, run_dbt_build, target_dir
 from adventure.warehouse.builds import needed_scope, read_history_stamp, remember_build
 from adventure.warehouse.snowflake.account_tasks import AccountRun, account_runs, outcome_of, run_graph
+from adventure.warehouse.snowflake.copies import read_copied
 from adventure.warehouse.snowflake.credits import read_costs
 from adventure.warehouse.snowflake.key_text import field, raw_table
 from adventure.warehouse.snowflake.profile import profile_variables
+from adventure.warehouse.snowflake.publish import publish, publish_report
 from adventure.warehouse.snowflake.versions import copy_suspects, lateness, open_versions
 
 
@@ -36,6 +38,8 @@ class SnowflakeWarehouse:
         self._session = SnowflakeSession(self._reader)
         self._budget = Budget(self._reader, self._session.ask)
         self._run_id = uuid.uuid4().hex
+        self._dbt_target = target_dir(settings)
+        self._is_shown = settings.snowflake_dbt_target == "prod"
         self._cleanups: dict[str, Moved | TaskFailed] = {}
         """Of the streams that this process loaded: the account cleans up after each load by itself."""
 
@@ -115,19 +119,34 @@ class SnowflakeWarehouse:
         return records.build_is_due(self.query)
 
     def publish(self) -> int:
-        """Nothing: whoever shows the marts reads them where they are."""
-        return 0
+        """Replaces the copies that the dashboard reads; what is built for development is not shown.
+
+        Raises:
+            WarehouseError: nothing is built yet, or Snowflake says no.
+            CreditBudgetReached: nothing was published.
+        """
+        if not self._is_shown:
+            return 0
+        return publish(self.query, manifest=self._dbt_target / "manifest.json")
 
     def publish_is_due(self) -> bool:
-        """Never."""
-        return False
+        """See `Warehouse`."""
+        return self._is_shown and records.publish_is_due(self.query)
 
     def publish_report(self, streams: Sequence[Stream], *, every: float | None) -> None:
-        """Nothing: there is no dashboard that reads it."""
+        """Replaces what the dashboard says of the pipeline."""
+        if self._is_shown:
+            publish_report(
+                self.query,
+                streams=streams,
+                stage=SnowflakeStage(self._settings),
+                dbt_target=self._dbt_target,
+                every=every,
+            )
 
     def record(self, run: TaskRun) -> None:
-        """Adds a build; the account's own tasks record their runs themselves."""
-        if run.name == "build":
+        """Adds a build or what was published; the account's own tasks record their runs themselves."""
+        if run.name in ("build", "publish"):
             records.record(self.query, run)
 
     def last_runs(self) -> list[TaskRun]:
@@ -164,6 +183,10 @@ class SnowflakeWarehouse:
         """By the account's metering."""
         self._budget.check()
         return read_costs(self._reader, self._session.ask)
+
+    def copied(self, streams: Sequence[Stream]) -> list[Copied] | None:
+        """By the account's COPY_HISTORY."""
+        return read_copied(self.query, streams)
 
     def versions(self, stream: Stream, kinds: Sequence[str], folder: Path) -> AbstractContextManager[Versions]:
         """A temporary table of them, so that they are as of one moment."""

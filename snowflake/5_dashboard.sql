@@ -1,0 +1,57 @@
+-- The dashboard: a schema of what is published for it, and the Streamlit app that shows that. Every statement may be run
+-- again; the app is replaced by this project's files. A worksheet cannot PUT: run this file by `adventure snowflake deploy`,
+-- or by `snow sql` from the project's folder. Or leave the app to `snow streamlit deploy`, which reads snowflake.yml.
+use role identifier($owner_role);
+use warehouse identifier($warehouse_name);
+use database identifier($database_name);
+
+create schema if not exists dashboard comment = 'What the dashboard shows, and the app';
+use schema dashboard;
+
+-- Whoever builds the models publishes: clones of the marts, and how the pipeline stands.
+grant usage, create table, create view on schema dashboard to role identifier($transformer_role);
+grant usage on schema dashboard to role identifier($reader_role);
+grant select on future tables in schema dashboard to role identifier($reader_role);
+grant select on future views in schema dashboard to role identifier($reader_role);
+
+-- Empty until then, so that the app has something to ask; publishing replaces them.
+create table if not exists publication (
+    built_at timestamp_ntz(6) comment 'when the marts were published',
+    data_as_of timestamp_ntz(6) comment 'up to when their sales were read'
+);
+create table if not exists report (
+    written_at timestamp_ntz(6) comment 'when the state of the pipeline was published',
+    every_sec double comment 'between two runs of the tasks; NULL when they are run by hand'
+);
+grant ownership on table publication to role identifier($transformer_role) copy current grants;
+grant ownership on table report to role identifier($transformer_role) copy current grants;
+
+-- Credits of each of the last 30 days, idle minutes included, of the warehouse that asks: the one that also loads and
+-- builds. Snowflake meters up to three hours late.
+create or replace view credits as
+select
+    cast(convert_timezone('UTC', start_time) as date) as day,
+    cast(sum(credits_used) as double) as credits
+from snowflake.account_usage.warehouse_metering_history
+where warehouse_name = current_warehouse()
+    and start_time >= dateadd('day', -30, current_timestamp())
+group by cast(convert_timezone('UTC', start_time) as date);
+grant select on view credits to role identifier($transformer_role);
+
+-- The app's files, all anew: what is not in this list is not in the app.
+create or replace stage app_files
+    encryption = (type = 'SNOWFLAKE_SSE');
+put 'file://snowflake/dashboard/streamlit_app.py' @app_files auto_compress = false overwrite = true;
+put 'file://snowflake/dashboard/environment.yml' @app_files auto_compress = false overwrite = true;
+put 'file://snowflake/dashboard/.streamlit/config.toml' @app_files/.streamlit auto_compress = false overwrite = true;
+put 'file://adventure/__init__.py' @app_files/adventure auto_compress = false overwrite = true;
+put 'file://adventure/errors.py' @app_files/adventure auto_compress = false overwrite = true;
+put 'file://adventure/dashboard/*.py' @app_files/adventure/dashboard auto_compress = false overwrite = true;
+put 'file://adventure/dashboard/sales/*.py' @app_files/adventure/dashboard/sales auto_compress = false overwrite = true;
+put 'file://adventure/dashboard/pipeline/*.py' @app_files/adventure/dashboard/pipeline auto_compress = false overwrite = true;
+
+-- It runs, and asks, on the warehouse that is there, with its owner's rights. Viewers need no right to a table.
+set make_app = 'create or replace streamlit app from ''@app_files'' main_file = ''streamlit_app.py'' query_warehouse = ' || $warehouse_name || ' title = ''Adventure''';
+execute immediate $make_app;
+alter streamlit app add live version from last;
+grant usage on streamlit app to role identifier($reader_role);

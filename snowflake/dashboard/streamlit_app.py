@@ -1,0 +1,14 @@
+"""What Streamlit runs inside Snowflake: the very app that `adventure dashboard` serves, over the active session."""
+
+import os
+
+
+def _run() -> None:
+    # Before anything of the app is imported: it looks there where it is.
+    os.environ["ADVENTURE_DASHBOARD_READS"] = "session"
+    from adventure.dashboard.app import run
+
+    run()
+
+
+_run()
