@@ -6,10 +6,10 @@ COMPOSE ?= docker compose
 # Podman keeps an image's health check in this format only.
 export BUILDAH_FORMAT := docker
 
-.PHONY: help demo test chaos stress bench-build bench-dashboard bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
+.PHONY: help demo test chaos stress bench bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 demo: .venv/.pipeline ## run the whole pipeline on this machine; DEMO_ARGS="--once" ends after one pass
 	@$(BIN)/adventure demo $(DEMO_ARGS)
@@ -46,8 +46,23 @@ format: .venv/.dev ## apply the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: .venv/.dev ## run every benchmark and keep its figures in benchmarks/results (about 20 minutes); BENCH_ARGS="growth" runs some
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-peers: .venv/.dev ## run dlt, sling, ingestr, rivet and pandas on the same tables (about 10 minutes; installs them once); PEERS_ARGS="--orders 50000"
+	@$(BIN)/python -m benchmarks.peers --json benchmarks/results/peers.json --readme README.md $(PEERS_ARGS)
+
+bench-mongo: .venv/.dev ## time staging 100,000 documents against reading them (about a minute)
+	@$(BIN)/python -m benchmarks.mongo_load
+
+bench-freshness: .venv/.dev ## time from commit to dashboard over 10 minutes of the demo
+	@$(BIN)/python -m benchmarks.freshness
+
+bench-growth: .venv/.dev ## time cycles and first loads while the source grows to 10 million lines (about 15 minutes)
+	@$(BIN)/python -m benchmarks.growth
+
 bench-build: .venv/.dev ## time a build of one batch on a long history against a short one (about 2 minutes)
-	@$(BIN)/python benchmarks/build_growth.py
+	@$(BIN)/python -m benchmarks.build_growth
 
 bench-dashboard: .venv/.dev ## time every change of a control over a million live orders, in the app and in Chromium (about 5 minutes)
 	@$(BIN)/python -m benchmarks.dashboard --browser

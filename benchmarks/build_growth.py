@@ -3,14 +3,14 @@
 Fills the raw tables by SQL, as loads would have, builds, and then times builds of one batch each. Counted is the time
 of the models as dbt reports it, without dbt's own start and without the tests; the ratio of the medians is what grows.
 
-    make bench-build, or python benchmarks/build_growth.py [--orders 50000 1000000] [--rounds 5]
+    make bench-build, or python -m benchmarks.build_growth [--orders 50000 1000000] [--rounds 5]
 """
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from adventure.settings import Settings, load_settings
 from adventure.stage.manifest import utc_now
 from adventure.warehouse import open_warehouse
 from adventure.warehouse.duckdb.connection import connect
+from benchmarks.results import Results, add_argument
 
 BATCH = 200
 GOAL = 1.5
+BUILD_GOAL = 5.0
 
 ORDERS = """
 insert into raw_ext.orders_raw by name
@@ -102,19 +104,26 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--orders", type=int, nargs="+", default=[50_000, 1_000_000])
     arguments.add_argument("--rounds", type=int, default=5)
+    add_argument(arguments)
     options = arguments.parse_args()
-    medians = {}
-    for orders in options.orders:
+    measure(options.orders, options.rounds).write(options.json)
+
+
+def measure(sizes: Sequence[int], rounds: int) -> Results:
+    """Prints every batch's figures; the largest history is compared with the smallest."""
+    results, models = Results("build_growth"), {}
+    for orders in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            medians[orders] = _measure(load_settings(data_dir=Path(folder)), orders, options.rounds)
-    smallest, largest = min(medians), max(medians)
-    if smallest < largest:
-        ratio = medians[largest] / medians[smallest]
-        print(f"{largest:,} against {smallest:,} orders: {ratio:.2f} times (the goal is at most {GOAL})")
+            models[orders], builds = _measure(load_settings(data_dir=Path(folder)), orders, rounds)
+        results.add(f"whole build of a batch on {orders:,} live orders", builds, goal=BUILD_GOAL)
+    smallest, largest = min(models), max(models)
+    figure = f"models of a batch on {largest:,} live orders, against {smallest:,}"
+    results.add(figure, models[largest], yardstick=models[smallest], goal=GOAL)
+    return results
 
 
-def _measure(settings: Settings, orders: int, rounds: int) -> float:
-    """Seconds that the models take for one batch: the median of `rounds`."""
+def _measure(settings: Settings, orders: int, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of the models, and of the whole build, for each batch."""
     warehouse = open_warehouse(settings)
     ensure_history(settings)
     now = utc_now()
@@ -122,21 +131,22 @@ def _measure(settings: Settings, orders: int, rounds: int) -> float:
     begun = time.monotonic()
     warehouse.build()
     print(f"{orders:,} live orders: first build {time.monotonic() - begun:.1f} s", flush=True)
-    times = []
+    models, builds = [], []
     for number in range(rounds):
         first = orders + number * BATCH
         fill(settings, first, first + BATCH, now)
         begun = time.monotonic()
         warehouse.build()
+        builds.append(time.monotonic() - begun)
         by_model = _model_times(settings)
-        times.append(sum(by_model.values()))
+        models.append(sum(by_model.values()))
         slowest = sorted(by_model, key=lambda name: -by_model[name])[:5]
         print(
-            f"  batch {number + 1}: {len(by_model)} models {times[-1]:.2f} s, whole build"
-            f" {time.monotonic() - begun:.1f} s; " + ", ".join(f"{name} {by_model[name]:.2f}" for name in slowest),
+            f"  batch {number + 1}: {len(by_model)} models {models[-1]:.2f} s, whole build {builds[-1]:.1f} s; "
+            + ", ".join(f"{name} {by_model[name]:.2f}" for name in slowest),
             flush=True,
         )
-    return statistics.median(times)
+    return models, builds
 
 
 def fill(settings: Settings, first: int, last: int, now: datetime) -> None:

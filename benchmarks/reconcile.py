@@ -26,9 +26,11 @@ from adventure.settings import Settings, load_settings
 from adventure.streams import Stream
 from adventure.warehouse import open_warehouse
 from adventure.warehouse.duckdb.connection import connect
+from benchmarks.results import Results, add_argument
 
 STREAM = Stream("rows", "postgres", "public", "rows", "changed_at", ("id",), "rows_stage", "raw_ext.rows_raw")
 MARK = datetime(2100, 1, 1)
+GOAL = 60
 
 SOURCE = """
 create table rows as
@@ -78,17 +80,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    add_argument(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(Path(folder) / "postgres", secrets.token_hex(8), free_port(55432))
         server.start()
         try:
-            run(server, Path(folder), arguments.rows, arguments.rounds)
+            run(server, Path(folder), arguments.rows, arguments.rounds).write(arguments.json)
         finally:
             server.stop()
 
 
-def run(server: PostgresServer, folder: Path, rows: int, rounds: int) -> None:
+def run(server: PostgresServer, folder: Path, rows: int, rounds: int) -> Results:
+    """Prints every round's figures."""
     settings = load_settings(
         postgres_host=server.host,
         postgres_port=server.port,
@@ -105,14 +109,19 @@ def run(server: PostgresServer, folder: Path, rows: int, rounds: int) -> None:
     with connect(settings.duckdb_path) as warehouse:
         warehouse.execute(RAW.format(rows=rows))
     spawn = multiprocessing.get_context("spawn")
+    compared, copied, memory = [], [], []
     for number in range(1, rounds + 1):
-        yardstick = copy(settings)
+        copied.append(copy(settings))
         with spawn.Pool(1) as pool:
-            seconds, memory = pool.apply(compare, (settings, rows))
-        print(
-            f"round {number}: compared in {seconds:.1f} s ({seconds / yardstick:.1f} × copying the keys out,"
-            f" {yardstick:.1f} s), at most {memory:,.0f} MB"
-        )
+            seconds, megabytes = pool.apply(compare, (settings, rows))
+        compared.append(seconds)
+        memory.append(megabytes)
+        print(f"round {number}: compared in {seconds:.1f} s, at most {megabytes:,.0f} MB", flush=True)
+    results = Results("reconcile")
+    results.add(f"{rows:,} equal rows compared, against copying their keys out", compared, yardstick=copied)
+    results.add("the same", compared, goal=GOAL)
+    results.add("peak memory", memory, "MB")
+    return results
 
 
 if __name__ == "__main__":

@@ -1,0 +1,220 @@
+"""Adventure beside dlt, sling, ingestr, rivet-cli and pandas: the same tables, the same server, the same run.
+
+Each tool copies orders and their lines whole, and then, as a process of its own each time, what a few batches brought.
+Counted are seconds and the largest memory of its processes, from start to end; then its whole copy is compared with
+the source, value by value. Each lives in an environment of its own, made from the versions pinned beside this file;
+one that cannot be installed, or fails, is named with the reason.
+
+    make bench-peers, or python -m benchmarks.peers [--orders 250000] [--batches 3] [--readme README.md]
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.machine import machine
+from benchmarks.peers.exactness import PROBES, Source
+from benchmarks.peers.ways import QUIET, WAYS, Job, Way
+from benchmarks.results import Results, add_argument
+from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
+
+BATCH = 5_000
+"""Orders of an increment."""
+BEGIN = datetime(1970, 1, 1)
+TIMEOUT_SEC = 1800
+MARKERS = ("<!-- peers: written by `make bench-peers` -->", "<!-- end of peers -->")
+
+
+class Failed(Exception):
+    """Why a tool has no figures."""
+
+
+@dataclass
+class Contender:
+    """A tool in the run, and what it took."""
+
+    way: Way
+    environment: Path
+    folder: Path
+    first: float = 0.0
+    increments: list[float] = field(default_factory=list)
+    memory_mb: float = 0.0
+    faults: list[str] = field(default_factory=list)
+    failure: str = ""
+
+    def copy(self, sales: Sales, since: datetime) -> float:
+        """Seconds of one run of the tool.
+
+        Raises:
+            Failed: it ended with an error.
+        """
+        job = Job(sales.settings, self.folder, self.environment, since)
+        commands, variables = self.way.commands(job), QUIET | {"HOME": str(self.folder)} | dict(self.way.variables(job))
+        begun = time.monotonic()
+        for command in commands:
+            self.memory_mb = max(self.memory_mb, _run(command, self.folder, variables))
+        return time.monotonic() - begun
+
+
+def prepare(way: Way, environments: Path, folder: Path) -> Contender:
+    """The tool's environment, made where it is not there yet."""
+    found = Contender(way, environments / (way.pins or ""), folder / way.name.replace(" ", "_"))
+    found.folder.mkdir()
+    if way.pins:
+        pins = Path(__file__).with_name(f"{way.pins}.txt")
+        stamp, digest = found.environment / "pins", hashlib.sha256(pins.read_bytes()).hexdigest()
+        if not stamp.exists() or stamp.read_text() != digest:
+            print(f"installing {pins.name} (once)", flush=True)
+            shutil.rmtree(found.environment, ignore_errors=True)
+            uv = str(Path(sys.executable).with_name("uv"))
+            for command in (
+                [uv, "venv", "--quiet", "--python", sys.executable, str(found.environment)],
+                [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(found.environment), "-r", str(pins)],
+            ):
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].strip()
+                    found.failure = f"could not be installed: {reason}"
+                    return found
+            stamp.write_text(digest)
+    return found
+
+
+def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> float:
+    """MB of memory of the largest process of a command.
+
+    Raises:
+        Failed: it ended with an error, or ran too long.
+    """
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=output, stderr=output)
+        end = threading.Timer(TIMEOUT_SEC, process.kill)
+        end.start()
+        try:
+            # Of the process and of those that it waited for.
+            _, status, used = os.wait4(process.pid, 0)
+        finally:
+            end.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        raise Failed(f"exit code {process.returncode}: {said[-1].strip()[:200] if said else 'no word'}")
+    return used.ru_maxrss / 1024
+
+
+def compete(ways: Sequence[Way], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
+    """All tools in turn: the first load, and then each batch."""
+    contenders = [prepare(way, environments, folder) for way in ways]
+    with sales_source(orders) as sales:
+        with psycopg.connect(sales.server.dsn()) as connection:
+            connection.execute(PROBES.encode())
+        sales.settle()
+        marks = [BEGIN]
+        for number in range(batches + 1):
+            if number:
+                sales.add(orders + (number - 1) * BATCH, orders + number * BATCH)
+            for contender in contenders:
+                if not contender.failure:
+                    _take_turn(contender, sales, number, marks[-1])
+            marks.append(_newest(sales))
+        source = Source.read(sales.server.dsn(), folder)
+        for contender in contenders:
+            if not contender.failure:
+                contender.faults = source.faults(contender.way, contender.folder)
+                print(f"{contender.way.name}: {', '.join(contender.faults) or 'all values are the same'}", flush=True)
+    return contenders
+
+
+def _take_turn(contender: Contender, sales: Sales, number: int, since: datetime) -> None:
+    try:
+        seconds = contender.copy(sales, since)
+    except Failed as failed:
+        contender.failure = str(failed)
+        print(f"{contender.way.name}: {failed}", flush=True)
+        return
+    if number:
+        contender.increments.append(seconds)
+    else:
+        contender.first = seconds
+    what = f"batch {number}" if number else "first load"
+    print(f"{contender.way.name}: {what} {seconds:.2f} s, {contender.memory_mb:,.0f} MB", flush=True)
+
+
+def _newest(sales: Sales) -> datetime:
+    with psycopg.connect(sales.server.dsn()) as connection:
+        found = connection.execute("select max(last_modified) from order_details").fetchone()
+    assert found is not None
+    return found[0]  # type: ignore[no-any-return]
+
+
+def table(contenders: Sequence[Contender], orders: int) -> str:
+    """What the README shows."""
+    lines = [
+        f"{orders:,} orders and {orders * LINES_AN_ORDER:,} lines, then batches of {BATCH:,} and"
+        f" {BATCH * LINES_AN_ORDER:,}; every run a process of its own. {machine()}.",
+        "",
+        "| tool | first load | a batch | peak memory | values exact |",
+        "|---|---|---|---|---|",
+    ]
+    for each in contenders:
+        name = each.way.name + (f" ({each.way.note})" if each.way.note else "")
+        if each.failure:
+            reason = each.failure.replace("|", r"\|")
+            lines.append(f"| {name} | skipped: {reason} | | | |")
+            continue
+        exact = "no: " + ", ".join(each.faults) if each.faults else "yes"
+        batch = f"{statistics.median(each.increments):.2f} s" if each.increments else ""
+        lines.append(f"| {name} | {each.first:.1f} s | {batch} | {each.memory_mb:,.0f} MB | {exact} |")
+    return "\n".join(lines)
+
+
+def write_between_markers(path: Path, text: str) -> None:
+    """Replaces what stands between the markers."""
+    old = path.read_text(encoding="utf-8")
+    begin, end = old.index(MARKERS[0]) + len(MARKERS[0]), old.index(MARKERS[1])
+    path.write_text(f"{old[:begin]}\n{text}\n{old[end:]}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--orders", type=int, default=250_000, help="each has four lines")
+    parser.add_argument("--batches", type=int, default=3)
+    parser.add_argument("--environments", type=Path, default=Path(".adventure/peers"), help="kept for the next run")
+    parser.add_argument("--only", nargs="*", help="some of the tools, by name")
+    parser.add_argument("--readme", type=Path, help="write the table there, between its markers")
+    add_argument(parser)
+    options = parser.parse_args()
+    ways = [way for way in WAYS if not options.only or way.name in options.only]
+    options.environments.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        contenders = compete(ways, options.orders, options.batches, options.environments.resolve(), Path(folder))
+    results = Results("peers")
+    for each in contenders:
+        if not each.failure:
+            results.add(f"{each.way.name}: first load", [each.first])
+            if each.increments:
+                results.add(f"{each.way.name}: a batch", each.increments)
+            results.add(f"{each.way.name}: peak memory", [each.memory_mb], "MB")
+    results.write(options.json)
+    text = table(contenders, options.orders)
+    print(text)
+    if options.readme:
+        write_between_markers(options.readme, text)
+
+
+if __name__ == "__main__":
+    main()

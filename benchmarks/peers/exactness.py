@@ -1,0 +1,111 @@
+"""Did values survive? Every row of a copy beside the source's, value by value.
+
+A value is the same if it is the same number, the same moment or the same text; how the copy types it does not count,
+except where that has changed it. NULL and the empty text are two values.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from benchmarks.peers.ways import NUMERICS, TABLES, Way
+
+KEYS = {"orders": "sales_order_id", "order_details": "sales_order_detail_id"}
+
+PROBES = """
+update order_details set unit_price = 123456789012345678.123456, carrier_tracking_number = ''
+where sales_order_detail_id = (select min(sales_order_detail_id::text)::uuid from order_details);
+update order_details set unit_price_discount = 0.000000000012345, carrier_tracking_number = '"NULL",\\N'
+where sales_order_detail_id = (select max(sales_order_detail_id::text)::uuid from order_details);
+update orders set comment = 'naïve 🚲' || chr(10) || ' two lines '
+where sales_order_id = (select min(sales_order_id::text)::uuid from orders);
+"""
+"""Values within what numeric and text may hold, which not every way carries."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The source's rows as text, held in a file of DuckDB."""
+
+    path: Path
+
+    @classmethod
+    def read(cls, dsn: str, folder: Path) -> "Source":
+        """Copies them there."""
+        path = folder / "source.duckdb"
+        path.unlink(missing_ok=True)
+        with psycopg.connect(dsn) as connection, duckdb.connect(str(path)) as copy:
+            for table in TABLES:
+                csv = folder / f"{table}.source.csv"
+                with connection.cursor() as cursor, csv.open("wb") as file:
+                    statement = f"copy {table} to stdout (format csv, header, force_quote *, null '\\N')"
+                    with cursor.copy(statement.encode()) as rows:
+                        for row in rows:
+                            file.write(row)
+                copy.execute(
+                    f"create table {table} as from read_csv('{csv}', all_varchar = true, nullstr = '\\N',"
+                    " allow_quoted_nulls = false, quote = '\"', escape = '\"')"
+                )
+                csv.unlink()
+        return cls(path)
+
+    def faults(self, way: Way, folder: Path) -> list[str]:
+        """What of the copy is not as at the source, in words; empty if all of it is.
+
+        Args:
+            folder: the tool's.
+        """
+        found: list[str] = []
+        with duckdb.connect() as connection:
+            connection.execute("set timezone = 'UTC'")
+            connection.execute(f"attach '{self.path}' as source (read_only)")
+            for table in TABLES:
+                *before, query = way.rows(folder, table).split("; ")
+                for statement in before:
+                    connection.execute(statement.replace("attach ", "attach if not exists "))
+                connection.execute(f"create or replace temp view copy as {query}")
+                found += _differences(connection, table)
+        return found
+
+
+def _differences(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    key = KEYS[table]
+    names = [name for (name,) in connection.execute(f"select column_name from (describe source.{table})").fetchall()]
+    there = {name for (name,) in connection.execute("select column_name from (describe copy)").fetchall()}
+    if lacking := [name for name in names if name not in there]:
+        # Tools leave out a column that holds nothing.
+        rows = connection.execute(f"select {', '.join(f'count({name})' for name in lacking)} from source.{table}")
+        counts = rows.fetchone() or ()
+        found = [f"{table}.{name} is missing" for name, count in zip(lacking, counts, strict=True) if count]
+        names = [name for name in names if name not in lacking]
+    else:
+        found = []
+    same = ", ".join(f"count(*) filter (not {_same(table, name)})" for name in names)
+    joined = f"source.{table} as s join copy as c on lower(c.{key}::varchar) = s.{key}"
+    result = connection.execute(f"select count(*), {same} from {joined}").fetchone()
+    counted = connection.execute(
+        f"select (select count(*) from source.{table}), (select count(*) from copy)"
+    ).fetchone()
+    assert result is not None
+    assert counted is not None
+    matched, *different = result
+    if not matched == counted[0] == counted[1]:
+        found.append(f"{table}: {counted[0]:,} rows, {counted[1]:,} in the copy, {matched:,} matched")
+    return found + [f"{table}.{name}: {count:,}" for name, count in zip(names, different, strict=True) if count]
+
+
+def _same(table: str, name: str) -> str:
+    here, there = f"s.{name}", f"c.{name}"
+    kind = ""
+    if name in NUMERICS[table]:
+        kind = "decimal(38, 18)"
+    elif name.endswith("_date") or name == "last_modified":
+        kind = "timestamp"
+    elif name in ("carrier_tracking_number", "comment"):
+        return f"({here} is not distinct from {there}::varchar)"
+    else:
+        return f"(lower({here}) is not distinct from lower({there}::varchar))"
+    # By way of text: a double is the number that it prints as.
+    return f"(try_cast({here} as {kind}) is not distinct from try_cast({there}::varchar as {kind}))"

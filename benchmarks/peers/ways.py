@@ -1,0 +1,205 @@
+"""How each tool is told to copy orders and order_details, and where its copy then lies.
+
+Each is set up as its own documentation advises for an incremental copy by a cursor column; what it does not offer for
+nothing is named in its note. To add a tool is to add a `Way`, and `NAME.txt` with its versions.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from adventure.settings import Settings
+
+SCRIPTS = Path(__file__).with_name("scripts")
+TABLES = ("orders", "order_details")
+NUMERICS = {
+    "orders": ("sub_total", "tax_amt", "freight", "total_due"),
+    "order_details": ("unit_price", "unit_price_discount", "line_total"),
+}
+"""Columns of numeric without a precision, of which tools that need one are told the same."""
+DECIMAL = "decimal(38,18)"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One copy to be made."""
+
+    settings: Settings
+    """That lead to the source."""
+    folder: Path
+    """Of this tool alone; the same for the first load and what follows."""
+    environment: Path
+    """The tool's own, as `python -m venv` makes it."""
+    since: datetime
+    """The largest cursor that was copied before; for tools that do not remember it."""
+
+    @property
+    def url(self) -> str:
+        """The source, password included."""
+        s = self.settings
+        password = s.postgres_password.get_secret_value()
+        return f"postgresql://{s.postgres_user}:{password}@{s.postgres_host}:{s.postgres_port}/{s.postgres_db}"
+
+    def program(self, name: str) -> str:
+        """A command of the tool's environment."""
+        return str(self.environment / "bin" / name)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A tool, and how it is used."""
+
+    name: str
+    commands: Callable[[Job], Sequence[Sequence[str]]]
+    """Run one after the other, in the job's folder."""
+    rows: Callable[[Path, str], str]
+    """What DuckDB reads the copy of a table from: the tool's folder, the table."""
+    pins: str | None = None
+    """The file of the environment's versions, without its ending; None: the project's own."""
+    variables: Callable[[Job], Mapping[str, str]] = field(default=lambda _job: {})
+    note: str = ""
+
+
+def _adventure(job: Job) -> Sequence[Sequence[str]]:
+    types = {table: dict.fromkeys(NUMERICS[table], DECIMAL) for table in TABLES}
+    keys = {"orders": "sales_order_id", "order_details": "sales_order_detail_id"}
+    (job.folder / "pipeline.toml").write_text(
+        "\n".join(
+            f"[streams.{table}]\nsource = 'postgres'\nnamespace = 'public'\ntable = '{table}'\n"
+            f"cursor = 'last_modified'\nkey = '{keys[table]}'\nstage = '{table}_stage'\n"
+            f"raw_table = 'raw_ext.{table}_raw'\n"
+            f"types = {{ {', '.join(f'{name} = {json.dumps(kind)}' for name, kind in types[table].items())} }}\n"
+            for table in TABLES
+        )
+    )
+    return [[sys.executable, "-m", "adventure", "process"]]
+
+
+def _adventure_variables(job: Job) -> Mapping[str, str]:
+    s = job.settings
+    return {
+        "POSTGRES_HOST": s.postgres_host,
+        "POSTGRES_PORT": str(s.postgres_port),
+        "POSTGRES_DB": s.postgres_db,
+        "POSTGRES_USER": s.postgres_user,
+        "POSTGRES_PASSWORD": s.postgres_password.get_secret_value(),
+        "DATA_DIR": str(job.folder / "data"),
+        "PIPELINE_FILE": str(job.folder / "pipeline.toml"),
+        "PROCESSOR_INTERVAL_SEC": "0",
+    }
+
+
+def _dlt(backend: str) -> Callable[[Job], Sequence[Sequence[str]]]:
+    def commands(job: Job) -> Sequence[Sequence[str]]:
+        return [[job.program("python"), str(SCRIPTS / "dlt_copy.py"), backend, job.url, str(job.folder)]]
+
+    return commands
+
+
+def _sling(job: Job) -> Sequence[Sequence[str]]:
+    streams = {}
+    for table in TABLES:
+        query = f"select * from {table} where last_modified > '{job.since}'"
+        target = f"file://{job.folder}/{table}-{job.since:%Y%m%dT%H%M%S%f}.csv"
+        streams[f"public.{table}"] = {"sql": query, "object": target}
+    replication = {"source": "SALES", "target": "LOCAL", "defaults": {"mode": "full-refresh"}, "streams": streams}
+    (job.folder / "replication.yaml").write_text(json.dumps(replication))
+    return [[job.program("sling"), "run", "-r", str(job.folder / "replication.yaml")]]
+
+
+def _sling_variables(job: Job) -> Mapping[str, str]:
+    return {"SALES": f"{job.url}?sslmode=disable", "SLING_HOME_DIR": str(job.folder), "SLING_DISABLE_TELEMETRY": "TRUE"}
+
+
+def _ingestr(job: Job) -> Sequence[Sequence[str]]:
+    return [
+        [
+            *(job.program("ingestr"), "ingest", "--yes", "--source-uri", job.url, "--source-table", f"public.{table}"),
+            *("--dest-uri", f"duckdb:///{job.folder}/copy.duckdb", "--dest-table", f"public.{table}"),
+            *("--incremental-strategy", "append", "--incremental-key", "last_modified"),
+            *(("--sql-exclude-columns", "unit_price_discount") if table == "order_details" else ()),
+        ]
+        for table in TABLES
+    ]
+
+
+def _ingestr_rows(folder: Path, table: str) -> str:
+    # One file, copied before it is read: DuckDB of another version must not touch the original.
+    copy = folder / "read.duckdb"
+    shutil.copy(folder / "copy.duckdb", copy)
+    return f"attach '{copy}' as ingestr (read_only); from ingestr.public.{table}"
+
+
+def _rivet(job: Job) -> Sequence[Sequence[str]]:
+    exports = [
+        {
+            "name": table,
+            "table": f"public.{table}",
+            "mode": "incremental",
+            "cursor_column": "last_modified",
+            "format": "parquet",
+            "columns": dict.fromkeys(NUMERICS[table], DECIMAL),
+            "destination": {"type": "local", "path": f"{job.folder}/{table}"},
+        }
+        for table in TABLES
+    ]
+    config = {"source": {"type": "postgres", "url_env": "SALES_URL"}, "exports": exports}
+    (job.folder / "rivet.yaml").write_text(json.dumps(config))
+    return [[job.program("rivet"), "run", "-c", "rivet.yaml"]]
+
+
+def _pandas(job: Job) -> Sequence[Sequence[str]]:
+    url = job.url.replace("postgresql:", "postgresql+psycopg2:")
+    return [[job.program("python"), str(SCRIPTS / "pandas_copy.py"), url, str(job.since), str(job.folder)]]
+
+
+def _parquet(pattern: str) -> Callable[[Path, str], str]:
+    return lambda folder, table: f"from read_parquet('{folder}/{pattern.format(table)}', union_by_name = true)"
+
+
+def _csv(folder: Path, table: str) -> str:
+    return f"from read_csv('{folder}/{table}-*.csv', header = true, all_varchar = true)"
+
+
+WAYS = (
+    Way("Adventure", _adventure, _parquet("data/stages/{}_stage/*/*.parquet"), variables=_adventure_variables),
+    Way(
+        "rivet-cli",
+        _rivet,
+        _parquet("{}/*.parquet"),
+        "rivet",
+        lambda job: {"SALES_URL": job.url},
+    ),
+    Way("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), "dlt"),
+    Way("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), "dlt"),
+    Way(
+        "sling",
+        _sling,
+        _csv,
+        "sling",
+        _sling_variables,
+        "to CSV; remembers no cursor without a licence",
+    ),
+    Way(
+        "ingestr",
+        _ingestr,
+        _ingestr_rows,
+        "ingestr",
+        note="to DuckDB; stops at a numeric of more than nine decimals, so without unit_price_discount",
+    ),
+    Way("pandas.read_sql → to_csv", _pandas, _csv, "pandas", note="remembers no cursor"),
+)
+
+QUIET = {
+    "INGESTR_DISABLE_TELEMETRY": "true",
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "DO_NOT_TRACK": "1",
+    "PATH": os.environ["PATH"],
+    "LANG": "C.UTF-8",
+}
+"""The environment of every command, beside a HOME of its own: nothing of this shell's."""
