@@ -36,6 +36,8 @@ _STYLE = """
   .flow > * {grid-column: auto !important; grid-row: auto !important}
   .flow .head {display: none}
   .flow .arrow {transform: rotate(90deg); line-height: 1}
+  /* Below a lane stands the next one, which it does not lead to. */
+  .flow .arrow.between {visibility: hidden}
   .flow .only-narrow {display: inline; font-weight: 400}
 }
 </style>
@@ -49,6 +51,7 @@ def flow(state: State, found: Sequence[Problem], now: datetime, sales_built_at: 
     ]
     for row, stream in enumerate(state.streams, start=2):
         parts += _lane(stream, state, found, now, row)
+        parts.append(_arrow(6, row, kind="" if stream is state.streams[-1] else "between"))
     parts += _models(state, found, now)
     parts += _dashboard(state, found, now, sales_built_at)
     style = f"--streams: {max(1, len(state.streams))}"
@@ -100,7 +103,6 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
             loaded,
             _of_task(state, f"load_{stream.stream}"),
         ),
-        _arrow(6, row),
     ]
 
 
@@ -118,7 +120,7 @@ def _models(state: State, found: Sequence[Problem], now: datetime) -> list[str]:
     if build:
         facts.append(("took", _took(build.seconds)))
     rows = sum(model.rows for model in state.models)
-    return [_node(7, 2, "dbt", f"{format.short(rows)} rows", facts, severity, tall=True), _arrow(8, 2, tall=True)]
+    return [_node(7, 2, "dbt", f"{format.short(rows)} rows", facts, severity, tall=True), _arrow(8, 2, kind="tall")]
 
 
 def _dashboard(state: State, found: Sequence[Problem], now: datetime, built_at: datetime | None) -> list[str]:
@@ -154,9 +156,9 @@ def _node(
     )
 
 
-def _arrow(column: int, row: int, *, tall: bool = False) -> str:
-    place = f"grid-column: {column}" + ("" if tall else f"; grid-row: {row}")
-    return f'<div class="arrow{" tall" if tall else ""}" style="{place}" aria-hidden="true">→</div>'
+def _arrow(column: int, row: int, *, kind: str = "") -> str:
+    place = f"grid-column: {column}" + ("" if kind == "tall" else f"; grid-row: {row}")
+    return f'<div class="arrow {kind}" style="{place}" aria-hidden="true">→</div>'
 
 
 def _worst(found: Sequence[Problem], *places: str) -> Severity | None:
