@@ -44,14 +44,26 @@ def test_every_make_target_that_a_document_names_exists() -> None:
     assert named <= targets
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_target_says_what_it_does() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(makefile.partition(".PHONY: ")[2].partition("\n")[0].split())
+    assert targets == set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
+
+
+def test_every_benchmark_is_explained() -> None:
+    targets = re.findall(r"^(bench[a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    explained = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert [target for target in targets if f"\n| `make {target}` |" not in explained] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_to_files_that_exist(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
     assert missing == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_commands_that_a_document_types_exist(document: Path) -> None:
     known = set(commands())
     typed = set(re.findall(r"`(adventure [a-z]+(?: [a-z]+)?)", document.read_text(encoding="utf-8")))
