@@ -24,7 +24,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "mongo_load": [],
     "build_growth": [],
     "reconcile": [],
-    "dashboard": [],
+    "dashboard": ["--browser"],
     "freshness": ["--minutes", "3"],
     "growth": ["--lines", "100000", "300000", "1000000", "3000000", "--plot", "{folder}/growth.svg"],
 }

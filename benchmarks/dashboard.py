@@ -201,6 +201,9 @@ def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
 
     from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
 
+    if shutil.which(CHROMIUM) is None:
+        print(f"Not measured in a browser: there is no {CHROMIUM} here")
+        return
     with _serving(settings) as address, sync_playwright() as running:
         browser = running.chromium.launch(executable_path=shutil.which(CHROMIUM), args=ARGUMENTS)
         times: dict[str, list[float]] = {}

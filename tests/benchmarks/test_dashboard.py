@@ -1,0 +1,23 @@
+"""The benchmark of the dashboard changes every control to every value, whatever controls there come to be."""
+
+from typing import get_args
+
+from adventure.dashboard.sales.figures import MEASURES, SEGMENTS
+from adventure.dashboard.sales.filters import _PERIODS
+from adventure.dashboard.sales.scope import Grain
+from benchmarks.dashboard import changes
+
+
+def test_every_value_of_every_control_is_chosen() -> None:
+    chosen: dict[str, set[str]] = {}
+    for _, change in changes():
+        chosen.setdefault(change.key, set()).add(change.value)
+    assert {key: values for key, values in chosen.items() if key not in ("country", "channel")} == {
+        "period": {*_PERIODS, "all", "custom"},
+        "measure": set(MEASURES),
+        "segment": set(SEGMENTS),
+        "grain": {*get_args(Grain), "auto"},
+        "market": set(MEASURES),
+        "top": set(MEASURES),
+    }
+    assert {"country", "channel"} <= chosen.keys()
