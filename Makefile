@@ -6,7 +6,7 @@ COMPOSE ?= docker compose
 # Podman keeps an image's health check in this format only.
 export BUILDAH_FORMAT := docker
 
-.PHONY: help demo test chaos stress bench bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
+.PHONY: help demo test chaos stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -48,6 +48,15 @@ format: .venv/.dev ## apply the style
 
 bench: .venv/.dev ## run every benchmark and keep its figures in benchmarks/results (about 20 minutes); BENCH_ARGS="growth" runs some
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-first-load: .venv/.dev ## time the first load of 4 million order lines against psql (about 2 minutes)
+	@$(BIN)/python -m benchmarks.first_load
+
+bench-steady-state: .venv/.dev ## time a cycle of 5,000 new orders, an idle one, and a cold start (about a minute)
+	@$(BIN)/python -m benchmarks.steady_state
+
+bench-load: .venv/.dev ## time loading 4 million staged order lines against a bare insert (about a minute)
+	@$(BIN)/python -m benchmarks.load
 
 bench-peers: .venv/.dev ## run dlt, sling, ingestr, rivet and pandas on the same tables (about 10 minutes; installs them once); PEERS_ARGS="--orders 50000"
 	@$(BIN)/python -m benchmarks.peers --json benchmarks/results/peers.json --readme README.md $(PEERS_ARGS)

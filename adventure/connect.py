@@ -3,6 +3,7 @@
 The driver's errors become the error tree's here. A message names host, port, database and user, never a password.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,8 @@ def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
     """The tree's error for what a PostgreSQL driver raised: told by its SQLSTATE or, where there is none, its text."""
     where = _where_postgres(conninfo, name)
     state = getattr(error, "sqlstate", None) or ""
-    text = str(error)
+    # ADBC puts the state behind the server's words.
+    text = str(error).partition("\n. SQLSTATE:")[0]
     refused = state.startswith(_REFUSED_STATES) or any(
         sign in text
         for sign in ("authentication failed", "does not exist", "no password supplied", "permission denied")
@@ -88,10 +90,11 @@ def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
 
 
 def _detail(text: str) -> str:
-    """What went wrong, of all that libpq says: the last line that does not ask back, without what we say ourselves."""
-    said = [line for line in map(str.strip, text.splitlines()) if not line.endswith("?")]
+    """What went wrong, of all that libpq says: the last line that explains no other, without what we say ourselves."""
+    # libpq's explanations ("This probably means …") and questions begin with a tab.
+    said = [line for line in text.splitlines() if line.strip() and not line.startswith("\t")]
     detail = (said or [""])[-1].rpartition(" failed: ")[2]
-    return detail.removeprefix("DETAIL:").removeprefix("FATAL:").strip(" .")
+    return re.sub(r".*\b(ERROR|FATAL|DETAIL):", "", detail).strip(" .")
 
 
 def connect_mongo(uri: str, *, name: str, patience: float | None = None) -> "pymongo.MongoClient[MongoDocument]":

@@ -201,7 +201,7 @@ class Processor:
     def _cycle(self, pipeline: Pipeline) -> None:
         report = run_cycle(pipeline)
         if report.failures:
-            raise report.failures[0]
+            raise next(iter(report.failures.values()))
         self.cycles += 1
 
     @contextmanager
@@ -214,16 +214,20 @@ class Processor:
                 processor._look_at(window, [self.path(window, file.name) for file in window.files])
 
         class Counting(PostgresSource):
-            def batches(self, plan: Plan, query: str) -> Iterator[pa.RecordBatch]:
-                for batch in super().batches(plan, query):
-                    processor.rows_read += batch.num_rows
-                    yield batch
+            @contextmanager
+            def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
+                with super().batches(plan, query) as batches:
+                    yield map(counted, batches)
 
             @contextmanager
             def cut(self, *arguments: Any) -> Iterator[Any]:
                 with super().cut(*arguments) as cut:
                     yield cut
                 processor.horizon = cut.horizon
+
+        def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
+            processor.rows_read += batch.num_rows
+            return batch
 
         source = Counting(self._settings)
         try:

@@ -1,4 +1,4 @@
-"""The command line: its table of contents, its errors, and that it loads no room before it needs it."""
+"""The command line: its table of contents and its errors."""
 
 import json
 import os
@@ -40,21 +40,6 @@ def test_help_lists_the_jobs() -> None:
         "history",
     ):
         assert f"│ {command} " in text
-
-
-def test_help_loads_no_room() -> None:
-    script = """
-import json, sys
-import adventure.cli
-print(json.dumps([name for name in sys.modules if name.split(".")[0] in HEAVY or name.startswith("adventure.")]))
-""".replace(
-        "HEAVY",
-        repr(
-            {"duckdb", "pyarrow", "pymongo", "psycopg", "dbt", "streamlit", "pandas", "structlog", "pydantic_settings"}
-        ),
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert sorted(json.loads(done.stdout)) == ["adventure.cli", "adventure.errors"]
 
 
 @pytest.mark.parametrize(

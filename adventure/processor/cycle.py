@@ -14,7 +14,6 @@ from pathlib import Path
 from adventure.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, StageError
 from adventure.faults import Point, reached
 from adventure.log import get_logger
-from adventure.processor.files import writing
 from adventure.processor.source import Cut, Extract, Source
 from adventure.processor.state import State
 from adventure.stage import Stage
@@ -105,9 +104,8 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
     begun = time.monotonic()
     mark = pipeline.state.watermarks.get(stream.name)
     folder = pipeline.temporary / stream.name
-    with writing(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    # What a killed process left. Whoever writes a file there makes the folder: an idle cycle writes nothing at all.
+    shutil.rmtree(folder, ignore_errors=True)
     extract = cut.extract(stream, folder)
     if not extract.all_files:
         pipeline.state.keep(stream, extract.mode or cut.mode, extract.position)

@@ -6,21 +6,20 @@ take the snapshot, with the first query.
 
 import base64
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import adbc_driver_manager
-import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg.conninfo import make_conninfo
 
-from adventure.connect import connect_postgres, postgres_error, translating_postgres
-from adventure.errors import SourceError, SourceRefused, SourceShapeError, SourceUnavailable
+from adventure.connect import connect_postgres, translating_postgres
+from adventure.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.log import get_logger
+from adventure.processor.copy_session import CopySession
 from adventure.processor.files import LocalFile, ParquetParts, Reject, write_rejects, writing
 from adventure.processor.horizon import STALLED, Horizon, holder, read_horizon
 from adventure.processor.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
@@ -28,7 +27,6 @@ from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
 from adventure.processor.state import Watermark
 from adventure.settings import Settings
-from adventure.stopping import cancelling
 from adventure.streams import Stream
 
 FALLBACK_LOOKBACK = timedelta(seconds=60)
@@ -69,18 +67,16 @@ class PostgresCut:
         """The stream's rows as Parquet; see `Cut`."""
         plan, lookback = self.plans[stream.name], self._lookback(stream)
         reading = _Reading(plan, folder, lookback, self.source.seen(stream, lookback))
-        for batch in self.source.batches(plan, plan.select(self._window(plan, "t"))):
-            reading.take(batch)
         conditions = [self._window(plan, "t")]
+        self._read(plan, conditions[0], reading.take)
         if past := self._past(plan, "t"):
             conditions.append(past)
-            for batch in self.source.batches(plan, plan.select(past)):
-                reading.take_referred(batch)
-        if stream.name not in self.marks:
-            conditions.append(plan.in_no_window)
+            self._read(plan, past, reading.take_referred)
         files = reading.close()
+        # The rows of no window are looked for once; those of the windows that were read, where one cannot be carried.
+        suspects = [*(conditions if reading.bad else ()), *(() if stream.name in self.marks else (plan.in_no_window,))]
         with writing(folder):
-            rejects = self._set_aside(plan, reading, conditions, folder)
+            rejects = self._set_aside(plan, reading, suspects, folder)
         notes = self.source.notes(plan) if files or rejects else {}
         return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last, notes)
 
@@ -89,12 +85,17 @@ class PostgresCut:
         plan = self.plans[stream.name]
         reading = _Reading(plan, folder, timedelta(0), Seen())
         condition = plan.with_keys(keys, below)
-        for batch in self.source.batches(plan, plan.select(condition)):
-            reading.take(batch)
+        self._read(plan, condition, reading.take)
         files = reading.close()
         with writing(folder):
-            rejects = self._set_aside(plan, reading, [condition], folder)
+            rejects = self._set_aside(plan, reading, [condition] if reading.bad else [], folder)
         return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last)
+
+    def _read(self, plan: Plan, condition: str, take: Callable[[pa.RecordBatch], None]) -> None:
+        """The rows under the condition, fetched while those before them are taken."""
+        with self.source.batches(plan, plan.select(condition)) as batches:
+            for batch in batches:
+                take(batch)
 
     def _lookback(self, stream: Stream) -> timedelta:
         """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
@@ -126,15 +127,15 @@ class PostgresCut:
                 )
         return f"({plan.past(self.horizon, alias)} and ({' or '.join(referring)}))" if referring else None
 
-    def _set_aside(self, plan: Plan, reading: "_Reading", conditions: list[str], folder: Path) -> LocalFile | None:
-        """The rows of these conditions that no column can carry, found by the server in the same snapshot."""
-        if not reading.bad and plan.in_no_window not in conditions:
+    def _set_aside(self, plan: Plan, reading: "_Reading", suspects: list[str], folder: Path) -> LocalFile | None:
+        """The rows under these conditions that no column can carry, found by the server in the same snapshot."""
+        if not suspects:
             return None
         found = 0
 
         def only_new() -> Iterator[Reject]:
             nonlocal found
-            for reject in self.source.rejects(plan, " or ".join(conditions)):
+            for reject in self.source.rejects(plan, " or ".join(suspects)):
                 found += 1
                 if reading.seen.is_new((reject.key, reject.reason), self.horizon, hash(reject.row)):
                     yield reject
@@ -245,15 +246,11 @@ class PostgresSource:
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
             self._asking.execute(_SESSION.format(encoding="UTF8"))
-            # Outside of a cut it must stand in no transaction: an open one holds back everybody's horizon.
-            self._extracting = adbc.connect(
-                make_conninfo(self._conninfo, application_name="adventure"), autocommit=True
-            )
-            # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
-            self._do(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
-            with self._extracting.cursor() as cursor:
-                cursor.execute("select pg_backend_pid()")
-                self._extracting_pid = int(cursor.fetchall()[0][0])
+        self._extracting = CopySession(make_conninfo(self._conninfo, application_name="adventure"), _NAME)
+        # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
+        self._extracting.execute(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
+        with self._extracting.batches("select pg_backend_pid() as pid") as batches:
+            self._extracting_pid = int(next(batches)["pid"][0].as_py())
 
     def close(self) -> None:
         """Ends both connections."""
@@ -279,37 +276,19 @@ class PostgresSource:
         horizon that is read within the snapshot may lie above rows that the snapshot cannot see: hence it before that.
         """
         unfit: dict[str, SourceError] = {}
-        with self._translating():
-            self._extracting.adbc_connection.set_autocommit(False)
-        try:
+        with self._extracting.transaction():
             with self._translating():
-                self._do("set transaction isolation level repeatable read read only")
+                self._extracting.execute("set transaction isolation level repeatable read read only")
                 self._lock(streams, unfit)
                 plans = self._plan(streams, unfit)
                 horizon = self._horizon()
             yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self)
-        finally:
-            with self._translating():
-                self._extracting.rollback()
-                self._extracting.adbc_connection.set_autocommit(True)
 
-    def batches(self, plan: Plan, query: str) -> Iterator[pa.RecordBatch]:
-        """What a query of the open cut gives; says how far it is every two seconds."""
-        stream, rows, told = plan.stream.name, 0, time.monotonic()
-        with self._translating(), self._extracting.cursor() as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(4 << 20)})
-            cursor.execute(query)
-            try:
-                for batch in cursor.fetch_record_batch():
-                    yield batch
-                    rows += batch.num_rows
-                    if time.monotonic() - told > 2:
-                        told = time.monotonic()
-                        log.info(f"{stream}: {rows:,} rows read", stream=stream, rows=rows)
-            except BaseException:
-                # Closing the cursor would read whatever is left of the rows first.
-                cursor.adbc_cancel()
-                raise
+    @contextmanager
+    def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
+        """What a query of the open cut gives, fetched ahead of whoever takes it."""
+        with self._extracting.batches(query) as batches:
+            yield _telling(plan.stream, batches)
 
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
         """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
@@ -323,18 +302,22 @@ class PostgresSource:
             f"select {', '.join(texts)}, {found} from {plan.table} as t"
             f" where ({condition}) and ({' or '.join(guard for guard, _ in guards)})"
         )
-        for batch in self.batches(plan, query):
-            for key_text, row, *unfit in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                reasons = [reason for is_unfit, (_, reason) in zip(unfit, guards, strict=True) if is_unfit]
-                yield Reject(_text(key_text, "backslashreplace"), "; ".join(reasons), _text(row))
+        with self.batches(plan, query) as batches:
+            for batch in batches:
+                for key_text, row, *unfit in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    reasons = [reason for is_unfit, (_, reason) in zip(unfit, guards, strict=True) if is_unfit]
+                    yield Reject(_text(key_text, "backslashreplace"), "; ".join(reasons), _text(row))
 
     def notes(self, plan: Plan) -> dict[str, str]:
-        """Rows whose cursor lies past the clock are not lost, only late: say so."""
+        """Rows whose cursor lies past the clock are not lost, only late: say so.
+
+        clock_timestamp() may change from row to row: PostgreSQL would look at each, and use no index.
+        """
         cursor = f"t.{quoted(plan.stream.cursor)}"
         with self._translating():
             found = self._asking.execute(
                 f"select count(*), max({cursor})::text from {plan.table} as t"
-                f" where {cursor} >= clock_timestamp() at time zone 'utc' + interval '1 second'"
+                f" where {cursor} >= statement_timestamp() at time zone 'utc' + interval '1 second'"
                 f" and {cursor} < 'infinity'"
             ).fetchone()
         if not found or not found[0]:
@@ -353,7 +336,7 @@ class PostgresSource:
                 )
         names = [name for name, lockable, readable in found if lockable and readable]
         if names:
-            self._do(f"lock table {', '.join(names)} in access share mode")
+            self._extracting.execute(f"lock table {', '.join(names)} in access share mode")
 
     def _plan(self, streams: Sequence[Stream], unfit: dict[str, SourceError]) -> dict[str, Plan]:
         """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
@@ -416,23 +399,20 @@ class PostgresSource:
                 rows=count,
             )
 
-    def _do(self, statement: str) -> None:
-        """Runs a statement without a result on the extracting connection."""
-        with self._extracting.cursor() as cursor, cancelling(cursor.adbc_cancel):
-            cursor.adbc_statement.set_sql_query(statement)
-            cursor.adbc_statement.execute_update()
+    def _translating(self) -> AbstractContextManager[None]:
+        """For the connection that asks: turns the driver's errors into the error tree's."""
+        return translating_postgres(self._conninfo, _NAME)
 
-    @contextmanager
-    def _translating(self) -> Iterator[None]:
-        """Turns what both drivers raise into the error tree's errors."""
-        try:
-            with translating_postgres(self._conninfo, _NAME):
-                yield
-        except adbc_driver_manager.Error as error:
-            translated = postgres_error(error, self._conninfo, _NAME)
-            if not error.sqlstate and type(translated) is SourceError:
-                raise SourceUnavailable(translated.problem, "Check that it runs, and the host and port") from error
-            raise translated from error
+
+def _telling(stream: Stream, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches; says how far it is every two seconds."""
+    rows, told = 0, time.monotonic()
+    for batch in batches:
+        yield batch
+        rows += batch.num_rows
+        if time.monotonic() - told > 2:
+            told = time.monotonic()
+            log.info(f"{stream.name}: {rows:,} rows read", stream=stream.name, rows=rows)
 
 
 def _text(printed: str | bytes, errors: str = "") -> str:

@@ -96,6 +96,46 @@ def test_a_server_that_is_killed_during_an_extract(
     assert [row["id"] for row in staged(things)] == list(range(1, 600_001))
 
 
+@pytest.mark.parametrize(
+    ("end", "error", "sentence"),
+    [
+        ("pg_cancel_backend", SourceError, "canceling statement due to user request"),
+        ("pg_terminate_backend", SourceUnavailable, "terminating connection due to|server closed the connection"),
+    ],
+)
+def test_what_the_server_says_in_the_middle_of_its_rows_is_said(
+    sandbox: Sandbox,
+    settings: Settings,
+    writer_settings: Settings,
+    things: Stream,
+    staged: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+    end: str,
+    error: type[SourceError],
+    sentence: str,
+) -> None:
+    # More than is read ahead and waits in the connection.
+    with writer(writer_settings) as connection:
+        connection.execute(
+            "insert into things (id, note) select i, repeat('x', 1000) from generate_series(1, 90000) as i"
+        )
+    session = "datname = %s and application_name = 'adventure' and query like 'COPY %%'"
+
+    def write_and_end(parts: ParquetParts, batch: pa.RecordBatch) -> None:
+        write(parts, batch)
+        with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
+            connection.execute(f"select {end}(pid) from pg_stat_activity where {session}", [settings.postgres_db])
+
+    write = ParquetParts.write
+    with monkeypatch.context() as patch:
+        patch.setattr(ParquetParts, "write", write_and_end)
+        with pytest.raises(error, match=sentence):
+            process_once(settings, [things])
+    assert read_watermarks(settings) == {}
+    process_once(settings, [things])
+    assert [row["id"] for row in staged(things)] == list(range(1, 90_001))
+
+
 def test_a_source_that_is_away_keeps_no_other_from_its_windows(
     settings: Settings,
     writer_settings: Settings,

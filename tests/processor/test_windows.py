@@ -99,21 +99,34 @@ def test_a_writer_whose_clock_is_ahead_only_delays_its_rows(
     assert ids(staged(things)) == [1, 2]
 
 
-def test_an_idle_cycle_writes_nothing(settings: Settings, writer_settings: Settings, things: Stream) -> None:
+def test_an_idle_cycle_writes_nothing_anywhere(
+    settings: Settings, writer_settings: Settings, things: Stream, streams: tuple[Stream, ...]
+) -> None:
+    generate(writer_settings, seed=7, batches=1)
     insert(writer_settings, 1)
-    with open_pipeline(settings, [things]) as pipeline:
+    with open_pipeline(settings, [*streams, things]) as pipeline:
         time.sleep(0.2)
-        run_cycle(pipeline)
-        before = (_state(settings), FolderStage(settings.stage_dir).entries(things.stage))
-        report = run_cycle(pipeline)
-        assert report.streams[0].window is None
-        assert (_state(settings), FolderStage(settings.stage_dir).entries(things.stage)) == before
-        assert list((settings.unfinished_dir).rglob("*.parquet")) == []
+        assert all(report.window for report in run_cycle(pipeline).streams)
+        files, rows = _files(settings), _rows(settings)
+        for _ in range(2):
+            report = run_cycle(pipeline)
+            assert not report.failures
+            assert [each.window for each in report.streams] == [None] * 4
+        assert _files(settings) == files
+        assert _rows(settings) == rows
 
 
-def _state(settings: Settings) -> list[tuple[Any, ...]]:
+def _files(settings: Settings) -> dict[Path, tuple[int, int]]:
+    """Every file and folder, with what changes when it is written or replaced."""
+    return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in settings.data_dir.rglob("*")}
+
+
+def _rows(settings: Settings) -> list[tuple[Any, ...]]:
+    """Every row of the state database's tables, with the transaction that wrote it."""
     with psycopg.connect(settings.state_conninfo) as connection:
-        return connection.execute("select *, xmin::text from processor_metadata").fetchall()
+        tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+        assert tables == [("processor_metadata",)]
+        return connection.execute("select *, xmin::text from processor_metadata order by stream").fetchall()
 
 
 def test_without_the_privilege_the_lookback_takes_over_and_does_not_stage_twice(

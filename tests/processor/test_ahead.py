@@ -1,0 +1,85 @@
+"""Reading ahead: the items in their order, no more of them than there is room for, and no thread left behind."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from adventure.processor.ahead import DEPTH, reading_ahead
+
+
+def never() -> None:
+    raise AssertionError("nothing is to be cancelled")
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "reading ahead"]
+
+
+@pytest.mark.parametrize("count", [0, 1, DEPTH, 10 * DEPTH])
+def test_the_items_in_their_order(count: int) -> None:
+    with reading_ahead(iter(range(count)), never) as items:
+        assert list(items) == list(range(count))
+    assert threads() == []
+
+
+def test_it_reads_ahead_as_far_as_there_is_room() -> None:
+    read: list[int] = []
+
+    def source() -> Iterator[int]:
+        for number in range(10 * DEPTH):
+            read.append(number)
+            yield number
+
+    with reading_ahead(source(), never) as items:
+        deadline = time.monotonic() + 60
+        while len(read) <= DEPTH and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert len(read) == DEPTH + 1, "as many as there is room for, and one that waits for it"
+        assert next(items) == 0
+        assert list(items) == list(range(1, 10 * DEPTH))
+
+
+def test_what_the_source_raises_comes_after_what_it_gave() -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        raise ValueError("the source failed")
+
+    taken: list[int] = []
+
+    def take() -> None:
+        with reading_ahead(source(), never) as items:
+            taken.extend(items)
+
+    with pytest.raises(ValueError, match="the source failed"):
+        take()
+    assert taken == [1]
+    assert threads() == []
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt, GeneratorExit])
+def test_a_caller_that_fails_cancels_what_is_under_way(error: type[BaseException]) -> None:
+    cancelled = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 1
+        assert cancelled.wait(60), "a fetch that only a cancel ends"
+        raise ConnectionError("cancelled")
+
+    def take() -> None:
+        with reading_ahead(source(), cancelled.set) as items:
+            assert next(items) == 1
+            raise error
+
+    with pytest.raises(error):
+        take()
+    assert cancelled.is_set()
+    assert threads() == []
+
+
+def test_a_caller_that_wants_no_more_leaves_no_thread_behind() -> None:
+    with reading_ahead(iter(range(10 * DEPTH)), never) as items:
+        assert next(items) == 0
+    assert threads() == []

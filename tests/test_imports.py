@@ -1,0 +1,75 @@
+"""What a command imports before it begins, which is most of what its start costs: no room and no library too many."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Runs a command up to where its job begins, which is replaced; then says which modules there are.
+SCRIPT = """
+import importlib, json, sys
+from adventure import cli
+
+if JOB:
+    module, _, function = JOB.partition(":")
+    setattr(importlib.import_module(module), function, lambda *_, **__: None)
+sys.argv = ["adventure", *ARGUMENTS]
+try:
+    cli.main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print(json.dumps(sorted(sys.modules)))
+"""
+
+EVERYTHING_ELSE = ("dbt", "streamlit", "altair", "snowflake", "sqlfluff", "fakesnow", "secantusdb", "psutil", "tests")
+
+
+def modules(arguments: list[str], job: str = "") -> set[str]:
+    """All modules that are there when the command has run."""
+    script = SCRIPT.replace("ARGUMENTS", repr(arguments)).replace("JOB", repr(job))
+    clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=clean, capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def below(found: set[str], *names: str) -> set[str]:
+    """Those of these modules and of what is within them that were found."""
+    return {each for each in found if any(each == name or each.startswith(f"{name}.") for name in names)}
+
+
+def test_help_loads_no_room_and_no_driver() -> None:
+    found = modules(["--help"])
+    assert below(found, "adventure") == {"adventure", "adventure.cli", "adventure.errors"}
+    drivers = ("duckdb", "pyarrow", "adbc_driver_manager", "psycopg", "pymongo", "orjson", "numpy", "pandas")
+    assert below(found, *EVERYTHING_ELSE, *drivers) == set()
+    assert below(found, "pydantic", "pydantic_settings", "structlog", "tenacity", "prometheus_client") == set()
+
+
+def test_the_processor_loads_its_own_rooms_and_drivers_alone() -> None:
+    found = modules(["process"], "adventure.processor.run:process_once")
+    assert {"pyarrow.parquet", "psycopg", "adbc_driver_postgresql"} <= found
+    rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
+    assert rooms == {
+        "cli", "connect", "errors", "faults", "heartbeat", "log", "metrics", "processor", "settings", "stage",
+        "stopping", "streams",
+    }  # fmt: skip
+    assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client") == set()
+    # pymongo comes with the first stream of documents; pandas with pyarrow.dataset, wherever it is installed.
+    assert below(found, "pymongo", "adventure.processor.mongo", "pandas", "pyarrow.dataset") == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "job"),
+    [(["generate"], "adventure.generator.run:generate"), (["dashboard"], "adventure.dashboard:serve")],
+)
+def test_no_other_long_lived_command_loads_the_warehouse(arguments: list[str], job: str) -> None:
+    assert (
+        below(modules(arguments, job), "dbt", "duckdb", "pandas", "adventure.warehouse", "adventure.sandbox") == set()
+    )
