@@ -17,7 +17,7 @@ from adventure.errors import SourceError, SourceUnavailable
 from adventure.processor.ahead import reading_ahead
 from adventure.stopping import cancelling
 
-BYTES_A_BATCH = 4 << 20
+BYTES_A_BATCH = 2 << 20
 """Rows come in batches of about this size: smaller ones cost time, larger ones memory."""
 
 

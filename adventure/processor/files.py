@@ -26,7 +26,7 @@ from adventure.stage.manifest import StagedFile
 ROWS_A_GROUP = 122_880
 """DuckDB's own row group size, so that its readers split the work evenly."""
 
-BYTES_A_GROUP = 64 << 20
+BYTES_A_GROUP = 48 << 20
 """Wide rows make a smaller group: it is gathered in memory."""
 
 BYTES_A_FILE = 200_000_000

@@ -11,6 +11,7 @@ import pytest
 
 from adventure import connect
 from adventure.errors import SourceError, SourceUnavailable
+from adventure.processor import ahead, copy_session
 from adventure.processor.cycle import run_cycle
 from adventure.processor.files import ParquetParts
 from adventure.processor.run import open_pipeline, process_forever, process_once
@@ -25,10 +26,21 @@ from tests.processor.conftest import Rows, writer
 
 Staged = Callable[[Stream], Rows]
 
+MANY = 20_000
+
 
 def insert(settings: Settings, count: int, first: int = 1) -> None:
     with writer(settings) as connection:
         connection.execute("insert into things (id) select generate_series(%s::int, %s)", [first, first + count - 1])
+
+
+@pytest.fixture
+def more_than_is_read_ahead(things: Stream, writer_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MANY rows, of which most still wait at the server when the first of them are written."""
+    monkeypatch.setattr(ahead, "DEPTH", 1)
+    monkeypatch.setattr(copy_session, "BYTES_A_BATCH", 64 << 10)
+    with writer(writer_settings) as connection:
+        connection.execute("insert into things (id, note) select generate_series(1, %s), repeat('x', 1000)", [MANY])
 
 
 def end_sessions_of_the_state(sandbox: Sandbox, settings: Settings) -> None:
@@ -64,15 +76,14 @@ def test_a_state_database_that_goes_away_before_the_watermark_moves(
     assert [row["id"] for row in staged(things)] == list(range(1, 21)), "the whole window was adopted, not read again"
 
 
+@pytest.mark.usefixtures("more_than_is_read_ahead")
 def test_a_server_that_is_killed_during_an_extract(
     sandbox: Sandbox,
     settings: Settings,
-    writer_settings: Settings,
     things: Stream,
     staged: Staged,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    insert(writer_settings, 600_000)
     batches: list[int] = []
 
     def write_and_kill(parts: ParquetParts, batch: pa.RecordBatch) -> None:
@@ -89,13 +100,14 @@ def test_a_server_that_is_killed_during_an_extract(
                 process_once(settings, [things])
     finally:
         sandbox.postgres.start()
-    assert 0 < sum(batches) < 600_000, "it was in the middle of its rows"
+    assert 0 < sum(batches) < MANY, "it was in the middle of its rows"
     assert read_watermarks(settings) == {}
     assert FolderStage(settings.stage_dir).entries(things.stage) == []
     process_once(settings, [things])
-    assert [row["id"] for row in staged(things)] == list(range(1, 600_001))
+    assert [row["id"] for row in staged(things)] == list(range(1, MANY + 1))
 
 
+@pytest.mark.usefixtures("more_than_is_read_ahead")
 @pytest.mark.parametrize(
     ("end", "error", "sentence"),
     [
@@ -106,7 +118,6 @@ def test_a_server_that_is_killed_during_an_extract(
 def test_what_the_server_says_in_the_middle_of_its_rows_is_said(
     sandbox: Sandbox,
     settings: Settings,
-    writer_settings: Settings,
     things: Stream,
     staged: Staged,
     monkeypatch: pytest.MonkeyPatch,
@@ -114,11 +125,6 @@ def test_what_the_server_says_in_the_middle_of_its_rows_is_said(
     error: type[SourceError],
     sentence: str,
 ) -> None:
-    # More than is read ahead and waits in the connection.
-    with writer(writer_settings) as connection:
-        connection.execute(
-            "insert into things (id, note) select i, repeat('x', 1000) from generate_series(1, 90000) as i"
-        )
     session = "datname = %s and application_name = 'adventure' and query like 'COPY %%'"
 
     def write_and_end(parts: ParquetParts, batch: pa.RecordBatch) -> None:
@@ -133,7 +139,7 @@ def test_what_the_server_says_in_the_middle_of_its_rows_is_said(
             process_once(settings, [things])
     assert read_watermarks(settings) == {}
     process_once(settings, [things])
-    assert [row["id"] for row in staged(things)] == list(range(1, 90_001))
+    assert [row["id"] for row in staged(things)] == list(range(1, MANY + 1))
 
 
 def test_a_source_that_is_away_keeps_no_other_from_its_windows(
