@@ -98,7 +98,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     if sign := heartbeat.read(settings.processor_heartbeat):
         console().print(f"The processor {'stopped' if sign.has_ended else 'was seen'} {age(sign.seen_at, now)} ago")
     print_task_runs(warehouse.last_runs())
-    _print_copied(warehouse, streams)
+    print_copied(warehouse, streams)
     _print_costs(warehouse)
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
@@ -109,7 +109,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     return problems
 
 
-def _print_copied(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
+def print_copied(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
     """The files that the warehouse's own COPY took up, where one does; nothing of them is no reason to show no more."""
     try:
         copied = warehouse.copied(streams)

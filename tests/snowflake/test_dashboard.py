@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from adventure.connect_snowflake import connect_snowflake
 from adventure.dashboard import format, snowflake_copy
@@ -335,6 +336,18 @@ def test_both_pages_are_drawn_from_the_staged_files(shown: dict[str, Any], page:
 def test_credits_are_on_the_page_where_they_are_metered(shown: dict[str, Any]) -> None:
     assert "Snowflake credits used" in shown["pipeline"]["subheaders"]
     assert "1.50 credits in the last 30 days." in shown["pipeline"]["captions"]
+
+
+def test_no_credits_are_on_the_page_where_nothing_is_metered(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(published.pair.settings).items():
+        monkeypatch.setenv(name, value)
+    page = AppTest.from_string("from adventure.dashboard.pipeline import page\npage.show()").run(timeout=60)
+    assert not page.exception
+    shown = [header.value for header in page.subheader]
+    assert "Tasks" in shown
+    assert "Snowflake credits used" not in shown
 
 
 def test_the_cards_show_what_duckdb_holds(published: Published, shown: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from adventure.connect_snowflake import connect_snowflake
 from adventure.settings import Settings
 from adventure.stage.manifest import Column, StagedFile, Window
 from adventure.stage.snowflake import SnowflakeStage
-from adventure.status import print_status
+from adventure.status import print_copied
 from adventure.streams import load_streams
 from adventure.warehouse import Copied, open_warehouse
 from tests.snowflake.emulator import staged_path
@@ -208,11 +208,12 @@ def test_the_account_tells_what_copy_stumbled_over(
     with pytest.raises(Exception, match="parquet"):
         run(session, "load", *ORDERS)
     streams = load_streams(snowflake_settings)
-    (copied,) = open_warehouse(snowflake_settings).copied(streams) or []
+    warehouse = open_warehouse(snowflake_settings)
+    (copied,) = warehouse.copied(streams) or []
     assert (copied.table, copied.files, copied.failed) == ("raw_ext.orders_raw", 0, 1)
     assert (copied.last_failed_file or "").endswith("part-00000.parquet")
     assert "parquet" in (copied.first_error or "")
-    print_status(snowflake_settings, streams)
+    print_copied(warehouse, streams)
     shown = " ".join(capsys.readouterr().out.split())
     assert "Files that COPY took up within a day" in shown
     assert "raw_ext.orders_raw part-00000.parquet" in shown
