@@ -63,10 +63,13 @@ class Source:
             connection.execute(f"attach '{self.path}' as source (read_only)")
             for table in TABLES:
                 *before, query = way.rows(folder, table).split("; ")
-                for statement in before:
-                    connection.execute(statement.replace("attach ", "attach if not exists "))
-                connection.execute(f"create or replace temp view copy as {query}")
-                found += _differences(connection, table)
+                try:
+                    for statement in before:
+                        connection.execute(statement.replace("attach ", "attach if not exists "))
+                    connection.execute(f"create or replace temp view copy as {query}")
+                    found += _differences(connection, table)
+                except duckdb.Error as error:
+                    found.append(f"{table} cannot be read: {str(error).splitlines()[0]}")
         return found
 
 

@@ -163,7 +163,9 @@ def _parquet(pattern: str) -> Callable[[Path, str], str]:
 
 
 def _csv(folder: Path, table: str) -> str:
-    return f"from read_csv('{folder}/{table}-*.csv', header = true, all_varchar = true)"
+    # Said, since what is guessed of the first rows may not hold for one with two lines in it.
+    form = "header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"', parallel = false"
+    return f"from read_csv('{folder}/{table}-*.csv', {form})"
 
 
 WAYS = (

@@ -89,6 +89,12 @@ def test_what_a_copy_has_changed_is_told(sales: Sales, tmp_path: Path, changes: 
     assert Source.read(sales.server.dsn(), tmp_path).faults(way, tmp_path) == faults
 
 
+def test_a_copy_that_cannot_be_read_is_a_fault_and_not_the_end(sales: Sales, tmp_path: Path) -> None:
+    way = Way("nothing", _copy, lambda folder, table: f"from read_parquet('{folder / table}.parquet')")
+    faults = Source.read(sales.server.dsn(), tmp_path).faults(way, tmp_path)
+    assert [fault.partition(": ")[0] for fault in faults] == ["orders cannot be read", "order_details cannot be read"]
+
+
 def test_a_tool_that_cannot_be_installed_is_skipped_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
