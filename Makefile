@@ -87,6 +87,7 @@ lock: .venv/.dev ## resolve requirements/*.lock anew from pyproject.toml (needs 
 	$(call compile,pipeline,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox $(as_dev))
 	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard $(as_dev))
 	$(call compile,processor,pyproject.toml $(as_dev))
+	$(call compile,processor-snowflake,pyproject.toml --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
 
 up: ## build the images and start the whole environment in containers; COMPOSE="podman-compose" uses another command

@@ -102,11 +102,10 @@ def translating_snowflake(settings: Settings) -> Iterator[None]:
         WarehouseUnavailable: it does not answer.
         WarehouseError: anything else that it says.
     """
-    from snowflake.connector import errors
-
+    refused = _connector().errors.Error
     try:
         yield
-    except errors.Error as error:
+    except refused as error:
         raise snowflake_error(error, settings) from error
 
 

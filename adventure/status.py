@@ -70,9 +70,10 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     from adventure.warehouse import open_warehouse
 
     now = utc_now()
-    watermarks = _watermarks(settings)
+    # The warehouse first: that it cannot be reached is known at once, of a source only after a while.
     warehouse, stage = open_warehouse(settings), open_stage(settings)
     totals = warehouse.totals(streams)
+    watermarks = _watermarks(settings)
     rows = table(
         "Streams",
         left=("stream", "watermark (UTC)", "age", "reads by"),

@@ -18,7 +18,7 @@ with periods as (
 raw_history as (
 
     select
-        cast(convert_timezone('UTC', try_to_timestamp_tz(cast(get(raw, 'OrderDate') as varchar))) as timestamp_ntz) as order_date,
+        cast(convert_timezone('UTC', try_cast(cast(get(raw, 'OrderDate') as varchar) as timestamp_tz)) as timestamp_ntz) as order_date,
         array_size(get(raw, 'OrderDetails')) as order_lines
     from ecom.sales_order_raw
 

@@ -61,7 +61,7 @@ EXPRESSIONS: dict[Dialect, dict[str, str]] = {
     "snowflake": {
         "today": "date_trunc('day', sysdate())",
         "document_date": (
-            "cast(convert_timezone('UTC', try_to_timestamp_tz(cast(get(raw, 'OrderDate') as varchar)))"
+            "cast(convert_timezone('UTC', try_cast(cast(get(raw, 'OrderDate') as varchar) as timestamp_tz))"
             " as timestamp_ntz)"
         ),
         "document_lines": "array_size(get(raw, 'OrderDetails'))",

@@ -47,7 +47,7 @@ def use_working_configuration() -> None:
 
 
 def build_images(*, official: bool) -> None:
-    """The product's two images, on the official base or on stand-ins, which are made as well."""
+    """The product's images, on the official base or on stand-ins, which are made as well."""
     base: list[str] = []
     if not official:
         if subprocess.run(["podman", "image", "exists", f"{PREFIX}/python"], check=False).returncode:
@@ -62,7 +62,7 @@ def build_images(*, official: bool) -> None:
             file = str(STANDINS / f"{name}.Dockerfile")
             pinned = ["--build-arg", f"SECANTUSDB={server}", *_WITH_CERTIFICATES] if name == "mongo" else []
             podman(*_BUILD, *base, *pinned, "--file", file, "--tag", f"{PREFIX}/{name}", str(STANDINS))
-    for target in ("processor", "tasks"):
+    for target in ("processor", "processor-snowflake", "tasks"):
         say(f"building the {target} image")
         file = str(ROOT / "docker" / "Dockerfile")
         podman(
@@ -103,6 +103,7 @@ class Environment:
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_PROFILES": "duckdb",
             "PROCESSOR_IMAGE": f"{PREFIX}/adventure-processor",
+            "PROCESSOR_SNOWFLAKE_IMAGE": f"{PREFIX}/adventure-processor-snowflake",
             "TASKS_IMAGE": f"{PREFIX}/adventure-tasks",
             "DASHBOARD_PORT": str(self.port),
             "GENERATION_INTERVAL_SEC": "2",

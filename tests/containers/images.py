@@ -1,4 +1,4 @@
-"""What the two images are and are not: size, user, packages, tools, secrets. Read from outside, layer by layer."""
+"""What the images are and are not: size, user, packages, tools, secrets. Read from outside, layer by layer."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from tests.containers.environment import PREFIX, ROOT, podman, say
 
-IMAGES = ("processor", "tasks")
+IMAGES = ("processor", "processor-snowflake", "tasks")
 MOST_BYTES = 350_000_000
 """Of the processor's image."""
 
@@ -58,7 +58,7 @@ def _check_configuration(name: str, facts: dict[str, Any]) -> None:
 
 def _check_packages(name: str, image: str) -> None:
     """The image holds exactly what its lock says, for its platform, and the product; no tool that builds or fetches."""
-    never = _NEVER_IN_ANY + (_NEVER_IN_PROCESSOR if name == "processor" else ())
+    never = _NEVER_IN_ANY + (_NEVER_IN_PROCESSOR if name.startswith("processor") else ())
     script = _INVENTORY % (never, _TOOLS)
     offline = ("run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--entrypoint", "python")
     found = json.loads(podman(*offline, image, "-c", script))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from adventure.connect_snowflake import connect_snowflake
 from adventure.settings import Settings
 from adventure.streams import Stream
@@ -46,6 +48,16 @@ def with_sources(snowflake: Settings, sources: Settings) -> Settings:
     """The settings of a pipeline from these sources into that account."""
     changed = {name: getattr(snowflake, name) for name in snowflake.model_fields_set if "snow" in name}
     return sources.model_copy(update={**changed, "warehouse": "snowflake"})
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give these settings to a command."""
+    found = {}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if value is not None:
+            found[name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return found
 
 
 def create_tables(settings: Settings) -> None:

@@ -1,0 +1,43 @@
+"""What every session sets for itself, whatever the account prefers: times have no zone of their own, and are UTC."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adventure.connect_snowflake import connect_snowflake
+from adventure.settings import load_settings
+from adventure.warehouse.snowflake.scripts import deployment
+from tests.snowflake.emulator import Emulator
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_of_the_connector(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("snowflake.connector.connect", given.update)
+    connect_snowflake(
+        load_settings(warehouse="snowflake", snowflake_account="acme-sales", snowflake_private_key_path=emulator.key),
+        tag="adventure:test",
+    )
+    assert given["session_parameters"] == {
+        "TIMEZONE": "UTC",
+        "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
+        "QUERY_TAG": "adventure:test",
+    }
+
+
+def test_of_the_service_users_for_dbt_and_the_tasks() -> None:
+    statements = deployment(load_settings(snowflake_dir=ROOT / "snowflake"), (), "scheduled")
+    for user in ("loader_user", "transformer_user"):
+        made = next(n for n, text in enumerate(statements) if f"create user if not exists identifier(${user})" in text)
+        mapped = statements.index(f"alter user identifier(${user}) set timestamp_type_mapping = 'TIMESTAMP_NTZ'")
+        assert made < mapped
+
+
+def test_the_procedure_and_the_tables_name_the_type() -> None:
+    """They run as the tasks' owner, whose session nobody sets."""
+    for name in ("2_raw_tables.sql", "3_load_stages.sql"):
+        text = (ROOT / "snowflake" / name).read_text(encoding="utf-8").lower()
+        bare = [line for line in text.splitlines() if " as timestamp)" in line or "::timestamp " in line]
+        assert bare == []
