@@ -10,7 +10,6 @@ copies the same rows to /dev/null in the server's own binary format. The staged 
 import argparse
 import multiprocessing
 import os
-import resource
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from adventure.settings import Settings
 from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import Column
 from adventure.streams import Stream
+from benchmarks.machine import peak_memory_mb
 from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import Sales, sales_source
 
@@ -90,7 +90,7 @@ def _load(settings: Settings, streams: Sequence[Stream]) -> FirstLoad:
     if report.failures:
         raise next(iter(report.failures.values()))
     seconds = {each.stream: each.seconds for each in report.streams}
-    return FirstLoad(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return FirstLoad(seconds, peak_memory_mb())
 
 
 def check_values(sales: Sales, stream: Stream) -> None:

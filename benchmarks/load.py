@@ -9,7 +9,6 @@ window.json, rows with their file and row number, ledger entries, all in one tra
 
 import argparse
 import multiprocessing
-import resource
 import shutil
 import tempfile
 import time
@@ -25,6 +24,7 @@ from adventure.stage.folder import FolderStage
 from adventure.stage.manifest import Column, Window, utc_now
 from adventure.streams import Stream, load_streams
 from adventure.warehouse import open_warehouse
+from benchmarks.machine import peak_memory_mb
 from benchmarks.results import Results, add_argument
 
 GOAL = 1 / 0.7
@@ -144,7 +144,7 @@ def _in_a_process(job: Callable[..., None], *arguments: object) -> tuple[float, 
 def _timed(job: Callable[..., None], *arguments: object) -> tuple[float, float]:
     begun = time.monotonic()
     job(*arguments)
-    return time.monotonic() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return time.monotonic() - begun, peak_memory_mb()
 
 
 def _insert(path: Path, files: list[str]) -> None:

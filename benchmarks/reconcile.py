@@ -9,7 +9,6 @@ to copy key and cursor of all rows out of PostgreSQL.
 
 import argparse
 import multiprocessing
-import resource
 import secrets
 import tempfile
 import time
@@ -26,6 +25,7 @@ from adventure.settings import Settings, load_settings
 from adventure.streams import Stream
 from adventure.warehouse import open_warehouse
 from adventure.warehouse.duckdb.connection import connect
+from benchmarks.machine import peak_memory_mb
 from benchmarks.results import Results, add_argument
 
 STREAM = Stream("rows", "postgres", "public", "rows", "changed_at", ("id",), "rows_stage", "raw_ext.rows_raw")
@@ -60,7 +60,7 @@ def compare(settings: Settings, expected: int) -> tuple[float, float]:
         comparison = Comparison(STREAM, open_warehouse(settings), side, Path(folder) / "comparison.duckdb")
         result = comparison.run(MARK, timedelta(0), None, None)
     assert (result.rows, result.verdicts) == (expected, {})
-    return time.monotonic() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return time.monotonic() - begun, peak_memory_mb()
 
 
 def copy(settings: Settings) -> float:

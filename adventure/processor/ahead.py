@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-DEPTH = 8
-"""Items that wait at most. Encoding a row group takes as long as fetching about so many batches."""
+DEPTH = 4
+"""Items that wait at most: of PostgreSQL's batches about what comes while a row group is encoded."""
 
 T = TypeVar("T")
 
