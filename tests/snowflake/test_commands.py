@@ -1,0 +1,117 @@
+"""The commands with WAREHOUSE=snowflake, as a user types them. What dbt builds is test_dbt.py's."""
+
+import psycopg
+import pytest
+from typer.testing import CliRunner, Result
+
+from adventure import cli
+from adventure.checks.sales import ATTRIBUTES, COLUMNS
+from adventure.connect_snowflake import connect_snowflake
+from adventure.settings import Settings
+from adventure.warehouse import Moved, tasks
+from adventure.warehouse.snowflake import account_tasks, warehouse
+from tests.snowflake import account
+
+MODELS = {
+    "stg_ecom__sales_orders": [*COLUMNS, "order_details", "order_date", "sales_order_id", "_file"],
+    "base_ecom__sales_orders": ["order_date", "order_details", "sales_order_id"],
+    "base_real_time__sales_orders": ["order_date", "sales_order_id", "_deleted_at", "last_modified"],
+    "base_real_time__order_details": ["sales_order_id", "sales_order_detail_id", "_deleted_at", "last_modified"],
+    "stg_real_time__chat_logs": ["_id", "chat_id", "_deleted_at", "last_modified"],
+    "int_sales_order_with_customers": ["order_date", "sales_order_id"],
+    "int_sales_order_line_items": [*ATTRIBUTES, "order_date", "sales_order_id"],
+    "fct_sales_order_lines": ["order_date"],
+}
+"""The models that are asked, with the columns that are: empty, since nothing is built here."""
+
+
+def _kind(column: str) -> str:
+    if column.endswith(("date", "_modified", "_at")):
+        return "timestamp_ntz"
+    return "variant" if column == "order_details" else "varchar"
+
+
+@pytest.fixture
+def pipeline(settings: Settings, snowflake_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Two orders at the source, nothing staged, and a build that builds nothing."""
+    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
+    monkeypatch.setattr(warehouse, "run_dbt_build", lambda *_, target, **__: f"built {target}")
+    monkeypatch.setattr(tasks, "_publish", lambda *_: (Moved(), ""))
+    made = account.with_sources(snowflake_settings, settings)
+    account.create_tables(made)
+    with psycopg.connect(settings.postgres_dsn.replace("adventure_reader", "sales_app"), autocommit=True) as source:
+        source.execute(
+            "insert into orders (sales_order_id, last_modified)"
+            " select gen_random_uuid(), now() at time zone 'utc' from generate_series(1, 2)"
+        )
+    return made
+
+
+def run(settings: Settings, *arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments), env={"COLUMNS": "200", **account.environment(settings)})
+
+
+def lines(result: Result) -> list[str]:
+    """What was printed, each line with single blanks."""
+    return [" ".join(line.split()) for line in result.output.splitlines() if line.strip()]
+
+
+def test_what_is_processed_waits_is_loaded_by_the_accounts_tasks_and_is_told(pipeline: Settings) -> None:
+    assert run(pipeline, "process").exit_code == 0
+    (orders,) = [line for line in lines(run(pipeline, "status")) if line.startswith("orders ")]
+    assert " horizon 1 1 0 never " in orders, "one window staged, one waiting, no row loaded"
+
+    done = run(pipeline, "tasks", "run", "load_orders")
+    assert done.exit_code == 0, done.output
+    told = run(pipeline, "status")
+    (orders,) = [line for line in lines(told) if line.startswith("orders ")]
+    assert " horizon 0 0 2 " in orders, "none staged, two rows loaded"
+    for task in ("load_orders", "cleanup_orders", "build"):
+        assert any(line.startswith(f"{task} succeeded") for line in lines(told)), told.output
+    assert "0.25" in told.output, "what the monitor has counted"
+
+
+def test_build_builds_the_target_and_records_it(pipeline: Settings) -> None:
+    done = run(pipeline.model_copy(update={"snowflake_dbt_target": "dev"}), "build")
+    assert done.exit_code == 0, done.output
+    assert "built dev" in done.output
+    with connect_snowflake(pipeline) as connection:
+        recorded = connection.cursor().execute("select task, outcome from raw_ext.task_history").fetchall()
+    assert ("build", "succeeded") in recorded
+
+
+def test_a_task_that_fails_is_named_with_exit_code_1(pipeline: Settings) -> None:
+    run(pipeline, "process")
+    with connect_snowflake(pipeline) as connection:
+        connection.cursor().execute("alter table raw_ext.orders_raw drop column last_modified")
+        connection.cursor().execute("alter table raw_ext.orders_raw add column last_modified varchar")
+    done = run(pipeline, "tasks", "run", "load_orders")
+    assert done.exit_code == 1
+    text = " ".join(lines(done)) + str(done.exception)
+    assert "column LAST_MODIFIED is staged as" in text
+    status = run(pipeline, "status", "--check")
+    assert "load_orders" in status.output
+
+
+def test_check_asks_the_source_and_snowflake_in_its_own_dialect(pipeline: Settings) -> None:
+    run(pipeline, "process")
+    run(pipeline, "tasks", "run", "load_orders")
+    with connect_snowflake(pipeline) as connection:
+        for model, columns in MODELS.items():
+            described = ", ".join(f"{name} {_kind(name)}" for name in dict.fromkeys(columns))
+            connection.cursor().execute(f"create table dbt_prod.{model} ({described})")
+        copied = ("sales_order_id", "order_date", "last_modified", "_deleted_at")
+        connection.cursor().execute(
+            f"insert into dbt_prod.base_real_time__sales_orders ({', '.join(copied)})"
+            f" select {', '.join(copied)} from raw_ext.orders_raw"
+        )
+    done = run(pipeline, "check")
+    flow = [line for line in lines(done) if " = " in line or "loaded files left" in line]
+    assert len(flow) == 9
+    assert all(line.endswith(" holds") for line in flow), done.output
+    assert "orders: raw keys = source rows 2 2 holds" in flow
+    assert "orders: base_real_time__sales_orders = raw keys 2 2 holds" in flow
+    # What nobody built lacks rows: the sales' statement says so too.
+    (staging,) = [line for line in lines(done) if line.startswith("orders: staging ")]
+    assert staging.endswith(" some 0 does not hold")
+    assert done.exit_code == 1
