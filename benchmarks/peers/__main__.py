@@ -12,12 +12,11 @@ import argparse
 import hashlib
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +26,7 @@ import psycopg
 
 from benchmarks.machine import machine
 from benchmarks.peers.exactness import PROBES, Source
-from benchmarks.peers.ways import QUIET, WAYS, Job, Way
+from benchmarks.peers.ways import QUIET, SCRIPTS, WAYS, Job, Way
 from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
 
@@ -63,10 +62,11 @@ class Contender:
         """
         job = Job(sales.settings, self.folder, self.environment, since)
         commands, variables = self.way.commands(job), QUIET | {"HOME": str(self.folder)} | dict(self.way.variables(job))
-        begun = time.monotonic()
+        seconds = 0.0
         for command in commands:
-            self.memory_mb = max(self.memory_mb, _run(command, self.folder, variables))
-        return time.monotonic() - begun
+            took, memory = _run(command, self.folder, variables)
+            seconds, self.memory_mb = seconds + took, max(self.memory_mb, memory)
+        return seconds
 
 
 def prepare(way: Way, environments: Path, folder: Path) -> Contender:
@@ -93,27 +93,29 @@ def prepare(way: Way, environments: Path, folder: Path) -> Contender:
     return found
 
 
-def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> float:
-    """MB of memory of the largest process of a command.
+def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> tuple[float, float]:
+    """Seconds of a command, and MB of memory of the largest of its processes.
 
     Raises:
         Failed: it ended with an error, or ran too long.
     """
-    log = folder / "log.txt"
+    log, report = folder / "log.txt", folder / "used.txt"
+    measured = [sys.executable, "-S", str(SCRIPTS / "measured.py"), str(report), *command]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=output, stderr=output)
-        end = threading.Timer(TIMEOUT_SEC, process.kill)
-        end.start()
+        process = subprocess.Popen(
+            measured, cwd=folder, env=variables, stdout=output, stderr=output, start_new_session=True
+        )
         try:
-            # Of the process and of those that it waited for.
-            _, status, used = os.wait4(process.pid, 0)
-        finally:
-            end.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
+            process.wait(TIMEOUT_SEC)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise Failed(f"did not end within {TIMEOUT_SEC:,} s") from None
     if process.returncode:
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         raise Failed(f"exit code {process.returncode}: {said[-1].strip()[:200] if said else 'no word'}")
-    return used.ru_maxrss / 1024
+    seconds, kilobytes = map(float, report.read_text().split())
+    return seconds, kilobytes / 1024
 
 
 def compete(ways: Sequence[Way], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
