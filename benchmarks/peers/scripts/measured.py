@@ -1,5 +1,6 @@
-"""Runs a command, and writes its seconds and the largest memory of its processes in kB. As small as can be: Linux counts
-into a process's memory what the one that started it held.
+"""Runs a command, and writes its seconds and the largest memory of its processes in kB.
+
+As small as can be: Linux counts into a process's memory what the one that started it held.
 
 python -S measured.py FILE COMMAND…
 """
