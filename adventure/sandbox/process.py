@@ -84,7 +84,7 @@ def await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], 
     Raises:
         SandboxError: it ended, or did not answer within a minute; quotes the end of its log.
     """
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not answers():
         if process.poll() is not None or time.monotonic() > deadline:
             stop(process, signal.SIGKILL)

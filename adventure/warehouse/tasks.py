@@ -47,7 +47,8 @@ def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], scope: Scope |
         scope: of the build.
     """
     tasks = []
-    for stream in streams:
+    # Lines before their orders: what arrives between the two loads then brings no line without its order.
+    for stream in reversed(streams):
         load = f"load_{stream.name}"
         tasks.append(Task(load, (), partial(_load, warehouse, stream), is_due=warehouse.load_is_due))
         cleanup = partial(_cleanup, warehouse, stream)

@@ -19,7 +19,7 @@ STREAMS = tuple(
     Stream(name, "postgres", "public", name, "at", ("id",), f"{name}_stage", f"raw_ext.{name}_raw")
     for name in ("a", "b")
 )
-ALL = ["load_a", "cleanup_a", "load_b", "cleanup_b", "build", "publish"]
+ALL = ["load_b", "cleanup_b", "load_a", "cleanup_a", "build", "publish"]
 
 
 class Recorded(DuckDBWarehouse):
@@ -79,8 +79,8 @@ def test_all_tasks_run_in_the_order_of_the_graph_and_are_recorded(settings: Sett
     runs = run_task(settings, STREAMS)
     assert warehouse.ran == [run.name for run in runs] == ALL
     assert [(run.name, run.outcome, run.rows, run.files) for run in warehouse.last_runs()][:2] == [
-        ("load_a", "succeeded", 3, 1),
-        ("cleanup_a", "succeeded", 3, 2),
+        ("load_b", "succeeded", 3, 1),
+        ("cleanup_b", "succeeded", 3, 2),
     ]
     assert len(warehouse.last_runs()) == len(ALL)
 
@@ -105,7 +105,7 @@ def test_a_load_that_fails_keeps_nothing_else_from_its_work(settings: Settings, 
     warehouse.fails["load_a"] = StageDamaged("a file is gone")
     runs = run_task(settings, STREAMS)
     assert outcomes(runs) == dict.fromkeys(ALL, "succeeded") | {"load_a": "failed"}
-    assert runs[0].message == "a file is gone."
+    assert [run.message for run in runs if run.outcome == "failed"] == ["a file is gone."]
 
 
 def test_a_failed_build_publishes_nothing(settings: Settings, warehouse: Recorded) -> None:
@@ -116,7 +116,7 @@ def test_a_failed_build_publishes_nothing(settings: Settings, warehouse: Recorde
 
 
 def test_an_unknown_task_is_refused_with_the_names(settings: Settings, warehouse: Recorded) -> None:
-    with pytest.raises(ConfigError, match=r"no task named load\. Choose one of: load_a, cleanup_a, load_b"):
+    with pytest.raises(ConfigError, match=r"no task named load\. Choose one of: load_b, cleanup_b, load_a"):
         run_task(settings, STREAMS, "load")
 
 

@@ -1,0 +1,40 @@
+"""Loads follow each other while the processor goes on: what they leave fits together."""
+
+import pytest
+
+from adventure.generator.run import backfill
+from adventure.processor.run import process_once
+from adventure.settings import Settings
+from adventure.streams import Stream
+from adventure.warehouse import Moved, open_warehouse
+from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.warehouse.tasks import task_graph
+
+
+def test_windows_that_arrive_during_the_loads_bring_no_line_without_its_order(
+    settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sell(seed: int) -> None:
+        backfill(writer_settings, orders=20, days=3, seed=seed)
+        process_once(settings, streams)
+
+    load = DuckDBWarehouse.load
+
+    def load_while_sales_go_on(warehouse: DuckDBWarehouse, stream: Stream) -> Moved:
+        moved = load(warehouse, stream)
+        sell(seed=len(stream.name))
+        return moved
+
+    monkeypatch.setattr(DuckDBWarehouse, "load", load_while_sales_go_on)
+    sell(seed=1)
+    warehouse = open_warehouse(settings)
+    for task in task_graph(warehouse, streams):
+        if task.name.startswith("load_"):
+            task.run()
+    assert isinstance(warehouse, DuckDBWarehouse)
+    [(lines, without)] = warehouse.query(
+        "select count(*), count(*) filter (sales_order_id not in (select sales_order_id from raw_ext.orders_raw))"
+        " from raw_ext.order_details_raw"
+    )
+    assert lines > 0
+    assert without == 0
