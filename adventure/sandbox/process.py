@@ -82,7 +82,8 @@ def await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], 
     """Waits until the server answers.
 
     Raises:
-        SandboxError: it ended, or did not answer within two minutes (after a kill it recovers first); quotes the end of its log.
+        SandboxError: it ended, or did not answer within two minutes (it may have to recover); quotes the end
+            of its log.
     """
     deadline = time.monotonic() + 120
     while not answers():
