@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -35,6 +36,13 @@ for name, same in (("same", True), ("search", False)):
         ],
     )
 hypothesis_settings.load_profile("same")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that a test runs in this process sends the log to a stderr that is closed when it ends."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
