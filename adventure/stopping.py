@@ -61,7 +61,10 @@ def _watching(stop: threading.Event) -> Iterator[None]:
     interrupting = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
+        # Once for each time that `_watch` asks. Signals that came during a driver's call are all handled after it,
+        # one upon the other: a second interrupt would break into what closes the connection for the first.
         if interrupting.is_set():
+            interrupting.clear()
             raise KeyboardInterrupt
 
     reader, writer = os.pipe()
@@ -87,9 +90,9 @@ def _watch(reader: int, stop: threading.Event, interrupting: threading.Event) ->
         stop.set()
         if _ready(pipe.fileno(), GRACE_SEC) and not pipe.read(1):
             return
-        interrupting.set()
         # A second time, because an interrupt that comes while an object is finalised is ignored by the interpreter.
         for _ in range(2):
+            interrupting.set()
             os.kill(os.getpid(), signal.SIGINT)
             for cancel in tuple(_cancels):
                 cancel()

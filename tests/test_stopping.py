@@ -212,6 +212,30 @@ stopping.run_until_stopped(deaf_once)
     assert process.wait(60) == 0
 
 
+def test_a_further_signal_does_not_break_into_closing() -> None:
+    script = """
+import os, signal, time
+from adventure import log, stopping
+log.configure("text")
+stopping.GRACE_SEC, stopping.UNWIND_SEC = 0.2, 60
+def work(stop):
+    try:
+        print("working", flush=True)
+        time.sleep(60)
+    finally:
+        for number in signal.SIGTERM, signal.SIGINT:
+            os.kill(os.getpid(), number)
+        print("closed", flush=True)
+stopping.run_until_stopped(work)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (0, "closed\n")
+
+
 def test_a_one_time_command_hears_sigterm(tmp_path: Path) -> None:
     """The kernel keeps a signal from a container's first process that has no handler for it."""
     with service(
