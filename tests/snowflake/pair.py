@@ -171,7 +171,12 @@ def sample_of_history(folder: Path) -> Path:
 def delete_some(writer: Settings) -> None:
     """An order with its lines, a line alone, and chats."""
     with psycopg.connect(writer.postgres_dsn, autocommit=True) as source:
-        orders = [row[0] for row in source.execute("select sales_order_id from orders order by 1 limit 2")]
+        orders = [
+            row[0]
+            for row in source.execute(
+                "select sales_order_id from orders order by last_modified, sales_order_id limit 2"
+            )
+        ]
         source.execute("delete from order_details where sales_order_id = %s", [orders[0]])
         source.execute("delete from orders where sales_order_id = %s", [orders[0]])
         source.execute(
