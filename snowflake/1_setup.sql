@@ -74,12 +74,13 @@ use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);
 
-create schema if not exists raw_ext comment = 'Live: stages, raw tables, ledger, tasks';
-create schema if not exists ecom comment = 'History: orders, purchases, e-mail events';
-create schema if not exists new_mktg comment = 'History: the newer feed of e-mail events';
-create schema if not exists adventure_db comment = 'History: customers, products, vendors, stock';
-create schema if not exists dbt_dev comment = 'Models under development';
-create schema if not exists dbt_prod comment = 'Models';
+-- Managed: in another schema only who has MANAGE GRANTS may grant on what is made later (`on future tables`).
+create schema if not exists raw_ext with managed access comment = 'Live: stages, raw tables, ledger, tasks';
+create schema if not exists ecom with managed access comment = 'History: orders, purchases, e-mail events';
+create schema if not exists new_mktg with managed access comment = 'History: the newer feed of e-mail events';
+create schema if not exists adventure_db with managed access comment = 'History: customers, products, vendors, stock';
+create schema if not exists dbt_dev with managed access comment = 'Models under development';
+create schema if not exists dbt_prod with managed access comment = 'Models';
 
 -- The processor stages and lists; it needs no warehouse for that.
 grant usage on database identifier($database_name) to role identifier($loader_role);

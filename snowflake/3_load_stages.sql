@@ -8,7 +8,8 @@ use database identifier($database_name);
 use schema raw_ext;
 
 -- One procedure for both jobs of all streams. Python, so that a test can run it: it needs of its session `sql`,
--- `file.get_stream` and nothing else. With the owner's rights: who stages files need not be able to read tables.
+-- `file.get_stream` and nothing else. With the rights of its caller, since REMOVE is refused to a procedure with those of
+-- its owner; the caller is the task, which has the rights of the task's owner. Nobody else is granted it.
 create or replace procedure run_stage_task(
     job varchar, stream varchar, source varchar, stage varchar, raw_table varchar, key array, cursor varchar
 )
@@ -18,7 +19,7 @@ runtime_version = '3.11'
 packages = ('snowflake-snowpark-python')
 handler = 'run'
 comment = 'job: load or cleanup. source: postgres or mongo. raw_table: schema.table. See docs/snowflake.md.'
-execute as owner
+execute as caller
 as
 $$
 import gzip
@@ -145,7 +146,8 @@ def load_window(session, stream, source, stage, raw_table, key, cursor, window, 
 def cleanup(session, stream, stage):
     """Removes the files of the windows that the ledger holds whole, window.json last.
 
-    One by one, by path and pattern: a path alone is a prefix, and takes along what begins alike.
+    One by one, by folder and pattern: a path alone is a prefix, and takes along what begins alike. The pattern holds for
+    a file's name as for its whole path, since the manual leaves open which of them it is compared with.
     """
     rows = files = 0
     listed = listing(session, stage)
@@ -156,7 +158,7 @@ def cleanup(session, stream, stage):
             continue
         for name in [file["name"] for file in promised] + [MANIFEST]:
             if (window["id"], name) in listed:
-                session.sql(f"remove {location(stage, window['id'], name)} pattern = '.*/{name.replace('.', '[.]')}'").collect()
+                session.sql(f"remove {location(stage, window['id'], '')} pattern = '(.*/)?{name.replace('.', '[.]')}'").collect()
                 files += 1
         rows += sum(file["rows"] for file in window["files"])
     return rows, files
@@ -276,7 +278,8 @@ def load_file(session, stream, source, stage, raw_table, key, cursor, window, fi
         names = ", ".join(quoted(c["name"].upper()) for c in window["columns"]) + ", _file, _file_row, _loaded_at"
         values = ", ".join(f"$1:{quoted(c['name'])}::{columns[c['name'].upper()]}" for c in window["columns"])
         values += f", {label}, metadata$file_row_number, {stamp}"
-        file_format = "type = parquet use_logical_type = true"
+        # Timestamps as such, not as numbers; bytes as such, not as text.
+        file_format = "type = parquet use_logical_type = true binary_as_text = false"
     else:
         names, values = "raw, _file, _file_row, _loaded_at", f"$1, {label}, metadata$file_row_number, {stamp}"
         file_format = "type = json"

@@ -5,7 +5,7 @@ use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);
 
-create schema if not exists dashboard comment = 'What the dashboard shows, and the app';
+create schema if not exists dashboard with managed access comment = 'What the dashboard shows, and the app';
 use schema dashboard;
 
 -- Whoever builds the models publishes: clones of the marts, and how the pipeline stands.

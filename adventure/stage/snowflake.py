@@ -146,9 +146,12 @@ class SnowflakeStage:
         self._ask(f"get {_at(stage, window_id, name)} 'file://{folder}/'", f"{stage}:{window_id}")
 
     def _remove(self, stage: str, window_id: str, name: str) -> None:
-        """Exactly this file: a path alone is a prefix, and takes along what begins alike."""
-        location = _at(stage, window_id, name)
-        self._ask(f"remove {location} pattern = '.*/{name.replace('.', '[.]')}'", f"{stage}:{window_id}")
+        """Exactly this file: a path alone is a prefix, and takes along what begins alike.
+
+        The pattern holds for its name as for its whole path: the manual leaves open which of them it is compared with.
+        """
+        pattern = f"(.*/)?{name.replace('.', '[.]')}"
+        self._ask(f"remove {_at(stage, window_id)} pattern = '{pattern}'", f"{stage}:{window_id}")
 
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
         for window_id, names in sorted(self._files(stage).items()):

@@ -24,6 +24,7 @@ SCRIPTS = sorted((ROOT / "snowflake").rglob("*.sql"))
 UNKNOWN = ("alter streamlit app add live version from last",)
 """What Snowflake's manual has and the linter does not."""
 TASKS = {name: ROOT / "snowflake" / f"4_tasks_{name}.sql" for name in ("scheduled", "triggered")}
+LOADING = ROOT / "snowflake" / "3_load_stages.sql"
 STREAMS = load_streams(load_settings(pipeline_file=ROOT / "pipeline.toml"))
 _CREATED = re.compile(
     r"create (?:or replace )?(role|user|warehouse|resource monitor|database|schema|stage|stream|table|task|procedure)"
@@ -283,8 +284,29 @@ def test_nothing_removes_a_whole_stage() -> None:
         line for path in SCRIPTS for line in path.read_text(encoding="utf-8").splitlines() if '"remove ' in line
     ]
     assert len(removals) == 1
-    assert "remove {location(stage, window['id'], name)} pattern = '.*/{name.replace('.', '[.]')}'" in removals[0]
+    assert "remove {location(stage, window['id'], '')} pattern = '(.*/)?{name.replace('.', '[.]')}'" in removals[0]
     assert not any(re.search(r"^\s*(remove|rm) @", path.read_text(encoding="utf-8"), re.MULTILINE) for path in SCRIPTS)
+
+
+def test_the_procedure_has_its_callers_rights() -> None:
+    """Snowflake refuses REMOVE ("Unsupported statement type 'REMOVE_FILES'") to a procedure that has its owner's."""
+    (text,) = [text for text in _statements(LOADING) if "procedure" in text]
+    assert 'session.sql(f"remove ' in text
+    assert "\nexecute as caller\n" in text
+
+
+@pytest.mark.parametrize("name", ["1_setup.sql", "5_dashboard.sql"])
+def test_what_is_granted_on_future_objects_is_in_a_managed_schema(name: str) -> None:
+    """In another schema the owner may not: it needs the account's MANAGE GRANTS."""
+    statements = _statements(ROOT / "snowflake" / name)
+    managed = {
+        found[1]
+        for text in statements
+        if (found := re.match(r"create schema if not exists (\w+) with managed access", text))
+    }
+    granted = set(re.findall(r"\bon future \w+ in schema (\w+)", "\n".join(statements)))
+    assert granted
+    assert granted <= managed
 
 
 @pytest.mark.parametrize("trigger", TASKS)
