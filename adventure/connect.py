@@ -3,14 +3,15 @@
 The driver's errors become the error tree's here. A message names host, port, database and user, never a password.
 """
 
+import random
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from adventure.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.log import get_logger
@@ -28,6 +29,7 @@ _REFUSED_STATES = ("28", "3D", "42501")
 """SQLSTATEs that no waiting mends: authentication, a database that is not there, a privilege."""
 
 MongoDocument = dict[str, Any]
+Connected = TypeVar("Connected")
 
 
 def connect_postgres(
@@ -44,10 +46,12 @@ def connect_postgres(
         SourceUnavailable: it did not answer for so long.
         SourceRefused: wrong password, no such database or role, no privilege.
     """
-    for attempt in _attempts(patience):
-        with attempt, translating_postgres(conninfo, name):
+
+    def connect() -> "psycopg.Connection[tuple[Any, ...]]":
+        with translating_postgres(conninfo, name):
             return psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=5, application_name="adventure")
-    raise AssertionError("unreachable")
+
+    return _patiently(connect, patience)
 
 
 @contextmanager
@@ -106,14 +110,15 @@ def connect_mongo(uri: str, *, name: str, patience: float | None = None) -> "pym
     """
     import pymongo
 
-    for attempt in _attempts(patience):
-        with attempt, translating_mongo(uri, name):
+    def connect() -> "pymongo.MongoClient[MongoDocument]":
+        with translating_mongo(uri, name):
             client: pymongo.MongoClient[MongoDocument] = pymongo.MongoClient(
                 uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, tz_aware=False, appname="adventure"
             )
             client.admin.command("ping")
             return client
-    raise AssertionError("unreachable")
+
+    return _patiently(connect, patience)
 
 
 @contextmanager
@@ -152,14 +157,20 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
         raise SourceError(f"{where} failed: {error}") from error
 
 
-def _attempts(patience: float | None) -> Retrying:
-    return Retrying(
-        retry=retry_if_exception_type(SourceUnavailable),
-        stop=stop_after_delay(PATIENCE_SEC if patience is None else patience),
-        wait=wait_exponential_jitter(multiplier=0.2, max=5),
-        before_sleep=lambda state: get_logger().warning(f"{state.outcome.exception()} Trying again."),  # type: ignore[union-attr]
-        reraise=True,
-    )
+def _patiently(connect: Callable[[], Connected], patience: float | None) -> Connected:
+    """Connects, again after pauses that grow to five seconds while the server is away."""
+    ends_at = time.monotonic() + (PATIENCE_SEC if patience is None else patience)
+    pause = 0.2
+    while True:
+        try:
+            return connect()
+        except SourceUnavailable as error:
+            if time.monotonic() >= ends_at:
+                raise
+            get_logger().warning(f"{error} Trying again.")
+        # Those whom one failure cut off do not all come back at the same moment.
+        time.sleep(pause * random.uniform(0.5, 1))
+        pause = min(2 * pause, 5.0)
 
 
 def _where_postgres(conninfo: str, name: str) -> str:

@@ -11,7 +11,6 @@ from adventure.log import get_logger
 from adventure.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
 from adventure.processor.horizon import MARGIN
-from adventure.processor.postgres import PostgresSource
 from adventure.processor.source import Source
 from adventure.processor.state import State
 from adventure.settings import Settings
@@ -64,9 +63,10 @@ def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
     Raises:
         AdventureError: a stream failed; the others are done.
     """
-    # The horizon keeps this distance from the clock.
-    time.sleep(MARGIN.total_seconds())
+    called = time.monotonic()
     with open_pipeline(settings, streams) as pipeline:
+        # The horizon keeps this distance from the clock.
+        time.sleep(max(0.0, called + MARGIN.total_seconds() - time.monotonic()))
         report = run_cycle(pipeline)
     failures = list(dict.fromkeys(report.failures.values()))
     for failure in failures[1:]:
@@ -133,10 +133,14 @@ def _cycles(
 def open_source(kind: str, settings: Settings, *, patience: float | None = None) -> Source:
     """The source of that kind, connected; see `open_pipeline`.
 
+    Its driver is imported here: a kind that no stream names costs nothing, and `process_once` waits meanwhile anyway.
+
     Raises:
         SourceError: it does not answer, or refuses.
     """
     if kind == "postgres":
+        from adventure.processor.postgres import PostgresSource
+
         return PostgresSource(settings, patience)
     from adventure.processor.mongo import MongoSource
 

@@ -8,26 +8,28 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from adventure.errors import SourceError
-from adventure.processor.files import LocalFile
 from adventure.processor.state import Watermark
 from adventure.stage.manifest import Column
 from adventure.streams import Stream
+
+if TYPE_CHECKING:
+    from adventure.processor.files import LocalFile
 
 
 @dataclass(frozen=True)
 class Extract:
     """The rows of one stream that a cut gave and that were not staged before, in finished local files."""
 
-    files: tuple[LocalFile, ...]
-    rejects: LocalFile | None
+    files: "tuple[LocalFile, ...]"
+    rejects: "LocalFile | None"
     columns: tuple[Column, ...]
     last_cursor: datetime | None
     """The largest cursor value read below the horizon, naive UTC; None when no row has one."""
     notes: dict[str, str] = field(default_factory=dict)
-    deletes: LocalFile | None = None
+    deletes: "LocalFile | None" = None
     """Rows that are gone at the source, as `Window.deletes` says."""
     mode: str | None = None
     """How this stream was read, where that is not as the cut says."""
@@ -37,7 +39,7 @@ class Extract:
     """There is more below the cut: one window would be too large."""
 
     @property
-    def all_files(self) -> tuple[LocalFile, ...]:
+    def all_files(self) -> "tuple[LocalFile, ...]":
         """Data files, rejects and deletes; none when there is nothing new."""
         return (*self.files, *filter(None, (self.rejects, self.deletes)))
 
