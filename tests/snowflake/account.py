@@ -110,10 +110,11 @@ def execute_task(database: str, name: str) -> None:
 
 def task_history(database: str) -> str:
     """What TASK_HISTORY answers, as a query."""
-    empty = "select '' as name, '' as schema_name, '' as state, null::timestamp as scheduled_time,"
+    empty = "select '' as name, current_database() as database_name, '' as schema_name, '' as state,"
+    empty += " null::timestamp as scheduled_time,"
     empty += " null::timestamp as query_start_time, null::timestamp as completed_time, '' as error_message where false"
     rows = [
-        f"select '{one.name.upper()}', 'RAW_EXT', '{one.state}', '{one.scheduled}'::timestamp,"
+        f"select '{one.name.upper()}', current_database(), 'RAW_EXT', '{one.state}', '{one.scheduled}'::timestamp,"
         f" '{one.scheduled}'::timestamp, nullif('{one.ended}', 'None')::timestamp,"
         f" '{quoted(one.message)}'"
         for one in list(_runs[database.upper()])
