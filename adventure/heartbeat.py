@@ -50,25 +50,28 @@ class Sign:
 
 
 def begin(path: Path | None, stuck_after: float) -> None:
-    """Beats from now on in that file; with None, not at all. Long-lived commands call it once.
+    """Names the file in which the loop will beat; with None, it beats nowhere. Long-lived commands call it once.
+
+    The file stays as it is until the first beat: another process may be at that work already, and beat there.
 
     Args:
         stuck_after: seconds without a beat, beyond those that were announced, after which the loop counts as stuck.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: no file can be written there.
     """
+    from tempfile import TemporaryFile
+
     global _heart
     _heart = _Heart(path, stuck_after) if path else None
     try:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise ConfigError(
             f"The heartbeat cannot be written to {path}: {error.strerror}", "Set HEARTBEAT_FILE to another file"
         ) from error
-    beat()
 
 
 def beat(*, quiet_for: float = 0.0) -> None:
@@ -83,8 +86,8 @@ def beat(*, quiet_for: float = 0.0) -> None:
 
 
 def end() -> None:
-    """Says that nothing more will come."""
-    if _heart is not None:
+    """Says that nothing more will come, if anything came."""
+    if _heart is not None and _heart.last != float("-inf"):
         now = time.monotonic()
         _write(_heart, f"{now} {now} ended")
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from adventure import heartbeat
-from adventure.errors import ConfigError
+from adventure.errors import AlreadyRunning, ConfigError
+from adventure.processor.run import open_pipeline, process_forever
 from adventure.settings import Settings
+from adventure.streams import Stream
 
 
 @pytest.fixture
@@ -31,6 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_loop_that_beats_is_alive_and_one_that_does_not_is_stuck(file: Path, clock: list[float]) -> None:
     heartbeat.begin(file, 10)
+    heartbeat.beat()
     clock[0] += 10
     assert heartbeat.check(file).alive
     clock[0] += 1
@@ -59,6 +63,7 @@ def test_work_after_a_quiet_time_has_the_shorter_deadline_again(file: Path, cloc
 
 def test_beats_in_a_row_touch_the_disk_once_a_second(file: Path, clock: list[float]) -> None:
     heartbeat.begin(file, 10)
+    heartbeat.beat()
     first = file.stat().st_ino, file.read_text()
     heartbeat.beat()
     assert (file.stat().st_ino, file.read_text()) == first
@@ -70,6 +75,7 @@ def test_beats_in_a_row_touch_the_disk_once_a_second(file: Path, clock: list[flo
 def test_without_a_file_nothing_is_written(tmp_path: Path) -> None:
     heartbeat.begin(None, 10)
     heartbeat.beat()
+    heartbeat.end()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -81,6 +87,7 @@ def test_a_file_that_cannot_be_written_is_named_at_the_start(tmp_path: Path) -> 
 
 def test_a_beat_that_cannot_be_written_is_a_beat_that_is_missed(file: Path, clock: list[float]) -> None:
     heartbeat.begin(file, 10)
+    heartbeat.beat()
     file.unlink()
     file.parent.rmdir()
     clock[0] += 5
@@ -129,6 +136,25 @@ def test_a_sign_says_when_the_loop_was_seen_and_when_it_meant_to_go_on(file: Pat
     heartbeat.end()
     os.utime(file, (0, 0))
     assert heartbeat.read(file) == heartbeat.Sign(epoch, epoch, epoch, has_ended=True)
+
+
+def test_who_has_not_begun_to_work_leaves_the_file_to_whoever_does(file: Path) -> None:
+    file.write_text("0 1e12 1e11\n")
+    heartbeat.begin(file, 10)
+    heartbeat.end()
+    assert file.read_text() == "0 1e12 1e11\n"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_processor_that_is_refused_leaves_the_heartbeat_of_the_one_that_runs(
+    settings: Settings, streams: tuple[Stream, ...], file: Path
+) -> None:
+    heartbeat.begin(file, 10)
+    with open_pipeline(settings, streams[:1]), pytest.raises(AlreadyRunning):
+        process_forever(settings, streams[:1], interval=1, max_runtime=0, stop=threading.Event())
+    assert not file.exists()
+    process_forever(settings, streams[:1], interval=1, max_runtime=0.1, stop=threading.Event())
+    assert heartbeat.check(file).alive
 
 
 @pytest.mark.parametrize("content", [None, "", "0 1e12\n", "0 nan 0\n", "0 1e300 0\n", "\xff 1 1", "1 2 3 4"])

@@ -147,6 +147,7 @@ def test_the_exit_code_is_for_monitors(
 def test_a_processor_that_is_not_seen(settings: Settings, find: Find) -> None:
     try:
         heartbeat.begin(settings.processor_heartbeat, 60)
+        heartbeat.beat()
         assert find() == []
         os.utime(settings.processor_heartbeat, (0, 0))
         [sentence] = find()

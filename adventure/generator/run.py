@@ -159,6 +159,7 @@ def _batches(settings: Settings, seed: int | None, stop: threading.Event | None)
     """A batch each time that it is asked for one, until `stop` is set."""
     while not (stop and stop.is_set()):
         try:
+            heartbeat.beat()
             create_tables(settings)
             with _open_shop(settings, seed) as shop:
                 while not (stop and stop.is_set()):

@@ -91,6 +91,7 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
     except Timeout as error:
         raise AlreadyRunning(f"Another task server works on {settings.data_dir}", "End it first") from error
     try:
+        heartbeat.beat()
         warehouse = open_warehouse(settings)
         graph = task_graph(warehouse, streams)
         outcomes = {run.name: run.outcome for run in warehouse.last_runs()}

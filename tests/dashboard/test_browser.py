@@ -394,6 +394,7 @@ def test_new_sales_appear_without_a_restart(visit: Visit, shop: Shop) -> None:
 def test_a_processor_that_stops_is_seen_without_a_run_of_the_tasks(visit: Visit, shop: Shop) -> None:
     heartbeat.begin(shop.reader.processor_heartbeat, 600)
     try:
+        heartbeat.beat()
         visit.open("pipeline")
         assert visit.page.get_by_text("the processor was seen").is_visible()
         warning = visit.page.get_by_test_id("stAlertContentError").get_by_text("The processor stopped")
