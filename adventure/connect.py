@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adventure.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.log import get_logger
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 PATIENCE_SEC = 30.0
 """How long a connection is retried before SourceUnavailable is raised, where nobody says otherwise."""
+
+_SESSION: dict[str, str | int] = {
+    "application_name": "adventure",
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""libpq's parameters of every session. A host that vanishes without a word, as by a power cut, is given up within a
+minute; the system's own keepalive begins after two hours."""
 
 _TLS_SIGNS = ("certificate", "does not support SSL", "private key", "no pg_hba.conf entry", "alert unknown ca")
 """In libpq's text, which has no SQLSTATE: what waiting does not mend. A TLS connection that breaks is none of them."""
@@ -49,9 +60,15 @@ def connect_postgres(
 
     def connect() -> "psycopg.Connection[tuple[Any, ...]]":
         with translating_postgres(conninfo, name):
-            return psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=5, application_name="adventure")
+            return psycopg.connect(session_conninfo(conninfo), autocommit=autocommit)
 
     return _patiently(connect, patience)
+
+
+def session_conninfo(conninfo: str) -> str:
+    """The connection string with what every session of ours has, unless it says otherwise."""
+    given = conninfo_to_dict(conninfo)
+    return make_conninfo(conninfo, **{name: value for name, value in _SESSION.items() if name not in given})
 
 
 @contextmanager

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from psycopg.conninfo import make_conninfo
 
-from adventure.connect import connect_postgres, translating_postgres
+from adventure.connect import connect_postgres, session_conninfo, translating_postgres
 from adventure.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.log import get_logger
 from adventure.processor.copy_session import CopySession
@@ -246,7 +245,7 @@ class PostgresSource:
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
             self._asking.execute(_SESSION.format(encoding="UTF8"))
-        self._extracting = CopySession(make_conninfo(self._conninfo, application_name="adventure"), _NAME)
+        self._extracting = CopySession(session_conninfo(self._conninfo), _NAME)
         # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
         self._extracting.execute(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
         with self._extracting.batches("select pg_backend_pid() as pid") as batches:
