@@ -3,15 +3,14 @@
 The driver's errors become the error tree's here. A message names host, port, database and user, never a password.
 """
 
-import random
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from adventure.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.log import get_logger
@@ -40,7 +39,6 @@ _REFUSED_STATES = ("28", "3D", "42501")
 """SQLSTATEs that no waiting mends: authentication, a database that is not there, a privilege."""
 
 MongoDocument = dict[str, Any]
-Connected = TypeVar("Connected")
 
 
 def connect_postgres(
@@ -57,12 +55,10 @@ def connect_postgres(
         SourceUnavailable: it did not answer for so long.
         SourceRefused: wrong password, no such database or role, no privilege.
     """
-
-    def connect() -> "psycopg.Connection[tuple[Any, ...]]":
-        with translating_postgres(conninfo, name):
+    for attempt in _attempts(patience):
+        with attempt, translating_postgres(conninfo, name):
             return psycopg.connect(session_conninfo(conninfo), autocommit=autocommit)
-
-    return _patiently(connect, patience)
+    raise AssertionError("unreachable")
 
 
 def session_conninfo(conninfo: str) -> str:
@@ -127,15 +123,14 @@ def connect_mongo(uri: str, *, name: str, patience: float | None = None) -> "pym
     """
     import pymongo
 
-    def connect() -> "pymongo.MongoClient[MongoDocument]":
-        with translating_mongo(uri, name):
+    for attempt in _attempts(patience):
+        with attempt, translating_mongo(uri, name):
             client: pymongo.MongoClient[MongoDocument] = pymongo.MongoClient(
                 uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, tz_aware=False, appname="adventure"
             )
             client.admin.command("ping")
             return client
-
-    return _patiently(connect, patience)
+    raise AssertionError("unreachable")
 
 
 @contextmanager
@@ -174,20 +169,14 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
         raise SourceError(f"{where} failed: {error}") from error
 
 
-def _patiently(connect: Callable[[], Connected], patience: float | None) -> Connected:
-    """Connects, again after pauses that grow to five seconds while the server is away."""
-    ends_at = time.monotonic() + (PATIENCE_SEC if patience is None else patience)
-    pause = 0.2
-    while True:
-        try:
-            return connect()
-        except SourceUnavailable as error:
-            if time.monotonic() >= ends_at:
-                raise
-            get_logger().warning(f"{error} Trying again.")
-        # Those whom one failure cut off do not all come back at the same moment.
-        time.sleep(pause * random.uniform(0.5, 1))
-        pause = min(2 * pause, 5.0)
+def _attempts(patience: float | None) -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(SourceUnavailable),
+        stop=stop_after_delay(PATIENCE_SEC if patience is None else patience),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5),
+        before_sleep=lambda state: get_logger().warning(f"{state.outcome.exception()} Trying again."),  # type: ignore[union-attr]
+        reraise=True,
+    )
 
 
 def _where_postgres(conninfo: str, name: str) -> str:

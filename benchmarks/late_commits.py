@@ -28,6 +28,7 @@ from typing import Any, Protocol
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 from pydantic import SecretStr
 
 from adventure.processor.cycle import Pipeline, run_cycle
@@ -515,7 +516,7 @@ def main() -> None:
     given = parser.parse_args()
     chosen = [each for each in SCENARIOS if not given.scenario or each.name in given.scenario]
     load = Load(given.rows, given.writers, given.longest, given.processors)
-    logging.getLogger("adventure").setLevel(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     print(_HEADINGS)
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder) / "servers") as sandbox:

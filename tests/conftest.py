@@ -1,12 +1,12 @@
 """Real servers for every test that needs one: started once, with databases of its own for each test."""
 
 import itertools
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -42,9 +42,7 @@ hypothesis_settings.load_profile("same")
 def _logs_as_before() -> Iterator[None]:
     """A command that a test runs in this process sends the log to a stderr that is closed when it ends."""
     yield
-    logger = logging.getLogger("adventure")
-    logger.handlers, logger.propagate = [], True
-    logger.setLevel(logging.NOTSET)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -153,8 +153,20 @@ def test_a_processor_that_is_refused_leaves_the_heartbeat_of_the_one_that_runs(
     with open_pipeline(settings, streams[:1]), pytest.raises(AlreadyRunning):
         process_forever(settings, streams[:1], interval=1, max_runtime=0, stop=threading.Event())
     assert not file.exists()
-    process_forever(settings, streams[:1], interval=1, max_runtime=0.1, stop=threading.Event())
+    stop = threading.Event()
+    stopping = threading.Thread(target=lambda: (await_that(file.exists), stop.set()))
+    stopping.start()
+    process_forever(settings, streams[:1], interval=0.1, max_runtime=60, stop=stop)
+    stopping.join()
     assert heartbeat.check(file).alive
+
+
+def await_that(holds: Callable[[], bool]) -> None:
+    """Waits until something holds."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("content", [None, "", "0 1e12\n", "0 nan 0\n", "0 1e300 0\n", "\xff 1 1", "1 2 3 4"])
@@ -197,6 +209,6 @@ def test_a_command_that_is_told_to_stop_says_so(settings: Settings) -> None:
 
 def test_a_health_check_loads_nothing_heavy() -> None:
     script = "import sys, adventure.heartbeat; print(*(m for m in sys.modules if m.split('.')[0] in HEAVY))"
-    heavy = {"pydantic_settings", "logging", "pyarrow", "psycopg", "pymongo", "duckdb", "dbt", "streamlit", "rich"}
+    heavy = {"pydantic_settings", "structlog", "pyarrow", "psycopg", "pymongo", "duckdb", "dbt", "streamlit", "rich"}
     done = subprocess.run([sys.executable, "-c", script.replace("HEAVY", repr(heavy))], capture_output=True, check=True)
     assert done.stdout.split() == []

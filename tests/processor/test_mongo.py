@@ -87,16 +87,16 @@ def test_a_document_that_cannot_be_carried_is_set_aside_whole(
 
 
 def test_a_collection_that_is_not_there_yet_is_no_error(
-    settings: Settings, chats: Any, chat_stream: Stream, caplog: pytest.LogCaptureFixture
+    settings: Settings, chats: Any, chat_stream: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chats.drop()
     assert process_once(settings, [chat_stream]).streams[0].window is None
-    assert "there is no collection" in caplog.text
+    assert "there is no collection" in capsys.readouterr().out
 
 
 def test_a_cursor_without_an_index_is_warned_of(
-    settings: Settings, chats: Any, chat_stream: Stream, caplog: pytest.LogCaptureFixture
+    settings: Settings, chats: Any, chat_stream: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chats.drop_index("last_modified_1")
     process_once(settings, [chat_stream])
-    assert "has no index on last_modified" in caplog.text
+    assert "has no index on last_modified" in capsys.readouterr().out

@@ -201,7 +201,7 @@ def forgetful(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
 
 
 def test_a_position_that_fell_off_the_oplog_reads_the_lookback_again_and_says_so(
-    forgetful: Settings, chat_stream: Stream, staged: Staged, caplog: pytest.LogCaptureFixture
+    forgetful: Settings, chat_stream: Stream, staged: Staged, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pymongo.MongoClient[dict[str, Any]](forgetful.mongo_conninfo) as client:
         chats = client[forgetful.mongo_db][forgetful.mongo_collection]
@@ -213,7 +213,7 @@ def test_a_position_that_fell_off_the_oplog_reads_the_lookback_again_and_says_so
         process_once(forgetful, [chat_stream])
         assert names(staged(chat_stream)) == ["1", "1", "2", "3"], "what is far below the watermark is not read again"
         assert mode(forgetful) == "change stream, read again: its position fell off the oplog"
-        assert "What was deleted meanwhile is not known: `adventure reconcile --repair`" in caplog.text
+        assert "What was deleted meanwhile is not known: `adventure reconcile --repair`" in capsys.readouterr().out
         chats.insert_one(document(4))
         process_once(forgetful, [chat_stream])
         assert mode(forgetful) == "change stream"
@@ -312,7 +312,7 @@ def test_a_user_who_may_not_watch_reads_by_lookback(
     chat_stream: Stream,
     staged: Staged,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise OperationFailure("not authorized to execute command { aggregate: ... }", 13)
@@ -324,7 +324,7 @@ def test_a_user_who_may_not_watch_reads_by_lookback(
             run_cycle(pipeline)
             run_cycle(pipeline)
         assert mode(settings).startswith(f"lookback: the user may not watch {chat_stream.location}: grant it")
-        assert caplog.text.count("reads by lookback: the user may not watch") == 1
+        assert capsys.readouterr().out.count("reads by lookback: the user may not watch") == 1
         chats.insert_one(document(2))
         monkeypatch.setattr(mongo, "_AGAIN_SECONDS", 0.0)
         for followed in pipeline.sources["mongo"]._followed.values():  # type: ignore[attr-defined]

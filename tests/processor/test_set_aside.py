@@ -93,14 +93,14 @@ def test_rows_without_a_key_or_cursor_are_set_aside_in_the_first_window(
 
 
 def test_rows_that_lose_their_cursor_later_are_told_of_each_time_that_their_number_changes(
-    settings: Settings, writer_settings: Settings, caplog: pytest.LogCaptureFixture, staged: Staged
+    settings: Settings, writer_settings: Settings, capsys: pytest.CaptureFixture[str], staged: Staged
 ) -> None:
     make(writer_settings, "id int", "insert into odd values (1)")
     with open_pipeline(settings, [ODD]) as pipeline, writer(writer_settings) as connection:
         for statement in ("insert into odd values (2, null)", "select 1", "insert into odd values (3, 'infinity')"):
             connection.execute(statement)  # type: ignore[arg-type]
             run_cycle(pipeline)
-        told = [line for line in caplog.text.splitlines() if "have no cursor" in line]
+        told = [line for line in capsys.readouterr().out.splitlines() if "have no cursor" in line]
         assert ["1 rows" in told[0], "2 rows" in told[1], len(told)] == [True, True, 2]
         connection.execute("update odd set changed_at = default")
         time.sleep(0.15)

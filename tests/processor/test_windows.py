@@ -135,7 +135,7 @@ def test_without_the_privilege_the_lookback_takes_over_and_does_not_stage_twice(
     writer_settings: Settings,
     things: Stream,
     staged: Staged,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with superuser(sandbox, settings) as connection:
         connection.execute("create role watcher login password 'w' in role adventure_reader_tables")
@@ -154,7 +154,7 @@ def test_without_the_privilege_the_lookback_takes_over_and_does_not_stage_twice(
             run_cycle(pipeline)
     assert ids(staged(things)) == [1, 2], "the late row was found by reading again, and row 2 was not staged twice"
     assert read_watermarks(settings)["things"].mode == "lookback: the role lacks pg_read_all_stats"
-    assert caplog.text.count("the role lacks pg_read_all_stats") == 1
+    assert capsys.readouterr().out.count("the role lacks pg_read_all_stats") == 1
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -304,12 +304,12 @@ def test_one_stream_that_fails_keeps_no_other_from_its_window(
 
 
 def test_a_cursor_without_an_index_is_warned_of(
-    settings: Settings, writer_settings: Settings, things: Stream, caplog: pytest.LogCaptureFixture
+    settings: Settings, writer_settings: Settings, things: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with writer(writer_settings) as connection:
         connection.execute("drop index things_changed_at_idx")
     process_once(settings, [things])
-    assert "has no index on changed_at" in caplog.text
+    assert "has no index on changed_at" in capsys.readouterr().out
 
 
 def test_a_wrong_password_is_refused_at_once(settings: Settings, things: Stream) -> None:

@@ -79,11 +79,11 @@ def refreshed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_what_is_staged_at_the_budget_wakes_no_load_and_is_loaded_when_there_is_one_again(
-    settings: Settings, put: Stager, refreshed: list[str], caplog: pytest.LogCaptureFixture
+    settings: Settings, put: Stager, refreshed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = [put(things(1)), put(things(2))]
     assert refreshed == []
-    assert "CREDIT_BUDGET is reached: 5 of 5 credits" in caplog.text
+    assert "CREDIT_BUDGET is reached: 5 of 5 credits" in capsys.readouterr().out
     assert open_stage(settings).windows(STREAM.stage) == held
 
     raised = settings.model_copy(update={"credit_budget": 6.0})

@@ -184,14 +184,14 @@ def test_a_damaged_window_stops_none_of_those_behind_it(
 
 
 def test_each_damaged_window_is_named(
-    warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager, caplog: pytest.LogCaptureFixture
+    warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = put(things(1)), put(things(2))
     for window in (first, second):
         stage.path(window, "part-00000.parquet").unlink()
     with pytest.raises(StageDamaged) as raised:
         warehouse.load(STREAM)
-    told = f"{raised.value}{caplog.text}"
+    told = f"{raised.value}{capsys.readouterr().out}"
     assert all(window.id in told for window in (first, second))
 
 
