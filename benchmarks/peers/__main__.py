@@ -2,16 +2,14 @@
 
 Each tool copies orders and their lines whole, and then, as a process of its own each time, what a few batches brought.
 Counted are seconds and the largest memory of its processes, from start to end; then its whole copy is compared with
-the source, value by value. Each lives in an environment of its own, made from the versions pinned beside this file;
-one that cannot be installed, or fails, is named with the reason.
+the source, value by value. Each lives in an environment of its own, made from the versions pinned beside this file
+(Adventure in the processor's, as its image has it); one that cannot be installed, or fails, is named with the reason.
 
     make bench-peers, or python -m benchmarks.peers [--orders 250000] [--batches 3] [--readme README.md]
 """
 
 import argparse
-import hashlib
 import os
-import shutil
 import signal
 import statistics
 import subprocess
@@ -25,6 +23,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.machine import machine
+from benchmarks.peers.environments import CannotInstall, prepare
 from benchmarks.peers.exactness import PROBES, Source
 from benchmarks.peers.ways import QUIET, SCRIPTS, WAYS, Job, Way
 from benchmarks.results import Results, add_argument
@@ -69,27 +68,16 @@ class Contender:
         return seconds
 
 
-def prepare(way: Way, environments: Path, folder: Path) -> Contender:
-    """The tool's environment, made where it is not there yet."""
-    found = Contender(way, environments / (way.pins or ""), folder / way.name.replace(" ", "_"))
+def enter(way: Way, environments: Path, folder: Path) -> Contender:
+    """A tool with its environment, or with what keeps it from having one."""
+    environment = environments / way.pins.stem if way.pins else Path(sys.prefix)
+    found = Contender(way, environment, folder / way.name.replace(" ", "_"))
     found.folder.mkdir()
     if way.pins:
-        pins = Path(__file__).with_name(f"{way.pins}.txt")
-        stamp, digest = found.environment / "pins", hashlib.sha256(pins.read_bytes()).hexdigest()
-        if not stamp.exists() or stamp.read_text() != digest:
-            print(f"installing {pins.name} (once)", flush=True)
-            shutil.rmtree(found.environment, ignore_errors=True)
-            uv = str(Path(sys.executable).with_name("uv"))
-            for command in (
-                [uv, "venv", "--quiet", "--python", sys.executable, str(found.environment)],
-                [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(found.environment), "-r", str(pins)],
-            ):
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].strip()
-                    found.failure = f"could not be installed: {reason}"
-                    return found
-            stamp.write_text(digest)
+        try:
+            prepare(environment, way.pins)
+        except CannotInstall as reason:
+            found.failure = f"could not be installed: {reason}"
     return found
 
 
@@ -120,7 +108,7 @@ def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> tup
 
 def compete(ways: Sequence[Way], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
     """All tools in turn: the first load, and then each batch."""
-    contenders = [prepare(way, environments, folder) for way in ways]
+    contenders = [enter(way, environments, folder) for way in ways]
     with sales_source(orders) as sales:
         with psycopg.connect(sales.server.dsn()) as connection:
             connection.execute(PROBES.encode())

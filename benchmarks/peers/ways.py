@@ -7,7 +7,6 @@ nothing is named in its note. To add a tool is to add a `Way`, and `NAME.txt` wi
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from adventure.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).with_name("scripts")
 TABLES = ("orders", "order_details")
 NUMERICS = {
@@ -59,8 +59,8 @@ class Way:
     """Run one after the other, in the job's folder."""
     rows: Callable[[Path, str], str]
     """What DuckDB reads the copy of a table from: the tool's folder, the table."""
-    pins: str | None = None
-    """The file of the environment's versions, without its ending; None: the project's own."""
+    pins: Path | None = None
+    """The versions that its environment is made from; None: the one that this runs in."""
     variables: Callable[[Job], Mapping[str, str]] = field(default=lambda _job: {})
     note: str = ""
 
@@ -77,7 +77,7 @@ def _adventure(job: Job) -> Sequence[Sequence[str]]:
             for table in TABLES
         )
     )
-    return [[sys.executable, "-m", "adventure", "process"]]
+    return [[job.program("python"), "-m", "adventure", "process"]]
 
 
 def _adventure_variables(job: Job) -> Mapping[str, str]:
@@ -91,6 +91,7 @@ def _adventure_variables(job: Job) -> Mapping[str, str]:
         "DATA_DIR": str(job.folder / "data"),
         "PIPELINE_FILE": str(job.folder / "pipeline.toml"),
         "PROCESSOR_INTERVAL_SEC": "0",
+        "PYTHONPATH": str(ROOT),
     }
 
 
@@ -168,22 +169,32 @@ def _csv(folder: Path, table: str) -> str:
     return f"from read_csv('{folder}/{table}-*.csv', {form})"
 
 
+def _pins(name: str) -> Path:
+    return Path(__file__).with_name(f"{name}.txt")
+
+
 WAYS = (
-    Way("Adventure", _adventure, _parquet("data/stages/{}_stage/*/*.parquet"), variables=_adventure_variables),
+    Way(
+        "Adventure",
+        _adventure,
+        _parquet("data/stages/{}_stage/*/*.parquet"),
+        ROOT / "requirements" / "processor.lock",
+        _adventure_variables,
+    ),
     Way(
         "rivet-cli",
         _rivet,
         _parquet("{}/*.parquet"),
-        "rivet",
+        _pins("rivet"),
         lambda job: {"SALES_URL": job.url},
     ),
-    Way("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), "dlt"),
-    Way("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), "dlt"),
+    Way("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
+    Way("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
     Way(
         "sling",
         _sling,
         _csv,
-        "sling",
+        _pins("sling"),
         _sling_variables,
         "to CSV; remembers no cursor without a licence",
     ),
@@ -191,10 +202,10 @@ WAYS = (
         "ingestr",
         _ingestr,
         _ingestr_rows,
-        "ingestr",
+        _pins("ingestr"),
         note="to DuckDB; stops at a numeric of more than nine decimals, so without unit_price_discount",
     ),
-    Way("pandas.read_sql → to_csv", _pandas, _csv, "pandas", note="remembers no cursor"),
+    Way("pandas.read_sql → to_csv", _pandas, _csv, _pins("pandas"), note="remembers no cursor"),
 )
 
 QUIET = {
