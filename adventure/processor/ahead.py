@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-DEPTH = 4
+DEPTH = 8
 """Items that wait at most: of PostgreSQL's batches about what comes while a row group is encoded."""
 
 T = TypeVar("T")

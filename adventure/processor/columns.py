@@ -1,7 +1,7 @@
 """How each PostgreSQL type is selected, and carried into Arrow exactly or not at all.
 
-Numerics and UUIDs are selected as text, which is what the driver would make of numerics anyway at twice the cost; types
-that Arrow does not know are selected as PostgreSQL prints them.
+The driver hands numerics over as text with all their digits, marked as of a type that Arrow does not know; such types
+and UUIDs are selected as PostgreSQL prints them.
 """
 
 import re
@@ -77,7 +77,9 @@ def plan_column(name: str, type_name: str, typmod: int, override: str | None, *,
         return _time_column(name, quoted, type_name)
     if type_name == "numeric" and (kind := _decimal_type(typmod, override)) is not None:
         reason = f"is no finite number that fits {kind}"
-        return SourceColumn(name, text, kind, _exact_decimal(kind), False, _unfit_decimal(f"t.{quoted}", kind), reason)
+        return SourceColumn(
+            name, quoted, kind, _exact_decimal(kind), False, _unfit_decimal(f"t.{quoted}", kind), reason
+        )
     kind = _PLAIN.get(type_name, pa.string())
     expression = quoted if type_name in _PLAIN else text
     dictionary = type_name in _PLAIN and kind in _LOW_CARDINALITY
@@ -152,12 +154,13 @@ def _within(numbers: pa.Array, low: int, high: int, kind: pa.DataType) -> Carrie
 
 
 def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Carried]:
-    def carry(values: pa.Array) -> Carried:
+    def carry(values: pa.ExtensionArray) -> Carried:
+        texts = values.storage
         try:
-            return values.cast(kind), None
+            return texts.cast(kind), None
         except pa.ArrowInvalid:
             # One value does not fit, which is rare: find which, one by one.
-            exact = [_shortest(value, kind) for value in values.to_pylist()]
+            exact = [_shortest(value, kind) for value in texts.to_pylist()]
             carried = pa.array([text or None for text in exact], pa.string()).cast(kind)
             return carried, pa.array([text is None for text in exact])
 
