@@ -17,6 +17,9 @@ MARGIN = timedelta(milliseconds=100)
 STALLED = timedelta(seconds=60)
 """A horizon older than this is reported with the session that holds it."""
 
+FALLBACK_LOOKBACK = timedelta(seconds=60)
+"""Read again below the watermark where the horizon cannot be known and the stream names no lookback."""
+
 _CLOCK = "select clock_timestamp() at time zone 'utc'"
 
 # Read after the clock: a transaction that begins in between starts above it.

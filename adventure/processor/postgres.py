@@ -1,11 +1,9 @@
-"""PostgreSQL as a source: one horizon and one snapshot for all of its streams, rows as Arrow record batches.
+"""PostgreSQL as a source: one horizon and one snapshot for all of its streams.
 
 The order within a cut is what keeps its promises: lock the tables, read the catalogue, read the horizon, and only then
 take the snapshot, with the first query.
 """
 
-import base64
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -13,23 +11,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from adventure.connect import connect_postgres, session_conninfo, translating_postgres
 from adventure.errors import SourceError, SourceRefused, SourceShapeError
-from adventure.log import get_logger
 from adventure.processor.copy_session import CopySession
-from adventure.processor.files import LocalFile, ParquetParts, Reject, write_rejects, writing
-from adventure.processor.horizon import STALLED, Horizon, holder, read_horizon
+from adventure.processor.files import LocalFile, Reject, write_rejects, writing
+from adventure.processor.horizon import FALLBACK_LOOKBACK, holder, read_horizon
+from adventure.processor.notices import Notices, telling
 from adventure.processor.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
+from adventure.processor.reading import Reading
 from adventure.processor.seen import Seen
+from adventure.processor.set_aside import rejects_of, unfit_rows_query
 from adventure.processor.source import Cut, Extract
 from adventure.processor.state import Watermark
 from adventure.settings import Settings
 from adventure.streams import Stream
-
-FALLBACK_LOOKBACK = timedelta(seconds=60)
-"""Read again below the watermark where the horizon cannot be known and the stream names no lookback."""
 
 _NAME = "the source database"
 _TICK = timedelta(microseconds=1)
@@ -47,8 +43,6 @@ from unnest(%s::text[]) as name
 join pg_class as c on c.oid = to_regclass(name)
 """
 
-log = get_logger()
-
 
 @dataclass
 class PostgresCut:
@@ -65,7 +59,7 @@ class PostgresCut:
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's rows as Parquet; see `Cut`."""
         plan, lookback = self.plans[stream.name], self._lookback(stream)
-        reading = _Reading(plan, folder, lookback, self.source.seen(stream, lookback))
+        reading = Reading(plan, folder, lookback, self.source.seen(stream, lookback))
         conditions = [self._window(plan, "t")]
         self._read(plan, conditions[0], reading.take)
         if past := self._past(plan, "t"):
@@ -82,7 +76,7 @@ class PostgresCut:
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These rows as Parquet; see `Cut`."""
         plan = self.plans[stream.name]
-        reading = _Reading(plan, folder, timedelta(0), Seen())
+        reading = Reading(plan, folder, timedelta(0), Seen())
         condition = plan.with_keys(keys, below)
         self._read(plan, condition, reading.take)
         files = reading.close()
@@ -126,7 +120,7 @@ class PostgresCut:
                 )
         return f"({plan.past(self.horizon, alias)} and ({' or '.join(referring)}))" if referring else None
 
-    def _set_aside(self, plan: Plan, reading: "_Reading", suspects: list[str], folder: Path) -> LocalFile | None:
+    def _set_aside(self, plan: Plan, reading: Reading, suspects: list[str], folder: Path) -> LocalFile | None:
         """The rows under these conditions that no column can carry, found by the server in the same snapshot."""
         if not suspects:
             return None
@@ -149,87 +143,6 @@ class PostgresCut:
 
 
 @dataclass
-class _Reading:
-    """What one extract has gathered so far."""
-
-    plan: Plan
-    folder: Path
-    lookback: timedelta
-    seen: Seen
-    last: datetime | None = None
-    """The largest cursor value within the window."""
-    bad: int = 0
-    """Rows that cannot be carried."""
-
-    def __post_init__(self) -> None:
-        columns = self.plan.columns
-        self._parts = ParquetParts(
-            self.folder, self.plan.schema, [column.name for column in columns if column.low_cardinality]
-        )
-
-    def take(self, batch: pa.RecordBatch) -> None:
-        """Rows of the window."""
-        whole, carried = self._carry(batch)
-        # Of the rows that are set aside as well: they are read.
-        largest = pc.max(whole.column(self.plan.cursor_position)).as_py()
-        self.last = max(filter(None, (self.last, largest)), default=None)
-        if self.lookback and self.last:
-            carried = self._only_new(carried, self.last - self.lookback)
-            self.seen.forget(self.last - self.lookback)
-        with writing(self.folder):
-            self._parts.write(carried)
-
-    def take_referred(self, batch: pa.RecordBatch) -> None:
-        """Rows past the horizon: they move no watermark, and one that stays there comes once."""
-        with writing(self.folder):
-            self._parts.write(self._only_new(self._carry(batch)[1], datetime.min))
-
-    def close(self) -> tuple[LocalFile, ...]:
-        """The finished files."""
-        with writing(self.folder):
-            return self._parts.close()
-
-    def _carry(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-        """The batch as Arrow, with NULL for what cannot be carried; and without the rows of which that is true."""
-        columns, unfit = [], []
-        for values, column in zip(batch.columns, self.plan.columns, strict=True):
-            carried, bad = column.carry(values)
-            columns.append(carried)
-            unfit += [bad] if bad is not None else []
-        for column in self.plan.nullable_key:
-            values = batch.columns[self.plan.columns.index(column)]
-            unfit += [values.is_null()] if values.null_count else []
-        carried = pa.RecordBatch.from_arrays(columns, schema=self.plan.schema)
-        if not unfit:
-            return carried, carried
-        any_bad = unfit[0]
-        for bad in unfit[1:]:
-            any_bad = pc.or_(any_bad, bad)
-        self.bad += pc.sum(any_bad).as_py()
-        return carried, carried.filter(pc.invert(any_bad))
-
-    def _only_new(self, batch: pa.RecordBatch, floor: datetime) -> pa.RecordBatch:
-        """Without the rows that were staged already: same key, same cursor, hence the same version.
-
-        Rows below the floor are not read again; in a first load, which is nearly all of them, none is looked at.
-        """
-        cursors = batch.column(self.plan.cursor_position)
-        looked_at = pa.array([True] * len(cursors), pa.bool_()) if len(self.seen) else pc.greater_equal(cursors, floor)
-        indices = pc.indices_nonzero(looked_at)
-        some = batch.take(indices)
-        keys = zip(*(some.column(position).to_pylist() for position in self.plan.key_positions), strict=True)
-        moments = some.column(self.plan.cursor_position).to_pylist()
-        old = [
-            index
-            for index, key, moment in zip(indices.to_pylist(), keys, moments, strict=True)
-            if not self.seen.is_new(key, moment, moment)
-        ]
-        return (
-            batch.filter(pc.invert(pc.is_in(pa.array(range(len(batch))), pa.array(old, pa.int64())))) if old else batch
-        )
-
-
-@dataclass
 class PostgresSource:
     """The source database, with a connection that asks and one that extracts."""
 
@@ -237,7 +150,7 @@ class PostgresSource:
     patience: float | None = None
     _seen: dict[str, Seen] = field(default_factory=dict)
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
-    _warned: set[str] = field(default_factory=set)
+    _notices: Notices = field(default_factory=Notices)
 
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
@@ -280,32 +193,20 @@ class PostgresSource:
                 self._extracting.execute("set transaction isolation level repeatable read read only")
                 self._lock(streams, unfit)
                 plans = self._plan(streams, unfit)
-                horizon = self._horizon()
+                horizon = read_horizon(self._asking, self._extracting_pid)
+                self._notices.of_horizon(horizon, lambda: holder(self._asking, self._extracting_pid))
             yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
         """What a query of the open cut gives, fetched ahead of whoever takes it."""
         with self._extracting.batches(query) as batches:
-            yield _telling(plan.stream, batches)
+            yield telling(plan.stream, batches)
 
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
         """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
-        guards = plan.guards
-        key = ", ".join(f"t.{quoted(name)}::text" for name in plan.stream.key)
-        texts = (f"array_to_string(array[{key}], ',', 'NULL')", "row_to_json(t.*)::text")
-        if not self._utf8:
-            texts = (f"convert_to({texts[0]}, 'SQL_ASCII')", f"convert_to({texts[1]}, 'SQL_ASCII')")
-        found = ", ".join(f"coalesce({guard}, false)" for guard, _ in guards)
-        query = (
-            f"select {', '.join(texts)}, {found} from {plan.table} as t"
-            f" where ({condition}) and ({' or '.join(guard for guard, _ in guards)})"
-        )
-        with self.batches(plan, query) as batches:
-            for batch in batches:
-                for key_text, row, *unfit in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    reasons = [reason for is_unfit, (_, reason) in zip(unfit, guards, strict=True) if is_unfit]
-                    yield Reject(_text(key_text, "backslashreplace"), "; ".join(reasons), _text(row))
+        with self.batches(plan, unfit_rows_query(plan, condition, utf8=self._utf8)) as batches:
+            yield from rejects_of(plan, batches)
 
     def notes(self, plan: Plan) -> dict[str, str]:
         """Rows whose cursor lies past the clock are not lost, only late: say so.
@@ -350,75 +251,11 @@ class PostgresSource:
                     for parent in filter(plans.get, stream.references):
                         check_reference(plan, plans[parent])
                     plans[stream.name] = plan
-                    self._warn(plan)
+                    self._notices.of_plan(plan, self._asking)
             except SourceShapeError as error:
                 unfit.setdefault(stream.name, error)
         return plans
 
-    def _horizon(self) -> Horizon:
-        """Read, and reported once where it is unknown or stalled."""
-        horizon = read_horizon(self._asking, self._extracting_pid)
-        if horizon.blind and horizon.blind not in self._warned:
-            self._warned.add(horizon.blind)
-            log.warning(
-                f"postgres: {horizon.blind}, so how late rows may still commit is unknown: each window reads again"
-                f" {FALLBACK_LOOKBACK.total_seconds():.0f} s below the watermark (or the stream's lookback)"
-            )
-        if horizon.age <= STALLED:
-            self._warned.discard("stalled")
-        elif "stalled" not in self._warned and (session := holder(self._asking, self._extracting_pid)):
-            self._warned.add("stalled")
-            log.warning(
-                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has had a transaction"
-                " open since; newer rows wait until it ends"
-            )
-        return horizon
-
-    def _warn(self, plan: Plan) -> None:
-        """Of a cursor without an index once, of rows that no window will hold each time that their number changes."""
-        stream = plan.stream
-        if not plan.indexed:
-            if stream.name not in self._warned:
-                self._warned.add(stream.name)
-                log.warning(
-                    f"{stream.name}: {stream.location} has no index on {stream.cursor}: every cycle reads the whole"
-                    f" table. create index on {plan.table} ({quoted(stream.cursor)})",
-                    stream=stream.name,
-                )
-            return
-        (count,) = self._asking.execute(
-            f"select count(*) from {plan.table} as t where {plan.in_no_window}"
-        ).fetchone() or (0,)
-        if count and f"{stream.name}: {count}" not in self._warned:
-            self._warned.add(f"{stream.name}: {count}")
-            log.warning(
-                f"{stream.name}: {count:,} rows have no cursor ({stream.cursor} is NULL or infinite): no window will"
-                " bring them until they are given one",
-                stream=stream.name,
-                rows=count,
-            )
-
     def _translating(self) -> AbstractContextManager[None]:
         """For the connection that asks: turns the driver's errors into the error tree's."""
         return translating_postgres(self._conninfo, _NAME)
-
-
-def _telling(stream: Stream, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches; says how far it is every two seconds."""
-    rows, told = 0, time.monotonic()
-    for batch in batches:
-        yield batch
-        rows += batch.num_rows
-        if time.monotonic() - told > 2:
-            told = time.monotonic()
-            log.info(f"{stream.name}: {rows:,} rows read", stream=stream.name, rows=rows)
-
-
-def _text(printed: str | bytes, errors: str = "") -> str:
-    """As text: what is not UTF-8 in base64, or with its bytes written out."""
-    if isinstance(printed, str):
-        return printed
-    try:
-        return printed.decode()
-    except UnicodeDecodeError:
-        return printed.decode(errors=errors) if errors else base64.b64encode(printed).decode()

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from adventure.log import get_logger
-from adventure.processor.postgres import FALLBACK_LOOKBACK
+from adventure.processor.horizon import FALLBACK_LOOKBACK
 from adventure.processor.run import open_source
 from adventure.processor.state import Watermark, read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
