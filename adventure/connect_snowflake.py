@@ -143,19 +143,19 @@ _AWAY = "does not answer: {text}"
 # By what one can do about it. Numbers of the connector and of the server; texts where several share a number.
 _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     (
-        (390144, 394304),
-        "JWT token is invalid",
+        (390144, *range(394300, 394307)),
+        "JWT token (is invalid|has expired)",
         "the key does not belong to the user, or is no longer valid",
         "alter user {s.snowflake_user} set rsa_public_key = '…' with the public half of SNOWFLAKE_PRIVATE_KEY_PATH",
     ),
     (
-        (390201, 390189),
+        (390186, 390189),
         "Role .* (does not exist|is not granted)",
         "the role {s.snowflake_role} does not exist, or is not granted to the user",
         "grant role {s.snowflake_role} to user {s.snowflake_user}, or set SNOWFLAKE_ROLE",
     ),
     (
-        (390100, 390101, 390102, 390303, 390318),
+        (390100, 390303, 390318),
         "Incorrect username|token (is invalid|has expired)",
         "it refuses the user or the token",
         "Check SNOWFLAKE_USER and how it signs in (SNOWFLAKE_AUTHENTICATOR)",
@@ -167,20 +167,26 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         "Wait for the next month, or raise credit_quota of the resource monitor",
     ),
     (
-        (606, 57014),
+        (606,),
         "No active warehouse|warehouse .* is suspended",
         "the warehouse {s.snowflake_warehouse} does not exist, is suspended, or may not be used by {s.snowflake_role}",
         "grant usage on warehouse {s.snowflake_warehouse} to role {s.snowflake_role}, and"
         " alter warehouse {s.snowflake_warehouse} set auto_resume = true",
     ),
     (
-        (2003, 2043, 90105),
-        "does not exist or not authorized",
+        (2003, 2043, 90105, 390201),
+        "does not exist or not authorized|does not have a current (database|schema)",
         "{text}",
         "Run `adventure snowflake deploy`, or grant the role {s.snowflake_role} its privileges (snowflake/1_setup.sql)",
     ),
     (
-        (290403, 290404, 540001),
+        (390422,),
+        "is not allowed to access Snowflake",
+        "it lets nobody in from this machine's address: {text}",
+        "Have the address added to the account's network policy, or to that of the user {s.snowflake_user}",
+    ),
+    (
+        (290403, 290404),
         "404 Not Found|HTTP 403",
         "there is no such account: {text}",
         "Check SNOWFLAKE_ACCOUNT (organisation-account, as in the address of your Snowflake), and that its network"

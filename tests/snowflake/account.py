@@ -61,7 +61,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def create_tables(settings: Settings) -> None:
-    """What 2_raw_tables.sql makes; streams on stages, which the emulator lacks, are tables."""
+    """What 2_raw_tables.sql makes."""
     _run(settings, split((SCRIPTS / "2_raw_tables.sql").read_text(encoding="utf-8")))
 
 
@@ -84,10 +84,8 @@ def deploy_stream(settings: Settings, stream: Stream) -> None:
 def _run(settings: Settings, statements: Iterable[str]) -> None:
     with connect_snowflake(settings) as connection, connection.cursor() as cursor:
         for statement in statements:
-            if statement.startswith(("create stage", "create table", "create view")):
+            if statement.startswith(("create stage", "create stream", "create table", "create view")):
                 cursor.execute(statement)
-            elif statement.startswith("create stream"):
-                cursor.execute(f"create table if not exists {statement.split()[5]} (relative_path varchar)")
 
 
 def execute_task(database: str, name: str) -> None:

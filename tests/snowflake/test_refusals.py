@@ -54,6 +54,10 @@ def acme(emulator: Emulator, tmp_path: Path) -> Settings:
 REFUSALS = {
     "wrong account": (NO_ACCOUNT, "there is no such account.* Check SNOWFLAKE_ACCOUNT"),
     "network policy": (No(status=403), "there is no such account.* its network policy lets this machine in"),
+    "address that no network policy lets in": (
+        No("390422", "Incoming request with IP/Token 192.0.2.1 is not allowed to access Snowflake.", "08004", True),
+        "lets nobody in from this machine's address: .*192.0.2.1.* Have the address added to the account's network",
+    ),
     "unknown or expired key": (
         BAD_KEY,
         "the key does not belong to the user, or is no longer valid. alter user ADVENTURE_PROCESSOR set rsa_public_key",
@@ -65,6 +69,25 @@ REFUSALS = {
     "expired token": (
         No("390303", "Invalid OAuth access token. [0a1b2c3d]", "08001", at_login=True),
         "refuses the user or the token. .*SNOWFLAKE_AUTHENTICATOR",
+    ),
+    "role that is not granted": (
+        No(
+            "390186",
+            "Role 'ADVENTURE_LOADER' specified in the connect string is not granted to this user. Contact your local"
+            " system administrator, or attempt to login with another role, e.g. PUBLIC.",
+            "08001",
+            at_login=True,
+        ),
+        "grant role ADVENTURE_LOADER to user ADVENTURE_PROCESSOR",
+    ),
+    "database that is not seen": (
+        No(
+            "090105",
+            "Cannot perform SELECT. This session does not have a current database. Call 'USE DATABASE', or use a"
+            " qualified name.",
+            "22000",
+        ),
+        "Run `adventure snowflake deploy`, or grant the role",
     ),
     "role": (NO_ROLE, "grant role ADVENTURE_LOADER to user ADVENTURE_PROCESSOR"),
     "stage without privilege": (NO_STAGE, "grant read, write on stage ORDERS_STAGE to role ADVENTURE_LOADER"),
