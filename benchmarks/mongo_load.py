@@ -31,7 +31,7 @@ from adventure.connect import connect_mongo
 from adventure.generator.chats import advance_chat, open_chat
 from adventure.generator.orders import Sale
 from adventure.processor.cycle import run_cycle
-from adventure.processor.mongo import _Reading
+from adventure.processor.documents import Reading
 from adventure.processor.run import open_pipeline
 from adventure.processor.seen import Seen
 from adventure.sandbox import Sandbox
@@ -90,7 +90,7 @@ def write_exactly(batches: Sequence[bytes], stream: Stream, folder: Path) -> flo
     """Seconds from batches in memory to a finished file."""
     gc.collect()
     begun = time.perf_counter()
-    reading = _Reading(stream, datetime(2100, 1, 1), Seen(), folder)
+    reading = Reading(stream, datetime(2100, 1, 1), Seen(), folder)
     for batch in batches:
         for document in bson.decode_all(batch, DEFAULT_RAW_BSON_OPTIONS):
             reading.take(document)  # type: ignore[arg-type]

@@ -27,16 +27,20 @@ class _End:
 
 
 @contextmanager
-def reading_ahead(items: Iterable[T], cancel: Callable[[], object]) -> Iterator[Iterator[T]]:
+def reading_ahead(
+    items: Iterable[T], cancel: Callable[[], object] = lambda: None, *, depth: int = DEPTH
+) -> Iterator[Iterator[T]]:
     """The items in their order. What `items` raises is raised where its next item is asked for.
 
     On return the thread has ended, and nothing of `items` is in use any more.
 
     Args:
-        cancel: ends a fetch under way; called by the caller's thread when it fails and wants no more.
+        cancel: ends a fetch under way; called by the caller's thread when it fails and wants no more. Without it, the
+            fetch is awaited.
+        depth: items that wait at most.
     """
     fetched: SimpleQueue[_Item[T] | _End] = SimpleQueue()
-    room = threading.Semaphore(DEPTH)
+    room = threading.Semaphore(depth)
     unwanted, ended = threading.Event(), threading.Event()
 
     def fetch() -> None:

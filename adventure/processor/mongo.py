@@ -11,19 +11,15 @@ The cursor is a date, or ISO-8601 text in UTC in older documents; each kind is a
 both would scan the collection.
 """
 
-import base64
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import bson
-import orjson
-from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
@@ -32,11 +28,11 @@ from pymongo.read_concern import ReadConcern
 from adventure.connect import connect_mongo, translating_mongo
 from adventure.errors import SourceError
 from adventure.log import get_logger
-from adventure.processor.bson_json import OPTIONS, decode, key_text, to_json
-from adventure.processor.bson_walk import CannotCarry
-from adventure.processor.changes import Change, Feed, PositionLost, Unwatchable
+from adventure.processor.ahead import reading_ahead
+from adventure.processor.changes import Feed, PositionLost, Unwatchable
 from adventure.processor.document_keys import with_keys
-from adventure.processor.files import DELETES, REJECTS, NdjsonFile, NdjsonParts, Reject, writing
+from adventure.processor.documents import Reading
+from adventure.processor.files import writing
 from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
 from adventure.processor.state import Watermark
@@ -46,6 +42,9 @@ from adventure.streams import Stream
 
 CHANGE_STREAM = "change stream"
 """The mode; after it the reason, when documents had to be read again."""
+
+BATCHES_AHEAD = 1
+"""Of up to 16 MB each, where documents are large."""
 
 CHANGES_A_WINDOW = 50_000
 """Their keys are held in memory; a backlog is staged in as many windows as it takes."""
@@ -58,8 +57,6 @@ _REST = timedelta(minutes=5)
 seen to skip what the oplog no longer held: resuming at the position finds out."""
 _AGAIN_SECONDS = 60.0
 """Until a collection that had no change stream is asked again: a privilege may have been granted."""
-
-_LENIENT = OPTIONS.with_options(unicode_decode_error_handler="replace")
 
 log = get_logger()
 
@@ -100,66 +97,6 @@ class _Followed:
     ask_again_at: float = 0.0
 
 
-class _Reading:
-    """What one extract gathers: documents, those that are set aside, and the keys of those that are gone."""
-
-    def __init__(self, stream: Stream, horizon: datetime, seen: Seen, folder: Path) -> None:
-        self.stream, self.horizon, self.seen = stream, horizon, seen
-        self.documents = NdjsonParts(folder)
-        self.rejects, self.deletes = NdjsonFile(folder / REJECTS), NdjsonFile(folder / DELETES)
-        self.last: datetime | None = None
-        """The largest cursor below the horizon."""
-        self._gone: dict[bytes, tuple[dict[str, Any], datetime]] = {}
-
-    def take(self, document: RawBSONDocument, low: datetime | None = None, high: datetime | None = None) -> None:
-        """Writes one document, unless it was staged already, lies outside of `[low, high)`, or has to be set aside."""
-        raw = bytes(document.raw)
-        try:
-            decoded = decode(raw)
-            cursor = _moment(self.stream.cursor, decoded.get(self.stream.cursor))
-            if (high and cursor >= high) or (low and cursor < low):
-                return
-            key = bson.encode({"": decoded.get("_id")})
-            self._gone.pop(key, None)
-            if self.seen.is_new(key, cursor, hash(raw)):
-                self.documents.write(to_json(decoded, raw))
-                # What is dated past the horizon says nothing of how far the others are.
-                if cursor < self.horizon:
-                    self.last = max(self.last or cursor, cursor)
-        except CannotCarry as error:
-            if self.seen.is_new(("set aside", hash(raw)), self.horizon, ()):
-                self.rejects.write(Reject(_printed_key(raw), str(error), base64.b64encode(raw).decode()).line)
-        if self.last:
-            self.seen.forget(self.last - self.stream.lookback)
-
-    def change(self, change: Change) -> None:
-        """Takes the document of a change; of one that was deleted, and does not come back in this window, the key."""
-        if change.document is not None:
-            self.take(change.document)
-            return
-        try:
-            key = decode(bytes(change.key.raw))
-        except CannotCarry:
-            # A document with such a key was set aside: nothing of it is there to be marked.
-            return
-        self._gone[bson.encode({"": key["_id"]})] = key, change.at
-
-    def close(self) -> None:
-        """Finishes the files.
-
-        A deletion is dated by the server's clock, and never before the version that was staged last, whose writer's
-        clock may be ahead: the later of two versions is the one that counts.
-        """
-        for key, (names, at) in self._gone.items():
-            if any(name not in names for name in self.stream.key):
-                continue
-            known = self.seen.cursor_of(key)
-            at = max(at, known + timedelta(microseconds=1)) if known else at
-            if self.seen.is_new(key, at, "deleted"):
-                line = {"key": {name: key_text(names[name]) for name in self.stream.key}, "deleted_at": at}
-                self.deletes.write(orjson.dumps(line))
-
-
 class MongoSource:
     """The server that holds the documents."""
 
@@ -197,7 +134,7 @@ class MongoSource:
         followed = self._followed.setdefault(stream.name, _Followed())
         followed.seen.begin()
         with writing(folder):
-            reading = _Reading(stream, cut.horizon, followed.seen, folder)
+            reading = Reading(stream, cut.horizon, followed.seen, folder)
             with reading.documents, reading.rejects, reading.deletes, translating_mongo(self._uri, _NAME):
                 if not followed.settled:
                     self._unfollow(followed)
@@ -222,7 +159,7 @@ class MongoSource:
         """Writes the documents that have one of these keys and a cursor below that moment."""
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
         with writing(folder):
-            reading = _Reading(stream, below, Seen(), folder)
+            reading = Reading(stream, below, Seen(), folder)
             with reading.documents, reading.rejects, translating_mongo(self._uri, _NAME):
                 for batch in collection.find_raw_batches(with_keys(stream.key, keys), batch_size=1000):
                     for document in bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS):
@@ -230,7 +167,7 @@ class MongoSource:
             reading.deletes.close()
             return Extract(reading.documents.close(), reading.rejects.close(), _COLUMNS, reading.last)
 
-    def _read_into(self, reading: _Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
+    def _read_into(self, reading: Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
         """Reads by the change stream if there is one, else by lookback; the mode."""
         stream = reading.stream
         why_not = "not a replica set" if cut.until is None else followed.unwatchable
@@ -251,7 +188,7 @@ class MongoSource:
             reading.take(document, low, cut.horizon)
         return f"lookback: {why_not}"
 
-    def _read_changes(self, reading: _Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
+    def _read_changes(self, reading: Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
         """Reads what the stream tells since the position; where there is none to go on from, documents.
 
         Returns:
@@ -306,13 +243,16 @@ class MongoSource:
         told, read = time.monotonic(), 0
         for bounds in _ranges(low, high) if low else [None]:
             query = {stream.cursor: bounds} if bounds else {}
-            for batch in _ahead(collection.find_raw_batches(query, batch_size=1000, session=session)):
-                documents = bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
-                yield from documents
-                read += len(documents)
-                if time.monotonic() - told > 2:
-                    told = time.monotonic()
-                    log.info(f"{stream.name}: {read:,} documents read", stream=stream.name, rows=read)
+            with reading_ahead(
+                collection.find_raw_batches(query, batch_size=1000, session=session), depth=BATCHES_AHEAD
+            ) as batches:
+                for batch in batches:
+                    documents = bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
+                    yield from documents
+                    read += len(documents)
+                    if time.monotonic() - told > 2:
+                        told = time.monotonic()
+                        log.info(f"{stream.name}: {read:,} documents read", stream=stream.name, rows=read)
 
     def _warn(self, stream: Stream, reads: str) -> None:
         """Once: a collection that is not there yet, or has no index on the cursor."""
@@ -332,15 +272,6 @@ class MongoSource:
             )
 
 
-def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
-    """The same batches, each while another thread fetches the one that follows it: one is held in advance, not more."""
-    with ThreadPoolExecutor(1, "ahead") as fetching:
-        coming = fetching.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = fetching.submit(next, batches, None)
-            yield batch
-
-
 def _ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
     """Dates, and text with a `T` or a blank between day and time, to the second: `take` looks closer."""
     if high is None:
@@ -352,33 +283,3 @@ def _ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
     above = high + timedelta(seconds=1)
     for separator in ("T", " "):
         yield {"$gte": low.isoformat(separator, "seconds"), "$lt": above.isoformat(separator, "seconds")}
-
-
-def _moment(name: str, value: object) -> datetime:
-    """A cursor's value as naive UTC.
-
-    Raises:
-        CannotCarry: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
-    """
-    moment: object = value
-    if isinstance(value, DatetimeMS):
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999")
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise CannotCarry(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
-    if not isinstance(moment, datetime):
-        raise CannotCarry(f"its cursor {name} is missing, or neither a date nor text")
-    try:
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    except OverflowError as error:
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999") from error
-
-
-def _printed_key(raw: bytes) -> str:
-    """For people; a document that is broken may have no key that can be read."""
-    try:
-        return str(bson.decode(raw, _LENIENT).get("_id"))
-    except (bson.errors.BSONError, RecursionError):
-        return "unknown"

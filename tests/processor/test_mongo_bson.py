@@ -19,7 +19,7 @@ from hypothesis import Phase, example, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from adventure.processor import mongo
+from adventure.processor import documents
 from adventure.processor.bson_json import decode, to_json
 from adventure.processor.bson_walk import CannotCarry
 from adventure.processor.run import process_once
@@ -241,7 +241,7 @@ def test_broken_documents_are_set_aside_whole_and_the_others_go_on(chat_stream: 
         bson.encode({"_id": 3, "last_modified": "0001-01-01T00:00:00+14:00"}),
         bson.encode({"_id": 3, "last_modified": Timestamp(5, 6)}),
     ]
-    reading = mongo._Reading(chat_stream, NOW, Seen(), tmp_path)
+    reading = documents.Reading(chat_stream, NOW, Seen(), tmp_path)
     for document in (
         bson.encode({"_id": 1, "last_modified": NOW}),
         *broken,
