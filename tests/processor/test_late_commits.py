@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from adventure.sandbox import Sandbox
-from benchmarks.late_commits import SCENARIOS, Load, PostgresSystem, Scenario, stress
+from benchmarks.late_commits.scenarios import SCENARIOS, Load, Scenario
+from benchmarks.late_commits.stress import stress
+from benchmarks.late_commits.system import PostgresSystem
 
 LOAD = Load(rows=4000, longest=1.0, processors=2)
 SHORTER = 0.1

@@ -1,0 +1,147 @@
+"""A database under stress: how it is written, what it holds in the end, and who reads it."""
+
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+from pydantic import SecretStr
+
+from adventure.processor.state import State
+from adventure.sandbox import Sandbox
+from adventure.sandbox.databases import create_databases
+from adventure.settings import Settings, load_settings
+from adventure.streams import Stream
+from benchmarks.late_commits.readers import Plain, Processor
+from benchmarks.late_commits.scenarios import Load, Scenario
+from benchmarks.late_commits.writer import Writer
+
+Versions = dict[int, int]
+"""Key -> version, which every write of the row counts up."""
+
+
+class System(Protocol):
+    """A database under stress: how it is written and read."""
+
+    def write(self, scenario: Scenario, load: Load, stop: threading.Event) -> int:
+        """Writes `load.rows` rows with all writers; the number written."""
+
+    def truth(self) -> tuple[Versions, Versions]:
+        """The last version of each order and each line, once the writers are done."""
+
+    def drained_at(self) -> datetime:
+        """Past this horizon every row has been read."""
+
+    def processor(self, scenario: Scenario, number: int) -> Processor:
+        """A processor with watermarks and a stage of its own."""
+
+    def plain(self) -> Plain:
+        """The yardstick."""
+
+
+@dataclass
+class PostgresSystem:
+    """Orders and lines in a database of the embedded PostgreSQL."""
+
+    sandbox: Sandbox
+    folder: Path
+    name: str
+    _reader: Settings = field(init=False)
+    _writer: str = field(init=False)
+
+    TABLES = ("orders", "lines")
+    SCHEMA = """
+        create table orders (
+            id integer primary key, version integer not null default 1,
+            changed_at timestamp not null default (now() at time zone 'utc')
+        );
+        create table lines (
+            id integer primary key, order_id integer not null references orders, version integer not null default 1,
+            changed_at timestamp not null default (now() at time zone 'utc')
+        );
+        create index on orders (changed_at); create index on lines (changed_at); create index on lines (order_id);
+        do $$ begin
+            if not exists (select from pg_roles where rolname = 'unprivileged') then
+                create role unprivileged login;
+            end if;
+        end $$;
+        grant usage on schema public to unprivileged, adventure_reader;
+        grant select on all tables in schema public to unprivileged, adventure_reader;
+    """
+
+    def __post_init__(self) -> None:
+        made = create_databases(self.sandbox, self.name)
+        environment = {name.lower(): value for name, value in made.reader_env.items()}
+        self._reader = load_settings(**environment, data_dir=self.folder, pipeline_file=Path("none"))
+        self._writer = self.sandbox.postgres.dsn(self.name)
+        with psycopg.connect(self._writer, autocommit=True) as connection:
+            connection.execute(self.SCHEMA)
+            connection.execute(f"alter role unprivileged password '{self.sandbox.password}'")  # type: ignore[arg-type]
+        # The watermarks' table is made by whoever comes first, and here several come at once.
+        State(self._reader, []).close()
+
+    def write(self, scenario: Scenario, load: Load, stop: threading.Event) -> int:
+        """See `System`."""
+        counts, failures = [0] * load.writers, []
+
+        def work(number: int) -> None:
+            try:
+                with psycopg.connect(self._writer) as connection:
+                    writer = Writer(connection, number, scenario.clock)
+                    while sum(counts) < load.rows and not stop.is_set():
+                        counts[number] += writer.transaction(load, sum(counts) / load.rows)
+            except psycopg.Error as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=[number]) for number in range(load.writers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        if not scenario.lossless:
+            self._go_on(scenario)
+        return sum(counts)
+
+    def _go_on(self, scenario: Scenario) -> None:
+        """Writes once more, a lookback later: what lies within it is in flight, which no reconciliation counts."""
+        with psycopg.connect(self._writer) as connection:
+            later = self.drained_at() + timedelta(seconds=scenario.lookback)
+            connection.execute("insert into orders values (2000000000, 1, %s)", [later])
+            connection.execute("insert into lines values (2000000000, 2000000000, 1, %s)", [later])
+
+    def truth(self) -> tuple[Versions, Versions]:
+        """See `System`."""
+        with psycopg.connect(self._writer) as connection:
+            orders, lines = (connection.execute(f"select id, version from {each}").fetchall() for each in self.TABLES)  # type: ignore[arg-type]
+        return dict(orders), dict(lines)
+
+    def drained_at(self) -> datetime:
+        """See `System`."""
+        with psycopg.connect(self._writer) as connection:
+            query = "select greatest((select max(changed_at) from orders), (select max(changed_at) from lines))"
+            found = connection.execute(query).fetchone()
+        return found[0] if found and found[0] else datetime.min
+
+    def processor(self, scenario: Scenario, number: int) -> Processor:
+        """See `System`. Streams of its own name are locked on their own."""
+        changes: dict[str, Any] = {"data_dir": self.folder / str(number)}
+        if not scenario.privileged:
+            changes |= {"postgres_user": "unprivileged", "postgres_password": SecretStr(self.sandbox.password)}
+        names = [f"{table}_{number}" for table in self.TABLES]
+        orders, lines = (
+            Stream(
+                name, "postgres", "public", table, "changed_at", ("id",), name, f"raw_ext.{name}",
+                lookback=timedelta(seconds=scenario.lookback),
+            )
+            for name, table in zip(names, self.TABLES, strict=True)
+        )  # fmt: skip
+        lines = replace(lines, references={orders.name: ("order_id",)})
+        return Processor(self._reader.model_copy(update=changes), [orders, lines])
+
+    def plain(self) -> Plain:
+        """See `System`."""
+        return Plain(self._writer, self.TABLES)
