@@ -46,7 +46,7 @@ format: .venv/.dev ## apply the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.dev ## run every benchmark and keep its figures in benchmarks/results (about 20 minutes); BENCH_ARGS="growth" runs some
+bench: .venv/.dev ## run every benchmark and keep its figures in benchmarks/results (about 25 minutes); BENCH_ARGS="growth" runs some
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 bench-first-load: .venv/.dev ## time the first load of 4 million order lines against psql (about 2 minutes)
@@ -67,7 +67,7 @@ bench-mongo: .venv/.dev ## time staging 100,000 documents against reading them (
 bench-freshness: .venv/.dev ## time from commit to dashboard over 10 minutes of the demo
 	@$(BIN)/python -m benchmarks.freshness
 
-bench-growth: .venv/.dev ## time cycles and first loads while the source grows to 10 million lines (about 15 minutes)
+bench-growth: .venv/.dev ## time cycles and first loads while the source grows to 10 million lines (about 6 minutes)
 	@$(BIN)/python -m benchmarks.growth
 
 bench-build: .venv/.dev ## time a build of one batch on a long history against a short one (about 2 minutes)

@@ -1,0 +1,69 @@
+"""Parquet files: every row once and in its order, in row groups that are filled to their last row."""
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adventure.processor import files
+from adventure.processor.files import ParquetParts
+
+SCHEMA = pa.schema([("number", pa.int64()), ("text", pa.string()), ("kind", pa.string())])
+
+
+def batches(sizes: list[int], text: str = "") -> list[pa.RecordBatch]:
+    """Rows numbered from 0 on through all of the batches."""
+    found, first = [], 0
+    for size in sizes:
+        numbers = range(first, first + size)
+        texts = [None if number % 7 == 0 else f"{text}{number}" for number in numbers]
+        found.append(pa.record_batch([list(numbers), texts, ["kind"] * size], schema=SCHEMA))
+        first += size
+    return found
+
+
+def written(folder: Path, rows: list[pa.RecordBatch]) -> list[pq.ParquetFile]:
+    """The files that these batches make."""
+    parts = ParquetParts(folder, SCHEMA, ["kind"])
+    for batch in rows:
+        parts.write(batch)
+    return [pq.ParquetFile(file.path) for file in parts.close()]
+
+
+def groups(file: pq.ParquetFile) -> list[int]:
+    """Rows of each row group."""
+    return [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
+
+
+@given(st.lists(st.integers(0, 35), max_size=8))
+def test_row_groups_are_filled_to_their_last_row(sizes: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(files, "ROWS_A_GROUP", 10)
+        rows = batches(sizes)
+        found = written(Path(folder), rows)
+        assert [file.read() for file in found] == ([pa.Table.from_batches(rows)] if sum(sizes) else [])
+        for file in found:
+            *filled, last = groups(file)
+            assert set(filled) <= {10}
+            assert 0 < last <= 10
+
+
+def test_wide_rows_make_smaller_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "BYTES_A_GROUP", 10_000)
+    rows = batches([5] * 8, "x" * 1_000)
+    (file,) = written(tmp_path, rows)
+    assert file.read() == pa.Table.from_batches(rows)
+    assert groups(file) == [15, 15, 10], "a group ends with the batch that fills it"
+
+
+def test_a_large_window_is_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "ROWS_A_GROUP", 10)
+    monkeypatch.setattr(files, "BYTES_A_FILE", 1)
+    rows = batches([25])
+    found = written(tmp_path, rows)
+    assert pa.concat_tables(file.read() for file in found) == pa.Table.from_batches(rows)
+    assert [groups(file) for file in found] == [[10], [10], [5]]
