@@ -115,3 +115,41 @@ def test_check_asks_the_source_and_snowflake_in_its_own_dialect(pipeline: Settin
     (staging,) = [line for line in lines(done) if line.startswith("orders: staging ")]
     assert staging.endswith(" some 0 does not hold")
     assert done.exit_code == 1
+
+
+def test_reconcile_finds_what_is_missing_and_repairs_it(pipeline: Settings) -> None:
+    run(pipeline, "process")
+    run(pipeline, "tasks", "run", "load_orders")
+    with connect_snowflake(pipeline) as connection:
+        connection.cursor().execute(
+            "delete from raw_ext.orders_raw where sales_order_id = (select max(sales_order_id) from raw_ext.orders_raw)"
+        )
+    found = run(pipeline, "reconcile", "orders")
+    assert found.exit_code == 1, found.output
+    repaired = run(pipeline, "reconcile", "orders", "--repair")
+    assert repaired.exit_code == 0, repaired.output
+    assert run(pipeline, "tasks", "run", "load_orders").exit_code == 0
+    again = run(pipeline, "reconcile", "orders")
+    assert again.exit_code == 0, again.output
+
+
+def test_deploy_says_each_statement_and_makes_what_the_other_commands_need(
+    settings: Settings, snowflake_settings: Settings
+) -> None:
+    made = account.with_sources(snowflake_settings, settings)
+    script = run(made, "snowflake", "deploy", "--dry-run")
+    assert run(made, "process").exit_code == 1, "nothing is deployed"
+    deployed = run(made, "snowflake", "deploy")
+    assert deployed.exit_code == 0, deployed.output
+    assert deployed.output == script.output
+    assert run(made, "snowflake", "deploy").exit_code == 0, "again"
+    assert run(made, "process").exit_code == 0
+    assert run(made, "status").exit_code == 0
+
+
+def test_destroy_asks_first(pipeline: Settings) -> None:
+    asked = CliRunner().invoke(cli.app, ["snowflake", "destroy"], input="n\n", env=account.environment(pipeline))
+    assert asked.exit_code == 1
+    assert "with all its rows?" in asked.output
+    with connect_snowflake(pipeline) as connection:
+        assert connection.cursor().execute("select count(*) from raw_ext.orders_raw").fetchall() == [(0,)]
