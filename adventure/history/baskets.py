@@ -17,7 +17,9 @@ from adventure.history.calibration import (
     MOST_RESELLER_LINES,
     OFFER_DISCOUNTS,
     ONLINE_LINES,
+    RESELLER_APPETITE,
     RESELLER_CATEGORIES,
+    RESELLER_CHEAP,
     RESELLER_LINES,
     RESELLER_PRICES,
     RESELLER_QUANTITY,
@@ -101,13 +103,18 @@ def reseller_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
     return [[Line(product) for product in _sample(on_sale, rarity, size, chance)] for size in sizes]
 
 
-def set_reseller_terms(lines: list[Line], chance: random.Random) -> None:
+def set_reseller_terms(baskets: list[list[Line]], chance: random.Random) -> None:
     """Quantities, prices and discounts of all reseller lines, each as often as in the calibration."""
+    lines = [line for basket in baskets for line in basket]
+    appetites = [RESELLER_APPETITE * chance.random() for _ in baskets]
     quantities = sorted(_quantity(chance) for _ in lines)
-    # Resellers take more pieces of what is cheap.
-    order = sorted(
-        lines, key=lambda line: chance.random() + 0.4 * (line.product.category in ("Accessories", "Clothing"))
-    )
+    # Resellers take more pieces of what is cheap, and those with an appetite more of all.
+    wanted = [
+        (chance.random() + appetite + RESELLER_CHEAP * (line.product.category in ("Accessories", "Clothing")), line)
+        for basket, appetite in zip(baskets, appetites, strict=True)
+        for line in basket
+    ]
+    order = [line for _, line in sorted(wanted, key=lambda pair: pair[0])]
     for line, quantity in zip(order, quantities, strict=True):
         line.quantity = quantity
     price_shares = [percent for percent, _ in RESELLER_PRICES]

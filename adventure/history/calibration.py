@@ -93,6 +93,9 @@ MOST_RESELLER_LINES = 58
 # Pieces of a reseller's line: the shares of 1 to 6; from 7 on each number is 0.78 times as frequent as the one before.
 RESELLER_QUANTITY = (0.239, 0.233, 0.165, 0.123, 0.072, 0.054)
 RESELLER_QUANTITY_DECAY, MAX_QUANTITY = 0.78, 44
+RESELLER_CHEAP, RESELLER_APPETITE = 0.47, 0.7
+"""Which line gets which of these quantities, the smallest first: by chance between 0 and 1, plus this much for what is
+cheap, plus up to this much for a whole order. The first sets the mean of the orders' totals, the second the largest."""
 
 VOLUME_DISCOUNTS = ((10, 178), (5, 606), (2, 1_310))
 """Per cent and number of lines; the largest quantities get the largest discount."""

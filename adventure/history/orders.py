@@ -47,7 +47,7 @@ def make_orders(seed: int) -> list[Order]:
             Order(_office_hours(month, chance), contact, basket)
             for contact, basket in zip(resellers, reseller_baskets(month, chance), strict=True)
         ]
-    set_reseller_terms([line for order in orders if order.customer.is_reseller for line in order.lines], chance)
+    set_reseller_terms([order.lines for order in orders if order.customer.is_reseller], chance)
     for channel in ("online", "reseller"):
         for in_march, march in enumerate((False, True)):
             group = [order for order in orders if _belongs(order, channel, march)]
