@@ -243,6 +243,39 @@ def test_a_line_without_its_order_is_a_warning(project: Project) -> None:
     assert any(name.startswith("relationships_latest_base_real_time__order_details") for name in warned)
 
 
+def test_a_chat_is_judged_once_the_orders_have_come_as_far(tmp_path: Path, dbt_folder: Path) -> None:
+    project = new_project(tmp_path, dbt_folder)
+    models = ("base_real_time__sales_orders", "stg_real_time__chat_logs")
+    chosen = ("--indirect-selection", "cautious", "--select", *models)
+    later = {"sales_order_id": "b", "last_modified": (NOON + HOUR).isoformat()}
+    project.load(orders=[order("a")], chats=[chat("c1"), chat("c2", **later)])
+    project.build(*chosen)
+    assert project.statuses["chats_know_their_orders"] == "pass"
+    # Orders that were written after the chat are there, but not its own.
+    project.load(orders=[order("c", last_modified=NOON + 2 * HOUR)])
+    project.build(*chosen)
+    assert project.statuses["chats_know_their_orders"] == "warn"
+    project.load(orders=[order("b", last_modified=NOON + HOUR)])
+    project.build(*chosen)
+    assert project.statuses["chats_know_their_orders"] == "pass"
+
+
+def test_an_order_is_added_up_once_the_lines_have_come_as_far(tmp_path: Path, dbt_folder: Path) -> None:
+    project = new_project(tmp_path, dbt_folder)
+    chosen = ("--indirect-selection", "cautious", "--select", "+stg_real_time__sales_orders")
+    sold = {"sub_total": Decimal(10)}
+    project.load(orders=[order("a", **sold), order("b", **sold, last_modified=NOON + HOUR)], lines=[line("a1", "a")])
+    project.build(*chosen)
+    assert project.statuses["live_details_add_up"] == "pass"
+    # A line that was written after the order is there, but not its own.
+    project.load(lines=[line("a1", "a", last_modified=NOON + HOUR)])
+    project.build(*chosen)
+    assert project.statuses["live_details_add_up"] == "warn"
+    project.load(lines=[line("b1", "b", last_modified=NOON + HOUR)])
+    project.build(*chosen)
+    assert project.statuses["live_details_add_up"] == "pass"
+
+
 def test_a_full_refresh_gives_the_same_tables(project: Project) -> None:
     taken_as_it_came = {model: project.table(model) for model in LIVE_MODELS}
     project.build("--full-refresh")
