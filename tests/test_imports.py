@@ -52,7 +52,8 @@ def below(found: set[str], *names: str) -> set[str]:
 
 def test_help_loads_no_room_and_no_driver() -> None:
     found = modules(["--help"])
-    assert below(found, "adventure") == {"adventure", "adventure.cli", "adventure.errors"}
+    rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
+    assert rooms == {"cli", "errors"}
     drivers = ("duckdb", "pyarrow", "adbc_driver_manager", "psycopg", "pymongo", "orjson", "numpy", "pandas")
     assert below(found, *EVERYTHING_ELSE, *drivers) == set()
     assert below(found, "pydantic", "pydantic_settings", "structlog", "tenacity", "prometheus_client") == set()

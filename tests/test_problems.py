@@ -133,7 +133,7 @@ def test_the_exit_code_is_for_monitors(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = settings.model_copy(update={"alert_lag_sec": 1.0})
-    monkeypatch.setattr(cli, "_pipeline", lambda _context: (strict, streams))
+    monkeypatch.setattr(cli, "pipeline_of", lambda _context: (strict, streams))
     right = CliRunner().invoke(cli.app, ["status", "--check"])
     assert (right.exit_code, "Nothing is wrong." in right.output) == (0, True)
     backfill(writer_settings, orders=10, days=2, seed=1)

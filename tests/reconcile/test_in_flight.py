@@ -230,7 +230,7 @@ def test_the_command_ends_with_1_until_it_is_repaired(
     process_once(settings, [things])
     load(settings, things)
     execute("delete from things where id = 1")
-    monkeypatch.setattr(cli, "_pipeline", lambda _context: (settings, (things,)))
+    monkeypatch.setattr(cli, "pipeline_of", lambda _context: (settings, (things,)))
     results = []
     for arguments in (["reconcile"], ["reconcile", "--repair", "things"], ["reconcile", "--from", "2100-01-01"]):
         results.append(CliRunner().invoke(cli.app, arguments))

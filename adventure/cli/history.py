@@ -1,0 +1,33 @@
+"""`adventure history`: fills the warehouse with years of sales."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adventure.cli.job import settings_of
+
+app = typer.Typer(no_args_is_help=True, help="Creates or loads the warehouse's years of history.")
+
+
+@app.command("create")
+def history_create(
+    context: typer.Context,
+    seed: Annotated[int, typer.Option(help="Another seed gives another history of the same shape.")] = 1,
+) -> None:
+    """Synthesises years of orders, purchases, campaigns, customers and products, and loads them."""
+    from adventure.history import create
+
+    create(settings_of(context), seed=seed)
+
+
+@app.command("load")
+def history_load(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with one file or folder per raw table.")],
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave tables without a file empty.")] = False,
+) -> None:
+    """Loads the history from files that you have."""
+    from adventure.history import load
+
+    load(settings_of(context), folder, allow_missing=allow_missing)

@@ -1,0 +1,52 @@
+"""`adventure snowflake`: sets an account up."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adventure.cli.job import pipeline_of, settings_of
+
+if TYPE_CHECKING:
+    from adventure.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Sets Snowflake up, or takes all of it down.")
+
+
+@app.command("deploy")
+def snowflake_deploy(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script, and run nothing.")] = False,
+    triggered: Annotated[
+        bool, typer.Option("--triggered", help="Load within a minute of a new file, instead of every hour.")
+    ] = False,
+) -> None:
+    """Makes roles, warehouse, stages, tables, tasks and the dashboard, or brings them up to date."""
+    from adventure.warehouse.snowflake.scripts import deployment
+
+    settings, streams = pipeline_of(context)
+    _run_script(settings, deployment(settings, streams, "triggered" if triggered else "scheduled"), dry_run=dry_run)
+
+
+@app.command("destroy")
+def snowflake_destroy(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script, and run nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Removes all that deploy made, the rows included."""
+    from adventure.warehouse.snowflake.scripts import teardown
+
+    settings = settings_of(context)
+    if not dry_run and not yes:
+        typer.confirm(f"Remove the database {settings.snowflake_database} with all its rows?", abort=True)
+    _run_script(settings, teardown(settings), dry_run=dry_run)
+
+
+def _run_script(settings: "Settings", statements: list[str], *, dry_run: bool) -> None:
+    from adventure.warehouse.snowflake.deploy import run_statements
+
+    if dry_run:
+        for statement in statements:
+            typer.echo(f"{statement};\n")
+    else:
+        run_statements(settings, statements, lambda statement: typer.echo(f"{statement};\n"))
