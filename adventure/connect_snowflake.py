@@ -274,7 +274,9 @@ def _private_key(settings: Settings) -> bytes:
             path.read_bytes(), phrase.get_secret_value().encode() if phrase else None
         )
     except OSError as error:
-        raise ConfigError(f"The private key {path} cannot be read: {error.strerror}", "Check the path") from error
+        raise ConfigError(
+            f"The private key {path} cannot be read: {error.strerror}", "Check the path, and whose it is"
+        ) from error
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"The private key {path} cannot be opened: it is no PEM key, or its passphrase is another one",

@@ -81,6 +81,11 @@ def test_a_source_loads_its_own_driver_alone() -> None:
     assert below(imported("adventure.processor.mongo"), "adbc_driver_manager", "pandas", "pyarrow.dataset") == set()
 
 
+def test_snowflake_as_the_warehouse_needs_no_duckdb() -> None:
+    """The extra `snowflake`, and the image processor-snowflake, have none."""
+    assert below(imported("adventure.warehouse.snowflake.warehouse"), "duckdb", "dbt", "pandas") == set()
+
+
 def test_the_generator_loads_no_warehouse() -> None:
     found = modules(["generate"], "adventure.generator.run:generate")
     assert below(found, *EVERYTHING_ELSE, "duckdb", "pandas", "adventure.warehouse", "adventure.sandbox") == set()

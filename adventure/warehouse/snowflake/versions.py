@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import orjson
 import pyarrow as pa
 
@@ -24,6 +24,9 @@ from adventure.warehouse.snowflake.key_text import (
     raw_table,
     without_zeros,
 )
+
+if TYPE_CHECKING:
+    import duckdb
 
 Batches = Callable[[str, Sequence[object]], Iterator[list[tuple[object, ...]]]]
 """Runs a statement with values for its question marks; its rows in batches."""
@@ -104,6 +107,9 @@ def copy_suspects(query: Query, stream: Stream, kinds: Sequence[str], scratch: P
 
     The tables are those of `adventure.warehouse.duckdb.versions`.
     """
+    # Here, since nothing else of Snowflake's needs DuckDB: it comes with another extra.
+    import duckdb
+
     held = columns_of(query, stream)
     with duckdb.connect(str(scratch)) as connection:
         connection.execute("create or replace table held (key varchar, cursor bigint, live boolean, parts varchar[])")
@@ -138,7 +144,7 @@ def columns_of(query: Query, stream: Stream) -> dict[str, str]:
 
 def _copy_held(
     query: Query,
-    connection: duckdb.DuckDBPyConnection,
+    connection: "duckdb.DuckDBPyConnection",
     stream: Stream,
     kinds: Sequence[str],
     held: Mapping[str, str],
@@ -176,7 +182,7 @@ def _copy_held(
         connection.execute("insert into held select * from batch")
 
 
-def _copy_rejected(query: Query, connection: duckdb.DuckDBPyConnection, stream: Stream, kinds: Sequence[str]) -> None:
+def _copy_rejected(query: Query, connection: "duckdb.DuckDBPyConnection", stream: Stream, kinds: Sequence[str]) -> None:
     # The row as PostgreSQL prints it tells the version; a document that could not be decoded does not.
     key = without_zeros("key") if tuple(kinds) == ("number",) else "key"
     moment = f'try_cast(get(try_parse_json("ROW"), {literal(stream.cursor)})::varchar as timestamp_tz)'
