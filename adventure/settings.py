@@ -238,7 +238,9 @@ def load_settings(env_file: Path | None = None, **overrides: Any) -> Settings:
     try:
         return Settings(_env_file=env_file or ".env", _env_file_encoding="utf-8", **overrides)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        )
         # Not even a traceback may show what was given: it may be a secret.
         raise ConfigError(
             f"Settings that cannot be used: {faults}", "Mend them in the environment or the --env file"

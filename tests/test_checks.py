@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from adventure.checks import count_rows, run_checks
+from adventure.errors import WarehouseError
 from adventure.generator.run import backfill, generate
 from adventure.generator.schema import create_tables
 from adventure.processor.run import process_once
@@ -51,6 +52,11 @@ def passed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Flow:
     process_once(reader, flow.streams)
     assert [run.message for run in run_task(reader, flow.streams, None) if run.outcome == "failed"] == []
     return flow
+
+
+def test_before_the_first_build_there_is_nothing_to_check(settings: Settings, streams: tuple[Stream, ...]) -> None:
+    with pytest.raises(WarehouseError, match=r"base_real_time__sales_orders was never built\. Run adventure tasks run"):
+        run_checks(settings, streams)
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from adventure.checks.check import Check
 from adventure.checks.flow import MODELS, count_rows, flow_checks
 from adventure.checks.sales import sales_checks
+from adventure.errors import WarehouseError
 from adventure.settings import Settings
 from adventure.streams import Stream
-from adventure.warehouse import open_warehouse
+from adventure.warehouse import Warehouse, open_warehouse
 
 __all__ = ["MODELS", "Check", "count_rows", "run_checks"]
 
@@ -17,10 +18,19 @@ def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
 
     Raises:
         SourceError: a source does not answer, or refuses.
-        WarehouseError: the warehouse cannot be read.
+        WarehouseError: the warehouse cannot be read, or nothing was built in it yet.
     """
     warehouse = open_warehouse(settings)
+    _require_models(warehouse, [MODELS[stream.name] for stream in streams if stream.name in MODELS])
     checks = [check for stream in streams for check in flow_checks(settings, warehouse, stream)]
     if {stream.name for stream in streams} >= set(MODELS):
         checks += sales_checks(warehouse, settings.warehouse)
     return checks
+
+
+def _require_models(warehouse: Warehouse, models: Sequence[str]) -> None:
+    found = warehouse.query(
+        "select lower(table_name) from information_schema.tables where lower(table_schema) = 'dbt_prod'"
+    )
+    if missing := [model for model in models if (model,) not in found]:
+        raise WarehouseError(f"There is nothing to check yet: {missing[0]} was never built", "Run adventure tasks run")

@@ -1,4 +1,4 @@
-"""`adventure stage`: looks into the stages."""
+"""`adventure stage`: lists what is staged, or removes it."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from adventure.cli.job import pipeline_of
 
-app = typer.Typer(no_args_is_help=True, help="Looks into the stages.")
+app = typer.Typer(no_args_is_help=True, help="Lists what is staged, or removes it.")
 
 
 @app.command("list")
