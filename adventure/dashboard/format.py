@@ -78,11 +78,6 @@ def markup(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
-def axis_format(measure: str) -> str:
-    """For a chart's axis: short, with a dollar where it is money."""
-    return "$~s" if measure == "revenue" else "~s"
-
-
 def hover_format(measure: str) -> str:
     """For a chart's hover: every digit that counts."""
     return "$,.2f" if measure == "revenue" else ",d"

@@ -25,7 +25,12 @@ _STYLE = """
 /* A target to touch is 24 pixels wide and high at least (WCAG 2.2, 2.5.8). */
 [data-testid="stElementToolbarButton"] button {min-width: 24px; min-height: 24px}
 .stMultiSelect [data-baseweb="select"] div {color: inherit}
-@media (max-width: 640px) {.stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}}
+@media (max-width: 640px) {
+  .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
+  /* Two cards beside each other: the chart below them is seen without turning the page over and over. */
+  .st-key-headlines .stColumn {min-width: calc(50% - 0.5rem); flex: 1 1 calc(50% - 0.5rem)}
+  .st-key-headlines [data-testid="stMetricValue"] {font-size: 1.7rem}
+}
 </style>
 """
 

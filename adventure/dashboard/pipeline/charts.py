@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import altair as alt
 import pandas as pd
 
+from adventure.dashboard import axes
 from adventure.dashboard.colours import Theme, colours
 
 
@@ -12,16 +13,18 @@ def cycles_chart(rows: pd.DataFrame, streams: list[str], now: datetime, theme: T
     """A panel a stream: rows of the cycles of each minute, on one time axis."""
     begun = max(rows["minute"].min(), now - timedelta(hours=6)) - timedelta(minutes=1)
     x_scale = alt.Scale(domain=[begun.isoformat(), now.isoformat()])
+    # No more than there are whole minutes: labels cannot tell the moments within one apart.
     panels = []
+    ticks = max(1, min(6, (now - begun) // timedelta(minutes=1)))
     for stream, colour in zip(streams, colours(streams, theme), strict=True):
-        axis = alt.Axis(format="%H:%M", grid=False, tickCount=6, labels=stream == streams[-1])
+        axis = alt.Axis(format="%H:%M", grid=False, tickCount=ticks, labels=stream == streams[-1])
         data = rows[rows["stream"] == stream].assign(per_cycle=rows["rows"] / rows["windows"])
         panels.append(
             alt.Chart(data)
             .mark_bar(width=4, color=colour)
             .encode(
                 x=alt.X("minute:T", title=None, scale=x_scale, axis=axis),
-                y=alt.Y("per_cycle:Q", title=stream, axis=alt.Axis(format="~s", tickCount=3)),
+                y=alt.Y("per_cycle:Q", title=stream, axis=axes.amounts(3)),
                 tooltip=[
                     alt.Tooltip("minute:T", title="Minute (UTC)", format="%d %b, %H:%M"),
                     alt.Tooltip("windows:Q", title="Cycles with rows", format=",d"),
@@ -44,7 +47,7 @@ def lateness_chart(rows: pd.DataFrame, streams: list[str], theme: Theme) -> alt.
         .encode(
             x=alt.X("late:N", sort=order, title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             xOffset=alt.XOffset("stream:N", sort=streams),
-            y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickCount=4)),
+            y=alt.Y("rows:Q", title=None, axis=axes.amounts(4)),
             color=alt.Color("stream:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
             tooltip=[
                 alt.Tooltip("stream:N", title="Stream"),

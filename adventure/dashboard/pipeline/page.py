@@ -21,7 +21,7 @@ def show() -> None:
     """The page."""
     copy = open_report()
     identity = copy.identity()
-    st.title("Pipeline")
+    st.title("Pipeline", anchor=False)
     if identity is None:
         _wait(copy, None)
         st.info(

@@ -7,9 +7,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from adventure.dashboard import format
+from adventure.dashboard import axes, format
 from adventure.dashboard.colours import NEUTRAL, Theme, colours
-from adventure.dashboard.format import axis_format, hover_format
+from adventure.dashboard.format import hover_format
 from adventure.dashboard.sales.figures import Measure
 from adventure.dashboard.sales.scope import Grain
 
@@ -37,8 +37,12 @@ def sales_chart(
     shown = alt.selection_point(fields=["segment"], bind="legend")
     hovered = alt.selection_point(fields=["period"], nearest=True, on="pointerover", empty=False, clear="pointerout")
     x = _time_axis(rows["period"], grain)
-    y = alt.Y("value:Q", title=None, axis=alt.Axis(format=axis_format(measure), tickCount=5))
-    legend = alt.Legend(title=None, orient="top", columns=0, labelLimit=160, symbolType="stroke", symbolStrokeWidth=4)
+    y = alt.Y("value:Q", title=None, axis=axes.amounts(5, money=measure == "revenue"))
+    # In one row, which a narrow screen would cut.
+    columns = alt.ExprRef("width < 480 ? 2 : 0")
+    legend = alt.Legend(
+        title=None, orient="top", columns=columns, labelLimit=160, symbolType="stroke", symbolStrokeWidth=4
+    )
     colour = alt.Color("segment:N", scale=_scale(segments, theme), sort=segments, legend=legend)
     lines = (
         alt.Chart(data)
@@ -79,7 +83,7 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
     data["text"] = [_signed(value, money=measure == "revenue") for value in data["change"]]
     base = alt.Chart(data).encode(
         y=alt.Y("segment:N", sort=segments, title=None, axis=alt.Axis(labelLimit=130, ticks=False, domain=False)),
-        x=alt.X("change:Q", title=None, axis=alt.Axis(format=axis_format(measure), tickCount=4), scale=_padded(data)),
+        x=alt.X("change:Q", title=None, axis=axes.amounts(4, money=measure == "revenue"), scale=_padded(data)),
         tooltip=[
             alt.Tooltip("segment:N", title="Segment"),
             alt.Tooltip("change:Q", title="Change", format=hover_format(measure)),
@@ -113,7 +117,7 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> a
     panels = [
         base.mark_bar(color=colour).encode(
             x=_time_axis(rows["period"], grain, labels=last),
-            y=alt.Y(f"{column}:Q", title=column.capitalize(), axis=alt.Axis(tickCount=3, format="~s")),
+            y=alt.Y(f"{column}:Q", title=column.capitalize(), axis=axes.amounts(3)),
         ).properties(height=100, width="container")
         for column, colour, last in (("orders", blue, False), ("chats", orange, True))
     ]  # fmt: skip
@@ -154,7 +158,7 @@ def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) 
 
 
 def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt.LayerChart]:
-    """The period that is not over: a band behind the end of the lines, and words that say so."""
+    """The period that is not over: a band behind the end of the lines, and words above it that say so."""
     last = moments.max()
     step = {
         "hour": pd.DateOffset(hours=1),
@@ -168,7 +172,7 @@ def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt
     area = alt.Chart(band).mark_rect(color=NEUTRAL, opacity=0.16).encode(x="from:T", x2="to:T")
     text = (
         alt.Chart(band)
-        .mark_text(align="right", baseline="top", dx=-4, y=4, color=NEUTRAL, text=_RUNNING[grain])
+        .mark_text(align="right", baseline="bottom", y=-3, color=NEUTRAL, text=_RUNNING[grain])
         .encode(x="to:T")
     )
     return [alt.layer(area, text)]

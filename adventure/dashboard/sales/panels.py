@@ -46,7 +46,8 @@ def headlines(panel: Panel, current: figures.Total) -> None:
         ("Units", format.count(current.units), "sales_by_hour", "units", lambda t: t.units),
         ("Customers", format.count(current.customers), "customers_by_day", "customers", lambda t: t.customers),
     ]
-    for column, (label, value, mart, name, figure) in zip(st.columns(len(cards), gap="small"), cards, strict=True):
+    row = st.container(key="headlines")
+    for column, (label, value, mart, name, figure) in zip(row.columns(len(cards), gap="small"), cards, strict=True):
         change = figures.changes(panel.query, scope, today, figure)
         compared = panel.said("sales_by_hour", "change") if change is not None else "There is nothing before it."
         column.metric(
