@@ -68,9 +68,13 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 class ParquetParts:
-    """Writes record batches into part-00000.parquet, part-00001.parquet, … of a size that loads well."""
+    """Writes record batches into part-00000.parquet, part-00001.parquet, … of a size that loads well.
 
-    def __init__(self, folder: Path, schema: pa.Schema, low_cardinality: list[str]) -> None:
+    Args:
+        delta: whether the warehouse reads delta encodings, which take less time and space.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, low_cardinality: list[str], *, delta: bool = True) -> None:
         self._folder, self._schema = folder, schema
         timestamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
         texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in low_cardinality]
@@ -80,7 +84,7 @@ class ParquetParts:
             "compression": "zstd",
             "compression_level": 1,
             "use_dictionary": low_cardinality,
-            "column_encoding": encodings or None,
+            "column_encoding": (delta and encodings) or None,
             # Of the rest they cost time, and no reader here looks for a text or a number.
             "write_statistics": timestamps,
         }

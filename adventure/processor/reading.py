@@ -23,6 +23,8 @@ class Reading:
     folder: Path
     lookback: timedelta
     seen: Seen
+    delta: bool
+    """As `ParquetParts` takes it."""
     last: datetime | None = None
     """The largest cursor value within the window."""
     bad: int = 0
@@ -31,7 +33,10 @@ class Reading:
     def __post_init__(self) -> None:
         columns = self.plan.columns
         self._parts = ParquetParts(
-            self.folder, self.plan.schema, [column.name for column in columns if column.low_cardinality]
+            self.folder,
+            self.plan.schema,
+            [column.name for column in columns if column.low_cardinality],
+            delta=self.delta,
         )
 
     def take(self, batch: pa.RecordBatch) -> None:

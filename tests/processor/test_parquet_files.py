@@ -67,3 +67,13 @@ def test_a_large_window_is_several_files(tmp_path: Path, monkeypatch: pytest.Mon
     found = written(tmp_path, rows)
     assert pa.concat_tables(file.read() for file in found) == pa.Table.from_batches(rows)
     assert [groups(file) for file in found] == [[10], [10], [5]]
+
+
+@pytest.mark.parametrize(("delta", "encoding"), [(True, "DELTA_LENGTH_BYTE_ARRAY"), (False, "PLAIN")])
+def test_delta_encodings_are_for_those_who_read_them(tmp_path: Path, delta: bool, encoding: str) -> None:
+    rows = batches([20])
+    parts = ParquetParts(tmp_path, SCHEMA, ["kind"], delta=delta)
+    parts.write(rows[0])
+    (file,) = (pq.ParquetFile(each.path) for each in parts.close())
+    assert encoding in file.metadata.row_group(0).column(1).encodings
+    assert file.read() == pa.Table.from_batches(rows)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+import pyarrow.parquet as pq
 
 from adventure.generator.run import backfill
 from adventure.processor.run import process_once
@@ -11,6 +12,7 @@ from adventure.settings import Settings
 from adventure.stage.snowflake import SnowflakeStage
 from adventure.streams import Stream
 from adventure.warehouse import open_warehouse
+from tests.snowflake.emulator import staged_path
 from tests.snowflake.procedure import Session, run
 
 _OF_THE_LOAD = ("_file", "_file_row", "_loaded_at")
@@ -49,3 +51,15 @@ def test_both_warehouses_hold_the_same_rows(
         assert _sorted(lambda statement: session.sql(statement).collect(), stream, columns) == held
         run(session, "cleanup", *arguments)
         assert stage.entries(stream.stage) == []
+
+
+def test_files_for_snowflake_have_the_encodings_of_which_its_manual_speaks(
+    writer_settings: Settings, on_snowflake: Settings, streams: tuple[Stream, ...], session: Session
+) -> None:
+    backfill(writer_settings, orders=10, days=1, seed=11)
+    process_once(on_snowflake, streams)
+    (window,) = SnowflakeStage(on_snowflake).windows(streams[0].stage)
+    location = f"@raw_ext.{window.stage.upper()}/{window.id}/{window.files[0].name}"
+    group = pq.ParquetFile(staged_path(location, on_snowflake.snowflake_database)).metadata.row_group(0)
+    encodings = {encoding for index in range(group.num_columns) for encoding in group.column(index).encodings}
+    assert encodings <= {"PLAIN", "RLE", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
