@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from adventure.errors import AlreadyRunning, ConfigError
 from adventure.processor.run import open_pipeline, process_forever
 from adventure.settings import Settings
 from adventure.streams import Stream
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -154,19 +155,11 @@ def test_a_processor_that_is_refused_leaves_the_heartbeat_of_the_one_that_runs(
         process_forever(settings, streams[:1], interval=1, max_runtime=0, stop=threading.Event())
     assert not file.exists()
     stop = threading.Event()
-    stopping = threading.Thread(target=lambda: (await_that(file.exists), stop.set()))
+    stopping = threading.Thread(target=lambda: (until(file.exists), stop.set()))
     stopping.start()
     process_forever(settings, streams[:1], interval=0.1, max_runtime=60, stop=stop)
     stopping.join()
     assert heartbeat.check(file).alive
-
-
-def await_that(holds: Callable[[], bool]) -> None:
-    """Waits until something holds."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("content", [None, "", "0 1e12\n", "0 nan 0\n", "0 1e300 0\n", "\xff 1 1", "1 2 3 4"])

@@ -24,6 +24,7 @@ from adventure.settings import Settings
 from adventure.stage.folder import FolderStage
 from adventure.streams import Stream
 from tests.conftest import ROOT
+from tests.waiting import until
 
 INTERRUPTED = "Stopped in the middle of a round, which the next start does again."
 LAST_RESORT = "Could not be interrupted"
@@ -158,10 +159,8 @@ def test_the_dashboard(tmp_path: Path) -> None:
     heartbeat, port = tmp_path / "heartbeat", str(free_port(None))
     with service(tmp_path, {"DASHBOARD_PORT": port, "HEARTBEAT_FILE": str(heartbeat)}, "dashboard") as running:
         begun = await_text(heartbeat)
-        deadline = time.monotonic() + 60
-        while await_text(heartbeat) == begun:
-            assert time.monotonic() < deadline, "it must beat once Streamlit answers"
-            time.sleep(0.1)
+        # It beats once Streamlit answers.
+        until(lambda: await_text(heartbeat) != begun)
         running.terminate()
 
 
@@ -267,10 +266,7 @@ def assert_nothing_was_lost(settings: Settings, streams: tuple[Stream, ...], *, 
 def await_waiting_session(settings: Settings) -> None:
     """Waits until a session of the reader's waits for a lock."""
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
-        deadline = time.monotonic() + 60
-        while not connection.execute("select count(*) from pg_locks where not granted").fetchone()[0]:  # type: ignore[index]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: connection.execute("select count(*) from pg_locks where not granted").fetchone() != (0,))
 
 
 def await_that(holds: Callable[[], bool], running: Service) -> None:
@@ -284,8 +280,5 @@ def await_that(holds: Callable[[], bool], running: Service) -> None:
 
 def await_text(path: Path) -> str:
     """The file's content, once it has one."""
-    deadline = time.monotonic() + 60
-    while not path.exists() or not path.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: path.exists() and path.read_text() != "")
     return path.read_text()

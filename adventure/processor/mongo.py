@@ -33,6 +33,7 @@ from adventure.processor.changes import Feed, PositionLost, Unwatchable
 from adventure.processor.document_keys import with_keys
 from adventure.processor.documents import Reading
 from adventure.processor.files import writing
+from adventure.processor.progress import telling
 from adventure.processor.seen import Seen
 from adventure.processor.source import Cut, Extract
 from adventure.processor.state import Watermark
@@ -238,21 +239,20 @@ class MongoSource:
     def _documents(
         self, stream: Stream, low: datetime | None, high: datetime | None, session: ClientSession | None = None
     ) -> Iterator[RawBSONDocument]:
-        """The documents whose cursor may lie within `[low, high)`, read in raw batches; all of them without a `low`."""
+        """The documents whose cursor may lie within `[low, high)`; all of them without a `low`."""
+        for documents in telling(stream, self._batches(stream, low, high, session), "documents"):
+            yield from documents
+
+    def _batches(
+        self, stream: Stream, low: datetime | None, high: datetime | None, session: ClientSession | None
+    ) -> Iterator[list[RawBSONDocument]]:
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
-        told, read = time.monotonic(), 0
         for bounds in _ranges(low, high) if low else [None]:
             query = {stream.cursor: bounds} if bounds else {}
-            with reading_ahead(
-                collection.find_raw_batches(query, batch_size=1000, session=session), depth=BATCHES_AHEAD
-            ) as batches:
+            found = collection.find_raw_batches(query, batch_size=1000, session=session)
+            with reading_ahead(found, depth=BATCHES_AHEAD) as batches:
                 for batch in batches:
-                    documents = bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
-                    yield from documents
-                    read += len(documents)
-                    if time.monotonic() - told > 2:
-                        told = time.monotonic()
-                        log.info(f"{stream.name}: {read:,} documents read", stream=stream.name, rows=read)
+                    yield bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
 
     def _warn(self, stream: Stream, reads: str) -> None:
         """Once: a collection that is not there yet, or has no index on the cursor."""

@@ -1,16 +1,13 @@
 """What whoever runs the processor should know of a PostgreSQL source: said in the log once, not in every cycle."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
-import pyarrow as pa
 
 from adventure.log import get_logger
 from adventure.processor.horizon import FALLBACK_LOOKBACK, STALLED, Horizon
 from adventure.processor.plan import Plan, quoted
-from adventure.streams import Stream
 
 log = get_logger()
 
@@ -64,14 +61,3 @@ class Notices:
                 stream=stream.name,
                 rows=count,
             )
-
-
-def telling(stream: Stream, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches; says how far it is every two seconds."""
-    rows, told = 0, time.monotonic()
-    for batch in batches:
-        yield batch
-        rows += batch.num_rows
-        if time.monotonic() - told > 2:
-            told = time.monotonic()
-            log.info(f"{stream.name}: {rows:,} rows read", stream=stream.name, rows=rows)

@@ -17,8 +17,9 @@ from adventure.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.processor.copy_session import CopySession
 from adventure.processor.files import LocalFile, Reject, write_rejects, writing
 from adventure.processor.horizon import FALLBACK_LOOKBACK, holder, read_horizon
-from adventure.processor.notices import Notices, telling
+from adventure.processor.notices import Notices
 from adventure.processor.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
+from adventure.processor.progress import telling
 from adventure.processor.reading import Reading
 from adventure.processor.seen import Seen
 from adventure.processor.set_aside import rejects_of, unfit_rows_query
@@ -206,7 +207,7 @@ class PostgresSource:
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
         """What a query of the open cut gives, fetched ahead of whoever takes it."""
         with self._extracting.batches(query) as batches:
-            yield telling(plan.stream, batches)
+            yield telling(plan.stream, batches, "rows")
 
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
         """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
