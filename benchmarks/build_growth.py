@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from adventure.history import ensure_history
-from adventure.settings import Settings, load_settings
-from adventure.stage.manifest import utc_now
-from adventure.warehouse import open_warehouse
-from adventure.warehouse.duckdb.connection import connect
+from adventure.core.clock import utc_now
+from adventure.core.settings import Settings, load_settings
+from adventure.demo.history import ensure_history
+from adventure.destinations.duckdb.connection import connect
+from adventure.factory import open_warehouse
 from benchmarks.results import Results, add_argument
 
 BATCH = 200

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adventure.core.clock import utc_now
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import load_streams
 from adventure.dashboard.serve import environment, serve_command
-from adventure.history import ensure_history
-from adventure.sandbox.process import free_port
-from adventure.settings import Settings, load_settings
-from adventure.stage.manifest import utc_now
-from adventure.streams import load_streams
-from adventure.warehouse import open_warehouse
+from adventure.demo.history import ensure_history
+from adventure.demo.sandbox.process import free_port
+from adventure.factory import open_warehouse
 from benchmarks.build_growth import fill
 from benchmarks.results import Results, add_argument
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import duckdb
 import psycopg
 
+from adventure.core.manifest import Column
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.processor.run import open_pipeline, run_cycle
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import Column
-from adventure.streams import Stream
 from benchmarks.machine import peak_memory_mb
 from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import Sales, sales_source

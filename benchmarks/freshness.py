@@ -27,8 +27,8 @@ from typing import Any
 import duckdb
 import psycopg
 
-from adventure.sandbox.process import free_port, stop
-from adventure.settings import Settings, load_settings
+from adventure.core.settings import Settings, load_settings
+from adventure.demo.sandbox.process import free_port, stop
 from benchmarks.results import Results, add_argument
 
 MEDIAN_GOAL, LATE_GOAL = 10.0, 20.0

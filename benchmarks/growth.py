@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adventure.processor.cycle import Pipeline
-from adventure.processor.horizon import MARGIN
 from adventure.processor.run import open_pipeline, run_cycle
+from adventure.sources.postgres.horizon import MARGIN
 from benchmarks.first_load import FirstLoad, first_load
 from benchmarks.plot import Panel, Series, draw
 from benchmarks.results import Results, add_argument

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import duckdb
 
-from adventure.processor.files import ParquetParts
-from adventure.settings import Settings, load_settings
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import Column, Window, utc_now
-from adventure.streams import Stream, load_streams
-from adventure.warehouse import open_warehouse
+from adventure.core.clock import utc_now
+from adventure.core.files import ParquetParts
+from adventure.core.manifest import Column, Window
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.factory import open_warehouse
 from benchmarks.machine import peak_memory_mb
 from benchmarks.results import Results, add_argument
 

@@ -27,17 +27,17 @@ import orjson
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS
 from pymongo.read_concern import ReadConcern
 
-from adventure.connect import connect_mongo
-from adventure.generator.chats import advance_chat, open_chat
-from adventure.generator.orders import Sale
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.chats import advance_chat, open_chat
+from adventure.demo.generator.orders import Sale
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import create_databases
 from adventure.processor.cycle import run_cycle
-from adventure.processor.documents import Reading
 from adventure.processor.run import open_pipeline
-from adventure.processor.seen import Seen
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import create_databases
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
+from adventure.sources.deduplicator import Seen
+from adventure.sources.mongo.connect import connect_mongo
+from adventure.sources.mongo.documents import Reading
 from benchmarks.results import Results, add_argument
 
 GOAL = 1.5

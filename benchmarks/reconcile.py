@@ -17,14 +17,13 @@ from pathlib import Path
 
 import psycopg
 
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox.postgres import PostgresServer
+from adventure.demo.sandbox.process import free_port
+from adventure.destinations.duckdb.connection import connect
+from adventure.factory import open_source_side, open_warehouse
 from adventure.reconcile.comparison import Comparison
-from adventure.reconcile.source import open_source_side
-from adventure.sandbox.postgres import PostgresServer
-from adventure.sandbox.process import free_port
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream
-from adventure.warehouse import open_warehouse
-from adventure.warehouse.duckdb.connection import connect
 from benchmarks.machine import peak_memory_mb
 from benchmarks.results import Results, add_argument
 

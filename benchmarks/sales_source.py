@@ -15,11 +15,11 @@ from pathlib import Path
 
 import psycopg
 
-from adventure.generator.schema import TABLES
-from adventure.sandbox.postgres import PostgresServer
-from adventure.sandbox.process import free_port
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.schema import TABLES
+from adventure.demo.sandbox.postgres import PostgresServer
+from adventure.demo.sandbox.process import free_port
 
 LINES_AN_ORDER = 4
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import psycopg
 
+from adventure.core.settings import Settings
 from adventure.processor.cycle import Pipeline
-from adventure.processor.horizon import MARGIN
 from adventure.processor.run import open_pipeline, run_cycle
-from adventure.settings import Settings
+from adventure.sources.postgres.horizon import MARGIN
 from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
 

@@ -16,12 +16,12 @@ import psycopg
 import pymongo
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 
-from adventure.checks import MODELS
-from adventure.processor.bson_json import decode, to_json
-from adventure.settings import Settings
-from adventure.stage import open_stage
-from adventure.streams import Stream
-from adventure.warehouse import Warehouse, open_warehouse
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.warehouse import Warehouse
+from adventure.factory import open_stage, open_warehouse
+from adventure.monitoring.checks import MODELS
+from adventure.sources.mongo.bson_json import decode, to_json
 
 Row = dict[str, Any]
 

@@ -10,11 +10,11 @@ import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from adventure.generator.schema import create_tables
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import Databases, create_databases
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.schema import create_tables
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import Databases, create_databases
 
 if TYPE_CHECKING:
     from tests.snowflake.emulator import Emulator

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from adventure.catalogue import TERRITORIES, customers, products, sold_products
+from adventure.demo.catalogue import TERRITORIES, customers, products, sold_products
 
 
 def test_504_products_by_category() -> None:
@@ -117,12 +117,12 @@ def _in_a_new_process(program: str) -> str:
 
 
 def test_is_the_same_in_every_process() -> None:
-    program = "from adventure.catalogue import customers, products; print(products(), customers())"
+    program = "from adventure.demo.catalogue import customers, products; print(products(), customers())"
     assert _in_a_new_process(program) == _in_a_new_process(program)
 
 
 def test_needs_only_the_standard_library() -> None:
-    program = "import sys, adventure.catalogue; print(*{name.split('.')[0] for name in sys.modules})"
+    program = "import sys, adventure.demo.catalogue; print(*{name.split('.')[0] for name in sys.modules})"
     imported = set(_in_a_new_process(program).split())
     before = set(_in_a_new_process("import sys; print(*{name.split('.')[0] for name in sys.modules})").split())
     assert imported - before - sys.stdlib_module_names == {"adventure"}

@@ -8,18 +8,17 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from adventure.checks import count_rows, run_checks
-from adventure.errors import WarehouseError
-from adventure.generator.run import backfill, generate
-from adventure.generator.schema import create_tables
+from adventure.core.errors import WarehouseError
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.run import backfill, generate
+from adventure.demo.generator.schema import create_tables
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import create_databases
+from adventure.factory import open_stage, open_warehouse
+from adventure.monitoring.checks import count_rows, run_checks
 from adventure.processor.run import process_once
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import create_databases
-from adventure.settings import Settings, load_settings
-from adventure.stage import open_stage
-from adventure.streams import Stream, load_streams
-from adventure.warehouse import open_warehouse
-from adventure.warehouse.tasks import run_task
+from adventure.tasks.graph import run_task
 
 ROOT = Path(__file__).parent.parent
 

@@ -3,7 +3,7 @@
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from adventure.connect import session_conninfo
+from adventure.core.connect import session_conninfo
 
 
 def test_a_host_that_vanishes_is_given_up_within_a_minute() -> None:

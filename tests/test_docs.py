@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from adventure.cli import app
-from adventure.settings import Settings
+from adventure.core.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from adventure.errors import ConfigError
-from adventure.faults import Point, _parse, reached
+from adventure.core.errors import ConfigError
+from adventure.core.faults import Point, _parse, reached
 
 GUARANTEES = (Path(__file__).parent.parent / "docs" / "guarantees.md").read_text(encoding="utf-8")
 
 _REACH = """
-from adventure.faults import Point, reached
+from adventure.core.faults import Point, reached
 for stream in ("orders", "chat_logs", "orders", "chat_logs"):
     print(stream, flush=True)
     reached(Point.FILE_STAGED, stream)

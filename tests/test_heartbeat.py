@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from adventure import heartbeat
-from adventure.errors import AlreadyRunning, ConfigError
+from adventure.core import heartbeat
+from adventure.core.errors import AlreadyRunning, ConfigError
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.processor.run import open_pipeline, process_forever
-from adventure.settings import Settings
-from adventure.streams import Stream
 from tests.waiting import until
 
 
@@ -201,7 +201,7 @@ def test_a_command_that_is_told_to_stop_says_so(settings: Settings) -> None:
 
 
 def test_a_health_check_loads_nothing_heavy() -> None:
-    script = "import sys, adventure.heartbeat; print(*(m for m in sys.modules if m.split('.')[0] in HEAVY))"
+    script = "import sys, adventure.core.heartbeat; print(*(m for m in sys.modules if m.split('.')[0] in HEAVY))"
     heavy = {"pydantic_settings", "structlog", "pyarrow", "psycopg", "pymongo", "duckdb", "dbt", "streamlit", "rich"}
     done = subprocess.run([sys.executable, "-c", script.replace("HEAVY", repr(heavy))], capture_output=True, check=True)
     assert done.stdout.split() == []

@@ -53,7 +53,7 @@ def below(found: set[str], *names: str) -> set[str]:
 def test_help_loads_no_room_and_no_driver() -> None:
     found = modules(["--help"])
     rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
-    assert rooms == {"cli", "errors"}
+    assert rooms == {"cli", "core"}
     drivers = ("duckdb", "pyarrow", "adbc_driver_manager", "psycopg", "pymongo", "orjson", "numpy", "pandas")
     assert below(found, *EVERYTHING_ELSE, *drivers) == set()
     assert below(found, "pydantic", "pydantic_settings", "structlog", "tenacity", "prometheus_client") == set()
@@ -63,29 +63,37 @@ def test_the_processor_loads_its_own_rooms_and_one_driver_before_its_first_query
     found = modules(["process"], "adventure.processor.run:process_once")
     assert "psycopg" in found
     rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
-    assert rooms == {
-        "cli", "connect", "errors", "faults", "heartbeat", "log", "metrics", "processor", "settings", "stage",
-        "streams",
-    }  # fmt: skip
+    assert rooms == {"cli", "core", "dashboard", "destinations", "factory", "monitoring", "processor", "sources"}
     assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client") == set()
     # A source brings its own: Arrow and ADBC, or pymongo.
-    sources = ("adventure.processor.postgres", "pyarrow", "adbc_driver_manager", "adventure.processor.mongo", "pymongo")
+    sources = (
+        "adventure.sources.postgres.source",
+        "pyarrow",
+        "adbc_driver_manager",
+        "adventure.sources.mongo.source",
+        "pymongo",
+    )
     assert below(found, *sources, "numpy") == set()
 
 
 def test_a_source_loads_its_own_driver_alone() -> None:
-    found = imported("adventure.processor.postgres")
+    found = imported("adventure.sources.postgres.source")
     assert {"pyarrow.parquet", "adbc_driver_postgresql"} <= found
     # pandas comes with pyarrow.dataset, wherever it is installed.
     assert below(found, "pymongo", "pandas", "pyarrow.dataset") == set()
-    assert below(imported("adventure.processor.mongo"), "adbc_driver_manager", "pandas", "pyarrow.dataset") == set()
+    assert (
+        below(imported("adventure.sources.mongo.source"), "adbc_driver_manager", "pandas", "pyarrow.dataset") == set()
+    )
 
 
 def test_snowflake_as_the_warehouse_needs_no_duckdb() -> None:
     """The extra `snowflake`, and the image processor-snowflake, have none."""
-    assert below(imported("adventure.warehouse.snowflake.warehouse"), "duckdb", "dbt", "pandas") == set()
+    assert below(imported("adventure.destinations.snowflake.warehouse"), "duckdb", "dbt", "pandas") == set()
 
 
 def test_the_generator_loads_no_warehouse() -> None:
-    found = modules(["generate"], "adventure.generator.run:generate")
-    assert below(found, *EVERYTHING_ELSE, "duckdb", "pandas", "adventure.warehouse", "adventure.sandbox") == set()
+    found = modules(["generate"], "adventure.demo.generator.run:generate")
+    assert (
+        below(found, *EVERYTHING_ELSE, "duckdb", "pandas", "adventure.destinations.warehouse", "adventure.demo.sandbox")
+        == set()
+    )

@@ -14,15 +14,15 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from adventure.errors import ConfigError
-from adventure.generator.run import backfill
-from adventure.metrics import ProcessorMetrics
+from adventure.core.errors import ConfigError
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.generator.run import backfill
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.monitoring.metrics import ProcessorMetrics
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_forever, process_once
-from adventure.settings import Settings
-from adventure.streams import Stream
-from adventure.warehouse import tasks
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.tasks import graph as tasks
 from tests.waiting import until
 
 OPERATIONS = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -157,6 +157,6 @@ def test_a_port_that_is_taken_is_one_sentence(measured: Settings, streams: tuple
 
 
 def test_without_a_port_nothing_of_prometheus_is_imported() -> None:
-    script = "import sys, adventure.processor.run, adventure.warehouse.tasks; print('prometheus_client' in sys.modules)"
+    script = "import sys, adventure.processor.run, adventure.tasks.graph; print('prometheus_client' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -2,13 +2,14 @@
 
 import pytest
 
-from adventure.generator.run import backfill
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.generator.run import backfill
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.warehouse import Moved
+from adventure.factory import open_warehouse
 from adventure.processor.run import process_once
-from adventure.settings import Settings
-from adventure.streams import Stream
-from adventure.warehouse import Moved, open_warehouse
-from adventure.warehouse.duckdb import DuckDBWarehouse
-from adventure.warehouse.tasks import task_graph
+from adventure.tasks.graph import task_graph
 
 
 def test_windows_that_arrive_during_the_loads_bring_no_line_without_its_order(

@@ -10,16 +10,17 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from adventure import cli, heartbeat
-from adventure.generator.run import backfill
-from adventure.problems import Problem, find_problems
+from adventure import cli
+from adventure.core import heartbeat
+from adventure.core.clock import utc_now
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.generator.run import backfill
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.warehouse import TaskRun
+from adventure.monitoring.problems import Problem, find_problems
 from adventure.processor.run import process_once
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import utc_now
-from adventure.streams import Stream
-from adventure.warehouse import TaskRun
-from adventure.warehouse.duckdb import DuckDBWarehouse
 
 Find = Callable[..., list[str]]
 
@@ -121,7 +122,7 @@ def test_rows_set_aside_of_the_last_day(
 def test_a_source_that_does_not_answer_is_one_problem(
     settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adventure import connect
+    from adventure.core import connect
 
     monkeypatch.setattr(connect, "PATIENCE_SEC", 0.1)
     away = settings.model_copy(update={"postgres_port": 1})

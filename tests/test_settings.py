@@ -8,8 +8,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from adventure.errors import ConfigError
-from adventure.settings import Settings, load_settings, parse_duration
+from adventure.core.errors import ConfigError
+from adventure.core.settings import Settings, load_settings, parse_duration
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 

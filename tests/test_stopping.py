@@ -14,15 +14,15 @@ from threading import Event
 import psycopg
 import pytest
 
-from adventure import stopping
-from adventure.errors import SourceUnavailable
-from adventure.generator.run import backfill
+from adventure.core import stopping
+from adventure.core.errors import SourceUnavailable
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.generator.run import backfill
+from adventure.demo.sandbox.databases import Databases
+from adventure.demo.sandbox.process import free_port
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.processor.run import process_once
-from adventure.sandbox.databases import Databases
-from adventure.sandbox.process import free_port
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.streams import Stream
 from tests.conftest import ROOT
 from tests.waiting import until
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from adventure.errors import ConfigError
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, find_stream, load_streams
+from adventure.core.errors import ConfigError
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, find_stream, load_streams
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,14 +18,14 @@ import duckdb
 import pandas as pd
 import yaml
 
-from adventure.dashboard.duckdb_copy import DuckDBCopy
+from adventure.core.settings import load_settings
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.sales import figures
 from adventure.dashboard.sales.scope import Scope
-from adventure.dashboard.source import Query
-from adventure.settings import load_settings
-from adventure.warehouse.duckdb import DuckDBWarehouse
-from adventure.warehouse.publication import MARTS
+from adventure.destinations.common.publication import MARTS
+from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.published import Query
 
 ROOT = Path(__file__).parent.parent
 

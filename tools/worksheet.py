@@ -1,12 +1,12 @@
 """Writes the checks of the sales as a Snowflake worksheet, snowflake/checks.sql (`make worksheet`).
 
-What is asked and expected stands in adventure/checks, for both warehouses.
+What is asked and expected stands in adventure/monitoring/checks, for both warehouses.
 """
 
 import sys
 from pathlib import Path
 
-from adventure.checks.sales import statement
+from adventure.monitoring.checks.sales import statement
 
 _HEAD = """\
 -- The checks of `adventure check` on what sales look like, for a worksheet: made by `make worksheet`, not by hand.

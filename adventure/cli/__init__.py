@@ -13,7 +13,7 @@ import typer
 
 from adventure.cli import history, snowflake, stage, tasks
 from adventure.cli.job import pipeline_of, run_long_lived, run_tasks, settings_of
-from adventure.errors import AdventureError
+from adventure.core.errors import AdventureError
 
 app = typer.Typer(
     name="adventure",
@@ -48,7 +48,7 @@ def main() -> None:
 def _fail(sentence: str, code: int, error: BaseException | None = None) -> None:
     if error is not None and "--debug" in sys.argv:
         raise error
-    from adventure.log import last_words
+    from adventure.core.log import last_words
 
     if not last_words(sentence):
         typer.secho(sentence, fg=typer.colors.RED, err=True)
@@ -72,7 +72,7 @@ def demo(
     seed: Seed = None,
 ) -> None:
     """Everything on this machine: embedded servers, sales, the pipeline, the dashboard."""
-    from adventure.demo import run_demo
+    from adventure.demo.run import run_demo
 
     run_demo(settings_of(context), once=once, orders=orders, seed=seed)
 
@@ -84,7 +84,7 @@ def generate(
     batches: Annotated[int | None, typer.Option(min=1, help="End after this many batches.")] = None,
 ) -> None:
     """Writes sales into PostgreSQL and chats into MongoDB, a batch every GENERATION_INTERVAL_SEC."""
-    from adventure.generator.run import generate as run_generator
+    from adventure.demo.generator.run import generate as run_generator
 
     settings = settings_of(context)
     run_long_lived(settings, lambda stop: run_generator(settings, seed=seed, batches=batches, stop=stop))
@@ -126,9 +126,9 @@ def build(
 @app.command(rich_help_panel=_SHOW)
 def check(context: typer.Context) -> None:
     """Compares source, raw tables and models, as a table; exit code 1 if a check does not hold."""
-    from adventure.checks import run_checks
-    from adventure.errors import CheckFailed
-    from adventure.status import print_checks
+    from adventure.core.errors import CheckFailed
+    from adventure.monitoring.checks import run_checks
+    from adventure.monitoring.status import print_checks
 
     checks = run_checks(*pipeline_of(context))
     print_checks(checks)
@@ -152,11 +152,11 @@ def reconcile(
     ] = None,
 ) -> None:
     """Compares source and warehouse by key and version; exit code 1 if something differs and was not repaired."""
-    from adventure.errors import CheckFailed
+    from adventure.core.errors import CheckFailed
+    from adventure.core.streams import find_stream
+    from adventure.monitoring.status import console
     from adventure.reconcile.report import print_reports
     from adventure.reconcile.run import reconcile as run_reconciliation
-    from adventure.status import console
-    from adventure.streams import find_stream
 
     settings, streams = pipeline_of(context)
     chosen = (find_stream(streams, stream),) if stream else streams
@@ -175,7 +175,7 @@ def status(
     ] = False,
 ) -> None:
     """Shows, per stream, how far it is: watermark, windows waiting, rows loaded, last task runs; and what is wrong."""
-    from adventure.status import print_status
+    from adventure.monitoring.status import print_status
 
     problems = print_status(*pipeline_of(context))
     if check and problems:
@@ -187,7 +187,7 @@ def health(
     file: Annotated[Path, typer.Argument(envvar="HEARTBEAT_FILE", help="The heartbeat of a long-lived command.")],
 ) -> None:
     """Tells whether a long-lived command is stuck; exit code 1 if it is. For health checks."""
-    from adventure.heartbeat import check as check_heartbeat
+    from adventure.core.heartbeat import check as check_heartbeat
 
     found = check_heartbeat(file)
     typer.echo(found.sentence)

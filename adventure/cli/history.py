@@ -16,7 +16,7 @@ def history_create(
     seed: Annotated[int, typer.Option(help="Another seed gives another history of the same shape.")] = 1,
 ) -> None:
     """Synthesises years of orders, purchases, campaigns, customers and products, and loads them."""
-    from adventure.history import create
+    from adventure.demo.history import create
 
     create(settings_of(context), seed=seed)
 
@@ -28,6 +28,6 @@ def history_load(
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave tables without a file empty.")] = False,
 ) -> None:
     """Loads the history from files that you have."""
-    from adventure.history import load
+    from adventure.demo.history import load
 
     load(settings_of(context), folder, allow_missing=allow_missing)

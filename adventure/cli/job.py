@@ -9,15 +9,15 @@ import typer
 if TYPE_CHECKING:
     import threading
 
-    from adventure.settings import Settings
-    from adventure.streams import Stream
-    from adventure.warehouse.build import Scope
+    from adventure.core.settings import Settings
+    from adventure.core.streams import Stream
+    from adventure.destinations.common.build import Scope
 
 
 def settings_of(context: typer.Context) -> "Settings":
     """From the environment and the file of `--env`; the log takes the form that they ask for."""
-    from adventure import log
-    from adventure.settings import load_settings
+    from adventure.core import log
+    from adventure.core.settings import load_settings
 
     settings = load_settings(context.find_root().obj)
     log.configure(settings.log_format)
@@ -26,7 +26,7 @@ def settings_of(context: typer.Context) -> "Settings":
 
 def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]":
     """The settings, and the streams of PIPELINE_FILE."""
-    from adventure.streams import load_streams
+    from adventure.core.streams import load_streams
 
     settings = settings_of(context)
     return settings, load_streams(settings)
@@ -36,8 +36,8 @@ def run_long_lived(
     settings: "Settings", job: "Callable[[threading.Event], Any]", *, beats_in: "Path | None" = None
 ) -> None:
     """Runs a long-lived job until SIGTERM or Ctrl-C, with a heartbeat in HEARTBEAT_FILE or else in `beats_in`."""
-    from adventure import heartbeat
-    from adventure.stopping import run_until_stopped
+    from adventure.core import heartbeat
+    from adventure.core.stopping import run_until_stopped
 
     heartbeat.begin(settings.heartbeat_file or beats_in, settings.stuck_after_sec)
     run_until_stopped(job)
@@ -46,8 +46,8 @@ def run_long_lived(
 
 def run_tasks(context: typer.Context, name: str | None, *, scope: "Scope | None" = None) -> None:
     """Runs the task of that name and those that depend on it, or all; exit code 1 if one fails."""
-    from adventure.status import print_task_runs
-    from adventure.warehouse.tasks import run_task
+    from adventure.monitoring.status import print_task_runs
+    from adventure.tasks.graph import run_task
 
     runs = run_task(*pipeline_of(context), name, scope=scope)
     print_task_runs(runs)

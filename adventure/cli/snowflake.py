@@ -7,7 +7,7 @@ import typer
 from adventure.cli.job import pipeline_of, settings_of
 
 if TYPE_CHECKING:
-    from adventure.settings import Settings
+    from adventure.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Sets Snowflake up, or takes all of it down.")
 
@@ -21,7 +21,7 @@ def snowflake_deploy(
     ] = False,
 ) -> None:
     """Makes roles, warehouse, stages, tables, tasks and the dashboard, or brings them up to date."""
-    from adventure.warehouse.snowflake.scripts import deployment
+    from adventure.destinations.snowflake.scripts import deployment
 
     settings, streams = pipeline_of(context)
     _run_script(settings, deployment(settings, streams, "triggered" if triggered else "scheduled"), dry_run=dry_run)
@@ -34,7 +34,7 @@ def snowflake_destroy(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Removes all that deploy made, the rows included."""
-    from adventure.warehouse.snowflake.scripts import teardown
+    from adventure.destinations.snowflake.scripts import teardown
 
     settings = settings_of(context)
     if not dry_run and not yes:
@@ -43,7 +43,7 @@ def snowflake_destroy(
 
 
 def _run_script(settings: "Settings", statements: list[str], *, dry_run: bool) -> None:
-    from adventure.warehouse.snowflake.deploy import run_statements
+    from adventure.destinations.snowflake.deploy import run_statements
 
     if dry_run:
         for statement in statements:

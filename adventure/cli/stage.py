@@ -14,7 +14,7 @@ def stage_list(
     context: typer.Context, stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None
 ) -> None:
     """Lists staged files, like LIST @stage."""
-    from adventure.status import print_stage
+    from adventure.monitoring.status import print_stage
 
     print_stage(*pipeline_of(context), stream)
 
@@ -29,6 +29,6 @@ def stage_remove(
     ] = False,
 ) -> None:
     """Removes a stream's loaded windows, like REMOVE @stage; with --force, all of them."""
-    from adventure.status import remove_windows
+    from adventure.monitoring.status import remove_windows
 
     remove_windows(*pipeline_of(context), stream, force=force)

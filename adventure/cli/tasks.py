@@ -28,8 +28,8 @@ def tasks_serve(
     ] = None,
 ) -> None:
     """Keeps the task graph on its schedule until stopped."""
-    from adventure.settings import parse_duration
-    from adventure.warehouse.tasks import serve
+    from adventure.core.settings import parse_duration
+    from adventure.tasks.graph import serve
 
     settings, streams = pipeline_of(context)
     interval = parse_duration(every) if every else settings.tasks_interval_sec

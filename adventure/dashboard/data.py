@@ -2,17 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
-from adventure.dashboard.source import HEARTBEAT_PATH, Copy, Identity, Query
+from adventure.dashboard.source import HEARTBEAT_PATH
+from adventure.destinations.published import Copy, Identity, Query
 
 if TYPE_CHECKING:
-    from adventure.heartbeat import Sign
+    from adventure.core.heartbeat import Sign
 
 
 def tasks_interval_sec() -> float:
@@ -25,7 +25,7 @@ def processor() -> "Sign | None":
     path = os.environ.get(HEARTBEAT_PATH)
     if not path:
         return None
-    from adventure.heartbeat import read
+    from adventure.core.heartbeat import read
 
     return read(Path(path))
 
@@ -42,8 +42,3 @@ def cached(copy: Copy, identity: Identity) -> Query:
 @st.cache_data(show_spinner=False, max_entries=500)
 def _answer(_copy: Copy, name: str, identity: Identity, statement: str, values: tuple[object, ...]) -> pd.DataFrame:
     return _copy.query(statement, values)
-
-
-def utc_now() -> datetime:
-    """Naive UTC, as all moments here."""
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -6,12 +6,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from adventure.core.clock import utc_now
+from adventure.core.errors import WarehouseError
 from adventure.dashboard.colours import Theme
-from adventure.dashboard.data import cached, processor, tasks_interval_sec, utc_now
+from adventure.dashboard.data import cached, processor, tasks_interval_sec
 from adventure.dashboard.pipeline import state as pipeline_state
 from adventure.dashboard.pipeline.verdict import Problem, problems
-from adventure.dashboard.source import Copy, Identity, look_every_sec, open_report
-from adventure.errors import WarehouseError
+from adventure.destinations.published import Copy, Identity
+from adventure.factory import look_every_sec, open_report
 
 LOOK_EVERY_SEC = look_every_sec()
 

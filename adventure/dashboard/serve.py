@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from adventure import heartbeat
+from adventure.core import heartbeat
+from adventure.core.errors import AdventureError, ConfigError
+from adventure.core.settings import Settings
 from adventure.dashboard.source import HEARTBEAT_PATH, READS, REPORT_PATH, SALES_PATH
-from adventure.errors import AdventureError, ConfigError
-from adventure.settings import Settings
 
 _THEME = {
     "theme.light.primaryColor": "#0058B8",

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from adventure.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, StageError
-from adventure.faults import Point, reached
-from adventure.log import get_logger
-from adventure.processor.source import Cut, Extract, Source
+from adventure.core.clock import utc_now
+from adventure.core.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, StageError
+from adventure.core.faults import Point, reached
+from adventure.core.log import get_logger
+from adventure.core.manifest import Window
+from adventure.core.stage import Stage
+from adventure.core.streams import Stream
 from adventure.processor.state import State
-from adventure.stage import Stage
-from adventure.stage.manifest import Window, utc_now
-from adventure.streams import Stream
+from adventure.sources.source import Cut, Extract, Source
 
 log = get_logger()
 

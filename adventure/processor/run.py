@@ -5,17 +5,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from adventure import heartbeat
-from adventure.errors import AdventureError, SourceError
-from adventure.log import get_logger
-from adventure.metrics import ProcessorMetrics, processor_metrics
+from adventure.core import heartbeat
+from adventure.core.errors import AdventureError, SourceError
+from adventure.core.log import get_logger
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.factory import open_source, open_stage
+from adventure.monitoring.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
-from adventure.processor.horizon import MARGIN
-from adventure.processor.source import Source
 from adventure.processor.state import State
-from adventure.settings import Settings
-from adventure.stage import open_stage
-from adventure.streams import Stream
+from adventure.sources.postgres.horizon import MARGIN
+from adventure.sources.source import Source
 
 log = get_logger()
 
@@ -128,20 +128,3 @@ def _cycles(
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))
         heartbeat.beat(quiet_for=pause)
         stop.wait(pause)
-
-
-def open_source(kind: str, settings: Settings, *, patience: float | None = None) -> Source:
-    """The source of that kind, connected; see `open_pipeline`.
-
-    Its driver is imported here: a kind that no stream names costs nothing, and `process_once` waits meanwhile anyway.
-
-    Raises:
-        SourceError: it does not answer, or refuses.
-    """
-    if kind == "postgres":
-        from adventure.processor.postgres import PostgresSource
-
-        return PostgresSource(settings, patience)
-    from adventure.processor.mongo import MongoSource
-
-    return MongoSource(settings, patience)

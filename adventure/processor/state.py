@@ -7,19 +7,20 @@ has lost the lock, and cannot move anything.
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from adventure.connect import connect_postgres, translating_postgres
-from adventure.errors import AlreadyRunning
-from adventure.settings import Settings
-from adventure.stage.manifest import Window, utc_now
-from adventure.streams import Stream
+from adventure.core.clock import utc_now
+from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.errors import AlreadyRunning
+from adventure.core.manifest import Window
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 
 _NAME = "the state database"
 
@@ -63,22 +64,6 @@ _LOCK_TABLE = "select pg_advisory_xact_lock(hashtextextended('adventure processo
 
 KEEP_SECONDS = 60.0
 """How old the position of a stream without new rows may become in the table."""
-
-
-@dataclass(frozen=True)
-class Watermark:
-    """How far one stream is. Timestamps are naive UTC."""
-
-    stream: str
-    value: datetime
-    """Every row below it was read."""
-    horizon: datetime
-    """The source's horizon when the watermark moved last."""
-    mode: str
-    """How the source was read last: `horizon`, `change stream`, or `lookback` with the reason."""
-    updated_at: datetime
-    position: str | None = None
-    """Where the source reads on, for a source that has more to say than the watermark does."""
 
 
 def _conninfo(settings: Settings) -> str:

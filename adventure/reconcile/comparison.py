@@ -12,11 +12,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from adventure.reconcile.keys import key_parts
-from adventure.reconcile.source import SourceSide
-from adventure.reconcile.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
-from adventure.streams import Stream
-from adventure.warehouse import Versions, Warehouse
+from adventure.core.key_kinds import key_parts
+from adventure.core.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
+from adventure.core.streams import Stream
+from adventure.destinations.warehouse import Versions, Warehouse
+from adventure.sources.side import SourceSide
 
 VERDICTS = {
     "missing": "at the source, not in the warehouse",

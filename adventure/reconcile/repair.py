@@ -13,17 +13,18 @@ from pathlib import Path
 
 import orjson
 
-from adventure.log import get_logger
-from adventure.processor.files import DELETES, LocalFile, NdjsonFile, writing
-from adventure.processor.source import Cut, Source
-from adventure.processor.state import Watermark
+from adventure.core.clock import utc_now
+from adventure.core.files import DELETES, LocalFile, NdjsonFile, writing
+from adventure.core.key_kinds import joined_key
+from adventure.core.log import get_logger
+from adventure.core.manifest import Column, Window
+from adventure.core.spans import moment
+from adventure.core.stage import Stage
+from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.reconcile.comparison import Comparison, Suspect
-from adventure.reconcile.keys import joined_key
-from adventure.reconcile.source import SourceSide
-from adventure.reconcile.spans import moment
-from adventure.stage import Stage
-from adventure.stage.manifest import Column, Window, utc_now
-from adventure.streams import Stream
+from adventure.sources.side import SourceSide
+from adventure.sources.source import Cut, Source
 
 MODE = "repair"
 """What a repair's window has as its mode, and the ledger after it."""

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from rich.console import Console
 
+from adventure.core.spans import moment
+from adventure.destinations.common.ledger import LATENESS as BOUNDS
+from adventure.monitoring.status import table
 from adventure.reconcile.comparison import VERDICTS, Example
 from adventure.reconcile.run import Report
-from adventure.reconcile.spans import moment
-from adventure.status import table
-from adventure.warehouse.ledger import LATENESS as BOUNDS
 
 _REMEDIES = {
     "missing": "`adventure reconcile --repair` stages them",

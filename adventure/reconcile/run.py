@@ -7,20 +7,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from adventure.log import get_logger
-from adventure.processor.horizon import FALLBACK_LOOKBACK
-from adventure.processor.run import open_source
-from adventure.processor.state import Watermark, read_watermarks, repairing
+from adventure.core.log import get_logger
+from adventure.core.settings import Settings
+from adventure.core.spans import micros
+from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
+from adventure.destinations.common.ledger import lateness_bounds
+from adventure.destinations.warehouse import Warehouse
+from adventure.factory import open_source, open_source_side, open_stage, open_warehouse
+from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
-from adventure.reconcile.source import SourceSide, open_source_side
-from adventure.reconcile.spans import micros
-from adventure.settings import Settings
-from adventure.stage import open_stage
-from adventure.streams import Stream
-from adventure.warehouse import Warehouse, open_warehouse
-from adventure.warehouse.ledger import lateness_bounds
+from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK
+from adventure.sources.side import SourceSide
 
 log = get_logger()
 

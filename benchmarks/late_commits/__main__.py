@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 import benchmarks.late_commits
-from adventure.sandbox import Sandbox
+from adventure.demo.sandbox import Sandbox
 from benchmarks.late_commits.scenarios import SCENARIOS, Load
 from benchmarks.late_commits.stress import stress
 from benchmarks.late_commits.system import PostgresSystem

@@ -12,16 +12,16 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from adventure.core.manifest import Window
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.factory import open_warehouse
 from adventure.processor.cycle import Pipeline, run_cycle
-from adventure.processor.plan import Plan
-from adventure.processor.postgres import PostgresSource
 from adventure.processor.state import State
 from adventure.reconcile.run import reconcile
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import Window
-from adventure.streams import Stream
-from adventure.warehouse import open_warehouse
+from adventure.sources.postgres.plan import Plan
+from adventure.sources.postgres.source import PostgresSource
 
 
 class Processor:

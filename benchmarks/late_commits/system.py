@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import psycopg
 from pydantic import SecretStr
 
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import create_databases
 from adventure.processor.state import State
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import create_databases
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream
 from benchmarks.late_commits.readers import Plain, Processor
 from benchmarks.late_commits.scenarios import Load, Scenario
 from benchmarks.late_commits.writer import Writer

@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from adventure.history import ensure_history
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.history import ensure_history
 from adventure.processor.run import process_once
-from adventure.settings import Settings
-from adventure.streams import Stream
-from adventure.warehouse.tasks import run_task
+from adventure.tasks.graph import run_task
 from benchmarks import __main__ as runner
 from benchmarks import build_growth, freshness, growth, mongo_load, reconcile
 from benchmarks.plot import Panel, Series, draw

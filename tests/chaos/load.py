@@ -15,10 +15,10 @@ import pymongo
 from psycopg import sql
 from pymongo.errors import PyMongoError
 
-from adventure.generator import dates
-from adventure.generator.chats import advance_chat, open_chat
-from adventure.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
-from adventure.settings import Settings
+from adventure.core.settings import Settings
+from adventure.demo.generator import dates
+from adventure.demo.generator.chats import advance_chat, open_chat
+from adventure.demo.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
 
 OPEN_SEC = (0.0, 0.005, 0.05, 0.3, 2.0)
 """How long a transaction stays open after it has taken its timestamps."""

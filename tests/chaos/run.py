@@ -8,12 +8,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adventure.generator.schema import create_tables
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import create_databases
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
-from adventure.warehouse import open_warehouse
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.schema import create_tables
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import create_databases
+from adventure.factory import open_warehouse
 from tests.chaos.load import Agent, Seller, Writer
 from tests.chaos.victims import ROOT, Command, Strike, Victim, schedule
 from tests.comparison import Comparison, compare_dashboard, compare_model, compare_raw, left_behind, read_again

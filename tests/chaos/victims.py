@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from adventure.sandbox.process import Server
+from adventure.demo.sandbox.process import Server
 
 ROOT = Path(__file__).parent.parent.parent
 

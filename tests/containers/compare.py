@@ -12,8 +12,8 @@ import duckdb
 import psycopg
 import pymongo
 
-from adventure.settings import load_settings
-from adventure.streams import load_streams
+from adventure.core.settings import load_settings
+from adventure.core.streams import load_streams
 
 Rows = dict[str, tuple[str | None, ...]]
 

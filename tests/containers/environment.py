@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adventure.sandbox.process import free_port
+from adventure.demo.sandbox.process import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 STANDINS = ROOT / "tests" / "containers" / "standins"

@@ -16,17 +16,17 @@ import psycopg
 import pymongo
 import pytest
 
-from adventure.generator.run import backfill, generate
-from adventure.generator.schema import create_tables
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.run import backfill, generate
+from adventure.demo.generator.schema import create_tables
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import Databases, create_databases
+from adventure.demo.sandbox.mongo import MongoServer
+from adventure.demo.sandbox.process import free_port
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import Databases, create_databases
-from adventure.sandbox.mongo import MongoServer
-from adventure.sandbox.process import free_port
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
-from adventure.warehouse.duckdb import DuckDBWarehouse
 from tests.comparison import compare_raw, left_behind, read_again
 
 ROOT = Path(__file__).parent.parent.parent

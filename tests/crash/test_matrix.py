@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from adventure.faults import Point
-from adventure.warehouse.duckdb import DuckDBWarehouse
-from adventure.warehouse.duckdb.connection import connect
+from adventure.core.faults import Point
+from adventure.destinations.duckdb.connection import connect
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.comparison import compare_dashboard, compare_model, compare_raw, left_behind
 from tests.crash.conftest import World
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from adventure.generator.run import backfill
-from adventure.settings import Settings, load_settings
-from adventure.stage.folder import FolderStage
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.core.settings import Settings, load_settings
+from adventure.demo.generator.run import backfill
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.crash.conftest import ROOT, World
 from tests.warehouse.conftest import STREAM, Stager, put, stage, things  # noqa: F401 - fixtures among them
 
 _LOAD = """
 import sys
 from pathlib import Path
-from adventure.settings import load_settings
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.core.settings import load_settings
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.warehouse.conftest import STREAM
 DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)
 """

@@ -10,19 +10,19 @@ import duckdb
 import psycopg
 import pytest
 
-from adventure.catalogue import products
-from adventure.connect import connect_mongo
-from adventure.dashboard.duckdb_copy import DuckDBCopy
-from adventure.dashboard.source import Copy, Query
-from adventure.generator.run import backfill, generate
-from adventure.generator.schema import create_tables
-from adventure.history import ensure_history
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.catalogue import products
+from adventure.demo.generator.run import backfill, generate
+from adventure.demo.generator.schema import create_tables
+from adventure.demo.history import ensure_history
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import create_databases
+from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.published import Copy, Query
 from adventure.processor.run import process_once
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import create_databases
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
-from adventure.warehouse.tasks import run_task
+from adventure.sources.mongo.connect import connect_mongo
+from adventure.tasks.graph import run_task
 
 ROOT = Path(__file__).parent.parent.parent
 

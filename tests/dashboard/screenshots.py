@@ -10,9 +10,9 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
+from adventure.core.settings import load_settings
 from adventure.dashboard.serve import environment, serve_command
-from adventure.sandbox.process import free_port
-from adventure.settings import load_settings
+from adventure.demo.sandbox.process import free_port
 from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
 from tests.e2e.test_demo import answer_within
 

@@ -15,12 +15,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adventure import heartbeat
+from adventure.core import heartbeat
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.sales import figures
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment, serve_command
-from adventure.sandbox.process import free_port
+from adventure.demo.sandbox.process import free_port
 from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
 from tests.dashboard.conftest import HOSTILE, Shop
 from tests.e2e.test_demo import answer_within

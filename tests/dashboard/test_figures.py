@@ -13,7 +13,7 @@ import pytest
 from adventure.dashboard.sales import figures
 from adventure.dashboard.sales.figures import MEASURES, Measure, Segment
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
-from adventure.dashboard.source import Query
+from adventure.destinations.published import Query
 from tests.dashboard.conftest import CATEGORIES, COUNTRIES, Order, Shop
 
 SCOPES: dict[str, dict[str, Any]] = {

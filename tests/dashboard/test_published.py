@@ -13,9 +13,9 @@ import duckdb
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from adventure.dashboard.duckdb_copy import DuckDBCopy
+from adventure.core.errors import WarehouseError
 from adventure.dashboard.source import REPORT_PATH, SALES_PATH
-from adventure.errors import WarehouseError
+from adventure.destinations.duckdb.published import DuckDBCopy
 from tests.dashboard.conftest import Shop
 
 PAGES = {"sales": "dashboard.duckdb", "pipeline": "pipeline.duckdb"}

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from adventure.core.heartbeat import Sign
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.state import Rejected, State, StreamState, TaskState, TestState
 from adventure.dashboard.pipeline.verdict import problems
-from adventure.heartbeat import Sign
 
 NOW = datetime(2026, 1, 2, 12)
 MINUTE = timedelta(minutes=1)

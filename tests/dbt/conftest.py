@@ -12,8 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from adventure.settings import load_settings
-from adventure.warehouse import open_warehouse
+from adventure.core.settings import load_settings
+from adventure.factory import open_warehouse
 
 DBT = Path(__file__).parent.parent.parent / "dbt"
 Row = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from adventure.history import create
-from adventure.settings import load_settings
+from adventure.core.settings import load_settings
+from adventure.demo.history import create
 from tests.dbt.conftest import Project, new_project
 
 Document = dict[str, Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from adventure.history.loading import create_tables, load_files
-from adventure.history.tables import RAW_TABLES
-from adventure.warehouse.duckdb.connection import connect
+from adventure.demo.history.loading import create_tables, load_files
+from adventure.demo.history.tables import RAW_TABLES
+from adventure.destinations.duckdb.connection import connect
 from tests.dbt.conftest import Project, Row, new_project
 
 LINE = {

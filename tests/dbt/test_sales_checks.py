@@ -7,12 +7,12 @@ import duckdb
 import pytest
 import sqlglot
 
-from adventure.checks import Check
-from adventure.checks.sales import EXPRESSIONS, LAST_30_DAYS, MARCH, sales_checks, statement
-from adventure.history import create
-from adventure.settings import load_settings
-from adventure.warehouse import open_warehouse
-from adventure.warehouse.snowflake.scripts import split
+from adventure.core.settings import load_settings
+from adventure.demo.history import create
+from adventure.destinations.snowflake.scripts import split
+from adventure.factory import open_warehouse
+from adventure.monitoring.checks import Check
+from adventure.monitoring.checks.sales import EXPRESSIONS, LAST_30_DAYS, MARCH, sales_checks, statement
 from tests.dbt.conftest import Project, line, new_project, order
 from tools.worksheet import worksheet
 

@@ -8,14 +8,14 @@ import duckdb
 import psycopg
 import pytest
 
-from adventure.checks import run_checks
-from adventure.generator.run import backfill, generate
-from adventure.history import ensure_history
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.generator.run import backfill, generate
+from adventure.demo.history import ensure_history
+from adventure.factory import open_stage
+from adventure.monitoring.checks import run_checks
 from adventure.processor.run import process_once
-from adventure.settings import Settings
-from adventure.stage import open_stage
-from adventure.streams import Stream
-from adventure.warehouse.tasks import run_task
+from adventure.tasks.graph import run_task
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ import pytest
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from adventure import connect
-from adventure.catalogue import customers, sold_products
-from adventure.errors import SourceRefused, SourceUnavailable
-from adventure.generator import dates
-from adventure.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
-from adventure.generator.run import FIRST_ORDER_NUMBER, backfill, generate
-from adventure.generator.schema import create_tables
-from adventure.settings import Settings
+from adventure.core import connect
+from adventure.core.errors import SourceRefused, SourceUnavailable
+from adventure.core.settings import Settings
+from adventure.demo.catalogue import customers, sold_products
+from adventure.demo.generator import dates
+from adventure.demo.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
+from adventure.demo.generator.run import FIRST_ORDER_NUMBER, backfill, generate
+from adventure.demo.generator.schema import create_tables
 
 DAY = date(2026, 3, 2)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from adventure.history import create
-from adventure.settings import Settings, load_settings
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.core.settings import Settings, load_settings
+from adventure.demo.history import create
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
 
 @pytest.fixture(scope="session")

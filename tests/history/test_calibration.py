@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from adventure.settings import Settings
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.core.settings import Settings
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
 Document = dict[str, Any]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from adventure.errors import ConfigError
-from adventure.history import ensure_history, load
-from adventure.history.synthesis import synthesise
-from adventure.settings import Settings
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.core.errors import ConfigError
+from adventure.core.settings import Settings
+from adventure.demo.history import ensure_history, load
+from adventure.demo.history.synthesis import synthesise
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
 
 def one(settings: Settings, statement: str) -> tuple[object, ...]:

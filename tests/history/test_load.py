@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from adventure.errors import ConfigError
-from adventure.history import load
-from adventure.settings import load_settings
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.core.errors import ConfigError
+from adventure.core.settings import load_settings
+from adventure.demo.history import load
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
 FORMS = ["ndjson", "ndjson.gz", "json", "json.gz", "csv", "csv.gz", "parquet"]
 VENDORS = [

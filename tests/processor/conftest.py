@@ -12,12 +12,12 @@ import pymongo
 import pytest
 from pydantic import SecretStr
 
-from adventure.sandbox import Sandbox
-from adventure.sandbox.mongo import MongoServer
-from adventure.sandbox.process import free_port
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.streams import Stream
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.mongo import MongoServer
+from adventure.demo.sandbox.process import free_port
+from adventure.destinations.duckdb.stage import FolderStage
 
 Rows = list[dict[str, Any]]
 

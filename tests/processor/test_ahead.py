@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adventure.processor.ahead import DEPTH, reading_ahead
+from adventure.sources.prefetch import DEPTH, reading_ahead
 
 
 def never() -> None:

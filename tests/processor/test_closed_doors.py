@@ -12,14 +12,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from adventure.errors import AdventureError
-from adventure.generator.run import backfill
+from adventure.core.errors import AdventureError
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.run import backfill
+from adventure.demo.sandbox import Sandbox
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks
-from adventure.sandbox import Sandbox
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
-from adventure.warehouse.duckdb import DuckDBWarehouse
 from tests.processor.conftest import stream_of
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from adventure.errors import SourceShapeError
+from adventure.core.errors import SourceShapeError
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox import Sandbox
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
-from adventure.sandbox import Sandbox
-from adventure.settings import Settings
-from adventure.streams import Stream
 from tests.processor.conftest import Rows, stream_of, superuser, writer
 
 Staged = Callable[[Stream], Rows]

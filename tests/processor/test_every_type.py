@@ -17,9 +17,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from adventure.core.settings import Settings
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
-from adventure.settings import Settings
-from adventure.warehouse.duckdb import DuckDBWarehouse
 from tests.processor.conftest import stream_of, writer
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)

@@ -9,19 +9,20 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from adventure import connect
-from adventure.errors import SourceError, SourceUnavailable
-from adventure.processor import ahead, copy_session
+from adventure.core import connect
+from adventure.core.errors import SourceError, SourceUnavailable
+from adventure.core.files import ParquetParts
+from adventure.core.manifest import Window
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.process import free_port
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.processor.cycle import run_cycle
-from adventure.processor.files import ParquetParts
 from adventure.processor.run import open_pipeline, process_forever, process_once
 from adventure.processor.state import read_watermarks
-from adventure.sandbox import Sandbox
-from adventure.sandbox.process import free_port
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import Window
-from adventure.streams import Stream
+from adventure.sources import prefetch as ahead
+from adventure.sources.postgres import copy as copy_session
 from tests.processor.conftest import Rows, writer
 
 Staged = Callable[[Stream], Rows]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adventure.sandbox import Sandbox
+from adventure.demo.sandbox import Sandbox
 from benchmarks.late_commits.scenarios import SCENARIOS, Load, Scenario
 from benchmarks.late_commits.stress import stress
 from benchmarks.late_commits.system import PostgresSystem

@@ -10,13 +10,13 @@ import psutil
 import pymongo
 import pytest
 
+from adventure.core.clock import utc_now
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream, find_stream
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.cycle import run_cycle
-from adventure.processor.horizon import MARGIN
 from adventure.processor.run import open_pipeline
-from adventure.settings import Settings
-from adventure.stage.manifest import utc_now
-from adventure.streams import Stream, find_stream
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.sources.postgres.horizon import MARGIN
 from tests.processor.conftest import writer
 
 CYCLES = int(os.environ.get("LONG_RUN_CYCLES", "240"))

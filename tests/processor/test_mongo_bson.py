@@ -19,14 +19,14 @@ from hypothesis import Phase, example, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from adventure.processor import documents
-from adventure.processor.bson_json import decode, to_json
-from adventure.processor.bson_walk import CannotCarry
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.factory import open_warehouse
 from adventure.processor.run import process_once
-from adventure.processor.seen import Seen
-from adventure.settings import Settings
-from adventure.streams import Stream
-from adventure.warehouse import open_warehouse
+from adventure.sources.deduplicator import Seen
+from adventure.sources.mongo import documents
+from adventure.sources.mongo.bson_json import decode, to_json
+from adventure.sources.mongo.bson_walk import CannotCarry
 
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 ID = ObjectId("65f000000000000000000001")

@@ -13,17 +13,18 @@ from bson import ObjectId, json_util
 from pydantic import SecretStr
 from pymongo.errors import OperationFailure
 
-from adventure.errors import StageUnwritable
-from adventure.processor import mongo, state
-from adventure.processor.changes import Feed
+from adventure.core.errors import StageUnwritable
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox.mongo import MongoServer
+from adventure.demo.sandbox.process import free_port
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.processor import state
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
-from adventure.sandbox.mongo import MongoServer
-from adventure.sandbox.process import free_port
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.streams import Stream
+from adventure.sources.mongo import source as mongo
+from adventure.sources.mongo.change_stream import Feed
 from tests.processor.conftest import Rows, names, on_standalone
 
 Staged = Callable[[Stream], Rows]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox.mongo import MongoServer
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
-from adventure.sandbox.mongo import MongoServer
-from adventure.settings import Settings
-from adventure.streams import Stream
 from tests.processor.conftest import Rows, names, on_standalone
 
 Staged = Callable[[Stream], Rows]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from adventure.processor import files
-from adventure.processor.files import NdjsonFile, NdjsonParts
+from adventure.core import files
+from adventure.core.files import NdjsonFile, NdjsonParts
 
 
 @pytest.mark.parametrize(("count", "length"), [(1, 0), (3, 10), (2500, 10), (700, 2000), (3, 300_000), (1, 5_000_000)])

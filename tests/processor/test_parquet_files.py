@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adventure.processor import files
-from adventure.processor.files import ParquetParts
+from adventure.core import files
+from adventure.core.files import ParquetParts
 
 SCHEMA = pa.schema([("number", pa.int64()), ("text", pa.string()), ("kind", pa.string())])
 

@@ -11,12 +11,12 @@ import psycopg
 import pymongo
 import pytest
 
-from adventure.errors import SchemaDrift, SourceShapeError
+from adventure.core.errors import SchemaDrift, SourceShapeError
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.warehouse import Moved
 from adventure.processor.run import process_once
-from adventure.settings import Settings
-from adventure.streams import Stream
-from adventure.warehouse import Moved
-from adventure.warehouse.duckdb import DuckDBWarehouse
 from tests.processor.conftest import stream_of, writer
 
 Run = Callable[[str], None]

@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox import Sandbox
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
-from adventure.sandbox import Sandbox
-from adventure.settings import Settings
-from adventure.streams import Stream
-from adventure.warehouse.duckdb import DuckDBWarehouse
 from tests.processor.conftest import Rows, stream_of, writer
 
 Staged = Callable[[Stream], Rows]

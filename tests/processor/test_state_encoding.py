@@ -4,13 +4,13 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
-from adventure.generator.run import backfill
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.generator.run import backfill
+from adventure.demo.sandbox import Sandbox
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks
-from adventure.sandbox import Sandbox
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.streams import Stream
 
 
 def test_watermarks_are_found_again_in_a_database_without_an_encoding(

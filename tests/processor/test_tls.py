@@ -15,14 +15,14 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from adventure import connect
-from adventure.connect import connect_mongo
-from adventure.errors import SourceError, SourceRefused, SourceUnavailable
+from adventure.core import connect
+from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.sandbox.process import await_answer, free_port, launch, stop
+from adventure.demo.sandbox.sandbox import Sandbox
 from adventure.processor.run import process_once
-from adventure.sandbox.process import await_answer, free_port, launch, stop
-from adventure.sandbox.sandbox import Sandbox
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
+from adventure.sources.mongo.connect import connect_mongo
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.processor.run import process_once
-from adventure.settings import Settings
-from adventure.streams import Stream
 from tests.processor.conftest import Rows, stream_of, writer
 
 Staged = Callable[[Stream], Rows]
@@ -186,7 +186,7 @@ def test_any_values_round_trip(
     process_once(settings, [stream])
     import pyarrow.parquet as pq
 
-    from adventure.stage.folder import FolderStage
+    from adventure.destinations.duckdb.stage import FolderStage
 
     stage = FolderStage(settings.stage_dir)
     (window,) = stage.windows(stream.stage)

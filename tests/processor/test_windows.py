@@ -14,16 +14,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from adventure import connect
-from adventure.errors import AlreadyRunning, SourceRefused, SourceShapeError, StageUnwritable
-from adventure.generator.run import backfill, generate
+from adventure.core import connect
+from adventure.core.errors import AlreadyRunning, SourceRefused, SourceShapeError, StageUnwritable
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
+from adventure.demo.generator.run import backfill, generate
+from adventure.demo.sandbox import Sandbox
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_forever, process_once
-from adventure.processor.state import State, Watermark, read_watermarks
-from adventure.sandbox import Sandbox
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.streams import Stream
+from adventure.processor.state import State, read_watermarks
 from tests.processor.conftest import Rows, stream_of, superuser, writer
 
 Staged = Callable[[Stream], Rows]
@@ -258,7 +259,7 @@ def test_a_full_disk_leaves_nothing_half_staged_and_the_watermark_where_it_was(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("adventure.stage.folder._move_into_place", full)
+        patch.setattr("adventure.destinations.duckdb.stage._move_into_place", full)
         with pytest.raises(StageUnwritable, match=r"No space left on device\. Free space"):
             process_once(settings, [things])
         assert read_watermarks(settings) == {}

@@ -10,17 +10,17 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure import cli
-from adventure.errors import AlreadyRunning
+from adventure.core.errors import AlreadyRunning
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile import run as running
 from adventure.reconcile.comparison import Comparison
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.run import Report, reconcile
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.streams import Stream
-from adventure.warehouse.duckdb import DuckDBWarehouse
 from tests.processor.conftest import stream_of, writer
 
 Execute = Callable[..., None]

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from adventure.core import spans
+from adventure.core.settings import Settings
+from adventure.destinations.snowflake import account_tasks
 from adventure.processor.run import process_once
-from adventure.reconcile import spans
-from adventure.settings import Settings
-from adventure.warehouse.snowflake import account_tasks
 from tests.reconcile.worlds import CHATS, HOSTILE, IDS, Change, Documents, Table, make_hostile_table
 
 T0 = datetime(2026, 1, 2, 3, 4, 5)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adventure.reconcile import spans
-from adventure.reconcile.keys import joined_key, key_parts
-from adventure.reconcile.spans import Digest, Pieces, Span, differing, joined
+from adventure.core import spans
+from adventure.core.key_kinds import joined_key, key_parts
+from adventure.core.spans import Digest, Pieces, Span, differing, joined
 
 Rows = dict[str, int]
 

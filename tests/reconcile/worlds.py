@@ -14,12 +14,12 @@ import psycopg
 import pymongo
 from bson import ObjectId
 
-from adventure.reconcile.keys import joined_key
+from adventure.core.key_kinds import joined_key
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.warehouse import Warehouse
+from adventure.factory import open_stage, open_warehouse
 from adventure.reconcile.run import Report, reconcile
-from adventure.settings import Settings
-from adventure.stage import open_stage
-from adventure.streams import Stream
-from adventure.warehouse import Warehouse, open_warehouse
 
 Latest = dict[str, tuple[datetime | None, str]]
 """Cursor and note of each key."""

@@ -12,15 +12,15 @@ import psycopg
 import pymongo
 import pytest
 
-from adventure.errors import SandboxError
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import Databases, create_databases
-from adventure.settings import Settings
+from adventure.core.errors import SandboxError
+from adventure.core.settings import Settings
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import Databases, create_databases
 
 _START_AND_WAIT = """
 import sys, time
 from pathlib import Path
-from adventure.sandbox import Sandbox
+from adventure.demo.sandbox import Sandbox
 sandbox = Sandbox(Path(sys.argv[1]))
 sandbox.start()
 print(sandbox.postgres.pid, sandbox.mongo.pid, flush=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.settings import Settings
-from adventure.streams import Stream
-from adventure.warehouse.snowflake.scripts import deployment, split, stage_statements, task_statements
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.snowflake.scripts import deployment, split, stage_statements, task_statements
+from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake.procedure import Session, run
 
 SCRIPTS = Path(__file__).parents[2] / "snowflake"

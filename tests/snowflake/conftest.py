@@ -4,9 +4,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.sandbox import Sandbox
-from adventure.settings import Settings
+from adventure.core.settings import Settings
+from adventure.demo.sandbox import Sandbox
+from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake import account
 from tests.snowflake.account import create_tables
 from tests.snowflake.emulator import Emulator

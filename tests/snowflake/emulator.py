@@ -24,8 +24,8 @@ from fakesnow.transforms import stage
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.settings import Settings, load_settings
+from adventure.core.settings import Settings, load_settings
+from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake import account
 
 _ROOT = Path(__file__).parents[2]

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream
-from adventure.warehouse.snowflake.scripts import stage_statements, task_statements
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream
+from adventure.destinations.snowflake.scripts import stage_statements, task_statements
+from adventure.destinations.snowflake.session import connect_snowflake
 
 needs_account = pytest.mark.skipif(
     not os.environ.get("SNOWFLAKE_ACCOUNT"), reason="needs a Snowflake account: SNOWFLAKE_ACCOUNT is not set"

@@ -18,22 +18,22 @@ from typing import Any
 import psycopg
 import pymongo
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.generator.run import backfill, generate
-from adventure.generator.schema import create_tables
-from adventure.history import load as load_history
-from adventure.history.synthesis import synthesise
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.run import backfill, generate
+from adventure.demo.generator.schema import create_tables
+from adventure.demo.history import load as load_history
+from adventure.demo.history.synthesis import synthesise
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import create_databases
+from adventure.destinations.common.build import target_dir
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.snowflake.profile import profile_variables
+from adventure.destinations.snowflake.session import connect_snowflake
+from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
-from adventure.sandbox import Sandbox
-from adventure.sandbox.databases import create_databases
-from adventure.settings import Settings, load_settings
-from adventure.stage.folder import FolderStage
-from adventure.stage.snowflake import SnowflakeStage
-from adventure.streams import Stream, load_streams
-from adventure.warehouse.build import target_dir
-from adventure.warehouse.duckdb import DuckDBWarehouse
-from adventure.warehouse.snowflake.profile import profile_variables
 from tests.snowflake.account import create_tables as create_snowflake_tables
 from tests.snowflake.emulator import Emulator
 from tests.snowflake.procedure import Session, run

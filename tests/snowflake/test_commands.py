@@ -5,11 +5,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from adventure import cli
-from adventure.checks.sales import ATTRIBUTES, COLUMNS
-from adventure.connect_snowflake import connect_snowflake
-from adventure.settings import Settings
-from adventure.warehouse import Moved, tasks
-from adventure.warehouse.snowflake import account_tasks, warehouse
+from adventure.core.settings import Settings
+from adventure.destinations.snowflake import account_tasks, warehouse
+from adventure.destinations.snowflake.session import connect_snowflake
+from adventure.destinations.warehouse import Moved
+from adventure.monitoring.checks.sales import ATTRIBUTES, COLUMNS
+from adventure.tasks import graph as tasks
 from tests.snowflake import account
 
 MODELS = {

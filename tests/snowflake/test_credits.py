@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.settings import Settings
-from adventure.warehouse import Costs, TaskCost, open_warehouse
+from adventure.core.settings import Settings
+from adventure.destinations.snowflake.session import connect_snowflake
+from adventure.destinations.warehouse import Costs, TaskCost
+from adventure.factory import open_warehouse
 from tests.snowflake import account
 
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)

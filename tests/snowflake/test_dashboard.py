@@ -14,20 +14,22 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.dashboard import format, snowflake_copy
-from adventure.dashboard.duckdb_copy import DuckDBCopy
+from adventure.core.clock import utc_now
+from adventure.core.errors import WarehouseError
+from adventure.core.settings import Settings
+from adventure.dashboard import format
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.sales import figures
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment
-from adventure.dashboard.snowflake_copy import SCHEMA, SnowflakeCopy
-from adventure.dashboard.source import Query, open_sales
-from adventure.errors import WarehouseError
-from adventure.settings import Settings
-from adventure.stage.manifest import utc_now
-from adventure.warehouse.snowflake.scripts import split
-from adventure.warehouse.snowflake.warehouse import SnowflakeWarehouse
+from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.published import Query
+from adventure.destinations.snowflake import published as snowflake_copy
+from adventure.destinations.snowflake.published import SCHEMA, SnowflakeCopy
+from adventure.destinations.snowflake.scripts import split
+from adventure.destinations.snowflake.session import connect_snowflake
+from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
+from adventure.factory import open_sales
 from tests.snowflake import account
 from tests.snowflake.emulator import Emulator, staged_path
 from tests.snowflake.pair import Pair

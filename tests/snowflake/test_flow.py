@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
-from adventure.generator.run import backfill
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.demo.generator.run import backfill
+from adventure.destinations.snowflake.stage import SnowflakeStage
+from adventure.factory import open_warehouse
 from adventure.processor.run import process_once
-from adventure.settings import Settings
-from adventure.stage.snowflake import SnowflakeStage
-from adventure.streams import Stream
-from adventure.warehouse import open_warehouse
 from tests.snowflake.emulator import staged_path
 from tests.snowflake.procedure import Session, run
 

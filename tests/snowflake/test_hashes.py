@@ -12,13 +12,12 @@ import pymongo
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
+from adventure.core.settings import Settings
+from adventure.core.spans import Pieces, Span, micros
+from adventure.core.streams import Stream
+from adventure.destinations.snowflake import account_tasks
+from adventure.factory import open_source_side, open_warehouse
 from adventure.processor.run import process_once
-from adventure.reconcile.source import open_source_side
-from adventure.reconcile.spans import Pieces, Span, micros
-from adventure.settings import Settings
-from adventure.streams import Stream
-from adventure.warehouse import open_warehouse
-from adventure.warehouse.snowflake import account_tasks
 from tests.snowflake import account
 
 TYPES = {

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from adventure import history
-from adventure.connect_snowflake import connect_snowflake
-from adventure.errors import ConfigError, CreditBudgetReached, StageDamaged
-from adventure.history.snowflake import STAGE, HistoryInSnowflake
-from adventure.history.synthesis import synthesise
-from adventure.history.tables import RAW_TABLES
-from adventure.settings import Settings, load_settings
-from adventure.stage.snowflake import SnowflakeStage
-from adventure.warehouse import Warehouse, open_warehouse
+from adventure.core.errors import ConfigError, CreditBudgetReached, StageDamaged
+from adventure.core.settings import Settings, load_settings
+from adventure.demo.history.synthesis import synthesise
+from adventure.demo.history.tables import RAW_TABLES
+from adventure.demo.run import history
+from adventure.destinations.snowflake.history import STAGE, HistoryInSnowflake
+from adventure.destinations.snowflake.session import connect_snowflake
+from adventure.destinations.snowflake.stage import SnowflakeStage
+from adventure.destinations.warehouse import Warehouse
+from adventure.factory import open_warehouse
 from tests.snowflake import account
 
 ROWS = 150
@@ -135,7 +136,7 @@ def test_at_the_budget_nothing_is_loaded(pipeline: Settings, files: Path) -> Non
 
 
 def test_large_tables_go_in_several_files(pipeline: Settings, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adventure.history.snowflake.ROWS_A_FILE", 60)
+    monkeypatch.setattr("adventure.destinations.snowflake.history.ROWS_A_FILE", 60)
     history.load(pipeline, files)
     found = open_warehouse(pipeline).query("select count(distinct _file_row), count(*) from ecom.sales_order_raw")
     assert found == [(ROWS, ROWS)]

@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.settings import Settings
-from adventure.stage.manifest import Column, StagedFile, Window
-from adventure.stage.snowflake import SnowflakeStage
-from adventure.status import print_copied
-from adventure.streams import load_streams
-from adventure.warehouse import Copied, open_warehouse
+from adventure.core.manifest import Column, StagedFile, Window
+from adventure.core.settings import Settings
+from adventure.core.streams import load_streams
+from adventure.destinations.snowflake.session import connect_snowflake
+from adventure.destinations.snowflake.stage import SnowflakeStage
+from adventure.destinations.warehouse import Copied
+from adventure.factory import open_warehouse
+from adventure.monitoring.status import print_copied
 from tests.snowflake.emulator import staged_path
 from tests.snowflake.procedure import Session, run
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from adventure.settings import load_settings
-from adventure.warehouse.snowflake.profile import profile_variables
+from adventure.core.settings import load_settings
+from adventure.destinations.snowflake.profile import profile_variables
 
 GIVEN = {
     "warehouse": "snowflake",

@@ -8,16 +8,22 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from adventure.connect_snowflake import SnowflakeSession, connect_snowflake
-from adventure.errors import AdventureError, StageUnwritable, WarehouseError, WarehouseRefused, WarehouseUnavailable
+from adventure.core.errors import (
+    AdventureError,
+    StageUnwritable,
+    WarehouseError,
+    WarehouseRefused,
+    WarehouseUnavailable,
+)
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, find_stream
+from adventure.destinations.snowflake import account_tasks
+from adventure.destinations.snowflake.deploy import run_statements
+from adventure.destinations.snowflake.session import SnowflakeSession, connect_snowflake
+from adventure.destinations.warehouse import Moved
+from adventure.factory import open_stage, open_warehouse
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks
-from adventure.settings import Settings, load_settings
-from adventure.stage import open_stage
-from adventure.streams import Stream, find_stream
-from adventure.warehouse import Moved, open_warehouse
-from adventure.warehouse.snowflake import account_tasks
-from adventure.warehouse.snowflake.deploy import run_statements
 from tests.snowflake import account
 from tests.snowflake.emulator import Emulator
 from tests.snowflake.refusing import No, refusing_server
@@ -132,7 +138,7 @@ def test_a_refusal_says_what_to_do(acme: Settings, case: str) -> None:
 
 
 def test_who_does_not_answer_may_be_asked_again(acme: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adventure import connect_snowflake as room
+    from adventure.destinations.snowflake import session as room
 
     monkeypatch.setattr(room, "LOGIN_TIMEOUT_SEC", 1)
     with refusing_server(NO_ACCOUNT) as port:

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from sqlfluff.core import Linter
 
-import adventure.warehouse.duckdb as embedded
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream, load_streams
-from adventure.warehouse.snowflake.scripts import deployment, split, stage_statements, task_statements, teardown
+import adventure.destinations.duckdb.warehouse as embedded
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.destinations.snowflake.scripts import deployment, split, stage_statements, task_statements, teardown
 from tests.snowflake.account import create_tables
 from tests.snowflake.procedure import Session
 from tools.charts import charts, nothing_published, worksheet
@@ -199,14 +199,15 @@ def test_deploy_uploads_from_wherever_it_is_run(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_app_imports_what_snowflake_has_and_what_is_uploaded() -> None:
-    folder = ROOT / "adventure"
-    uploaded = {"adventure", "adventure.errors"} | {
+    script = (ROOT / "snowflake/5_dashboard.sql").read_text(encoding="utf-8")
+    uploaded = {
         ".".join(path.with_suffix("").relative_to(ROOT).parts).removesuffix(".__init__")
-        for path in (folder / "dashboard").rglob("*.py")
+        for pattern in re.findall(r"put 'file://(adventure/[^']+)'", script)
+        for path in ROOT.glob(pattern)
     }
     seen: set[str] = set()
     others: set[str] = set()
-    waiting = ["adventure.dashboard.app", "adventure.dashboard.snowflake_copy"]
+    waiting = ["adventure.dashboard.app", "adventure.destinations.snowflake.published"]
     while waiting:
         name = waiting.pop()
         if name in seen:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.settings import load_settings
-from adventure.warehouse.snowflake.scripts import deployment
+from adventure.core.settings import load_settings
+from adventure.destinations.snowflake.scripts import deployment
+from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]

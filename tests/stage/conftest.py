@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.stage import Stage
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import Column, StagedFile, Window
-from adventure.stage.snowflake import SnowflakeStage
+from adventure.core.manifest import Column, StagedFile, Window
+from adventure.core.stage import Stage
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.snowflake.session import connect_snowflake
+from adventure.destinations.snowflake.stage import SnowflakeStage
 
 STAGES = ("orders_stage", "orders_stage_2", "orders_stag", "orders_stage2")
 """On Snowflake a stage is made before it is used; in a folder it is not."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from adventure.errors import StageUnwritable
-from adventure.stage import Stage
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import MANIFEST, Window
+from adventure.core.errors import StageUnwritable
+from adventure.core.manifest import MANIFEST, Window
+from adventure.core.stage import Stage
+from adventure.destinations.duckdb.stage import FolderStage
 
 PutWindow = Callable[..., Window]
 

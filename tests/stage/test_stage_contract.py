@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from adventure.stage import Stage
-from adventure.stage.manifest import Window, utc_now
+from adventure.core.clock import utc_now
+from adventure.core.manifest import Window
+from adventure.core.stage import Stage
 
 PutWindow = Callable[..., Window]
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adventure.settings import Settings, load_settings
-from adventure.stage import Stage
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import Column, StagedFile, Window
-from adventure.streams import Stream
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.core.manifest import Column, StagedFile, Window
+from adventure.core.settings import Settings, load_settings
+from adventure.core.stage import Stage
+from adventure.core.streams import Stream
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, 678901)
 STREAM = Stream("things", "postgres", "public", "things", "changed_at", ("id",), "things_stage", "raw_ext.things_raw")

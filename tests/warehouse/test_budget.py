@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from snowflake.connector.cursor import SnowflakeCursor
 
-from adventure.connect_snowflake import connect_snowflake
-from adventure.errors import CreditBudgetReached, WarehouseRefused
-from adventure.settings import Settings
-from adventure.stage import Stage, open_stage
-from adventure.warehouse import Moved, open_warehouse
-from adventure.warehouse.snowflake import account_tasks
+from adventure.core.errors import CreditBudgetReached, WarehouseRefused
+from adventure.core.settings import Settings
+from adventure.core.stage import Stage
+from adventure.destinations.snowflake import account_tasks
+from adventure.destinations.snowflake.session import connect_snowflake
+from adventure.destinations.warehouse import Moved
+from adventure.factory import open_stage, open_warehouse
 from tests.snowflake import account
 from tests.warehouse.conftest import STREAM, Stager, things
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from adventure.settings import load_settings
-from adventure.warehouse import open_warehouse
-from adventure.warehouse.build import SCOPES, fingerprint
-from adventure.warehouse.builds import needed_scope, read_history_stamp, remember_build
-from adventure.warehouse.duckdb.connection import reading
+from adventure.core.settings import load_settings
+from adventure.destinations.common.build import SCOPES, fingerprint
+from adventure.destinations.common.builds import needed_scope, read_history_stamp, remember_build
+from adventure.destinations.duckdb.connection import reading
+from adventure.factory import open_warehouse
 
 BUILT = datetime(2026, 3, 1, 12)
 LOADED = datetime(2026, 2, 1)

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from adventure.errors import StageDamaged
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.stage.manifest import MANIFEST, Window
-from adventure.status import remove_windows
-from adventure.streams import Stream
-from adventure.warehouse import Moved
-from adventure.warehouse import duckdb as warehouse_room
-from adventure.warehouse.duckdb import DuckDBWarehouse
+from adventure.core.errors import StageDamaged
+from adventure.core.manifest import MANIFEST, Window
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.duckdb import warehouse as warehouse_room
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.warehouse import Moved
+from adventure.monitoring.status import remove_windows
 from tests.warehouse.conftest import STREAM, Stager, things
 
 Meanwhile = Callable[[Callable[[Window], object]], None]

@@ -16,13 +16,15 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from adventure.errors import AdventureError
-from adventure.settings import Settings, load_settings
-from adventure.stage import Stage, open_stage
-from adventure.stage.manifest import Window
-from adventure.warehouse import Moved, TaskRun, Warehouse, open_warehouse, tasks
-from adventure.warehouse.snowflake import account_tasks
-from adventure.warehouse.tasks import run_task
+from adventure.core.errors import AdventureError
+from adventure.core.manifest import Window
+from adventure.core.settings import Settings, load_settings
+from adventure.core.stage import Stage
+from adventure.destinations.snowflake import account_tasks
+from adventure.destinations.warehouse import Moved, TaskRun, Warehouse
+from adventure.factory import open_stage, open_warehouse
+from adventure.tasks import graph as tasks
+from adventure.tasks.graph import run_task
 from tests.snowflake import live
 from tests.warehouse.conftest import CHATS, STREAM, T0, Stager, things
 

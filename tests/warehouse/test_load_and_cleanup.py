@@ -13,11 +13,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from adventure.errors import SchemaDrift, StageDamaged, WarehouseBusy, WarehouseError
-from adventure.settings import Settings
-from adventure.stage.folder import FolderStage
-from adventure.warehouse import Moved
-from adventure.warehouse.duckdb import DuckDBWarehouse, connection
+from adventure.core.errors import SchemaDrift, StageDamaged, WarehouseBusy, WarehouseError
+from adventure.core.settings import Settings
+from adventure.destinations.duckdb import connection
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.warehouse import Moved
 from tests.warehouse.conftest import CHATS, STREAM, T0, Stager, things
 
 
@@ -220,8 +221,8 @@ def test_names_that_cannot_stand_in_the_raw_table_are_refused(
 _KILLED_WHILE_LOADING = """
 import os, sys
 from pathlib import Path
-from adventure.settings import load_settings
-from adventure.warehouse.duckdb import DuckDBWarehouse, load
+from adventure.core.settings import load_settings
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse, load
 from tests.warehouse.conftest import STREAM
 load._enter = lambda *_: os.kill(os.getpid(), 9)
 DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)

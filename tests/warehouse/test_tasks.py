@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from adventure.errors import AlreadyRunning, BuildFailed, ConfigError, StageDamaged, WarehouseError
-from adventure.settings import Settings, load_settings
-from adventure.streams import Stream
-from adventure.warehouse import Moved, Outcome, TaskRun, tasks
-from adventure.warehouse.build import Scope
-from adventure.warehouse.duckdb import DuckDBWarehouse
-from adventure.warehouse.tasks import run_task, serve
+from adventure.core.errors import AlreadyRunning, BuildFailed, ConfigError, StageDamaged, WarehouseError
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream
+from adventure.destinations.common.build import Scope
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.warehouse import Moved, Outcome, TaskRun
+from adventure.tasks import graph as tasks
+from adventure.tasks.graph import run_task, serve
 
 STREAMS = tuple(
     Stream(name, "postgres", "public", name, "at", ("id",), f"{name}_stage", f"raw_ext.{name}_raw")
@@ -192,7 +193,7 @@ def test_an_idle_server_writes_nothing_to_the_history(
 def test_the_history_of_the_tasks_is_bounded_and_keeps_the_last_success(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adventure.warehouse.records.RUNS_KEPT", 3)
+    monkeypatch.setattr("adventure.destinations.common.records.RUNS_KEPT", 3)
     warehouse = DuckDBWarehouse(settings)
     moments = [datetime(2026, 1, 1) + timedelta(minutes=minute) for minute in range(10)]
     for number, moment in enumerate(moments):

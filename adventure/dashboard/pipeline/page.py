@@ -7,14 +7,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from adventure.core.clock import utc_now
+from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
 from adventure.dashboard.layout import LOOK_EVERY_SEC, damaged, download, empty, table, theme, watch
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.verdict import Problem, problems
-from adventure.dashboard.source import Copy, Identity, Query, open_report, open_sales
-from adventure.errors import WarehouseError
+from adventure.destinations.published import Copy, Identity, Query
+from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
@@ -34,7 +36,7 @@ def show() -> None:
         query = data.cached(copy, identity)
         held = state.read(query)
         _live(copy, identity, held)
-        _details(query, held, data.utc_now())
+        _details(query, held, utc_now())
         if copy.is_metered:
             with st.container(border=True):
                 _credits(query)
@@ -52,7 +54,7 @@ def _wait(copy: Copy, identity: Identity | None) -> None:
 def _live(copy: Copy, identity: Identity, held: state.State) -> None:
     """The verdict and the picture, whose ages grow while the page is open."""
     watch((copy, identity))
-    now = data.utc_now()
+    now = utc_now()
     found = problems(held, data.processor(), now, data.tasks_interval_sec())
     every = f"every {format.duration(held.every_sec)}" if held.every_sec else "by hand"
     st.caption(

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from adventure.dashboard.source import Query
+from adventure.destinations.published import Query
 
 
 @dataclass(frozen=True)

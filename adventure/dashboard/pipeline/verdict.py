@@ -9,7 +9,7 @@ from adventure.dashboard import format
 from adventure.dashboard.pipeline.state import State, StreamState
 
 if TYPE_CHECKING:
-    from adventure.heartbeat import Sign
+    from adventure.core.heartbeat import Sign
 
 Severity = Literal["wrong", "look"]
 """`wrong`: figures are old or missing. `look`: they are right, and something wants a look."""

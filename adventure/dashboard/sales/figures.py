@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain
-from adventure.dashboard.source import Query
+from adventure.destinations.published import Query
 
 Measure = Literal["revenue", "orders", "units"]
 Segment = Literal["country", "channel", "loyalty", "category", "campaign"]

@@ -7,7 +7,7 @@ import streamlit as st
 from adventure.dashboard import controls, format
 from adventure.dashboard.sales import figures
 from adventure.dashboard.sales.scope import Scope
-from adventure.dashboard.source import Query
+from adventure.destinations.published import Query
 
 _PERIODS = {
     "3d": ("3 days", 3),

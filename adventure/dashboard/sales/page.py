@@ -2,12 +2,14 @@
 
 import streamlit as st
 
+from adventure.core.clock import utc_now
+from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
 from adventure.dashboard.layout import LOOK_EVERY_SEC, current_problems, damaged, watch
 from adventure.dashboard.sales import figures, panels
 from adventure.dashboard.sales.filters import choose_scope, nothing_found
-from adventure.dashboard.source import Copy, Identity, open_report, open_sales
-from adventure.errors import WarehouseError
+from adventure.destinations.published import Copy, Identity
+from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
@@ -31,7 +33,7 @@ def show() -> None:
 
 
 def _show(copy: Copy, identity: Identity) -> None:
-    query, now = data.cached(copy, identity), data.utc_now()
+    query, now = data.cached(copy, identity), utc_now()
     _watch(copy, identity, figures.publication(query))
     bounds = figures.bounds(query)
     if bounds is None:
@@ -75,7 +77,7 @@ def _watch(copy: Copy, identity: Identity | None, publication: figures.Publicati
     watch((copy, identity))
     if publication is None:
         return
-    now, as_of = data.utc_now(), publication.data_as_of
+    now, as_of = utc_now(), publication.data_as_of
     read = f"Data as of **{format.moment(as_of)}**, {format.age(as_of, now)} old" if as_of else "No live sales yet"
     st.caption(f"{read} · days are calendar days in UTC · money in US dollars")
     wrong = [problem for problem in current_problems() if problem.severity == "wrong"]

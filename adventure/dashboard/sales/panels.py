@@ -14,7 +14,7 @@ from adventure.dashboard.layout import download, empty, table, theme
 from adventure.dashboard.sales import charts, figures
 from adventure.dashboard.sales.filters import show_days_up_to
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
-from adventure.dashboard.source import Query
+from adventure.destinations.published import Query
 
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
 _PERCENT = "%.1f%%"

@@ -1,0 +1,1 @@
+"""What every part shares: errors, settings, streams, manifests, clock, log, stopping."""

@@ -1,0 +1,129 @@
+"""Connections to PostgreSQL and MongoDB: patient with a server that is away, plain about one that says no.
+
+The driver's errors become the error tree's here. A message names host, port, database and user, never a password.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
+from adventure.core.log import get_logger
+
+if TYPE_CHECKING:
+    pass
+
+PATIENCE_SEC = 30.0
+"""How long a connection is retried before SourceUnavailable is raised, where nobody says otherwise."""
+
+_SESSION: dict[str, str | int] = {
+    "application_name": "adventure",
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""libpq's parameters of every session. A host that vanishes without a word, as by a power cut, is given up within a
+minute; the system's own keepalive begins after two hours."""
+
+_TLS_SIGNS = ("certificate", "does not support SSL", "private key", "no pg_hba.conf entry", "alert unknown ca")
+"""In libpq's text, which has no SQLSTATE: what waiting does not mend. A TLS connection that breaks is none of them."""
+
+_REFUSED_STATES = ("28", "3D", "42501")
+"""SQLSTATEs that no waiting mends: authentication, a database that is not there, a privilege."""
+
+
+def connect_postgres(
+    conninfo: str, *, name: str, autocommit: bool = False, patience: float | None = None
+) -> "psycopg.Connection[tuple[Any, ...]]":
+    """A connection, retried with backoff while the server is away.
+
+    Args:
+        conninfo: a libpq connection string.
+        name: what this database is to the reader of an error, such as `the source database`.
+        patience: seconds for which it is tried again; PATIENCE_SEC when not given, 0 for one attempt.
+
+    Raises:
+        SourceUnavailable: it did not answer for so long.
+        SourceRefused: wrong password, no such database or role, no privilege.
+    """
+    for attempt in attempts(patience):
+        with attempt, translating_postgres(conninfo, name):
+            return psycopg.connect(session_conninfo(conninfo), autocommit=autocommit)
+    raise AssertionError("unreachable")
+
+
+def session_conninfo(conninfo: str) -> str:
+    """The connection string with what every session of ours has, unless it says otherwise."""
+    given = conninfo_to_dict(conninfo)
+    return make_conninfo(conninfo, **{name: value for name, value in _SESSION.items() if name not in given})
+
+
+@contextmanager
+def translating_postgres(conninfo: str, name: str) -> Iterator[None]:
+    """Turns psycopg's errors within into the error tree's.
+
+    Raises:
+        SourceUnavailable: the server is away, or went away.
+        SourceRefused: it says no.
+        SourceError: anything else that it says.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise postgres_error(error, conninfo, name) from error
+
+
+def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
+    """The tree's error for what a PostgreSQL driver raised: told by its SQLSTATE or, where there is none, its text."""
+    where = _where_postgres(conninfo, name)
+    state = getattr(error, "sqlstate", None) or ""
+    # ADBC puts the state behind the server's words.
+    text = str(error).partition("\n. SQLSTATE:")[0]
+    refused = state.startswith(_REFUSED_STATES) or any(
+        sign in text
+        for sign in ("authentication failed", "does not exist", "no password supplied", "permission denied")
+    )
+    detail = _detail(text) or type(error).__name__
+    if any(sign in text for sign in _TLS_SIGNS):
+        remedy = "Check POSTGRES_SSLMODE and the certificates that POSTGRES_SSL… names (or those in STATE_DSN)"
+        reason = " ".join(text.split()).rpartition(" failed: ")[2].strip(" .")
+        return SourceRefused(f"{where} cannot be trusted, or does not trust us: {reason}", remedy)
+    if refused:
+        return SourceRefused(
+            f"{where} refuses: {detail}", "Check the role, its password, its privileges and the database's name"
+        )
+    if isinstance(error, psycopg.OperationalError) or state.startswith("08") or state.startswith("57P"):
+        return SourceUnavailable(f"{where} does not answer: {detail}", "Check that it runs, and the host and port")
+    return SourceError(f"{where} failed: {detail}")
+
+
+def _detail(text: str) -> str:
+    """What went wrong, of all that libpq says: the last line that explains no other, without what we say ourselves."""
+    # libpq's explanations ("This probably means …") and questions begin with a tab.
+    said = [line for line in text.splitlines() if line.strip() and not line.startswith("\t")]
+    detail = (said or [""])[-1].rpartition(" failed: ")[2]
+    return re.sub(r".*\b(ERROR|FATAL|DETAIL):", "", detail).strip(" .")
+
+
+def attempts(patience: float | None) -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(SourceUnavailable),
+        stop=stop_after_delay(PATIENCE_SEC if patience is None else patience),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5),
+        before_sleep=lambda state: get_logger().warning(f"{state.outcome.exception()} Trying again."),  # type: ignore[union-attr]
+        reraise=True,
+    )
+
+
+def _where_postgres(conninfo: str, name: str) -> str:
+    parts = conninfo_to_dict(conninfo)
+    host, port = parts.get("host", "localhost"), parts.get("port", 5432)
+    database, user = parts.get("dbname", "?"), parts.get("user", "?")
+    return f"{name} (PostgreSQL at {host}:{port}, database {database}, user {user})"

@@ -1,0 +1,260 @@
+"""Finished local files: Parquet for tables, compressed NDJSON for documents and rejected rows.
+
+A file lies in its stream's temporary folder until the stage has taken it. This room must not know where rows come from.
+"""
+
+import errno
+import gzip
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adventure.core import heartbeat
+from adventure.core.errors import StageUnwritable
+from adventure.core.faults import Point, reached
+from adventure.core.manifest import StagedFile
+
+ROWS_A_GROUP = 61_440
+"""Half of DuckDB's own row group: the last one is encoded when no row comes any more, and all of it is in memory."""
+
+BYTES_A_GROUP = 48 << 20
+"""Wide rows make a smaller group: it is gathered in memory."""
+
+BYTES_A_FILE = 200_000_000
+"""Bulk loaders are fastest with files of 100 to 250 MB."""
+
+REJECTS = "rejects.ndjson.gz"
+DELETES = "deletes.ndjson.gz"
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A finished file that is not staged yet."""
+
+    path: Path
+    rows: int
+
+    def staged(self) -> StagedFile:
+        """What window.json says of it."""
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return StagedFile(self.path.name, self.rows, self.path.stat().st_size, digest)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns what the file system refuses into one sentence.
+
+    Raises:
+        StageUnwritable: no permission or no space; nothing of the window is staged.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise StageUnwritable(
+            f"Files for the stage cannot be written to {folder}: {error.strerror or error}",
+            "Free space there" if full else "Check its permissions, or set DATA_DIR to another folder",
+        ) from error
+
+
+class ParquetParts:
+    """Writes record batches into part-00000.parquet, part-00001.parquet, … of a size that loads well.
+
+    Args:
+        delta: whether the warehouse reads delta encodings, which take less time and space.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, low_cardinality: list[str], *, delta: bool = True) -> None:
+        self._folder, self._schema = folder, schema
+        timestamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+        texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in low_cardinality]
+        # Lengths apart from the text: uuids take zstd two thirds of the time, and less space.
+        encodings = dict.fromkeys(timestamps, "DELTA_BINARY_PACKED") | dict.fromkeys(texts, "DELTA_LENGTH_BYTE_ARRAY")
+        self._options: dict[str, Any] = {
+            "compression": "zstd",
+            "compression_level": 1,
+            "use_dictionary": low_cardinality,
+            "column_encoding": (delta and encodings) or None,
+            # Of the rest they cost time, and no reader here looks for a text or a number.
+            "write_statistics": timestamps,
+        }
+        self._writer: pq.ParquetWriter | None = None
+        self._path = folder
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = self._waiting_bytes = self._rows = 0
+        self.files: list[LocalFile] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Adds rows; they reach the disk a row group at a time."""
+        heartbeat.beat()
+        # A group is filled to its last row: what lies beyond would be a small group of its own.
+        while batch.num_rows:
+            part = batch.slice(0, ROWS_A_GROUP - self._waiting_rows)
+            batch = batch.slice(part.num_rows)
+            self._waiting.append(part)
+            self._waiting_rows += part.num_rows
+            self._waiting_bytes += part.nbytes
+            if self._waiting_rows == ROWS_A_GROUP or self._waiting_bytes >= BYTES_A_GROUP:
+                self._flush()
+
+    def close(self) -> tuple[LocalFile, ...]:
+        """Finishes the last file; all files, none when no row came."""
+        if self._waiting_rows:
+            self._flush()
+        self._end_file()
+        return tuple(self.files)
+
+    def _flush(self) -> None:
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+        if self._writer is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._path = self._folder / f"part-{len(self.files):05d}.parquet"
+            self._writer = pq.ParquetWriter(self._path, self._schema, **self._options)
+        self._writer.write_table(table, row_group_size=ROWS_A_GROUP)
+        reached(Point.EXTRACTING, self._folder.name)
+        self._rows += table.num_rows
+        if self._path.stat().st_size >= BYTES_A_FILE:
+            self._end_file()
+
+    def _end_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self.files.append(LocalFile(self._path, self._rows))
+            self._writer, self._rows = None, 0
+
+
+class NdjsonFile:
+    """Writes one JSON value a line, compressed; without a line there is no file."""
+
+    _BYTES_A_WRITE = 256 << 10
+    """Compressed at once, in another thread than the one that makes the lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, 0
+        self._stream = path.parent.name
+        self._file: gzip.GzipFile | None = None
+        self._waiting = bytearray()
+        self._compressing = ThreadPoolExecutor(1, "compressing")
+        self._under_way: Future[None] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of it that are on the disk."""
+        return self.path.stat().st_size if self._file else 0
+
+    def write(self, line: bytes) -> None:
+        """Adds a line, given without its end."""
+        self._waiting += line
+        self._waiting += b"\n"
+        self.rows += 1
+        if len(self._waiting) >= self._BYTES_A_WRITE:
+            self._settle()
+            self._under_way = self._compressing.submit(self._compress, self._waiting)
+            self._waiting = bytearray()
+
+    def close(self) -> LocalFile | None:
+        """Finishes the file; None when there is none."""
+        try:
+            self._settle()
+            if self._waiting:
+                self._compress(self._waiting)
+                self._waiting = bytearray()
+        finally:
+            self._compressing.shutdown()
+            if self._file:
+                self._file.close()
+        return LocalFile(self.path, self.rows) if self._file else None
+
+    def _settle(self) -> None:
+        """What was handed over is written, or raises what kept it from that."""
+        heartbeat.beat()
+        under_way, self._under_way = self._under_way, None
+        if under_way:
+            under_way.result()
+
+    def _compress(self, lines: bytearray) -> None:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = gzip.open(self.path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
+        self._file.write(lines)
+        reached(Point.EXTRACTING, self._stream)
+
+    def __enter__(self) -> "NdjsonFile":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class NdjsonParts:
+    """Writes lines into part-00000.ndjson.gz, part-00001.ndjson.gz, … of a size that loads well."""
+
+    _ROWS_BETWEEN_LOOKS = 1000
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: list[LocalFile] = []
+        self._file = self._next()
+
+    def write(self, line: bytes) -> None:
+        """Adds a line, given without its end."""
+        self._file.write(line)
+        if self._file.rows % self._ROWS_BETWEEN_LOOKS == 0 and self._file.size >= BYTES_A_FILE:
+            self._end_file()
+            self._file = self._next()
+
+    def close(self) -> tuple[LocalFile, ...]:
+        """Finishes the last file; all files, none when no line came."""
+        self._end_file()
+        return tuple(self._files)
+
+    def __enter__(self) -> "NdjsonParts":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def _next(self) -> NdjsonFile:
+        return NdjsonFile(self._folder / f"part-{len(self._files):05d}.ndjson.gz")
+
+    def _end_file(self) -> None:
+        if file := self._file.close():
+            self._files.append(file)
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that cannot be carried exactly, whole."""
+
+    key: str
+    reason: str
+    row: str
+    """The row as the source prints it: JSON, or base64 of a document's BSON."""
+
+    @property
+    def line(self) -> bytes:
+        """A line of rejects.ndjson.gz."""
+        return orjson.dumps({"key": self.key, "reason": self.reason, "row": self.row})
+
+
+def write_rejects(folder: Path, rejects: Iterable[Reject]) -> LocalFile | None:
+    """rejects.ndjson.gz, written as they come, or None when there are none."""
+    with NdjsonFile(folder / REJECTS) as file:
+        for reject in rejects:
+            file.write(reject.line)
+        return file.close()

@@ -1,0 +1,260 @@
+"""Environment variables -> one typed, frozen value.
+
+The only room that reads the environment, but for the tests' variable in faults.py. Every field's name in upper
+case is the variable's name, its description is what `.env.example` says of it (a test compares the two), and a
+secret is a SecretStr, so that printing the settings shows none.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from adventure.core.errors import ConfigError
+
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class Settings(BaseSettings):
+    """All that can be set from outside. Durations are in seconds, paths relative to the working directory."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # PostgreSQL, the live sales
+    postgres_host: str = Field("localhost", description="host of the PostgreSQL server with the live sales")
+    postgres_port: int = Field(5432, ge=1, le=65535, description="port of the PostgreSQL server")
+    postgres_db: str = Field("transactions", description="database of the live sales")
+    postgres_user: str = Field(
+        "postgres", description="the role to read with (SELECT and pg_read_all_stats are enough)"
+    )
+    postgres_password: SecretStr = Field(SecretStr(""), description="password of POSTGRES_USER")
+    postgres_sslmode: SslMode | None = Field(
+        None, description="libpq's sslmode; default: verify-full where a certificate below is given, else prefer"
+    )
+    postgres_sslrootcert: FilePath | Literal["system"] | None = Field(
+        None, description="the authorities that PostgreSQL's certificate is checked against, or system: this machine's"
+    )
+    postgres_sslcert: FilePath | None = Field(None, description="client certificate for PostgreSQL")
+    postgres_sslkey: FilePath | None = Field(None, description="key of POSTGRES_SSLCERT, readable by its owner only")
+    state_dsn: SecretStr | None = Field(
+        None, description="libpq connection string of the database that keeps processor_metadata; default: the source"
+    )
+
+    # MongoDB, the support chats
+    mongo_host: str = Field("localhost", description="host of the MongoDB server with the support chats")
+    mongo_port: int = Field(27017, ge=1, le=65535, description="port of the MongoDB server")
+    mongo_db: str = Field("support_logs", description="database of the support chats")
+    mongo_collection: str = Field("chats", description="collection of the support chats")
+    mongo_uri: SecretStr | None = Field(
+        None, description="a whole MongoDB URI (user, TLS, replica set); replaces MONGO_HOST and MONGO_PORT"
+    )
+
+    mongo_tls: bool = Field(False, description="true: TLS, with the server's certificate checked")
+    mongo_tls_ca_file: FilePath | None = Field(
+        None, description="the authorities that MongoDB's certificate is checked against; turns TLS on"
+    )
+    mongo_tls_certificate_key_file: FilePath | None = Field(
+        None, description="client certificate and key for MongoDB, in one file; turns TLS on"
+    )
+
+    # The generator
+    generation_interval_sec: float = Field(5.0, ge=0, description="seconds between two batches of new sales")
+    order_batch_size: int = Field(200, ge=1, description="orders in a batch")
+    generation_max_runtime_sec: float = Field(0.0, ge=0, description="stop generating after this long; 0 = never")
+
+    # The processor
+    processor_interval_sec: float = Field(0.0, ge=0, description="seconds between two cycles; 0 = one cycle, then end")
+    processor_max_runtime_sec: float = Field(0.0, ge=0, description="stop processing after this long; 0 = never")
+
+    # The stages
+    orders_stage: str = Field("orders_stage", description="stage of the orders")
+    order_details_stage: str = Field("order_details_stage", description="stage of the order lines")
+    chat_stage: str = Field("chat_stage", description="stage of the support chats")
+
+    # The warehouse, the models and the dashboard
+    warehouse: Literal["duckdb", "snowflake"] = Field(
+        "duckdb", description="duckdb, or snowflake: the processor stages there, and its tasks load"
+    )
+    data_dir: Path = Field(Path(".adventure"), description="folder of everything that is kept on this machine")
+    tasks_interval_sec: float = Field(3600.0, gt=0, description="seconds between two runs of the task graph")
+    dbt_dir: Path = Field(Path("dbt"), description="folder of the dbt project")
+    dashboard_host: str = Field(
+        "127.0.0.1", description="address on which the dashboard listens: loopback, or 0.0.0.0 within a container"
+    )
+    dashboard_port: int = Field(8501, ge=1, le=65535, description="port of the dashboard")
+
+    # Whoever watches
+    heartbeat_file: Path | None = Field(
+        None, description="file in which a long-lived command beats, for `adventure health`; default: none"
+    )
+    processor_heartbeat_file: Path | None = Field(
+        None,
+        description="where the dashboard looks for the processor's heartbeat; default: DATA_DIR/processor.heartbeat",
+    )
+    stuck_after_sec: float = Field(
+        600.0, gt=0, description="seconds of one step (a batch of rows, a file, a model) after which it counts as stuck"
+    )
+
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="port of the processor's or the task server's Prometheus metrics; 0 = none"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address on which metrics are served")
+    alert_lag_sec: float = Field(
+        600.0, gt=0, description="seconds for which rows may wait at the source, or the horizon stand still"
+    )
+    alert_waiting_sec: float = Field(
+        7200.0, gt=0, description="seconds for which a staged window may wait to be loaded; twice TASKS_INTERVAL_SEC"
+    )
+    alert_failures: int = Field(3, ge=1, description="failures of a task in a row that `adventure status` reports")
+
+    # Snowflake, where WAREHOUSE=snowflake
+    snowflake_account: str = Field("", description="account identifier: organisation-account")
+    snowflake_user: str = Field("ADVENTURE_PROCESSOR", description="a service user, or a person with externalbrowser")
+    snowflake_authenticator: Literal["keypair", "oauth", "externalbrowser"] = Field(
+        "keypair", description="keypair, oauth or externalbrowser"
+    )
+    snowflake_private_key_path: Path | None = Field(None, description="file of the private key (PEM), for keypair")
+    snowflake_private_key_passphrase: SecretStr | None = Field(None, description="its passphrase, if it has one")
+    snowflake_token: SecretStr | None = Field(None, description="the access token, for oauth")
+    snowflake_password: SecretStr | None = Field(
+        None, description="refused: Snowflake takes no passwords from service users"
+    )
+    snowflake_role: str = Field("ADVENTURE_LOADER", description="role of the processor")
+    snowflake_warehouse: str = Field("ADVENTURE_WH", description="warehouse that loads and builds")
+    snowflake_database: str = Field("ADVENTURE", description="database of the raw tables and the models")
+    snowflake_dbt_target: Literal["prod", "dev"] = Field(
+        "prod", description="where models are built: prod in the schema DBT_PROD, dev in DBT_DEV"
+    )
+    snowflake_dbt_user: str = Field("ADVENTURE_DBT", description="user of dbt; signs in as SNOWFLAKE_USER does")
+    snowflake_dbt_role: str = Field("ADVENTURE_TRANSFORMER", description="role of dbt")
+    snowflake_monitor: str = Field("ADVENTURE_MONITOR", description="resource monitor of the warehouse")
+    credit_budget: float | None = Field(
+        None, gt=0, description="credits a month at which Adventure stops what needs the warehouse; default: no limit"
+    )
+    snowflake_dir: Path = Field(Path("snowflake"), description="folder of the scripts that set Snowflake up")
+    snowflake_host: str = Field("", description="another host than the account's, for a private link")
+    snowflake_port: int = Field(443, ge=1, le=65535, description="its port")
+    snowflake_protocol: Literal["https", "http"] = Field("https", description="https, or http for an emulator")
+
+    # Everything
+    pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")
+    log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line")
+
+    @field_validator("state_dsn")
+    @classmethod
+    def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
+        """Checked here, since the driver's own complaint quotes what may be a password."""
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict
+
+        try:
+            conninfo_to_dict(value.get_secret_value() if value else "")
+        except ProgrammingError:
+            raise ValueError("is no libpq connection string (its text is not shown)") from None
+        return value
+
+    @property
+    def stage_dir(self) -> Path:
+        """Folder of the staged files (DuckDB's stage)."""
+        return self.data_dir / "stages"
+
+    @property
+    def unfinished_dir(self) -> Path:
+        """Folder of files that are not finished yet: on the stage's file system, so that staging one copies nothing."""
+        return self.stage_dir / ".unfinished"
+
+    @property
+    def processor_heartbeat(self) -> Path:
+        """Where the dashboard looks for it, and where the processor beats unless HEARTBEAT_FILE names another file."""
+        return self.processor_heartbeat_file or self.data_dir / "processor.heartbeat"
+
+    @property
+    def duckdb_path(self) -> Path:
+        """The warehouse file."""
+        return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def published_path(self) -> Path:
+        """The read-only copy of what the dashboard shows."""
+        return self.data_dir / "dashboard.duckdb"
+
+    @property
+    def report_path(self) -> Path:
+        """What the pipeline says of itself, for the dashboard."""
+        return self.data_dir / "pipeline.duckdb"
+
+    @property
+    def postgres_dsn(self) -> str:
+        """The source as a libpq connection string, password included: never log it."""
+        from psycopg.conninfo import make_conninfo
+
+        certificates = (self.postgres_sslrootcert, self.postgres_sslcert, self.postgres_sslkey)
+        tls = {
+            "sslmode": self.postgres_sslmode or ("verify-full" if any(certificates) else None),
+            **dict(zip(("sslrootcert", "sslcert", "sslkey"), certificates, strict=True)),
+        }
+        return make_conninfo(
+            host=self.postgres_host,
+            port=self.postgres_port,
+            dbname=self.postgres_db,
+            user=self.postgres_user,
+            password=self.postgres_password.get_secret_value(),
+            **{name: str(value) for name, value in tls.items() if value},
+        )
+
+    @property
+    def state_conninfo(self) -> str:
+        """Where `processor_metadata` lives, password included: never log it."""
+        return self.state_dsn.get_secret_value() if self.state_dsn else self.postgres_dsn
+
+    @property
+    def mongo_conninfo(self) -> str:
+        """The MongoDB URI, credentials included: never log it."""
+        uri = self.mongo_uri.get_secret_value() if self.mongo_uri else f"mongodb://{self.mongo_host}:{self.mongo_port}"
+        files = {"tlsCAFile": self.mongo_tls_ca_file, "tlsCertificateKeyFile": self.mongo_tls_certificate_key_file}
+        given = {name: str(path) for name, path in files.items() if path}
+        if not self.mongo_tls and not given:
+            return uri
+        address, _, options = uri.partition("?")
+        if "/" not in address.partition("://")[2]:
+            address += "/"
+        return f"{address}?{'&'.join(filter(None, (options, urlencode({'tls': 'true', **given}))))}"
+
+
+def load_settings(env_file: Path | None = None, **overrides: Any) -> Settings:
+    """Reads the environment and, below it, `env_file` (default: `.env` if there is one).
+
+    Args:
+        overrides: fields by name, which win over both; for tests and the demo.
+
+    Raises:
+        ConfigError: a value is malformed (all of them are named), or `env_file` does not exist.
+    """
+    if env_file is not None and not env_file.is_file():
+        raise ConfigError(f"The settings file {env_file} does not exist", "Give --env a file like .env.example")
+    try:
+        return Settings(_env_file=env_file or ".env", _env_file_encoding="utf-8", **overrides)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        )
+        # Not even a traceback may show what was given: it may be a secret.
+        raise ConfigError(
+            f"Settings that cannot be used: {faults}", "Mend them in the environment or the --env file"
+        ) from None
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `10s`, `5m`, `1h` or a plain number.
+
+    Raises:
+        ConfigError: it is none of these, or not above zero.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise ConfigError(f"{text!r} is not a duration", "Write a number above zero with s, m or h: 10s, 5m, 1h")
+    return seconds

@@ -1,0 +1,58 @@
+"""Where staged files rest between the processor and the warehouse.
+
+One seam, two implementations: a local folder (DuckDB) and Snowflake's internal stages. A stage holds windows; a
+window is a folder of files whose `window.json` was put last. This room must not know what the files mean.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from adventure.core.errors import StageDamaged
+from adventure.core.manifest import Window
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """One file in a stage, as `LIST @stage` shows it."""
+
+    path: str
+    """`stage/window/file`."""
+    bytes: int
+    modified: datetime
+    """Naive UTC."""
+
+
+class Stage(Protocol):
+    """What the processor and the commands need of a stage. `stage` is always a stage's name."""
+
+    def check_writable(self, stage: str) -> None:
+        """Raises StageUnwritable when no file can be put there; leaves nothing behind."""
+
+    def put(self, stage: str, window_id: str, file: Path) -> None:
+        """Puts a finished local file into a window under its own name, whole or not at all, durable on return."""
+
+    def commit(self, window: Window) -> None:
+        """Puts `window.json`: from now on the window exists."""
+
+    def windows(self, stage: str) -> list[Window]:
+        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+
+    def damaged(self, stage: str) -> list[StageDamaged]:
+        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
+
+    def discard_unfinished(self, stage: str) -> int:
+        """Removes what the processor left in windows without `window.json`; returns the number of windows.
+
+        What the processor never puts stays. Only the processor that holds the stream's lock may call it.
+        """
+
+    def entries(self, stage: str) -> list[StageEntry]:
+        """Every file, `window.json` included, sorted by path."""
+
+    def remove(self, window: Window) -> int:
+        """Removes exactly the window's files, then its `window.json`; returns the number of files.
+
+        What it does not list stays. A file that is gone already is no error.
+        """

@@ -1,0 +1,187 @@
+"""pipeline.toml -> Stream values.
+
+A stream is one table or collection on its way to one raw table. This room checks what the file says; whether the
+source has such a table is found out by the processor.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from adventure.core.errors import ConfigError
+from adventure.core.settings import Settings
+
+Source = Literal["postgres", "mongo"]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One table or collection on its way to one raw table."""
+
+    name: str
+    source: Source
+    namespace: str
+    """The schema (postgres) or the database (mongo)."""
+    table: str
+    cursor: str
+    key: tuple[str, ...]
+    stage: str
+    raw_table: str
+    """`schema.table` in the warehouse."""
+    lookback: timedelta = timedelta(0)
+    """How far below the watermark each window reads again."""
+    types: dict[str, str] = field(default_factory=dict)
+    """Staged types of numeric columns that have no precision at the source."""
+    references: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Streams before it, with the columns here that hold their keys: a row is never staged before what it refers to."""
+
+    @property
+    def location(self) -> str:
+        """The source table as people write it."""
+        return f"{self.namespace}.{self.table}"
+
+
+# A stage is a folder, a raw table an identifier in two warehouses: plain names keep both safe.
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class _Entry(BaseModel):
+    """One `[streams.NAME]` table as it stands in the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Source
+    namespace: _Text
+    table: _Text
+    cursor: _Text
+    key: _Text | Annotated[list[_Text], Field(min_length=1)]
+    stage: _Name
+    raw_table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$")]
+    lookback: Annotated[float, Field(ge=0, description="seconds")] = 0
+    types: dict[str, Annotated[str, Field(pattern=r"^(text|decimal\(\d{1,2},\d{1,2}\))$")]] = {}
+    references: dict[str, _Text | Annotated[list[_Text], Field(min_length=1)]] = {}
+
+
+def load_streams(settings: Settings) -> tuple[Stream, ...]:
+    """The streams of `settings.pipeline_file`, in the file's order.
+
+    Raises:
+        ConfigError: the file is missing or malformed; names the file, the key and what is expected.
+    """
+    path = settings.pipeline_file
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"The pipeline file {path} does not exist", "Set PIPELINE_FILE, or run where it stands"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", "Mend that line") from error
+    tables = document.get("streams")
+    if not isinstance(tables, dict) or not tables:
+        raise ConfigError(
+            f"{path} names no stream", "Add a table [streams.NAME], as described at the top of the shipped file"
+        )
+    streams = tuple(_stream(path, name, table, settings) for name, table in tables.items())
+    for what in ("stage", "raw_table"):
+        _refuse_shared(path, streams, what)
+    for position, stream in enumerate(streams):
+        _check_references(path, stream, {each.name: each for each in streams[:position]})
+    return streams
+
+
+def find_stream(streams: tuple[Stream, ...], name: str) -> Stream:
+    """The stream of that name.
+
+    Raises:
+        ConfigError: there is none; lists those that there are.
+    """
+    for stream in streams:
+        if stream.name == name:
+            return stream
+    raise ConfigError(f"There is no stream named {name}", f"Choose one of: {', '.join(s.name for s in streams)}")
+
+
+def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
+    where = f"{path}: streams.{name}"
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ConfigError(f"{where}: a stream's name is letters, digits and underscores", "Rename it")
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: expected a table of keys", "Write it as [streams.NAME]")
+    filled = {key: _fill(f"{where}.{key}", value, settings) for key, value in table.items()}
+    try:
+        entry = _Entry.model_validate(filled)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(
+            f"{where}: {faults}", "See the list of keys at the top of the shipped pipeline.toml"
+        ) from error
+    return Stream(
+        name=name,
+        source=entry.source,
+        namespace=entry.namespace,
+        table=entry.table,
+        cursor=entry.cursor,
+        key=_names(entry.key),
+        stage=entry.stage,
+        raw_table=entry.raw_table,
+        lookback=timedelta(seconds=entry.lookback),
+        types=entry.types,
+        references={parent: _names(columns) for parent, columns in entry.references.items()},
+    )
+
+
+def _names(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _fill(where: str, value: object, settings: Settings) -> object:
+    """Replaces `${NAME}` by the setting of that name; secrets cannot be named."""
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> str:
+        setting = getattr(settings, match[1].lower(), None) if match[1].lower() in Settings.model_fields else None
+        if setting is None or isinstance(setting, SecretStr):
+            raise ConfigError(
+                f"{where}: ${{{match[1]}}} is no setting that can stand here", "See .env.example for the names"
+            )
+        return str(setting)
+
+    return re.sub(r"\$\{(\w+)\}", lookup, value)
+
+
+def _refuse_shared(path: Path, streams: tuple[Stream, ...], what: str) -> None:
+    """Two streams on one stage or raw table would load each other's files."""
+    owners: dict[str, str] = {}
+    for stream in streams:
+        value = str(getattr(stream, what)).lower()
+        if value in owners:
+            raise ConfigError(
+                f"{path}: streams {owners[value]} and {stream.name} share the {what} {value}", "Give each its own"
+            )
+        owners[value] = stream.name
+
+
+def _check_references(path: Path, stream: Stream, before: dict[str, Stream]) -> None:
+    """What a stream refers to is staged before it, from the same snapshot."""
+    for name, columns in stream.references.items():
+        where = f"{path}: streams.{stream.name}.references.{name}"
+        parent = before.get(name)
+        if parent is None:
+            raise ConfigError(
+                f"{where}: no stream of that name stands before it", "Put that stream first, or mend the name"
+            )
+        if stream.source != "postgres" or parent.source != "postgres":
+            raise ConfigError(f"{where}: only tables of PostgreSQL are read in one snapshot", "Remove the reference")
+        if len(columns) != len(parent.key):
+            raise ConfigError(
+                f"{where}: names {len(columns)} columns where the key of {name} has {len(parent.key)}",
+                f"Name the columns that hold {', '.join(parent.key)}, in that order",
+            )

@@ -1,0 +1,99 @@
+"""Support chats about orders: opened, taken up, closed with a rating. This room must not know any database."""
+
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from adventure.demo.generator.orders import Sale
+
+CHANNELS = ("Email", "Phone", "Chat", "Social media")
+PRIORITIES = ("Low", "Medium", "High", "Critical")
+OPEN, PENDING, CLOSED = "Open", "Pending", "Closed"
+
+_SUBJECTS = {
+    "Refund request": ("Refund request",),
+    "Cancellation request": ("Cancellation request",),
+    "Technical issue": (
+        "Hardware issue", "Network problem", "Software bug", "Data loss", "Battery life", "Display issue",
+        "Peripheral compatibility", "Installation support",
+    ),
+    "Billing inquiry": ("Payment issue", "Account access"),
+    "Product inquiry": ("Product recommendation", "Product compatibility", "Product setup", "Delivery problem"),
+}  # fmt: skip
+_OPENERS = (
+    "Hello, I am writing about my order: {subject}. Can you help?",
+    "Good day! {subject} is why I write; the order arrived only in part.",
+    "I have been waiting for an answer about this for days: {subject}.",
+    "Could somebody please look into this? {subject}. Thank you.",
+)
+_ANSWERS = (
+    "Thank you for your message. I am looking into it.",
+    "I am sorry about that. Could you send me the serial number?",
+    "I have found your order and see what is wrong.",
+)
+_RESOLUTIONS = (
+    "Sent a replacement; the customer confirmed that it arrived.",
+    "Refunded in full to the card that was used.",
+    "Explained the steps in a call; it works now.",
+    "Corrected the invoice and sent it again.",
+)
+
+
+def open_chat(chance: random.Random, sale: Sale, now: datetime) -> dict[str, Any]:
+    """A new chat about a sale, begun within two days of the order and not in the future."""
+    kind = chance.choice(tuple(_SUBJECTS))
+    subject = chance.choice(_SUBJECTS[kind])
+    started = min(now, sale.order_date + timedelta(minutes=chance.randrange(5, 2 * 24 * 60)))
+    text = chance.choice(_OPENERS).format(subject=subject)
+    return {
+        "_id": ObjectId(chance.getrandbits(96).to_bytes(12, "big")),
+        "customer_id": sale.customer_id,
+        "product_id": sale.product_id,
+        "sales_order_id": sale.order_id,
+        "order_date": _milliseconds(sale.order_date),
+        "chat_start_time": _milliseconds(started),
+        "chat_completion_time": None,
+        "ticket_channel": chance.choice(CHANNELS),
+        "ticket_type": kind,
+        "ticket_subject": subject,
+        "ticket_description": text,
+        "resolution": None,
+        "ticket_priority": chance.choice(PRIORITIES),
+        "ticket_status": OPEN,
+        "customer_satisfaction_rating": None,
+        "messages": [{"sender": "customer", "sent_at": _milliseconds(started), "text": text}],
+        "last_modified": _milliseconds(now),
+    }
+
+
+def advance_chat(chance: random.Random, chat: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """What changes when somebody works on a chat: most are closed with a rating, some wait for the customer."""
+    started: datetime = chat["chat_start_time"]
+    answered = min(now, started + timedelta(minutes=chance.randrange(1, 120)))
+    answer = {"sender": "agent", "sent_at": _milliseconds(answered), "text": chance.choice(_ANSWERS)}
+    changes: dict[str, Any] = {
+        "messages": [*chat["messages"], answer],
+        "ticket_status": PENDING,
+        "last_modified": _milliseconds(now),
+    }
+    if chance.random() < 0.75:
+        completed = min(now, answered + timedelta(minutes=chance.randrange(5, 24 * 60)))
+        changes |= {
+            "ticket_status": CLOSED,
+            "chat_completion_time": _milliseconds(completed),
+            "resolution": chance.choice(_RESOLUTIONS),
+            "customer_satisfaction_rating": pick_rating(chance),
+        }
+    return changes
+
+
+def pick_rating(chance: random.Random) -> int:
+    """1 to 5, mostly content."""
+    return chance.choices((1, 2, 3, 4, 5), (6, 8, 18, 36, 32))[0]
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    """MongoDB's dates have milliseconds."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,200 @@
+"""What the history's orders hold: how many lines, which products, how many pieces, at which price and discount."""
+
+import random
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from itertools import accumulate
+
+from adventure.demo.catalogue import Product, sold_products
+from adventure.demo.history.calibration import (
+    CLOTHING_SHARE,
+    FULL_RANGE_SINCE,
+    MAX_ONLINE_LINES,
+    MAX_QUANTITY,
+    MAX_RESELLER_LINES,
+    MOST_RESELLER_LINES,
+    OFFER_DISCOUNTS,
+    ONLINE_LINES,
+    RESELLER_APPETITE,
+    RESELLER_CATEGORIES,
+    RESELLER_CHEAP,
+    RESELLER_LINES,
+    RESELLER_PRICES,
+    RESELLER_QUANTITY,
+    RESELLER_QUANTITY_DECAY,
+    VOLUME_DISCOUNTS,
+    Month,
+)
+
+
+@dataclass
+class Line:
+    """One line of an order. Amounts are whole numbers, so that sums are exact."""
+
+    product: Product
+    quantity: int = 1
+    discount: int = 0
+    """Per cent."""
+    price_share: int = 100
+    """Per cent of the list price."""
+
+    @property
+    def price(self) -> int:
+        """The unit price in ten-thousandths of a dollar."""
+        return int(self.product.list_price * 100) * self.price_share
+
+    @property
+    def gross(self) -> int:
+        """Quantity times price, in millionths of a dollar."""
+        return self.quantity * self.price * 100
+
+    @property
+    def total(self) -> int:
+        """After the discount, in millionths of a dollar."""
+        return self.quantity * self.price * (100 - self.discount)
+
+
+def online_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
+    """The month's online orders, in no order: `online_bikes` of them with a bicycle, and `online_lines` lines in all.
+
+    Individuals pay the list price for one piece.
+    """
+    sizes = _sizes(
+        chance,
+        month.online_orders,
+        month.online_lines,
+        draw=lambda: chance.choices(*zip(*ONLINE_LINES, strict=True))[0],
+        limit=MAX_ONLINE_LINES,
+    )
+    with_bike = [True] * month.online_bikes + [False] * (month.online_orders - month.online_bikes)
+    chance.shuffle(with_bike)
+    on_sale = [product for product in sold_products() if product.sold_online and product.on_sale(month.last_day)]
+    # Whoever bought a bicycle and nothing else bought a dear one; for the rest, cheap things sell best.
+    bikes = _Shelf(on_sale, "Bikes", 0.5 if (month.year, month.month) >= FULL_RANGE_SINCE else 1.0)
+    clothing, accessories = (_Shelf(on_sale, category, -0.5) for category in ("Clothing", "Accessories"))
+    baskets = []
+    for size, bike in zip(sizes, with_bike, strict=True):
+        basket = {product.product_id: product for product in [bikes.pick(chance)] * bike}
+        while len(basket) < size:
+            shelf = clothing if chance.random() < CLOTHING_SHARE else accessories
+            product = shelf.pick(chance)
+            basket[product.product_id] = product
+        baskets.append([Line(product) for product in basket.values()])
+    return baskets
+
+
+def reseller_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
+    """The month's reseller orders, in no order, `reseller_lines` lines in all; prices and quantities are set later."""
+    if not month.reseller_orders:
+        return []
+    day = date(month.year, month.month, month.reseller_day)
+    on_sale = [product for product in sold_products() if product.on_sale(day)]
+    stretch = month.reseller_lines / month.reseller_orders / 16
+    sizes = _sizes(
+        chance,
+        month.reseller_orders,
+        month.reseller_lines,
+        draw=lambda: _reseller_size(chance.random(), stretch),
+        limit=min(MAX_RESELLER_LINES, len(on_sale)),
+    )
+    rarity = [1 / weight for weight in _reseller_weights(on_sale)]
+    return [[Line(product) for product in _sample(on_sale, rarity, size, chance)] for size in sizes]
+
+
+def set_reseller_terms(baskets: list[list[Line]], chance: random.Random) -> None:
+    """Quantities, prices and discounts of all reseller lines, each as often as in the calibration."""
+    lines = [line for basket in baskets for line in basket]
+    appetites = [RESELLER_APPETITE * chance.random() for _ in baskets]
+    quantities = sorted(_quantity(chance) for _ in lines)
+    # Resellers take more pieces of what is cheap, and those with an appetite more of all.
+    wanted = [
+        (chance.random() + appetite + RESELLER_CHEAP * (line.product.category in ("Accessories", "Clothing")), line)
+        for basket, appetite in zip(baskets, appetites, strict=True)
+        for line in basket
+    ]
+    order = [line for _, line in sorted(wanted, key=lambda pair: pair[0])]
+    for line, quantity in zip(order, quantities, strict=True):
+        line.quantity = quantity
+    price_shares = [percent for percent, _ in RESELLER_PRICES]
+    how_often = [share for _, share in RESELLER_PRICES]
+    for line in lines:
+        line.price_share = chance.choices(price_shares, how_often)[0]
+    by_volume = order[::-1]
+    for discount, count in VOLUME_DISCOUNTS:
+        for line in by_volume[:count]:
+            line.discount = discount
+        by_volume = by_volume[count:]
+    on_offer = iter(chance.sample(by_volume, sum(count for _, count in OFFER_DISCOUNTS)))
+    for discount, count in OFFER_DISCOUNTS:
+        for _ in range(count):
+            next(on_offer).discount = discount
+
+
+class _Shelf:
+    """The products of one category, picked in proportion to a power of their price."""
+
+    def __init__(self, products: list[Product], category: str, power: float) -> None:
+        self.products = [product for product in products if product.category == category]
+        self.bounds = list(accumulate(float(product.list_price) ** power for product in self.products))
+
+    def pick(self, chance: random.Random) -> Product:
+        return self.products[bisect_right(self.bounds, chance.random() * self.bounds[-1])]
+
+
+def _sizes(chance: random.Random, orders: int, lines: int, *, draw: Callable[[], int], limit: int) -> list[int]:
+    """The number of lines of each order: drawn, then mended one by one until they add up to `lines`."""
+    sizes = [min(draw(), limit) for _ in range(orders)]
+    missing = lines - sum(sizes)
+    step = 1 if missing > 0 else -1
+    while missing:
+        index = chance.randrange(orders)
+        if 1 <= sizes[index] + step <= limit:
+            sizes[index] += step
+            missing -= step
+    return sizes
+
+
+def _reseller_size(share: float, stretch: float) -> int:
+    """The size of the order at this share of a month's, whose orders are `stretch` times as large as those of all."""
+    drawn = max(1, round(_quantile(share) * stretch))
+    return drawn if share > 0.99 else min(drawn, MOST_RESELLER_LINES)
+
+
+def _quantile(share: float) -> float:
+    """The number of lines that this share of the resellers' orders does not exceed."""
+    index = bisect_right(RESELLER_LINES, share, key=lambda point: point[0])
+    (below, low), (above, high) = RESELLER_LINES[index - 1 : index + 1]
+    return low + (high - low) * (share - below) / (above - below)
+
+
+def _reseller_weights(products: list[Product]) -> list[float]:
+    """How gladly resellers take each product: its category's share, divided up by a power of the price."""
+    weights = [float(p.list_price) ** RESELLER_CATEGORIES[p.category][1] for p in products if p.category]
+    sums: dict[str, float] = dict.fromkeys(RESELLER_CATEGORIES, 0.0)
+    for product, weight in zip(products, weights, strict=True):
+        sums[str(product.category)] += weight
+    return [
+        RESELLER_CATEGORIES[p.category][0] * weight / sums[p.category]
+        for p, weight in zip(products, weights, strict=True)
+        if p.category
+    ]
+
+
+def _sample(products: list[Product], rarity: list[float], size: int, chance: random.Random) -> list[Product]:
+    """Different products, the rarer ones seldom (Efraimidis and Spirakis: the smallest of exponential variates)."""
+    keys = sorted((chance.expovariate(1) * rare, index) for index, rare in enumerate(rarity))
+    return [products[index] for _, index in keys[:size]]
+
+
+def _quantity(chance: random.Random) -> int:
+    drawn = chance.random()
+    for pieces, share in enumerate(RESELLER_QUANTITY, start=1):
+        if drawn < share:
+            return pieces
+        drawn -= share
+    pieces = len(RESELLER_QUANTITY) + 1
+    while chance.random() < RESELLER_QUANTITY_DECAY and pieces < MAX_QUANTITY:
+        pieces += 1
+    return pieces

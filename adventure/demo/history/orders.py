@@ -1,0 +1,163 @@
+"""The sales orders of 2011 to 2014, as the documents of `ecom.sales_order_raw`."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+
+import orjson
+
+from adventure.demo.catalogue import Customer
+from adventure.demo.history.baskets import Line, online_baskets, reseller_baskets, set_reseller_terms
+from adventure.demo.history.buyers import online_buyers, reseller_buyers
+from adventure.demo.history.calibration import CARDS, CURRENCY_RATES, FIRST_ORDER_ID, MONTHS, Month
+
+_SHIP_AFTER, _DUE_AFTER = timedelta(days=7), timedelta(days=12)
+_ESTIMATES = ("3 days", "5 days", "7 days", "10 days", "1 week", "2 weeks", "2 Weeks", "1 Week")
+_OFFER_OF_DISCOUNT = {0: 1, 2: 2, 5: 3, 10: 4, 15: 5, 20: 6, 30: 7, 35: 8, 40: 9}
+_OWN_CURRENCY = frozenset({"Australia", "Canada", "United Kingdom"})
+
+
+@dataclass
+class Order:
+    """One order of the history."""
+
+    order_date: datetime
+    customer: Customer
+    lines: list[Line]
+    order_id: int = 0
+    has_card: bool = False
+    has_currency_rate: bool = False
+
+    @property
+    def sub_total(self) -> int:
+        """In millionths of a dollar."""
+        return sum(line.total for line in self.lines)
+
+
+def make_orders(seed: int) -> list[Order]:
+    """All 31,465 orders, by id, which is by date."""
+    chance = random.Random(f"{seed}:orders")
+    buyers, contacts = iter(online_buyers(chance)), reseller_buyers(chance)
+    orders: list[Order] = []
+    for month, resellers in zip(MONTHS, contacts, strict=True):
+        baskets = online_baskets(month, chance)
+        orders += [Order(_any_time(month, chance), next(buyers), basket) for basket in baskets]
+        orders += [
+            Order(_office_hours(month, chance), contact, basket)
+            for contact, basket in zip(resellers, reseller_baskets(month, chance), strict=True)
+        ]
+    set_reseller_terms([order.lines for order in orders if order.customer.is_reseller], chance)
+    for channel in ("online", "reseller"):
+        for in_march, march in enumerate((False, True)):
+            group = [order for order in orders if _belongs(order, channel, march)]
+            for order in _most(group, CARDS[channel][1 - in_march], chance, lambda _: 0):
+                order.has_card = True
+            for order in _most(group, CURRENCY_RATES[channel][1 - in_march], chance, _has_dollars):
+                order.has_currency_rate = True
+    orders.sort(key=lambda order: order.order_date)
+    for order_id, order in enumerate(orders, start=FIRST_ORDER_ID):
+        order.order_id = order_id
+    return orders
+
+
+def order_documents(orders: list[Order], seed: int) -> list[bytes]:
+    """The orders as JSON, one document each, with the source system's keys."""
+    chance = random.Random(f"{seed}:order documents")
+    documents, first_line_id = [], 1
+    for order in orders:
+        documents.append(_document(order, first_line_id, chance))
+        first_line_id += len(order.lines)
+    return documents
+
+
+def _document(order: Order, first_line_id: int, chance: random.Random) -> bytes:
+    customer, online = order.customer, not order.customer.is_reseller
+    sub_total, gross = order.sub_total, sum(line.gross for line in order.lines)
+    tax = _to_ten_thousandth(sub_total * 80 if online else gross * 96)
+    freight = _to_ten_thousandth(sub_total * (25 if online else 30))
+    tracking = f"{chance.getrandbits(16):04X}-{chance.getrandbits(16):04X}-{chance.getrandbits(8):02X}"
+    order_date, modified = f"{order.order_date}", f"{(order.order_date + _SHIP_AFTER).date()}"
+    return orjson.dumps(
+        {
+            "SalesOrderID": order.order_id,
+            "CustomerID": customer.customer_id,
+            "AccountNumber": customer.account_number,
+            "BillToAddressID": customer.address_id,
+            "Comment": None,
+            "CreditCardApprovalCode": (
+                f"{chance.randrange(10_000, 1_000_000)}Vi{chance.randrange(100, 100_000)}" if order.has_card else None
+            ),
+            "CreditCardID": customer.credit_card_id if order.has_card else None,
+            "CurrencyRateID": chance.randrange(1, 13_533) if order.has_currency_rate else None,
+            "DeliveryEstimate": chance.choice(_ESTIMATES),
+            "DueDate": f"{order.order_date + _DUE_AFTER}",
+            "Freight": dollars(freight),
+            "ModifiedDate": modified,
+            "OnlineOrderFlag": int(online),
+            "OrderDate": order_date,
+            "OrderDetails": [
+                {
+                    "SalesOrderDetailID": line_id,
+                    "CarrierTrackingNumber": tracking,
+                    "OrderQty": line.quantity,
+                    "ProductID": line.product.product_id,
+                    "SpecialOfferID": _OFFER_OF_DISCOUNT[line.discount],
+                    "UnitPrice": dollars(line.price * 100),
+                    "UnitPriceDiscount": dollars(line.discount * 10_000),
+                    "LineTotal": dollars(line.total),
+                    "ModifiedDate": order_date[:10],
+                }
+                for line_id, line in enumerate(order.lines, start=first_line_id)
+            ],
+            "PurchaseOrderNumber": None if online else f"PO{chance.randrange(10**7, 10**11)}",
+            "RevisionNumber": 8,
+            "SalesOrderNumber": f"SO{order.order_id}",
+            "SalesPersonID": customer.sales_person_id,
+            "ShipDate": f"{order.order_date + _SHIP_AFTER}",
+            "ShipMethodID": 1 if online else 5,
+            "ShipToAddressID": customer.address_id,
+            "Status": 5,
+            "SubTotal": dollars(sub_total),
+            "TaxAmt": dollars(tax),
+            "TerritoryID": customer.territory_id,
+            "TotalDue": dollars(sub_total + tax + freight),
+        }
+    )
+
+
+def dollars(millionths: int) -> orjson.Fragment:
+    """An amount as a JSON number with all its digits; a float would not promise them."""
+    whole, rest = divmod(millionths, 1_000_000)
+    return orjson.Fragment(f"{whole}.{rest:06d}".rstrip("0").rstrip("."))
+
+
+def _to_ten_thousandth(thousandth_parts: int) -> int:
+    """A thousandth of it, in millionths of a dollar, rounded to a ten-thousandth of a dollar."""
+    return (thousandth_parts + 50_000) // 100_000 * 100
+
+
+def _any_time(month: Month, chance: random.Random) -> datetime:
+    """Any day of the month, most often in the afternoon."""
+    days = (month.last_day - month.first_day).days
+    day = month.first_day + timedelta(days=chance.randint(0, days))
+    return datetime.combine(day, time.min) + timedelta(seconds=int(chance.triangular(0, 86_399, 54_000)))
+
+
+def _office_hours(month: Month, chance: random.Random) -> datetime:
+    """The resellers' day of the month, between eight and eighteen."""
+    return datetime(month.year, month.month, month.reseller_day) + timedelta(seconds=chance.randint(28_800, 64_800))
+
+
+def _belongs(order: Order, channel: str, in_march_2013: bool) -> bool:
+    march = (order.order_date.year, order.order_date.month) == (2013, 3)
+    return march == in_march_2013 and order.customer.is_reseller == (channel == "reseller")
+
+
+def _has_dollars(order: Order) -> int:
+    return int(order.customer.country not in _OWN_CURRENCY)
+
+
+def _most(orders: list[Order], count: int, chance: random.Random, rank: Callable[[Order], int]) -> list[Order]:
+    """`count` of the orders at random, those of the lowest rank first."""
+    return sorted(orders, key=lambda order: (rank(order), chance.random()))[:count]

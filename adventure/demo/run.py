@@ -1,0 +1,215 @@
+"""The whole pipeline on one machine: one full pass with a summary, then small cycles until Ctrl-C.
+
+The servers are the sandbox's, the data stays in `settings.data_dir` for the next run. After the first pass the
+same commands run as separate processes that a scheduler or containers would run.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from adventure.core.errors import AdventureError, AlreadyRunning, CheckFailed
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.run import backfill, generate
+from adventure.demo.generator.schema import create_tables
+from adventure.demo.history import ensure_history
+from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox.databases import create_databases
+from adventure.demo.sandbox.process import free_port, stop
+from adventure.factory import open_stage, open_warehouse
+from adventure.monitoring.checks import count_rows, run_checks
+from adventure.monitoring.status import console as terminal
+from adventure.monitoring.status import print_checks, print_task_runs, table
+from adventure.processor.run import process_once
+from adventure.tasks.graph import run_task
+
+BACKFILL_DAYS = 60
+"""The last 30 days, and the 30 before that the dashboard compares them with."""
+
+GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 2.0, 5.0
+"""How often the demo generates a batch, looks for new rows, and runs the tasks: what is sold is shown seconds later."""
+
+
+@dataclass
+class Steps:
+    """Announces each step when it begins, and keeps how long it took."""
+
+    console: Console
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self.console.print(f"[bold]▸ {name}[/bold]")
+        begun = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - begun
+
+
+def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None) -> None:
+    """Starts the servers, makes one full pass, prints a summary and serves until Ctrl-C, or ends with `once`.
+
+    Raises:
+        CheckFailed: a data-flow check does not hold after the pass (with `once`).
+        AlreadyRunning: another demo uses the same `settings.data_dir`.
+    """
+    console = terminal()
+    data_dir = settings.data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    steps = Steps(console)
+    with ExitStack() as stack:
+        stack.enter_context(_only_one(data_dir))
+        with steps.step("Starting PostgreSQL and MongoDB"):
+            sandbox = stack.enter_context(Sandbox(data_dir / "sandbox"))
+            databases = create_databases(sandbox)
+        reader = _environment(databases.reader_env, data_dir, settings)
+        writer = _environment(databases.writer_env, data_dir, settings)
+        env_file = _write_env_file(data_dir / "demo.env", reader)
+        reader_settings, writer_settings = _settings_of(reader), _settings_of(writer)
+        checks_hold = _first_pass(reader_settings, writer_settings, steps, orders, seed)
+        if once:
+            if not checks_hold:
+                raise CheckFailed("The demo's pass ended with checks that do not hold", "See the table above")
+            return
+        _serve(console, reader, writer, reader_settings, env_file)
+
+
+def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, seed: int | None) -> bool:
+    """From nothing (or the data of the last run) to a published dashboard; True if every check holds."""
+    console, streams = steps.console, load_streams(reader)
+    with steps.step("Preparing the warehouse's history"):
+        ensure_history(reader)
+    with steps.step("Generating sales"):
+        create_tables(writer)
+        if _has_orders(writer):
+            generate(writer, seed=seed, batches=1)
+        else:
+            backfill(writer, orders=orders, days=BACKFILL_DAYS, seed=seed)
+    with steps.step("Extracting and staging"):
+        cycle = process_once(reader, streams)
+    with steps.step("Loading, cleaning up, building, publishing"):
+        runs = run_task(reader, streams, None)
+    print_task_runs(runs)
+    failed = [run for run in runs if run.outcome == "failed"]
+    if failed:
+        raise AdventureError(f"Task {failed[0].name} failed: {failed[0].message}", "Mend that and run the demo again")
+    with steps.step("Checking the data flow"):
+        checks = run_checks(reader, streams)
+    print_checks(checks)
+    staged: Counter[str] = Counter()
+    for report in cycle.streams:
+        staged[report.stream] += report.rows_staged
+    _print_summary(console, reader, streams, staged)
+    console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in steps.seconds.items()), style="dim")
+    return not any(check.failed for check in checks)
+
+
+def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, ...], staged: dict[str, int]) -> None:
+    """Rows at each station of the flow, and what is left in the stages."""
+    stage, warehouse = open_stage(settings), open_warehouse(settings)
+    stations = ("at source", "staged now", "keys in raw", "in the models", "files left in stage")
+    rows = table("Rows", left=("stream",), right=stations)
+    for stream in streams:
+        counts = count_rows(settings, warehouse, stream)
+        left = len(stage.entries(stream.stage))
+        figures = (counts.source, staged[stream.name], counts.raw, counts.model, left)
+        rows.add_row(stream.name, *("-" if figure is None else f"{figure:,}" for figure in figures))
+    console.print(rows)
+
+
+def _serve(
+    console: Console, reader: dict[str, str], writer: dict[str, str], settings: Settings, env_file: Path
+) -> None:
+    """Runs the four long-lived commands side by side until Ctrl-C or until one of them ends."""
+    commands = {
+        "generate": (["generate"], writer),
+        "process": (["process"], reader),
+        "tasks": (["tasks", "serve", "--every", f"{TASKS_SEC:g}s"], reader),
+        "dashboard": (["dashboard"], reader),
+    }
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, (arguments, environment) in commands.items():
+            # A session of its own: Ctrl-C reaches this process alone, which then ends them in order.
+            children[name] = subprocess.Popen(
+                [sys.executable, "-m", "adventure", *arguments], env=os.environ | environment, start_new_session=True
+            )
+        console.print(f"\n[bold green]The dashboard is at http://127.0.0.1:{settings.dashboard_port}[/bold green]")
+        command = os.path.relpath(Path(sys.executable).with_name("adventure"))
+        console.print(f"In another terminal: {command} --env {env_file} status    Ctrl-C ends the demo.\n")
+        _wait_for_end(children)
+    finally:
+        console.print("Stopping: the data stays for the next run", style="dim")
+        for child in children.values():
+            stop(child, signal.SIGTERM)
+
+
+def _wait_for_end(children: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Returns at Ctrl-C or SIGTERM.
+
+    Raises:
+        AdventureError: a child ended by itself.
+    """
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: ended.append(number))
+    while not ended:
+        for name, child in children.items():
+            if child.poll() is not None:
+                raise AdventureError(
+                    f"`adventure {name}` ended with exit code {child.returncode}", "See its lines above"
+                )
+        time.sleep(0.2)
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    try:
+        with FileLock(data_dir / "demo.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise AlreadyRunning(
+            f"Another demo runs on {data_dir}", "End it first, or set DATA_DIR to another folder"
+        ) from error
+
+
+def _environment(database_env: dict[str, str], data_dir: Path, settings: Settings) -> dict[str, str]:
+    """The variables of the demo's commands: they win over whatever .env or the shell say of other databases."""
+    return database_env | {
+        "DATA_DIR": str(data_dir),
+        "WAREHOUSE": "duckdb",
+        "DASHBOARD_PORT": str(free_port(settings.dashboard_port)),
+        "GENERATION_INTERVAL_SEC": str(GENERATION_SEC),
+        "GENERATION_MAX_RUNTIME_SEC": "0",
+        "PROCESSOR_INTERVAL_SEC": str(CYCLE_SEC),
+        "PROCESSOR_MAX_RUNTIME_SEC": "0",
+    }
+
+
+def _settings_of(environment: dict[str, str]) -> Settings:
+    return load_settings(None, **{name.lower(): value for name, value in environment.items()})
+
+
+def _write_env_file(path: Path, environment: dict[str, str]) -> Path:
+    """For commands in another terminal. Readable by its owner only: it holds the sandbox's passwords."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.writelines(f"{name}='{value}'\n" for name, value in environment.items())
+    return path
+
+
+def _has_orders(settings: Settings) -> bool:
+    with psycopg.connect(settings.postgres_dsn) as connection:
+        found = connection.execute("select exists (select from orders)").fetchone()
+    return bool(found and found[0])

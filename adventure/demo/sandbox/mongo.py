@@ -1,0 +1,63 @@
+"""An embedded MongoDB-compatible server: secantusdb, as a process of its own, never imported (it is GPL-2.0)."""
+
+import importlib.util
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from adventure.core.errors import SandboxError
+from adventure.demo.sandbox import process
+
+
+@dataclass
+class MongoServer(process.Server):
+    """One server on `folder`. It knows no password; it listens on loopback only."""
+
+    stop_signal = signal.SIGTERM
+
+    folder: Path
+    port: int
+    host: str = "127.0.0.1"
+    options: tuple[str, ...] = ()
+    """More of its command line. By default it is a replica set of one member, and so has change streams."""
+
+    @property
+    def uri(self) -> str:
+        """The MongoDB URI."""
+        return f"mongodb://{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Starts the server, after ending one that an earlier, killed parent left behind.
+
+        Raises:
+            SandboxError: it does not start; quotes its log.
+        """
+        if importlib.util.find_spec("secantus") is None:
+            raise SandboxError(
+                "The embedded MongoDB-compatible server is not installed",
+                "Install requirements/pipeline.lock, as `make demo` does",
+            )
+        data = (self.folder / "data").resolve()
+        data.mkdir(parents=True, exist_ok=True)
+        pid_file, log, config = self.folder / "pid", self.folder / "mongo.log", self.folder / "empty.toml"
+        process.end_leftover(process.read_pid(pid_file), data, self.stop_signal)
+        # Without a configuration named it reads ./secantusd.toml, whatever that is.
+        config.touch()
+        command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", config.resolve()]
+        command += ["--host", self.host, "--port", str(self.port), "--storage-path", data, "--sync-on-commit"]
+        command += self.options
+        self._process = process.launch(command, log)
+        pid_file.write_text(str(self._process.pid))
+        process.await_answer(self._process, self._answers, "The MongoDB-compatible server", log)
+
+    def _answers(self) -> bool:
+        with pymongo.MongoClient[dict[str, object]](self.uri, serverSelectionTimeoutMS=500) as client:
+            try:
+                client.admin.command("ping")
+            except PyMongoError:
+                return False
+        return True

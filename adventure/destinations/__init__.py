@@ -1,0 +1,1 @@
+"""Where rows go: the interfaces of a warehouse and its stage, and one package for each kind."""

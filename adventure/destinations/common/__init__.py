@@ -1,0 +1,1 @@
+"""What both warehouses share: ledger, task history, reports and builds."""

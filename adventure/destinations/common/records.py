@@ -1,0 +1,184 @@
+"""What the tables of raw_ext record: the ledger and the runs of the tasks, in SQL that every warehouse shares.
+
+Functions over a query. "ROWS" is quoted and in upper case because Snowflake reserves the word; DuckDB does not mind.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from adventure.core.clock import utc_now
+from adventure.core.manifest import Window
+from adventure.core.streams import Stream
+from adventure.destinations.common.ledger import Ledger, is_loaded
+from adventure.destinations.warehouse import RUNS_KEPT, StreamTotals, TaskRun
+
+Query = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
+"""Runs a statement with values for its question marks; its rows."""
+
+
+def read_ledger(query: Query, stage: str, window_ids: Sequence[str]) -> Ledger:
+    """Rows loaded, by window and file, of these windows."""
+    wanted = set(window_ids)
+    if not wanted:
+        return {}
+    rows = query(
+        'select window_id, file, "ROWS" from raw_ext.load_history where stage = ? and window_id between ? and ?',
+        [stage, min(wanted), max(wanted)],
+    )
+    return {(window_id, file): int(count) for window_id, file, count in rows if window_id in wanted}
+
+
+def loaded(query: Query, windows: Iterable[Window]) -> set[str]:
+    """The ids of those windows that are loaded whole."""
+    by_stage: dict[str, list[Window]] = {}
+    for window in windows:
+        by_stage.setdefault(window.stage, []).append(window)
+    found: set[str] = set()
+    for stage, those in by_stage.items():
+        ledger = read_ledger(query, stage, [window.id for window in those])
+        found |= {window.id for window in those if is_loaded(window, ledger)}
+    return found
+
+
+def totals(query: Query, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
+    """What the ledger says, by stream."""
+    rows = query(
+        """
+        select
+            stream,
+            sum(case when kind = 'data' then "ROWS" else 0 end) as loaded,
+            sum(case when kind = 'rejects' then "ROWS" else 0 end) as rejected,
+            sum(case when kind = 'deletes' then "ROWS" else 0 end) as deleted,
+            max(loaded_at) as last_loaded_at
+        from raw_ext.load_history
+        group by stream
+        """,
+        [],
+    )
+    found = {name: StreamTotals(int(held), int(rejected), int(gone), at) for name, held, rejected, gone, at in rows}
+    return {stream.name: found.get(stream.name, StreamTotals()) for stream in streams}
+
+
+def record(query: Query, run: TaskRun) -> None:
+    """Adds a run to the history of the tasks, and drops what is older than RUNS_KEPT runs of its kind."""
+    query(
+        "insert into raw_ext.task_history"
+        " select ?, cast(? as timestamp), cast(? as timestamp), ?, cast(? as bigint), cast(? as bigint), ?",
+        [run.name, str(run.started_at), str(run.ended_at), run.outcome, run.rows, run.files, run.message],
+    )
+    # By outcome, so that failures of days do not drop the last success, on which it depends what is due.
+    query(
+        f"""
+        delete from raw_ext.task_history where task = ? and outcome = ? and started_at < (
+            select min(started_at) from (
+                select started_at from raw_ext.task_history where task = ? and outcome = ?
+                order by started_at desc limit {RUNS_KEPT}
+            ) as kept
+        )
+        """,
+        [run.name, run.outcome, run.name, run.outcome],
+    )
+
+
+def last_runs(query: Query) -> list[TaskRun]:
+    """The last recorded run of each task, in the order in which they ended."""
+    rows = query(
+        """
+        select task, started_at, ended_at, outcome, "ROWS", files, message from raw_ext.task_history
+        qualify row_number() over (partition by task order by started_at desc, ended_at desc) = 1
+        order by ended_at
+        """,
+        [],
+    )
+    return [
+        TaskRun(task, begun, ended, outcome, int(moved), int(files), message)
+        for task, begun, ended, outcome, moved, files, message in rows
+    ]
+
+
+def build_is_due(query: Query) -> bool:
+    """Whether sales or a history were loaded, or a day has begun, since the last build that succeeded."""
+    ((built_at, sold_at, history_at),) = query(
+        """
+        select
+            (
+                select max(started_at) from raw_ext.task_history where task = 'build' and outcome = 'succeeded'
+            ) as built_at,
+            (select max(loaded_at) from raw_ext.load_history) as sold_at,
+            (select max(loaded_at) from raw_ext.last_history) as history_at
+        """,
+        [],
+    )
+    if built_at is None or built_at.date() != utc_now().date():
+        return True
+    times: list[datetime] = [moment for moment in (sold_at, history_at) if moment is not None]
+    return bool(times) and max(times) >= built_at
+
+
+def publish_is_due(query: Query) -> bool:
+    """Whether a build has succeeded since the last publish that succeeded began."""
+    ((built_at, published_at),) = query(
+        """
+        select
+            max(case when task = 'build' then ended_at end) as built_at,
+            max(case when task = 'publish' then started_at end) as published_at
+        from raw_ext.task_history
+        where outcome = 'succeeded'
+        """,
+        [],
+    )
+    return built_at is not None and (published_at is None or built_at > published_at)
+
+
+def failures_in_a_row(query: Query) -> dict[str, tuple[int, str]]:
+    """By task that failed since it last succeeded: how often, and the last message."""
+    rows = query(
+        """
+        with succeeded as (
+            select task, max(started_at) as at from raw_ext.task_history where outcome = 'succeeded' group by task
+        )
+        select runs.task, count(*) as times, max_by(runs.message, runs.started_at) as message
+        from raw_ext.task_history as runs
+        left join succeeded on succeeded.task = runs.task
+        where runs.outcome = 'failed' and (succeeded.at is null or runs.started_at > succeeded.at)
+        group by runs.task
+        order by runs.task
+        """,
+        [],
+    )
+    return {task: (int(times), message) for task, times, message in rows}
+
+
+def rejected_since(query: Query, moment: datetime) -> dict[str, int]:
+    """Rows set aside by loads since then, by stream."""
+    rows = query(
+        """
+        select stream, sum("ROWS") as rejected from raw_ext.load_history
+        where kind = 'rejects' and loaded_at >= cast(? as timestamp)
+        group by stream
+        order by stream
+        """,
+        [str(moment)],
+    )
+    return {stream: int(count) for stream, count in rows}
+
+
+def living_keys(query: Query, table: str, keys: str, cursor: str) -> int:
+    """How many keys a raw table holds that are not gone: one is whose latest row says so, as in the base models.
+
+    Args:
+        table: quoted, with its schema.
+        keys, cursor: the expressions that read them, the cursor as naive UTC.
+    """
+    statement = f"""
+        select count(*) from (
+            select _deleted_at from {table}
+            qualify row_number() over (
+                partition by {keys}
+                order by coalesce(_deleted_at, {cursor}) desc nulls last, _loaded_at desc, _deleted_at desc nulls last
+            ) = 1
+        ) as latest
+        where _deleted_at is null
+    """
+    return int(query(statement, ())[0][0])

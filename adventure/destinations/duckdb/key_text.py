@@ -1,0 +1,57 @@
+"""A stream's key as text and its cursor as microseconds since 1970, in DuckDB's SQL.
+
+As `adventure.core.key_kinds` describes them, so that both sides of a comparison hash the same text.
+"""
+
+from collections.abc import Sequence
+
+from adventure.core.streams import Stream
+from adventure.destinations.duckdb.columns import quoted
+
+
+def expressions(stream: Stream, kinds: Sequence[str]) -> tuple[str, str]:
+    """The key's text and the cursor, over the raw table or a staged file.
+
+    Args:
+        kinds: how each key column becomes text.
+    """
+    parts = [part(column, kind) for column, kind in zip(stream.key, kinds, strict=True)]
+    if stream.source == "mongo":
+        return joined(parts), f"epoch_us(try_cast({part(stream.cursor, 'document')} as timestamptz))"
+    return joined(parts), f"epoch_us({quoted(stream.cursor)})"
+
+
+def part(column: str, kind: str) -> str:
+    """One column of the key."""
+    if kind == "document":
+        return f"json_extract_string(raw, {literal(path(column))})"
+    name = quoted(column)
+    if kind == "number":
+        return f"regexp_replace(regexp_replace({name}::varchar, '(\\.[0-9]*?)0+$', '\\1'), '\\.$', '')"
+    if kind == "padded":
+        return f"rtrim({name}, ' ')"
+    if kind == "bytes":
+        return f"'\\x' || lower(hex({name}))"
+    return f"{name}::varchar"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The parts of a key as one text."""
+    if len(parts) == 1:
+        return parts[0]
+    return " || ".join(f"length({part}) || ':' || {part}" for part in parts)
+
+
+def path(field: str) -> str:
+    """Of a field of a document."""
+    return '$."' + field.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def literal(text: str) -> str:
+    """The text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def raw_table(stream: Stream) -> str:
+    """Its name as SQL."""
+    return ".".join(map(quoted, stream.raw_table.split(".", 1)))

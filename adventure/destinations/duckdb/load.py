@@ -1,0 +1,177 @@
+"""Loads one staged window: its rows, its rejected and deleted rows and its ledger entries, in one transaction."""
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+
+from adventure.core.clock import utc_now
+from adventure.core.errors import StageDamaged
+from adventure.core.faults import Point, reached
+from adventure.core.manifest import StagedFile, Window
+from adventure.core.streams import Stream
+from adventure.destinations.common.ledger import files_to_load
+from adventure.destinations.common.records import read_ledger
+from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT, META_COLUMNS, changes, duckdb_type, quoted
+from adventure.destinations.duckdb.connection import reading
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.destinations.duckdb.tombstones import insert_tombstones
+from adventure.destinations.warehouse import Moved
+
+_REMEDY = "Restore it; or delete the stream's row in processor_metadata to read it all again, and remove the window"
+
+
+def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:
+    """Loads what the ledger does not hold yet, all of it or nothing.
+
+    Raises:
+        StageDamaged: a file is missing, or not what window.json promises.
+        SchemaDrift: a column no longer fits the raw table.
+    """
+    connection.execute("begin transaction")
+    try:
+        files = files_to_load(window, read_ledger(reading(connection), window.stage, [window.id]))
+        for file in files:
+            _verify(stage.path(window, file.name), file)
+        _fit_table(connection, stream, window)
+        # Builds look for what was loaded since: the stamp never goes back, whatever the clock does.
+        loaded_at = connection.execute(
+            "select greatest(?::timestamp, max(loaded_at) + interval 1 microsecond) from raw_ext.load_history",
+            [utc_now()],
+        ).fetchone()[0]  # type: ignore[index]
+        rows = 0
+        for file in files:
+            inserted = _insert(connection, stream, window, file, stage.path(window, file.name), loaded_at)
+            if inserted != file.rows:
+                raise StageDamaged(
+                    f"{stream.name}: {window.stage}/{window.id}/{file.name} holds {inserted:,} rows where window.json"
+                    f" promises {file.rows:,}; nothing of the window was loaded",
+                    "Look at the file; it is not what the processor staged",
+                )
+            rows += inserted if _kind(window, file) == "data" else 0
+            reached(Point.ROWS_WRITTEN, stream.name)
+            _enter(connection, window, file, loaded_at)
+        reached(Point.LEDGER_WRITTEN, stream.name)
+        connection.execute("commit")
+        reached(Point.COMMITTED, stream.name)
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    return Moved(rows, len(files))
+
+
+def _verify(path: Path, promised: StagedFile) -> None:
+    """Raises StageDamaged unless the file is byte for byte what was staged."""
+    try:
+        with path.open("rb") as file:
+            whole = path.stat().st_size == promised.bytes
+            whole = whole and hashlib.file_digest(file, "sha256").hexdigest() == promised.sha256
+    except FileNotFoundError as error:
+        raise StageDamaged(
+            f"{path} is missing, which its window.json promises and which was never loaded",
+            _REMEDY,
+        ) from error
+    if not whole:
+        raise StageDamaged(
+            f"{path} is not the file that was staged: its size or checksum differs from window.json",
+            _REMEDY,
+        )
+
+
+def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
+    """Makes the raw table if there is none; adds and widens columns as the window needs."""
+    schema, _, name = stream.raw_table.partition(".")
+    table = columns_of(connection, stream)
+    target = f"{quoted(schema)}.{quoted(name)}"
+    if not table:
+        columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
+        columns += [f"{column} {kind}" for column, kind in META_COLUMNS.items()]
+        changes(window, stream, {})
+        connection.execute(f"create schema if not exists {quoted(schema)}")
+        connection.execute(f"create table {target} ({', '.join(columns)})")
+        return
+    for change in changes(window, stream, table):
+        connection.execute(f"alter table {target} {change}")
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, stream: Stream) -> dict[str, str]:
+    """The raw table's columns with their types; empty when there is no such table."""
+    schema, _, name = stream.raw_table.partition(".")
+    found = connection.execute(
+        """
+        select column_name, data_type from duckdb_columns()
+        where lower(schema_name) = lower(?) and lower(table_name) = lower(?)
+        """,
+        [schema, name],
+    )
+    return dict(found.fetchall())
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    window: Window,
+    file: StagedFile,
+    path: Path,
+    loaded_at: object,
+) -> int:
+    """Inserts one file's rows by column name; the number of rows."""
+    label = f"{window.stage}/{window.id}/{file.name}"
+    schema, _, name = stream.raw_table.partition(".")
+    target = f"{quoted(schema)}.{quoted(name)}"
+    if file is window.deletes:
+        return insert_tombstones(connection, stream, columns_of(connection, stream), str(path), label, loaded_at)
+    if file is window.rejects:
+        statement = (
+            "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
+            " select ?, key, reason, row, ?, ?"
+            " from read_ndjson("
+            "?, columns = {key: 'varchar', reason: 'varchar', row: 'varchar'}, maximum_object_size = ?)"
+        )
+        values = [stream.name, label, loaded_at, str(path), LARGEST_DOCUMENT]
+    elif file.name.endswith(".parquet"):
+        names = ", ".join(quoted(column.name) for column in window.columns)
+        statement = (
+            f"insert into {target} ({names}, _file, _file_row, _loaded_at)"
+            f" select {names}, ?, file_row_number, ? from read_parquet(?, file_row_number = true)"
+        )
+        values = [label, loaded_at, str(path)]
+    else:
+        # As objects: the text stays as it is, and no number passes through a double.
+        statement = (
+            f"insert into {target} (raw, _file, _file_row, _loaded_at)"
+            " select json, ?, row_number() over () - 1, ? from read_ndjson_objects(?, maximum_object_size = ?)"
+        )
+        values = [label, loaded_at, str(path), LARGEST_DOCUMENT]
+    found = connection.execute(statement, values).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _kind(window: Window, file: StagedFile) -> str:
+    """What the ledger calls the file."""
+    if file is window.rejects:
+        return "rejects"
+    return "deletes" if file is window.deletes else "data"
+
+
+def _enter(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFile, loaded_at: object) -> None:
+    connection.execute(
+        "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            window.stream,
+            window.stage,
+            window.id,
+            file.name,
+            _kind(window, file),
+            file.rows,
+            file.bytes,
+            file.sha256,
+            window.low,
+            window.high,
+            window.horizon,
+            window.mode,
+            window.run_id,
+            window.staged_at,
+            loaded_at,
+        ],
+    )

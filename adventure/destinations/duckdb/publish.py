@@ -1,0 +1,77 @@
+"""The copies that the dashboard reads: small tables only, so that publishing costs the same whatever the history.
+
+Each is written beside the old one and replaces it whole; a reader has either the old or the new.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from adventure.core.clock import utc_now
+from adventure.core.errors import WarehouseError
+from adventure.core.faults import Point, reached
+from adventure.destinations.common.publication import DATA_AS_OF, MARTS, Rows, description_rows
+
+
+def publish(connection: duckdb.DuckDBPyConnection, target: Path, *, manifest: Path) -> int:
+    """Replaces `target`; the number of rows of the marts in it.
+
+    Args:
+        manifest: dbt's, which holds the descriptions that the dashboard shows as help.
+
+    Raises:
+        WarehouseError: a mart is missing, or a file cannot be read or written.
+    """
+    rows = 0
+    try:
+        with replacing(connection, target):
+            for mart in MARTS:
+                connection.execute(f"create table published.{mart} as from dbt_prod.{mart}")
+                found = connection.execute(f"select count(*) from published.{mart}").fetchone()
+                rows += int(found[0]) if found else 0
+            connection.execute(
+                f"create table published.publication as select ?::timestamp as built_at, ({DATA_AS_OF}) as data_as_of",
+                [utc_now()],
+            )
+            fill(connection, "descriptions", description_rows(manifest))
+            reached(Point.COPY_WRITTEN)
+        reached(Point.PUBLISHED)
+    except duckdb.CatalogException as error:
+        raise WarehouseError(f"There is nothing to publish yet: {error}", "Run `adventure build` first") from error
+    return rows
+
+
+@contextmanager
+def replacing(connection: duckdb.DuckDBPyConnection, target: Path) -> Iterator[None]:
+    """An empty database, attached as `published`, that takes the target's place when the block ends well.
+
+    Raises:
+        WarehouseError: the file cannot be written.
+    """
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}.wal")):
+            leftover.unlink(missing_ok=True)
+        # ATTACH takes no parameter.
+        connection.execute(f"attach '{str(unfinished).replace(chr(39), chr(39) * 2)}' as published (block_size 16384)")
+        try:
+            yield
+        finally:
+            connection.execute("detach published")
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    except OSError as error:
+        raise WarehouseError(f"{target} cannot be written: {error.strerror}", "Check space and permissions") from error
+
+
+def fill(connection: duckdb.DuckDBPyConnection, table: str, made: Rows) -> None:
+    """Makes a table of `published`, within `replacing`."""
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in made.columns.items())
+    connection.execute(f"create table published.{table} ({columns})")
+    if made.rows:
+        marks = ", ".join("?" for _ in made.columns)
+        connection.executemany(f"insert into published.{table} values ({marks})", made.rows)

@@ -1,0 +1,88 @@
+"""The small copy behind the dashboard's Pipeline page.
+
+Unlike the marts' copy it is written after every run of the tasks, whether or not anything was built, so that a
+pipeline that stands still shows as such.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import duckdb
+
+from adventure.core.clock import utc_now
+from adventure.core.stage import Stage
+from adventure.core.streams import Stream
+from adventure.destinations.common import report
+from adventure.destinations.common.publication import Rows
+from adventure.destinations.duckdb.columns import quoted
+from adventure.destinations.duckdb.connection import reading
+from adventure.destinations.duckdb.lateness import lateness
+from adventure.destinations.duckdb.publish import fill, replacing
+
+
+def publish_report(
+    connection: duckdb.DuckDBPyConnection,
+    target: Path,
+    *,
+    streams: Sequence[Stream],
+    stage: Stage,
+    dbt_target: Path,
+    every: float | None,
+) -> None:
+    """Replaces `target`.
+
+    Args:
+        dbt_target: the folder in which dbt leaves what its last run did.
+        every: seconds between two runs of the tasks; None when they are run by hand.
+
+    Raises:
+        WarehouseError: the file cannot be written.
+    """
+    now = utc_now()
+    since = now - timedelta(hours=report.HOURS)
+    count = partial(_count, connection)
+    tables = {
+        "report": Rows({"written_at": "timestamp", "every_sec": "double"}, [(now, every)]),
+        "streams": report.stream_rows(
+            reading(connection), stage, streams, lambda stream: count(*stream.raw_table.split(".", 1))
+        ),
+        "lateness": report.lateness_rows(streams, partial(lateness, connection, since=since)),
+        "models": report.model_rows(_models(connection)),
+        **report.failed_rows(dbt_target, partial(_failing_rows, connection)),
+    }
+    with replacing(connection, target):
+        for name, query in report.recorded(f"timestamp '{since}'").items():
+            connection.execute(f"create table published.{name} as {query}")
+        for name, rows in tables.items():
+            fill(connection, name, rows)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int | None:
+    """Rows of a table; None when there is none of that name."""
+    known = connection.execute(
+        "select 1 from duckdb_tables() where lower(schema_name) = lower(?) and lower(table_name) = lower(?)",
+        [schema, table],
+    ).fetchone()
+    if known is None:
+        return None
+    found = connection.execute(f"select count(*) from {quoted(schema)}.{quoted(table)}").fetchone()
+    return int(found[0]) if found else None
+
+
+def _models(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
+    names = connection.execute("select table_name from duckdb_tables() where schema_name = 'dbt_prod'").fetchall()
+    return [(name, _count(connection, "dbt_prod", name) or 0) for (name,) in names]
+
+
+def _failing_rows(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    """Rows of the table in which dbt keeps those that failed a test, as JSON."""
+    schema, table = (part.strip('"') for part in relation.split(".")[-2:])
+    if _count(connection, schema, table) is None:
+        return []
+    rows = connection.execute(
+        f"select left(to_json(kept)::varchar, ?) from {quoted(schema)}.{quoted(table)} as kept limit ?",
+        [report.LONGEST_TEXT, report.ROWS_SHOWN],
+    ).fetchall()
+    return [str(row) for (row,) in rows]

@@ -1,0 +1,215 @@
+"""A stage in a local folder: `<root>/<stage>/<window>/<file>`.
+
+A file is finished under `<root>/.tmp/<stage>/`, where nobody lists, synced, and renamed into its window: it is whole
+or absent, also after a power cut.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from adventure.core.errors import StageDamaged, StageUnwritable
+from adventure.core.faults import Point, reached
+from adventure.core.manifest import FILE_NAME, MANIFEST, Window, read_manifest
+from adventure.core.stage import StageEntry
+
+_REMEDIES = {
+    errno.ENOSPC: "Free space on its disk",
+    errno.EDQUOT: "Free space under the quota",
+    errno.EACCES: "Grant this user write permission, or set DATA_DIR to another folder",
+    errno.EPERM: "Grant this user write permission, or set DATA_DIR to another folder",
+    errno.EROFS: "Mount it writable, or set DATA_DIR to another folder",
+}
+
+
+class FolderStage:
+    """The stages of one machine, each a folder under `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, window: Window, name: str) -> Path:
+        """Where that file of the window stands."""
+        return self.root / window.stage / window.id / name
+
+    def check_writable(self, stage: str) -> None:
+        """Raises StageUnwritable when no file can be put there; leaves no file behind."""
+        with _writing(self.root / stage):
+            _make_folder(self.root / stage)
+            with self._temporary(stage, "probe") as probe:
+                _write(probe, b"?")
+
+    def put(self, stage: str, window_id: str, file: Path) -> None:
+        """Puts a finished local file into a window under its own name, whole or not at all, durable on return.
+
+        On one file system it is a hard link, no copy: the caller must not write to the file again.
+
+        Raises:
+            StageUnwritable: no permission or no space; the window is as it was before.
+        """
+        target = self.root / stage / window_id / file.name
+        with _writing(target), self._temporary(stage, f"{window_id}.{file.name}") as temporary:
+            _link_or_copy(file, temporary)
+            _sync(temporary)
+            _move_into_place(temporary, target)
+
+    def commit(self, window: Window) -> None:
+        """Puts `window.json`: from now on the window exists.
+
+        Raises:
+            StageUnwritable: no permission or no space; the window does not exist.
+        """
+        target = self.path(window, MANIFEST)
+        with _writing(target), self._temporary(window.stage, f"{window.id}.{MANIFEST}") as temporary:
+            _write(temporary, window.to_json())
+            _move_into_place(temporary, target)
+
+    def windows(self, stage: str) -> list[Window]:
+        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+        return [found for found in self._read_all(stage) if isinstance(found, Window)]
+
+    def damaged(self, stage: str) -> list[StageDamaged]:
+        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
+        return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]
+
+    def discard_unfinished(self, stage: str) -> int:
+        """Removes what the processor left in windows without `window.json`; returns the number of windows.
+
+        What the processor never puts stays. Only the processor that holds the stream's lock may call it.
+        """
+        discarded = 0
+        with _writing(self.root / stage):
+            for folder in _folders(self.root / stage):
+                # A cleanup may be about to remove the same, empty folder.
+                with suppress(FileNotFoundError):
+                    if not (folder / MANIFEST).exists():
+                        files = [path for path in folder.iterdir() if FILE_NAME.fullmatch(path.name)]
+                        for path in files:
+                            path.unlink()
+                        discarded += bool(files)
+                        _remove_if_empty(folder)
+            shutil.rmtree(self.root / ".tmp" / stage, ignore_errors=True)
+        return discarded
+
+    def entries(self, stage: str) -> list[StageEntry]:
+        """Every file, `window.json` included, sorted by path."""
+        entries = []
+        # A cleanup may take folders and files away meanwhile: os.walk passes over those.
+        for folder, _, names in os.walk(self.root / stage):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
+                    facts = path.stat()
+                    modified = datetime.fromtimestamp(facts.st_mtime, UTC).replace(tzinfo=None)
+                    entries.append(StageEntry(path.relative_to(self.root).as_posix(), facts.st_size, modified))
+        return sorted(entries, key=lambda entry: entry.path)
+
+    def remove(self, window: Window) -> int:
+        """Removes exactly the window's files, then its `window.json`; returns the number of files removed.
+
+        What it does not list stays. A file that is gone already is no error. Killed anywhere, the next call finishes.
+        """
+        removed = 0
+        with _writing(self.root / window.stage / window.id):
+            for name in (*(file.name for file in window.all_files), MANIFEST):
+                with suppress(FileNotFoundError):
+                    self.path(window, name).unlink()
+                    removed += 1
+                    reached(Point.FILE_REMOVED, window.stream)
+            _remove_if_empty(self.path(window, MANIFEST).parent)
+        return removed
+
+    def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
+        for folder in _folders(self.root / stage):
+            try:
+                path = folder / MANIFEST
+                yield read_manifest(path.read_bytes(), str(path), stage, folder.name)
+            except FileNotFoundError:
+                continue
+            except StageDamaged as error:
+                yield error
+
+    @contextmanager
+    def _temporary(self, stage: str, name: str) -> Iterator[Path]:
+        """A free name nobody lists, in the same file system; what is left under it goes at the end."""
+        path = self.root / ".tmp" / stage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        try:
+            yield path
+        finally:
+            # Also after success: renaming one link of a file onto another link of it does nothing.
+            path.unlink(missing_ok=True)
+
+
+def _folders(stage: Path) -> list[Path]:
+    """The windows' folders, oldest first: their names begin with the window's end."""
+    try:
+        return sorted(path for path in stage.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses into one sentence about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise StageUnwritable(
+            f"The stage cannot be written at {path}: {error.strerror or error}",
+            _REMEDIES.get(error.errno or 0, "Check that folder, or set DATA_DIR to another one"),
+        ) from error
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link where the file system allows one, which neither copies nor takes space twice."""
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        shutil.copyfile(source, target)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    _make_folder(target.parent)
+    reached(Point.STAGING, temporary.parent.name)
+    temporary.replace(target)
+    _sync(target.parent)
+
+
+def _make_folder(path: Path) -> None:
+    """Makes the folder and those above it durably: a synced file in a folder that a power cut takes is lost too."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """fsync of a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

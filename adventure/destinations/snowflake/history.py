@@ -1,0 +1,155 @@
+"""Puts the raw tables of a history, as DuckDB holds them, into Snowflake's: all of them or none.
+
+The files go through the same reading and the same checks as on DuckDB, into a file of the load's own; from there each
+table is staged as Parquet and copied, in one transaction that replaces what was there.
+"""
+
+import secrets
+import tempfile
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from adventure.core.errors import StageDamaged, WarehouseError
+from adventure.core.log import get_logger
+from adventure.core.settings import Settings
+from adventure.demo.history.loading import load_files
+from adventure.demo.history.tables import RAW_TABLES, RawTable
+from adventure.destinations.duckdb.columns import quoted
+from adventure.destinations.duckdb.connection import connect
+from adventure.destinations.snowflake.budget import Budget
+from adventure.destinations.snowflake.scripts import name_of
+from adventure.destinations.snowflake.session import SnowflakeSession
+from adventure.destinations.snowflake.stage import SnowflakeStage
+
+log = get_logger()
+
+STAGE = "history_stage"
+ROWS_A_FILE = 500_000
+_TAG = "adventure:history"
+
+
+def load(settings: Settings, folder: Path, *, allow_missing: bool) -> None:
+    """Replaces the history in Snowflake by what the files hold; see `adventure.demo.history.load`."""
+    raw_tables = HistoryInSnowflake(settings)
+    after = raw_tables.last_stamp()
+    settings.unfinished_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=settings.unfinished_dir) as scratch,
+        connect(Path(scratch, "history.duckdb")) as connection,
+    ):
+        load_files(connection, folder, allow_missing=allow_missing, after=after)
+        raw_tables.replace(connection)
+
+
+class HistoryInSnowflake:
+    """The raw tables of the history in the account, as the role that owns them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._owner = settings.model_copy(update={"snowflake_role": name_of(settings, "owner_role")})
+        self._session = SnowflakeSession(self._owner)
+        self._budget = Budget(self._owner, self._session.ask)
+
+    def last_stamp(self) -> datetime | None:
+        """When the history was loaded, or None.
+
+        Raises:
+            CreditBudgetReached: the question needs the warehouse.
+        """
+        self._budget.check()
+        ((stamp,),) = self._session.ask("select loaded_at from raw_ext.last_history", (), _TAG)
+        return stamp if isinstance(stamp, datetime) else None
+
+    def replace(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Replaces all tables by those of the connection.
+
+        Raises:
+            CreditBudgetReached: nothing was loaded.
+            WarehouseError: Snowflake refused or did not answer; what was there is there still.
+            StageDamaged: somebody removed or changed what was staged; what was there is there still.
+        """
+        self._budget.check()
+        stage = SnowflakeStage(self._owner)
+        # Of a load that was killed, or that runs beside this one: its COPY then finds fewer rows, and changes nothing.
+        stage.discard_unfinished(STAGE)
+        load = secrets.token_hex(4)
+        try:
+            staged = {table: self._stage(connection, stage, load, table) for table in RAW_TABLES}
+            self._copy(connection, load, staged)
+        finally:
+            stage.discard_unfinished(STAGE)
+
+    def _stage(
+        self, connection: duckdb.DuckDBPyConnection, stage: SnowflakeStage, load: str, table: RawTable
+    ) -> dict[str, int]:
+        """Stages the table's rows; how many there are in each file."""
+        files: dict[str, int] = {}
+        (rows,) = connection.execute(f"select count(*) from {table.location}").fetchone() or (0,)
+        with tempfile.TemporaryDirectory(dir=self._owner.unfinished_dir) as folder:
+            for number, begin in enumerate(range(0, rows, ROWS_A_FILE)):
+                file = Path(folder, f"part-{number:05}.parquet")
+                columns = [
+                    "cast(raw as varchar) as raw" if name == "raw" else quoted(name)
+                    for name in _columns(connection, table)
+                ]
+                connection.execute(
+                    f"copy (select {', '.join(columns)} from {table.location} order by rowid"
+                    f" limit {ROWS_A_FILE} offset {begin}) to '{file}' (format parquet, compression zstd)"
+                )
+                stage.put(STAGE, _window(load, table), file)
+                file.unlink()
+                files[file.name] = min(ROWS_A_FILE, rows - begin)
+        return files
+
+    def _copy(self, connection: duckdb.DuckDBPyConnection, load: str, staged: dict[RawTable, dict[str, int]]) -> None:
+        self._session.ask("begin transaction", (), _TAG)
+        try:
+            for table, files in staged.items():
+                self._session.ask(f"delete from {table.location}", (), _TAG)
+                for name, rows in files.items():
+                    self._copy_file(_columns(connection, table), table, load, name, rows)
+                log.info(f"history: {table.location} has {sum(files.values()):,} rows", table=table.location)
+            self._session.ask("commit", (), _TAG)
+        except BaseException:
+            # Where the session itself is lost, so is its transaction.
+            with suppress(WarehouseError):
+                self._session.ask("rollback", (), _TAG)
+            raise
+
+    def _copy_file(self, columns: dict[str, str], table: RawTable, load: str, name: str, rows: int) -> None:
+        values = [
+            "parse_json($1:raw::varchar)" if column == "raw" else f'$1:"{column}"::{_type(kind)}'
+            for column, kind in columns.items()
+        ]
+        found = self._session.ask(
+            f"copy into {table.location} ({', '.join(columns)}) from (select {', '.join(values)}"
+            f" from @raw_ext.{STAGE}/{_window(load, table)}/{name})"
+            " file_format = (type = parquet use_logical_type = true) on_error = abort_statement force = true",
+            (),
+            _TAG,
+        )
+        copied = sum(int(row[3]) for row in found if str(row[0]).endswith(name))
+        if copied != rows:
+            raise StageDamaged(
+                f"The history was not loaded: {STAGE}/{_window(load, table)}/{name} gave {copied:,} of {rows:,} rows;"
+                " what was there before is there still",
+                "Somebody touched the stage meanwhile; run the command again",
+            )
+
+
+def _window(load: str, table: RawTable) -> str:
+    return f"{load}-{table.name}"
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: RawTable) -> dict[str, str]:
+    """With their types in DuckDB."""
+    found = connection.execute(f"select column_name, column_type from (describe {table.location})").fetchall()
+    return {str(name): str(kind) for name, kind in found}
+
+
+def _type(kind: str) -> str:
+    """Of a type in DuckDB: timestamps have no zone, whatever the session prefers."""
+    whole = dict.fromkeys(("INTEGER", "BIGINT"), "number(38, 0)")
+    return {**whole, "TIMESTAMP": "timestamp_ntz(6)"}.get(kind, kind.lower())

@@ -1,0 +1,214 @@
+"""A stage in Snowflake: `@raw_ext.<stage>/<window>/<file>` on an internal stage.
+
+PUT, LIST, GET and REMOVE need no warehouse: staging costs no credits. What does lead to credits is to tell the stage's
+directory of a window, for that wakes the load: it is held back while CREDIT_BUDGET is reached, and staging goes on.
+
+A file is whole or absent, since PUT shows it when all of it is there; a window's path ends in '/', since Snowflake
+takes paths as prefixes.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from adventure.core.errors import StageDamaged, StageUnwritable, WarehouseError, WarehouseUnavailable
+from adventure.core.log import get_logger
+from adventure.core.manifest import FILE_NAME, MANIFEST, Window, read_manifest
+from adventure.core.settings import Settings
+from adventure.core.stage import StageEntry
+from adventure.destinations.snowflake.budget import Budget
+from adventure.destinations.snowflake.session import SnowflakeSession
+
+log = get_logger()
+
+_ATTEMPTS = 4
+_PARALLEL = 4
+"""Threads of one PUT; Snowflake's own default."""
+
+
+class SnowflakeStage:
+    """See `Stage`. One session, opened by the first call and opened anew when it is lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._session = SnowflakeSession(settings)
+        self._budget = Budget(settings, self._session.ask)
+        self._manifests: dict[str, Window] = {}
+        """By path: a window.json never changes."""
+
+    def check_writable(self, stage: str) -> None:
+        """Raises StageUnwritable when no file can be put there; leaves nothing behind."""
+        with tempfile.TemporaryDirectory() as folder:
+            probe = Path(folder) / "probe"
+            probe.write_bytes(b"?")
+            self.put(stage, "probe", probe)
+        self._remove(stage, "probe", "probe")
+
+    def put(self, stage: str, window_id: str, file: Path) -> None:
+        """Puts a finished local file into a window under its own name, whole or not at all, durable on return.
+
+        Tried again it replaces what an earlier try put: the name is the same, so that nothing is there twice.
+
+        Raises:
+            StageUnwritable: Snowflake did not take the file; the window does not exist.
+        """
+        path = str(file.resolve()).replace("\\", "\\\\").replace("'", "\\'")
+        rows = self._ask(
+            f"put 'file://{path}' {_at(stage, window_id)} auto_compress = false overwrite = true"
+            f" parallel = {_PARALLEL}",
+            f"{stage}:{window_id}",
+        )
+        _, target, _, target_size, _, _, status, message = rows[0][:8]
+        if status != "UPLOADED" or target != file.name or target_size != file.stat().st_size:
+            raise StageUnwritable(
+                f"Snowflake did not take {stage}/{window_id}/{file.name}: {status}, {target_size} bytes. {message}",
+                "It is staged again by the next cycle",
+            )
+
+    def commit(self, window: Window) -> None:
+        """Puts `window.json`: from now on the window exists. Tells the stage's directory, by which loads wake.
+
+        While CREDIT_BUDGET is reached the directory is not told; whoever tells it next tells of the whole stage, and
+        so of every window that was held back, or whose processor was killed between the two.
+
+        Raises:
+            StageUnwritable: Snowflake did not take it; the window does not exist.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = Path(folder) / MANIFEST
+            manifest.write_bytes(window.to_json())
+            self.put(window.stage, window.id, manifest)
+        with _unwritable():
+            held = self._budget.is_reached()
+        if held:
+            log.warning(f"{window.stream}: {self._budget.sentence()}", stream=window.stream)
+        else:
+            self._ask(f"alter stage {_name(window.stage)} refresh", f"{window.stage}:{window.id}")
+
+    def windows(self, stage: str) -> list[Window]:
+        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+        return [found for found in self._read_all(stage) if isinstance(found, Window)]
+
+    def damaged(self, stage: str) -> list[StageDamaged]:
+        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
+        return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]
+
+    def discard_unfinished(self, stage: str) -> int:
+        """Removes what the processor left in windows without `window.json`; returns the number of windows."""
+        unfinished = self._files(stage)
+        discarded = 0
+        for window_id, names in unfinished.items():
+            ours = [name for name in names if FILE_NAME.fullmatch(name)]
+            if MANIFEST not in names and ours:
+                discarded += 1
+                for name in ours:
+                    self._remove(stage, window_id, name)
+        return discarded
+
+    def entries(self, stage: str) -> list[StageEntry]:
+        """Every file, `window.json` included, sorted by path."""
+        found = []
+        for name, size, _, modified in self._list(stage):
+            moment = parsedate_to_datetime(modified).astimezone(UTC).replace(tzinfo=None)
+            found.append(StageEntry(f"{stage}/{name.partition('/')[2]}", int(size), moment))
+        return sorted(found, key=lambda entry: entry.path)
+
+    def remove(self, window: Window) -> int:
+        """Removes exactly the window's files, then its `window.json`; returns the number of files removed."""
+        there = self._files(window.stage).get(window.id, set())
+        names = [name for name in (*(file.name for file in window.all_files), MANIFEST) if name in there]
+        for name in names:
+            self._remove(window.stage, window.id, name)
+        return len(names)
+
+    def fetch(self, window: Window, folder: Path) -> Path:
+        """Copies the window's files into a folder of its own below `folder`; those that somebody removes are left out.
+
+        Raises:
+            StageUnwritable: Snowflake refused, failed, or did not answer.
+        """
+        target = folder / window.id
+        target.mkdir()
+        for file in window.all_files:
+            try:
+                self._get(window.stage, window.id, file.name, target)
+            except StageUnwritable:
+                if file.name in self._files(window.stage).get(window.id, set()):
+                    raise
+        return target
+
+    def _get(self, stage: str, window_id: str, name: str, folder: Path) -> None:
+        self._ask(f"get {_at(stage, window_id, name)} 'file://{folder}/'", f"{stage}:{window_id}")
+
+    def _remove(self, stage: str, window_id: str, name: str) -> None:
+        """Exactly this file: a path alone is a prefix, and takes along what begins alike.
+
+        The pattern holds for its name as for its whole path: the manual leaves open which of them it is compared with.
+        """
+        pattern = f"(.*/)?{name.replace('.', '[.]')}"
+        self._ask(f"remove {_at(stage, window_id)} pattern = '{pattern}'", f"{stage}:{window_id}")
+
+    def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
+        for window_id, names in sorted(self._files(stage).items()):
+            if MANIFEST in names:
+                try:
+                    yield self._read(stage, window_id)
+                except StageDamaged as error:
+                    yield error
+
+    def _read(self, stage: str, window_id: str) -> Window:
+        path = f"{stage}/{window_id}/{MANIFEST}"
+        if path not in self._manifests:
+            with tempfile.TemporaryDirectory() as folder:
+                self._get(stage, window_id, MANIFEST, Path(folder))
+                content = (Path(folder) / MANIFEST).read_bytes()
+            self._manifests[path] = read_manifest(content, path, stage, window_id)
+        return self._manifests[path]
+
+    def _files(self, stage: str) -> dict[str, set[str]]:
+        """Names of the files by window."""
+        found: dict[str, set[str]] = {}
+        for name, *_ in self._list(stage):
+            _, window_id, file = name.split("/", 2) if name.count("/") > 1 else ("", "", name)
+            found.setdefault(window_id, set()).add(file)
+        found.pop("", None)
+        return found
+
+    def _list(self, stage: str) -> Sequence[tuple[Any, ...]]:
+        return self._ask(f"list @{_name(stage)}", stage)
+
+    def _ask(self, statement: str, tag: str) -> Sequence[tuple[Any, ...]]:
+        """Runs a statement, again where Snowflake did not answer: none does harm twice.
+
+        Raises:
+            StageUnwritable: Snowflake refused, failed, or did not answer.
+        """
+        attempts = Retrying(
+            retry=retry_if_exception_type(WarehouseUnavailable),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_exponential_jitter(multiplier=0.5, max=10),
+            reraise=True,
+        )
+        with _unwritable():
+            return attempts(self._session.ask, statement, (), f"adventure:{tag}")
+
+
+@contextmanager
+def _unwritable() -> Iterator[None]:
+    try:
+        yield
+    except WarehouseError as error:
+        raise StageUnwritable(f"The stage cannot be used: {error.problem}", error.remedy) from error
+
+
+def _name(stage: str) -> str:
+    return f'raw_ext."{stage.upper()}"'
+
+
+def _at(stage: str, window_id: str, name: str = "") -> str:
+    return f"@{_name(stage)}/{window_id}/{name}"

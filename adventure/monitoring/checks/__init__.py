@@ -1,0 +1,37 @@
+"""The checks of `adventure check`: is everything there (`flow`), and does it look right (`sales`)?"""
+
+from collections.abc import Sequence
+
+from adventure.core.errors import WarehouseError
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.warehouse import Warehouse
+from adventure.factory import open_warehouse
+from adventure.monitoring.checks.check import Check
+from adventure.monitoring.checks.flow import MODELS, count_rows, flow_checks
+from adventure.monitoring.checks.sales import sales_checks
+
+__all__ = ["MODELS", "Check", "count_rows", "run_checks"]
+
+
+def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
+    """All checks; those of what sales look like only where the shipped streams bring them.
+
+    Raises:
+        SourceError: a source does not answer, or refuses.
+        WarehouseError: the warehouse cannot be read, or nothing was built in it yet.
+    """
+    warehouse = open_warehouse(settings)
+    _require_models(warehouse, [MODELS[stream.name] for stream in streams if stream.name in MODELS])
+    checks = [check for stream in streams for check in flow_checks(settings, warehouse, stream)]
+    if {stream.name for stream in streams} >= set(MODELS):
+        checks += sales_checks(warehouse, settings.warehouse)
+    return checks
+
+
+def _require_models(warehouse: Warehouse, models: Sequence[str]) -> None:
+    found = warehouse.query(
+        "select lower(table_name) from information_schema.tables where lower(table_schema) = 'dbt_prod'"
+    )
+    if missing := [model for model in models if (model,) not in found]:
+        raise WarehouseError(f"There is nothing to check yet: {missing[0]} was never built", "Run adventure tasks run")

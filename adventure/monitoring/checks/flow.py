@@ -1,0 +1,116 @@
+"""Does what the sources hold stand in the raw tables and the models, row for row?
+
+May be asked while sales go on: what is in flight between two stations is allowed for, and shown.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import sql
+
+from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.warehouse import Warehouse
+from adventure.factory import open_stage
+from adventure.monitoring.checks.check import Check
+from adventure.processor.state import read_watermarks
+from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+
+MODELS = {
+    "orders": "base_real_time__sales_orders",
+    "order_details": "base_real_time__order_details",
+    "chat_logs": "stg_real_time__chat_logs",
+}
+"""The model that holds each key of a shipped stream once."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of one stream at each station."""
+
+    source: int
+    in_flight: int
+    """Of them, those that changed at or after the watermark: the next window brings them."""
+    raw: int
+    """Keys in the raw table that are not deleted, and rows set aside."""
+    model: int | None
+    """Rows of the model that are not deleted; None for a stream that has none here."""
+
+
+def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Counts:
+    """Counts one stream's rows, last station first, so that sales that go on only add at the source.
+
+    Raises:
+        SourceError: the source does not answer, or refuses.
+        WarehouseError: the warehouse cannot be read.
+    """
+    model = None
+    if stream.name in MODELS:
+        held = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
+        model = int(warehouse.query(held)[0][0])
+    raw = warehouse.living_keys(stream)
+    rejected_keys = "select count(distinct key) from raw_ext.rejected_rows where stream = ?"
+    rejected = warehouse.query(rejected_keys, [stream.name])[0][0]
+    mark = read_watermarks(settings).get(stream.name)
+    count = _count_postgres if stream.source == "postgres" else _count_mongo
+    source, in_flight = count(settings, stream, mark.value if mark else None)
+    return Counts(source, in_flight, raw + rejected, model)
+
+
+def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Iterator[Check]:
+    """One stream's keys at each station, and what its stage has left."""
+    stage = open_stage(settings)
+    windows = stage.windows(stream.stage)
+    loaded = warehouse.loaded(windows)
+    waiting = [window for window in windows if window.id not in loaded]
+    counts = count_rows(settings, warehouse, stream)
+    moving = counts.in_flight + sum(window.rows + window.rejected for window in waiting)
+    expected = f"{counts.source:,}" if not moving else f"{counts.source - moving:,} to {counts.source:,} (in flight)"
+    yield Check(
+        f"{stream.name}: raw keys = source rows",
+        expected,
+        f"{counts.raw:,}",
+        counts.source - moving <= counts.raw <= counts.source,
+    )
+    if counts.model is not None:
+        rejected = warehouse.totals([stream])[stream.name].rejected
+        # The model lags behind the raw table by what was loaded since the last build.
+        since = 0 if not warehouse.build_is_due() else counts.raw - counts.model
+        low = counts.raw - rejected - max(0, since)
+        yield Check(
+            f"{stream.name}: {MODELS[stream.name]} = raw keys",
+            f"{counts.raw:,}" if low == counts.raw else f"{low:,} to {counts.raw:,}",
+            f"{counts.model:,}",
+            low <= counts.model <= counts.raw,
+        )
+    files = len(stage.entries(stream.stage)) - sum(len(window.all_files) + 1 for window in waiting)
+    yield Check(f"{stream.name}: loaded files left in {stream.stage}", "0", f"{files:,}", files == 0)
+
+
+def _count_postgres(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:
+    conninfo, name = settings.postgres_dsn, "the source database"
+    table = sql.Identifier(stream.namespace, stream.table)
+    cursor = sql.Identifier(stream.cursor)
+    connection = connect_postgres(conninfo, name=name, autocommit=True)
+    with connection, translating_postgres(conninfo, name):
+        changed = connection.execute(
+            sql.SQL("select count(*) from {} where {} >= %s").format(table, cursor), [watermark or datetime(1, 1, 1)]
+        ).fetchone()
+        total = connection.execute(sql.SQL("select count(*) from {}").format(table)).fetchone()
+    assert total is not None
+    assert changed is not None
+    return int(total[0]), int(changed[0])
+
+
+def _count_mongo(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:
+    uri, name = settings.mongo_conninfo, "the source of the documents"
+    with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
+        collection = client[stream.namespace][stream.table]
+        total = collection.count_documents({})
+        if watermark is None:
+            return total, total
+        changed = collection.count_documents({stream.cursor: {"$gte": watermark}})
+        changed += collection.count_documents({stream.cursor: {"$gte": watermark.isoformat(" ")}})
+        return total, changed

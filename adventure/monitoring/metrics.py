@@ -1,0 +1,161 @@
+"""Prometheus metrics of the long-lived commands, on METRICS_PORT; nothing is imported or counted where it is 0.
+
+Counters are of this process, since its start; gauges say how it stands now. Names and labels are described in
+docs/operations.md, and a test compares the two.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from adventure.core.clock import utc_now
+from adventure.core.errors import ConfigError
+from adventure.core.log import get_logger
+from adventure.core.settings import Settings
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Gauge
+
+    from adventure.core.watermark import Watermark
+    from adventure.destinations.warehouse import StreamTotals, TaskRun
+    from adventure.processor.cycle import CycleReport
+
+log = get_logger()
+
+
+class ProcessorMetrics:
+    """What the processor's cycles did."""
+
+    def __init__(self, registry: "CollectorRegistry") -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        self._rows = Counter("adventure_staged_rows", "Rows staged.", ("stream",), registry=registry)
+        self._bytes = Counter("adventure_staged_bytes", "Bytes staged.", ("stream",), registry=registry)
+        self._rejects = Counter("adventure_staged_rejects", "Rows set aside.", ("stream",), registry=registry)
+        self._deletes = Counter("adventure_staged_deletes", "Deletions staged.", ("stream",), registry=registry)
+        self._windows = Counter("adventure_windows", "Windows staged.", ("stream",), registry=registry)
+        self._stream_seconds = Gauge(
+            "adventure_stream_seconds", "What the last window took.", ("stream",), registry=registry
+        )
+        self._mark_age = Gauge(
+            "adventure_watermark_age_seconds", "Age of the watermark.", ("stream",), registry=registry
+        )
+        self._horizon_age = Gauge(
+            "adventure_horizon_age_seconds", "Age of the horizon.", ("source",), registry=registry
+        )
+        self._cycles = Histogram("adventure_cycle_seconds", "Duration of the cycles.", registry=registry)
+        self._failures = Counter(
+            "adventure_failures", "Cycles without this stream.", ("stream", "error"), registry=registry
+        )
+
+    def cycle(self, report: "CycleReport", marks: Mapping[str, "Watermark"], seconds: float) -> None:
+        """Counts one cycle."""
+        self._cycles.observe(seconds)
+        for each in report.streams:
+            self._rows.labels(each.stream).inc(each.rows_staged)
+            self._bytes.labels(each.stream).inc(each.bytes)
+            self._rejects.labels(each.stream).inc(each.rows_rejected)
+            deletes = each.window.deletes.rows if each.window and each.window.deletes else 0
+            self._deletes.labels(each.stream).inc(deletes)
+            self._windows.labels(each.stream).inc(1 if each.window else 0)
+            if each.window:
+                self._stream_seconds.labels(each.stream).set(each.seconds)
+        for name, mark in marks.items():
+            _ages(self._mark_age.labels(name), mark.value)
+        for source, horizon in report.horizons.items():
+            _ages(self._horizon_age.labels(source), horizon)
+        self.failed(report.failures)
+
+    def failed(self, failures: Mapping[str, Exception]) -> None:
+        """Counts what kept streams from their windows."""
+        for stream, error in failures.items():
+            self._failures.labels(stream, type(error).__name__).inc()
+
+
+class TaskMetrics:
+    """What the task server's runs did, and how the warehouse stands."""
+
+    def __init__(self, registry: "CollectorRegistry") -> None:
+        from prometheus_client import Counter, Gauge
+
+        self._runs = Counter("adventure_task_runs", "Runs of tasks.", ("task", "outcome"), registry=registry)
+        self._seconds = Gauge("adventure_task_seconds", "What the last run took.", ("task",), registry=registry)
+        self._in_a_row = Gauge(
+            "adventure_task_failures_in_a_row", "Runs failed since one succeeded.", ("task",), registry=registry
+        )
+        self._loaded = Gauge("adventure_loaded_rows", "Rows in the ledger.", ("stream",), registry=registry)
+        self._rejected = Gauge(
+            "adventure_rejected_rows", "Rows set aside, in the ledger.", ("stream",), registry=registry
+        )
+        self._deleted = Gauge("adventure_deleted_rows", "Deletions in the ledger.", ("stream",), registry=registry)
+        self._waiting = Gauge(
+            "adventure_windows_waiting", "Windows staged and not loaded.", ("stream",), registry=registry
+        )
+
+    def run(self, run: "TaskRun") -> None:
+        """Counts one run."""
+        self._runs.labels(run.name, run.outcome).inc()
+        self._seconds.labels(run.name).set((run.ended_at - run.started_at).total_seconds())
+        if run.outcome == "failed":
+            self._in_a_row.labels(run.name).inc()
+        else:
+            self._in_a_row.labels(run.name).set(0)
+
+    def stands(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
+        """What the ledger and the stages hold now, by stream."""
+        for stream, total in totals.items():
+            self._loaded.labels(stream).set(total.rows)
+            self._rejected.labels(stream).set(total.rejected)
+            self._deleted.labels(stream).set(total.deleted)
+        for stream, windows in waiting.items():
+            self._waiting.labels(stream).set(windows)
+
+
+@contextmanager
+def processor_metrics(settings: Settings) -> Iterator[ProcessorMetrics | None]:
+    """Serves them while open; None where METRICS_PORT is 0.
+
+    Raises:
+        ConfigError: the port is taken, or the address is none of this machine's.
+    """
+    with _serving(settings) as registry:
+        yield ProcessorMetrics(registry) if registry else None
+
+
+@contextmanager
+def task_metrics(settings: Settings) -> Iterator[TaskMetrics | None]:
+    """See `processor_metrics`."""
+    with _serving(settings) as registry:
+        yield TaskMetrics(registry) if registry else None
+
+
+@contextmanager
+def _serving(settings: Settings) -> "Iterator[CollectorRegistry | None]":
+    if not settings.metrics_port:
+        yield None
+        return
+    from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+    registry = CollectorRegistry()
+    # Memory and open files of this process.
+    ProcessCollector(registry=registry)
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    except OSError as error:
+        raise ConfigError(
+            f"Metrics cannot be served on {settings.metrics_host}:{settings.metrics_port}: {error.strerror}",
+            "Set METRICS_PORT to a free port, or to 0 to serve none",
+        ) from error
+    log.info(f"metrics: http://{settings.metrics_host}:{settings.metrics_port}/metrics")
+    try:
+        yield registry
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _ages(gauge: "Gauge", since: datetime) -> None:
+    """The gauge grows with time, also while nothing happens."""
+    gauge.set_function(lambda: (utc_now() - since).total_seconds())

@@ -1,0 +1,249 @@
+"""What the commands print: how far each stream is, what the stages hold, how the tasks and checks ended.
+
+It only reads and renders; whoever does the work returns values.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from adventure.core import heartbeat
+from adventure.core.clock import utc_now
+from adventure.core.errors import AdventureError, SourceError, WarehouseError
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream, find_stream
+from adventure.factory import open_stage
+
+if TYPE_CHECKING:
+    from adventure.core.watermark import Watermark
+    from adventure.destinations.warehouse import TaskRun, Warehouse
+    from adventure.monitoring.checks import Check
+    from adventure.monitoring.problems import Problem
+
+_PIPED_WIDTH = 160
+"""Characters a line where the output is no terminal: a log or a pipe has no width of its own."""
+
+_OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
+
+
+def console() -> Console:
+    """Where commands print their tables."""
+    on_terminal = Console(highlight=False)
+    return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+
+
+def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
+    """A table with text columns and then columns of numbers."""
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for name in left:
+        made.add_column(name, overflow="fold")
+    for name in right:
+        made.add_column(name, justify="right", no_wrap=True)
+    return made
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """How long ago, for people: `12 s`, `5 min`, `3 h`, `2 d`; `-` for never."""
+    if moment is None:
+        return "-"
+    seconds = max(0.0, (now - moment).total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(count: int) -> str:
+    """Bytes for people: `17 B`, `21 kB`, `3.4 MB`."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
+
+
+def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
+    """The streams, the last run of each task, and what is wrong, which is returned too."""
+    from adventure.factory import open_warehouse
+    from adventure.monitoring.problems import find_problems
+
+    now = utc_now()
+    # The warehouse first: that it cannot be reached is known at once, of a source only after a while.
+    warehouse, stage = open_warehouse(settings), open_stage(settings)
+    totals = warehouse.totals(streams)
+    watermarks = _watermarks(settings)
+    rows = table(
+        "Streams",
+        left=("stream", "watermark (UTC)", "age", "reads by"),
+        right=("windows staged", "waiting to load", "rows loaded", "last load", "rejected"),
+    )
+    for stream in streams:
+        mark, total = watermarks.get(stream.name), totals[stream.name]
+        windows = stage.windows(stream.stage)
+        waiting = len(windows) - len(warehouse.loaded(windows))
+        value = mark.value if mark else None
+        rows.add_row(
+            stream.name,
+            str(value) if value else "-",
+            age(value, now),
+            mark.mode if mark else "-",
+            f"{len(windows):,}",
+            f"{waiting:,}",
+            f"{total.rows:,}",
+            f"{age(total.last_loaded_at, now)} ago" if total.last_loaded_at else "never",
+            f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
+        )
+    console().print(rows)
+    if sign := heartbeat.read(settings.processor_heartbeat):
+        console().print(f"The processor {'stopped' if sign.has_ended else 'was seen'} {age(sign.seen_at, now)} ago")
+    print_task_runs(warehouse.last_runs())
+    print_copied(warehouse, streams)
+    _print_costs(warehouse)
+    problems = find_problems(settings, streams, warehouse)
+    for problem in problems:
+        console().print(f"Wrong: {problem.sentence}.", style="bold red", markup=False)
+        console().print(f"  Do: {problem.remedy}.", markup=False)
+    if not problems:
+        console().print("Nothing is wrong.", style="green")
+    return problems
+
+
+def print_copied(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
+    """The files that the warehouse's own COPY took up, where one does; nothing of them is no reason to show no more."""
+    try:
+        copied = warehouse.copied(streams)
+    except WarehouseError as error:
+        console().print(f"What COPY did is not shown: {error}", style="yellow")
+        return
+    if copied is None:
+        return
+    rows = table(
+        "Files that COPY took up within a day",
+        left=("table", "last file that failed", "its first error"),
+        right=("files loaded", "rows", "failed"),
+    )
+    for each in copied:
+        failed = f"[red]{each.failed:,}[/red]" if each.failed else "0"
+        file, reason = (escape(text or "") for text in (each.last_failed_file, each.first_error))
+        rows.add_row(each.table, file, reason, f"{each.files:,}", f"{each.rows:,}", failed)
+    console().print(rows if rows.row_count else "COPY took up no file within a day")
+
+
+def _print_costs(warehouse: "Warehouse") -> None:
+    """What the account metered, where one does; that it may not be seen is no reason to show nothing else."""
+    try:
+        costs = warehouse.costs()
+    except WarehouseError as error:
+        console().print(f"Credits are not shown: {error}", style="yellow")
+        return
+    if costs is None:
+        return
+    limits = [f"CREDIT_BUDGET {costs.budget:g}"] if costs.budget else []
+    limits += [f"quota of the monitor {costs.quota:g}"] if costs.quota else []
+    console().print(f"Credits used this month: {costs.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
+    rows = table(
+        "Of queries alone, up to 8 hours late",
+        left=("task", "last run metered (UTC)"),
+        right=("runs", "credits this month", "a run", "last run"),
+    )
+    for task in costs.tasks:
+        rows.add_row(
+            task.name,
+            f"{task.last_run_at:%m-%d %H:%M:%S}",
+            f"{task.runs:,}",
+            f"{task.credits:.4f}",
+            f"{task.credits / task.runs:.4f}",
+            f"{task.last_run_credits:.4f}",
+        )
+    console().print(rows if rows.row_count else "No query of this month is metered yet")
+
+
+def _watermarks(settings: Settings) -> "dict[str, Watermark]":
+    """Empty, with a line that says why, when the state cannot be read: the rest is worth showing all the same."""
+    from adventure.processor.state import read_watermarks
+
+    try:
+        return read_watermarks(settings)
+    except SourceError as error:
+        console().print(f"Watermarks are not shown: {error}", style="yellow")
+        return {}
+
+
+def print_task_runs(runs: "list[TaskRun]") -> None:
+    """One line a run."""
+    rows = table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
+    for run in runs:
+        seconds = (run.ended_at - run.started_at).total_seconds()
+        colour = _OUTCOME[run.outcome]
+        rows.add_row(
+            run.name,
+            f"[{colour}]{run.outcome}[/{colour}]",
+            f"{run.ended_at:%m-%d %H:%M:%S}",
+            run.message,
+            f"{seconds:.1f}",
+            f"{run.rows:,}",
+            f"{run.files:,}",
+        )
+    console().print(rows)
+
+
+def print_checks(checks: "list[Check]") -> None:
+    """One line a check; those of one figure in two periods side by side."""
+    rows = table("Is everything there?", left=("check", "expected", "found", ""))
+    for check in checks:
+        if not check.period:
+            rows.add_row(check.name, check.expected, check.actual, _verdict(check))
+    console().print(rows)
+    figures: dict[str, dict[str, Check]] = {}
+    for check in checks:
+        if check.period:
+            figures.setdefault(check.name, {})[check.period] = check
+    if not figures:
+        return
+    periods = list(next(iter(figures.values())))
+    heads = [f"{period}\n{column}" if column else "" for period in periods for column in ("expected", "found", "")]
+    rows = table("Do the sales look right? Rows at each layer, and shares that are not null", left=("figure", *heads))
+    for name, found in figures.items():
+        rows.add_row(name, *[cell for c in found.values() for cell in (c.expected, c.actual, _verdict(c))])
+    console().print(rows)
+
+
+def _verdict(check: "Check") -> str:
+    if check.holds is None:
+        return "[dim]not judged[/dim]"
+    return "[green]holds[/green]" if check.holds else "[bold red]does not hold[/bold red]"
+
+
+def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:
+    """The files of one stream's stage or of all, like LIST @stage."""
+    chosen = (find_stream(streams, name),) if name else streams
+    stage = open_stage(settings)
+    rows = table("Staged files", left=("file",), right=("size", "modified (UTC)"))
+    for stream in chosen:
+        for entry in stage.entries(stream.stage):
+            rows.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
+    console().print(rows if rows.row_count else "No files are staged")
+
+
+def remove_windows(settings: Settings, streams: tuple[Stream, ...], name: str, *, force: bool) -> None:
+    """Removes a stream's windows: those that were loaded, or with `force` all of them.
+
+    Raises:
+        AdventureError: some were not loaded and `force` was not given; those that were loaded are removed.
+    """
+    from adventure.factory import open_warehouse
+
+    stream, stage = find_stream(streams, name), open_stage(settings)
+    windows = stage.windows(stream.stage)
+    loaded = open_warehouse(settings).loaded(windows)
+    removable = [window for window in windows if force or window.id in loaded]
+    files = sum(stage.remove(window) for window in removable)
+    console().print(f"{stream.name}: removed {len(removable)} windows ({files} files)")
+    kept = len(windows) - len(removable)
+    if kept:
+        raise AdventureError(
+            f"{kept} windows of {stream.name} are not loaded yet and were kept",
+            f"Run `adventure tasks run load_{stream.name}` first, or --force if their rows may be lost",
+        )

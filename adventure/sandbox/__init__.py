@@ -1,9 +1,0 @@
-"""Embedded PostgreSQL and MongoDB-compatible servers, for the demo and the tests.
-
-Real servers on loopback, each a process of its own, with a password where the server knows one. Nothing outside the
-demo and the tests may need this room.
-"""
-
-from adventure.sandbox.sandbox import Sandbox
-
-__all__ = ["Sandbox"]

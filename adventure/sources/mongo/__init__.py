@@ -1,0 +1,1 @@
+"""MongoDB as a source: extract, follow changes and reconcile."""

@@ -1,0 +1,94 @@
+"""One BSON document -> one line of JSON that holds all of it, exactly.
+
+ObjectIds become their 24 digits, dates ISO-8601 text in UTC, Decimal128 text with every digit. What JSON has no form
+for keeps MongoDB's extended JSON form, such as {"$binary": …}.
+
+The driver decodes fast, and loses a little in silence: of a key that comes twice it keeps the last, a symbol becomes
+text, undefined null. What it decoded is exact if, and only if, it encodes to the same bytes again; the few documents
+for which that fails are walked byte by byte (`bson_walk`).
+"""
+
+import math
+import re
+from typing import Any
+
+import bson
+import orjson
+from bson import Decimal128, Int64, ObjectId, json_util
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
+
+from adventure.sources.mongo.bson_walk import CannotCarry, walk
+
+OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+# Subclasses are passed on: Code is a kind of str, and would lose what it is.
+_JSON = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLASS
+# The last two bytes of a double that is infinite or no number; other bytes may look like it, which costs a walk only.
+_MAYBE_NOT_FINITE = re.compile(rb"[\xf0-\xff][\x7f\xff]")
+
+
+def decode(document: bytes) -> dict[str, Any]:
+    """The document as Python values, and nothing of it lost.
+
+    Raises:
+        CannotCarry: broken BSON, text that is not UTF-8, or a key that comes twice.
+    """
+    try:
+        decoded = bson.decode(document, OPTIONS)
+        return decoded if bson.encode(decoded) == document else walk(document, OPTIONS)
+    except (BSONError, UnicodeError, RecursionError, OverflowError) as error:
+        raise CannotCarry(f"it cannot be decoded: {error}") from error
+
+
+def to_json(document: dict[str, Any], raw: bytes) -> bytes:
+    """The decoded document as JSON.
+
+    Args:
+        raw: its BSON, which tells cheaply whether it may hold a number that is not finite.
+
+    Raises:
+        CannotCarry: it holds a date outside the years 1 to 9999.
+    """
+    # The search takes as long as writing the JSON; few documents have a byte with which it could succeed.
+    suspicious = (b"\x7f" in raw or b"\xff" in raw) and _MAYBE_NOT_FINITE.search(raw)
+    value: Any = _marked(document) if suspicious else document
+    try:
+        return orjson.dumps(value, default=_extended, option=_JSON)
+    except orjson.JSONEncodeError as error:
+        raise CannotCarry(f"it cannot be written as JSON: {error.__cause__ or error}") from error
+
+
+def key_text(value: object) -> str:
+    """A key as SQL reads it out of the document's JSON: text as it is, all else as its JSON.
+
+    Raises:
+        CannotCarry: as for the document that has it.
+    """
+    line = to_json({"": value}, bson.encode({"": value}))
+    found = orjson.loads(line)[""]
+    return found if isinstance(found, str) else line[len(b'{"":') : -1].decode()
+
+
+def _extended(value: Any) -> Any:
+    """What orjson does not know."""
+    if isinstance(value, ObjectId | Decimal128):
+        return str(value)
+    if isinstance(value, DatetimeMS):
+        raise CannotCarry(f"it holds a date outside of the years 1 to 9999 ({int(value)} ms)")
+    if isinstance(value, Int64):
+        return int(value)
+    # A scope of code may hold what JSON has no number for.
+    return _marked(json_util.default(value))
+
+
+def _marked(value: Any) -> Any:
+    """NaN and the infinities in extended JSON: orjson would write null for them, in silence."""
+    if isinstance(value, dict):
+        return {key: _marked(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_marked(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return {"$numberDouble": name}
+    return value

@@ -1,0 +1,243 @@
+"""A collection's change stream: what was written since a position, in the server's order, with the documents.
+
+The position is a resume token, and which collection it is of: a token of another one would be taken by some servers.
+What becomes of a change is the source's concern.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import bson
+from bson import CodecOptions, json_util
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
+from bson.timestamp import Timestamp
+from pymongo.errors import OperationFailure
+from pymongo.read_concern import ReadConcern
+
+from adventure.core.streams import Stream
+
+if TYPE_CHECKING:
+    import pymongo
+    from pymongo.change_stream import ChangeStream
+    from pymongo.client_session import ClientSession
+
+# Names of the codes: MongoDB's error_codes.yml; those of five digits are assertions of its change stream stages.
+_UNAUTHORIZED = 13
+_UNWATCHABLE = {
+    _UNAUTHORIZED: "the user may not watch {}: grant it the actions find and changeStream",
+    59: "the server has no change streams",
+    115: "the server has no change streams for {}",
+    166: "{} is a view",
+    40324: "the server has no change streams",
+    40573: "not a replica set",
+}
+_FELL_OFF = {136, 286, 40576}
+"""CappedPositionLost, ChangeStreamHistoryLost and its older form: the oplog no longer reaches back so far."""
+_UNUSABLE = {9, 260, 280, 40585, 40615, 40647, 40648, 40649}
+"""FailedToParse, InvalidResumeToken, ChangeStreamFatalError and their older forms: not a token of this stream."""
+_TOO_LARGE = 10334
+"""BSONObjectTooLarge: a document of nearly 16 MB leaves no room in it for the rest of its event."""
+
+_LEAN = [{"$project": {"operationType": 1, "documentKey": 1, "clusterTime": 1, "wallTime": 1}}]
+
+
+class Unwatchable(Exception):
+    """Why a collection has no change stream. Within this room only: it is read by lookback."""
+
+
+class PositionLost(Exception):
+    """Why a change stream cannot go on from a position. Within this room only: documents are read again.
+
+    Args:
+        elsewhere: the position is of another collection, so that no watermark of this one goes with it.
+    """
+
+    def __init__(self, why: str, *, elsewhere: bool = False) -> None:
+        super().__init__(why)
+        self.elsewhere = elsewhere
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one document."""
+
+    key: RawBSONDocument
+    """Its `_id`, and in a sharded collection the fields of the shard key."""
+    document: RawBSONDocument | None
+    """As it is now, which may be later than this change; None when it was deleted."""
+    at: datetime
+    """When, by the server's clock; naive UTC."""
+
+
+class Feed:
+    """The changes of one collection. Opened without a position it tells what is written from now on.
+
+    What is read in its `session` afterwards holds everything that was written before.
+
+    Raises:
+        Unwatchable: the collection has no change stream.
+        PositionLost: the changes since the position are not to be had.
+        OperationFailure, ConnectionFailure: the server failed.
+    """
+
+    def __init__(self, client: "pymongo.MongoClient[dict[str, Any]]", stream: Stream, position: str | None) -> None:
+        self.more = False
+        """The last `changes` ended at its limit."""
+        self.ended = False
+        """The collection was dropped or renamed: this feed will have nothing more."""
+        self._name = stream.location
+        # Majority: what is read will not be rolled back, and so never has to be taken back here.
+        self._collection: pymongo.collection.Collection[Any] = client[stream.namespace].get_collection(
+            stream.table, codec_options=DEFAULT_RAW_BSON_OPTIONS, read_concern=ReadConcern("majority")
+        )
+        self.session: ClientSession = client.start_session(causal_consistency=True)
+        self._begun: Timestamp | None = None
+        self._lean = False
+        """Events come without their documents, which are looked up: up to the end of a window with one too large."""
+        self._ahead: RawBSONDocument | None = None
+        try:
+            self._open(client, position)
+        except BaseException:
+            self.session.end_session()
+            raise
+
+    @property
+    def position(self) -> str | None:
+        """Where the changes that were read end."""
+        token = self._stream.resume_token
+        if token is None:
+            return None
+        decoded = bson.decode(token.raw) if isinstance(token, RawBSONDocument) else token
+        return json_util.dumps({"collection": self._name, "uuid": self._uuid, "token": decoded})
+
+    def changes(self, until: Timestamp, limit: int) -> Iterator[Change]:
+        """What was written since the position, up to a moment of the server or a little past it.
+
+        Args:
+            until: a cluster time; without it a stream that is written faster than read would have no end.
+            limit: how many changes at most; sets `more` when there may be others.
+
+        Raises:
+            PositionLost: the server no longer has what comes next.
+        """
+        self.more = False
+        # An event that was read ahead without its document is still to be completed.
+        if self._lean and self._ahead is None:
+            self._lean = False
+            self._reopen()
+        for _ in range(limit):
+            event, self._ahead = self._ahead or self._next(), None
+            if event is None:
+                return
+            yield from self._change(event)
+            if self.ended or event["clusterTime"] >= until:
+                return
+        self.more = True
+
+    def close(self) -> None:
+        """Ends the stream at the server."""
+        self._stream.close()
+        self.session.end_session()
+
+    def _open(self, client: "pymongo.MongoClient[dict[str, Any]]", position: str | None) -> None:
+        self._uuid = self._find_uuid()
+        if position is None:
+            # The server's "now" of a new stream may lie past what a majority holds, and so past the session's time:
+            # what lies between would be neither in the stream nor in the documents that are read after it.
+            client.admin.command("ping", session=self.session)
+            self._begun = self.session.operation_time
+            self._stream = self._watch(start_at_operation_time=self._begun)
+        else:
+            self._stream = self._watch(resume_after=self._token(position))
+            # A server may find only with the first batch that it cannot go on.
+            self._ahead = self._next()
+
+    def _change(self, event: RawBSONDocument) -> Iterator[Change]:
+        kind = event["operationType"]
+        if kind == "invalidate":
+            self.ended = True
+        elif kind == "delete":
+            yield Change(event["documentKey"], None, _moment(event))
+        elif kind in ("insert", "update", "replace"):
+            key, document = event["documentKey"], event.get("fullDocument")
+            if self._lean:
+                document = self._collection.find_one(key, session=self.session)
+            # One that is gone since then has a delete event, which follows.
+            if document is not None:
+                yield Change(key, document, _moment(event))
+
+    def _next(self) -> RawBSONDocument | None:
+        try:
+            return self._stream.try_next()
+        except OperationFailure as error:
+            if error.code != _TOO_LARGE or self._lean:
+                _raise_if_lost(error)
+                raise
+        self._lean = True
+        self._reopen()
+        return self._stream.try_next()
+
+    def _reopen(self) -> None:
+        token = self._stream.resume_token
+        self._stream.close()
+        # Without a token nothing was read since the stream was opened.
+        self._stream = self._watch(resume_after=token) if token else self._watch(start_at_operation_time=self._begun)
+
+    def _watch(self, **start: Any) -> "ChangeStream[Any]":
+        try:
+            return self._collection.watch(
+                _LEAN if self._lean else None,
+                full_document=None if self._lean else "updateLookup",
+                # An idle cycle waits no longer than this for an event.
+                max_await_time_ms=1,
+                batch_size=1000,
+                session=self.session,
+                **start,
+            )
+        except OperationFailure as error:
+            if error.code == _TOO_LARGE and not self._lean:
+                self._lean = True
+                return self._watch(**start)
+            if reason := _UNWATCHABLE.get(error.code or 0):
+                raise Unwatchable(reason.format(self._name)) from error
+            _raise_if_lost(error)
+            raise
+
+    def _find_uuid(self) -> str | None:
+        """What tells the collection from another of its name; None as long as there is none, or it may not be asked."""
+        options: CodecOptions[dict[str, Any]] = CodecOptions()
+        database = self._collection.database.with_options(codec_options=options)
+        try:
+            found = list(database.list_collections(filter={"name": self._collection.name}, session=self.session))
+        except OperationFailure as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+            return None
+        uuids: list[bytes | None] = [each.get("info", {}).get("uuid") for each in found]
+        return uuids[0].hex() if uuids and uuids[0] else None
+
+    def _token(self, position: str) -> Any:
+        kept = json_util.loads(position)
+        if kept["collection"] != self._name:
+            raise PositionLost(f"its position is one of {kept['collection']}", elsewhere=True)
+        if None not in (kept["uuid"], self._uuid) and kept["uuid"] != self._uuid:
+            raise PositionLost("the collection was made anew, or is of another server", elsewhere=True)
+        return kept["token"]
+
+
+def _moment(event: RawBSONDocument) -> datetime:
+    """Wall time where the server tells it (MongoDB 6.0), else the end of the second of its cluster time."""
+    if "wallTime" in event:
+        return event["wallTime"]  # type: ignore[no-any-return]
+    return event["clusterTime"].as_datetime().replace(tzinfo=None) + timedelta(seconds=1)  # type: ignore[no-any-return]
+
+
+def _raise_if_lost(error: OperationFailure) -> None:
+    """Raises PositionLost if that is what the server's answer means."""
+    if error.code in _FELL_OFF:
+        raise PositionLost("its position fell off the oplog") from error
+    if error.code in _UNUSABLE:
+        said = (error.details or {}).get("errmsg", error)
+        raise PositionLost(f"the server cannot go on from its position: {said}") from error

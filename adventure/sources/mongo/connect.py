@@ -1,0 +1,73 @@
+"""Connections to MongoDB, with the driver's errors turned into the error tree's. A message never holds a password."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from adventure.core.connect import attempts
+from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
+
+if TYPE_CHECKING:
+    import pymongo
+
+MongoDocument = dict[str, Any]
+
+
+def connect_mongo(uri: str, *, name: str, patience: float | None = None) -> "pymongo.MongoClient[MongoDocument]":
+    """A client whose server has answered, retried with backoff while it is away; see `connect_postgres`.
+
+    Raises:
+        SourceUnavailable: it did not answer for so long.
+        SourceRefused: it refuses user or password.
+    """
+    import pymongo
+
+    for attempt in attempts(patience):
+        with attempt, translating_mongo(uri, name):
+            client: pymongo.MongoClient[MongoDocument] = pymongo.MongoClient(
+                uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, tz_aware=False, appname="adventure"
+            )
+            client.admin.command("ping")
+            return client
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def translating_mongo(uri: str, name: str) -> Iterator[None]:
+    """Turns pymongo's errors within into the error tree's.
+
+    Raises:
+        SourceUnavailable: the server is away, or went away.
+        SourceRefused: it says no.
+        SourceError: anything else that it says.
+    """
+    from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError
+
+    where = f"{name} (MongoDB at {_where_mongo(uri)})"
+    try:
+        yield
+    except ConnectionFailure as error:
+        if "certificate" in (text := str(error)):
+            reason = text[text.find("certificate") :].partition("(")[0].partition(",")[0].strip(" .")
+            remedy = "Check MONGO_TLS_CA_FILE, and that the host is the one that the certificate names"
+            raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {reason}", remedy) from error
+        if "SSL handshake failed" in text:
+            remedy = "Check that it runs with TLS, and MONGO_HOST, MONGO_PORT or MONGO_URI"
+            raise SourceUnavailable(f"{where} does not answer in TLS", remedy) from error
+        remedy = "Check that it runs, and MONGO_HOST, MONGO_PORT or MONGO_URI"
+        raise SourceUnavailable(f"{where} does not answer", remedy) from error
+    except ConfigurationError as error:
+        # What is wrong with a URI may be told by quoting it, and in an odd one that may be the password.
+        reason = f": {error}" if "@" not in uri else ""
+        raise SourceRefused(f"{where} cannot be reached with that URI{reason}", "Check MONGO_URI") from None
+    except OperationFailure as error:
+        if error.code in (13, 18):
+            raise SourceRefused(f"{where} refuses user or password", "Check them, and the user's role") from error
+        raise SourceError(f"{where} failed: {(error.details or {}).get('errmsg', error)}") from error
+    except PyMongoError as error:
+        raise SourceError(f"{where} failed: {error}") from error
+
+
+def _where_mongo(uri: str) -> str:
+    """The hosts of a URI, without its credentials."""
+    return uri.partition("?")[0].partition("://")[2].rpartition("@")[2].partition("/")[0]

@@ -1,0 +1,203 @@
+"""How each PostgreSQL type is selected, and carried into Arrow exactly or not at all.
+
+The driver hands numerics over as text with all their digits, marked as of a type that Arrow does not know; such types
+and UUIDs are selected as PostgreSQL prints them.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adventure.core.manifest import Column
+
+UNCONSTRAINED_NUMERIC = "decimal(38,9)"
+"""What a numeric without a precision is staged as, unless the stream's `types` say otherwise."""
+
+_PLAIN = {
+    "int2": pa.int16(),
+    "int4": pa.int32(),
+    "int8": pa.int64(),
+    "float4": pa.float32(),
+    "float8": pa.float64(),
+    "bool": pa.bool_(),
+    "text": pa.string(),
+    "varchar": pa.string(),
+    "bpchar": pa.string(),
+    "name": pa.string(),
+    "bytea": pa.binary(),
+}
+_TIMESTAMP, _DATE = pa.timestamp("us"), pa.date32()
+# PostgreSQL reaches from 4713 BC to 294276 AD, and infinity; the driver's shift of the epoch wraps the far ends and the
+# infinities around, to years that are as far out. Years 1 to 9999 are what every reader downstream understands.
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_800
+_LOW_CARDINALITY = (pa.int16(), pa.int32(), pa.bool_(), pa.string())
+
+Carried = tuple[pa.Array, pa.Array | None]
+"""A column as it is staged, and which of its rows cannot be (None: all can)."""
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A column on its way."""
+
+    name: str
+    expression: str
+    """SQL that selects it; the name in it is quoted."""
+    type: pa.DataType
+    """Staged as."""
+    carry: Callable[[pa.Array], Carried]
+    low_cardinality: bool
+    """Whether a dictionary pays."""
+    unfit: str = ""
+    """SQL that is true, on a row of the table `t`, where `carry` finds the value unfit; empty where it never does."""
+    reason: str = ""
+    """Why its row is set aside then."""
+
+    @property
+    def column(self) -> Column:
+        """For window.json."""
+        return Column(self.name, str(self.type))
+
+
+def plan_column(name: str, type_name: str, typmod: int, override: str | None, *, utf8: bool = True) -> SourceColumn:
+    """How a column of that PostgreSQL type is carried.
+
+    Args:
+        type_name: `pg_type.typname`, of the type below it where it is a domain; empty outside of pg_catalog.
+        typmod: `pg_attribute.atttypmod`; −1 when the type has no modifier.
+        override: the stream's `types` entry for the column.
+        utf8: whether the server itself sees to it that text is UTF-8; one with SQL_ASCII does not.
+    """
+    quoted = '"' + name.replace('"', '""') + '"'
+    text = f"{quoted}::text as {quoted}"
+    if type_name in ("timestamp", "timestamptz", "date"):
+        return _time_column(name, quoted, type_name)
+    if type_name == "numeric" and (kind := _decimal_type(typmod, override)) is not None:
+        reason = f"is no finite number that fits {kind}"
+        return SourceColumn(
+            name, quoted, kind, _exact_decimal(kind), False, _unfit_decimal(f"t.{quoted}", kind), reason
+        )
+    kind = _PLAIN.get(type_name, pa.string())
+    expression = quoted if type_name in _PLAIN else text
+    dictionary = type_name in _PLAIN and kind in _LOW_CARDINALITY
+    if kind == pa.string() and not utf8:
+        unfit = f"encode(convert_to(t.{quoted}::text, 'SQL_ASCII'), 'hex') !~ '{_UTF8_AS_HEX}'"
+        return SourceColumn(name, expression, kind, _only_utf8, dictionary, unfit, "is not text in UTF-8")
+    return SourceColumn(name, expression, kind, _as_it_is(kind), dictionary)
+
+
+_OUT_OF_YEARS = "is infinite or not within the years 1 to 9999"
+
+# The byte sequences of RFC 3629, as hexadecimal digits.
+_UTF8_AS_HEX = (
+    "^([0-7].|(c[2-9a-f]|d.)[89ab].|e0[ab].[89ab].|(e[1-9abcef])([89ab].){2}|ed[89].[89ab]."
+    "|f0[9ab].([89ab].){2}|f[123]([89ab].){3}|f48.([89ab].){2})*$"
+)
+
+
+def _time_column(name: str, quoted: str, type_name: str) -> SourceColumn:
+    # A timestamptz is a moment; its wall clock in UTC is what every other timestamp here is.
+    expression = f"{quoted} at time zone 'utc' as {quoted}" if type_name == "timestamptz" else quoted
+    kind, carry = (_DATE, _in_years_of_days) if type_name == "date" else (_TIMESTAMP, _in_years(1_000_000))
+    zone = " 00:00+00" if type_name == "timestamptz" else ""
+    unfit = f"(t.{quoted} < '0001-01-01{zone}' or t.{quoted} >= '10000-01-01{zone}')"
+    return SourceColumn(name, expression, kind, carry, False, unfit, _OUT_OF_YEARS)
+
+
+def _as_it_is(kind: pa.DataType) -> Callable[[pa.Array], Carried]:
+    return lambda values: (values if values.type == kind else values.cast(kind), None)
+
+
+def _only_utf8(values: pa.Array) -> Carried:
+    # Cast to bytes first: the driver says that it is text, whatever it is.
+    data = values.cast(pa.binary())
+    try:
+        return data.cast(pa.string()), None
+    except pa.ArrowInvalid:
+        bad = pa.array([not _is_utf8(value) for value in data.to_pylist()])
+        return pc.if_else(bad, pa.scalar(None, data.type), data).cast(pa.string()), bad
+
+
+def _is_utf8(value: bytes | None) -> bool:
+    try:
+        (value or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _in_years(units_a_second: int) -> Callable[[pa.Array], Carried]:
+    low, high = _FIRST_SECOND * units_a_second, _LAST_SECOND * units_a_second
+
+    def carry(values: pa.Array) -> Carried:
+        numbers = values.cast(_TIMESTAMP).view(pa.int64())
+        return _within(numbers, low, high, _TIMESTAMP)
+
+    return carry
+
+
+def _in_years_of_days(values: pa.Array) -> Carried:
+    return _within(values.cast(_DATE).view(pa.int32()), _FIRST_SECOND // 86_400, _LAST_SECOND // 86_400, _DATE)
+
+
+def _within(numbers: pa.Array, low: int, high: int, kind: pa.DataType) -> Carried:
+    if len(numbers) == numbers.null_count:
+        return numbers.view(kind), None
+    extremes = pc.min_max(numbers)
+    if extremes["min"].as_py() >= low and extremes["max"].as_py() < high:
+        return numbers.view(kind), None
+    bad = pc.fill_null(pc.or_(pc.less(numbers, low), pc.greater_equal(numbers, high)), False)
+    return pc.if_else(bad, pa.scalar(None, numbers.type), numbers).view(kind), bad
+
+
+def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Carried]:
+    def carry(values: pa.ExtensionArray) -> Carried:
+        texts = values.storage
+        try:
+            return texts.cast(kind), None
+        except pa.ArrowInvalid:
+            # One value does not fit, which is rare: find which, one by one.
+            exact = [_shortest(value, kind) for value in texts.to_pylist()]
+            carried = pa.array([text or None for text in exact], pa.string()).cast(kind)
+            return carried, pa.array([text is None for text in exact])
+
+    return carry
+
+
+def _shortest(text: str | None, kind: pa.DataType) -> str | None:
+    """Without zeros at its end, which Arrow counts as digits; empty for NULL, None where it does not fit."""
+    if text is None:
+        return ""
+    shortest = text.rstrip("0").rstrip(".") if "." in text else text
+    try:
+        pa.scalar(shortest or "0").cast(kind)
+    except pa.ArrowInvalid:
+        return None
+    return shortest or "0"
+
+
+def _unfit_decimal(name: str, kind: pa.DataType) -> str:
+    return (
+        f"({name}::text in ('NaN', 'Infinity', '-Infinity') or {name} <> round({name}, {kind.scale})"
+        f" or abs({name}) >= 1e{kind.precision - kind.scale}::numeric)"
+    )
+
+
+def _decimal_type(typmod: int, override: str | None) -> pa.DataType | None:
+    """None where text alone can hold every value."""
+    if override == "text":
+        return None
+    if override is None and typmod >= 4:
+        precision, scale = (typmod - 4) >> 16, (typmod - 4) & 0x7FF
+        # The scale is signed, in eleven bits: numeric(5,-2) counts hundreds.
+        if scale >= 1024:
+            precision, scale = precision + 2048 - scale, 0
+        precision = max(precision, scale)
+    else:
+        found = re.fullmatch(r"decimal\((\d+),(\d+)\)", override or UNCONSTRAINED_NUMERIC)
+        assert found is not None
+        precision, scale = int(found[1]), int(found[2])
+    return pa.decimal128(precision, scale) if 1 <= precision <= 38 and scale <= precision else None

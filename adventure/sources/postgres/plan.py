@@ -1,0 +1,209 @@
+"""What PostgreSQL's catalogue says of a stream's table, and the conditions under which its rows are read.
+
+Names are quoted here and nowhere else; values in SQL are timestamps of our own, since COPY takes no parameters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from adventure.core.errors import SourceShapeError
+from adventure.core.streams import Stream
+from adventure.sources.postgres.columns import SourceColumn, plan_column
+
+# A domain is read as the type below it; a type of the same name in another schema than pg_catalog is another type.
+_COLUMNS = """
+with recursive typed as (
+    select a.attnum, a.attname, a.attnotnull, a.atttypid as type, a.atttypmod as typmod
+    from pg_attribute as a
+    where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
+    union all
+    select typed.attnum, typed.attname, typed.attnotnull, t.typbasetype, t.typtypmod
+    from typed
+    join pg_type as t on t.oid = typed.type
+    where t.typtype = 'd'
+)
+select
+    typed.attname,
+    case when n.nspname = 'pg_catalog' then t.typname else '' end,
+    typed.typmod,
+    typed.attnotnull
+from typed
+join pg_type as t on t.oid = typed.type
+join pg_namespace as n on n.oid = t.typnamespace
+where t.typtype <> 'd'
+order by typed.attnum
+"""
+
+_IS_INDEXED = """
+select exists (
+    select from pg_index as i
+    join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = to_regclass(%s) and a.attname = %s and i.indisvalid and i.indpred is null
+)
+"""
+
+_COMPARABLE = (
+    {"int2", "int4", "int8", "numeric", "float4", "float8"},
+    {"text", "varchar", "bpchar", "name"},
+    {"timestamp", "timestamptz", "date"},
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a stream is read."""
+
+    stream: Stream
+    table: str
+    """Quoted, with its schema."""
+    indexed: bool
+    """Whether an index begins with its cursor."""
+    columns: tuple[SourceColumn, ...]
+    type_names: dict[str, str]
+    """PostgreSQL's, by column."""
+    key_positions: tuple[int, ...]
+    nullable_key: tuple[SourceColumn, ...]
+    cursor_position: int
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the staged files."""
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+    @property
+    def cursor(self) -> SourceColumn:
+        """The column that grows with every change."""
+        return self.columns[self.cursor_position]
+
+    def select(self, condition: str) -> str:
+        """All columns, as they are carried, of the rows under a condition on `t`."""
+        return (
+            f"select {', '.join(column.expression for column in self.columns)} from {self.table} as t where {condition}"
+        )
+
+    def between(self, low: datetime | None, horizon: datetime, alias: str = "t") -> str:
+        """`low <= cursor < horizon`."""
+        name = f"{alias}.{quoted(self.stream.cursor)}"
+        below = f"{name} < {self._moment(horizon)}"
+        return f"{name} >= {self._moment(low)} and {below}" if low else below
+
+    def past(self, horizon: datetime, alias: str = "t") -> str:
+        """`cursor >= horizon`."""
+        return f"{alias}.{quoted(self.stream.cursor)} >= {self._moment(horizon)}"
+
+    def with_keys(self, keys: Sequence[tuple[str, ...]], below: datetime) -> str:
+        """The rows with these keys, given as text, and a cursor below that moment."""
+        names = ", ".join(f"t.{quoted(name)}" for name in self.stream.key)
+        # Literals without a type are read as their column's.
+        values = ", ".join(f"({', '.join(sql.Literal(part).as_string(None) for part in key)})" for key in keys)
+        return f"({names}) in ({values}) and {self.between(None, below)}"
+
+    @property
+    def in_no_window(self) -> str:
+        """The rows whose cursor lies in no window that will ever be cut."""
+        name = f"t.{quoted(self.stream.cursor)}"
+        return f"({name} is null or {name} = 'infinity')"
+
+    @property
+    def guards(self) -> list[tuple[str, str]]:
+        """Why a row may have to be set aside: a condition on `t`, and the reason in words."""
+        found = [(column.unfit, f"{column.name} {column.reason}") for column in self.columns if column.unfit]
+        found += [
+            (f"t.{quoted(column.name)} is null", f"{column.name}, of its key, is NULL") for column in self.nullable_key
+        ]
+        return [(self.in_no_window, f"its cursor {self.stream.cursor} is NULL or infinite"), *found]
+
+    def _moment(self, moment: datetime) -> str:
+        zone, suffix = (
+            ("timestamptz", "+00") if self.type_names[self.stream.cursor] == "timestamptz" else ("timestamp", "")
+        )
+        return f"{zone} '{moment.isoformat(' ')}{suffix}'"
+
+
+def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, *, utf8: bool) -> Plan:
+    """How the stream's table is read, asked anew for each cut: columns come and go.
+
+    Args:
+        utf8: whether the server itself sees to it that text is UTF-8.
+
+    Raises:
+        SourceShapeError: no such table or column, or a cursor of a type that cannot be one.
+    """
+    table = table_of(stream)
+    found = connection.execute(_COLUMNS, [table]).fetchall()
+    if not found:
+        raise SourceShapeError(
+            f"stream {stream.name}: there is no table {stream.location} in database {connection.info.dbname}",
+            "Mend namespace and table in pipeline.toml, or grant the role USAGE on the schema",
+        )
+    types = {name: kind for name, kind, _, _ in found}
+    _check_columns(stream, types)
+    columns = tuple(
+        plan_column(name, kind, typmod, stream.types.get(name), utf8=utf8) for name, kind, typmod, _ in found
+    )
+    names = [column.name for column in columns]
+    nullable = {name for name, _, _, not_null in found if not not_null}
+    return Plan(
+        stream=stream,
+        table=table,
+        indexed=connection.execute(_IS_INDEXED, [table, stream.cursor]).fetchone() == (True,),
+        columns=columns,
+        type_names=types,
+        key_positions=tuple(names.index(key) for key in stream.key),
+        nullable_key=tuple(columns[names.index(key)] for key in stream.key if key in nullable),
+        cursor_position=names.index(stream.cursor),
+    )
+
+
+def refers(child: Plan, parent: Plan, child_alias: str, parent_alias: str) -> str:
+    """The condition that a row of the child's table refers to a row of the parent's."""
+    pairs = zip(child.stream.references[parent.stream.name], parent.stream.key, strict=True)
+    return " and ".join(f"{child_alias}.{quoted(column)} = {parent_alias}.{quoted(key)}" for column, key in pairs)
+
+
+def check_reference(child: Plan, parent: Plan) -> None:
+    """Raises SourceShapeError unless the child's columns can be compared with the parent's key."""
+    for column, key in zip(child.stream.references[parent.stream.name], parent.stream.key, strict=True):
+        here, there = child.type_names.get(column), parent.type_names[key]
+        if here is None:
+            raise _no_column(child.stream, column, f"refers to {parent.stream.name}", child.type_names)
+        if here != there and not any({here, there} <= family for family in _COMPARABLE):
+            raise SourceShapeError(
+                f"stream {child.stream.name}: its {column} is of type {here}, and the {key} of {parent.stream.name},"
+                f" to which it refers, of type {there}",
+                "Mend references in pipeline.toml",
+            )
+
+
+def table_of(stream: Stream) -> str:
+    """The stream's table, quoted, with its schema."""
+    return f"{quoted(stream.namespace)}.{quoted(stream.table)}"
+
+
+def quoted(name: str) -> str:
+    """The name as an SQL identifier."""
+    return sql.Identifier(name).as_string(None)
+
+
+def _check_columns(stream: Stream, types: dict[str, str]) -> None:
+    for what, name in (("cursor", stream.cursor), *(("key", key) for key in stream.key)):
+        if name not in types:
+            raise _no_column(stream, name, f"is its {what}", types)
+    if types[stream.cursor] not in ("timestamp", "timestamptz"):
+        raise SourceShapeError(
+            f"stream {stream.name}: its cursor {stream.cursor} is of type {types[stream.cursor] or 'its own'}",
+            "A cursor is a timestamp or timestamptz that grows with every change",
+        )
+
+
+def _no_column(stream: Stream, name: str, what: str, types: Sequence[str] | dict[str, str]) -> SourceShapeError:
+    return SourceShapeError(
+        f"stream {stream.name}: {stream.location} has no column {name}, which {what}",
+        f"Its columns are {', '.join(types)}; mend pipeline.toml, or the table",
+    )

@@ -1,0 +1,234 @@
+"""A table of PostgreSQL as a side of the comparison: the hashing is done there, so that 10 million equal rows send
+a thousand sums.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.errors import SourceShapeError
+from adventure.core.key_kinds import KeyKind
+from adventure.core.settings import Settings
+from adventure.core.spans import Digest, Pieces, Span, micros, moment
+from adventure.core.streams import Stream
+from adventure.sources.side import Version
+
+_NAME = "the source database"
+_BATCH = 20_000
+_ROWS_A_STATEMENT = 20_000_000
+"""A statement is a transaction: it lasts some twenty seconds, for which new rows wait."""
+
+_FIRST, _LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
+_KINDS: dict[str, KeyKind] = {"numeric": "number", "bpchar": "padded", "bytea": "bytes"}
+
+_COLUMNS = """
+select a.attname, coalesce(base.typname, t.typname), format_type(a.atttypid, -1)
+from pg_attribute as a
+join pg_type as t on t.oid = a.atttypid
+left join pg_type as base on base.oid = nullif(t.typbasetype, 0)
+where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
+"""
+
+
+@dataclass
+class PostgresSide:
+    """See `SourceSide`."""
+
+    connection: "psycopg.Connection[tuple[Any, ...]]"
+    conninfo: str
+    key_kinds: tuple[KeyKind, ...]
+    _table: sql.Composable
+    _cursor: sql.Composable
+    """The bare column, which an index knows."""
+    _zoned: bool
+    _keys: tuple[sql.Composable, ...]
+    """Each key column as text, of table t."""
+    _matches: tuple[sql.Composable, ...]
+    """Each key column, equal to the text of the same place in table u."""
+    _has_no_key: sql.Composable
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings, stream: Stream) -> "Iterator[PostgresSide]":
+        """Raises SourceShapeError when a column is missing, or is of a type that has no exact text."""
+        conninfo = settings.postgres_dsn
+        connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
+        with connection, translating_postgres(conninfo, _NAME):
+            # What PostgreSQL prints must not depend on what the role prefers.
+            connection.execute("set datestyle = 'ISO'; set intervalstyle = 'postgres'; set bytea_output = 'hex'")
+            table = sql.Identifier(stream.namespace, stream.table)
+            found = connection.execute(_COLUMNS, [table.as_string(connection)]).fetchall()
+            types = {name: (base, full) for name, base, full in found}
+            for name in (stream.cursor, *stream.key):
+                if name not in types:
+                    raise SourceShapeError(
+                        f"stream {stream.name}: {stream.location} has no column {name}",
+                        "Mend cursor and key in pipeline.toml",
+                    )
+            if types[stream.cursor][0] not in ("timestamp", "timestamptz"):
+                raise SourceShapeError(
+                    f"stream {stream.name}: its cursor {stream.cursor} is of type {types[stream.cursor][1]}",
+                    "A cursor is a timestamp or timestamptz",
+                )
+            bases = [types[key][0] for key in stream.key]
+            for key, base in zip(stream.key, bases, strict=True):
+                if base in ("float4", "float8"):
+                    raise SourceShapeError(
+                        f"stream {stream.name}: its key {key} is a floating point number, which has no exact text",
+                        "Choose another key in pipeline.toml",
+                    )
+            columns = [sql.Identifier("t", key) for key in stream.key]
+            casts = [
+                sql.SQL("u.k{}::{}").format(sql.SQL(str(n)), sql.SQL(types[key][1])) for n, key in enumerate(stream.key)
+            ]
+            yield cls(
+                connection,
+                conninfo,
+                tuple(_KINDS.get(base, "plain") for base in bases),
+                table,
+                sql.Identifier("t", stream.cursor),
+                types[stream.cursor][0] == "timestamptz",
+                tuple(_text(column, base) for column, base in zip(columns, bases, strict=True)),
+                tuple(sql.SQL("{} = {}").format(*pair) for pair in zip(columns, casts, strict=True)),
+                sql.SQL(" or ").join(sql.SQL("{} is null").format(column) for column in columns),
+            )
+
+    def lowest(self) -> int | None:
+        """The lowest finite cursor."""
+        query = sql.SQL("select min({}) from {} as t where {} >= {}").format(
+            self._utc, self._table, self._cursor, self._literal(_FIRST)
+        )
+        (found,) = self._ask(query)[0]
+        return micros(found) if found else None
+
+    def digests(self, pieces: Pieces) -> dict[int, Digest]:
+        """Hashed by the server."""
+        found: dict[int, Digest] = {}
+        for part in self._parts(pieces.span):
+            query = sql.SQL(
+                "select width_bucket({utc}, {bounds}::timestamp[]) - 1, count(*),"
+                " sum(('x0' || left(md5(convert_to({key} || '|' || {micros}, 'UTF8')), 15))::bit(64)::bigint)"
+                " from {table} as t where {within} group by 1"
+            ).format(
+                utc=self._utc,
+                bounds=sql.Literal([moment(bound) for bound in pieces.bounds]),
+                key=self._key,
+                micros=self._micros,
+                table=self._table,
+                within=self._within(part),
+            )
+            for number, rows, total in self._ask(query):
+                before = found.get(number, Digest())
+                found[number] = Digest(before.rows + rows, before.hash + int(total))
+        return found
+
+    def versions(self, span: Span) -> Iterator[list[Version]]:
+        """In batches of one statement."""
+        query = sql.SQL("select {}, {} from {} as t where {}").format(
+            self._key, self._micros, self._table, self._within(span)
+        )
+        return self._stream(query)
+
+    def lookup(self, keys: Sequence[tuple[str, ...]]) -> list[Version]:
+        """By the key's index, where there is one."""
+        query = sql.SQL(
+            "select {key}, case when not ({unusable}) then {micros} end"
+            " from unnest({arrays}) as u ({names}) join {table} as t on {matches}"
+        ).format(
+            key=self._key,
+            unusable=self._unusable,
+            micros=self._micros,
+            arrays=sql.SQL(", ").join(
+                sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)
+            ),
+            names=sql.SQL(", ").join(sql.SQL(f"k{number}") for number in range(len(self._keys))),
+            table=self._table,
+            matches=sql.SQL(" and ").join(self._matches),
+        )
+        return self._ask(query)
+
+    def unusable(self) -> Iterator[list[str]]:
+        """NULL, infinite, or outside of the years 1 to 9999. A part of a key that is NULL is shown as that."""
+        shown = self._joined([sql.SQL("coalesce({}, 'NULL')").format(key) for key in self._keys])
+        query = sql.SQL("select {} from {} as t where {} or {}").format(
+            shown, self._table, self._unusable, self._has_no_key
+        )
+        for batch in self._stream(query):
+            yield [key for (key,) in batch]
+
+    def _parts(self, span: Span) -> Iterator[Span]:
+        """The span as one statement each: all of it, but for very large tables."""
+        ((rows,),) = self._ask(
+            sql.SQL("select reltuples::bigint from pg_class where oid = to_regclass({})").format(
+                sql.Literal(self._table.as_string(self.connection))
+            )
+        )
+        pieces = Pieces.of(span, max(1, rows // _ROWS_A_STATEMENT))
+        for number in range(len(pieces.bounds)):
+            yield pieces[number]
+
+    @property
+    def _key(self) -> sql.Composable:
+        return self._joined(self._keys)
+
+    @staticmethod
+    def _joined(parts: Sequence[sql.Composable]) -> sql.Composable:
+        if len(parts) == 1:
+            return parts[0]
+        return sql.SQL(" || ").join(sql.SQL("length({0}) || ':' || {0}").format(part) for part in parts)
+
+    @property
+    def _unusable(self) -> sql.Composable:
+        return sql.SQL("{cursor} is null or {cursor} < {first} or {cursor} > {last}").format(
+            cursor=self._cursor, first=self._literal(_FIRST), last=self._literal(_LAST)
+        )
+
+    @property
+    def _utc(self) -> sql.Composable:
+        return sql.SQL("({} at time zone 'utc')").format(self._cursor) if self._zoned else self._cursor
+
+    @property
+    def _micros(self) -> sql.Composable:
+        return sql.SQL("(extract(epoch from {}) * 1000000)::bigint").format(self._cursor)
+
+    def _within(self, span: Span) -> sql.Composable:
+        return sql.SQL("{cursor} >= {low} and {cursor} < {high} and not ({no_key})").format(
+            cursor=self._cursor,
+            low=self._literal(moment(span.low)),
+            high=self._literal(moment(span.high)),
+            no_key=self._has_no_key,
+        )
+
+    def _literal(self, value: datetime) -> sql.Composable:
+        kind, suffix = ("timestamptz", "+00") if self._zoned else ("timestamp", "")
+        return sql.SQL(f"{kind} {{}}").format(sql.Literal(f"{value.isoformat(' ')}{suffix}"))
+
+    def _stream(self, query: sql.Composed) -> Iterator[list[Any]]:
+        """Through a server-side cursor."""
+        with (
+            translating_postgres(self.conninfo, _NAME),
+            self.connection.transaction(),
+            self.connection.cursor("reconcile") as cursor,
+        ):
+            cursor.execute(query)
+            while batch := cursor.fetchmany(_BATCH):
+                yield batch
+
+    def _ask(self, query: sql.Composed) -> list[tuple[Any, ...]]:
+        # Values stand in the query as literals: beside parameters, a percent sign in a column's name would be one.
+        with translating_postgres(self.conninfo, _NAME):
+            return self.connection.execute(query).fetchall()
+
+
+def _text(column: sql.Composable, base: str) -> sql.Composable:
+    if base == "numeric":
+        return sql.SQL("trim_scale({})::text").format(column)
+    if base == "timestamptz":
+        return sql.SQL("({} at time zone 'utc')::text").format(column)
+    return sql.SQL("{}::text").format(column)

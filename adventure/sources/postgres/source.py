@@ -1,0 +1,267 @@
+"""PostgreSQL as a source: one horizon and one snapshot for all of its streams.
+
+The order within a cut is what keeps its promises: lock the tables, read the catalogue, read the horizon, and only then
+take the snapshot, with the first query.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from adventure.core.connect import connect_postgres, session_conninfo, translating_postgres
+from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
+from adventure.core.files import LocalFile, Reject, write_rejects, writing
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
+from adventure.sources.deduplicator import Seen
+from adventure.sources.postgres.copy import CopySession
+from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK, holder, read_horizon
+from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
+from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
+from adventure.sources.postgres.warnings import Notices
+from adventure.sources.postgres.writer import Reading
+from adventure.sources.progress import telling
+from adventure.sources.source import Cut, Extract
+
+_NAME = "the source database"
+_TICK = timedelta(microseconds=1)
+
+# What PostgreSQL prints depends on these, and a role or database may have its own.
+_SESSION = """
+set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set bytea_output = 'hex';
+set extra_float_digits = 1; set xmloption = 'content'; set client_encoding = '{encoding}'
+"""
+
+# LOCK TABLE takes tables and views, nothing foreign or materialised.
+_RELATIONS = """
+select name, c.relkind in ('r', 'p', 'v'), has_table_privilege(c.oid, 'select')
+from unnest(%s::text[]) as name
+join pg_class as c on c.oid = to_regclass(name)
+"""
+
+
+@dataclass
+class PostgresCut:
+    """A horizon, and the snapshot that was taken after it."""
+
+    horizon: datetime
+    mode: str
+    plans: dict[str, Plan]
+    unfit: dict[str, SourceError]
+    marks: Mapping[str, Watermark]
+    source: "PostgresSource"
+    tick: timedelta = _TICK
+
+    def extract(self, stream: Stream, folder: Path) -> Extract:
+        """The stream's rows as Parquet; see `Cut`."""
+        plan, lookback = self.plans[stream.name], self._lookback(stream)
+        reading = Reading(plan, folder, lookback, self.source.seen(stream, lookback), self.source.delta)
+        conditions = [self._window(plan, "t")]
+        self._read(plan, conditions[0], reading.take)
+        if past := self._past(plan, "t"):
+            conditions.append(past)
+            self._read(plan, past, reading.take_referred)
+        files = reading.close()
+        # The rows of no window are looked for once; those of the windows that were read, where one cannot be carried.
+        suspects = [*(conditions if reading.bad else ()), *(() if stream.name in self.marks else (plan.in_no_window,))]
+        with writing(folder):
+            rejects = self._set_aside(plan, reading, suspects, folder)
+        notes = self.source.notes(plan) if files or rejects else {}
+        return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last, notes)
+
+    def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
+        """These rows as Parquet; see `Cut`."""
+        plan = self.plans[stream.name]
+        reading = Reading(plan, folder, timedelta(0), Seen(), self.source.delta)
+        condition = plan.with_keys(keys, below)
+        self._read(plan, condition, reading.take)
+        files = reading.close()
+        with writing(folder):
+            rejects = self._set_aside(plan, reading, [condition] if reading.bad else [], folder)
+        return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last)
+
+    def _read(self, plan: Plan, condition: str, take: Callable[[pa.RecordBatch], None]) -> None:
+        """The rows under the condition, fetched while those before them are taken."""
+        with self.source.batches(plan, plan.select(condition)) as batches:
+            for batch in batches:
+                take(batch)
+
+    def _lookback(self, stream: Stream) -> timedelta:
+        """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
+        mark = self.marks.get(stream.name)
+        blind = self.mode != "horizon" or (mark is not None and mark.mode != "horizon")
+        return max(stream.lookback, FALLBACK_LOOKBACK) if blind else stream.lookback
+
+    def _window(self, plan: Plan, alias: str) -> str:
+        """The rows from the watermark, less the lookback, up to the horizon."""
+        mark = self.marks.get(plan.stream.name)
+        low = mark.value - self._lookback(plan.stream) if mark else None
+        return plan.between(low, self.horizon, alias)
+
+    def _past(self, plan: Plan, alias: str) -> str | None:
+        """Rows at or past the horizon to which rows refer that this cut stages.
+
+        An order that was inserted below the horizon and updated above it has left its window, and its lines have not:
+        it goes with them, and comes again in the next window, since the watermark stays at the horizon. What they refer
+        to below the watermark was staged before.
+        """
+        referring = []
+        for child in self.plans.values():
+            if plan.stream.name in child.stream.references:
+                inner = alias + "_"
+                staged = " or ".join(filter(None, (self._window(child, inner), self._past(child, inner))))
+                referring.append(
+                    f"exists (select from {child.table} as {inner}"
+                    f" where ({staged}) and {refers(child, plan, inner, alias)})"
+                )
+        return f"({plan.past(self.horizon, alias)} and ({' or '.join(referring)}))" if referring else None
+
+    def _set_aside(self, plan: Plan, reading: Reading, suspects: list[str], folder: Path) -> LocalFile | None:
+        """The rows under these conditions that no column can carry, found by the server in the same snapshot."""
+        if not suspects:
+            return None
+        found = 0
+
+        def only_new() -> Iterator[Reject]:
+            nonlocal found
+            for reject in self.source.rejects(plan, " or ".join(suspects)):
+                found += 1
+                if reading.seen.is_new((reject.key, reject.reason), self.horizon, hash(reject.row)):
+                    yield reject
+
+        rejects = write_rejects(folder, only_new())
+        if found < reading.bad:
+            raise SourceError(
+                f"stream {plan.stream.name}: {reading.bad:,} rows cannot be carried, and the server finds {found:,}",
+                "This is a defect of Adventure; nothing of the window was staged",
+            )
+        return rejects
+
+
+@dataclass
+class PostgresSource:
+    """The source database, with a connection that asks and one that extracts."""
+
+    settings: Settings
+    patience: float | None = None
+    _seen: dict[str, Seen] = field(default_factory=dict)
+    _lookbacks: dict[str, timedelta] = field(default_factory=dict)
+    _notices: Notices = field(default_factory=Notices)
+
+    def __post_init__(self) -> None:
+        self._conninfo = self.settings.postgres_dsn
+        self._asking = connect_postgres(self._conninfo, name=_NAME, autocommit=True, patience=self.patience)
+        self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
+        with self._translating():
+            self._asking.execute(_SESSION.format(encoding="UTF8"))
+        self._extracting = CopySession(session_conninfo(self._conninfo), _NAME)
+        # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
+        self._extracting.execute(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
+        with self._extracting.batches("select pg_backend_pid() as pid") as batches:
+            self._extracting_pid = int(next(batches)["pid"][0].as_py())
+
+    @property
+    def delta(self) -> bool:
+        """Snowflake's manual speaks of the first version of Parquet's writer, which has no delta encodings."""
+        return self.settings.warehouse != "snowflake"
+
+    def close(self) -> None:
+        """Ends both connections."""
+        self._extracting.close()
+        self._asking.close()
+
+    def seen(self, stream: Stream, lookback: timedelta) -> Seen:
+        """What the stream's next extract need not stage again."""
+        self._lookbacks[stream.name] = lookback
+        seen = self._seen.setdefault(stream.name, Seen())
+        seen.begin()
+        return seen
+
+    def remember(self, stream: Stream, floor: datetime) -> None:
+        """The last extract of the stream is staged; see `Source`."""
+        self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
+
+    @contextmanager
+    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
+        """The tables locked against changes of their shape, then the horizon, then one snapshot for all streams.
+
+        A table that is rewritten while a snapshot waits for it looks empty to that snapshot: hence the locks first. A
+        horizon that is read within the snapshot may lie above rows that the snapshot cannot see: hence it before that.
+        """
+        unfit: dict[str, SourceError] = {}
+        with self._extracting.transaction():
+            with self._translating():
+                self._extracting.execute("set transaction isolation level repeatable read read only")
+                self._lock(streams, unfit)
+                plans = self._plan(streams, unfit)
+                horizon = read_horizon(self._asking, self._extracting_pid)
+                self._notices.of_horizon(horizon, lambda: holder(self._asking, self._extracting_pid))
+            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self)
+
+    @contextmanager
+    def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
+        """What a query of the open cut gives, fetched ahead of whoever takes it."""
+        with self._extracting.batches(query) as batches:
+            yield telling(plan.stream, batches, "rows")
+
+    def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
+        """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
+        with self.batches(plan, unfit_rows_query(plan, condition, utf8=self._utf8)) as batches:
+            yield from rejects_of(plan, batches)
+
+    def notes(self, plan: Plan) -> dict[str, str]:
+        """Rows whose cursor lies past the clock are not lost, only late: say so.
+
+        clock_timestamp() may change from row to row: PostgreSQL would look at each, and use no index.
+        """
+        cursor = f"t.{quoted(plan.stream.cursor)}"
+        with self._translating():
+            found = self._asking.execute(
+                f"select count(*), max({cursor})::text from {plan.table} as t"
+                f" where {cursor} >= statement_timestamp() at time zone 'utc' + interval '1 second'"
+                f" and {cursor} < 'infinity'"
+            ).fetchone()
+        if not found or not found[0]:
+            return {}
+        return {"rows dated in the future": f"{found[0]:,}, up to {found[1]}: they wait until the clock is past them"}
+
+    def _lock(self, streams: Sequence[Stream], unfit: dict[str, SourceError]) -> None:
+        """Keeps the shape of the tables as it is until the cut ends. Writers are not in the way, nor are they kept."""
+        tables = {table_of(stream): stream for stream in streams}
+        found = self._asking.execute(_RELATIONS, [list(tables)]).fetchall()
+        for name, _, readable in found:
+            if not readable:
+                unfit[tables[name].name] = SourceRefused(
+                    f"stream {tables[name].name}: the role {self.settings.postgres_user} may not read {name}",
+                    f"grant select on {name} to {quoted(self.settings.postgres_user)}",
+                )
+        names = [name for name, lockable, readable in found if lockable and readable]
+        if names:
+            self._extracting.execute(f"lock table {', '.join(names)} in access share mode")
+
+    def _plan(self, streams: Sequence[Stream], unfit: dict[str, SourceError]) -> dict[str, Plan]:
+        """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
+        plans: dict[str, Plan] = {}
+        for stream in streams:
+            try:
+                for parent in stream.references:
+                    if parent in unfit:
+                        raise SourceShapeError(f"stream {stream.name} waits for {parent}, to which it refers")
+                if stream.name not in unfit:
+                    plan = plan_stream(self._asking, stream, utf8=self._utf8)
+                    for parent in filter(plans.get, stream.references):
+                        check_reference(plan, plans[parent])
+                    plans[stream.name] = plan
+                    self._notices.of_plan(plan, self._asking)
+            except SourceShapeError as error:
+                unfit.setdefault(stream.name, error)
+        return plans
+
+    def _translating(self) -> AbstractContextManager[None]:
+        """For the connection that asks: turns the driver's errors into the error tree's."""
+        return translating_postgres(self._conninfo, _NAME)

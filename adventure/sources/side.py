@@ -1,0 +1,31 @@
+"""The seam: what a comparison needs of a source, in statements of their own that keep no transaction open for long.
+
+A transaction that stays open holds back the processor's horizon, and with it every new row.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from adventure.core.key_kinds import KeyKind
+from adventure.core.spans import Side, Span
+
+Version = tuple[str, int | None]
+"""A key's text, and its cursor in microseconds since 1970; None where it is NULL, missing or no moment."""
+
+
+class SourceSide(Side, Protocol):
+    """The stream's table or collection, as it is now."""
+
+    key_kinds: tuple[KeyKind, ...]
+
+    def lowest(self) -> int | None:
+        """The lowest cursor, or None when there is no row."""
+
+    def versions(self, span: Span) -> Iterator[Sequence[Version]]:
+        """The rows in the span, in batches."""
+
+    def lookup(self, keys: Sequence[tuple[str, ...]]) -> list[Version]:
+        """What is there now of these keys, at whatever cursor; a key that is not there is left out."""
+
+    def unusable(self) -> Iterator[list[str]]:
+        """The keys of rows that no window will ever bring, in batches: their cursor is none, or a part of their key."""

@@ -1,0 +1,103 @@
+"""The seam: what a cycle needs of a source database.
+
+A source makes a *cut*: one moment, the horizon, below which all of its streams are read.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from adventure.core.errors import SourceError
+from adventure.core.manifest import Column
+from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
+
+if TYPE_CHECKING:
+    from adventure.core.files import LocalFile
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The rows of one stream that a cut gave and that were not staged before, in finished local files."""
+
+    files: "tuple[LocalFile, ...]"
+    rejects: "LocalFile | None"
+    columns: tuple[Column, ...]
+    last_cursor: datetime | None
+    """The largest cursor value read below the horizon, naive UTC; None when no row has one."""
+    notes: dict[str, str] = field(default_factory=dict)
+    deletes: "LocalFile | None" = None
+    """Rows that are gone at the source, as `Window.deletes` says."""
+    mode: str | None = None
+    """How this stream was read, where that is not as the cut says."""
+    position: str | None = None
+    """Where the source reads on once this is staged; see `Window.position`."""
+    more: bool = False
+    """There is more below the cut: one window would be too large."""
+
+    @property
+    def all_files(self) -> "tuple[LocalFile, ...]":
+        """Data files, rejects and deletes; none when there is nothing new."""
+        return (*self.files, *filter(None, (self.rejects, self.deletes)))
+
+    @property
+    def rows(self) -> int:
+        """Rows in the data files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def rejected(self) -> int:
+        """Rows set aside."""
+        return self.rejects.rows if self.rejects else 0
+
+
+class Cut(Protocol):
+    """A moment of a source. Streams that are read from one cut are consistent with each other where the source can."""
+
+    horizon: datetime
+    """Rows with a cursor below it may be read; naive UTC, from the source's clock."""
+    mode: str
+    """`horizon`, `change stream`, or `lookback` with the reason."""
+    tick: timedelta
+    """The cursor's resolution: the smallest step above a value that was read."""
+    unfit: dict[str, SourceError]
+    """Streams, by name, that cannot be read, and why; the others can."""
+
+    def extract(self, stream: Stream, folder: Path) -> Extract:
+        """Writes the rows from the stream's watermark, less the lookback, up to the horizon into files under `folder`.
+
+        Raises:
+            SourceError: the source failed.
+            StageUnwritable: `folder` takes no more.
+        """
+
+    def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
+        """Writes the rows with these keys whose cursor is below that moment, whether they were staged before or not.
+
+        Args:
+            keys: the text of each key column, as the source prints it.
+
+        Raises:
+            SourceError: the source failed.
+            StageUnwritable: `folder` takes no more.
+        """
+
+
+class Source(Protocol):
+    """One source database, with its connection."""
+
+    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> AbstractContextManager[Cut]:
+        """Opens a cut for these streams, which stand at these watermarks; one that was never read has none.
+
+        Raises:
+            SourceError: the source does not answer, or refuses.
+        """
+
+    def remember(self, stream: Stream, floor: datetime) -> None:
+        """The last extract of the stream is staged: its rows from `floor` on need not be staged again."""
+
+    def close(self) -> None:
+        """Ends the connection."""

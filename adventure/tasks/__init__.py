@@ -1,0 +1,1 @@
+"""The tasks that load, clean up, build and publish, and their server."""
