@@ -196,7 +196,10 @@ def test_secrets_show_nowhere(
         "PIPELINE_FILE": str(ROOT / "pipeline.toml"),
         **{name: value.format(**place) if "{" in value else value for name, value in WRONG[what].items()},
     }
-    script = "import sys; from adventure.core import connect; connect.PATIENCE_SEC = 0.2; from adventure.cli import main; main()"
+    script = (
+        "import sys; from adventure.core import connect; from adventure.cli import main;"
+        " connect.PATIENCE_SEC = 0.2; main()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", script, *command],
         cwd=tmp_path,
