@@ -193,6 +193,8 @@ class PostgresSource:
         self._asking = connect_postgres(self._conninfo, name=_NAME, autocommit=True, patience=self.patience)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
+            self._asking.execute("set client_encoding = 'UTF8'")
+            # Before the session gets a TimeZone of ours.
             self._zones = ZoneWatch.of(self._asking)
             self._asking.execute(_SESSION.format(encoding="UTF8"))
         self._extracting = CopySession(session_conninfo(self._conninfo), _NAME)
