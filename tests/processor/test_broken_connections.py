@@ -1,0 +1,280 @@
+"""Connections that are cut, reset and stalled at every phase of an extract: the processor runs on and loses nothing.
+
+The real command runs in a process of its own, so that an abort of the driver is seen. `BROKEN_ROUNDS=40` makes it long.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.sandbox.databases import Databases
+from tests.conftest import ROOT
+from tests.processor.conftest import Rows, writer
+from tests.proxy import How, Proxy, Strike
+
+ROUNDS = int(os.environ.get("BROKEN_ROUNDS", "4"))
+SEED = int(os.environ.get("BROKEN_SEED", "1"))
+
+STUCK_AFTER_SEC = 2.0
+SHORT_SEC, LONG_SEC = 0.15, 2 * STUCK_AFTER_SEC
+
+SOURCE, STATE = "source", "state"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A place in a cycle at which a connection is hit."""
+
+    name: str
+    trigger: bytes = b""
+    size: int = 0
+    """The strike comes after up to that many bytes of the answer."""
+    before: bytes = b""
+    early: int = 0
+    connection: str = SOURCE
+    skip: int = 0
+
+
+PHASES = [
+    Phase("connect, the connection that asks", size=700),
+    Phase("connect, the driver's lookup of types", size=100_000, skip=1),
+    Phase("connect, the connection that extracts", size=800, skip=2),
+    Phase("session settings", b"set timezone", 90),
+    Phase("begin", b"BEGIN TRANSACTION", 17),
+    Phase("isolation level", b"repeatable read", 15),
+    Phase("catalogue", b"has_table_privilege", 160),
+    Phase("lock", b"lock table", 22),
+    Phase("columns", b"pg_attribute as a", 250),
+    Phase("horizon", b"pg_stat_activity", 100),
+    Phase("prepare", b'\x00select "id"', 11),
+    Phase("describe", b"D\x00\x00\x00\x06S\x00", 90),
+    Phase("first batch", b'COPY (select "id"', 2_000),
+    Phase("first batch of the second stream", b'COPY (select "id"', 2_000, skip=1),
+    Phase("middle", b'COPY (select "id"', 60_000),
+    Phase("middle of the second stream", b'COPY (select "id"', 60_000, skip=1),
+    Phase("end: trailer, confirmation", b'COPY (select "id"', before=b"COPY ", early=20),
+    Phase("rejects", b"COPY (select array_to_string", 80),
+    Phase("rows dated in the future", b"statement_timestamp", 90),
+    Phase("end of the transaction", b"ROLLBACK", 20),
+    Phase("state: connect", size=700, connection=STATE),
+    Phase("state: table", b"adventure processor_metadata", 100, connection=STATE),
+    Phase("state: lock", b"pg_try_advisory_lock", 80, connection=STATE),
+    Phase("state: watermark moves", b"insert into processor_metadata", 60, connection=STATE),
+]
+
+
+class Processor:
+    """`adventure process` in a process of its own, with a log."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        # Small batches, so that an extract takes several; a connect that is given up as soon as libpq can.
+        script = (
+            "from adventure.core import connect; connect._SESSION['connect_timeout'] = 2\n"
+            "from adventure.sources.postgres import copy; copy.BYTES_A_BATCH = 16 << 10\n"
+            "from adventure.cli import main; main()"
+        )
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", script, "process"],
+                cwd=ROOT,
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def check(self, while_: str) -> None:
+        """It still runs."""
+        code = self._process.poll()
+        assert code is None, f"{while_}: ended with {_name(code)}\n{self.log[-4000:]}"
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(60)
+
+    def kill(self) -> None:
+        """kill -9, if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def _name(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+@dataclass
+class World:
+    """Sources behind proxies, somebody who writes, and a processor."""
+
+    settings: Settings
+    processor: Processor
+    proxies: dict[str, Proxy]
+    streams: tuple[Stream, ...]
+    staged: Callable[[Stream], Rows]
+
+    def strike(self, strike: Strike, connection: str, name: str) -> None:
+        """Arms a strike and waits until it has happened."""
+        proxy = self.proxies[connection]
+        proxy.arm(strike)
+        if not strike.trigger:
+            # It needs a new connection.
+            proxy.strike_all(How.RESET)
+        deadline = time.monotonic() + 60
+        while not proxy.wait(strike, 0.2):
+            self.processor.check(name)
+            assert time.monotonic() < deadline, f"{name} never came\n{self.processor.log[-4000:]}"
+
+    def until_all_is_staged(self) -> None:
+        """Waits until the stage holds the last version of every row."""
+        deadline = time.monotonic() + 120
+        while lost := self._missing():
+            self.processor.check("afterwards")
+            assert time.monotonic() < deadline, f"{len(lost)} rows lost: {lost[:5]}\n{self.processor.log[-4000:]}"
+            time.sleep(0.5)
+
+    def staged_twice(self) -> dict[str, list[Any]]:
+        """Versions that the stage holds more than once, by stream."""
+        found = {
+            stream.name: Counter((row["id"], row["changed_at"]) for row in self.staged(stream))
+            for stream in self.streams
+        }
+        return {name: [key for key, count in counts.items() if count > 1] for name, counts in found.items()}
+
+    def _missing(self) -> list[Any]:
+        """Rows at the source that the stage does not hold in their last version, value for value."""
+        missing: list[Any] = []
+        with psycopg.connect(self.settings.postgres_dsn) as connection:
+            for stream in self.streams:
+                rows = {(row["id"], row["changed_at"]): row["note"] for row in self.staged(stream)}
+                found = connection.execute(f"select id, changed_at, note from {stream.table}").fetchall()  # type: ignore[arg-type]
+                missing += [(stream.name, row[0]) for row in found if rows.get((row[0], row[1])) != row[2]]
+        return missing
+
+
+@contextmanager
+def writing(settings: Settings, tables: list[str]) -> Iterator[None]:
+    """Somebody who inserts and updates rows of some kilobytes."""
+    stop, errors = threading.Event(), []
+
+    def write() -> None:
+        chance, last = random.Random(SEED), 0
+        try:
+            with writer(settings) as connection:
+                while not stop.wait(0.1):
+                    for table in tables:
+                        connection.execute(
+                            f"insert into {table} (id, note) select n, md5(n::text) || repeat('x', 2000)"  # type: ignore[arg-type]
+                            " from generate_series(%s::int, %s) as n",
+                            [last + 1, last + 25],
+                        )
+                        connection.execute(
+                            f"update {table} set changed_at = default, note = note || 'y' where id = any(%s)",  # type: ignore[arg-type]
+                            [[chance.randint(1, last + 25) for _ in range(3)]],
+                        )
+                    last += 25
+        except psycopg.Error as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert not errors
+
+
+STREAMS = """
+[streams.{name}]
+source = "postgres"
+namespace = "public"
+table = "{name}"
+cursor = "changed_at"
+key = "id"
+stage = "{name}_stage"
+raw_table = "raw_ext.{name}_raw"
+"""
+
+
+@pytest.fixture
+def world(
+    databases: Databases,
+    settings: Settings,
+    writer_settings: Settings,
+    staged: Callable[[Stream], Rows],
+    tmp_path: Path,
+) -> Iterator[World]:
+    tables = ["things", "others"]
+    with writer(writer_settings) as connection:
+        for table in tables:
+            connection.execute(
+                f"create table {table} (id integer primary key,"  # type: ignore[arg-type]
+                " changed_at timestamp not null default (clock_timestamp() at time zone 'utc'), note text)"
+            )
+            connection.execute(f"create index on {table} (changed_at)")  # type: ignore[arg-type]
+    pipeline = tmp_path / "pipeline.toml"
+    pipeline.write_text("".join(STREAMS.format(name=table) for table in tables), encoding="utf-8")
+    state = conninfo_to_dict(settings.state_conninfo)
+    with Proxy(settings.postgres_port) as source, Proxy(int(str(state["port"]))) as state_proxy:
+        environment = databases.reader_env | {
+            "POSTGRES_PORT": str(source.port),
+            "STATE_DSN": make_conninfo(settings.state_conninfo, port=state_proxy.port),
+            "DATA_DIR": str(settings.data_dir),
+            "PIPELINE_FILE": str(pipeline),
+            "PROCESSOR_INTERVAL_SEC": "0.02",
+            "STUCK_AFTER_SEC": str(STUCK_AFTER_SEC),
+        }
+        processor = Processor(environment, tmp_path / "processor.log")
+        try:
+            streams = load_streams(settings.model_copy(update={"pipeline_file": pipeline}))
+            with writing(writer_settings, tables):
+                yield World(settings, processor, {SOURCE: source, STATE: state_proxy}, streams, staged)
+        finally:
+            processor.kill()
+
+
+@pytest.mark.timeout(60 + 60 * ROUNDS)
+def test_connections_that_break_at_every_phase(world: World) -> None:
+    chance = random.Random(SEED)
+    strikes = [(phase, how) for phase in PHASES for how in How] * ROUNDS
+    chance.shuffle(strikes)
+    for phase, how in strikes:
+        strike = Strike(
+            how,
+            phase.trigger,
+            after=chance.randint(0, phase.size),
+            before=phase.before,
+            early=chance.randint(0, phase.early),
+            skip=phase.skip,
+            seconds=SHORT_SEC,
+        )
+        world.strike(strike, phase.connection, f"{how} at {phase.name}")
+    for proxy in world.proxies.values():
+        proxy.disarm()
+    world.until_all_is_staged()
+    assert world.staged_twice() == {"things": [], "others": []}
+    assert world.processor.stop() == 0
