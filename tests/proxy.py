@@ -1,11 +1,11 @@
 """A TCP proxy that cuts, resets or stalls connections: at a byte of the server's answer, or at a moment of choice.
 
-    with Proxy(server_port) as proxy:
-        settings = settings.model_copy(update={"postgres_port": proxy.port})
-        strike = Strike(How.RESET, trigger=b"COPY (", after=5_000)
-        proxy.arm(strike)                # one connection is reset, 5,000 bytes into the answer to its next COPY
-        assert proxy.wait(strike, 30)    # true once that has happened
-        proxy.strike_all(How.CUT)        # every open connection, now
+with Proxy(server_port) as proxy:
+    settings = settings.model_copy(update={"postgres_port": proxy.port})
+    strike = Strike(How.RESET, trigger=b"COPY (", after=5_000)
+    proxy.arm(strike)                # one connection is reset, 5,000 bytes into the answer to its next COPY
+    assert proxy.wait(strike, 30)    # true once that has happened
+    proxy.strike_all(How.CUT)        # every open connection, now
 """
 
 import contextlib
@@ -161,6 +161,8 @@ class Proxy:
                     self._carry_out(connection, strike)
                 connection.moving.wait()
                 connection.server.sendall(data)
+        # The end of the client is not passed on either while the connection stalls.
+        connection.moving.wait()
         self._end(connection)
 
     def _answers(self, connection: _Connection) -> None:
@@ -206,6 +208,9 @@ class Proxy:
     def _end(self, connection: _Connection, how: How = How.CUT) -> None:
         with self._lock:
             self._connections.discard(connection)
+            if connection.strike and not self._armed:
+                # It ended before its strike came: another connection takes it.
+                self._armed, connection.strike = connection.strike, None
         for each in (connection.client, connection.server):
             with contextlib.suppress(OSError):
                 if how is How.RESET:
