@@ -160,11 +160,12 @@ def postgres_silent(conninfo: str, name: str, seconds: float) -> SourceUnavailab
     )
 
 
-_ADBC_CONNECTING = "IO: [libpq] Failed to connect: "
+_ADBC_CONNECTING = "Failed to connect: "
 
 
 def _without_statement(text: str) -> str:
-    """What a driver says, less the statement that it quotes and the SQLSTATE that ADBC adds."""
+    """What a driver says, less the statement that it quotes, and less ADBC's status and SQLSTATE."""
+    text = re.sub(r"^\w+: \[libpq\] ", "", text)
     text = text.partition("\n. SQLSTATE:")[0].partition("Query was:")[0]
     return re.sub(r"Failed to (\w+) query '.*': ", r"Failed to \1 a statement: ", text, flags=re.DOTALL)
 
