@@ -52,12 +52,14 @@ def reconcile(
     repair: bool = False,
     low: datetime | None = None,
     high: datetime | None = None,
+    recent: timedelta | None = None,
 ) -> list[Report]:
     """Compares each stream's source with the warehouse by key and cursor.
 
     Args:
         low: compares from this cursor on; default: from the lowest that either side has.
         high: up to below this cursor, and never at or above the watermark, where rows are in flight.
+        recent: compares only so much of each stream before its watermark.
 
     Raises:
         SourceError: a source does not answer, refuses, or is not what the stream says.
@@ -75,7 +77,8 @@ def reconcile(
         with _scratch(settings) as scratch, open_source_side(settings, stream) as side:
             log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
             comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
-            result = comparison.run(mark.value, _lookback(stream, mark), low, high)
+            begin = mark.value - recent if recent else low
+            result = comparison.run(mark.value, _lookback(stream, mark), begin, high)
             lateness = _lateness(warehouse, comparison, side, mark)
             mendable = any(result.count(verdict) for verdict in ("missing", "stale", "deleted"))
             repaired = _repair(settings, comparison, side, mark, scratch) if repair and mendable else None
