@@ -179,6 +179,11 @@ class Settings(BaseSettings):
         return self.processor_heartbeat_file or self.data_dir / "processor.heartbeat"
 
     @property
+    def silence_sec(self) -> float:
+        """How long the processor waits for a word from PostgreSQL: a little less than what counts as stuck."""
+        return 0.9 * self.stuck_after_sec
+
+    @property
     def duckdb_path(self) -> Path:
         """The warehouse file."""
         return self.data_dir / "warehouse.duckdb"

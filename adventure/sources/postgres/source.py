@@ -5,14 +5,14 @@ take the snapshot, with the first query.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 
-from adventure.core.connect import connect_postgres, session_conninfo, translating_postgres
+from adventure.core.connect import PROBE_CLIENT, connect_postgres, session_conninfo, translating_postgres
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
@@ -190,16 +190,29 @@ class PostgresSource:
 
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
-        self._asking = connect_postgres(self._conninfo, name=_NAME, autocommit=True, patience=self.patience)
+        self._connections = ExitStack()
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> None:
+        self._asking = connect_postgres(
+            self._conninfo, name=_NAME, autocommit=True, patience=self.patience, silence=self.settings.silence_sec
+        )
+        self._connections.callback(self._asking.close)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
             self._asking.execute("set client_encoding = 'UTF8'")
             # Before the session gets a TimeZone of ours.
             self._zones = ZoneWatch.of(self._asking)
             self._asking.execute(_SESSION.format(encoding="UTF8"))
-        self._extracting = CopySession(session_conninfo(self._conninfo), _NAME)
+        self._extracting = CopySession(session_conninfo(self._conninfo), _NAME, self.settings.silence_sec)
+        self._connections.callback(self._extracting.close)
         # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
         self._extracting.execute(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
+        self._extracting.execute(PROBE_CLIENT)
         with self._extracting.batches("select pg_backend_pid() as pid") as batches:
             self._extracting_pid = int(next(batches)["pid"][0].as_py())
 
@@ -210,8 +223,7 @@ class PostgresSource:
 
     def close(self) -> None:
         """Ends both connections."""
-        self._extracting.close()
-        self._asking.close()
+        self._connections.close()
 
     def seen(self, stream: Stream, lookback: timedelta) -> Seen:
         """What the stream's next extract need not stage again."""
