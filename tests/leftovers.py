@@ -9,7 +9,8 @@ import psutil
 def note(folder: Path, pid: int) -> None:
     """Write down that a test has started this process."""
     folder.mkdir(exist_ok=True)
-    (folder / str(pid)).write_text(str(psutil.Process(pid).create_time()))
+    with contextlib.suppress(psutil.NoSuchProcess):  # it did not start
+        (folder / str(pid)).write_text(str(psutil.Process(pid).create_time()))
 
 
 def stop(folder: Path) -> None:

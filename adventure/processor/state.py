@@ -15,7 +15,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from adventure.core.clock import utc_now
-from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.connect import PROBE_CLIENT, connect_postgres, translating_postgres
 from adventure.core.errors import AlreadyRunning
 from adventure.core.manifest import Window
 from adventure.core.settings import Settings
@@ -113,9 +113,10 @@ class State:
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
         self._conninfo = _conninfo(settings)
-        self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True)
+        self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True, silence=settings.silence_sec)
         try:
             with translating_postgres(self._conninfo, _NAME):
+                self._connection.execute(PROBE_CLIENT)
                 self._prepare_table()
                 for stream in streams:
                     self._lock(stream)
