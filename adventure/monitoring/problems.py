@@ -15,12 +15,14 @@ from adventure.core.connect import connect_postgres, translating_postgres
 from adventure.core.errors import AdventureError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.core.zones import to_utc
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 from adventure.sources.postgres.horizon import holder, read_horizon
+from adventure.sources.postgres.resolution import Resolution
 
 RECENT = timedelta(days=1)
 """Rejects that were loaded before that are history, not news."""
@@ -89,7 +91,10 @@ def _of_unread(settings: Settings, streams: Sequence[Stream]) -> Iterator[Proble
         mark = marks.get(stream.name)
         first = _first_unread(settings, stream, mark.value if mark else None)
         waits = utc_now() - first if first else timedelta(0)
-        if waits > timedelta(seconds=settings.alert_lag_sec):
+        # A row with a coarse cursor may have been written that much after it.
+        resolution = Resolution.of(mark.mode) if mark else None
+        may_wait = timedelta(seconds=settings.alert_lag_sec) + (resolution.longest if resolution else timedelta(0))
+        if waits > may_wait:
             yield Problem(
                 f"{stream.name}: rows wait at the source since {first} ({_age(waits)}), above the watermark",
                 "See that `adventure process` runs, and what its log says",
@@ -117,7 +122,9 @@ def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> 
         connection.execute("set timezone = 'UTC'")
         found = connection.execute(query).fetchone()
     value = found[0] if found else None
-    return value.replace(tzinfo=None) if value else None
+    if value is None:
+        return None
+    return value.replace(tzinfo=None) if value.tzinfo else to_utc(value, stream.zone)
 
 
 def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:

@@ -127,7 +127,7 @@ def _cycles(
         heartbeat.beat()
         report = run_cycle(pipeline)
         if metrics:
-            metrics.cycle(report, pipeline.state.watermarks, time.monotonic() - begun)
+            metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
         if failures := list(report.failures.values()):
             raise next((failure for failure in failures if not retryable(failure)), failures[0])
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))

@@ -19,7 +19,7 @@ from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
-from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK
+from adventure.sources.postgres.resolution import Resolution, lookback
 from adventure.sources.side import SourceSide
 
 log = get_logger()
@@ -92,7 +92,9 @@ def _repair(settings: Settings, comparison: Comparison, side: SourceSide, mark: 
     with repairing(settings, stream):
         source = open_source(stream.source, settings)
         try:
-            repair = Repair(stream, source, side, stage, mark, _lookback(stream, mark), scratch / "files")
+            resolution = Resolution.of(mark.mode)
+            unsettled = resolution.longest if resolution else timedelta(0)
+            repair = Repair(stream, source, side, stage, mark, _lookback(stream, mark), unsettled, scratch / "files")
             return repair.run(comparison)
         finally:
             source.close()
@@ -106,9 +108,9 @@ def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, ma
 
 def _lookback(stream: Stream, mark: Watermark) -> timedelta:
     """How far below the watermark the next window looks for late rows: they are in flight."""
-    if stream.source == "postgres" and mark.mode != "horizon":
-        return max(stream.lookback, FALLBACK_LOOKBACK)
-    return stream.lookback
+    if stream.source != "postgres":
+        return stream.lookback
+    return lookback(stream, mark, blind=mark.mode.startswith("lookback"))
 
 
 @contextmanager
