@@ -14,6 +14,7 @@ from adventure.reconcile.run import Report
 _REMEDIES = {
     "missing": "`adventure reconcile --repair` stages them",
     "stale": "`adventure reconcile --repair` stages them",
+    "changed": "`adventure reconcile --rows --repair` stages them",
     "deleted": "`adventure reconcile --repair` marks them as deleted",
     "behind": "give them a later cursor at the source: the models keep the latest version",
     "unusable": "give them a cursor at the source, and the next window brings them",
@@ -30,7 +31,7 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
     for report in reports:
         result = report.result
         if result is None:
-            rows.add_row(report.stream.name, "never read", "-", *["-"] * 8)
+            rows.add_row(report.stream.name, "never read", "-", *["-"] * (len(VERDICTS) + 3))
             continue
         found = [_count(result.count(verdict)) for verdict in VERDICTS]
         begin, end = (moment(result.span.low), moment(result.span.high)) if result.span else (None, None)

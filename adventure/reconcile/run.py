@@ -53,13 +53,15 @@ def reconcile(
     low: datetime | None = None,
     high: datetime | None = None,
     recent: timedelta | None = None,
+    rows: bool = False,
 ) -> list[Report]:
-    """Compares each stream's source with the warehouse by key and cursor.
+    """Compare each stream's source with the warehouse by key and cursor.
 
     Args:
         low: compares from this cursor on; default: from the lowest that either side has.
         high: up to below this cursor, and never at or above the watermark, where rows are in flight.
         recent: compares only so much of each stream before its watermark.
+        rows: compares whole rows, by a hash of all columns that each server computes.
 
     Raises:
         SourceError: a source does not answer, refuses, or is not what the stream says.
@@ -74,13 +76,13 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        with _scratch(settings) as scratch, open_source_side(settings, stream) as side:
+        with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
             log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
             comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
             begin = mark.value - recent if recent else low
             result = comparison.run(mark.value, _lookback(stream, mark), begin, high)
             lateness = _lateness(warehouse, comparison, side, mark)
-            mendable = any(result.count(verdict) for verdict in ("missing", "stale", "deleted"))
+            mendable = any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted"))
             repaired = _repair(settings, comparison, side, mark, scratch) if repair and mendable else None
         reports.append(Report(stream, mark.value, result, lateness, repaired))
     return reports
