@@ -35,6 +35,15 @@ minute; the system's own keepalive begins after two hours."""
 _TLS_SIGNS = ("certificate", "does not support SSL", "private key", "no pg_hba.conf entry", "alert unknown ca")
 """In libpq's text, which has no SQLSTATE: what waiting does not mend. A TLS connection that breaks is none of them."""
 
+_TIMEOUT_OF_STATE = {
+    "57014": "statement_timeout",
+    "55P03": "lock_timeout",
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+    "57P05": "idle_session_timeout",
+}
+"""SQLSTATEs of what ends a statement or session that takes long. Our sessions turn these settings off."""
+
 _REFUSED_STATES = ("28", "3D", "42501")
 """SQLSTATEs that no waiting mends: authentication, a database that is not there, a privilege."""
 
@@ -82,7 +91,7 @@ def translating_postgres(conninfo: str, name: str) -> Iterator[None]:
 
 def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
     """The tree's error for what a PostgreSQL driver raised: told by its SQLSTATE or, where there is none, its text."""
-    where = _where_postgres(conninfo, name)
+    where = postgres_place(conninfo, name)
     state = getattr(error, "sqlstate", None) or ""
     # ADBC puts the state behind the server's words.
     text = str(error).partition("\n. SQLSTATE:")[0]
@@ -98,6 +107,13 @@ def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
     if refused:
         return SourceRefused(
             f"{where} refuses: {detail}", "Check the role, its password, its privileges and the database's name"
+        )
+    if setting := _TIMEOUT_OF_STATE.get(state):
+        user = conninfo_to_dict(conninfo).get("user", "?")
+        return SourceUnavailable(
+            f"{where} ended what we did: {detail}",
+            f"See who cancels statements or ends sessions there; if a pooler or the server itself does, by its setting"
+            f" {setting}, raise it for {user}",
         )
     if isinstance(error, psycopg.OperationalError) or state.startswith("08") or state.startswith("57P"):
         return SourceUnavailable(f"{where} does not answer: {detail}", "Check that it runs, and the host and port")
@@ -122,7 +138,8 @@ def attempts(patience: float | None) -> Retrying:
     )
 
 
-def _where_postgres(conninfo: str, name: str) -> str:
+def postgres_place(conninfo: str, name: str) -> str:
+    """The database in an error: what it is, and where."""
     parts = conninfo_to_dict(conninfo)
     host, port = parts.get("host", "localhost"), parts.get("port", 5432)
     database, user = parts.get("dbname", "?"), parts.get("user", "?")
