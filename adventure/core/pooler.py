@@ -5,6 +5,7 @@ and prepared statements then belong to the next client as well: two processors w
 """
 
 import select
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -43,7 +44,7 @@ def require_own_session(
         first = _backend(connection)
         if first == connection.info.backend_pid:
             return
-        with connect_postgres(conninfo, name=name, autocommit=True, patience=0) as other:
+        with closing(connect_postgres(conninfo, name=name, autocommit=True, patience=0)) as other:
             for _ in range(ROUNDS):
                 theirs = _backend_soon(other)
                 if theirs is None:

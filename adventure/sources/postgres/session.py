@@ -3,8 +3,9 @@
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
-from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.connect import connect_postgres, session_conninfo, translating_postgres
 from adventure.core.pooler import require_own_session
 from adventure.core.session import plain_session
 from adventure.core.settings import Settings
@@ -74,3 +75,20 @@ def session_settings(connection: "psycopg.Connection[tuple[Any, ...]]", encoding
     path = ", ".join(["pg_catalog", *filter(None, [schemas])])
     chosen = _SETTINGS | {"search_path": path, "client_encoding": f"'{encoding}'"}
     return "; ".join([*plain, *(f"set {name} = {value}" for name, value in chosen.items())])
+
+
+def extracting_conninfo(connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: str) -> str:
+    """The connection string of the session that extracts.
+
+    Its driver reads the names of types while it connects, before any setting of ours, and does not know quoted ones.
+
+    Args:
+        connection: one to the same database, as the same role.
+
+    Raises:
+        SourceError: the server failed.
+    """
+    with translating_postgres(conninfo, NAME):
+        found = connection.execute("select reset_val from pg_settings where name = 'quote_all_identifiers'").fetchone()
+    options = {"options": "-c quote_all_identifiers=off"} if found == ("on",) else {}
+    return make_conninfo(session_conninfo(conninfo), **options)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from adventure.core.connect import session_conninfo, translating_postgres
+from adventure.core.connect import translating_postgres
 from adventure.core.errors import SourceError, SourceShapeError
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
@@ -26,7 +26,7 @@ from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, 
 from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
 from adventure.sources.postgres.relations import Relation, read_relations, rows_in
 from adventure.sources.postgres.session import NAME as _NAME
-from adventure.sources.postgres.session import open_session, session_settings
+from adventure.sources.postgres.session import extracting_conninfo, open_session, session_settings
 from adventure.sources.postgres.warnings import FUTURE, Notices, rows_in_the_future
 from adventure.sources.postgres.writer import Reading
 from adventure.sources.progress import telling
@@ -170,7 +170,7 @@ class PostgresSource:
         self._conninfo = self.settings.postgres_dsn
         self._asking = open_session(self.settings, patience=self.patience)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
-        self._extracting = CopySession(session_conninfo(self._conninfo), _NAME)
+        self._extracting = CopySession(extracting_conninfo(self._asking, self._conninfo), _NAME)
         with self._translating():
             # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
             statements = session_settings(self._asking, "UTF8" if self._utf8 else "SQL_ASCII")
