@@ -15,7 +15,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from adventure.core.clock import utc_now
-from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.connect import PROBE_CLIENT, connect_postgres, translating_postgres
 from adventure.core.errors import AlreadyRunning
 from adventure.core.manifest import Window
 from adventure.core.pooler import require_own_session
@@ -68,9 +68,9 @@ KEEP_SECONDS = 60.0
 """How old the position of a stream without new rows may become in the table."""
 
 
-def _connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
+def _connect(conninfo: str, *, silence: float | None = None) -> psycopg.Connection[tuple[Any, ...]]:
     """A session of our own, in which a lock stays, and which no setting of the role ends or makes read-only."""
-    connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
+    connection = connect_postgres(conninfo, name=_NAME, autocommit=True, silence=silence)
     try:
         require_own_session(connection, conninfo, _NAME, setting="STATE_DSN")
         with translating_postgres(conninfo, _NAME):
@@ -128,9 +128,10 @@ class State:
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
         self._conninfo = _conninfo(settings)
-        self._connection = _connect(self._conninfo)
+        self._connection = _connect(self._conninfo, silence=settings.silence_sec)
         try:
             with translating_postgres(self._conninfo, _NAME):
+                self._connection.execute(PROBE_CLIENT)
                 self._prepare_table()
                 for stream in streams:
                     self._lock(stream)

@@ -40,9 +40,18 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
         others = (f"{result.count('rejected'):,}", f"{result.count('in flight'):,}")
         rows.add_row(report.stream.name, _when(begin), _when(end), f"{result.rows:,}", *found, *others)
     console.print(rows)
+    console.print(_compared(reports))
     for report in reports:
         _print_differences(console, report)
     _print_lateness(console, reports)
+
+
+def _compared(reports: Sequence[Report]) -> str:
+    """How many rows of the sources were compared; a stream without any is named, since it shows nothing."""
+    total = sum(report.result.rows for report in reports if report.result)
+    none = [report.stream.name for report in reports if not (report.result and report.result.rows)]
+    without = f" Nothing was compared of {', '.join(none)}." if none else ""
+    return f"Compared {total:,} rows of the sources.{without}"
 
 
 def _print_differences(console: Console, report: Report) -> None:

@@ -20,7 +20,7 @@ from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
-from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK
+from adventure.sources.postgres.resolution import Resolution, lookback
 from adventure.sources.side import SourceSide
 
 log = get_logger()
@@ -58,6 +58,7 @@ def reconcile(
     force: bool = False,
     low: datetime | None = None,
     high: datetime | None = None,
+    recent: timedelta | None = None,
 ) -> list[Report]:
     """Compares each stream's source with the warehouse by key and cursor.
 
@@ -65,6 +66,7 @@ def reconcile(
         force: stages deletions also where they are a large share of the stream's living keys.
         low: compares from this cursor on; default: from the lowest that either side has.
         high: up to below this cursor, and never at or above the watermark, where rows are in flight.
+        recent: compares only so much of each stream before its watermark.
 
     Raises:
         SourceError: a source does not answer.
@@ -79,9 +81,10 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
+        begin = mark.value - recent if recent else low
         try:
             reports.append(
-                _reconcile(settings, warehouse, stream, mark, repair=repair, force=force, low=low, high=high)
+                _reconcile(settings, warehouse, stream, mark, repair=repair, force=force, low=begin, high=high)
             )
         except (SourceRefused, SourceShapeError) as error:
             reports.append(Report(stream, mark.value, None, None, None, error))
@@ -127,8 +130,10 @@ def _repair(
     with repairing(settings, stream):
         source = open_source(stream.source, settings)
         try:
+            resolution = Resolution.of(mark.mode)
+            unsettled = resolution.longest if resolution else timedelta(0)
             lookback = _lookback(stream, mark)
-            repair = Repair(stream, source, side, stage, mark, lookback, scratch / "files", living, force)
+            repair = Repair(stream, source, side, stage, mark, lookback, unsettled, scratch / "files", living, force)
             return repair.run(comparison, result.count("deleted"))
         finally:
             source.close()
@@ -142,9 +147,9 @@ def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, ma
 
 def _lookback(stream: Stream, mark: Watermark) -> timedelta:
     """How far below the watermark the next window looks for late rows: they are in flight."""
-    if stream.source == "postgres" and mark.mode != "horizon":
-        return max(stream.lookback, FALLBACK_LOOKBACK)
-    return stream.lookback
+    if stream.source != "postgres":
+        return stream.lookback
+    return lookback(stream, mark, blind=mark.mode.startswith("lookback"))
 
 
 @contextmanager

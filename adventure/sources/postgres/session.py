@@ -36,22 +36,40 @@ where nspname <> 'pg_catalog'
 """
 
 
-def open_session(settings: Settings, *, patience: float | None = None) -> "psycopg.Connection[tuple[Any, ...]]":
+def open_session(settings: Settings) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect to the source database with settings of our own, in autocommit.
+
+    Raises:
+        SourceUnavailable: it does not answer.
+        SourceRefused: it says no, or a pooler shares its sessions between clients.
+    """
+    connection = connect_source(settings)
+    try:
+        with translating_postgres(settings.postgres_dsn, NAME):
+            connection.execute(session_settings(connection, "UTF8").encode())
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_source(
+    settings: Settings, *, patience: float | None = None, silence: float | None = None
+) -> "psycopg.Connection[tuple[Any, ...]]":
+    """Connect to the source database in autocommit, with the settings of the role.
 
     Args:
         patience: see `connect_postgres`.
+        silence: see `connect_postgres`.
 
     Raises:
         SourceUnavailable: it did not answer for so long.
         SourceRefused: it says no, or a pooler shares its sessions between clients.
     """
     conninfo = settings.postgres_dsn
-    connection = connect_postgres(conninfo, name=NAME, autocommit=True, patience=patience)
+    connection = connect_postgres(conninfo, name=NAME, autocommit=True, patience=patience, silence=silence)
     try:
         require_own_session(connection, conninfo, NAME, setting="POSTGRES_HOST and POSTGRES_PORT")
-        with translating_postgres(conninfo, NAME):
-            connection.execute(session_settings(connection, "UTF8").encode())
     except BaseException:
         connection.close()
         raise

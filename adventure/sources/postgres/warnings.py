@@ -57,6 +57,11 @@ class Notices:
                 " open since; newer rows wait until it ends"
             )
 
+    def of_zone(self, plan: Plan, doubt: str | None) -> None:
+        """Of rows that are written in another zone than the stream names, once."""
+        if doubt and self._once(f"{plan.stream.name}: zone"):
+            log.warning(f"{plan.stream.name}: {doubt}", stream=plan.stream.name)
+
     def of_plan(self, plan: Plan, relation: Relation, asking: psycopg.Connection[tuple[Any, ...]]) -> None:
         """Of unknown lateness and of a missing index once, of rows without a cursor when their number changes."""
         stream = plan.stream
@@ -121,10 +126,11 @@ class Notices:
 def rows_in_the_future(plan: Plan, asking: psycopg.Connection[tuple[Any, ...]]) -> str:
     """How many rows have a cursor past the clock: they are not lost, only late. Empty where there are none."""
     cursor = f"t.{quoted(plan.stream.cursor)}"
+    now = f"statement_timestamp() at time zone '{plan.stream.zone}'" if plan.is_naive else "statement_timestamp()"
     # clock_timestamp() may change from row to row: PostgreSQL would look at each, and use no index.
     found = asking.execute(
         f"select count(*), max({cursor})::text from {plan.table} as t"
-        f" where {cursor} >= statement_timestamp() at time zone 'utc' + interval '1 second'"
+        f" where {cursor} >= {now} + interval '1 second' + interval '{plan.step.total_seconds():f} s'"
         f" and {cursor} < 'infinity'".encode()
     ).fetchone()
     count, latest = found or (0, None)
