@@ -207,6 +207,8 @@ def test_a_view_over_a_materialised_view_is_one(settings: Settings, run: Run) ->
 JOINED = {
     "a join": "create view things as select b.* from base as b join more as m using (id)",
     "a sub-query": "create view things as select * from base where id in (select id from more)",
+    "a sub-query of the same table": "create view things as select * from base as b"
+    " where not exists (select from base where id > b.id)",
     "a group": "create view things as select id, max(changed_at) as changed_at from base group by id",
     "a function": "create view things as select b.* from base as b, generate_series(1, 1) as n",
     "an expression": "create view things as select id, changed_at - interval '1 s' as changed_at from base",

@@ -62,6 +62,7 @@ select
     concat_ws('.', c.oid, below.version, r.xmin, s.srsubid, s.srsublsn),
     s.srsubstate::text,
     s.subname,
+    coalesce(r.ev_action::text like '%%:hasSubLinks true%%', false),
     below.parent is not null or has_table_privilege(c.oid, 'select')
 from below
 join pg_class as c on c.oid = below.oid
@@ -72,7 +73,6 @@ left join (
     from pg_subscription_rel as sr join pg_subscription as sub on sub.oid = sr.srsubid
 ) as s on s.srrelid = c.oid
 """
-
 
 # A view that can be updated shows the rows of one table, one by one; a column that can be is a column of that table.
 _ROW_BY_ROW = """
@@ -98,6 +98,8 @@ class Member(NamedTuple):
     subscribed: str | None
     """State of the subscription that fills it; `r` once it follows its publisher."""
     subscription: str | None
+    asks: bool
+    """Of a view: whether a sub-query stands in it, which may ask for other rows."""
     readable: bool
     """Whether the role may read the whole stream's own relation, which LOCK TABLE asks for."""
 
@@ -119,11 +121,6 @@ class Relation:
         return self.members[0]
 
     @property
-    def kind(self) -> str:
-        """In words, such as `a view`."""
-        return _KINDS.get(self.root.kind, "no table")
-
-    @property
     def lockable(self) -> bool:
         """Whether LOCK TABLE takes it."""
         return self.root.kind in "rpv"
@@ -133,20 +130,17 @@ class Relation:
         """All that its rows come from, as the watermark keeps it. What is not in it at the next window is new."""
         return " ".join(sorted({member.part for member in self.members}))
 
-    @property
-    def tables(self) -> list[str]:
-        """What its rows are stored in."""
-        return sorted({member.name for member in self.members if member.kind in "rpmf"})
-
     def new_since(self, position: str | None) -> "list[Member]":
         """What was attached, replaced or copied since the window that left this position, with all that is below it."""
         if position is None:
             return []
         known = set(position.split())
-        found = [member for member in self.members if member.part not in known]
-        for member in found:
-            found += [below for below in self.members if below.parent == member.oid and below not in found]
-        return found
+        new = {member.oid for member in self.members if member.part not in known}
+        count = -1
+        while count != len(new):
+            count = len(new)
+            new |= {member.oid for member in self.members if member.parent in new}
+        return [member for member in self.members if member.oid in new]
 
 
 def read_relations(connection: psycopg.Connection[tuple[Any, ...]], streams: Sequence[Stream]) -> dict[str, Relation]:
@@ -203,8 +197,10 @@ def _unsure(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, mem
                 f"the subscription {member.subscription} brings the rows of {member.name} later than their cursors say"
             )
     root = members[0]
-    if root.kind == "v" and not (
-        len(_sources(members)) == 1 and connection.execute(_ROW_BY_ROW, [stream.cursor, root.oid]).fetchone() == (True,)
+    if root.kind == "v" and (
+        len(_sources(members)) != 1
+        or any(member.asks for member in members)
+        or connection.execute(_ROW_BY_ROW, [stream.cursor, root.oid]).fetchone() != (True,)
     ):
         return f"the view {root.name} joins, groups or computes, so that a row may appear under an older cursor"
     return None
@@ -224,7 +220,7 @@ def rows_in(
     found = connection.execute(_CONSTRAINTS, [oids]).fetchall()
     # The planner leaves out the partitions of which the constraint is never true.
     parts = [(oid, f" and {constraint}" if constraint else "") for oid, constraint in found]
-    return lambda alias: " or ".join(f"({alias}.tableoid = {oid}{constraint})" for oid, constraint in parts).join("()")
+    return lambda alias: f"({' or '.join(f'({alias}.tableoid = {oid}{constraint})' for oid, constraint in parts)})"
 
 
 def _sources(members: Iterable[Member]) -> set[int]:

@@ -94,7 +94,7 @@ class Notices:
         """What is new of a relation, whose rows below the watermark are read as well."""
         names = ", ".join(sorted({member.name for member in new}))
         if self._once(f"{stream.name}: {' '.join(sorted(member.part for member in new))}"):
-            log.warning(
+            log.info(
                 f"{stream.name}: {names} came or changed since the last window: rows below the watermark are read, too",
                 stream=stream.name,
             )
