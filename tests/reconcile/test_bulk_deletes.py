@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure import cli
+from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
@@ -100,4 +101,4 @@ def test_the_command_shows_what_it_would_delete(
 def test_force_without_repair_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "pipeline_of", lambda _: (settings, (THINGS,)))
     refused = CliRunner().invoke(cli.app, ["reconcile", "--force"])
-    assert refused.exit_code != 0
+    assert isinstance(refused.exception, ConfigError)
