@@ -147,6 +147,9 @@ def reconcile(
     force: Annotated[
         bool, typer.Option("--force", help="With --repair: mark as deleted also more than 10 % of the stream's keys.")
     ] = False,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Compare whole rows, not only keys and cursors; reads every column.")
+    ] = False,
     low: Annotated[
         datetime | None, typer.Option("--from", help="Compare from this cursor on (UTC). Default: from the lowest.")
     ] = None,
@@ -165,7 +168,7 @@ def reconcile(
         raise ConfigError("--force changes nothing without --repair", "Give both, or neither")
     settings, streams = pipeline_of(context)
     chosen = (find_stream(streams, stream),) if stream else streams
-    reports = run_reconciliation(settings, chosen, repair=repair, force=force, low=low, high=high)
+    reports = run_reconciliation(settings, chosen, repair=repair, force=force, low=low, high=high, rows=rows)
     print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:

@@ -82,7 +82,7 @@ class Repair:
             StageUnwritable: the stage takes no file.
         """
         rows = rejected = deleted = 0
-        for suspects in comparison.suspects("missing", "stale"):
+        for suspects in comparison.suspects("missing", "stale", "changed"):
             with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
                 window = self._stage_rows(cut, suspects)
             rows, rejected = rows + window.rows, rejected + window.rejected
@@ -114,7 +114,7 @@ class Repair:
             gone_at: when, as the cursor has it. A row that comes back gets a cursor above it.
         """
         self._empty_folder()
-        there = {key for key, _ in self.side.lookup([suspect.key for suspect in suspects])}
+        there = {key for key, *_ in self.side.lookup([suspect.key for suspect in suspects])}
         gone = [suspect for suspect in suspects if joined_key(suspect.key) not in there]
         with writing(self.folder), NdjsonFile(self.folder / DELETES) as file:
             for suspect in gone:

@@ -16,6 +16,7 @@ from adventure.reconcile.run import Report
 _REMEDIES = {
     "missing": "`adventure reconcile --repair` stages them",
     "stale": "`adventure reconcile --repair` stages them",
+    "changed": "`adventure reconcile --rows --repair` stages them",
     "deleted": "`adventure reconcile --repair` marks them as deleted",
     "behind": "give them a later cursor at the source: the models keep the latest version",
     "unusable": "give them a cursor at the source, and the next window brings them",
@@ -33,7 +34,7 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
         result = report.result
         if result is None:
             why = "not compared" if report.failure else "never read"
-            rows.add_row(report.stream.name, why, "-", *["-"] * 8)
+            rows.add_row(report.stream.name, why, "-", *["-"] * (len(VERDICTS) + 3))
             continue
         found = [_count(result.count(verdict)) for verdict in VERDICTS]
         begin, end = (moment(result.span.low), moment(result.span.high)) if result.span else (None, None)

@@ -59,14 +59,16 @@ def reconcile(
     low: datetime | None = None,
     high: datetime | None = None,
     recent: timedelta | None = None,
+    rows: bool = False,
 ) -> list[Report]:
-    """Compares each stream's source with the warehouse by key and cursor.
+    """Compare each stream's source with the warehouse by key and cursor.
 
     Args:
         force: stages deletions also where they are a large share of the stream's living keys.
         low: compares from this cursor on; default: from the lowest that either side has.
         high: up to below this cursor, and never at or above the watermark, where rows are in flight.
         recent: compares only so much of each stream before its watermark.
+        rows: compares whole rows, by a hash of all columns that each server computes.
 
     Raises:
         SourceError: a source does not answer.
@@ -84,7 +86,9 @@ def reconcile(
         begin = mark.value - recent if recent else low
         try:
             reports.append(
-                _reconcile(settings, warehouse, stream, mark, repair=repair, force=force, low=begin, high=high)
+                _reconcile(
+                    settings, warehouse, stream, mark, repair=repair, force=force, low=begin, high=high, rows=rows
+                )
             )
         except (SourceRefused, SourceShapeError) as error:
             reports.append(Report(stream, mark.value, None, None, None, error))
@@ -101,14 +105,15 @@ def _reconcile(
     force: bool,
     low: datetime | None,
     high: datetime | None,
+    rows: bool,
 ) -> Report:
-    with _scratch(settings) as scratch, open_source_side(settings, stream) as side:
+    with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
         log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
         comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
         result = comparison.run(mark.value, _lookback(stream, mark), low, high)
         lateness = _lateness(warehouse, comparison, side, mark)
         repaired = None
-        if repair and any(result.count(verdict) for verdict in ("missing", "stale", "deleted")):
+        if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted")):
             living = warehouse.living_keys(stream)
             repaired = _repair(settings, comparison, result, side, mark, scratch, living=living, force=force)
     return Report(stream, mark.value, result, lateness, repaired)
