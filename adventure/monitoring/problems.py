@@ -19,7 +19,7 @@ from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage
 from adventure.processor.state import read_watermarks
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
-from adventure.sources.postgres.horizon import holder, read_horizon
+from adventure.sources.postgres.horizon import blocking_session, read_horizon
 
 RECENT = timedelta(days=1)
 """Rejects that were loaded before that are history, not news."""
@@ -73,7 +73,7 @@ def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Probl
     with connection, translating_postgres(conninfo, name):
         horizon = read_horizon(connection, 0)
         if horizon.age > timedelta(seconds=settings.alert_lag_sec):
-            session = holder(connection, 0) or "a session that has ended meanwhile"
+            session = blocking_session(connection, 0) or "a session that has ended meanwhile"
             yield Problem(
                 f"The horizon stands still for {_age(horizon.age)}: {session} has a transaction open,"
                 " and newer rows wait",

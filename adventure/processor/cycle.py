@@ -145,7 +145,7 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
     if low:
         # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
         # of the changes, and a position tells where it stands, each window has a `high` of its own.
-        high = max(high, low + timedelta(microseconds=1) if extract.position else low)
+        high = max(high, low + timedelta(microseconds=1) if extract.in_order else low)
     return Window(
         stream=stream.name,
         stage=stream.stage,

@@ -103,7 +103,7 @@ def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, ma
 
 def _lookback(stream: Stream, mark: Watermark) -> timedelta:
     """How far below the watermark the next window looks for late rows: they are in flight."""
-    if stream.source == "postgres" and mark.mode != "horizon":
+    if stream.source == "postgres" and mark.mode.startswith("lookback"):
         return max(stream.lookback, FALLBACK_LOOKBACK)
     return stream.lookback
 

@@ -35,6 +35,8 @@ class Extract:
     """How this stream was read, where that is not as the cut says."""
     position: str | None = None
     """Where the source reads on once this is staged; see `Window.position`."""
+    in_order: bool = False
+    """Windows follow each other by their positions: each ends above the one before, even without a later cursor."""
     more: bool = False
     """There is more below the cut: one window would be too large."""
 

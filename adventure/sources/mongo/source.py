@@ -153,6 +153,7 @@ class MongoSource:
             deletes=deletes,
             mode=mode,
             position=feed.position if feed else None,
+            in_order=feed is not None,
             more=feed.more if feed else False,
         )
 

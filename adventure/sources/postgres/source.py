@@ -19,8 +19,9 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.sources.deduplicator import Seen
+from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
-from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK, holder, read_horizon
+from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK, blocking_session, read_horizon
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
 from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
 from adventure.sources.postgres.warnings import Notices
@@ -55,6 +56,7 @@ class PostgresCut:
     unfit: dict[str, SourceError]
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
+    floors: Floors
     tick: timedelta = _TICK
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
@@ -72,7 +74,15 @@ class PostgresCut:
         with writing(folder):
             rejects = self._set_aside(plan, reading, suspects, folder)
         notes = self.source.notes(plan) if files or rejects else {}
-        return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last, notes)
+        return Extract(
+            files,
+            rejects,
+            tuple(column.column for column in plan.columns),
+            reading.last,
+            notes,
+            mode=self.mode + self.floors.note(stream.name),
+            position=self.floors.position(stream.name, is_staged=bool(files or rejects)),
+        )
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These rows as Parquet; see `Cut`."""
@@ -94,8 +104,9 @@ class PostgresCut:
     def _lookback(self, stream: Stream) -> timedelta:
         """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
         mark = self.marks.get(stream.name)
-        blind = self.mode != "horizon" or (mark is not None and mark.mode != "horizon")
-        return max(stream.lookback, FALLBACK_LOOKBACK) if blind else stream.lookback
+        blind = self.mode.startswith("lookback") or (mark is not None and mark.mode.startswith("lookback"))
+        usual = max(stream.lookback, FALLBACK_LOOKBACK) if blind else stream.lookback
+        return usual + self.floors.below_watermark(stream.name)
 
     def _window(self, plan: Plan, alias: str) -> str:
         """The rows from the watermark, less the lookback, up to the horizon."""
@@ -152,6 +163,7 @@ class PostgresSource:
     _seen: dict[str, Seen] = field(default_factory=dict)
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
     _notices: Notices = field(default_factory=Notices)
+    _clock: ClockWatch = field(default_factory=ClockWatch)
 
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
@@ -185,6 +197,7 @@ class PostgresSource:
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
         self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
+        self._clock.staged(stream.name)
 
     @contextmanager
     def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
@@ -200,8 +213,11 @@ class PostgresSource:
                 self._lock(streams, unfit)
                 plans = self._plan(streams, unfit)
                 horizon = read_horizon(self._asking, self._extracting_pid)
-                self._notices.of_horizon(horizon, lambda: holder(self._asking, self._extracting_pid))
-            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self)
+                self._notices.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
+            floors = Floors(self._clock, [marks[name] for name in plans if name in marks], horizon)
+            for name in plans:
+                self._notices.of_clock(name, floors.reported(name), floors.note(name))
+            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self, floors)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:

@@ -1,6 +1,7 @@
 """What whoever runs the processor should know of a PostgreSQL source: said in the log once, not in every cycle."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -18,11 +19,11 @@ class Notices:
     def __init__(self) -> None:
         self._warned: set[str] = set()
 
-    def of_horizon(self, horizon: Horizon, holder: Callable[[], str | None]) -> None:
+    def of_horizon(self, horizon: Horizon, blocking: Callable[[], str | None]) -> None:
         """Where it is unknown or stalled.
 
         Args:
-            holder: finds the session that holds it back.
+            blocking: finds the session that holds it back.
         """
         if horizon.blind and horizon.blind not in self._warned:
             self._warned.add(horizon.blind)
@@ -32,11 +33,23 @@ class Notices:
             )
         if horizon.age <= STALLED:
             self._warned.discard("stalled")
-        elif "stalled" not in self._warned and (session := holder()):
+        elif "stalled" not in self._warned and (session := blocking()):
             self._warned.add("stalled")
             log.warning(
                 f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has had a transaction"
                 " open since; newer rows wait until it ends"
+            )
+
+    def of_clock(self, stream: str, behind: timedelta | None, note: str) -> None:
+        """Where the server's clock was set back.
+
+        Args:
+            behind: by how much, since the stream was read last.
+            note: as the mode has it.
+        """
+        if behind:
+            log.warning(
+                f"{stream}: the source's clock was set back by {behind.total_seconds():,.1f} s{note.partition(':')[2]}"
             )
 
     def of_plan(self, plan: Plan, asking: psycopg.Connection[tuple[Any, ...]]) -> None:
