@@ -27,7 +27,7 @@ class Extract:
     rejects: "LocalFile | None"
     columns: tuple[Column, ...]
     last_cursor: datetime | None
-    """The largest cursor value read below the horizon, naive UTC; None when no row has one."""
+    """The largest cursor value read below the horizon, in the stream's zone; None when no row has one."""
     notes: dict[str, str] = field(default_factory=dict)
     deletes: "LocalFile | None" = None
     """Rows that are gone at the source, as `Window.deletes` says."""
@@ -35,10 +35,10 @@ class Extract:
     """How this stream was read, where that is not as the cut says."""
     position: str | None = None
     """Where the source reads on once this is staged; see `Window.position`."""
-    in_order: bool = False
-    """Windows follow each other by their positions: each ends above the one before, even without a later cursor."""
     more: bool = False
     """There is more below the cut: one window would be too large."""
+    ordered: bool = False
+    """Its rows may hold later versions of rows with the same cursor: its window is loaded after those before it."""
 
     @property
     def all_files(self) -> "tuple[LocalFile, ...]":
@@ -67,6 +67,9 @@ class Cut(Protocol):
     """The cursor's resolution: the smallest step above a value that was read."""
     unfit: dict[str, SourceError]
     """Streams, by name, that cannot be read, and why; the others can."""
+
+    def end(self, stream: Stream) -> datetime:
+        """The horizon of this stream: in its zone, and at the end of a whole unit of its cursor."""
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """Writes the rows from the stream's watermark, less the lookback, up to the horizon into files under `folder`.

@@ -75,6 +75,10 @@ class MongoCut:
     mode: str = "lookback"
     tick: timedelta = _TICK
 
+    def end(self, stream: Stream) -> datetime:
+        """Dates of MongoDB are UTC, and are read up to the horizon itself."""
+        return self.horizon
+
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's documents as NDJSON, and which are gone; see `Cut`."""
         return self.source.read(stream, self.marks.get(stream.name), self, folder)
@@ -153,7 +157,7 @@ class MongoSource:
             deletes=deletes,
             mode=mode,
             position=feed.position if feed else None,
-            in_order=feed is not None,
+            ordered=feed is not None,
             more=feed.more if feed else False,
         )
 

@@ -6,7 +6,8 @@ since has a time below the horizon of then less that difference, so the next win
 each window begins at the horizon of the one before, until the clock has passed the watermark.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,7 +15,12 @@ import orjson
 
 from adventure.core.clock import Moment
 from adventure.core.watermark import Watermark
+from adventure.core.zones import to_local
 from adventure.sources.postgres.horizon import MARGIN, Horizon
+
+_NOTE = ", the clock was set back: read again until it passes {:%Y-%m-%d %H:%M:%S}"
+
+_KEPT = re.compile(r"\bread=(\S+)")
 
 TOLERANCE = MARGIN / 2
 """A step back below it does no harm, since the horizon keeps a margin from the clock. Larger ones are read again."""
@@ -41,14 +47,15 @@ class LastRead:
     answered: Moment | None
 
     def to_text(self) -> str:
-        """Return the watermark's position."""
-        return orjson.dumps(self).decode()
+        """Return what the watermark's position says of it: without spaces, since other parts stand beside it."""
+        return f"read={orjson.dumps(self).decode()}"
 
     @classmethod
     def of(cls, mark: Watermark) -> "LastRead":
         """Read the watermark's position; one of an earlier version tells only the horizon."""
+        kept = _KEPT.search(mark.position or "")
         try:
-            found = orjson.loads(mark.position or "")
+            found = orjson.loads(kept[1] if kept else "")
             asked, answered = (
                 Moment(datetime.fromisoformat(found[key]["wall"]), found[key]["boot"], found[key]["uptime"])
                 for key in ("asked", "answered")
@@ -105,36 +112,49 @@ class ClockWatch:
 class Floors:
     """From where each stream has to be read at one horizon."""
 
-    def __init__(self, watch: ClockWatch, marks: Iterable[Watermark], now: Horizon) -> None:
+    def __init__(self, watch: ClockWatch, now: Horizon) -> None:
         self._watch, self._now = watch, now
-        self._marks = {mark.stream: mark for mark in marks}
-        self._floors = {mark.stream: floor_of(watch.last(mark), now) for mark in marks}
+        self._marks: dict[str, Watermark] = {}
+        self._floors: dict[str, Floor] = {}
+        self._below: dict[str, timedelta] = {}
+        self._notes: dict[str, str] = {}
+
+    def add(self, mark: Watermark, unit: timedelta, local: Callable[[datetime], datetime]) -> None:
+        """Look where a stream stands.
+
+        Args:
+            unit: how far a row's cursor can lie below the clock when it is written: rounded, or a whole day.
+            local: gives the earliest time that the stream's zone shows from a moment in UTC on.
+        """
+        last = self._watch.last(mark)
+        floor = floor_of(last, self._now)
+        self._marks[mark.stream], self._floors[mark.stream] = mark, floor
+        below = mark.value - local(floor.moment)
+        if below > timedelta(0):
+            self._below[mark.stream] = below + unit
+            goes_on = mark.value - local(last.horizon) > TOLERANCE
+            self._notes[mark.stream] = _NOTE.format(mark.value) if floor.is_reported or goes_on else ""
 
     def below_watermark(self, stream: str) -> timedelta:
         """Return how far below its watermark the stream has to be read because the clock was set back."""
-        mark = self._marks.get(stream)
-        return max(timedelta(0), mark.value - self._floors[stream].moment) if mark else timedelta(0)
+        return self._below.get(stream, timedelta(0))
 
     def note(self, stream: str) -> str:
         """Return what the mode says of a step that is not over; empty when there is none."""
-        if not self.below_watermark(stream):
-            return ""
-        mark = self._marks[stream]
-        if not self._floors[stream].is_reported and self._watch.last(mark).horizon >= mark.value:
-            return ""
-        return f", the clock was set back: read again until it passes {mark.value:%Y-%m-%d %H:%M:%S}"
+        return self._notes.get(stream, "")
 
     def reported(self, stream: str) -> timedelta | None:
         """Return by how much the clock was set back since the stream was read, where that is worth a warning."""
-        floor = self._floors.get(stream)
-        return floor.behind if floor and floor.is_reported and self.below_watermark(stream) else None
+        floor = self._floors[stream]
+        return floor.behind if floor.is_reported and self.below_watermark(stream) else None
 
-    def position(self, stream: str, *, is_staged: bool) -> str | None:
+    def position(self, stream: str, rest: str, *, is_staged: bool) -> str:
         """Note that the stream is read up to the horizon, and return the position that its watermark keeps.
 
         Args:
-            is_staged: whether a window will be staged. A cycle without new rows writes nothing, and needs not: what
-                was read up to with the last window tells steps since then as well.
+            rest: what else the position tells.
+            is_staged: whether a window will be staged. A cycle without new rows writes nothing, and need not: what was
+                read up to with the last window tells of steps since then as well.
         """
         now, mark = self._now, self._marks.get(stream)
         # A session that works on an old message lowers the horizon, and writes nothing below the one before.
@@ -142,6 +162,12 @@ class Floors:
         last = LastRead(up_to, now.clock, now.asked, now.answered)
         self._watch.read(stream, last)
         if is_staged:
-            return last.to_text()
+            return f"{rest} {last.to_text()}"
         self._watch.staged(stream)
-        return mark.position if mark else None
+        before = _KEPT.search(mark.position or "") if mark else None
+        return f"{rest} {before[0]}" if before else rest
+
+
+def unread_below(mark: Watermark, zone: str) -> timedelta:
+    """Return how far below the watermark rows may not have been read yet, since a step of the clock is not over."""
+    return max(timedelta(0), mark.value - to_local(LastRead.of(mark).horizon, zone))

@@ -34,9 +34,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 _CLOCK = "select clock_timestamp() at time zone 'utc'"
 
-# A session is `active` from the arrival of a message to its end. Replication's own commands do not end and write nothing.
-# A trigger on login writes the moment at which the client connected, maybe long before it gave its password; until then
-# a session has no database.
+# A session is `active` from the arrival of a message to its end. Replication's own commands do not end, and write
+# nothing. A trigger on login writes the moment at which the client connected, maybe long before it gave its password;
+# until then the session has no database.
 _SESSIONS = r"""
 select
     pid, application_name, usename, state,
@@ -80,7 +80,8 @@ end
 """
 
 _BLOCKING = f"""
-select pid, application_name, usename, state from ({_SESSIONS}) as sessions where since is not null order by since limit 1
+select pid, application_name, usename, state from ({_SESSIONS}) as sessions
+where since is not null order by since limit 1
 """
 
 
