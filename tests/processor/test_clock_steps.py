@@ -75,7 +75,7 @@ def test_rows_written_after_a_step_back_are_read_and_the_log_and_the_mode_say_so
         mark = read_watermarks(settings)["things"]
         assert mark.mode == f"{NOTE}{watermark:%Y-%m-%d %H:%M:%S}"
         assert mark.value == watermark
-        assert capsys.readouterr().out.count("things: the source's clock was set back by 30.") == 1
+        assert capsys.readouterr().out.count("things: the clock of the source database was set back by 30.") == 1
         clocked.set_clock(0)
         insert(connection, 4)
         time.sleep(0.15)
