@@ -56,22 +56,25 @@ below (name, parent, oid, version) as (
 select
     below.name,
     below.parent,
-    c.oid,
+    below.oid,
     c.relkind::text,
-    quote_ident(n.nspname) || '.' || quote_ident(c.relname),
-    concat_ws('.', c.oid, below.version, r.xmin, s.srsubid, s.srsublsn),
+    c.relnamespace::regnamespace || '.' || quote_ident(c.relname),
+    concat_ws('.', below.oid, below.version, rule.version, s.srsubid, s.srsublsn),
     s.srsubstate::text,
     s.subname,
-    coalesce(r.ev_action::text like '%%:hasSubLinks true%%', false),
-    below.parent is not null or has_table_privilege(c.oid, 'select')
+    coalesce(rule.asks, false),
+    below.parent is not null or has_table_privilege(below.oid, 'select')
 from below
-join pg_class as c on c.oid = below.oid
-join pg_namespace as n on n.oid = c.relnamespace
-left join pg_rewrite as r on r.ev_class = c.oid and c.relkind = 'v' and r.rulename = '_RETURN'
+-- Looked up one by one: a database may have many relations, a stream has few.
+cross join lateral (select * from pg_class where oid = below.oid offset 0) as c
+left join lateral (
+    select xmin::text as version, ev_action::text like '%%:hasSubLinks true%%' as asks
+    from pg_rewrite where ev_class = below.oid and rulename = '_RETURN' and c.relkind = 'v' offset 0
+) as rule on true
 left join (
     select sr.srrelid, sr.srsubid, sr.srsublsn, sr.srsubstate, sub.subname
     from pg_subscription_rel as sr join pg_subscription as sub on sub.oid = sr.srsubid
-) as s on s.srrelid = c.oid
+) as s on s.srrelid = below.oid
 """
 
 # A view that can be updated shows the rows of one table, one by one; a column that can be is a column of that table.
