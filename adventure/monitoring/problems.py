@@ -79,8 +79,8 @@ def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Probl
         if horizon.age > timedelta(seconds=settings.alert_lag_sec):
             session = blocking_session(connection, 0) or "a session that has ended meanwhile"
             yield Problem(
-                f"The horizon stands still for {_age(horizon.age)}: {session} has a transaction open,"
-                " and newer rows wait",
+                f"The horizon stands still for {_age(horizon.age)}: {session} has been in one transaction"
+                " or statement since, and newer rows wait",
                 "End that session: select pg_terminate_backend(pid) as an administrator of the source",
             )
 

@@ -40,7 +40,9 @@ def main() -> None:
                 (World(sandbox, folder / "data", pool), [cell for cell in chosen if not cell.clock]),
                 (World(clocked, folder / "clocked_data", pool), [cell for cell in chosen if cell.clock]),
             ):
-                for cell, found in run_all(world, cells, given.seconds):
+                for cell, found in run_all(
+                    world, cells, max(given.seconds, 5) if cells and cells[0].clock else given.seconds
+                ):
                     shown = f"refused: {found.refused}" if found.refused else "; ".join(sorted(found.modes))
                     print(f"| {cell} | {found.written:,} | {found.lost:,} | {shown} |", flush=True)
                     faults += found.faults(cell)

@@ -215,6 +215,7 @@ class PostgresSource:
         self._connections.callback(self._asking.close)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
+            self._asking.execute("set client_encoding = 'UTF8'")
             # Before the session's settings, which hide those of the role.
             self._zones = ZoneWatch.of(self._asking)
             self._asking.execute(session_settings(self._asking, "UTF8").encode())

@@ -54,8 +54,8 @@ class Notices:
         elif "stalled" not in self._warned and (session := blocking()):
             self._warned.add("stalled")
             log.warning(
-                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has had a transaction"
-                " open since; newer rows wait until it ends"
+                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has been in one"
+                " transaction or statement since; newer rows wait until it ends"
             )
 
     def of_clock(self, stream: str, behind: timedelta | None, note: str) -> None:
