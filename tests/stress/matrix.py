@@ -73,7 +73,7 @@ class World:
     def __post_init__(self) -> None:
         self._base: Databases = create_databases(self.server, self.name)
         with psycopg.connect(self.server.postgres.dsn(), autocommit=True) as connection:
-            if not connection.execute("select from pg_roles where rolname = 'adventure_bypass'").fetchone():
+            if not connection.execute("select 1 from pg_roles where rolname = 'adventure_bypass'").fetchone():
                 connection.execute("create role adventure_bypass login bypassrls in role adventure_reader")
             password = sql.Literal(self.server.password)
             connection.execute(sql.SQL("alter role adventure_bypass password {}").format(password))

@@ -10,7 +10,7 @@ writes `now()` or `statement_timestamp()` of the whole message. A message that i
 its arrival, query_start, whether a transaction is open or not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -95,9 +95,9 @@ class Horizon:
     """How far it lies behind that clock."""
     blind: str | None
     """Why rows may still commit below it; None when none can."""
-    asked: Moment
-    """Our own clock before the server's was asked,"""
-    answered: Moment
+    asked: Moment = field(default_factory=Moment.now)
+    """Our own clocks before the server's was asked,"""
+    answered: Moment = field(default_factory=Moment.now)
     """and after."""
 
     @property
