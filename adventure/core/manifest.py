@@ -45,8 +45,8 @@ class Column:
 class Window:
     """The rows of one stream whose cursor lies in `[low, high)`, as they were staged.
 
-    Timestamps are naive UTC, to the microsecond. `low` is None in a stream's first window. Rows below `low` are
-    in it as well where the stream has a lookback.
+    Timestamps are naive, to the microsecond: `low` and `high` in the stream's zone, as its cursor has it, the others
+    UTC. `low` is None in a stream's first window. Rows below `low` are in it as well where the stream has a lookback.
     """
 
     stream: str

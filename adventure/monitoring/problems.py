@@ -22,7 +22,7 @@ from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 from adventure.sources.postgres.access import require_access
-from adventure.sources.postgres.horizon import holder, read_horizon
+from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.resolution import Resolution
 from adventure.sources.postgres.session import NAME, open_session
 
@@ -77,10 +77,10 @@ def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Probl
     with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
         horizon = read_horizon(connection, 0)
         if horizon.age > timedelta(seconds=settings.alert_lag_sec):
-            session = holder(connection, 0) or "a session that has ended meanwhile"
+            session = blocking_session(connection, 0) or "a session that has ended meanwhile"
             yield Problem(
-                f"The horizon stands still for {_age(horizon.age)}: {session} has a transaction open,"
-                " and newer rows wait",
+                f"The horizon stands still for {_age(horizon.age)}: {session} has been in one transaction"
+                " or statement since, and newer rows wait",
                 "End that session: select pg_terminate_backend(pid) as an administrator of the source",
             )
 

@@ -20,6 +20,7 @@ from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
+from adventure.sources.postgres.clock_steps import unread_below
 from adventure.sources.postgres.resolution import Resolution, lookback
 from adventure.sources.side import SourceSide
 
@@ -154,7 +155,7 @@ def _lookback(stream: Stream, mark: Watermark) -> timedelta:
     """How far below the watermark the next window looks for late rows: they are in flight."""
     if stream.source != "postgres":
         return stream.lookback
-    return lookback(stream, mark, blind=mark.mode.startswith("lookback"))
+    return lookback(stream, mark, blind=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
 
 
 @contextmanager
