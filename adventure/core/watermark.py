@@ -18,3 +18,5 @@ class Watermark:
     updated_at: datetime
     position: str | None = None
     """Where the source reads on, for a source that has more to say than the watermark does."""
+    window_id: str = ""
+    """The window that moved it here; empty after a reset."""

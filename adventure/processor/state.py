@@ -1,7 +1,7 @@
-"""The watermarks, in table `processor_metadata` of the database that STATE_DSN names, and the lock on each stream.
+"""The watermarks, in table `adventure_watermarks` of the database that STATE_DSN names, and the lock on each stream.
 
-A watermark is moved by compare-and-set on the connection that holds the stream's lock: who has lost the connection
-has lost the lock, and cannot move anything.
+A watermark is moved by compare-and-set on the connection that holds the stream's lock. A processor that loses the
+connection loses the lock with it, and cannot move a watermark.
 """
 
 import time
@@ -11,7 +11,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, LiteralString
 
-import psycopg
 from psycopg.conninfo import make_conninfo
 
 from adventure.core.clock import utc_now
@@ -21,26 +20,12 @@ from adventure.core.manifest import Window
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
+from adventure.processor import state_table
 
 _NAME = "the state database"
 
-_CREATE = """
-create table if not exists processor_metadata (
-    stream text primary key,
-    watermark timestamp not null,
-    window_id text not null,
-    run_id text not null,
-    horizon timestamp not null,
-    mode text not null,
-    updated_at timestamp not null default (now() at time zone 'utc')
-)
-"""
-
-# A table that an earlier version made lacks it.
-_ADD_POSITION = "alter table processor_metadata add column if not exists position text"
-
 _MOVE = """
-insert into processor_metadata as m (stream, watermark, window_id, run_id, horizon, mode, position)
+insert into adventure_watermarks as m (stream, watermark, window_id, run_id, horizon, mode, position)
 values (%(stream)s, %(high)s, %(window_id)s, %(run_id)s, %(horizon)s, %(mode)s, %(position)s)
 on conflict (stream) do update set
     watermark = excluded.watermark,
@@ -54,13 +39,11 @@ where m.watermark = %(low)s
 """
 
 _KEEP = """
-update processor_metadata set mode = %(mode)s, position = %(position)s
+update adventure_watermarks set mode = %(mode)s, position = %(position)s
 where stream = %(stream)s and watermark = %(watermark)s and position is not distinct from %(before)s
 """
 
 _LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
-
-_LOCK_TABLE = "select pg_advisory_xact_lock(hashtextextended('adventure processor_metadata', 0))"
 
 KEEP_SECONDS = 60.0
 """How old the position of a stream without new rows may become in the table."""
@@ -80,9 +63,7 @@ def read_watermarks(settings: Settings) -> dict[str, Watermark]:
     conninfo = _conninfo(settings)
     connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
     with connection, translating_postgres(conninfo, _NAME):
-        if connection.execute("select to_regclass('processor_metadata')").fetchone() == (None,):
-            return {}
-        return _read(connection)
+        return state_table.read(connection)
 
 
 @contextmanager
@@ -116,10 +97,11 @@ class State:
         self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True)
         try:
             with translating_postgres(self._conninfo, _NAME):
-                self._prepare_table()
+                # First the locks: an earlier version may still move the watermarks that are copied.
                 for stream in streams:
                     self._lock(stream)
-                self.watermarks = _read(self._connection)
+                state_table.prepare(self._connection)
+                self.watermarks = state_table.read(self._connection)
         except BaseException:
             self.close()
             raise
@@ -144,7 +126,7 @@ class State:
         }
         self._set(window.stream, _MOVE, values)
         self.watermarks[window.stream] = Watermark(
-            window.stream, window.high, window.horizon, window.mode, utc_now(), window.position
+            window.stream, window.high, window.horizon, window.mode, utc_now(), window.position, window.id
         )
 
     def keep(self, stream: Stream, mode: str, position: str | None) -> None:
@@ -201,19 +183,6 @@ class State:
             )
         self._kept_at[stream] = time.monotonic()
 
-    def _prepare_table(self) -> None:
-        """Makes the table where it is missing, with all of its columns; a role that need not create is not asked to."""
-        with self._connection.transaction():
-            # Of two that first start at the same moment, one would find the other's table half made.
-            self._connection.execute(_LOCK_TABLE)
-            found = self._connection.execute(
-                "select attname from pg_attribute where attrelid = to_regclass('processor_metadata')"
-            ).fetchall()
-            if not found:
-                self._connection.execute(_CREATE)
-            if ("position",) not in found:
-                self._connection.execute(_ADD_POSITION)
-
     def _lock(self, stream: Stream) -> None:
         taken = self._connection.execute(_LOCK, [f"adventure:{stream.name}"]).fetchone()
         if taken != (True,):
@@ -229,11 +198,3 @@ class State:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _read(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, Watermark]:
-    # Through JSON, where a column that an earlier version's table lacks is NULL: who only reads does not change tables.
-    rows = connection.execute(
-        "select stream, watermark, horizon, mode, updated_at, to_jsonb(m) ->> 'position' from processor_metadata as m"
-    ).fetchall()
-    return {row[0]: Watermark(*row) for row in rows}

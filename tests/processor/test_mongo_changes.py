@@ -284,7 +284,7 @@ def test_a_collection_that_is_no_longer_the_same_is_read_from_its_first_document
         chats.drop()
     elif way == "another collection":
         with psycopg.connect(settings.state_conninfo) as connection:
-            connection.execute("update processor_metadata set position = replace(position, 'chats', 'archive')")
+            connection.execute("update adventure_watermarks set position = replace(position, 'chats', 'archive')")
     chats.insert_one(document(2, last_modified=NOW - timedelta(days=9)))
     process_once(settings, [chat_stream])
     assert "2" in names(staged(chat_stream))
@@ -403,11 +403,11 @@ def test_a_whole_window_whose_watermark_did_not_move_is_adopted_with_its_positio
     process_once(settings, [chat_stream])
     chats.insert_one(document(2, last_modified=NOW - timedelta(days=1)))
     with psycopg.connect(settings.state_conninfo) as connection:
-        (before,) = connection.execute("select watermark, position from processor_metadata").fetchall()
+        (before,) = connection.execute("select watermark, position from adventure_watermarks").fetchall()
     process_once(settings, [chat_stream])
     after = position(settings)
     with psycopg.connect(settings.state_conninfo) as connection:
-        connection.execute("update processor_metadata set watermark = %s, position = %s", before)
+        connection.execute("update adventure_watermarks set watermark = %s, position = %s", before)
     assert process_once(settings, [chat_stream]).streams[0].window is None
     assert position(settings) == after
     assert names(staged(chat_stream)) == ["1", "2"], "a late document is a window that is adopted as well"
@@ -417,7 +417,7 @@ def test_a_table_of_an_earlier_version_gets_its_column(settings: Settings, chats
     chats.insert_one(document(1))
     process_once(settings, [chat_stream])
     with psycopg.connect(settings.state_conninfo) as connection:
-        connection.execute("alter table processor_metadata drop column position")
+        connection.execute("alter table adventure_watermarks drop column position")
     assert read_watermarks(settings)["chat_logs"].position is None
     process_once(settings, [chat_stream])
     assert position(settings)["collection"] == chat_stream.location

@@ -1,0 +1,147 @@
+"""The table of watermarks in the state database: create it, extend it, and read it.
+
+A table of that name that has other columns is not ours: it is never changed, and the error says so. Watermarks that an
+earlier version kept in `processor_metadata` are copied when the table is created; that table is never changed either.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from adventure.core.errors import SourceRefused
+from adventure.core.watermark import Watermark
+
+TABLE = "adventure_watermarks"
+OLD_TABLE = "processor_metadata"
+
+_REQUIRED = {
+    "stream": "text",
+    "watermark": "timestamp without time zone",
+    "window_id": "text",
+    "run_id": "text",
+    "horizon": "timestamp without time zone",
+    "mode": "text",
+    "updated_at": "timestamp without time zone",
+}
+"""By these a table is known as ours. A later version may add columns."""
+
+_OPTIONAL = {
+    "position": "text",
+}
+"""Columns that a table of an earlier version lacks, and that are added to it."""
+
+_CREATE = """
+create table adventure_watermarks (
+    stream text primary key,
+    watermark timestamp,
+    window_id text,
+    run_id text,
+    horizon timestamp,
+    mode text,
+    updated_at timestamp not null default (now() at time zone 'utc')
+)
+"""
+
+# The earliest versions had no position.
+_COPY = """
+insert into adventure_watermarks (stream, watermark, window_id, run_id, horizon, mode, updated_at, position)
+select stream, watermark, window_id, run_id, horizon, mode, updated_at, to_jsonb(m) ->> 'position'
+from processor_metadata as m
+"""
+
+_COLUMNS_OF = """
+select attname, format_type(atttypid, null) from pg_attribute
+where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
+"""
+
+_PLACE_OF = """
+select format('%%I.%%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+where c.oid = to_regclass(%s)
+"""
+
+_LOCK = "select pg_advisory_xact_lock(hashtextextended('adventure watermarks', 0))"
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def prepare(connection: Connection) -> None:
+    """Create the table where it is missing, and add the columns that it lacks; a role that need not create does not.
+
+    Raises:
+        SourceRefused: there is a table of that name which is not ours.
+    """
+    with connection.transaction():
+        # Of two processors that first start at the same moment, one would find the other's table half made.
+        connection.execute(_LOCK)
+        found = _columns(connection, TABLE)
+        created = not found
+        if created:
+            connection.execute(_CREATE)
+            found = _REQUIRED
+        elif not _is_ours(found):
+            raise _foreign(connection)
+        for name in _OPTIONAL.keys() - found.keys():
+            column = sql.SQL("alter table {} add column {} {}").format(
+                sql.Identifier(TABLE), sql.Identifier(name), sql.SQL(_OPTIONAL[name])
+            )
+            connection.execute(column)
+        if created and _is_of_an_earlier_version(_columns(connection, OLD_TABLE)):
+            connection.execute(_COPY)
+
+
+def read(connection: Connection) -> dict[str, Watermark]:
+    """Return the watermarks by stream, from an earlier version's table where that is all there is; change nothing.
+
+    Raises:
+        SourceRefused: there is a table of that name which is not ours.
+    """
+    if found := _columns(connection, TABLE):
+        if not _is_ours(found):
+            raise _foreign(connection)
+        return _read(connection, TABLE)
+    return _read(connection, OLD_TABLE) if _is_of_an_earlier_version(_columns(connection, OLD_TABLE)) else {}
+
+
+def _read(connection: Connection, table: str) -> dict[str, Watermark]:
+    # Through JSON, where a column that an earlier version's table lacks is NULL.
+    rows = connection.execute(
+        sql.SQL("select to_jsonb(m)::text from {} as m where watermark is not null").format(sql.Identifier(table))
+    ).fetchall()
+    marks = (_watermark(json.loads(row[0])) for row in rows)
+    return {mark.stream: mark for mark in marks}
+
+
+def _watermark(row: dict[str, Any]) -> Watermark:
+    return Watermark(
+        stream=row["stream"],
+        value=datetime.fromisoformat(row["watermark"]),
+        horizon=datetime.fromisoformat(row["horizon"]),
+        mode=row["mode"],
+        updated_at=datetime.fromisoformat(row["updated_at"]),
+        position=row.get("position"),
+        window_id=row["window_id"],
+    )
+
+
+def _columns(connection: Connection, table: str) -> dict[str, str]:
+    """Return the table's columns with their types; empty when there is no such table."""
+    return dict(connection.execute(_COLUMNS_OF, [table]).fetchall())
+
+
+def _is_ours(columns: dict[str, str]) -> bool:
+    return columns.items() >= _REQUIRED.items()
+
+
+def _is_of_an_earlier_version(columns: dict[str, str]) -> bool:
+    return columns in (_REQUIRED, _REQUIRED | {"position": "text"})
+
+
+def _foreign(connection: Connection) -> SourceRefused:
+    found = connection.execute(_PLACE_OF, [TABLE]).fetchone()
+    return SourceRefused(
+        f"the state database has a table {found[0] if found else TABLE} that is not Adventure's: its columns differ",
+        "Set STATE_DSN to another database, or rename that table",
+    )
