@@ -167,7 +167,7 @@ def test_the_dashboard(tmp_path: Path) -> None:
 def test_a_job_that_knows_no_interrupt_ends_all_the_same(tmp_path: Path) -> None:
     script = """
 import signal, threading, time
-from adventure import log, stopping
+from adventure.core import log, stopping
 log.configure("text")
 stopping.GRACE_SEC = stopping.UNWIND_SEC = 0.2
 def stubborn(stop):
@@ -193,7 +193,7 @@ stopping.run_until_stopped(stubborn)
 def test_an_interrupt_that_the_interpreter_ignores_is_repeated() -> None:
     script = """
 import time
-from adventure import log, stopping
+from adventure.core import log, stopping
 log.configure("text")
 stopping.GRACE_SEC, stopping.UNWIND_SEC = 0.2, 20
 def deaf_once(stop):
@@ -214,7 +214,7 @@ stopping.run_until_stopped(deaf_once)
 def test_a_further_signal_does_not_break_into_closing() -> None:
     script = """
 import os, signal, time
-from adventure import log, stopping
+from adventure.core import log, stopping
 log.configure("text")
 stopping.GRACE_SEC, stopping.UNWIND_SEC = 0.2, 60
 def work(stop):

@@ -202,7 +202,7 @@ class Warehouse(Protocol):
     def copy_suspects(self, stream: Stream, kinds: Sequence[str], scratch: Path) -> None:
         """Copies what the warehouse and the stage have of the keys in table `suspects` of the DuckDB file `scratch`.
 
-        Into its tables `held` and `rejected`, which `warehouse/duckdb/versions.py` describes, and `staged`, which is
+        Into its tables `held` and `rejected`, which `destinations/duckdb/versions.py` describes, and `staged`, which is
         looked at first: a window goes from the stage to the warehouse, never back, so that none is overlooked.
         """
 

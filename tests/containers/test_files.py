@@ -107,10 +107,12 @@ def test_all_locks_hold_the_same_versions() -> None:
 def test_the_processor_image_holds_no_package_that_it_does_not_use() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = {re.split(r"[\[=<>]", each)[0].replace("-", "_") for each in project["dependencies"]}
-    rooms = [
-        path for name in ("cli", "generator", "processor", "stage") for path in (ROOT / "adventure" / name).glob("*.py")
+    modules = [
+        path
+        for name in ("cli", "core", "demo/generator", "monitoring", "processor", "sources")
+        for path in (ROOT / "adventure" / name).rglob("*.py")
     ]
-    imported = set().union(*map(imports, [*rooms, *(ROOT / "adventure").glob("*.py")]))
+    imported = set().union(*map(imports, modules))
     assert wanted - imported - _SHARED == set()
 
 

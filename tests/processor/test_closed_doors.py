@@ -23,7 +23,7 @@ from adventure.processor.state import read_watermarks
 from tests.processor.conftest import stream_of
 
 ROOT = Path(__file__).parent.parent.parent
-ROLES = ROOT / "adventure" / "roles"
+PACKAGE = ROOT / "adventure"
 
 HOSTILE = [
     'we"ird; drop table things; --',
@@ -130,10 +130,10 @@ def test_the_documented_roles_are_enough_and_may_do_nothing_else(
     with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(state)))
     for database, script, role in (
-        (settings.postgres_db, "postgres_reader.sql", "adventure_reader"),
-        (state, "postgres_state.sql", "adventure_state"),
+        (settings.postgres_db, "sources/postgres/postgres_reader.sql", "adventure_reader"),
+        (state, "processor/postgres_state.sql", "adventure_state"),
     ):
-        text = (ROLES / script).read_text(encoding="utf-8").replace(role, f"{role}_exact")
+        text = (PACKAGE / script).read_text(encoding="utf-8").replace(role, f"{role}_exact")
         with psycopg.connect(sandbox.postgres.dsn(database), autocommit=True) as connection:
             connection.execute(text)  # type: ignore[arg-type]
             connection.execute(f"alter role {role}_exact password 'exact'")  # type: ignore[arg-type]
@@ -197,7 +197,8 @@ def test_secrets_show_nowhere(
         **{name: value.format(**place) if "{" in value else value for name, value in WRONG[what].items()},
     }
     script = (
-        "import sys; from adventure import connect; connect.PATIENCE_SEC = 0.2; from adventure.cli import main; main()"
+        "import sys; from adventure.core import connect; from adventure.cli import main;"
+        " connect.PATIENCE_SEC = 0.2; main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, *command],

@@ -11,9 +11,9 @@ import pytest
 
 from adventure.core.errors import ConfigError, CreditBudgetReached, StageDamaged
 from adventure.core.settings import Settings, load_settings
+from adventure.demo import history
 from adventure.demo.history.synthesis import synthesise
 from adventure.demo.history.tables import RAW_TABLES
-from adventure.demo.run import history
 from adventure.destinations.snowflake.history import STAGE, HistoryInSnowflake
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage

@@ -222,7 +222,8 @@ _KILLED_WHILE_LOADING = """
 import os, sys
 from pathlib import Path
 from adventure.core.settings import load_settings
-from adventure.destinations.duckdb.warehouse import DuckDBWarehouse, load
+from adventure.destinations.duckdb import load
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.warehouse.conftest import STREAM
 load._enter = lambda *_: os.kill(os.getpid(), 9)
 DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)
