@@ -4,29 +4,36 @@ A watermark is moved by compare-and-set on the connection that holds the stream'
 connection loses the lock with it, and cannot move a watermark.
 """
 
+import json
+import os
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any, LiteralString
 
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adventure.core.clock import utc_now
 from adventure.core.connect import connect_postgres, translating_postgres
-from adventure.core.errors import AlreadyRunning
+from adventure.core.errors import AlreadyRunning, WatermarkMismatch
 from adventure.core.manifest import Window
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 from adventure.processor import state_table
 
 _NAME = "the state database"
 
+# Without a row only a first window may be entered: a row that somebody deleted meanwhile does not come back.
 _MOVE = """
-insert into adventure_watermarks as m (stream, watermark, window_id, run_id, horizon, mode, position)
-values (%(stream)s, %(high)s, %(window_id)s, %(run_id)s, %(horizon)s, %(mode)s, %(position)s)
+insert into adventure_watermarks as m
+    (stream, watermark, window_id, run_id, horizon, mode, position, owner, origin)
+select %(stream)s, %(high)s, %(window_id)s, %(run_id)s, %(horizon)s, %(mode)s, %(position)s, %(owner)s, %(origin)s
+where %(low)s::timestamp is null or exists (select from adventure_watermarks where stream = %(stream)s)
 on conflict (stream) do update set
     watermark = excluded.watermark,
     window_id = excluded.window_id,
@@ -34,13 +41,45 @@ on conflict (stream) do update set
     horizon = excluded.horizon,
     mode = excluded.mode,
     position = excluded.position,
+    owner = excluded.owner,
+    origin = excluded.origin,
     updated_at = now() at time zone 'utc'
-where m.watermark = %(low)s
+where m.watermark is not distinct from %(low)s::timestamp
 """
 
 _KEEP = """
-update adventure_watermarks set mode = %(mode)s, position = %(position)s
+update adventure_watermarks set mode = %(mode)s, position = %(position)s, owner = %(owner)s, origin = %(origin)s
 where stream = %(stream)s and watermark = %(watermark)s and position is not distinct from %(before)s
+"""
+
+_REFUSE = """
+update adventure_watermarks set refused = %(refused)s where stream = %(stream)s and watermark = %(watermark)s
+"""
+
+_RESET = """
+insert into adventure_watermarks as m (stream, watermark, horizon, mode, owner, read_from, reset_at)
+values (%(stream)s, %(at)s, %(at)s, 'reset', %(owner)s, %(at)s, %(reset_at)s)
+on conflict (stream) do update set
+    watermark = excluded.watermark,
+    window_id = null,
+    run_id = null,
+    horizon = excluded.horizon,
+    mode = excluded.mode,
+    position = null,
+    owner = excluded.owner,
+    origin = null,
+    refused = null,
+    read_from = excluded.read_from,
+    reset_at = excluded.reset_at,
+    updated_at = now() at time zone 'utc'
+where m.watermark is not distinct from %(before)s::timestamp
+"""
+
+_HOLDER = """
+select a.pid, a.application_name from pg_locks as l join pg_stat_activity as a on a.pid = l.pid
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+    and l.database = (select oid from pg_database where datname = current_database())
+    and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0)
 """
 
 _LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
@@ -50,8 +89,11 @@ KEEP_SECONDS = 60.0
 
 
 def _conninfo(settings: Settings) -> str:
-    """In a database of encoding SQL_ASCII text would come as bytes, which are no stream's name."""
-    return make_conninfo(settings.state_conninfo, client_encoding="UTF8")
+    """Return the connection string, with a name by which a second processor can say who has the lock."""
+    given = conninfo_to_dict(settings.state_conninfo)
+    name = given.get("application_name") or f"adventure on {socket.gethostname()[:32]}, pid {os.getpid()}"
+    # In a database of encoding SQL_ASCII text would come as bytes otherwise.
+    return make_conninfo(settings.state_conninfo, client_encoding="UTF8", application_name=name)
 
 
 def read_watermarks(settings: Settings) -> dict[str, Watermark]:
@@ -63,7 +105,7 @@ def read_watermarks(settings: Settings) -> dict[str, Watermark]:
     conninfo = _conninfo(settings)
     connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
     with connection, translating_postgres(conninfo, _NAME):
-        return state_table.read(connection)
+        return state_table.read(connection).watermarks
 
 
 @contextmanager
@@ -101,19 +143,26 @@ class State:
                 for stream in streams:
                     self._lock(stream)
                 state_table.prepare(self._connection)
-                self.watermarks = state_table.read(self._connection)
+                contents = state_table.read(self._connection)
         except BaseException:
             self.close()
             raise
+        self.watermarks, self.resets = contents.watermarks, contents.resets
         self._kept_at: dict[str, float] = {}
 
-    def move(self, window: Window) -> None:
+    def move(self, window: Window, owner: Mapping[str, str], origin: Origin | None = None) -> None:
         """Moves the stream's watermark from the window's low to its high, or not at all.
+
+        Args:
+            owner: what the watermark belongs to.
+            origin: the source that the window was read from; None for a window that an interrupted cycle staged.
 
         Raises:
             AlreadyRunning: it no longer stands where this processor left it.
             SourceError: the connection, and with it the lock, is gone.
         """
+        before = self.watermarks.get(window.stream)
+        origin = origin or (before.origin if before else Origin())
         values = {
             "stream": window.stream,
             "low": window.low,
@@ -123,14 +172,25 @@ class State:
             "horizon": window.horizon,
             "mode": window.mode,
             "position": window.position,
+            "owner": json.dumps(dict(owner)),
+            "origin": state_table.origin_json(origin),
         }
         self._set(window.stream, _MOVE, values)
         self.watermarks[window.stream] = Watermark(
-            window.stream, window.high, window.horizon, window.mode, utc_now(), window.position, window.id
+            stream=window.stream,
+            value=window.high,
+            horizon=window.horizon,
+            mode=window.mode,
+            updated_at=utc_now(),
+            position=window.position,
+            window_id=window.id,
+            owner=owner,
+            origin=origin,
+            read_from=before.read_from if before else None,
         )
 
-    def keep(self, stream: Stream, mode: str, position: str | None) -> None:
-        """Notes how a stream without new rows is read, when that changes, and where it reads on, once a minute.
+    def keep(self, stream: Stream, mode: str, position: str | None, owner: Mapping[str, str], origin: Origin) -> None:
+        """Notes how and from where a stream without new rows is read, when that changes; its position once a minute.
 
         A position that stayed where it is while nothing happens would fall off the source's log; one that was written
         in every cycle would cost more than the cycle.
@@ -140,10 +200,13 @@ class State:
             SourceError: the connection, and with it the lock, is gone.
         """
         mark = self.watermarks.get(stream.name)
-        if mark is None or (mode, position) == (mark.mode, mark.position):
+        if mark is None:
             return
+        same_source = (origin.name, origin.timeline) == (mark.origin.name, mark.origin.timeline)
+        same = mode == mark.mode and owner == mark.owner and same_source
         kept_at = self._kept_at.get(stream.name)
-        if mode == mark.mode and kept_at is not None and time.monotonic() < kept_at + KEEP_SECONDS:
+        is_recent = kept_at is not None and time.monotonic() < kept_at + KEEP_SECONDS
+        if same and (position == mark.position or is_recent):
             return
         values = {
             "stream": stream.name,
@@ -151,9 +214,44 @@ class State:
             "position": position,
             "watermark": mark.value,
             "before": mark.position,
+            "owner": json.dumps(dict(owner)),
+            "origin": state_table.origin_json(origin),
         }
         self._set(stream.name, _KEEP, values)
-        self.watermarks[stream.name] = replace(mark, mode=mode, position=position)
+        self.watermarks[stream.name] = replace(mark, mode=mode, position=position, owner=owner, origin=origin)
+
+    def refuse(self, stream: Stream, mismatch: WatermarkMismatch) -> None:
+        """Note that the stream stays stopped until it is reset.
+
+        Raises:
+            AlreadyRunning: the watermark no longer stands where this processor left it.
+            SourceError: the connection was lost, and the lock with it.
+        """
+        mark, refused = self.watermarks[stream.name], (mismatch.problem, mismatch.remedy)
+        values = {"stream": stream.name, "watermark": mark.value, "refused": json.dumps(refused)}
+        self._set(stream.name, _REFUSE, values)
+        self.watermarks[stream.name] = replace(mark, refused=refused)
+
+    def reset(self, stream: Stream, at: datetime | None, owner: Mapping[str, str], staged_until: datetime) -> None:
+        """Let the next cycle read the stream from `at` on, or from its beginning.
+
+        Args:
+            owner: what the watermark belongs to from now on, whatever it belonged to before.
+            staged_until: when the stage's last window was staged; these windows are not recovered any more.
+
+        Raises:
+            AlreadyRunning: somebody else moved the watermark.
+            SourceError: the connection was lost, and the lock with it.
+        """
+        mark = self.watermarks.get(stream.name)
+        values = {
+            "stream": stream.name,
+            "at": at,
+            "owner": json.dumps(dict(owner)),
+            "reset_at": max(utc_now(), staged_until),
+            "before": mark.value if mark else None,
+        }
+        self._set(stream.name, _RESET, values)
 
     @contextmanager
     def undisturbed(self, stream: Stream) -> Iterator[bool]:
@@ -184,12 +282,11 @@ class State:
         self._kept_at[stream] = time.monotonic()
 
     def _lock(self, stream: Stream) -> None:
-        taken = self._connection.execute(_LOCK, [f"adventure:{stream.name}"]).fetchone()
-        if taken != (True,):
-            raise AlreadyRunning(
-                f"Another processor works on the stream {stream.name}",
-                "End it first; in the state database, pg_locks shows its session (locktype advisory)",
-            )
+        lock = [f"adventure:{stream.name}"]
+        if self._connection.execute(_LOCK, lock).fetchone() != (True,):
+            holder = self._connection.execute(_HOLDER, lock).fetchone()
+            who = f": {holder[1]} (session {holder[0]} of the state database)" if holder else ""
+            raise AlreadyRunning(f"Another processor works on the stream {stream.name}{who}", "Stop it first")
 
     def __enter__(self) -> "State":
         return self

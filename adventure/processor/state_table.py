@@ -5,6 +5,7 @@ earlier version kept in `processor_metadata` are copied when the table is create
 """
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from adventure.core.errors import SourceRefused
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 
 TABLE = "adventure_watermarks"
 OLD_TABLE = "processor_metadata"
@@ -30,6 +31,11 @@ _REQUIRED = {
 
 _OPTIONAL = {
     "position": "text",
+    "owner": "text",  # JSON in ASCII, which a database of any encoding holds; see `Watermark.owner`
+    "origin": "text",  # JSON in ASCII; see `Watermark.origin`
+    "read_from": "timestamp",
+    "refused": "text",  # JSON in ASCII: problem and remedy; see `Watermark.refused`
+    "reset_at": "timestamp",  # windows that were staged before do not move the watermark any more
 }
 """Columns that a table of an earlier version lacks, and that are added to it."""
 
@@ -92,29 +98,41 @@ def prepare(connection: Connection) -> None:
             connection.execute(_COPY)
 
 
-def read(connection: Connection) -> dict[str, Watermark]:
-    """Return the watermarks by stream, from an earlier version's table where that is all there is; change nothing.
+@dataclass(frozen=True)
+class Contents:
+    """What the table holds, by stream."""
+
+    watermarks: dict[str, Watermark]
+    """A stream that was never read has none, and neither has one that is read again from its beginning."""
+    resets: dict[str, datetime]
+    """When the stream was reset last; naive UTC."""
+
+
+def read(connection: Connection) -> Contents:
+    """Return what the table holds, or an earlier version's table where that is all there is; change nothing.
 
     Raises:
         SourceRefused: there is a table of that name which is not ours.
     """
+    table = TABLE
     if found := _columns(connection, TABLE):
         if not _is_ours(found):
             raise _foreign(connection)
-        return _read(connection, TABLE)
-    return _read(connection, OLD_TABLE) if _is_of_an_earlier_version(_columns(connection, OLD_TABLE)) else {}
-
-
-def _read(connection: Connection, table: str) -> dict[str, Watermark]:
+    elif _is_of_an_earlier_version(_columns(connection, OLD_TABLE)):
+        table = OLD_TABLE
+    else:
+        return Contents({}, {})
     # Through JSON, where a column that an earlier version's table lacks is NULL.
-    rows = connection.execute(
-        sql.SQL("select to_jsonb(m)::text from {} as m where watermark is not null").format(sql.Identifier(table))
-    ).fetchall()
-    marks = (_watermark(json.loads(row[0])) for row in rows)
-    return {mark.stream: mark for mark in marks}
+    query = sql.SQL("select to_jsonb(m)::text from {} as m").format(sql.Identifier(table))
+    rows = [json.loads(row[0]) for row in connection.execute(query)]
+    return Contents(
+        {row["stream"]: _watermark(row) for row in rows if row["watermark"] is not None},
+        {row["stream"]: datetime.fromisoformat(row["reset_at"]) for row in rows if row.get("reset_at")},
+    )
 
 
 def _watermark(row: dict[str, Any]) -> Watermark:
+    refused = json.loads(row.get("refused") or "null")
     return Watermark(
         stream=row["stream"],
         value=datetime.fromisoformat(row["watermark"]),
@@ -123,7 +141,16 @@ def _watermark(row: dict[str, Any]) -> Watermark:
         updated_at=datetime.fromisoformat(row["updated_at"]),
         position=row.get("position"),
         window_id=row["window_id"],
+        owner=json.loads(row.get("owner") or "{}"),
+        origin=Origin(**json.loads(row.get("origin") or "{}")),
+        refused=(refused[0], refused[1]) if refused else None,
+        read_from=datetime.fromisoformat(row["read_from"]) if row.get("read_from") else None,
     )
+
+
+def origin_json(origin: Origin) -> str:
+    """Return what column `origin` holds."""
+    return json.dumps({"name": origin.name, "position": origin.position, "timeline": origin.timeline})
 
 
 def _columns(connection: Connection, table: str) -> dict[str, str]:

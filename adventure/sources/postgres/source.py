@@ -17,10 +17,11 @@ from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK, holder, read_horizon
+from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
 from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
 from adventure.sources.postgres.warnings import Notices
@@ -55,7 +56,12 @@ class PostgresCut:
     unfit: dict[str, SourceError]
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
+    database: Origin
     tick: timedelta = _TICK
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return the database, which all streams of the cut share."""
+        return self.database
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's rows as Parquet; see `Cut`."""
@@ -159,6 +165,7 @@ class PostgresSource:
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
             self._asking.execute(_SESSION.format(encoding="UTF8"))
+            self._origin_query = origin_query(self._asking)
         self._extracting = CopySession(session_conninfo(self._conninfo), _NAME)
         # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
         self._extracting.execute(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
@@ -199,9 +206,10 @@ class PostgresSource:
                 self._extracting.execute("set transaction isolation level repeatable read read only")
                 self._lock(streams, unfit)
                 plans = self._plan(streams, unfit)
+                origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._notices.of_horizon(horizon, lambda: holder(self._asking, self._extracting_pid))
-            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self)
+            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self, origin)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
