@@ -163,6 +163,9 @@ def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Wareho
         mark, windows = marks[stream.name], staged[stream.name]
         if mismatch := owner_mismatch(mark, stream, stage.identity()):
             yield Problem(mismatch.problem, mismatch.remedy)
+        if stage.damaged(stream.stage):
+            # They are reported, and what they cover is not known.
+            continue
         gaps = find_gaps(mark, windows, spans.get(stream.name, []))
         lost, since = "", mark.value if mark.window_id else None
         if gaps:

@@ -23,6 +23,7 @@ from adventure.processor import state
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
+from adventure.sources.mongo import origin
 from adventure.sources.mongo import source as mongo
 from adventure.sources.mongo.change_stream import Feed
 from tests.processor.conftest import Rows, names, on_standalone
@@ -291,9 +292,16 @@ def test_a_collection_that_is_no_longer_the_same_is_read_from_its_first_document
 
 
 def test_a_set_that_becomes_standalone_and_back_loses_nothing(
-    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, standalone: MongoServer
+    settings: Settings,
+    chats: Any,
+    chat_stream: Stream,
+    staged: Staged,
+    standalone: MongoServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alone = on_standalone(settings, standalone)
+    # A server that is started with other options keeps the UUIDs of its collections; here it is another server.
+    monkeypatch.setattr(origin, "collection_uuid", lambda _collection: "5" * 32)
     with pymongo.MongoClient[dict[str, Any]](standalone.uri) as client:
         copy = client[settings.mongo_db][settings.mongo_collection]
         for number, (read_by, here) in enumerate([(settings, chats), (alone, copy), (settings, chats), (alone, copy)]):

@@ -22,6 +22,7 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import AdventureError, AlreadyRunning, ConfigError, WatermarkMismatch
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.core.watermark import Origin, Watermark
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.mongo import MongoServer
 from adventure.demo.sandbox.postgres import PostgresServer
@@ -30,6 +31,7 @@ from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.monitoring.problems import find_problems
 from adventure.processor.cycle import run_cycle
+from adventure.processor.owner import origin_mismatch
 from adventure.processor.reset import reset_stream
 from adventure.processor.run import open_pipeline, process_forever, process_once
 from adventure.processor.state import read_watermarks
@@ -223,20 +225,6 @@ def _own_as(data: Path) -> None:
             shutil.chown(path, "nobody")
 
 
-def test_a_server_that_crashed_is_no_older_state(
-    settings: Settings, sandbox: Sandbox, writer_settings: Settings, things: Stream
-) -> None:
-    """Transactions that were rolled back before the crash may be forgotten; what was on disk is not."""
-    insert(writer_settings, 1)
-    with writer(writer_settings) as connection:
-        for _ in range(20):
-            connection.execute("begin; insert into things (id) values (9); rollback")
-    process_once(settings, [things])
-    sandbox.postgres.kill()
-    sandbox.postgres.start()
-    assert process_once(settings, [things]).streams[0].window is None
-
-
 def test_without_a_change_stream_another_collection_is_refused(
     settings: Settings,
     chat_stream: Stream,
@@ -394,3 +382,42 @@ def test_a_watermark_that_somebody_deleted_does_not_come_back(
     assert isinstance(failure, AdventureError)
     assert "was moved by somebody else" in str(failure)
     assert read_watermarks(settings) == {}
+
+
+def test_another_timeline_is_said_once_and_the_stream_goes_on(
+    settings: Settings, writer_settings: Settings, things: Stream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    insert(writer_settings, 1)
+    process_once(settings, [things])
+    with psycopg.connect(settings.state_conninfo, autocommit=True) as connection:
+        connection.execute(
+            "update adventure_watermarks set origin = jsonb_set(origin::jsonb, '{timeline}', to_jsonb(99))::text"
+        )
+    process_once(settings, [things])
+    process_once(settings, [things])
+    assert capsys.readouterr().out.count("the source is on timeline 1, and was on 99") == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "said", "lasting"),
+    [
+        (Origin("system 1", 90), "was restored to an older state: its log ends at 90, and ended at 100", True),
+        (Origin("system 1", 90, is_standby=True), "the standby lags: its log ends at 90", False),
+        (Origin("system 2", 200), "was read from system 1, and the source is now system 2", False),
+        (Origin("system 1", 100), None, False),
+        (Origin("system 1", None), None, False),
+        (Origin(None, None), None, False),
+    ],
+)
+def test_origins(now: Origin, said: str | None, lasting: bool) -> None:
+    mark = Watermark("things", utc_now(), utc_now(), "horizon", utc_now(), origin=Origin("system 1", 100))
+    mismatch = origin_mismatch(mark, stream_of("things"), now)
+    assert (said in str(mismatch)) if said else mismatch is None
+    assert mismatch is None or mismatch.lasting == lasting
+
+
+def test_a_position_finds_another_collection_by_itself() -> None:
+    mark = Watermark("chats", utc_now(), utc_now(), "change stream", utc_now(), origin=Origin("collection 1"))
+    now = Origin("collection 2", follows=True)
+    assert origin_mismatch(mark, stream_of("chats"), now) is not None
+    assert origin_mismatch(replace(mark, position="{}"), stream_of("chats"), now) is None
