@@ -1,9 +1,14 @@
-"""What every session with PostgreSQL is opened with."""
+"""What every session with PostgreSQL is opened with, and which error of ours a driver's error becomes."""
 
+import adbc_driver_manager
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from adventure.core.connect import session_conninfo
+from adventure.core.connect import connect_postgres, postgres_error, session_conninfo, translating_postgres
+from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
+from adventure.core.settings import Settings
+from tests.proxy import How, Proxy
 
 
 def test_a_host_that_vanishes_is_given_up_within_a_minute() -> None:
@@ -23,3 +28,58 @@ def test_a_connection_string_has_the_last_word(given: str) -> None:
 def test_a_password_with_quotes_and_spaces_survives() -> None:
     given = r"host=db password='it\'s a \\ secret'"
     assert conninfo_to_dict(session_conninfo(given))["password"] == r"it's a \ secret"
+
+
+LOST = "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally"
+
+
+def adbc(text: str, state: str | None = None) -> adbc_driver_manager.Error:
+    return adbc_driver_manager.OperationalError(text, status_code=10, sqlstate=state)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (psycopg.errors.lookup("26000")('prepared statement "_pg3_0" does not exist'), SourceError),
+        (psycopg.errors.lookup("42P01")('relation "orders" does not exist'), SourceError),
+        (psycopg.errors.lookup("57014")("canceling statement due to user request"), SourceError),
+        (psycopg.errors.lookup("57P01")("terminating connection due to administrator command"), SourceUnavailable),
+        (psycopg.errors.lookup("53300")("sorry, too many clients already"), SourceUnavailable),
+        (psycopg.errors.lookup("25P03")("terminating connection due to idle-in-transaction"), SourceUnavailable),
+        (psycopg.errors.lookup("42501")("Zugriff verweigert"), SourceRefused),
+        (psycopg.errors.lookup("28P01")("Passwort falsch"), SourceRefused),
+        (psycopg.OperationalError(LOST), SourceUnavailable),
+        (psycopg.OperationalError("sending data failed: permission denied, certificate"), SourceUnavailable),
+        (adbc(f"IO: [libpq] Failed to execute query 'select 'permission denied'': {LOST}"), SourceUnavailable),
+        (adbc(f"IO: [libpq] Failed to prepare query: {LOST}\nQuery was:select certificate"), SourceUnavailable),
+        (adbc("IO: [libpq] ERROR:  permission denied for table t\n. SQLSTATE: 42501", "42501"), SourceRefused),
+        (adbc('IO: [libpq] Failed to connect: FATAL:  role "x" does not exist\n'), SourceRefused),
+        (adbc("IO: [libpq] Failed to connect: connection refused\n"), SourceUnavailable),
+    ],
+    ids=str,
+)
+def test_an_error_is_told_by_its_state_and_never_by_a_statement(error: Exception, expected: type[SourceError]) -> None:
+    lost = True if isinstance(error, adbc_driver_manager.Error) else None
+    found = postgres_error(error, "host=db dbname=sales user=reader", "the source database", lost=lost)
+    assert type(found) is expected
+    assert "select" not in str(found)
+
+
+def test_a_lost_connection_is_said_to_be_lost() -> None:
+    error = adbc(f"IO: [libpq] Failed to prepare query: {LOST}\nQuery was:select 1")
+    found = postgres_error(error, "host=db dbname=sales user=reader", "the source database", lost=True)
+    assert found.problem.endswith("does not answer: Failed to prepare query: server closed the connection unexpectedly")
+
+
+def test_a_session_on_which_nothing_comes_is_given_up(settings: Settings) -> None:
+    with Proxy(settings.postgres_port) as proxy:
+        conninfo = settings.model_copy(update={"postgres_port": proxy.port}).postgres_dsn
+        with connect_postgres(conninfo, name="the source", autocommit=True, silence=0.2) as connection:
+            connection.execute("select 1")
+            proxy.strike_all(How.STALL, 3600)
+            with (
+                pytest.raises(SourceUnavailable, match=r"nothing came for 0\.2 s"),
+                translating_postgres(conninfo, "the source"),
+            ):
+                connection.execute("select 1")
+            assert connection.closed

@@ -110,7 +110,7 @@ def test_a_failure_is_counted_for_the_stream_that_it_keeps_from_its_window(
     metrics = ProcessorMetrics(registry)
     with open_pipeline(settings, streams) as pipeline:
         for _ in range(2):
-            metrics.cycle(run_cycle(pipeline), pipeline.state.watermarks, 0.1)
+            metrics.cycle(run_cycle(pipeline), pipeline.state.watermarks, pipeline.streams, 0.1)
     failures = {
         (sample.labels["stream"], sample.labels["error"]): sample.value
         for metric in registry.collect()

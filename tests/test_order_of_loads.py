@@ -29,7 +29,7 @@ def test_windows_that_arrive_during_the_loads_bring_no_line_without_its_order(
     monkeypatch.setattr(DuckDBWarehouse, "load", load_while_sales_go_on)
     sell(seed=1)
     warehouse = open_warehouse(settings)
-    for task in task_graph(warehouse, streams):
+    for task in task_graph(settings, warehouse, streams):
         if task.name.startswith("load_"):
             task.run()
     assert isinstance(warehouse, DuckDBWarehouse)

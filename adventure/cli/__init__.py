@@ -144,6 +144,9 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option("--repair", help="Stage what is missing or older, and mark what is gone as deleted.")
     ] = False,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Compare whole rows, not only keys and cursors; reads every column.")
+    ] = False,
     low: Annotated[
         datetime | None, typer.Option("--from", help="Compare from this cursor on (UTC). Default: from the lowest.")
     ] = None,
@@ -160,7 +163,7 @@ def reconcile(
 
     settings, streams = pipeline_of(context)
     chosen = (find_stream(streams, stream),) if stream else streams
-    reports = run_reconciliation(settings, chosen, repair=repair, low=low, high=high)
+    reports = run_reconciliation(settings, chosen, repair=repair, low=low, high=high, rows=rows)
     print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:

@@ -14,15 +14,19 @@ def stream_reset(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The stream that is read again.")],
     at: Annotated[
-        str | None, typer.Option("--from", help="Read from this cursor on (UTC). Default: from the beginning.")
+        str | None,
+        typer.Option(
+            "--from", help="Read from this cursor on (in the stream's timezone, else UTC). Default: from the beginning."
+        ),
     ] = None,
 ) -> None:
     """Lets the next cycle read a stream again, and accepts its source, table and stage as they are now."""
-    from adventure.core.clock import parse_utc
+    from adventure.core.clock import parse_moment
     from adventure.core.streams import find_stream
     from adventure.processor.reset import reset_stream
 
     settings, streams = pipeline_of(context)
-    moment = parse_utc(at) if at else None
-    reset_stream(settings, find_stream(streams, name), moment)
+    stream = find_stream(streams, name)
+    moment = parse_moment(at, stream.zone) if at else None
+    reset_stream(settings, stream, moment)
     typer.echo(f"{name}: the next cycle reads from {moment or 'the beginning'} on")

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from adventure.core.errors import ConfigError
+from adventure.core.zones import to_local
 
 
 def utc_now() -> datetime:
@@ -10,8 +11,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def parse_utc(text: str) -> datetime:
-    """Return an ISO 8601 timestamp as naive UTC; one without an offset is UTC.
+def parse_moment(text: str, zone: str) -> datetime:
+    """Return an ISO 8601 timestamp as the naive time of `zone`; one without an offset is of that zone.
 
     Raises:
         ConfigError: it is none.
@@ -19,5 +20,5 @@ def parse_utc(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"{text!r} is not a timestamp", "Write it as 2026-01-31T12:00:00, in UTC") from error
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        raise ConfigError(f"{text!r} is not a timestamp", "Write it as 2026-01-31T12:00:00") from error
+    return to_local(moment.astimezone(UTC).replace(tzinfo=None), zone) if moment.tzinfo else moment

@@ -4,19 +4,17 @@ The driver's errors become the error tree's here. A message names host, port, da
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import _WaitTimeout
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.core.log import get_logger
-
-if TYPE_CHECKING:
-    pass
 
 PATIENCE_SEC = 30.0
 """How long a connection is retried before SourceUnavailable is raised, where nobody says otherwise."""
@@ -32,15 +30,57 @@ _SESSION: dict[str, str | int] = {
 """libpq's parameters of every session. A host that vanishes without a word, as by a power cut, is given up within a
 minute; the system's own keepalive begins after two hours."""
 
+PROBE_CLIENT = """
+select set_config(s.name, wanted.value, false)
+from (values
+    ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'),
+    ('tcp_user_timeout', '60000')
+) as wanted (name, value)
+join pg_settings as s on s.name = wanted.name
+"""
+"""The same on the server's side, so that it ends a session that was lost within a minute: the session of the state
+holds the streams' locks, and the one that extracts holds back the horizon."""
+
 _TLS_SIGNS = ("certificate", "does not support SSL", "private key", "no pg_hba.conf entry", "alert unknown ca")
-"""In libpq's text, which has no SQLSTATE: what waiting does not mend. A TLS connection that breaks is none of them."""
+_REFUSAL_SIGNS = (
+    "authentication failed",
+    "does not exist",
+    "no password supplied",
+    "permission denied",
+    "not permitted",
+)
+"""What waiting does not fix, in libpq's text about a connection that could not be made: it has no SQLSTATE."""
 
 _REFUSED_STATES = ("28", "3D", "42501")
-"""SQLSTATEs that no waiting mends: authentication, a database that is not there, a privilege."""
+"""SQLSTATEs that waiting does not fix: authentication, a database that does not exist, a privilege."""
+
+_UNAVAILABLE_STATES = ("08", "53", "57P", "25P03")
+"""SQLSTATEs of a server that takes no connection, or has ended this one: shutdown, no free slot, a timeout."""
+
+T = TypeVar("T")
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose calls end with an error when the server sends nothing for `silence` seconds."""
+
+    silence: float | None = None
+
+    def wait(self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, self.silence if timeout is None else timeout)
+        except _WaitTimeout as error:
+            # The answer may still come, and must not be taken for that of the next statement.
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"nothing came for {self.silence:g} s") from error
 
 
 def connect_postgres(
-    conninfo: str, *, name: str, autocommit: bool = False, patience: float | None = None
+    conninfo: str,
+    *,
+    name: str,
+    autocommit: bool = False,
+    patience: float | None = None,
+    silence: float | None = None,
 ) -> "psycopg.Connection[tuple[Any, ...]]":
     """A connection, retried with backoff while the server is away.
 
@@ -48,6 +88,7 @@ def connect_postgres(
         conninfo: a libpq connection string.
         name: what this database is to the reader of an error, such as `the source database`.
         patience: seconds for which it is tried again; PATIENCE_SEC when not given, 0 for one attempt.
+        silence: seconds after which a statement that has heard nothing ends with SourceUnavailable; default: never.
 
     Raises:
         SourceUnavailable: it did not answer for so long.
@@ -55,7 +96,9 @@ def connect_postgres(
     """
     for attempt in attempts(patience):
         with attempt, translating_postgres(conninfo, name):
-            return psycopg.connect(session_conninfo(conninfo), autocommit=autocommit)
+            connection = _Connection.connect(session_conninfo(conninfo), autocommit=autocommit)
+            connection.silence = silence
+            return connection
     raise AssertionError("unreachable")
 
 
@@ -80,28 +123,51 @@ def translating_postgres(conninfo: str, name: str) -> Iterator[None]:
         raise postgres_error(error, conninfo, name) from error
 
 
-def postgres_error(error: Exception, conninfo: str, name: str) -> SourceError:
-    """The tree's error for what a PostgreSQL driver raised: told by its SQLSTATE or, where there is none, its text."""
+def postgres_error(error: Exception, conninfo: str, name: str, *, lost: bool | None = None) -> SourceError:
+    """The tree's error for what a PostgreSQL driver raised: told by its SQLSTATE.
+
+    libpq has no SQLSTATE for a connection that cannot be made, or is lost. The first is told by its text; the text of
+    the second is never read, since it may quote a statement.
+
+    Args:
+        lost: whether an error without SQLSTATE means that the connection is lost; default: psycopg says so.
+    """
     where = _where_postgres(conninfo, name)
     state = getattr(error, "sqlstate", None) or ""
-    # ADBC puts the state behind the server's words.
-    text = str(error).partition("\n. SQLSTATE:")[0]
-    refused = state.startswith(_REFUSED_STATES) or any(
-        sign in text
-        for sign in ("authentication failed", "does not exist", "no password supplied", "permission denied")
-    )
+    text = _without_statement(str(error))
     detail = _detail(error, text) or type(error).__name__
-    if any(sign in text for sign in _TLS_SIGNS):
+    connecting = not state and (getattr(error, "pgconn", None) is not None or text.startswith(_ADBC_CONNECTING))
+    if connecting and any(sign in text for sign in _TLS_SIGNS):
         remedy = "Check POSTGRES_SSLMODE and the certificates that POSTGRES_SSL… names (or those in STATE_DSN)"
         reason = " ".join(text.split()).rpartition(" failed: ")[2].strip(" .")
         return SourceRefused(f"{where} cannot be trusted, or does not trust us: {reason}", remedy)
-    if refused:
+    if state.startswith(_REFUSED_STATES) or (connecting and any(sign in text for sign in _REFUSAL_SIGNS)):
         return SourceRefused(
             f"{where} refuses: {detail}", "Check the role, its password, its privileges and the database's name"
         )
-    if isinstance(error, psycopg.OperationalError) or state.startswith("08") or state.startswith("57P"):
+    if lost is None:
+        lost = isinstance(error, psycopg.OperationalError)
+    if state.startswith(_UNAVAILABLE_STATES) or (lost and not state):
         return SourceUnavailable(f"{where} does not answer: {detail}", "Check that it runs, and the host and port")
     return SourceError(f"{where} failed: {detail}")
+
+
+def postgres_silent(conninfo: str, name: str, seconds: float) -> SourceUnavailable:
+    """The tree's error for a connection that was ended because nothing came on it."""
+    return SourceUnavailable(
+        f"{_where_postgres(conninfo, name)} does not answer: nothing came for {seconds:g} s",
+        "Check the server and what lies between; raise STUCK_AFTER_SEC where a statement takes longer",
+    )
+
+
+_ADBC_CONNECTING = "Failed to connect: "
+
+
+def _without_statement(text: str) -> str:
+    """What a driver says, less the statement that it quotes, and less ADBC's status and SQLSTATE."""
+    text = re.sub(r"^\w+: \[libpq\] ", "", text)
+    text = text.partition("\n. SQLSTATE:")[0].partition("Query was:")[0]
+    return re.sub(r"Failed to (\w+) query '.*': ", r"Failed to \1 a statement: ", text, flags=re.DOTALL)
 
 
 def _detail(error: Exception, text: str) -> str:

@@ -110,6 +110,13 @@ class Settings(BaseSettings):
     )
     alert_failures: int = Field(3, ge=1, description="failures of a task in a row that `adventure status` reports")
 
+    reconcile_interval_sec: float = Field(
+        86400.0, ge=0, description="seconds between two reconciliations that the task server runs by itself; 0 = never"
+    )
+    reconcile_window_sec: float = Field(
+        86400.0, gt=0, description="how many seconds before its watermark each of them compares of a stream"
+    )
+
     # Snowflake, where WAREHOUSE=snowflake
     snowflake_account: str = Field("", description="account identifier: organisation-account")
     snowflake_user: str = Field("ADVENTURE_PROCESSOR", description="a service user, or a person with externalbrowser")
@@ -170,6 +177,11 @@ class Settings(BaseSettings):
     def processor_heartbeat(self) -> Path:
         """Where the dashboard looks for it, and where the processor beats unless HEARTBEAT_FILE names another file."""
         return self.processor_heartbeat_file or self.data_dir / "processor.heartbeat"
+
+    @property
+    def silence_sec(self) -> float:
+        """How long the processor waits for a word from PostgreSQL: a little less than what counts as stuck."""
+        return 0.9 * self.stuck_after_sec
 
     @property
     def duckdb_path(self) -> Path:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings
+from adventure.core.zones import check_zone
 
 Source = Literal["postgres", "mongo"]
 
@@ -39,6 +40,13 @@ class Stream:
     """Staged types of numeric columns that have no precision at the source."""
     references: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Streams before it, with the columns here that hold their keys: a row is never staged before what it refers to."""
+    timezone: str | None = None
+    """The zone of a cursor that carries none, by its IANA name; None where the stream names none."""
+
+    @property
+    def zone(self) -> str:
+        """The zone of the stream's cursors and watermark."""
+        return self.timezone or "UTC"
 
     @property
     def location(self) -> str:
@@ -66,6 +74,7 @@ class _Entry(BaseModel):
     lookback: Annotated[float, Field(ge=0, description="seconds")] = 0
     types: dict[str, Annotated[str, Field(pattern=r"^(text|decimal\(\d{1,2},\d{1,2}\))$")]] = {}
     references: dict[str, _Text | Annotated[list[_Text], Field(min_length=1)]] = {}
+    timezone: _Text | None = None
 
 
 def load_streams(settings: Settings) -> tuple[Stream, ...]:
@@ -122,6 +131,8 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         raise ConfigError(
             f"{where}: {faults}", "See the list of keys at the top of the shipped pipeline.toml"
         ) from error
+    if entry.timezone:
+        _check_timezone(where, entry)
     return Stream(
         name=name,
         source=entry.source,
@@ -134,7 +145,17 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         lookback=timedelta(seconds=entry.lookback),
         types=entry.types,
         references={parent: _names(columns) for parent, columns in entry.references.items()},
+        timezone=entry.timezone,
     )
+
+
+def _check_timezone(where: str, entry: _Entry) -> None:
+    if entry.source != "postgres":
+        raise ConfigError(f"{where}.timezone: dates of MongoDB are UTC", "Remove timezone")
+    try:
+        check_zone(entry.timezone or "")
+    except ConfigError as error:
+        raise ConfigError(f"{where}.timezone: {error.problem}", error.remedy) from error
 
 
 def _names(value: str | list[str]) -> tuple[str, ...]:

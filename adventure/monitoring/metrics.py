@@ -4,7 +4,7 @@ Counters are of this process, since its start; gauges say how it stands now. Nam
 docs/operations.md, and a test compares the two.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,10 +13,12 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
+from adventure.core.zones import to_utc
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Gauge
 
+    from adventure.core.streams import Stream
     from adventure.core.watermark import Watermark
     from adventure.destinations.warehouse import StreamTotals, TaskRun
     from adventure.processor.cycle import CycleReport
@@ -49,7 +51,9 @@ class ProcessorMetrics:
             "adventure_failures", "Cycles without this stream.", ("stream", "error"), registry=registry
         )
 
-    def cycle(self, report: "CycleReport", marks: Mapping[str, "Watermark"], seconds: float) -> None:
+    def cycle(
+        self, report: "CycleReport", marks: Mapping[str, "Watermark"], streams: Sequence["Stream"], seconds: float
+    ) -> None:
         """Counts one cycle."""
         self._cycles.observe(seconds)
         for each in report.streams:
@@ -61,8 +65,9 @@ class ProcessorMetrics:
             self._windows.labels(each.stream).inc(1 if each.window else 0)
             if each.window:
                 self._stream_seconds.labels(each.stream).set(each.seconds)
+        zones = {stream.name: stream.zone for stream in streams}
         for name, mark in marks.items():
-            _ages(self._mark_age.labels(name), mark.value)
+            _ages(self._mark_age.labels(name), to_utc(mark.value, zones.get(name, "UTC")))
         for source, horizon in report.horizons.items():
             _ages(self._horizon_age.labels(source), horizon)
         self.failed(report.failures)

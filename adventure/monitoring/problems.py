@@ -17,6 +17,7 @@ from adventure.core.errors import AdventureError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
+from adventure.core.zones import to_utc
 from adventure.destinations.common.records import loaded_spans, loaded_window_ids
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage
@@ -24,8 +25,10 @@ from adventure.monitoring.gaps import find_gaps
 from adventure.monitoring.origins import mongo_origins, postgres_origins
 from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
+from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 from adventure.sources.postgres.horizon import holder, read_horizon
+from adventure.sources.postgres.resolution import Resolution
 
 RECENT = timedelta(days=1)
 """Rejects that were loaded before that are history, not news."""
@@ -101,7 +104,10 @@ def _of_unread(settings: Settings, streams: Sequence[Stream]) -> Iterator[Proble
         mark = marks.get(stream.name)
         first = _first_unread(settings, stream, mark.value if mark else None)
         waits = utc_now() - first if first else timedelta(0)
-        if waits > timedelta(seconds=settings.alert_lag_sec):
+        # A row with a coarse cursor may have been written that much after it.
+        resolution = Resolution.of(mark.mode) if mark else None
+        may_wait = timedelta(seconds=settings.alert_lag_sec) + (resolution.longest if resolution else timedelta(0))
+        if waits > may_wait:
             yield Problem(
                 f"{stream.name}: rows wait at the source since {first} ({_age(waits)}), above the watermark",
                 "See that `adventure process` runs, and what its log says",
@@ -129,7 +135,9 @@ def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> 
         connection.execute("set timezone = 'UTC'")
         found = connection.execute(query).fetchone()
     value = found[0] if found else None
-    return value.replace(tzinfo=None) if value else None
+    if value is None:
+        return None
+    return value.replace(tzinfo=None) if value.tzinfo else to_utc(value, stream.zone)
 
 
 def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
@@ -197,7 +205,10 @@ def _of_origins(
 
 def _of_tasks(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
     for task, (times, message) in warehouse.failures_in_a_row().items():
-        if times >= settings.alert_failures:
+        if task == RECONCILE:
+            # It runs once a day: its first failure counts.
+            yield Problem(message, f"After the repair, `adventure tasks run {RECONCILE}` compares again")
+        elif times >= settings.alert_failures:
             yield Problem(
                 f"Task {task} failed {times:,} times in a row: {message}", f"`adventure tasks run {task}` tries it"
             )

@@ -16,6 +16,7 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import AdventureError, SourceError, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream, find_stream
+from adventure.core.zones import to_utc
 from adventure.factory import open_stage
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
         mark, total = watermarks.get(stream.name), totals[stream.name]
         windows = stage.windows(stream.stage)
         waiting = len(windows) - len(warehouse.loaded(windows))
-        value = mark.value if mark else None
+        value = to_utc(mark.value, stream.zone) if mark else None
         rows.add_row(
             stream.name,
             str(value) if value else "-",

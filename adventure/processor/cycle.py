@@ -184,14 +184,17 @@ def _move_window(
 
 def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) -> Window:
     """The watermark comes from the data, never from a clock here: a writer whose clock is behind keeps its own time."""
-    # Without a cursor in the window, rows that others refer to or that are set aside make it: the watermark stays.
-    high = low or cut.horizon
+    # Without a cursor in the window, rows that others refer to or that are set aside make it: the watermark stays. In a
+    # first window no row told yet how coarse the cursor is: the next one reads from two days below.
+    end = cut.end(stream)
+    high = low or end - timedelta(days=2)
     if extract.last_cursor is not None:
-        high = min(cut.horizon, extract.last_cursor + cut.tick)
+        high = min(end, extract.last_cursor + cut.tick)
     if low:
         # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
-        # of the changes, and a position tells where it stands, each window has a `high` of its own.
-        high = max(high, low + timedelta(microseconds=1) if extract.position else low)
+        # of the changes, each window has a `high` of its own.
+        later = extract.position or extract.ordered
+        high = max(high, low + timedelta(microseconds=1) if later else low)
     return Window(
         stream=stream.name,
         stage=stream.stage,
@@ -203,7 +206,7 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
         deletes=extract.deletes.staged() if extract.deletes else None,
         columns=extract.columns,
         staged_at=utc_now(),
-        horizon=max(cut.horizon, high),
+        horizon=cut.horizon + max(timedelta(0), high - end),
         mode=extract.mode or cut.mode,
         position=extract.position,
         notes=extract.notes,

@@ -17,7 +17,7 @@ def reset_stream(settings: Settings, stream: Stream, at: datetime | None) -> Non
     What the stage holds stays there and is loaded: rows that come again are further versions of the same keys.
 
     Args:
-        at: naive UTC; None for the beginning.
+        at: a cursor; None for the beginning.
 
     Raises:
         AlreadyRunning: a processor works on the stream.

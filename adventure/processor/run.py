@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from adventure.core import heartbeat
-from adventure.core.errors import AdventureError, SourceError, WatermarkMismatch
+from adventure.core.errors import AdventureError, AlreadyRunning, SourceError, WatermarkMismatch
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
@@ -91,11 +91,13 @@ def process_forever(
 ) -> None:
     """A cycle every `interval` seconds until `stop` is set or `max_runtime` seconds (0: no limit) have passed.
 
-    A source that goes away is awaited; what only a person can mend ends it.
+    A source that goes away is awaited; an error that only a person can fix ends it.
 
     Raises:
-        AdventureError: wrong settings, a refused role, a table that is not as its stream says, another processor.
+        AdventureError: wrong settings, a refused role, a table that is not as its stream says, or another processor
+            that holds a stream from the beginning.
     """
+    had_locks = False
     ends_at = time.monotonic() + max_runtime if max_runtime else float("inf")
     with processor_metrics(settings) as metrics:
         while not stop.is_set() and time.monotonic() < ends_at:
@@ -103,15 +105,18 @@ def process_forever(
             try:
                 # A source that is away is tried again with the next cycle, which moves the others' streams meanwhile.
                 with open_pipeline(settings, streams, patience=0) as pipeline:
-                    opened = True
+                    opened = had_locks = True
                     log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
                     _cycles(pipeline, interval, ends_at, stop, metrics)
             except AdventureError as error:
                 if metrics and not opened:
                     metrics.failed(dict.fromkeys((stream.name for stream in streams), error))
-                if not retryable(error):
+                # A processor that loses its connection may find its own lost session in its way for a while.
+                locked_out = had_locks and isinstance(error, AlreadyRunning)
+                if not retryable(error) and not locked_out:
                     raise
-                log.error(f"{error} Trying again in {interval:g} s.")
+                lost = " It may be the session that this processor has lost: the server ends that within a minute."
+                log.error(f"{error}{lost if locked_out else ''} Trying again in {interval:g} s.")
                 heartbeat.beat(quiet_for=interval)
                 stop.wait(interval)
 
@@ -129,7 +134,7 @@ def _cycles(
         heartbeat.beat()
         report = run_cycle(pipeline)
         if metrics:
-            metrics.cycle(report, pipeline.state.watermarks, time.monotonic() - begun)
+            metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
         if failures := list(report.failures.values()):
             raise next((failure for failure in failures if not retryable(failure)), failures[0])
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))

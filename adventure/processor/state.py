@@ -18,7 +18,7 @@ from typing import Any, LiteralString
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adventure.core.clock import utc_now
-from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.connect import PROBE_CLIENT, connect_postgres, translating_postgres
 from adventure.core.errors import AlreadyRunning, WatermarkMismatch
 from adventure.core.manifest import Window
 from adventure.core.settings import Settings
@@ -136,9 +136,10 @@ class State:
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
         self._conninfo = _conninfo(settings)
-        self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True)
+        self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True, silence=settings.silence_sec)
         try:
             with translating_postgres(self._conninfo, _NAME):
+                self._connection.execute(PROBE_CLIENT)
                 # First the locks: an earlier version may still move the watermarks that are copied.
                 for stream in streams:
                     self._lock(stream)

@@ -53,6 +53,8 @@ class Repair:
     stage: Stage
     mark: Watermark
     lookback: timedelta
+    unsettled: timedelta
+    """How far below the horizon a row can be dated that is written now."""
     folder: Path
 
     def run(self, comparison: Comparison) -> Repaired:
@@ -63,15 +65,19 @@ class Repair:
             StageUnwritable: the stage takes no file.
         """
         rows = rejected = deleted = 0
-        for suspects in comparison.suspects("missing", "stale"):
+        for suspects in comparison.suspects("missing", "stale", "changed"):
             with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
                 window = self._stage_rows(cut, suspects)
             rows, rejected = rows + window.rows, rejected + window.rejected
         for suspects in comparison.suspects("deleted"):
             # The horizon first: whatever comes back after the look below has a cursor above it.
             with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
-                horizon, mode = cut.horizon, cut.mode
-            deleted += self._stage_deletes(suspects, horizon, mode)
+                if self.stream.name in cut.unfit:
+                    raise cut.unfit[self.stream.name]
+                horizon, end, mode = cut.horizon, cut.end(self.stream), cut.mode
+            # Where there is no horizon, or the cursor is coarse, a row may come back with a cursor from as far back.
+            gone_at = end - (self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
+            deleted += self._stage_deletes(suspects, horizon, gone_at)
         return Repaired(rows, rejected, deleted)
 
     def _stage_rows(self, cut: Cut, suspects: Sequence[Suspect]) -> Window:
@@ -82,13 +88,15 @@ class Repair:
         extract = cut.extract_keys(self.stream, keys, self.mark.value, self.folder)
         return self._commit(cut.horizon, extract.files, extract.columns, rejects=extract.rejects)
 
-    def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, mode: str) -> int:
-        """Those that are still gone, as gone at the horizon."""
+    def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, gone_at: datetime) -> int:
+        """Stage the deletion of those that are still deleted.
+
+        Args:
+            gone_at: when, as the cursor has it. A row that comes back gets a cursor above it.
+        """
         self._empty_folder()
-        there = {key for key, _ in self.side.lookup([suspect.key for suspect in suspects])}
+        there = {key for key, *_ in self.side.lookup([suspect.key for suspect in suspects])}
         gone = [suspect for suspect in suspects if joined_key(suspect.key) not in there]
-        # Where there is no horizon, a row may come back with a cursor from as far back as the lookback.
-        moment_of = horizon if mode == "horizon" else horizon - self.lookback
         with writing(self.folder), NdjsonFile(self.folder / DELETES) as file:
             for suspect in gone:
                 assert suspect.parts is not None
@@ -96,7 +104,7 @@ class Repair:
                 line = {
                     "key": dict(zip(self.stream.key, suspect.parts, strict=True)),
                     # Later than the version that it ends.
-                    "deleted_at": max(moment_of, held + _TICK),
+                    "deleted_at": max(gone_at, held + _TICK),
                 }
                 file.write(orjson.dumps(line))
             written = file.close()

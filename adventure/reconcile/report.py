@@ -14,6 +14,7 @@ from adventure.reconcile.run import Report
 _REMEDIES = {
     "missing": "`adventure reconcile --repair` stages them",
     "stale": "`adventure reconcile --repair` stages them",
+    "changed": "`adventure reconcile --rows --repair` stages them",
     "deleted": "`adventure reconcile --repair` marks them as deleted",
     "behind": "give them a later cursor at the source: the models keep the latest version",
     "unusable": "give them a cursor at the source, and the next window brings them",
@@ -30,16 +31,25 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
     for report in reports:
         result = report.result
         if result is None:
-            rows.add_row(report.stream.name, "never read", "-", *["-"] * 8)
+            rows.add_row(report.stream.name, "never read", "-", *["-"] * (len(VERDICTS) + 3))
             continue
         found = [_count(result.count(verdict)) for verdict in VERDICTS]
         begin, end = (moment(result.span.low), moment(result.span.high)) if result.span else (None, None)
         others = (f"{result.count('rejected'):,}", f"{result.count('in flight'):,}")
         rows.add_row(report.stream.name, _when(begin), _when(end), f"{result.rows:,}", *found, *others)
     console.print(rows)
+    console.print(_compared(reports))
     for report in reports:
         _print_differences(console, report)
     _print_lateness(console, reports)
+
+
+def _compared(reports: Sequence[Report]) -> str:
+    """How many rows of the sources were compared; a stream without any is named, since it shows nothing."""
+    total = sum(report.result.rows for report in reports if report.result)
+    none = [report.stream.name for report in reports if not (report.result and report.result.rows)]
+    without = f" Nothing was compared of {', '.join(none)}." if none else ""
+    return f"Compared {total:,} rows of the sources.{without}"
 
 
 def _print_differences(console: Console, report: Report) -> None:

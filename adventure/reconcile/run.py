@@ -19,7 +19,7 @@ from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
-from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK
+from adventure.sources.postgres.resolution import Resolution, lookback
 from adventure.sources.side import SourceSide
 
 log = get_logger()
@@ -52,12 +52,16 @@ def reconcile(
     repair: bool = False,
     low: datetime | None = None,
     high: datetime | None = None,
+    recent: timedelta | None = None,
+    rows: bool = False,
 ) -> list[Report]:
-    """Compares each stream's source with the warehouse by key and cursor.
+    """Compare each stream's source with the warehouse by key and cursor.
 
     Args:
         low: compares from this cursor on; default: from the lowest that either side has.
         high: up to below this cursor, and never at or above the watermark, where rows are in flight.
+        recent: compares only so much of each stream before its watermark.
+        rows: compares whole rows, by a hash of all columns that each server computes.
 
     Raises:
         SourceError: a source does not answer, refuses, or is not what the stream says.
@@ -72,12 +76,13 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        with _scratch(settings) as scratch, open_source_side(settings, stream) as side:
+        with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
             log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
             comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
-            result = comparison.run(mark.value, _lookback(stream, mark), low, high)
+            begin = mark.value - recent if recent else low
+            result = comparison.run(mark.value, _lookback(stream, mark), begin, high)
             lateness = _lateness(warehouse, comparison, side, mark)
-            mendable = any(result.count(verdict) for verdict in ("missing", "stale", "deleted"))
+            mendable = any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted"))
             repaired = _repair(settings, comparison, side, mark, scratch) if repair and mendable else None
         reports.append(Report(stream, mark.value, result, lateness, repaired))
     return reports
@@ -89,7 +94,9 @@ def _repair(settings: Settings, comparison: Comparison, side: SourceSide, mark: 
     with repairing(settings, stream):
         source = open_source(stream.source, settings)
         try:
-            repair = Repair(stream, source, side, stage, mark, _lookback(stream, mark), scratch / "files")
+            resolution = Resolution.of(mark.mode)
+            unsettled = resolution.longest if resolution else timedelta(0)
+            repair = Repair(stream, source, side, stage, mark, _lookback(stream, mark), unsettled, scratch / "files")
             return repair.run(comparison)
         finally:
             source.close()
@@ -103,9 +110,9 @@ def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, ma
 
 def _lookback(stream: Stream, mark: Watermark) -> timedelta:
     """How far below the watermark the next window looks for late rows: they are in flight."""
-    if stream.source == "postgres" and mark.mode != "horizon":
-        return max(stream.lookback, FALLBACK_LOOKBACK)
-    return stream.lookback
+    if stream.source != "postgres":
+        return stream.lookback
+    return lookback(stream, mark, blind=mark.mode.startswith("lookback"))
 
 
 @contextmanager

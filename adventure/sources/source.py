@@ -27,7 +27,7 @@ class Extract:
     rejects: "LocalFile | None"
     columns: tuple[Column, ...]
     last_cursor: datetime | None
-    """The largest cursor value read below the horizon, naive UTC; None when no row has one."""
+    """The largest cursor value read below the horizon, in the stream's zone; None when no row has one."""
     notes: dict[str, str] = field(default_factory=dict)
     deletes: "LocalFile | None" = None
     """Rows that are gone at the source, as `Window.deletes` says."""
@@ -37,6 +37,8 @@ class Extract:
     """Where the source reads on once this is staged; see `Window.position`."""
     more: bool = False
     """There is more below the cut: one window would be too large."""
+    ordered: bool = False
+    """Its rows may hold later versions of rows with the same cursor: its window is loaded after those before it."""
 
     @property
     def all_files(self) -> "tuple[LocalFile, ...]":
@@ -72,6 +74,9 @@ class Cut(Protocol):
         Raises:
             SourceError: the source failed.
         """
+
+    def end(self, stream: Stream) -> datetime:
+        """The horizon of this stream: in its zone, and at the end of a whole unit of its cursor."""
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """Writes the rows from the stream's watermark, less the lookback, up to the horizon into files under `folder`.

@@ -22,6 +22,8 @@ from adventure.destinations.common.build import Scope
 from adventure.destinations.warehouse import Moved, Outcome, TaskRun, Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.monitoring.metrics import task_metrics
+from adventure.reconcile.recent import TASK as RECONCILE
+from adventure.reconcile.recent import is_due, reconcile_recent
 
 log = get_logger()
 
@@ -38,9 +40,13 @@ class Task:
     """Those of `after` whose failure skips it."""
     is_due: Callable[[], bool] = lambda: True
     """Whether the schedule has to run it."""
+    always: bool = True
+    """Whether a run of the whole graph runs it although it is not due."""
 
 
-def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], scope: Scope | None = None) -> tuple[Task, ...]:
+def task_graph(
+    settings: Settings, warehouse: Warehouse, streams: tuple[Stream, ...], scope: Scope | None = None
+) -> tuple[Task, ...]:
     """All tasks; each stands behind those it depends on.
 
     Args:
@@ -58,6 +64,9 @@ def task_graph(warehouse: Warehouse, streams: tuple[Stream, ...], scope: Scope |
     publish = partial(_publish, warehouse)
     tasks.append(Task("build", loads, build, is_due=warehouse.build_is_due))
     tasks.append(Task("publish", ("build",), publish, needs=("build",), is_due=warehouse.publish_is_due))
+    # Last, so that the dashboard does not wait for it.
+    due = partial(is_due, settings, warehouse)
+    tasks.append(Task(RECONCILE, (), partial(_reconcile, settings, streams), is_due=due, always=False))
     return tuple(tasks)
 
 
@@ -71,8 +80,9 @@ def run_task(
         WarehouseError: the warehouse cannot be opened.
     """
     warehouse = open_warehouse(settings)
-    graph = task_graph(warehouse, streams, scope)
-    runs = _run(warehouse, graph if name is None else _with_dependants(graph, name))
+    graph = task_graph(settings, warehouse, streams, scope)
+    whole = tuple(task for task in graph if task.always or task.is_due()) if name is None else ()
+    runs = _run(warehouse, whole or _with_dependants(graph, str(name)))
     _report(warehouse, streams, every=None)
     return runs
 
@@ -93,7 +103,7 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
     try:
         heartbeat.beat()
         warehouse = open_warehouse(settings)
-        graph = task_graph(warehouse, streams)
+        graph = task_graph(settings, warehouse, streams)
         outcomes = {run.name: run.outcome for run in warehouse.last_runs()}
         log.info(f"tasks: {len(graph)} tasks, every {every:g} s")
         with task_metrics(settings) as metrics:
@@ -198,6 +208,11 @@ def _build(warehouse: Warehouse, scope: Scope | None) -> tuple[Moved, str]:
 
 def _publish(warehouse: Warehouse) -> tuple[Moved, str]:
     return Moved(warehouse.publish()), ""
+
+
+def _reconcile(settings: Settings, streams: tuple[Stream, ...]) -> tuple[Moved, str]:
+    rows, message = reconcile_recent(settings, streams)
+    return Moved(rows), message
 
 
 def _load(warehouse: Warehouse, stream: Stream) -> tuple[Moved, str]:

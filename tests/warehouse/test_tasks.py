@@ -61,7 +61,7 @@ class Recorded(DuckDBWarehouse):
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load_settings(data_dir=tmp_path)
+    return load_settings(data_dir=tmp_path, reconcile_interval_sec=0)
 
 
 @pytest.fixture

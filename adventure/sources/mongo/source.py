@@ -80,6 +80,10 @@ class MongoCut:
         """Return the collection's UUID; a change stream notices another collection by itself."""
         return self.source.origin(stream, watched=self.until is not None)
 
+    def end(self, stream: Stream) -> datetime:
+        """Dates of MongoDB are UTC, and are read up to the horizon itself."""
+        return self.horizon
+
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's documents as NDJSON, and which are gone; see `Cut`."""
         return self.source.read(stream, self.marks.get(stream.name), self, folder)

@@ -1,7 +1,7 @@
 """The session that extracts: rows by COPY in the server's binary format, decoded into Arrow by ADBC.
 
-It stands on the driver's low-level interface: the dbapi module imports pyarrow.dataset, and that pandas wherever it is
-installed, which costs a quarter of a second and 50 MB. This room must not know streams.
+It uses the driver's low-level interface: the dbapi module imports pyarrow.dataset, and that imports pandas wherever it
+is installed, which costs a quarter of a second and 50 MB.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,11 @@ import adbc_driver_manager
 import adbc_driver_postgresql
 import pyarrow as pa
 from adbc_driver_manager._reader import AdbcRecordBatchReader
+from psycopg.conninfo import conninfo_to_dict
 
-from adventure.core.connect import postgres_error
-from adventure.core.errors import SourceError, SourceUnavailable
+from adventure.core.connect import postgres_error, postgres_silent
 from adventure.core.stopping import cancelling
+from adventure.sources.postgres.silence import Sockets
 from adventure.sources.prefetch import reading_ahead
 
 BYTES_A_BATCH = 2 << 20
@@ -22,36 +23,43 @@ BYTES_A_BATCH = 2 << 20
 
 
 class CopySession:
-    """A connection. Outside of `transaction` it stands in none: an open one holds back everybody's horizon.
+    """A connection. Outside `transaction` it is in autocommit: an open transaction would hold back the horizon.
 
     Args:
-        conninfo: a libpq connection string.
-        name: what this database is to the reader of an error.
+        conninfo: a libpq connection string with one host and a port.
+        name: names the database in errors.
+        silence: seconds after which a call that has heard nothing ends with SourceUnavailable.
 
     Raises:
         SourceError: from every method; the server is away, refuses, or failed.
     """
 
-    def __init__(self, conninfo: str, name: str) -> None:
+    def __init__(self, conninfo: str, name: str, silence: float) -> None:
         self._conninfo, self._name = conninfo, name
-        with self._translating():
+        self._sockets = Sockets(int(conninfo_to_dict(conninfo)["port"] or 5432), silence)
+        with self._translating(), self._sockets.one_call():
             self._database = adbc_driver_postgresql.connect(conninfo)
-            self._connection = adbc_driver_manager.AdbcConnection(self._database)
+            try:
+                self._connection = adbc_driver_manager.AdbcConnection(self._database)
+            except BaseException:
+                self._database.close()
+                raise
 
     def close(self) -> None:
-        """Ends the connection."""
-        self._connection.close()
-        self._database.close()
+        """Ends the connection; one that is lost already is no error."""
+        for each in (self._connection, self._database):
+            with suppress(adbc_driver_manager.Error), self._sockets.one_call():
+                each.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction, which is rolled back: nothing is ever written here."""
-        with self._translating():
+        with self._translating(), self._sockets.one_call():
             self._connection.set_autocommit(False)
         try:
             yield
         except BaseException:
-            # It may be the connection that failed: what is to be told is why.
+            # The connection may be lost: the first error says why, and must not be replaced by a second one.
             with suppress(adbc_driver_manager.Error):
                 self._end_transaction()
             raise
@@ -59,26 +67,39 @@ class CopySession:
             self._end_transaction()
 
     def execute(self, statement: str) -> None:
-        """Runs what has no result."""
-        with self._statement(statement) as prepared:
+        """Runs a statement that has no result."""
+        with self._statement(statement) as prepared, self._sockets.one_call():
             prepared.execute_update()
 
     @contextmanager
     def batches(self, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """What the query gives, fetched ahead of whoever takes it. Left early, it is cancelled."""
+        """The rows of the query, fetched ahead of their use. The query is cancelled when the block ends early."""
         with self._statement(query) as prepared:
 
             def fetch() -> Iterator[pa.RecordBatch]:
-                stream, _ = prepared.execute_query()
-                yield from AdbcRecordBatchReader._import_from_c(stream.address)
+                with self._sockets.one_call():
+                    stream, _ = prepared.execute_query()
+                    reader = iter(AdbcRecordBatchReader._import_from_c(stream.address))
+                while True:
+                    with self._sockets.one_call():
+                        batch = next(reader, None)
+                    if batch is None:
+                        return
+                    yield batch
+
+            def cancel() -> None:
+                # It asks over a connection of its own, which may hear nothing either.
+                with suppress(adbc_driver_manager.Error), self._sockets.one_call():
+                    prepared.cancel()
 
             prepared.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BYTES_A_BATCH)})
-            with reading_ahead(fetch(), prepared.cancel) as batches:
+            with reading_ahead(fetch(), cancel) as batches:
                 yield batches
 
     def _end_transaction(self) -> None:
-        self._connection.rollback()
-        self._connection.set_autocommit(True)
+        with self._sockets.one_call():
+            self._connection.rollback()
+            self._connection.set_autocommit(True)
 
     @contextmanager
     def _statement(self, text: str) -> Iterator[adbc_driver_manager.AdbcStatement]:
@@ -96,7 +117,7 @@ class CopySession:
         try:
             yield
         except adbc_driver_manager.Error as error:
-            translated = postgres_error(error, self._conninfo, self._name)
-            if not error.sqlstate and type(translated) is SourceError:
-                raise SourceUnavailable(translated.problem, "Check that it runs, and the host and port") from error
-            raise translated from error
+            if self._sockets.shut_down:
+                raise postgres_silent(self._conninfo, self._name, self._sockets.seconds) from error
+            lost = isinstance(error, adbc_driver_manager.OperationalError)
+            raise postgres_error(error, self._conninfo, self._name, lost=lost) from error

@@ -5,7 +5,7 @@ Names are quoted here and nowhere else; values in SQL are timestamps of our own,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -15,15 +15,21 @@ from psycopg import sql
 from adventure.core.errors import SourceShapeError
 from adventure.core.streams import Stream
 from adventure.sources.postgres.columns import SourceColumn, plan_column
+from adventure.sources.postgres.resolution import Resolution, of_default, step_of
 
 # A domain is read as the type below it; a type of the same name in another schema than pg_catalog is another type.
 _COLUMNS = """
 with recursive typed as (
-    select a.attnum, a.attname, a.attnotnull, a.atttypid as type, a.atttypmod as typmod
+    select
+        a.attnum, a.attname, a.attnotnull, a.atttypid as type, a.atttypmod as typmod,
+        pg_get_expr(d.adbin, d.adrelid) as default_expression
     from pg_attribute as a
+    left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
     union all
-    select typed.attnum, typed.attname, typed.attnotnull, t.typbasetype, t.typtypmod
+    select
+        typed.attnum, typed.attname, typed.attnotnull, t.typbasetype, t.typtypmod,
+        coalesce(typed.default_expression, t.typdefault)
     from typed
     join pg_type as t on t.oid = typed.type
     where t.typtype = 'd'
@@ -32,7 +38,8 @@ select
     typed.attname,
     case when n.nspname = 'pg_catalog' then t.typname else '' end,
     typed.typmod,
-    typed.attnotnull
+    typed.attnotnull,
+    typed.default_expression
 from typed
 join pg_type as t on t.oid = typed.type
 join pg_namespace as n on n.oid = t.typnamespace
@@ -70,6 +77,10 @@ class Plan:
     key_positions: tuple[int, ...]
     nullable_key: tuple[SourceColumn, ...]
     cursor_position: int
+    step: timedelta
+    """The distance of two values of the cursor's type, to which the server rounds."""
+    by_default: Resolution | None
+    """How coarse the cursor's default is; None where it is not, or there is none."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -81,11 +92,20 @@ class Plan:
         """The column that grows with every change."""
         return self.columns[self.cursor_position]
 
-    def select(self, condition: str) -> str:
-        """All columns, as they are carried, of the rows under a condition on `t`."""
-        return (
-            f"select {', '.join(column.expression for column in self.columns)} from {self.table} as t where {condition}"
-        )
+    @property
+    def is_naive(self) -> bool:
+        """Whether the cursor carries no time zone."""
+        return self.type_names[self.stream.cursor] == "timestamp"
+
+    def select(self, condition: str, *, hashed: bool = False) -> str:
+        """All columns, as they are carried, of the rows under a condition on `t`.
+
+        Args:
+            hashed: with a hash of the whole row behind them: of two versions with the same cursor it tells which.
+        """
+        expressions = [column.expression for column in self.columns]
+        expressions += ["hashtextextended((t.*)::text, 0) as hash"] if hashed else []
+        return f"select {', '.join(expressions)} from {self.table} as t where {condition}"
 
     def between(self, low: datetime | None, horizon: datetime, alias: str = "t") -> str:
         """`low <= cursor < horizon`."""
@@ -120,9 +140,7 @@ class Plan:
         return [(self.in_no_window, f"its cursor {self.stream.cursor} is NULL or infinite"), *found]
 
     def _moment(self, moment: datetime) -> str:
-        zone, suffix = (
-            ("timestamptz", "+00") if self.type_names[self.stream.cursor] == "timestamptz" else ("timestamp", "")
-        )
+        zone, suffix = ("timestamp", "") if self.is_naive else ("timestamptz", "+00")
         return f"{zone} '{moment.isoformat(' ')}{suffix}'"
 
 
@@ -142,13 +160,14 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
             f"stream {stream.name}: there is no table {stream.location} in database {connection.info.dbname}",
             "Mend namespace and table in pipeline.toml, or grant the role USAGE on the schema",
         )
-    types = {name: kind for name, kind, _, _ in found}
+    types = {name: kind for name, kind, *_ in found}
     _check_columns(stream, types)
     columns = tuple(
-        plan_column(name, kind, typmod, stream.types.get(name), utf8=utf8) for name, kind, typmod, _ in found
+        plan_column(name, kind, typmod, stream.types.get(name), utf8=utf8) for name, kind, typmod, *_ in found
     )
     names = [column.name for column in columns]
-    nullable = {name for name, _, _, not_null in found if not not_null}
+    nullable = {name for name, _, _, not_null, _ in found if not not_null}
+    typmod, default = next((typmod, default) for name, _, typmod, _, default in found if name == stream.cursor)
     return Plan(
         stream=stream,
         table=table,
@@ -158,6 +177,8 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
         key_positions=tuple(names.index(key) for key in stream.key),
         nullable_key=tuple(columns[names.index(key)] for key in stream.key if key in nullable),
         cursor_position=names.index(stream.cursor),
+        step=step_of(typmod),
+        by_default=of_default(default),
     )
 
 

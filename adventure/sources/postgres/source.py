@@ -5,14 +5,14 @@ take the snapshot, with the first query.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 
-from adventure.core.connect import connect_postgres, session_conninfo, translating_postgres
+from adventure.core.connect import PROBE_CLIENT, connect_postgres, session_conninfo, translating_postgres
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
@@ -20,12 +20,14 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
 from adventure.sources.postgres.copy import CopySession
-from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK, holder, read_horizon
+from adventure.sources.postgres.horizon import holder, read_horizon
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
 from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
+from adventure.sources.postgres.resolution import Resolution, coarser, last_value, lookback, shown, whole_units
 from adventure.sources.postgres.warnings import Notices
 from adventure.sources.postgres.writer import Reading
+from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
 from adventure.sources.progress import telling
 from adventure.sources.source import Cut, Extract
 
@@ -56,29 +58,55 @@ class PostgresCut:
     unfit: dict[str, SourceError]
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
-    database: Origin
+    local_horizons: Mapping[str, datetime] = field(default_factory=dict)
+    """The horizon on the wall clock of each zone, at its earliest from then on."""
+    database: Origin = field(default_factory=Origin)
     tick: timedelta = _TICK
 
     def origin(self, stream: Stream) -> Origin:
         """Return the database, which all streams of the cut share."""
         return self.database
 
+    def end(self, stream: Stream) -> datetime:
+        """Up to where the stream is read, as its cursor has it; see `Cut`."""
+        plan = self.plans[stream.name]
+        horizon = self.local_horizons.get(stream.zone, self.horizon) if plan.is_naive else self.horizon
+        return whole_units(horizon, plan.step, self._resolution(stream))
+
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's rows as Parquet; see `Cut`."""
-        plan, lookback = self.plans[stream.name], self._lookback(stream)
-        reading = Reading(plan, folder, lookback, self.source.seen(stream, lookback), self.source.delta)
+        plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
+        known = self._resolution(stream)
+        hashed = known is not None and known.unit > plan.step
+        seen = self.source.seen(stream, below)
+        last = last_value(mark, known) if mark else None
+        reading = Reading(plan, folder, below, seen, self.source.delta, hashed, known, last)
         conditions = [self._window(plan, "t")]
-        self._read(plan, conditions[0], reading.take)
+        self._read(plan, conditions[0], reading.take, hashed=hashed)
+        if mark and (news := reading.measure.news):
+            # The windows before this one were cut as if their values were finer: read what they may have missed.
+            conditions.append(plan.between(mark.value - below - news.longest, mark.value - below))
+            self._read(plan, conditions[-1], reading.take, hashed=hashed)
+        found = coarser(reading.measure.resolution, plan.by_default)
         if past := self._past(plan, "t"):
             conditions.append(past)
-            self._read(plan, past, reading.take_referred)
+            self._read(plan, past, reading.take_referred, hashed=hashed)
         files = reading.close()
         # The rows of no window are looked for once; those of the windows that were read, where one cannot be carried.
         suspects = [*(conditions if reading.bad else ()), *(() if stream.name in self.marks else (plan.in_no_window,))]
         with writing(folder):
             rejects = self._set_aside(plan, reading, suspects, folder)
         notes = self.source.notes(plan) if files or rejects else {}
-        return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last, notes)
+        mode = shown(self.mode, plan.step, found)
+        return Extract(
+            files,
+            rejects,
+            tuple(column.column for column in plan.columns),
+            reading.last,
+            notes,
+            mode=f"{mode}, {stream.zone}" if stream.zone != "UTC" else mode,
+            ordered=hashed,
+        )
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These rows as Parquet; see `Cut`."""
@@ -91,23 +119,30 @@ class PostgresCut:
             rejects = self._set_aside(plan, reading, [condition] if reading.bad else [], folder)
         return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last)
 
-    def _read(self, plan: Plan, condition: str, take: Callable[[pa.RecordBatch], None]) -> None:
+    def _read(
+        self, plan: Plan, condition: str, take: Callable[[pa.RecordBatch], None], *, hashed: bool = False
+    ) -> None:
         """The rows under the condition, fetched while those before them are taken."""
-        with self.source.batches(plan, plan.select(condition)) as batches:
+        with self.source.batches(plan, plan.select(condition, hashed=hashed)) as batches:
             for batch in batches:
                 take(batch)
+
+    def _resolution(self, stream: Stream) -> Resolution | None:
+        """How coarse the cursor was found to be when the watermark moved last."""
+        mark = self.marks.get(stream.name)
+        return Resolution.of(mark.mode) if mark else None
 
     def _lookback(self, stream: Stream) -> timedelta:
         """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
         mark = self.marks.get(stream.name)
-        blind = self.mode != "horizon" or (mark is not None and mark.mode != "horizon")
-        return max(stream.lookback, FALLBACK_LOOKBACK) if blind else stream.lookback
+        blind = self.mode.startswith("lookback") or (mark is not None and mark.mode.startswith("lookback"))
+        return lookback(stream, mark, step=self.plans[stream.name].step, blind=blind)
 
     def _window(self, plan: Plan, alias: str) -> str:
         """The rows from the watermark, less the lookback, up to the horizon."""
         mark = self.marks.get(plan.stream.name)
         low = mark.value - self._lookback(plan.stream) if mark else None
-        return plan.between(low, self.horizon, alias)
+        return plan.between(low, self.end(plan.stream), alias)
 
     def _past(self, plan: Plan, alias: str) -> str | None:
         """Rows at or past the horizon to which rows refer that this cut stages.
@@ -125,7 +160,7 @@ class PostgresCut:
                     f"exists (select from {child.table} as {inner}"
                     f" where ({staged}) and {refers(child, plan, inner, alias)})"
                 )
-        return f"({plan.past(self.horizon, alias)} and ({' or '.join(referring)}))" if referring else None
+        return f"({plan.past(self.end(plan.stream), alias)} and ({' or '.join(referring)}))" if referring else None
 
     def _set_aside(self, plan: Plan, reading: Reading, suspects: list[str], folder: Path) -> LocalFile | None:
         """The rows under these conditions that no column can carry, found by the server in the same snapshot."""
@@ -161,14 +196,28 @@ class PostgresSource:
 
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
-        self._asking = connect_postgres(self._conninfo, name=_NAME, autocommit=True, patience=self.patience)
+        self._connections = ExitStack()
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> None:
+        self._asking = connect_postgres(
+            self._conninfo, name=_NAME, autocommit=True, patience=self.patience, silence=self.settings.silence_sec
+        )
+        self._connections.callback(self._asking.close)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
+            self._zones = ZoneWatch.of(self._asking)
             self._asking.execute(_SESSION.format(encoding="UTF8"))
             self._origin_query = origin_query(self._asking)
-        self._extracting = CopySession(session_conninfo(self._conninfo), _NAME)
+        self._extracting = CopySession(session_conninfo(self._conninfo), _NAME, self.settings.silence_sec)
+        self._connections.callback(self._extracting.close)
         # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
         self._extracting.execute(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
+        self._extracting.execute(PROBE_CLIENT)
         with self._extracting.batches("select pg_backend_pid() as pid") as batches:
             self._extracting_pid = int(next(batches)["pid"][0].as_py())
 
@@ -179,8 +228,7 @@ class PostgresSource:
 
     def close(self) -> None:
         """Ends both connections."""
-        self._extracting.close()
-        self._asking.close()
+        self._connections.close()
 
     def seen(self, stream: Stream, lookback: timedelta) -> Seen:
         """What the stream's next extract need not stage again."""
@@ -205,11 +253,13 @@ class PostgresSource:
             with self._translating():
                 self._extracting.execute("set transaction isolation level repeatable read read only")
                 self._lock(streams, unfit)
-                plans = self._plan(streams, unfit)
+                plans = self._plan(streams, marks, unfit)
                 origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._notices.of_horizon(horizon, lambda: holder(self._asking, self._extracting_pid))
-            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self, origin)
+                zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
+                local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
+            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self, local, origin)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -228,10 +278,11 @@ class PostgresSource:
         clock_timestamp() may change from row to row: PostgreSQL would look at each, and use no index.
         """
         cursor = f"t.{quoted(plan.stream.cursor)}"
+        now = f"statement_timestamp() at time zone '{plan.stream.zone}'" if plan.is_naive else "statement_timestamp()"
         with self._translating():
             found = self._asking.execute(
                 f"select count(*), max({cursor})::text from {plan.table} as t"
-                f" where {cursor} >= statement_timestamp() at time zone 'utc' + interval '1 second'"
+                f" where {cursor} >= {now} + interval '1 second' + interval '{plan.step.total_seconds():f} s'"
                 f" and {cursor} < 'infinity'"
             ).fetchone()
         if not found or not found[0]:
@@ -252,7 +303,9 @@ class PostgresSource:
         if names:
             self._extracting.execute(f"lock table {', '.join(names)} in access share mode")
 
-    def _plan(self, streams: Sequence[Stream], unfit: dict[str, SourceError]) -> dict[str, Plan]:
+    def _plan(
+        self, streams: Sequence[Stream], marks: Mapping[str, Watermark], unfit: dict[str, SourceError]
+    ) -> dict[str, Plan]:
         """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
         plans: dict[str, Plan] = {}
         for stream in streams:
@@ -264,6 +317,8 @@ class PostgresSource:
                     plan = plan_stream(self._asking, stream, utf8=self._utf8)
                     for parent in filter(plans.get, stream.references):
                         check_reference(plan, plans[parent])
+                    mark = marks.get(stream.name)
+                    self._notices.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
                     plans[stream.name] = plan
                     self._notices.of_plan(plan, self._asking)
             except SourceShapeError as error:

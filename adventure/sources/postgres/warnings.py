@@ -39,6 +39,13 @@ class Notices:
                 " open since; newer rows wait until it ends"
             )
 
+    def of_zone(self, plan: Plan, doubt: str | None) -> None:
+        """Of rows that are written in another zone than the stream names, once."""
+        name = f"{plan.stream.name}: zone"
+        if doubt and name not in self._warned:
+            self._warned.add(name)
+            log.warning(f"{plan.stream.name}: {doubt}", stream=plan.stream.name)
+
     def of_plan(self, plan: Plan, asking: psycopg.Connection[tuple[Any, ...]]) -> None:
         """Of a cursor without an index once, of rows that no window will hold each time that their number changes."""
         stream = plan.stream

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from adventure.core.files import LocalFile, ParquetParts, writing
 from adventure.sources.deduplicator import Seen
 from adventure.sources.postgres.plan import Plan
+from adventure.sources.postgres.resolution import Measure, Resolution
 
 
 @dataclass
@@ -25,6 +26,12 @@ class Reading:
     seen: Seen
     delta: bool
     """As `ParquetParts` takes it."""
+    hashed: bool = False
+    """Rows come with a hash of themselves, as `Plan.select` says: it tells their versions, not the cursor."""
+    known: Resolution | None = None
+    """How coarse the cursor was found to be before."""
+    last_before: datetime | None = None
+    """The last value of the window before."""
     last: datetime | None = None
     """The largest cursor value within the window."""
     bad: int = 0
@@ -32,6 +39,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         columns = self.plan.columns
+        self.measure = Measure(self.known, self.plan.step, self.last_before)
         self._parts = ParquetParts(
             self.folder,
             self.plan.schema,
@@ -41,30 +49,41 @@ class Reading:
 
     def take(self, batch: pa.RecordBatch) -> None:
         """Rows of the window."""
-        whole, carried = self._carry(batch)
+        whole, carried, hashes = self._carry(batch)
         # Of the rows that are set aside as well: they are read.
-        largest = pc.max(whole.column(self.plan.cursor_position)).as_py()
+        cursors = whole.column(self.plan.cursor_position)
+        self.measure.add(cursors)
+        largest = pc.max(cursors).as_py()
         self.last = max(filter(None, (self.last, largest)), default=None)
         if self.lookback and self.last:
-            carried = self._only_new(carried, self.last - self.lookback)
-            self.seen.forget(self.last - self.lookback)
+            floor = max(datetime.min + self.lookback, self.last) - self.lookback
+            carried = self._only_new(carried, hashes, floor)
+            self.seen.forget(floor)
         with writing(self.folder):
             self._parts.write(carried)
 
     def take_referred(self, batch: pa.RecordBatch) -> None:
         """Rows past the horizon: they move no watermark, and one that stays there comes once."""
+        _, carried, hashes = self._carry(batch)
         with writing(self.folder):
-            self._parts.write(self._only_new(self._carry(batch)[1], datetime.min))
+            self._parts.write(self._only_new(carried, hashes, datetime.min))
 
     def close(self) -> tuple[LocalFile, ...]:
         """The finished files."""
         with writing(self.folder):
             return self._parts.close()
 
-    def _carry(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-        """The batch as Arrow, with NULL for what cannot be carried; and without the rows of which that is true."""
+    def _carry(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, pa.Array | None]:
+        """Convert a batch.
+
+        Returns:
+            The batch with NULL for each value that cannot be converted, the batch without the rows that have one, and
+            the hashes of the latter.
+        """
         columns, unfit = [], []
-        for values, column in zip(batch.columns, self.plan.columns, strict=True):
+        hashes = batch.columns[-1] if self.hashed else None
+        sources = batch.columns[:-1] if self.hashed else batch.columns
+        for values, column in zip(sources, self.plan.columns, strict=True):
             carried, bad = column.carry(values)
             columns.append(carried)
             unfit += [bad] if bad is not None else []
@@ -73,15 +92,16 @@ class Reading:
             unfit += [values.is_null()] if values.null_count else []
         carried = pa.RecordBatch.from_arrays(columns, schema=self.plan.schema)
         if not unfit:
-            return carried, carried
+            return carried, carried, hashes
         any_bad = unfit[0]
         for bad in unfit[1:]:
             any_bad = pc.or_(any_bad, bad)
         self.bad += pc.sum(any_bad).as_py()
-        return carried, carried.filter(pc.invert(any_bad))
+        good = pc.invert(any_bad)
+        return carried, carried.filter(good), hashes.filter(good) if hashes is not None else None
 
-    def _only_new(self, batch: pa.RecordBatch, floor: datetime) -> pa.RecordBatch:
-        """Without the rows that were staged already: same key, same cursor, hence the same version.
+    def _only_new(self, batch: pa.RecordBatch, hashes: pa.Array | None, floor: datetime) -> pa.RecordBatch:
+        """Without the rows that were staged already: same key, same cursor, and the same hash where there is one.
 
         Rows below the floor are not read again; in a first load, which is nearly all of them, none is looked at.
         """
@@ -91,10 +111,11 @@ class Reading:
         some = batch.take(indices)
         keys = zip(*(some.column(position).to_pylist() for position in self.plan.key_positions), strict=True)
         moments = some.column(self.plan.cursor_position).to_pylist()
+        versions = moments if hashes is None else hashes.take(indices).to_pylist()
         old = [
             index
-            for index, key, moment in zip(indices.to_pylist(), keys, moments, strict=True)
-            if not self.seen.is_new(key, moment, moment)
+            for index, key, moment, version in zip(indices.to_pylist(), keys, moments, versions, strict=True)
+            if not self.seen.is_new(key, moment, version)
         ]
         return (
             batch.filter(pc.invert(pc.is_in(pa.array(range(len(batch))), pa.array(old, pa.int64())))) if old else batch

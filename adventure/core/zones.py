@@ -1,0 +1,42 @@
+"""Time zones by their IANA name, for timestamps that carry none."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from adventure.core.errors import ConfigError
+
+_UTC_NAMES = frozenset(
+    name.lower()
+    for name in (
+        *("UTC", "UCT", "GMT", "GMT0", "GMT+0", "GMT-0", "Zulu", "Universal", "Greenwich"),
+        *(f"Etc/{name}" for name in ("UTC", "UCT", "GMT", "GMT0", "GMT+0", "GMT-0", "Zulu", "Universal", "Greenwich")),
+    )
+)
+
+
+def is_utc(name: str) -> bool:
+    """Return whether this zone is UTC under one of its names."""
+    return name.lower() in _UTC_NAMES
+
+
+def check_zone(name: str) -> None:
+    """Raise ConfigError unless `name` is a time zone of this machine's database."""
+    if is_utc(name):
+        return
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"{name!r} is no IANA time zone that this machine knows",
+            "Write it as in America/New_York; a machine without time zones needs the package tzdata",
+        ) from error
+
+
+def to_utc(local: datetime, name: str) -> datetime:
+    """Return the naive UTC timestamp of a zone's naive local one; the earlier of two where the hour comes twice."""
+    return local if is_utc(name) else local.replace(tzinfo=ZoneInfo(name)).astimezone(UTC).replace(tzinfo=None)
+
+
+def to_local(moment: datetime, name: str) -> datetime:
+    """Return the naive local timestamp of a zone at a naive UTC one."""
+    return moment if is_utc(name) else moment.replace(tzinfo=UTC).astimezone(ZoneInfo(name)).replace(tzinfo=None)

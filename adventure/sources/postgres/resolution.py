@@ -1,0 +1,242 @@
+"""How fine a stream's cursor is: by its type, by its default, and by the values that were read.
+
+`timestamp(0)` rounds, `date_trunc` and business dates truncate. A row then gets the same cursor as rows that were
+committed before it, or one below the horizon at which its transaction began. Two remedies, both without loss:
+
+- The type rounds to a second or less: a window ends at a whole unit. The unit that is not over waits.
+- The values are coarser in fact: the last value is read again, since rows may still get it. Versions that were staged
+  already are recognised by a hash of the row and not staged again.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
+from adventure.core.zones import to_local
+from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK
+
+MICROSECOND, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
+
+A_DAY = timedelta(hours=25)
+"""The longest day of a zone with daylight saving time."""
+
+_OLD = timedelta(days=400)
+"""No row gets a cursor that is older than this, whatever period it stands for."""
+
+_TIES = timedelta(seconds=30)
+"""The last value is read again by reading from this far below the watermark. The watermark moves by a microsecond with
+each window that only brings rows of that value, so that windows are loaded in their order: there is space for many."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    name: str
+    unit: timedelta
+    longest: timedelta
+    """The longest period whose beginnings lie on this grid and not all on the next one: a cursor can lie that far below
+    the moment at which its row is written. A day of another zone begins at a quarter of an hour of this one."""
+
+
+_GRIDS = (
+    _Grid("seconds", SECOND, timedelta(seconds=10)),
+    _Grid("5 seconds", timedelta(seconds=5), timedelta(seconds=60)),
+    _Grid("minutes", timedelta(minutes=1), timedelta(minutes=5)),
+    _Grid("5 minutes", timedelta(minutes=5), timedelta(hours=1)),
+    _Grid("quarter hours", timedelta(minutes=15), A_DAY),
+    _Grid("hours", timedelta(hours=1), A_DAY),
+    _Grid("days", timedelta(days=1), A_DAY),
+)
+"""Each unit divides the next one."""
+
+_ENOUGH = 16
+"""Distinct values that rule out chance."""
+
+_BY_NAME = {grid.name: grid for grid in _GRIDS}
+_SHOWN = re.compile(rf"\b(some )?whole ({'|'.join(sorted(_BY_NAME, key=len, reverse=True))})\b")
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Values that are coarser than their type."""
+
+    name: str
+    """Of the grid: `seconds`, `days`, …"""
+    some: bool = False
+    """Others are finer: several writers, or a default beside values that the application sets."""
+
+    def __str__(self) -> str:
+        return f"{'some ' if self.some else ''}whole {self.name}"
+
+    @property
+    def unit(self) -> timedelta:
+        """The distance of two neighbours on the grid."""
+        return _BY_NAME[self.name].unit
+
+    @property
+    def longest(self) -> timedelta:
+        """How far a cursor can lie below the moment at which its row is written."""
+        return _BY_NAME[self.name].longest
+
+    @classmethod
+    def of(cls, mode: str) -> "Resolution | None":
+        """What a watermark's mode says; None when it names none."""
+        found = _SHOWN.search(mode)
+        return cls(found[2], bool(found[1])) if found else None
+
+
+class Measure:
+    """Counts on which grids the values of one window lie.
+
+    Args:
+        before: what was known when the window began; None when the values were finer than a second.
+        step: the distance of two values of the cursor's type.
+        last: the last value of the window before; None in a first window.
+    """
+
+    def __init__(self, before: Resolution | None, step: timedelta, last: datetime | None) -> None:
+        self._before = before
+        self._first = last is None
+        self._base = step if before is None or before.some else max(step, before.unit)
+        self._rows = self._on_milliseconds = self._read = 0
+        self._on = dict.fromkeys(_BY_NAME, 0)
+        self._distinct: set[int] = set()
+        if last:
+            self._count(pa.array([last], pa.timestamp("us")))
+
+    def add(self, cursors: pa.Array) -> None:
+        """Count these; NULL counts nothing."""
+        self._read += len(cursors) - cursors.null_count
+        self._count(cursors)
+
+    def _count(self, cursors: pa.Array) -> None:
+        values = cursors.drop_null().view(pa.int64())
+        self._rows += len(values)
+        values = _on_grid(values, 1_000)
+        self._on_milliseconds += len(values)
+        for grid in _GRIDS:
+            values = _on_grid(values, grid.unit // MICROSECOND)
+            if not len(values):
+                return
+            if grid is _GRIDS[0] and len(self._distinct) < _ENOUGH:
+                self._distinct.update(values.unique()[:_ENOUGH].to_pylist())
+            self._on[grid.name] += len(values)
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """The coarsest grid on which all values lie, or more than chance puts there; None when they are fine.
+
+        Seconds that begin a minute are no minutes yet: chance must not put all values there.
+        """
+        if not self._read:
+            return self._before
+        for grid in reversed(_GRIDS):
+            if self._on[grid.name] == self._rows and (self._first or self._chance(grid.unit) <= 1e-3):
+                return Resolution(grid.name)
+        finest = timedelta(milliseconds=1) if self._on_milliseconds == self._rows else MICROSECOND
+        finest = max(finest, self._base)
+        for grid in reversed(_GRIDS):
+            expected = self._rows * (finest / grid.unit)
+            if finest < SECOND and self._on[grid.name] >= 3 and self._on[grid.name] > 10 * expected:
+                return Resolution(grid.name, some=True)
+        return None
+
+    @property
+    def news(self) -> Resolution | None:
+        """The resolution, if it is coarser than was known and chance does not explain it."""
+        found = self.resolution
+        if self._first or found is None or not self._read:
+            return None
+        known = self._before.longest if self._before else timedelta(0)
+        return found if found.longest > known and (found.some or self._chance(found.unit) <= 1e-6) else None
+
+    def _chance(self, unit: timedelta) -> float:
+        """The probability that values which lie on the known grid all lie on this one."""
+        return 0.0 if unit <= self._base else (self._base / unit) ** len(self._distinct)
+
+
+def _on_grid(values: pa.Array, unit: int) -> pa.Array:
+    return values.filter(pc.equal(pc.multiply(pc.divide(values, unit), unit), values))
+
+
+def coarser(found: Resolution | None, by_default: Resolution | None) -> Resolution | None:
+    """Return what the values say, unless the column's default is coarser: then some rows will be."""
+    if by_default and (found is None or found.unit < by_default.unit):
+        return Resolution(by_default.name, some=True)
+    return found
+
+
+_DEFAULTS = (
+    (r"date_trunc\('seconds?'", "seconds"),
+    (r"date_trunc\('minutes?'", "minutes"),
+    (r"date_trunc\('hours?'", "hours"),
+    (r"date_trunc\('(days?|weeks?|months?|quarters?|years?)'|current_date|::date\b", "days"),
+    (r"(current_timestamp|localtimestamp|::timestamp)\(0\)", "seconds"),
+)
+
+
+def of_default(expression: str | None) -> Resolution | None:
+    """Return the resolution of a column's default as PostgreSQL prints it; None when it names none."""
+    for pattern, name in _DEFAULTS:
+        if re.search(pattern, expression or "", re.IGNORECASE):
+            return Resolution(name)
+    return None
+
+
+def step_of(typmod: int) -> timedelta:
+    """Return the distance of two values of `timestamp(p)`.
+
+    Args:
+        typmod: `pg_attribute.atttypmod`: p, or −1 when the type has none.
+    """
+    return timedelta(microseconds=10 ** (6 - typmod)) if 0 <= typmod <= 6 else MICROSECOND
+
+
+def shown(mode: str, step: timedelta, resolution: Resolution | None) -> str:
+    """Return the mode with what a reader of `status` should know of the resolution."""
+    if resolution and resolution.unit >= step:
+        return f"{mode}, {resolution}"
+    if step == MICROSECOND:
+        return mode
+    return f"{mode}, whole seconds" if step == SECOND else f"{mode}, steps of {step.total_seconds():g} s"
+
+
+def whole_units(horizon: datetime, step: timedelta, resolution: Resolution | None) -> datetime:
+    """Return the end of the last unit that is over at the horizon.
+
+    The values that rounding puts into that unit from above and those that truncation puts into it from within are all
+    set before its end. Units above a second do not wait; their last value is read again.
+    """
+    if resolution and not resolution.some and resolution.unit == SECOND:
+        step = max(step, SECOND)
+    return horizon - (horizon - datetime.min) % step
+
+
+def last_value(mark: Watermark, resolution: Resolution | None) -> datetime:
+    """Return the largest cursor that the windows so far held, as far as the watermark tells it."""
+    last = mark.value - MICROSECOND
+    # Windows that only brought rows of that value have moved the watermark by a microsecond each.
+    return last - (last - datetime.min) % resolution.unit if resolution and not resolution.some else last
+
+
+def lookback(stream: Stream, mark: Watermark | None, *, step: timedelta = MICROSECOND, blind: bool) -> timedelta:
+    """Return how far below the watermark the next window reads again: rows in there are not all staged.
+
+    Args:
+        step: the distance of two values of the cursor's type: what it rounds to is not read again.
+        blind: the horizon is unknown now, or was when the watermark moved last.
+    """
+    writers = max(stream.lookback, FALLBACK_LOOKBACK) if blind else stream.lookback
+    resolution = Resolution.of(mark.mode) if mark else None
+    if mark is None or resolution is None or resolution.unit <= step:
+        return writers + (step if writers and step > MICROSECOND else timedelta(0))
+    if writers or resolution.some:
+        return writers + resolution.longest
+    # One writer's values grow with its clock: whatever is written now gets the last value, or one above it.
+    age = to_local(mark.horizon, stream.zone) - mark.value
+    over = age > _OLD or (resolution.longest < A_DAY and age >= resolution.longest)
+    return timedelta(0) if over else min(_TIES, resolution.unit / 2)

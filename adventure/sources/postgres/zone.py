@@ -1,0 +1,198 @@
+"""In which zone a cursor without a time zone is written, and how far it may be read there.
+
+`timestamp` holds the wall clock of its writer. The stream's `timezone` says of which zone. Without one it is taken as
+UTC, and that is doubted as soon as the server, the database, a role or the rows themselves say otherwise.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from adventure.core.errors import SourceShapeError
+from adventure.core.zones import is_utc
+from adventure.sources.postgres.plan import Plan
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_QUARTER = timedelta(minutes=15)
+"""Zones differ from UTC by whole quarters of an hour,"""
+_FARTHEST = timedelta(hours=14, minutes=30)
+"""and by at most 14 hours."""
+
+_SLACK = timedelta(seconds=2)
+"""How old the newest row may be and still count as just written,"""
+_LONGEST_LOOK = timedelta(seconds=30)
+"""beside the time since the last look, up to this."""
+
+_OWN_SETTING = "select reset_val, source from pg_settings where name = 'TimeZone'"
+
+# What new sessions of the database get, and of the roles that may write the table.
+_SETTINGS = """
+select case when s.setrole = 0 then null else r.rolname end, split_part(setting, '=', 2)
+from pg_db_role_setting as s
+cross join unnest(s.setconfig) as setting
+left join pg_roles as r on r.oid = s.setrole
+where setting ilike 'timezone=%%' and (s.setdatabase = 0 or s.setdatabase = (
+        select oid from pg_database where datname = current_database()
+    ))
+    and (s.setrole = 0 or r.rolcanlogin and has_table_privilege(r.oid, to_regclass(%s), 'insert, update'))
+"""
+
+# The wall clock goes back where summer ends: what is written from now on is at or above the earlier of its reading now
+# and its readings after the steps that lie ahead. Steps are at whole minutes, and of three hours at most.
+_EARLIEST_AHEAD = """
+select least(
+    timestamptz {moment} at time zone {zone},
+    min(ahead at time zone {zone})
+)
+from generate_series(
+    date_trunc('minute', timestamptz {moment}) + interval '1 minute',
+    timestamptz {moment} + interval '4 hours',
+    interval '1 minute'
+) as ahead
+"""
+
+_NEWEST = """
+select max({cursor}), clock_timestamp() at time zone {zone} from {table} where {cursor} < 'infinity'
+"""
+
+
+def earliest_ahead(connection: Connection, moment: datetime, zone: str) -> datetime:
+    """Return the earliest wall clock of the zone from that moment (naive UTC) on; the server knows the zone's rules.
+
+    In the hour that comes twice, the first time, that is the beginning of the hour.
+    """
+    if is_utc(zone):
+        return moment
+    query = sql.SQL(_EARLIEST_AHEAD).format(moment=sql.Literal(f"{moment}+00"), zone=sql.Literal(zone))
+    (earliest,) = connection.execute(query).fetchone() or (None,)
+    assert isinstance(earliest, datetime)
+    return earliest
+
+
+@dataclass(frozen=True)
+class _Look:
+    newest: datetime
+    clock: datetime
+
+
+@dataclass
+class ZoneWatch:
+    """What is known of the zones of one source.
+
+    Args:
+        own_zone: the TimeZone that our session began with.
+        own_source: where the server took it from, as `pg_settings.source` says.
+    """
+
+    own_zone: str
+    own_source: str
+    _looks: dict[str, _Look] = field(default_factory=dict)
+    _doubts: dict[str, timedelta] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, connection: Connection) -> "ZoneWatch":
+        """Ask a session whose TimeZone was not set yet."""
+        found = connection.execute(_OWN_SETTING).fetchone()
+        assert found is not None
+        return cls(*found)
+
+    def check(self, connection: Connection, plan: Plan, read_below: datetime | None) -> str | None:
+        """Look at the settings and at the newest row of a cursor without a time zone.
+
+        Args:
+            read_below: the stream's watermark; rows below it say nothing of who writes now.
+
+        Returns:
+            A sentence of doubt about the zone that the stream names; None where there is none.
+
+        Raises:
+            SourceShapeError: the stream names no zone and something says that it is not UTC, or its zone is wrong.
+            psycopg.Error: the server failed.
+        """
+        stream = plan.stream
+        if not plan.is_naive:
+            if stream.timezone:
+                raise SourceShapeError(
+                    f"stream {stream.name}: its cursor {stream.cursor} is a timestamptz, whose zone is known",
+                    "Remove timezone from the stream in pipeline.toml",
+                )
+            return None
+        if stream.timezone is None and (reason := self._setting_other_than_utc(connection, plan)):
+            raise self._refusal(plan, reason)
+        offset = self._offset(connection, plan, read_below)
+        if not offset:
+            return None
+        reason = (
+            f"its newest {stream.cursor} is {_hours(abs(offset))} {'ahead of' if offset > timedelta(0) else 'behind'}"
+            f" the clock of {stream.zone} while rows are written"
+        )
+        if stream.timezone is None:
+            raise self._refusal(plan, reason)
+        return f"{reason}: is its timezone in pipeline.toml right?"
+
+    def _refusal(self, plan: Plan, reason: str) -> SourceShapeError:
+        stream = plan.stream
+        return SourceShapeError(
+            f"stream {stream.name}: its cursor {stream.cursor} is a timestamp without time zone, and whether it holds"
+            f" UTC is in doubt: {reason}",
+            f'Name the zone of its writers under [streams.{stream.name}] in pipeline.toml, as in timezone = "UTC" or'
+            ' timezone = "America/New_York"',
+        )
+
+    def _setting_other_than_utc(self, connection: Connection, plan: Plan) -> str | None:
+        found = connection.execute(_SETTINGS, [plan.table]).fetchall()
+        for role, zone in found:
+            if not is_utc(zone):
+                return f"the {'role ' + role if role else 'database'} has TimeZone = {zone}"
+        if any(role is None for role, _ in found):
+            return None
+        if self.own_source == "client":
+            return "PGTZ or PGOPTIONS in the environment hides which TimeZone the server gives its sessions"
+        if self.own_source in ("user", "database user") and is_utc(self.own_zone):
+            return "a TimeZone of the reader's role hides which one the server gives other sessions"
+        return None if is_utc(self.own_zone) else f"the server has TimeZone = {self.own_zone}"
+
+    def _offset(self, connection: Connection, plan: Plan, read_below: datetime | None) -> timedelta:
+        """By how many quarters of an hour rows that are written now are away from the clock; zero where none tells."""
+        name = plan.stream.name
+        query = sql.SQL(_NEWEST).format(
+            cursor=sql.Identifier(plan.stream.cursor),
+            zone=sql.Literal(plan.stream.zone),
+            table=sql.Identifier(plan.stream.namespace, plan.stream.table),
+        )
+        try:
+            newest, clock = connection.execute(query).fetchone() or (None, None)
+        except psycopg.errors.InvalidParameterValue as error:
+            raise SourceShapeError(
+                f"stream {name}: the source database does not know the time zone {plan.stream.zone}",
+                "Name it as the view pg_timezone_names of the source lists it",
+            ) from error
+        if newest is None or clock is None:
+            return timedelta(0)
+        before = self._looks.get(name)
+        self._looks[name] = _Look(newest, clock)
+        known = self._doubts.get(name, timedelta(0))
+        if (before and before.newest == newest) or (not before and read_below and newest < read_below):
+            return known
+        since = min(abs(clock - before.clock), _LONGEST_LOOK) if before else timedelta(0)
+        offset = _whole_quarters(newest - clock, _SLACK + since)
+        # A value at a whole minute may be a day or an hour of business: it says nothing of the clock.
+        if offset is None or (newest.second, newest.microsecond) == (0, 0):
+            return known
+        self._doubts[name] = offset
+        return offset
+
+
+def _whole_quarters(difference: timedelta, slack: timedelta) -> timedelta | None:
+    """Return the multiple of a quarter of an hour that is not farther from the difference than that, or None."""
+    offset = round(difference / _QUARTER) * _QUARTER
+    return offset if abs(difference - offset) <= slack and abs(offset) <= _FARTHEST else None
+
+
+def _hours(offset: timedelta) -> str:
+    minutes = int(offset.total_seconds()) // 60
+    return f"{minutes // 60}:{minutes % 60:02} hours"
