@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli import history, snowflake, stage, tasks
+from adventure.cli import history, snowflake, stage, stream, tasks
 from adventure.cli.job import pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
 
@@ -213,6 +213,7 @@ def dashboard(context: typer.Context) -> None:
 
 
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)
+app.add_typer(stream.app, name="stream", rich_help_panel=_MOVE)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=_MOVE)
 app.add_typer(history.app, name="history", rich_help_panel=_SHOW)
 app.add_typer(snowflake.app, name="snowflake", rich_help_panel=_SHOW)

@@ -18,7 +18,7 @@ from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.tombstones import insert_tombstones
 from adventure.destinations.warehouse import Moved
 
-_REMEDY = "Restore it; or delete the stream's row in processor_metadata to read it all again, and remove the window"
+_REMEDY = "Restore it; or remove the window, and run `adventure stream reset` with the stream's name to read it again"
 
 
 def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:
