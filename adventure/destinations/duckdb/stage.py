@@ -123,13 +123,33 @@ class FolderStage:
             _remove_if_empty(self.path(window, MANIFEST).parent)
         return removed
 
+    def discard(self, stage: str, window_id: str) -> int:
+        """Removes one window, even if its `window.json` is damaged; returns the number of files. See `Stage`."""
+        folder, removed = self.root / stage / window_id, 0
+        with _writing(folder):
+            # window.json last: killed anywhere, the next call finishes.
+            ours = [path for path in folder.iterdir() if FILE_NAME.fullmatch(path.name)]
+            for path in (*ours, folder / MANIFEST):
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    removed += 1
+            _remove_if_empty(folder)
+        return removed
+
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
-        for folder in _folders(self.root / stage):
+        try:
+            folders = _folders(self.root / stage)
+        except OSError as error:
+            yield StageDamaged(f"The stage {self.root / stage} cannot be listed: {error.strerror or error}")
+            return
+        for folder in folders:
+            path = folder / MANIFEST
             try:
-                path = folder / MANIFEST
                 yield read_manifest(path.read_bytes(), str(path), stage, folder.name)
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                yield StageDamaged(f"{path} cannot be read: {error.strerror or error}", window_id=folder.name)
             except StageDamaged as error:
                 yield error
 
