@@ -28,7 +28,7 @@ _REJECTS, _DELETES = "rejects.ndjson.gz", "deletes.ndjson.gz"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 2**63 - 1
 _PLAIN_TYPES = frozenset(
-    "bool int16 int32 int64 float double string binary date32[day] timestamp[us] json".split()
+    ["bool", "int16", "int32", "int64", "float", "double", "string", "binary", "date32[day]", "timestamp[us]", "json"]
 )
 _DECIMAL = re.compile(r"decimal128\(([0-9]{1,2}), ([0-9]{1,2})\)")
 

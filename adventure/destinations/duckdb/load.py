@@ -6,7 +6,6 @@ from pathlib import Path
 import duckdb
 
 from adventure.core.clock import utc_now
-from adventure.core.errors import StageDamaged
 from adventure.core.faults import Point, reached
 from adventure.core.manifest import StagedFile, Window
 from adventure.core.stage import damaged
@@ -18,7 +17,6 @@ from adventure.destinations.duckdb.connection import reading
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.tombstones import insert_tombstones
 from adventure.destinations.warehouse import Moved
-
 
 
 def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:

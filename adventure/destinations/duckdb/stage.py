@@ -15,6 +15,7 @@ from pathlib import Path
 from adventure.core.errors import StageDamaged, StageUnwritable
 from adventure.core.faults import Point, reached
 from adventure.core.manifest import FILE_NAME, MANIFEST, Window, read_manifest
+from adventure.core.private import close_to_others, make_folder, only_owner
 from adventure.core.stage import StageEntry
 
 _REMEDIES = {
@@ -40,6 +41,7 @@ class FolderStage:
         """Raises StageUnwritable when no file can be put there; leaves no file behind."""
         with _writing(self.root / stage):
             _make_folder(self.root / stage)
+            close_to_others(self.root)
             with self._temporary(stage, "probe") as probe:
                 _write(probe, b"?")
 
@@ -157,7 +159,7 @@ class FolderStage:
     def _temporary(self, stage: str, name: str) -> Iterator[Path]:
         """A free name nobody lists, in the same file system; what is left under it goes at the end."""
         path = self.root / ".tmp" / stage / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.unlink(missing_ok=True)
         try:
             yield path
@@ -220,6 +222,7 @@ def _move_into_place(temporary: Path, target: Path) -> None:
 
 def _make_folder(path: Path) -> None:
     """Makes the folder and those above it durably: a synced file in a folder that a power cut takes is lost too."""
+    only_owner()
     if not path.is_dir():
         _make_folder(path.parent)
         path.mkdir(exist_ok=True)
