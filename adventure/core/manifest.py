@@ -23,6 +23,10 @@ MANIFEST = "window.json"
 FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
 """What the processor calls a window's files. Whatever has another name in a window's folder is somebody else's."""
 
+RESERVED_COLUMNS = ("_file", "_file_row", "_loaded_at", "_deleted_at", "file_row_number")
+"""What raw tables have beside the source's columns, and what DuckDB adds when it reads Parquet. No source column can
+have one of these names; case does not matter, as it does not in either warehouse."""
+
 _PART = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)")
 _REJECTS, _DELETES = "rejects.ndjson.gz", "deletes.ndjson.gz"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
