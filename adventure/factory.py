@@ -39,8 +39,11 @@ def open_source(kind: str, settings: "Settings", *, patience: float | None = Non
 
 
 @contextmanager
-def open_source_side(settings: "Settings", stream: "Stream") -> "Iterator[SourceSide]":
+def open_source_side(settings: "Settings", stream: "Stream", *, rows: bool = False) -> "Iterator[SourceSide]":
     """The stream's source, with a connection of its own.
+
+    Args:
+        rows: whole rows are compared, not keys and cursors alone.
 
     Raises:
         SourceError: it does not answer, refuses, or is not what the stream says.
@@ -48,12 +51,12 @@ def open_source_side(settings: "Settings", stream: "Stream") -> "Iterator[Source
     if stream.source == "postgres":
         from adventure.sources.postgres.reconcile import PostgresSide
 
-        with PostgresSide.open(settings, stream) as postgres:
+        with PostgresSide.open(settings, stream, rows=rows) as postgres:
             yield postgres
         return
     from adventure.sources.mongo.reconcile import MongoSide
 
-    with MongoSide.open(settings, stream) as mongo:
+    with MongoSide.open(settings, stream, rows=rows) as mongo:
         yield mongo
 
 

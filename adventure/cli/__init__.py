@@ -146,6 +146,12 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option("--repair", help="Stage what is missing or older, and mark what is gone as deleted.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --repair: mark as deleted also more than 10 % of the stream's keys.")
+    ] = False,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Compare whole rows, not only keys and cursors; reads every column.")
+    ] = False,
     low: Annotated[
         datetime | None, typer.Option("--from", help="Compare from this cursor on (UTC). Default: from the lowest.")
     ] = None,
@@ -154,15 +160,17 @@ def reconcile(
     ] = None,
 ) -> None:
     """Compares source and warehouse by key and version; exit code 1 if something differs and was not repaired."""
-    from adventure.core.errors import CheckFailed
+    from adventure.core.errors import CheckFailed, ConfigError
     from adventure.core.streams import find_stream
     from adventure.monitoring.status import console
     from adventure.reconcile.report import print_reports
     from adventure.reconcile.run import reconcile as run_reconciliation
 
+    if force and not repair:
+        raise ConfigError("--force changes nothing without --repair", "Give both, or neither")
     settings, streams = pipeline_of(context)
     chosen = (find_stream(streams, stream),) if stream else streams
-    reports = run_reconciliation(settings, chosen, repair=repair, low=low, high=high)
+    reports = run_reconciliation(settings, chosen, repair=repair, force=force, low=low, high=high, rows=rows)
     print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from adventure.core.manifest import Window
+from adventure.core.row_text import RowColumn
 from adventure.core.streams import Stream
 from adventure.destinations.common.build import Scope
 
@@ -109,11 +110,12 @@ class Versions(Protocol):
     def digests(self, low: int, high: int, width: int) -> list[tuple[int, int, int]]:
         """Of `[low, high)`, divided into pieces of that width: number, rows, and the sum of the rows' hashes.
 
-        A row's hash is the first 15 hexadecimal digits of the MD5 of its key, `|` and its cursor, as a number.
+        A row's hash is the first 15 hexadecimal digits of the MD5 of its key, `|` and its cursor, as a number. Where
+        rows are compared, `|` and the hash of the row's text follow the cursor (`adventure.core.row_text`).
         """
 
-    def between(self, low: int, high: int) -> Iterator[Sequence[tuple[str, int]]]:
-        """Keys and cursors in `[low, high)`, in batches."""
+    def between(self, low: int, high: int) -> Iterator[Sequence[tuple[str, int, str | None]]]:
+        """Keys, cursors and, where rows are compared, the rows' hashes in `[low, high)`, in batches."""
 
 
 class Warehouse(Protocol):
@@ -191,15 +193,21 @@ class Warehouse(Protocol):
     def copied(self, streams: Sequence[Stream]) -> list[Copied] | None:
         """What the warehouse itself says of the files that it took up; None where loading is ours alone."""
 
-    def versions(self, stream: Stream, kinds: Sequence[str], folder: Path) -> AbstractContextManager[Versions]:
+    def versions(
+        self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], folder: Path
+    ) -> AbstractContextManager[Versions]:
         """The latest version of each key in the stream's raw table, of which there may be none.
 
         Args:
             kinds: how each key column becomes text, see `adventure.core.key_kinds`.
+            rows: the columns to compare besides key and cursor; none, unless whole rows are compared.
             folder: on this machine, for as long as they are looked at.
+
+        Raises:
+            ConfigError: this warehouse does not compare whole rows.
         """
 
-    def copy_suspects(self, stream: Stream, kinds: Sequence[str], scratch: Path) -> None:
+    def copy_suspects(self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], scratch: Path) -> None:
         """Copies what the warehouse and the stage have of the keys in table `suspects` of the DuckDB file `scratch`.
 
         Into its tables `held` and `rejected`, which `destinations/duckdb/versions.py` describes, and `staged`, which is

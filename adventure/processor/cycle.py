@@ -6,7 +6,7 @@ The arrows of a window, in their order: finish the files → stage them → stag
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -46,6 +46,8 @@ class CycleReport:
     """What kept a stream from its windows, by its name; streams of one source may share an error."""
     horizons: Mapping[str, datetime] = field(default_factory=dict)
     """How far each source could be read, by `Stream.source`."""
+    refused: Collection[str] = ()
+    """Streams among the failures that were found unreadable before any row was read; the others are not concerned."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,14 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         stream.name: pipeline.away[stream.source] for stream in pipeline.streams if stream.source in pipeline.away
     }
     horizons: dict[str, datetime] = {}
+    refused: set[str] = set()
     for kind, source in pipeline.sources.items():
         streams = [stream for stream in pipeline.streams if stream.source == kind]
         waiting = {stream.name for stream in streams}
         try:
             with source.cut(streams, pipeline.state.watermarks) as cut:
                 failures |= cut.unfit
+                refused |= set(cut.unfit)
                 horizons[kind] = cut.horizon
                 for stream in streams:
                     if stream.name not in cut.unfit:
@@ -83,7 +87,7 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
             failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
-    return CycleReport(tuple(reports), failures, horizons)
+    return CycleReport(tuple(reports), failures, horizons, refused)
 
 
 def _move_windows(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> Iterator[StreamReport]:
@@ -147,8 +151,7 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
     if low:
         # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
         # of the changes, each window has a `high` of its own.
-        later = extract.position or extract.ordered
-        high = max(high, low + timedelta(microseconds=1) if later else low)
+        high = max(high, low + timedelta(microseconds=1) if extract.ordered else low)
     return Window(
         stream=stream.name,
         stage=stream.stage,

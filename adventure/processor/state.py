@@ -18,6 +18,8 @@ from adventure.core.clock import utc_now
 from adventure.core.connect import PROBE_CLIENT, connect_postgres, translating_postgres
 from adventure.core.errors import AlreadyRunning
 from adventure.core.manifest import Window
+from adventure.core.pooler import require_own_session
+from adventure.core.session import set_plain_session
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
@@ -66,6 +68,19 @@ KEEP_SECONDS = 60.0
 """How old the position of a stream without new rows may become in the table."""
 
 
+def _connect(conninfo: str, *, silence: float | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session of our own, in which a lock stays, and which no setting of the role ends or makes read-only."""
+    connection = connect_postgres(conninfo, name=_NAME, autocommit=True, silence=silence)
+    try:
+        require_own_session(connection, conninfo, _NAME, setting="STATE_DSN")
+        with translating_postgres(conninfo, _NAME):
+            set_plain_session(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _conninfo(settings: Settings) -> str:
     """In a database of encoding SQL_ASCII text would come as bytes, which are no stream's name."""
     return make_conninfo(settings.state_conninfo, client_encoding="UTF8")
@@ -78,7 +93,7 @@ def read_watermarks(settings: Settings) -> dict[str, Watermark]:
         SourceError: the state database does not answer, or refuses.
     """
     conninfo = _conninfo(settings)
-    connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
+    connection = _connect(conninfo)
     with connection, translating_postgres(conninfo, _NAME):
         if connection.execute("select to_regclass('processor_metadata')").fetchone() == (None,):
             return {}
@@ -94,7 +109,7 @@ def repairing(settings: Settings, stream: Stream) -> Iterator[None]:
         SourceError: the state database does not answer, or refuses.
     """
     conninfo = _conninfo(settings)
-    connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
+    connection = _connect(conninfo)
     with connection:
         with translating_postgres(conninfo, _NAME):
             taken = connection.execute(_LOCK, [f"adventure:repair:{stream.name}"]).fetchone()
@@ -113,7 +128,7 @@ class State:
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
         self._conninfo = _conninfo(settings)
-        self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True, silence=settings.silence_sec)
+        self._connection = _connect(self._conninfo, silence=settings.silence_sec)
         try:
             with translating_postgres(self._conninfo, _NAME):
                 self._connection.execute(PROBE_CLIENT)

@@ -16,12 +16,13 @@ from adventure.core.key_kinds import key_parts
 from adventure.core.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
 from adventure.core.streams import Stream
 from adventure.destinations.warehouse import Versions, Warehouse
-from adventure.sources.side import SourceSide
+from adventure.sources.side import SourceSide, Version
 
 VERDICTS = {
     "missing": "at the source, not in the warehouse",
     "stale": "the warehouse holds an older version",
-    "deleted": "in the warehouse, gone at the source",
+    "changed": "the same version on both sides, with other values",
+    "deleted": "in the warehouse, deleted at the source",
     "behind": "the source's version is older than what the warehouse holds, or than its deletion",
     "unusable": "at the source without a usable cursor: no window brings it",
 }
@@ -37,20 +38,20 @@ MEMORY = "1GB"
 """What DuckDB may take; the rest goes to disk."""
 
 _TABLES = """
-create table listed (key varchar, cursor bigint);
-create table listed_there (key varchar, cursor bigint);
+create table listed (key varchar, cursor bigint, row varchar);
+create table listed_there (key varchar, cursor bigint, row varchar);
 create table suspects (key varchar);
 create table asked (key varchar, rejected_key varchar);
-create table present (key varchar, cursor bigint);
+create table present (key varchar, cursor bigint, row varchar);
 """
 
 # A key is suspect when one side alone has it in that version, in a span whose hashes differ.
 _SUSPECTS = """
 insert into suspects
 with differing as (
-    (select key, cursor from listed except select key, cursor from listed_there)
+    (from listed except from listed_there)
     union all
-    (select key, cursor from listed_there except select key, cursor from listed)
+    (from listed_there except from listed)
 )
 select distinct key from differing
 """
@@ -59,7 +60,7 @@ select distinct key from differing
 _VERDICTS = """
 create table verdicts as
 with sources as (
-    select key, max(cursor) as cursor, true as there from present group by key
+    select key, max(cursor) as cursor, arg_max(row, cursor) as row, true as there from present group by key
 ),
 waiting as (
     select key, max(cursor) filter (where live) as cursor, bool_or(not live) as dead
@@ -81,10 +82,11 @@ select
         when sources.there is null and waiting.dead then 'in flight'
         when sources.there is null then 'deleted'
         when sources.cursor >= $in_flight then 'in flight'
-        when held.live and held.cursor = sources.cursor then 'equal'
-        when held.cursor >= sources.cursor then 'behind'
+        when held.live and held.cursor = sources.cursor and held.row is not distinct from sources.row then 'equal'
+        when held.cursor > sources.cursor or held.cursor = sources.cursor and not held.live then 'behind'
         when waiting.cursor >= sources.cursor then 'in flight'
         when set_aside.any_version or set_aside.cursor >= sources.cursor then 'rejected'
+        when held.cursor = sources.cursor then 'changed'
         when sources.cursor is null then 'unusable'
         when coalesce(held.live, false) then 'stale'
         else 'missing'
@@ -161,13 +163,16 @@ class Comparison:
         Args:
             lookback: how far below the watermark the next window still looks for late rows.
         """
-        kinds = self._source.key_kinds
-        with self._warehouse.versions(self.stream, kinds, self._scratch.parent) as held, self.open() as connection:
+        kinds, rows_of = self._source.key_kinds, self._source.row_columns
+        with (
+            self._warehouse.versions(self.stream, kinds, rows_of, self._scratch.parent) as held,
+            self.open() as connection,
+        ):
             connection.execute(_TABLES)
             span = self._span(held, micros(watermark), low, high)
             rows = self._find_suspects(connection, held, span) if span else 0
             self._ask_again(connection)
-        self._warehouse.copy_suspects(self.stream, kinds, self._scratch)
+        self._warehouse.copy_suspects(self.stream, kinds, rows_of, self._scratch)
         with self.open() as connection:
             connection.execute(_VERDICTS, {"in_flight": micros(watermark - lookback)})
             return Result(self.stream, span, rows, _differences(connection))
@@ -239,7 +244,8 @@ class Comparison:
 
     def _insert_present(self, connection: duckdb.DuckDBPyConnection, keys: list[str]) -> None:
         parts = [key_parts(key, len(self.stream.key)) for key in keys]
-        _insert(connection, "asked", [(key, ",".join(each)) for key, each in zip(keys, parts, strict=True)])
+        asked = [(key, ",".join(each)) for key, each in zip(keys, parts, strict=True)]
+        connection.executemany("insert into asked values (?, ?)", asked)
         _insert(connection, "present", self._source.lookup(parts))
 
 
@@ -270,12 +276,12 @@ class _Counting:
         return found
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, object]]) -> None:
-    if rows:
-        first, second = zip(*rows, strict=True)
-        # A cursor is a whole number, and NULL where the source has none.
-        batch = pa.table([pa.array(first, pa.string()), pa.array(second)], names=["a", "b"])  # noqa: F841
-        connection.execute(f"insert into {table} select a, b from batch")
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, versions: Sequence[Version]) -> None:
+    if versions:
+        keys, cursors, rows = zip(*versions, strict=True)
+        columns = [pa.array(keys, pa.string()), pa.array(cursors, pa.int64()), pa.array(rows, pa.string())]
+        batch = pa.table(columns, names=["key", "cursor", "row"])  # noqa: F841
+        connection.execute(f"insert into {table} from batch")
 
 
 def _differences(connection: duckdb.DuckDBPyConnection) -> dict[str, Difference]:

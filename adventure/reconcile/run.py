@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.log import get_logger
 from adventure.core.private import make_data_dir, make_folder
 from adventure.core.settings import Settings
@@ -36,11 +37,15 @@ class Report:
     """None when the stream was never read: nothing of it can be missing."""
     lateness: Lateness | None
     repaired: Repaired | None
-    """None when no repair was asked for, or nothing differs that one can mend."""
+    """None when no repair was asked for, or nothing differs that one can repair."""
+    failure: SourceError | None = None
+    """Why the stream could not be compared: its source refuses, or is not what the stream says."""
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing differs, or what differs is staged now."""
+        if self.failure or (self.repaired and self.repaired.withheld):
+            return False
         if self.result is None or not self.result.differs:
             return True
         return self.repaired is not None and not (self.result.count("behind") or self.result.count("unusable"))
@@ -51,19 +56,23 @@ def reconcile(
     streams: Sequence[Stream],
     *,
     repair: bool = False,
+    force: bool = False,
     low: datetime | None = None,
     high: datetime | None = None,
     recent: timedelta | None = None,
+    rows: bool = False,
 ) -> list[Report]:
-    """Compares each stream's source with the warehouse by key and cursor.
+    """Compare each stream's source with the warehouse by key and cursor.
 
     Args:
+        force: stages deletions also where they are a large share of the stream's living keys.
         low: compares from this cursor on; default: from the lowest that either side has.
         high: up to below this cursor, and never at or above the watermark, where rows are in flight.
         recent: compares only so much of each stream before its watermark.
+        rows: compares whole rows, by a hash of all columns that each server computes.
 
     Raises:
-        SourceError: a source does not answer, refuses, or is not what the stream says.
+        SourceError: a source does not answer.
         WarehouseError: the warehouse cannot be read.
         AlreadyRunning: another repair of the same stream is under way.
     """
@@ -75,19 +84,53 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        with _scratch(settings) as scratch, open_source_side(settings, stream) as side:
-            log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
-            comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
-            begin = mark.value - recent if recent else low
-            result = comparison.run(mark.value, _lookback(stream, mark), begin, high)
-            lateness = _lateness(warehouse, comparison, side, mark)
-            mendable = any(result.count(verdict) for verdict in ("missing", "stale", "deleted"))
-            repaired = _repair(settings, comparison, side, mark, scratch) if repair and mendable else None
-        reports.append(Report(stream, mark.value, result, lateness, repaired))
+        begin = mark.value - recent if recent else low
+        try:
+            reports.append(
+                _reconcile(
+                    settings, warehouse, stream, mark, repair=repair, force=force, low=begin, high=high, rows=rows
+                )
+            )
+        except (SourceRefused, SourceShapeError) as error:
+            reports.append(Report(stream, mark.value, None, None, None, error))
     return reports
 
 
-def _repair(settings: Settings, comparison: Comparison, side: SourceSide, mark: Watermark, scratch: Path) -> Repaired:
+def _reconcile(
+    settings: Settings,
+    warehouse: Warehouse,
+    stream: Stream,
+    mark: Watermark,
+    *,
+    repair: bool,
+    force: bool,
+    low: datetime | None,
+    high: datetime | None,
+    rows: bool,
+) -> Report:
+    with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
+        log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
+        comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
+        result = comparison.run(mark.value, _lookback(stream, mark), low, high)
+        lateness = _lateness(warehouse, comparison, side, mark)
+        repaired = None
+        if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted")):
+            living = warehouse.living_keys(stream)
+            repaired = _repair(settings, comparison, result, side, mark, scratch, living=living, force=force)
+    return Report(stream, mark.value, result, lateness, repaired)
+
+
+def _repair(
+    settings: Settings,
+    comparison: Comparison,
+    result: Result,
+    side: SourceSide,
+    mark: Watermark,
+    scratch: Path,
+    *,
+    living: int,
+    force: bool,
+) -> Repaired:
     stream, stage = comparison.stream, open_stage(settings)
     stage.check_writable(stream.stage)
     with repairing(settings, stream):
@@ -95,8 +138,9 @@ def _repair(settings: Settings, comparison: Comparison, side: SourceSide, mark: 
         try:
             resolution = Resolution.of(mark.mode)
             unsettled = resolution.longest if resolution else timedelta(0)
-            repair = Repair(stream, source, side, stage, mark, _lookback(stream, mark), unsettled, scratch / "files")
-            return repair.run(comparison)
+            lookback = _lookback(stream, mark)
+            repair = Repair(stream, source, side, stage, mark, lookback, unsettled, scratch / "files", living, force)
+            return repair.run(comparison, result.count("deleted"))
         finally:
             source.close()
 

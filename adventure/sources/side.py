@@ -7,16 +7,20 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from adventure.core.key_kinds import KeyKind
+from adventure.core.row_text import RowColumn
 from adventure.core.spans import Side, Span
 
-Version = tuple[str, int | None]
-"""A key's text, and its cursor in microseconds since 1970; None where it is NULL, missing or no moment."""
+Version = tuple[str, int | None, str | None]
+"""A key's text; its cursor in microseconds since 1970, None where it is NULL, missing or no moment; and the hash of the
+whole row, where rows are compared."""
 
 
 class SourceSide(Side, Protocol):
     """The stream's table or collection, as it is now."""
 
     key_kinds: tuple[KeyKind, ...]
+    row_columns: tuple[RowColumn, ...]
+    """The columns that are compared besides key and cursor; none, unless whole rows are."""
 
     def lowest(self) -> int | None:
         """The lowest cursor, or None when there is no row."""

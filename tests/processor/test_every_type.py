@@ -20,6 +20,7 @@ from psycopg import sql
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
+from adventure.reconcile.run import reconcile
 from tests.processor.conftest import stream_of, writer
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
@@ -214,6 +215,9 @@ def test_values_of_every_type_arrive(
     for kind, column in zip(["id", "twice", "virtually", "odd", *TYPES], range(len(every) + 4), strict=True):
         assert [_bits(row[column], kind) for row in found] == [_bits(row[column], kind) for row in expected], kind
     assert warehouse.totals([stream])["things"].rejected == 0
+    (report,) = reconcile(settings, [stream], rows=True)
+    assert report.result is not None
+    assert report.result.verdicts == {}, "both servers compute the same text of every type"
 
 
 _AS_THEY_ARE = {

@@ -235,7 +235,7 @@ def test_the_command_ends_with_1_until_it_is_repaired(
     for arguments in (["reconcile"], ["reconcile", "--repair", "things"], ["reconcile", "--from", "2100-01-01"]):
         results.append(CliRunner().invoke(cli.app, arguments))
     assert [type(result.exception).__name__ for result in results] == ["CheckFailed", "NoneType", "NoneType"]
-    assert "things: 1 deleted (in the warehouse, gone at the source)" in results[0].output
+    assert "things: 1 deleted (in the warehouse, deleted at the source)" in results[0].output
     assert "1: at the source none, in the warehouse 20" in results[0].output
     assert "staged 0 rows and 1 deletions" in results[1].output
 

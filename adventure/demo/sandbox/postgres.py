@@ -138,7 +138,12 @@ def _reachable_binaries(user: str | None) -> Path:
         if libraries.is_dir():
             shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
         unfinished.chmod(0o755)
-        unfinished.rename(copy)
+        try:
+            unfinished.rename(copy)
+        except OSError:  # another process made the same copy first
+            shutil.rmtree(unfinished)
+            if not copy.exists():
+                raise
     return copy / tree.parent.name / tree.name / "bin"
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import duckdb
 
+from adventure.core.row_text import RowColumn
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.key_text import expressions, literal, part, path, raw_table
 from adventure.destinations.duckdb.load import columns_of
+from adventure.destinations.duckdb.row_text import row_hash
 
 MEMORY = "1GB"
 """What a copy may take of the machine; the rest goes to disk, beside the copy."""
@@ -20,7 +22,7 @@ BATCH = 20_000
 """Rows handed over at once."""
 
 _TABLES = """
-create or replace table scratch.held (key varchar, cursor bigint, live boolean, parts varchar[]);
+create or replace table scratch.held (key varchar, cursor bigint, live boolean, parts varchar[], row varchar);
 create or replace table scratch.rejected (key varchar, cursor bigint);
 """
 
@@ -40,7 +42,10 @@ class CopiedVersions:
         """See `Versions`."""
         found = self._connection.execute(
             """
-            select (cursor - $low) // $width, count(*), sum(('0x' || left(md5(key || '|' || cursor), 15))::bigint)
+            select
+                (cursor - $low) // $width,
+                count(*),
+                sum(('0x' || left(md5(key || '|' || cursor || coalesce('|' || row, '')), 15))::bigint)
             from held
             where live and cursor >= $low and cursor < $high
             group by 1
@@ -49,10 +54,10 @@ class CopiedVersions:
         ).fetchall()
         return [(number, rows, int(total)) for number, rows, total in found]
 
-    def between(self, low: int, high: int) -> Iterator[list[tuple[str, int]]]:
+    def between(self, low: int, high: int) -> Iterator[list[tuple[str, int, str | None]]]:
         """See `Versions`."""
         reading = self._connection.execute(
-            "select key, cursor from held where live and cursor >= ? and cursor < ?", [low, high]
+            "select key, cursor, row from held where live and cursor >= ? and cursor < ?", [low, high]
         )
         while batch := reading.fetchmany(BATCH):
             yield batch
@@ -68,12 +73,19 @@ def open_copy(file: Path) -> Iterator[CopiedVersions]:
 
 
 def copy_versions(
-    connection: duckdb.DuckDBPyConnection, stream: Stream, kinds: Sequence[str], scratch: Path, *, suspects: bool
+    connection: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    kinds: Sequence[str],
+    rows: Sequence[RowColumn],
+    scratch: Path,
+    *,
+    suspects: bool,
 ) -> None:
     """Fills the tables `held` and `rejected` of the DuckDB file `scratch`.
 
     `held` has the latest version of each key: its cursor in microseconds since 1970 (NULL where it has none), whether
-    the row lives or is a tombstone, and, of suspects, each key column as the raw table prints it. `rejected` has the
+    the row lives or is a tombstone; of suspects, each key column as the raw table prints it; and the hash of the row,
+    where `rows` names its columns. `rejected` has the
     keys of the rows set aside, their parts joined by commas, and their cursor where it is known.
 
     Args:
@@ -86,35 +98,40 @@ def copy_versions(
     connection.execute(f"attach {literal(str(scratch))} as scratch")
     try:
         connection.execute(_TABLES)
-        if columns_of(connection, stream):
+        if held := columns_of(connection, stream):
             key, cursor = expressions(stream, kinds)
-            _copy_held(connection, stream, key, cursor, suspects)
+            row = row_hash(rows, {name.lower() for name in held}) if rows else ""
+            _copy_held(connection, stream, key, cursor, row, suspects)
         _copy_rejected(connection, stream, kinds)
     finally:
         connection.execute("detach scratch")
 
 
-def _copy_held(connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, cursor: str, suspects: bool) -> None:
+def _copy_held(
+    connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, cursor: str, row: str, suspects: bool
+) -> None:
     kind = "document" if stream.source == "mongo" else "plain"
     parts = ", ".join(part(column, kind) for column in stream.key)
     # As the models order versions: by cursor, then by load, then rows before tombstones. One number each, because a
     # hash table of numbers is small; the cursor is moved up so that it is not below zero.
+    version = (
+        f"coalesce({cursor} + (1::hugeint << 61), 0) * (1::hugeint << 64)"
+        " + epoch_us(_loaded_at)::hugeint * 2 + (_deleted_at is null)::int"
+    )
     connection.execute(
         f"""
         insert into scratch.held
         with versions as (
             select
                 {key} as key,
-                max(
-                    coalesce({cursor} + (1::hugeint << 61), 0) * (1::hugeint << 64)
-                    + epoch_us(_loaded_at)::hugeint * 2 + (_deleted_at is null)::int
-                ) as version,
+                max({version}) as version,
+                {f"arg_max({row}, {version})" if row else "null"} as row,
                 {f"any_value([{parts}])" if suspects else "null"} as parts
             from {raw_table(stream)}
             where {key} {"in (from scratch.suspects select key)" if suspects else "is not null"}
             group by 1
         )
-        select key, nullif(version >> 64, 0) - (1::hugeint << 61), (version & 1) = 1, parts
+        select key, nullif(version >> 64, 0) - (1::hugeint << 61), (version & 1) = 1, parts, row
         from versions
         """
     )

@@ -10,6 +10,7 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import StageDamaged
 from adventure.core.log import get_logger
 from adventure.core.manifest import MANIFEST, Window
+from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
@@ -178,22 +179,24 @@ class DuckDBWarehouse:
         return None
 
     @contextmanager
-    def versions(self, stream: Stream, kinds: Sequence[str], folder: Path) -> Iterator[Versions]:
+    def versions(
+        self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], folder: Path
+    ) -> Iterator[Versions]:
         """A copy of them, so that loads go on while it is looked at."""
         copy = folder / "versions.duckdb"
         with connect(self._path) as connection:
-            copy_versions(connection, stream, kinds, copy, suspects=False)
+            copy_versions(connection, stream, kinds, rows, copy, suspects=False)
         with open_copy(copy) as found:
             yield found
 
-    def copy_suspects(self, stream: Stream, kinds: Sequence[str], scratch: Path) -> None:
+    def copy_suspects(self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], scratch: Path) -> None:
         """See `Warehouse`."""
         windows = [window for window in self._stage.windows(stream.stage) if window.stream == stream.name]
         loaded = self.loaded(windows)
         waiting = [window for window in windows if window.id not in loaded]
         copy_staged(self._stage.path, waiting, stream, kinds, scratch)
         with connect(self._path) as connection:
-            copy_versions(connection, stream, kinds, scratch, suspects=True)
+            copy_versions(connection, stream, kinds, rows, scratch, suspects=True)
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
         """See `Warehouse`."""

@@ -63,13 +63,13 @@ class TemporaryVersions:
         )
         return [(int(number), int(rows), int(total)) for number, rows, total in found]
 
-    def between(self, low: int, high: int) -> Iterator[list[tuple[str, int]]]:
+    def between(self, low: int, high: int) -> Iterator[list[tuple[str, int, str | None]]]:
         """See `Versions`."""
         found = self._batches(
             f"select key, cursor from {_TABLE} where live and cursor >= {low} and cursor < {high}", ()
         )
         for batch in found:
-            yield [(str(key), int(str(cursor))) for key, cursor in batch]
+            yield [(str(key), int(str(cursor)), None) for key, cursor in batch]
 
 
 @contextmanager
@@ -105,7 +105,9 @@ def copy_suspects(query: Query, stream: Stream, kinds: Sequence[str], scratch: P
 
     held = columns_of(query, stream)
     with duckdb.connect(str(scratch)) as connection:
-        connection.execute("create or replace table held (key varchar, cursor bigint, live boolean, parts varchar[])")
+        connection.execute(
+            "create or replace table held (key varchar, cursor bigint, live boolean, parts varchar[], row varchar)"
+        )
         connection.execute("create or replace table rejected (key varchar, cursor bigint)")
         with connection.cursor() as reading:
             reading.execute("select distinct key from suspects")
@@ -172,7 +174,7 @@ def _copy_held(
                 "parts": pa.array([list(row[3:]) for row in rows], pa.list_(pa.string())),
             }
         )
-        connection.execute("insert into held select * from batch")
+        connection.execute("insert into held select *, null from batch")
 
 
 def _copy_rejected(query: Query, connection: "duckdb.DuckDBPyConnection", stream: Stream, kinds: Sequence[str]) -> None:

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from adventure.core.clock import utc_now
-from adventure.core.errors import TaskFailed
+from adventure.core.errors import ConfigError, TaskFailed
 from adventure.core.manifest import Window
+from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.common import records
@@ -190,11 +191,18 @@ class SnowflakeWarehouse:
         """By the account's COPY_HISTORY."""
         return read_copied(self.query, streams)
 
-    def versions(self, stream: Stream, kinds: Sequence[str], folder: Path) -> AbstractContextManager[Versions]:
+    def versions(
+        self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], folder: Path
+    ) -> AbstractContextManager[Versions]:
         """A temporary table of them, so that they are as of one moment."""
+        if rows:
+            raise ConfigError(
+                "Snowflake does not compare whole rows: its hashes are of keys and cursors",
+                "Run `adventure reconcile` without --rows",
+            )
         return open_versions(self.query, self._batches, stream, kinds)
 
-    def copy_suspects(self, stream: Stream, kinds: Sequence[str], scratch: Path) -> None:
+    def copy_suspects(self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], scratch: Path) -> None:
         """See `Warehouse`; the files that wait are fetched, and read here."""
         from adventure.destinations.duckdb.staged import copy_staged
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
 from pymongo.read_concern import ReadConcern
 
 from adventure.core.key_kinds import KeyKind, joined_key
+from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
-from adventure.sources.mongo.bson_json import key_text
+from adventure.sources.mongo.bson_json import decode, key_text, to_json
 from adventure.sources.mongo.bson_walk import CannotCarry
 from adventure.sources.mongo.connect import MongoDocument, connect_mongo, translating_mongo
 from adventure.sources.mongo.keys import with_keys
@@ -30,6 +32,8 @@ _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
 
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+
 
 @dataclass
 class MongoSide:
@@ -39,21 +43,27 @@ class MongoSide:
     uri: str
     stream: Stream
     key_kinds: tuple[KeyKind, ...]
+    row_columns: tuple[RowColumn, ...] = ()
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings, stream: Stream) -> "Iterator[MongoSide]":
-        """Connects."""
+    def open(cls, settings: Settings, stream: Stream, *, rows: bool = False) -> "Iterator[MongoSide]":
+        """Connect.
+
+        Args:
+            rows: whole documents are compared.
+        """
         uri = settings.mongo_conninfo
         with connect_mongo(uri, name=_NAME) as client, translating_mongo(uri, _NAME):
             collection = client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
-            yield cls(collection, uri, stream, tuple("document" for _ in stream.key))
+            columns = (RowColumn("raw", "document"),) if rows else ()
+            yield cls(collection, uri, stream, tuple("document" for _ in stream.key), columns)
 
     def lowest(self) -> int | None:
         """The lowest cursor of either kind."""
         found = []
         for kind in ("date", "string"):
-            for document in self._find({self.stream.cursor: {"$type": kind}}, sort=True):
+            for document, _ in self._find({self.stream.cursor: {"$type": kind}}, sort=True):
                 if (cursor := self._cursor(document)) is not None:
                     found.append(cursor)
                     break
@@ -63,10 +73,12 @@ class MongoSide:
         """Hashed as the other sides' SQL does it."""
         found: dict[int, Digest] = {}
         low, width = pieces.span.low, pieces.width
-        for key, cursor in self._versions(pieces.span):
+        for key, cursor, row in self._versions(pieces.span):
+            assert cursor is not None
+            version = f"{key}|{cursor}" if row is None else f"{key}|{cursor}|{row}"
             number = (cursor - low) // width
             before = found.get(number, Digest())
-            hashed = int(hashlib.md5(f"{key}|{cursor}".encode(), usedforsecurity=False).hexdigest()[:15], 16)
+            hashed = int(hashlib.md5(version.encode(), usedforsecurity=False).hexdigest()[:15], 16)
             found[number] = Digest(before.rows + 1, before.hash + hashed)
         return found
 
@@ -85,8 +97,8 @@ class MongoSide:
         """By the key's index, for every kind of value that has such a text."""
         wanted = {joined_key(key) for key in keys}
         query = with_keys(self.stream.key, keys)
-        found = ((self._key(document), self._cursor(document)) for document in self._find(query))
-        return [(key, cursor) for key, cursor in found if key in wanted]
+        found = ((self._key(document), self._cursor(document), self._row(raw)) for document, raw in self._find(query))
+        return [(key, cursor, row) for key, cursor, row in found if key in wanted]
 
     def unusable(self) -> Iterator[list[str]]:
         """The cursor is missing, or neither a date nor text that is ISO-8601; or a part of the key is missing."""
@@ -97,7 +109,7 @@ class MongoSide:
         queries.append({self.stream.cursor: {"$type": "string"}})
         batch: list[str] = []
         for query in queries:
-            for document in self._find(query):
+            for document, _ in self._find(query):
                 key = self._key(document)
                 if self._cursor(document) is None or key is None:
                     batch.append(key or "NULL")
@@ -107,19 +119,32 @@ class MongoSide:
         if batch:
             yield batch
 
-    def _versions(self, span: Span) -> Iterator[tuple[str, int]]:
+    def _versions(self, span: Span) -> Iterator[Version]:
         for bounds in _bounds(span):
-            for document in self._find({self.stream.cursor: bounds}):
+            for document, raw in self._find({self.stream.cursor: bounds}):
                 cursor, key = self._cursor(document), self._key(document)
                 if cursor is not None and key is not None and span.low <= cursor < span.high:
-                    yield key, cursor
+                    yield key, cursor, self._row(raw)
 
-    def _find(self, query: dict[str, Any], *, sort: bool = False) -> Iterator[dict[str, Any]]:
-        projection = {"_id": 1, self.stream.cursor: 1} | dict.fromkeys(self.stream.key, 1)
+    def _find(self, query: dict[str, Any], *, sort: bool = False) -> Iterator[tuple[dict[str, Any], bytes | None]]:
+        """The documents' keys and cursors, and where rows are compared the whole documents as BSON."""
+        projection = None if self.row_columns else {"_id": 1, self.stream.cursor: 1} | dict.fromkeys(self.stream.key, 1)
         with translating_mongo(self.uri, _NAME):
             found = self.collection.find_raw_batches(query, projection, batch_size=1 if sort else _BATCH)
             for batch in found.sort(self.stream.cursor, 1) if sort else found:
-                yield from bson.decode_all(cast(bytes, batch), _OPTIONS)
+                for raw in bson.decode_all(cast(bytes, batch), _RAW):
+                    document = bytes(raw.raw)
+                    yield bson.decode(document, _OPTIONS), document if self.row_columns else None
+
+    @staticmethod
+    def _row(raw: bytes | None) -> str | None:
+        """The hash of the document as it is staged. One that cannot be converted was rejected."""
+        if raw is None:
+            return None
+        try:
+            return hashlib.md5(to_json(decode(raw), raw), usedforsecurity=False).hexdigest()
+        except CannotCarry:
+            return "cannot be converted"
 
     def _cursor(self, document: dict[str, Any]) -> int | None:
         """None where the processor sets the document aside."""

@@ -11,15 +11,20 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.connect import translating_postgres
 from adventure.core.errors import SourceShapeError
 from adventure.core.key_kinds import KeyKind
+from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
+from adventure.sources.postgres.access import require_access
+from adventure.sources.postgres.plan import plan_stream
+from adventure.sources.postgres.row_text import row_columns, row_hash
+from adventure.sources.postgres.session import NAME as _NAME
+from adventure.sources.postgres.session import open_session
 from adventure.sources.side import Version
 
-_NAME = "the source database"
 _BATCH = 20_000
 _ROWS_A_STATEMENT = 20_000_000
 """A statement is a transaction: it lasts some twenty seconds, for which new rows wait."""
@@ -52,16 +57,19 @@ class PostgresSide:
     _matches: tuple[sql.Composable, ...]
     """Each key column, equal to the text of the same place in table u."""
     _has_no_key: sql.Composable
+    row_columns: tuple[RowColumn, ...] = ()
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings, stream: Stream) -> "Iterator[PostgresSide]":
-        """Raises SourceShapeError when a column is missing, or is of a type that has no exact text."""
+    def open(cls, settings: Settings, stream: Stream, *, rows: bool = False) -> "Iterator[PostgresSide]":
+        """Raises SourceShapeError when a column is missing, or is of a type that has no exact text.
+
+        Args:
+            rows: whole rows are compared.
+        """
         conninfo = settings.postgres_dsn
-        connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
-        with connection, translating_postgres(conninfo, _NAME):
-            # What PostgreSQL prints must not depend on what the role prefers.
-            connection.execute("set datestyle = 'ISO'; set intervalstyle = 'postgres'; set bytea_output = 'hex'")
+        with open_session(settings) as connection, translating_postgres(conninfo, _NAME):
+            require_access(connection, stream, settings.postgres_user)
             table = sql.Identifier(stream.namespace, stream.table)
             found = connection.execute(_COLUMNS, [table.as_string(connection)]).fetchall()
             types = {name: (base, full) for name, base, full in found}
@@ -87,6 +95,7 @@ class PostgresSide:
             casts = [
                 sql.SQL("u.k{}::{}").format(sql.SQL(str(n)), sql.SQL(types[key][1])) for n, key in enumerate(stream.key)
             ]
+            compared = row_columns(plan_stream(connection, stream, utf8=True)) if rows else ()
             yield cls(
                 connection,
                 conninfo,
@@ -97,6 +106,7 @@ class PostgresSide:
                 tuple(_text(column, base) for column, base in zip(columns, bases, strict=True)),
                 tuple(sql.SQL("{} = {}").format(*pair) for pair in zip(columns, casts, strict=True)),
                 sql.SQL(" or ").join(sql.SQL("{} is null").format(column) for column in columns),
+                compared,
             )
 
     def lowest(self) -> int | None:
@@ -113,13 +123,12 @@ class PostgresSide:
         for part in self._parts(pieces.span):
             query = sql.SQL(
                 "select width_bucket({utc}, {bounds}::timestamp[]) - 1, count(*),"
-                " sum(('x0' || left(md5(convert_to({key} || '|' || {micros}, 'UTF8')), 15))::bit(64)::bigint)"
+                " sum(('x0' || left(md5(convert_to({version}, 'UTF8')), 15))::bit(64)::bigint)"
                 " from {table} as t where {within} group by 1"
             ).format(
                 utc=self._utc,
                 bounds=sql.Literal([moment(bound) for bound in pieces.bounds]),
-                key=self._key,
-                micros=self._micros,
+                version=self._version,
                 table=self._table,
                 within=self._within(part),
             )
@@ -130,20 +139,21 @@ class PostgresSide:
 
     def versions(self, span: Span) -> Iterator[list[Version]]:
         """In batches of one statement."""
-        query = sql.SQL("select {}, {} from {} as t where {}").format(
-            self._key, self._micros, self._table, self._within(span)
+        query = sql.SQL("select {}, {}, {} from {} as t where {}").format(
+            self._key, self._micros, self._row, self._table, self._within(span)
         )
         return self._stream(query)
 
     def lookup(self, keys: Sequence[tuple[str, ...]]) -> list[Version]:
         """By the key's index, where there is one."""
         query = sql.SQL(
-            "select {key}, case when not ({unusable}) then {micros} end"
+            "select {key}, case when not ({unusable}) then {micros} end, {row}"
             " from unnest({arrays}) as u ({names}) join {table} as t on {matches}"
         ).format(
             key=self._key,
             unusable=self._unusable,
             micros=self._micros,
+            row=self._row,
             arrays=sql.SQL(", ").join(
                 sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)
             ),
@@ -176,6 +186,16 @@ class PostgresSide:
     @property
     def _key(self) -> sql.Composable:
         return self._joined(self._keys)
+
+    @property
+    def _row(self) -> sql.Composable:
+        return row_hash(self.row_columns) if self.row_columns else sql.SQL("null")
+
+    @property
+    def _version(self) -> sql.Composable:
+        """What stands for a row when pieces are compared."""
+        version = sql.SQL("{} || '|' || {}").format(self._key, self._micros)
+        return sql.SQL("{} || '|' || {}").format(version, self._row) if self.row_columns else version
 
     @staticmethod
     def _joined(parts: Sequence[sql.Composable]) -> sql.Composable:
