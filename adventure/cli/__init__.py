@@ -14,6 +14,7 @@ import typer
 from adventure.cli import history, snowflake, stage, stream, tasks
 from adventure.cli.job import pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
+from adventure.core.private import only_owner
 
 app = typer.Typer(
     name="adventure",
@@ -33,6 +34,7 @@ Seed = Annotated[int | None, typer.Option(help="Makes what is generated repeatab
 
 def main() -> None:
     """Runs a command; what goes wrong is one sentence on stderr and exit code 1 (a traceback with --debug)."""
+    only_owner()
     # The first process of a container does not even hear a SIGTERM for which it has no handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

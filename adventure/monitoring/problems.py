@@ -15,6 +15,7 @@ from adventure.core.clock import utc_now
 from adventure.core.connect import translating_postgres
 from adventure.core.errors import AdventureError, SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
+from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
 from adventure.core.zones import to_utc
@@ -157,7 +158,7 @@ def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehou
                 "See that `adventure tasks serve` runs;"
                 f" `adventure tasks run load_{stream.name}` says what is in the way",
             )
-        for error in stage.damaged(stream.stage):
+        for error in damaged_windows(stage, stream):
             yield Problem(f"{stream.name}: {error.problem}", error.remedy)
 
 

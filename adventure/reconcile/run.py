@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.log import get_logger
+from adventure.core.private import make_data_dir, make_folder
 from adventure.core.settings import Settings
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
@@ -161,6 +162,7 @@ def _lookback(stream: Stream, mark: Watermark) -> timedelta:
 @contextmanager
 def _scratch(settings: Settings) -> Iterator[Path]:
     parent = settings.unfinished_dir
-    parent.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
+    make_folder(parent)
     with TemporaryDirectory(dir=parent, prefix="reconcile-") as folder:
         yield Path(folder)
