@@ -15,6 +15,9 @@ from adventure.core.errors import StageDamaged
 
 MANIFEST = "window.json"
 
+KEY_TEXTS = "$key"
+"""Member of a staged document: the texts of its key's fields, where its own values do not tell their kinds."""
+
 FILE_NAME = re.compile(r"part-\d+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
 """What the processor calls a window's files. Whatever has another name in a window's folder is somebody else's."""
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from adventure.core.clock import earlier
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.spans import micros
@@ -79,7 +80,7 @@ def reconcile(
         with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
             log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
             comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
-            begin = mark.value - recent if recent else low
+            begin = earlier(mark.value, recent) if recent else low
             result = comparison.run(mark.value, _lookback(stream, mark), begin, high)
             lateness = _lateness(warehouse, comparison, side, mark)
             mendable = any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted"))

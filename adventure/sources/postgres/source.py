@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from adventure.core.clock import earlier
 from adventure.core.connect import PROBE_CLIENT, connect_postgres, session_conninfo, translating_postgres
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
@@ -135,7 +136,7 @@ class PostgresCut:
     def _window(self, plan: Plan, alias: str) -> str:
         """The rows from the watermark, less the lookback, up to the horizon."""
         mark = self.marks.get(plan.stream.name)
-        low = mark.value - self._lookback(plan.stream) if mark else None
+        low = earlier(mark.value, self._lookback(plan.stream)) if mark else None
         return plan.between(low, self.end(plan.stream), alias)
 
     def _past(self, plan: Plan, alias: str) -> str | None:
@@ -232,7 +233,7 @@ class PostgresSource:
 
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
+        self._seen[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
 
     @contextmanager
     def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
