@@ -21,8 +21,8 @@ def stream_reset(
     ] = None,
 ) -> None:
     """Lets the next cycle read a stream again, and accepts its source, table and stage as they are now."""
-    from adventure.core.clock import parse_moment
     from adventure.core.streams import find_stream
+    from adventure.core.zones import parse_moment
     from adventure.processor.reset import reset_stream
 
     settings, streams = pipeline_of(context)

@@ -1,9 +1,13 @@
-"""This machine's clock."""
+"""This machine's clocks."""
 
-from datetime import UTC, datetime
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 
-from adventure.core.errors import ConfigError
-from adventure.core.zones import to_local
+_BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
 def utc_now() -> datetime:
@@ -11,14 +15,30 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def parse_moment(text: str, zone: str) -> datetime:
-    """Return an ISO 8601 timestamp as the naive time of `zone`; one without an offset is of that zone.
+@dataclass(frozen=True)
+class Moment:
+    """This machine's clocks at one moment."""
 
-    Raises:
-        ConfigError: it is none.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{text!r} is not a timestamp", "Write it as 2026-01-31T12:00:00") from error
-    return to_local(moment.astimezone(UTC).replace(tzinfo=None), zone) if moment.tzinfo else moment
+    wall: datetime
+    """Naive UTC."""
+    boot: str
+    """The machine's boot, by which `uptime` is comparable between processes."""
+    uptime: float
+    """Seconds of a clock that nobody sets."""
+
+    @classmethod
+    def now(cls) -> "Moment":
+        """Read the clocks."""
+        uptime = time.clock_gettime(time.CLOCK_BOOTTIME) if _BOOT_FILE.exists() else time.monotonic()
+        return cls(utc_now(), _boot(), uptime)
+
+    def since(self, earlier: "Moment") -> timedelta | None:
+        """Return the time that has passed: by the wall clock after a boot, and None where that was set back."""
+        if self.boot == earlier.boot:
+            return timedelta(seconds=self.uptime - earlier.uptime)
+        return self.wall - earlier.wall if self.wall >= earlier.wall else None
+
+
+@cache
+def _boot() -> str:
+    return _BOOT_FILE.read_text().strip() if _BOOT_FILE.exists() else f"process {secrets.token_hex(8)}"

@@ -69,7 +69,15 @@ class StageUnwritable(StageError):
 
 
 class StageDamaged(StageError):
-    """A staged file or its window.json is not what the processor staged."""
+    """A staged file or its window.json is not what the processor staged.
+
+    Args:
+        window_id: the window's folder, where one window alone is damaged.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", *, window_id: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.window_id = window_id
 
 
 class WarehouseError(AdventureError):

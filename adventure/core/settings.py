@@ -150,6 +150,15 @@ class Settings(BaseSettings):
     pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")
     log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line")
 
+    @field_validator("data_dir")
+    @classmethod
+    def _is_no_pattern(cls, value: Path) -> Path:
+        """Such a path would stand for other folders' files too, or for options of DuckDB's."""
+        found = sorted(set(str(value.absolute())) & set("*?[]\\"))
+        if found:
+            raise ValueError(f"the path {value.absolute()} contains {' '.join(found)}; choose a folder without")
+        return value
+
     @field_validator("state_dsn")
     @classmethod
     def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:

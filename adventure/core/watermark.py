@@ -23,7 +23,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Watermark:
-    """How far one stream is. Timestamps are naive UTC."""
+    """How far one stream is. Timestamps are naive UTC; `value` is in the stream's zone."""
 
     stream: str
     value: datetime
@@ -31,7 +31,8 @@ class Watermark:
     horizon: datetime
     """The source's horizon when the watermark moved last."""
     mode: str
-    """How the source was read last: `horizon`, `change stream`, `lookback` with the reason, or `reset`."""
+    """How the source was read last: `horizon`, `change stream`, `lookback` with the reason, or `reset`. Behind it,
+    after a comma each, how coarse the cursor is and its zone, where it is coarse or has one other than UTC."""
     updated_at: datetime
     position: str | None = None
     """Where the source reads on, for a source that has more to say than the watermark does."""

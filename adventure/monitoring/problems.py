@@ -12,9 +12,10 @@ from psycopg import sql
 
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
-from adventure.core.connect import connect_postgres, translating_postgres
-from adventure.core.errors import AdventureError
+from adventure.core.connect import translating_postgres
+from adventure.core.errors import AdventureError, SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
+from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
 from adventure.core.zones import to_utc
@@ -27,8 +28,10 @@ from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
-from adventure.sources.postgres.horizon import holder, read_horizon
+from adventure.sources.postgres.access import require_access
+from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.resolution import Resolution
+from adventure.sources.postgres.session import NAME, open_session
 
 RECENT = timedelta(days=1)
 """Rejects that were loaded before that are history, not news."""
@@ -63,7 +66,8 @@ def find_problems(settings: Settings, streams: Sequence[Stream], warehouse: Ware
     )
     for look in looks:
         try:
-            found += look()
+            for problem in look():
+                found += [problem] if problem not in found else []
         except AdventureError as error:
             problem = Problem(error.problem, error.remedy)
             found += [problem] if problem not in found else []
@@ -84,15 +88,13 @@ def _of_processor(settings: Settings) -> Iterator[Problem]:
 def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Problem]:
     if not any(stream.source == "postgres" for stream in streams):
         return
-    conninfo, name = settings.postgres_dsn, "the source database"
-    connection = connect_postgres(conninfo, name=name, autocommit=True)
-    with connection, translating_postgres(conninfo, name):
+    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
         horizon = read_horizon(connection, 0)
         if horizon.age > timedelta(seconds=settings.alert_lag_sec):
-            session = holder(connection, 0) or "a session that has ended meanwhile"
+            session = blocking_session(connection, 0) or "a session that has ended meanwhile"
             yield Problem(
-                f"The horizon stands still for {_age(horizon.age)}: {session} has a transaction open,"
-                " and newer rows wait",
+                f"The horizon stands still for {_age(horizon.age)}: {session} has been in one transaction"
+                " or statement since, and newer rows wait",
                 "End that session: select pg_terminate_backend(pid) as an administrator of the source",
             )
 
@@ -102,7 +104,11 @@ def _of_unread(settings: Settings, streams: Sequence[Stream]) -> Iterator[Proble
     marks = read_watermarks(settings)
     for stream in streams:
         mark = marks.get(stream.name)
-        first = _first_unread(settings, stream, mark.value if mark else None)
+        try:
+            first = _first_unread(settings, stream, mark.value if mark else None)
+        except (SourceRefused, SourceShapeError) as error:
+            yield Problem(error.problem, error.remedy)
+            continue
         waits = utc_now() - first if first else timedelta(0)
         # A row with a coarse cursor may have been written that much after it.
         resolution = Resolution.of(mark.mode) if mark else None
@@ -125,14 +131,12 @@ def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> 
             )
         value = document.get(stream.cursor) if document else None
         return value if isinstance(value, datetime) else None
-    conninfo, name = settings.postgres_dsn, "the source database"
     cursor = sql.Identifier(stream.cursor)
     query = sql.SQL("select min({0}) from {1} where {0} >= {2} and {0} < 'infinity'").format(
         cursor, sql.Identifier(stream.namespace, stream.table), sql.Literal(str(mark or datetime(1, 1, 1)))
     )
-    connection = connect_postgres(conninfo, name=name, autocommit=True)
-    with connection, translating_postgres(conninfo, name):
-        connection.execute("set timezone = 'UTC'")
+    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
+        require_access(connection, stream, settings.postgres_user)
         found = connection.execute(query).fetchone()
     value = found[0] if found else None
     if value is None:
@@ -154,7 +158,7 @@ def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehou
                 "See that `adventure tasks serve` runs;"
                 f" `adventure tasks run load_{stream.name}` says what is in the way",
             )
-        for error in stage.damaged(stream.stage):
+        for error in damaged_windows(stage, stream):
             yield Problem(f"{stream.name}: {error.problem}", error.remedy)
 
 

@@ -6,7 +6,7 @@ The arrows of a window, in their order: finish the files → stage them → stag
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -55,6 +55,8 @@ class CycleReport:
     """What kept a stream from its windows, by its name; streams of one source may share an error."""
     horizons: Mapping[str, datetime] = field(default_factory=dict)
     """How far each source could be read, by `Stream.source`."""
+    refused: Collection[str] = ()
+    """Streams among the failures that were found unreadable before any row was read; the others are not concerned."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,14 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
     }
     failures |= pipeline.refused
     horizons: dict[str, datetime] = {}
+    refused: set[str] = set()
     for kind, source in pipeline.sources.items():
         streams = [s for s in pipeline.streams if s.source == kind and s.name not in pipeline.refused]
         waiting = {stream.name for stream in streams}
         try:
             with source.cut(streams, pipeline.state.watermarks) as cut:
                 failures |= cut.unfit
+                refused |= set(cut.unfit)
                 horizons[kind] = cut.horizon
                 for stream in streams:
                     if stream.name not in cut.unfit:
@@ -103,7 +107,7 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
             failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
-    return CycleReport(tuple(reports), failures, horizons)
+    return CycleReport(tuple(reports), failures, horizons, refused)
 
 
 def _mismatch(
@@ -193,8 +197,7 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
     if low:
         # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
         # of the changes, each window has a `high` of its own.
-        later = extract.position or extract.ordered
-        high = max(high, low + timedelta(microseconds=1) if later else low)
+        high = max(high, low + timedelta(microseconds=1) if extract.ordered else low)
     return Window(
         stream=stream.name,
         stage=stream.stage,

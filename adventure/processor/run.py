@@ -126,17 +126,31 @@ def _cycles(
 ) -> None:
     """Cycles on open connections; returns when it is time to end.
 
+    Streams that their source refuses, or that it does not have as they say, are told of when that changes, and the
+    others go on.
+
     Raises:
-        AdventureError: the first failure of a cycle, after its other streams are done.
+        AdventureError: the first failure of a cycle that concerns the others as well, or of all streams.
     """
+    told: set[str] = set()
     while not stop.is_set() and time.monotonic() < ends_at:
         begun = time.monotonic()
         heartbeat.beat()
         report = run_cycle(pipeline)
         if metrics:
             metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
-        if failures := list(report.failures.values()):
+        failures = list(report.failures.values())
+        if not _others_go_on(pipeline, report):
             raise next((failure for failure in failures if not retryable(failure)), failures[0])
+        for sentence in {str(failure) for failure in failures} - told:
+            log.error(f"{sentence} The other streams go on.")
+        told = {str(failure) for failure in failures}
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))
         heartbeat.beat(quiet_for=pause)
         stop.wait(pause)
+
+
+def _others_go_on(pipeline: Pipeline, report: CycleReport) -> bool:
+    """Whether no stream failed, or only some, each for a reason of its own that the source finds before it is read."""
+    alone = [name for name in report.failures if name in report.refused]
+    return len(alone) == len(report.failures) < len(pipeline.streams)

@@ -15,12 +15,15 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, LiteralString
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adventure.core.clock import utc_now
 from adventure.core.connect import PROBE_CLIENT, connect_postgres, translating_postgres
 from adventure.core.errors import AlreadyRunning, WatermarkMismatch
 from adventure.core.manifest import Window
+from adventure.core.pooler import require_own_session
+from adventure.core.session import set_plain_session
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
@@ -88,6 +91,19 @@ KEEP_SECONDS = 60.0
 """How old the position of a stream without new rows may become in the table."""
 
 
+def _connect(conninfo: str, *, silence: float | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session of our own, in which a lock stays, and which no setting of the role ends or makes read-only."""
+    connection = connect_postgres(conninfo, name=_NAME, autocommit=True, silence=silence)
+    try:
+        require_own_session(connection, conninfo, _NAME, setting="STATE_DSN")
+        with translating_postgres(conninfo, _NAME):
+            set_plain_session(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _conninfo(settings: Settings) -> str:
     """Return the connection string, with a name by which a second processor can say who has the lock."""
     given = conninfo_to_dict(settings.state_conninfo)
@@ -103,7 +119,7 @@ def read_watermarks(settings: Settings) -> dict[str, Watermark]:
         SourceError: the state database does not answer, or refuses.
     """
     conninfo = _conninfo(settings)
-    connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
+    connection = _connect(conninfo)
     with connection, translating_postgres(conninfo, _NAME):
         return state_table.read(connection).watermarks
 
@@ -117,7 +133,7 @@ def repairing(settings: Settings, stream: Stream) -> Iterator[None]:
         SourceError: the state database does not answer, or refuses.
     """
     conninfo = _conninfo(settings)
-    connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
+    connection = _connect(conninfo)
     with connection:
         with translating_postgres(conninfo, _NAME):
             taken = connection.execute(_LOCK, [f"adventure:repair:{stream.name}"]).fetchone()
@@ -136,7 +152,7 @@ class State:
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
         self._conninfo = _conninfo(settings)
-        self._connection = connect_postgres(self._conninfo, name=_NAME, autocommit=True, silence=settings.silence_sec)
+        self._connection = _connect(self._conninfo, silence=settings.silence_sec)
         try:
             with translating_postgres(self._conninfo, _NAME):
                 self._connection.execute(PROBE_CLIENT)

@@ -131,6 +131,15 @@ class SnowflakeStage:
             self._remove(window.stage, window.id, name)
         return len(names)
 
+    def discard(self, stage: str, window_id: str) -> int:
+        """Removes one window, even if its `window.json` is damaged; returns the number of files. See `Stage`."""
+        there = self._files(stage).get(window_id, set())
+        # window.json last: killed anywhere, the next call finishes.
+        names = [name for name in sorted(there) if FILE_NAME.fullmatch(name)] + [MANIFEST] * (MANIFEST in there)
+        for name in names:
+            self._remove(stage, window_id, name)
+        return len(names)
+
     def fetch(self, window: Window, folder: Path) -> Path:
         """Copies the window's files into a folder of its own below `folder`; those that somebody removes are left out.
 

@@ -168,6 +168,7 @@ class MongoSource:
             deletes=deletes,
             mode=mode,
             position=feed.position if feed else None,
+            ordered=feed is not None,
             more=feed.more if feed else False,
         )
 
