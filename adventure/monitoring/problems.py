@@ -28,6 +28,7 @@ from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.cursors import cursors_from
 from adventure.sources.postgres.access import require_access
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.resolution import Resolution
@@ -125,12 +126,8 @@ def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> 
     if stream.source == "mongo":
         uri, name = settings.mongo_conninfo, "the source of the documents"
         with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
-            above: dict[str, object] = {"$gte": mark} if mark else {"$type": "date"}
-            document = client[stream.namespace][stream.table].find_one(
-                {stream.cursor: above}, {stream.cursor: 1}, sort=[(stream.cursor, 1)]
-            )
-        value = document.get(stream.cursor) if document else None
-        return value if isinstance(value, datetime) else None
+            collection = client[stream.namespace][stream.table]
+            return min(cursors_from(collection, stream.cursor, mark or datetime.min), default=None)
     cursor = sql.Identifier(stream.cursor)
     query = sql.SQL("select min({0}) from {1} where {0} >= {2} and {0} < 'infinity'").format(
         cursor, sql.Identifier(stream.namespace, stream.table), sql.Literal(str(mark or datetime(1, 1, 1)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from adventure.core.clock import utc_now
+from adventure.core.clock import later, utc_now
 from adventure.core.errors import (
     AdventureError,
     SourceError,
@@ -193,11 +193,11 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
     end = cut.end(stream)
     high = low or end - timedelta(days=2)
     if extract.last_cursor is not None:
-        high = min(end, extract.last_cursor + cut.tick)
+        high = min(end, later(extract.last_cursor, cut.tick))
     if low:
         # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
         # of the changes, each window has a `high` of its own.
-        high = max(high, low + timedelta(microseconds=1) if extract.ordered else low)
+        high = max(high, later(low, timedelta(microseconds=1)) if extract.ordered else low)
     return Window(
         stream=stream.name,
         stage=stream.stage,

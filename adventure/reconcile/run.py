@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.log import get_logger
 from adventure.core.private import make_data_dir, make_folder
@@ -85,7 +86,7 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        begin = mark.value - recent if recent else low
+        begin = earlier(mark.value, recent) if recent else low
         try:
             reports.append(
                 _reconcile(

@@ -10,6 +10,7 @@ for which that fails are walked byte by byte (`bson_walk`).
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import bson
@@ -19,7 +20,9 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 
+from adventure.core.manifest import KEY_TEXTS
 from adventure.sources.mongo.bson_walk import CannotCarry, walk
+from adventure.sources.mongo.keys import texts_to_carry, value_at
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 # Subclasses are passed on: Code is a kind of str, and would lose what it is.
@@ -59,15 +62,22 @@ def to_json(document: dict[str, Any], raw: bytes) -> bytes:
         raise CannotCarry(f"it cannot be written as JSON: {error.__cause__ or error}") from error
 
 
-def key_text(value: object) -> str:
-    """A key as SQL reads it out of the document's JSON: text as it is, all else as its JSON.
+def document_line(document: dict[str, Any], raw: bytes, key: Sequence[str]) -> bytes:
+    """Return the document as it is staged: its JSON, with the texts of its key that SQL would read otherwise.
+
+    Args:
+        key: the stream's key.
 
     Raises:
-        CannotCarry: as for the document that has it.
+        CannotCarry: as `to_json`; or a field of the key is missing or null, or the document has a member of our own.
     """
-    line = to_json({"": value}, bson.encode({"": value}))
-    found = orjson.loads(line)[""]
-    return found if isinstance(found, str) else line[len(b'{"":') : -1].decode()
+    for name in key:
+        if value_at(document, name) is None:
+            raise CannotCarry(f"its key {name} is missing or null")
+    if KEY_TEXTS in document:
+        raise CannotCarry(f"it has a member {KEY_TEXTS}, which Adventure uses")
+    texts = texts_to_carry(document, key)
+    return to_json(document | {KEY_TEXTS: texts} if texts else document, raw)
 
 
 def _extended(value: Any) -> Any:

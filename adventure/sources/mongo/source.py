@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import bson
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
@@ -25,6 +25,7 @@ from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
+from adventure.core.clock import earlier
 from adventure.core.errors import SourceError
 from adventure.core.files import writing
 from adventure.core.log import get_logger
@@ -35,6 +36,7 @@ from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
 from adventure.sources.mongo.change_stream import Feed, PositionLost, Unwatchable
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.cursors import cursor_ranges
 from adventure.sources.mongo.documents import Reading
 from adventure.sources.mongo.keys import with_keys
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
@@ -123,7 +125,7 @@ class MongoSource:
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
         followed = self._followed[stream.name]
-        followed.seen.staged(floor - stream.lookback)
+        followed.seen.staged(earlier(floor, stream.lookback))
         followed.settled = True
 
     @contextmanager
@@ -200,7 +202,7 @@ class MongoSource:
                 followed.unwatchable = ""
                 return f"{CHANGE_STREAM}, read again: {again}" if again else CHANGE_STREAM
         self._unfollow(followed)
-        low = mark.value - stream.lookback if mark else None
+        low = earlier(mark.value, stream.lookback) if mark else None
         for document in self._documents(stream, low, cut.horizon):
             reading.take(document, low, cut.horizon)
         return f"lookback: {why_not}"
@@ -214,7 +216,8 @@ class MongoSource:
         Raises:
             Unwatchable: the collection has no change stream.
         """
-        stream, low, why = reading.stream, mark.value - reading.stream.lookback if mark else None, ""
+        stream, why = reading.stream, ""
+        low = earlier(mark.value, stream.lookback) if mark else None
         position = followed.feed.position if followed.feed else mark.position if mark else None
         rested, followed.read_at = cut.horizon - followed.read_at > _REST, cut.horizon
         assert cut.until
@@ -263,7 +266,7 @@ class MongoSource:
         self, stream: Stream, low: datetime | None, high: datetime | None, session: ClientSession | None
     ) -> Iterator[list[RawBSONDocument]]:
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
-        for bounds in _ranges(low, high) if low else [None]:
+        for bounds in cursor_ranges(low, high) if low else [None]:
             query = {stream.cursor: bounds} if bounds else {}
             found = collection.find_raw_batches(query, batch_size=1000, session=session)
             with reading_ahead(found, depth=BATCHES_AHEAD) as batches:
@@ -286,16 +289,3 @@ class MongoSource:
                 f' collection. db.{stream.table}.createIndex({{"{stream.cursor}": 1}})',
                 stream=stream.name,
             )
-
-
-def _ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
-    """Dates, and text with a `T` or a blank between day and time, to the second: `take` looks closer."""
-    if high is None:
-        yield {"$gte": low}
-        # A blank sorts before a T: this holds both forms.
-        yield {"$gte": low.isoformat(" ", "seconds")}
-        return
-    yield {"$gte": low, "$lt": high}
-    above = high + timedelta(seconds=1)
-    for separator in ("T", " "):
-        yield {"$gte": low.isoformat(separator, "seconds"), "$lt": above.isoformat(separator, "seconds")}

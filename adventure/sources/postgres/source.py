@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from adventure.core.clock import earlier
 from adventure.core.connect import PROBE_CLIENT, translating_postgres
 from adventure.core.errors import SourceError, SourceShapeError
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
@@ -142,7 +143,7 @@ class PostgresCut:
     def _window(self, plan: Plan, alias: str) -> str:
         """The rows from the watermark, less the lookback, up to the horizon."""
         mark = self.marks.get(plan.stream.name)
-        low = mark.value - self._lookback(plan.stream) if mark else None
+        low = earlier(mark.value, self._lookback(plan.stream)) if mark else None
         return plan.between(low, self.end(plan.stream), alias)
 
     def _old(self, plan: Plan, alias: str) -> str | None:
@@ -254,7 +255,7 @@ class PostgresSource:
 
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
+        self._seen[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
 
     @contextmanager

@@ -10,7 +10,7 @@
 with loaded as (
 
     select
-        {{ json_text('raw', '_id') }} as chat_id,
+        {{ json_key('raw', '_id') }} as chat_id,
         {{ json_text('raw', 'sales_order_id') }} as sales_order_id,
         {{ json_text('raw', 'customer_id') }} as customer_id,
         {{ json_text('raw', 'product_id') }} as product_id,
