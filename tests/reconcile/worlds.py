@@ -81,7 +81,7 @@ class World:
     def forget(self) -> None:
         """The warehouse as if nothing had been loaded, and no watermark."""
         with psycopg.connect(self.settings.state_conninfo, autocommit=True) as state:
-            state.execute("drop table if exists processor_metadata")
+            state.execute("drop table if exists adventure_watermarks")
         self.warehouse.query(f"drop table if exists {self.stream.raw_table}")
         for table in ("load_history", "rejected_rows"):
             self.warehouse.query(f"delete from raw_ext.{table}")

@@ -12,6 +12,7 @@ from adventure.core.log import get_logger
 from adventure.core.manifest import MANIFEST, Window
 from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
+from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
 from adventure.destinations.common import records
 from adventure.destinations.common.build import SCOPES, Scope, fingerprint, run_dbt_build, target_dir
@@ -51,7 +52,7 @@ class DuckDBWarehouse:
     def load(self, stream: Stream) -> Moved:
         """Loads what is staged and not in the ledger, oldest window first; a damaged one keeps none from it."""
         windows = self._stage.windows(stream.stage)
-        damaged = self._stage.damaged(stream.stage)
+        damaged = damaged_windows(self._stage, stream)
         rows = files = 0
         if windows:
             with connect(self._path) as connection:
@@ -67,7 +68,7 @@ class DuckDBWarehouse:
                     try:
                         moved = load_window(connection, stream, self._stage, window)
                     except StageDamaged as error:
-                        # Unless somebody removed it, `adventure stage remove --force` for one.
+                        # Unless somebody removed it meanwhile, as `adventure stage remove` does.
                         if self._stage.path(window, MANIFEST).exists():
                             damaged.append(error)
                         continue

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import bson
-from bson import CodecOptions, json_util
+from bson import json_util
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from adventure.core.streams import Stream
+from adventure.sources.mongo.origin import collection_uuid
 
 if TYPE_CHECKING:
     import pymongo
@@ -150,7 +151,7 @@ class Feed:
         self.session.end_session()
 
     def _open(self, client: "pymongo.MongoClient[dict[str, Any]]", position: str | None) -> None:
-        self._uuid = self._find_uuid()
+        self._uuid = collection_uuid(self._collection, self.session)
         if position is None:
             # The server's "now" of a new stream may lie past what a majority holds, and so past the session's time:
             # what lies between would be neither in the stream nor in the documents that are read after it.
@@ -222,19 +223,6 @@ class Feed:
                 raise Unwatchable(reason.format(self._name)) from error
             _raise_if_lost(error)
             raise
-
-    def _find_uuid(self) -> str | None:
-        """What tells the collection from another of its name; None as long as there is none, or it may not be asked."""
-        options: CodecOptions[dict[str, Any]] = CodecOptions()
-        database = self._collection.database.with_options(codec_options=options)
-        try:
-            found = list(database.list_collections(filter={"name": self._collection.name}, session=self.session))
-        except OperationFailure as error:
-            if error.code != _UNAUTHORIZED:
-                raise
-            return None
-        uuids: list[bytes | None] = [each.get("info", {}).get("uuid") for each in found]
-        return uuids[0].hex() if uuids and uuids[0] else None
 
     def _token(self, position: str) -> Any:
         kept = json_util.loads(position)

@@ -32,13 +32,14 @@ from adventure.core.log import get_logger
 from adventure.core.manifest import Column
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
 from adventure.sources.mongo.change_stream import Feed, PositionLost, Unwatchable
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 from adventure.sources.mongo.cursors import cursor_ranges
 from adventure.sources.mongo.documents import Reading
 from adventure.sources.mongo.keys import with_keys
+from adventure.sources.mongo.origin import collection_origin, has_change_streams
 from adventure.sources.prefetch import reading_ahead
 from adventure.sources.progress import telling
 from adventure.sources.source import Cut, Extract
@@ -76,6 +77,10 @@ class MongoCut:
     unfit: dict[str, SourceError] = field(default_factory=dict)
     mode: str = "lookback"
     tick: timedelta = _TICK
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return the collection's UUID; a change stream notices another collection by itself."""
+        return self.source.origin(stream, watched=self.until is not None)
 
     def end(self, stream: Stream) -> datetime:
         """Dates of MongoDB are UTC, and are read up to the horizon itself."""
@@ -128,13 +133,19 @@ class MongoSource:
         """Everything up to the server's time."""
         with translating_mongo(self._uri, _NAME):
             hello = self._client.admin.command("hello")
-            # A router of a sharded cluster has no set's name, and says `isdbgrid`.
-            follows = "setName" in hello or hello.get("msg") == "isdbgrid"
+            follows = has_change_streams(hello)
             for stream in streams:
                 self._warn(stream, "a lost position makes one cycle read" if follows else "every cycle reads")
         # Exclusive: a document of this very millisecond belongs to it.
         horizon = hello["localTime"].replace(tzinfo=None) + _TICK
         yield MongoCut(horizon, hello.get("operationTime") if follows else None, marks, self)
+
+    def origin(self, stream: Stream, *, watched: bool) -> Origin:
+        """Return which collection this is; `watched` if the server has change streams."""
+        followed = self._followed.get(stream.name)
+        follows = watched and not (followed and followed.unwatchable)
+        with translating_mongo(self._uri, _NAME):
+            return collection_origin(self._client[stream.namespace][stream.table], follows)
 
     def read(self, stream: Stream, mark: Watermark | None, cut: MongoCut, folder: Path) -> Extract:
         """Writes the documents that were not staged yet, and the keys of those that are gone."""
@@ -159,6 +170,7 @@ class MongoSource:
             deletes=deletes,
             mode=mode,
             position=feed.position if feed else None,
+            ordered=feed is not None,
             more=feed.more if feed else False,
         )
 
