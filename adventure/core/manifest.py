@@ -23,6 +23,9 @@ MANIFEST = "window.json"
 KEY_TEXTS = "$key"
 """Member of a staged document: the texts of its key's fields, where its own values do not tell their kinds."""
 
+CURSOR_TEXT = "$cursor"
+"""Member of a staged document: its cursor in UTC, where that is text in a form that no warehouse reads for sure."""
+
 FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
 """What the processor calls a window's files. Whatever has another name in a window's folder is somebody else's."""
 

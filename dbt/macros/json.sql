@@ -88,3 +88,12 @@ the processor adds the text in the member `$key`.
 {% macro json_key(column, key) -%}
     coalesce({{ json_text(json_value(column, '$key'), key) }}, {{ json_text(column, key) }})
 {%- endmacro %}
+
+
+{#-
+A document's cursor as a naive UTC timestamp. Where it is text in a form that no warehouse reads for sure, such as
+20260102T030405+0530, the processor adds it in UTC in the member `$cursor`.
+-#}
+{% macro json_cursor(column, key) -%}
+    {{ utc_timestamp("coalesce(" ~ json_text(column, '$cursor') ~ ", " ~ json_text(column, key) ~ ")") }}
+{%- endmacro %}

@@ -135,10 +135,10 @@ def test_a_key_that_is_null_is_rejected_with_its_reason(
     assert [row["reason"] for row in rejected(chat_stream)] == ["its key _id is missing or null"]
 
 
-def test_a_member_of_our_own_in_a_document_is_rejected() -> None:
+def test_a_member_of_our_own_in_a_document_is_rejected(chat_stream: Stream) -> None:
     raw = bson.encode({"_id": 1, "$key": {"_id": "2"}})
     with pytest.raises(CannotCarry, match="which Adventure uses"):
-        document_line(decode(raw), raw, ["_id"])
+        document_line(decode(raw), raw, chat_stream)
 
 
 class TestPaths:

@@ -5,7 +5,7 @@ As `adventure.core.key_kinds` describes them, so that both sides of a comparison
 
 from collections.abc import Sequence
 
-from adventure.core.manifest import KEY_TEXTS
+from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.columns import quoted
 
@@ -18,7 +18,7 @@ def expressions(stream: Stream, kinds: Sequence[str]) -> tuple[str, str]:
     """
     parts = [part(column, kind) for column, kind in zip(stream.key, kinds, strict=True)]
     if stream.source == "mongo":
-        return joined(parts), f"epoch_us(try_cast({document_field(stream.cursor)} as timestamptz))"
+        return joined(parts), f"epoch_us({document_moment(stream.cursor)})"
     return joined(parts), f"epoch_us({quoted(stream.cursor)})"
 
 
@@ -48,6 +48,12 @@ def joined(parts: Sequence[str]) -> str:
 def document_field(name: str) -> str:
     """The text of a field of the document in column `raw`; its name may be a path such as `meta.updatedAt`."""
     return f"json_extract_string(raw, {literal(path(name))})"
+
+
+def document_moment(cursor: str) -> str:
+    """The document's cursor as a moment with a zone."""
+    added = f"json_extract_string(raw, {literal('$' + _member(CURSOR_TEXT))})"
+    return f"try_cast(coalesce({added}, {document_field(cursor)}) as timestamptz)"
 
 
 def path(name: str) -> str:

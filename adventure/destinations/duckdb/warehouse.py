@@ -20,7 +20,7 @@ from adventure.destinations.common.builds import needed_scope, read_history_stam
 from adventure.destinations.common.ledger import is_loaded
 from adventure.destinations.duckdb.columns import quoted
 from adventure.destinations.duckdb.connection import connect, holding, reading
-from adventure.destinations.duckdb.key_text import document_field, part
+from adventure.destinations.duckdb.key_text import document_moment, part
 from adventure.destinations.duckdb.lateness import lateness
 from adventure.destinations.duckdb.load import columns_of, load_window
 from adventure.destinations.duckdb.publish import publish
@@ -168,7 +168,7 @@ class DuckDBWarehouse:
         keys = ", ".join(key_field(stream, key) for key in stream.key)
         cursor = key_field(stream, stream.cursor)
         if stream.source == "mongo":
-            cursor = f"try_cast({document_field(stream.cursor)} as timestamptz) at time zone 'UTC'"
+            cursor = f"{document_moment(stream.cursor)} at time zone 'UTC'"
         return records.living_keys(self.query, table, keys, cursor)
 
     def costs(self) -> Costs | None:

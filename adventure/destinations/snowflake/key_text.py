@@ -6,7 +6,7 @@ prints by itself depends on the session's formats, hence a format wherever there
 
 from collections.abc import Mapping, Sequence
 
-from adventure.core.manifest import KEY_TEXTS
+from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
 from adventure.core.streams import Stream
 
 _MOMENT = "YYYY-MM-DD HH24:MI:SS.FF6"
@@ -21,7 +21,7 @@ def expressions(stream: Stream, kinds: Sequence[str], held: Mapping[str, str]) -
     """
     parts = [part(stream, column, kind, held) for column, kind in zip(stream.key, kinds, strict=True)]
     if stream.source == "mongo":
-        return _joined(parts), micros(f"try_cast({field(stream, stream.cursor)} as timestamp_tz)")
+        return _joined(parts), micros(document_moment(stream))
     return _joined(parts), micros(field(stream, stream.cursor))
 
 
@@ -64,6 +64,12 @@ def key_field(stream: Stream, name: str) -> str:
     if stream.source == "postgres":
         return field(stream, name)
     return f"coalesce(get(get(raw, {literal(KEY_TEXTS)}), {literal(name)})::varchar, {field(stream, name)})"
+
+
+def document_moment(stream: Stream) -> str:
+    """The document's cursor as a moment with a zone."""
+    added = f"get(raw, {literal(CURSOR_TEXT)})::varchar"
+    return f"try_cast(coalesce({added}, {field(stream, stream.cursor)}) as timestamp_tz)"
 
 
 def micros(moment: str) -> str:

@@ -10,7 +10,6 @@ for which that fails are walked byte by byte (`bson_walk`).
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import bson
@@ -20,8 +19,10 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 
-from adventure.core.manifest import KEY_TEXTS
+from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
+from adventure.core.streams import Stream
 from adventure.sources.mongo.bson_walk import CannotCarry, walk
+from adventure.sources.mongo.cursors import cursor_to_add
 from adventure.sources.mongo.keys import texts_to_carry, value_at
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
@@ -62,22 +63,25 @@ def to_json(document: dict[str, Any], raw: bytes) -> bytes:
         raise CannotCarry(f"it cannot be written as JSON: {error.__cause__ or error}") from error
 
 
-def document_line(document: dict[str, Any], raw: bytes, key: Sequence[str]) -> bytes:
-    """Return the document as it is staged: its JSON, with the texts of its key that SQL would read otherwise.
-
-    Args:
-        key: the stream's key.
+def document_line(document: dict[str, Any], raw: bytes, stream: Stream) -> bytes:
+    """Return the document as it is staged: its JSON, and its key and cursor where SQL would read them otherwise.
 
     Raises:
-        CannotCarry: as `to_json`; or a field of the key is missing or null, or the document has a member of our own.
+        CannotCarry: as `to_json` and `cursor_moment`; or a field of the key is missing or null, or the document has a
+            member of our own.
     """
-    for name in key:
+    for name in stream.key:
         if value_at(document, name) is None:
             raise CannotCarry(f"its key {name} is missing or null")
-    if KEY_TEXTS in document:
-        raise CannotCarry(f"it has a member {KEY_TEXTS}, which Adventure uses")
-    texts = texts_to_carry(document, key)
-    return to_json(document | {KEY_TEXTS: texts} if texts else document, raw)
+    for member in (KEY_TEXTS, CURSOR_TEXT):
+        if member in document:
+            raise CannotCarry(f"it has a member {member}, which Adventure uses")
+    ours: dict[str, Any] = {}
+    if texts := texts_to_carry(document, stream.key):
+        ours[KEY_TEXTS] = texts
+    if text := cursor_to_add(stream.cursor, value_at(document, stream.cursor)):
+        ours[CURSOR_TEXT] = text
+    return to_json(document | ours if ours else document, raw)
 
 
 def _extended(value: Any) -> Any:

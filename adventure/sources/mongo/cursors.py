@@ -1,5 +1,6 @@
 """A document's cursor: a date, or text in any form of ISO-8601, as one moment in UTC, and the ranges that hold it."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,16 @@ if TYPE_CHECKING:
 
 _OFFSETS = timedelta(days=1)
 """No zone is further from UTC, so a text's own day is at most one day from its day in UTC."""
-_FEW_YEARS = 3
+_FEW_YEARS = 5
 """For each year a range of week dates is asked for. Over more years one range with a pattern costs less."""
+
+_LAST = "\U0010ffff"
+"""No text with the same beginning sorts above it."""
+
+_READ_ALIKE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+"""The form of ISO-8601 that DuckDB, Snowflake and Python take for the same moment."""
 
 
 def cursor_moment(name: str, value: object) -> datetime:
@@ -53,13 +62,28 @@ def cursor_ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, An
     first = earlier(low, _OFFSETS)
     yield {"$gte": low} if high is None else {"$gte": low, "$lt": later(high, timedelta(milliseconds=1))}
     for sign, form in (("-", "^[0-9]{4}-[0-9]"), ("", "^[0-9]{5}")):
-        yield {"$gte": _day(first, sign), "$lt": _day(last, sign) + "~", "$regex": form}
-    if last.year - first.year > _FEW_YEARS:
-        yield {"$gte": f"{first.year:04}", "$lt": f"{last.year:04}~", "$regex": "^[0-9]{4}-?W"}
+        yield {"$gte": _day(first, sign), "$lt": _day(last, sign) + _LAST, "$regex": form}
+    # A week's year is not always its days' year: 2026-W53-7 is 3 January 2027, 2026-W01-1 is 29 December 2025.
+    begin, end = first.year - 1, last.year + 1
+    if end - begin > _FEW_YEARS:
+        yield {"$gte": f"{begin:04}", "$lt": f"{min(end, 9999):04}" + _LAST, "$regex": "^[0-9]{4}-?W"}
         return
-    for year in range(first.year, last.year + 1):
+    for year in range(begin, end + 1):
         for form in (f"{year:04}-W", f"{year:04}W"):
-            yield {"$gte": form, "$lt": form + "~"}
+            yield {"$gte": form, "$lt": form + _LAST}
+
+
+def cursor_to_add(name: str, value: object) -> str | None:
+    """Return the text of a cursor's moment in UTC, where the cursor itself is text that a warehouse may read otherwise.
+
+    DuckDB takes `20260102` for no time, and Snowflake takes it for seconds since 1970.
+
+    Raises:
+        CannotCarry: as `cursor_moment`.
+    """
+    if not isinstance(value, str) or _READ_ALIKE.fullmatch(value):
+        return None
+    return cursor_moment(name, value).isoformat(timespec="microseconds") + "Z"
 
 
 def cursors_from(collection: "Collection[dict[str, Any]]", name: str, low: datetime) -> Iterator[datetime]:

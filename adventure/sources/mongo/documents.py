@@ -4,12 +4,14 @@ How they were found, by a change stream or by their cursor, is the source's conc
 """
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import bson
 import orjson
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
 from adventure.core.clock import earlier, later
@@ -44,7 +46,7 @@ class Reading:
             cursor = cursor_moment(self.stream.cursor, value_at(decoded, self.stream.cursor))
             if (high and cursor >= high) or (low and cursor < low):
                 return
-            line = document_line(decoded, raw, self.stream.key)
+            line = document_line(decoded, raw, self.stream)
             key = bson.encode({"": decoded.get("_id")})
             self._gone.pop(key, None)
             if self.seen.is_new(key, cursor, hash(raw)):
@@ -54,7 +56,8 @@ class Reading:
                     self.last = max(self.last or cursor, cursor)
         except CannotCarry as error:
             if self.seen.is_new(("set aside", hash(raw)), self.horizon, ()):
-                self.rejects.write(Reject(_printed_key(raw), str(error), base64.b64encode(raw).decode()).line)
+                key_of = _key_of_reject(raw, self.stream.key)
+                self.rejects.write(Reject(key_of, str(error), base64.b64encode(raw).decode()).line)
         if self.last:
             self.seen.forget(earlier(self.last, self.stream.lookback))
 
@@ -87,9 +90,10 @@ class Reading:
                 self.deletes.write(orjson.dumps(line))
 
 
-def _printed_key(raw: bytes) -> str:
-    """For people; a document that is broken may have no key that can be read."""
+def _key_of_reject(raw: bytes, names: Sequence[str]) -> str:
+    """Return the texts of a rejected document's key, as `reconcile` looks for them; its key may be unreadable."""
     try:
-        return str(bson.decode(raw, _LENIENT).get("_id"))
-    except (bson.errors.BSONError, RecursionError):
+        document = bson.decode(raw, _LENIENT)
+        return ",".join(key_text(value_at(document, name)) for name in names)
+    except (BSONError, RecursionError, TypeError, ValueError):
         return "unknown"

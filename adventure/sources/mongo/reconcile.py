@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import bson
@@ -68,7 +68,7 @@ class MongoSide:
             for document, _ in self._find({self.stream.cursor: {"$type": kind}}, sort=True):
                 if (cursor := self._cursor(document)) is not None:
                     year = moment(cursor).replace(month=1, day=1)
-                    found.append(cursor if kind == "date" else micros(earlier(year, timedelta(days=2))))
+                    found.append(cursor if kind == "date" else micros(earlier(year, timedelta(days=7))))
                     break
         return min(found, default=None)
 
@@ -109,12 +109,22 @@ class MongoSide:
         return unknown + [(key, cursor, row) for key, cursor, row in found if key in wanted]
 
     def unusable(self) -> Iterator[list[str]]:
-        """The cursor is missing, or neither a date nor text that is ISO-8601; or a part of the key is missing."""
-        lacking: list[dict[str, Any]] = [{key: None} for key in self.stream.key]
+        """The documents that the processor rejects for their cursor or their key: see `cursor_moment`."""
+        name = self.stream.cursor
+        # Queries look into arrays, and would take the date in one for the cursor.
+        steps = [".".join(name.split(".")[: number + 1]) for number in range(name.count(".") + 1)]
         queries: list[dict[str, Any]] = [
-            {"$or": [{self.stream.cursor: {"$not": {"$type": ["date", "string"]}}}, *lacking]}
+            {
+                "$or": [
+                    {name: {"$not": {"$type": ["date", "string"]}}},
+                    *({step: {"$type": "array"}} for step in steps),
+                    {name: {"$lt": datetime.min}},
+                    {name: {"$gt": datetime.max}},
+                    *({key: None} for key in self.stream.key),
+                ]
+            },
+            {name: {"$type": "string"}},
         ]
-        queries.append({self.stream.cursor: {"$type": "string"}})
         batch: list[str] = []
         for query in queries:
             for document, _ in self._find(query):
@@ -149,7 +159,7 @@ class MongoSide:
         if raw is None:
             return None
         try:
-            line = document_line(decode(raw), raw, self.stream.key)
+            line = document_line(decode(raw), raw, self.stream)
         except CannotCarry:
             return "cannot be converted"
         return hashlib.md5(line, usedforsecurity=False).hexdigest()

@@ -26,7 +26,7 @@ with loaded as (
         {{ json_text('raw', 'resolution') }} as resolution,
         {{ json_number('raw', 'customer_satisfaction_rating', 'integer') }} as customer_satisfaction_rating,
         {{ json_value('raw', 'messages') }} as messages,
-        {{ json_timestamp('raw', 'last_modified') }} as last_modified,
+        {{ json_cursor('raw', 'last_modified') }} as last_modified,
         _file,
         _file_row,
         _loaded_at,
