@@ -5,8 +5,13 @@ SHELL := /bin/bash
 COMPOSE ?= docker compose
 # Podman keeps an image's health check in this format only.
 export BUILDAH_FORMAT := docker
+# The tests start hundreds of processes: each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+# How many tests run at a time: a number, or `logical` for the number of cores.
+WORKERS ?= logical
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo test chaos stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
+.PHONY: help demo check test test-slow chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -14,13 +19,25 @@ help: ## list the targets
 demo: .venv/.pipeline ## run the whole pipeline on this machine; DEMO_ARGS="--once" ends after one pass
 	@$(BIN)/adventure demo $(DEMO_ARGS)
 
-test: .venv/.dev ## run the whole test suite; TEST_ARGS="tests/stage -x" narrows it
-	@$(BIN)/pytest $(TEST_ARGS)
+check: .venv/.dev ## check style and types and run the unit tests, about a minute: what to run before every commit
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(PYTEST) -m "unit and not slow" $(TEST_ARGS)
+
+test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stage -x" narrows it, WORKERS=1 limits it
+	@$(PYTEST) -m "not slow" $(TEST_ARGS)
+
+test-slow: .venv/.dev ## run the slow tests: chaos, late commits and the demo, each in its short form
+	@$(PYTEST) -m slow $(TEST_ARGS)
 
 chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
-stress: .venv/.dev ## count what commits late and is read all the same, about 15 min; STRESS_ARGS="horizon --rows 5000"
+matrix: .venv/.dev ## write in every way against real servers, and compare with what is staged, about 5 min; MATRIX_ARGS="--seconds 5 protocol"
+	@$(BIN)/python -m tests.stress $(MATRIX_ARGS)
+
+stress: matrix ## the matrix, and count what commits late and is read all the same, about 20 min; STRESS_ARGS="horizon --rows 5000"
 	@$(BIN)/python -m benchmarks.late_commits $(STRESS_ARGS)
 
 containers: .venv/.dev ## run the environment in containers under podman, disturb it, and compare; CONTAINERS_ARGS="--short"

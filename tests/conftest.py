@@ -1,10 +1,12 @@
-"""Real servers for every test that needs one: started once, with databases of its own for each test."""
+"""Real servers for every test that needs one: started once a worker, with databases of its own for each test."""
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import structlog
 from hypothesis import HealthCheck
@@ -12,12 +14,19 @@ from hypothesis import settings as hypothesis_settings
 
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
+from adventure.demo import history
 from adventure.demo.generator.schema import create_tables
-from adventure.demo.sandbox import Sandbox
+from adventure.demo.sandbox import Sandbox, process
 from adventure.demo.sandbox.databases import Databases, create_databases
+from adventure.destinations.common import build
+from tests import leftovers
+from tests.parsed import parse_once
+from tests.shared import made_once, shared_folder
+from tests.tiers import in_order, mark
 
 if TYPE_CHECKING:
     from tests.snowflake.emulator import Emulator
+    from tests.workers import ByFile
 
 ROOT = Path(__file__).parent.parent
 _numbers = itertools.count(1)
@@ -38,6 +47,57 @@ for name, same in (("same", True), ("search", False)):
 hypothesis_settings.load_profile("same")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its tier, and start the longest files first."""
+    for item in items:
+        mark(item)
+    items.sort(key=in_order)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ByFile":
+    """Keep the tests that share a costly fixture in one worker."""
+    from tests.workers import ByFile
+
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the servers of workers that were killed, once all workers have ended."""
+    if not hasattr(session.config, "workerinput"):
+        leftovers.stop(shared_folder(session.config._tmp_path_factory) / "servers")  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Synthesise a history and parse the dbt project once a session, and note the servers that tests start.
+
+    A history is determined by its seed: each test gets a copy of the same files.
+    """
+    shared, synthesise, invoke = shared_folder(tmp_path_factory), history.synthesise, build._invoke
+    launch = process.launch
+
+    def synthesise_once(folder: Path, *, seed: int) -> None:
+        files = made_once(shared / f"history-{seed}", lambda made: synthesise(made, seed=seed))
+        shutil.copytree(files, folder, dirs_exist_ok=True)
+
+    def invoke_parsed(arguments: list[str]) -> Any:
+        parse_once(shared / "parsed")
+        return invoke(arguments)
+
+    def launch_noted(*arguments: Any, **options: Any) -> Any:
+        server = launch(*arguments, **options)
+        leftovers.note(shared / "servers", server.pid)
+        return server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "launch", launch_noted)
+        patch.setattr(history, "synthesise", synthesise_once)
+        patch.setattr(build, "_invoke", invoke_parsed)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
     """A command that a test runs in this process sends the log to a stderr that is closed when it ends."""
@@ -51,12 +111,34 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def template(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """Databases with roles and empty source tables, which PostgreSQL copies for each test."""
+    made = create_databases(sandbox, "template", mongo_db="template")
+    create_tables(_settings(made.writer_env, tmp_path_factory.mktemp("template")))
+    return made
+
+
 @pytest.fixture
-def databases(sandbox: Sandbox, tmp_path: Path) -> Databases:
+def databases(sandbox: Sandbox, template: Databases, tmp_path: Path) -> Databases:
     """Databases that no other test sees, with the source tables in them, empty."""
     number = next(_numbers)
-    made = create_databases(sandbox, f"sales_{number}", mongo_db=f"support_{number}")
-    create_tables(_settings(made.writer_env, tmp_path))
+    sales, state = f"sales_{number}", f"sales_{number}_state"
+    with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
+        for database, copied, owner in (
+            (sales, "template", "sales_app"),
+            (state, "template_state", "adventure_state"),
+        ):
+            connection.execute(f"create database {database} template {copied} owner {owner}")  # type: ignore[arg-type]
+        # A copy has the rights within the database, not those to it.
+        connection.execute(f"grant connect on database {sales} to adventure_reader")  # type: ignore[arg-type]
+    own = {
+        "POSTGRES_DB": sales,
+        "MONGO_DB": f"support_{number}",
+        "STATE_DSN": sandbox.postgres.dsn(state, user="adventure_state", password=sandbox.password),
+    }
+    made = Databases(template.reader_env | own, template.writer_env | own)
+    create_tables(_settings(made.writer_env, tmp_path))  # of MongoDB; those of PostgreSQL are there
     return made
 
 

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli import history, snowflake, stage, tasks
+from adventure.cli import history, snowflake, stage, stream, tasks
 from adventure.cli.job import pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
+from adventure.core.private import only_owner
 
 app = typer.Typer(
     name="adventure",
@@ -33,6 +34,7 @@ Seed = Annotated[int | None, typer.Option(help="Makes what is generated repeatab
 
 def main() -> None:
     """Runs a command; what goes wrong is one sentence on stderr and exit code 1 (a traceback with --debug)."""
+    only_owner()
     # The first process of a container does not even hear a SIGTERM for which it has no handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -144,6 +146,9 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option("--repair", help="Stage what is missing or older, and mark what is gone as deleted.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --repair: mark as deleted also more than 10 % of the stream's keys.")
+    ] = False,
     rows: Annotated[
         bool, typer.Option("--rows", help="Compare whole rows, not only keys and cursors; reads every column.")
     ] = False,
@@ -155,15 +160,17 @@ def reconcile(
     ] = None,
 ) -> None:
     """Compares source and warehouse by key and version; exit code 1 if something differs and was not repaired."""
-    from adventure.core.errors import CheckFailed
+    from adventure.core.errors import CheckFailed, ConfigError
     from adventure.core.streams import find_stream
     from adventure.monitoring.status import console
     from adventure.reconcile.report import print_reports
     from adventure.reconcile.run import reconcile as run_reconciliation
 
+    if force and not repair:
+        raise ConfigError("--force changes nothing without --repair", "Give both, or neither")
     settings, streams = pipeline_of(context)
     chosen = (find_stream(streams, stream),) if stream else streams
-    reports = run_reconciliation(settings, chosen, repair=repair, low=low, high=high, rows=rows)
+    reports = run_reconciliation(settings, chosen, repair=repair, force=force, low=low, high=high, rows=rows)
     print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:
@@ -208,6 +215,7 @@ def dashboard(context: typer.Context) -> None:
 
 
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)
+app.add_typer(stream.app, name="stream", rich_help_panel=_MOVE)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=_MOVE)
 app.add_typer(history.app, name="history", rich_help_panel=_SHOW)
 app.add_typer(snowflake.app, name="snowflake", rich_help_panel=_SHOW)

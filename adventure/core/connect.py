@@ -51,6 +51,15 @@ _REFUSAL_SIGNS = (
 )
 """What waiting does not fix, in libpq's text about a connection that could not be made: it has no SQLSTATE."""
 
+_TIMEOUT_OF_STATE = {
+    "57014": "statement_timeout",
+    "55P03": "lock_timeout",
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+    "57P05": "idle_session_timeout",
+}
+"""SQLSTATEs of what ends a statement or session that takes long. Our sessions turn these settings off."""
+
 _REFUSED_STATES = ("28", "3D", "42501")
 """SQLSTATEs that waiting does not fix: authentication, a database that does not exist, a privilege."""
 
@@ -132,10 +141,10 @@ def postgres_error(error: Exception, conninfo: str, name: str, *, lost: bool | N
     Args:
         lost: whether an error without SQLSTATE means that the connection is lost; default: psycopg says so.
     """
-    where = _where_postgres(conninfo, name)
+    where = postgres_place(conninfo, name)
     state = getattr(error, "sqlstate", None) or ""
     text = _without_statement(str(error))
-    detail = _detail(text) or type(error).__name__
+    detail = _detail(error, text) or type(error).__name__
     connecting = not state and (getattr(error, "pgconn", None) is not None or text.startswith(_ADBC_CONNECTING))
     if connecting and any(sign in text for sign in _TLS_SIGNS):
         remedy = "Check POSTGRES_SSLMODE and the certificates that POSTGRES_SSL… names (or those in STATE_DSN)"
@@ -144,6 +153,13 @@ def postgres_error(error: Exception, conninfo: str, name: str, *, lost: bool | N
     if state.startswith(_REFUSED_STATES) or (connecting and any(sign in text for sign in _REFUSAL_SIGNS)):
         return SourceRefused(
             f"{where} refuses: {detail}", "Check the role, its password, its privileges and the database's name"
+        )
+    if setting := _TIMEOUT_OF_STATE.get(state):
+        user = conninfo_to_dict(conninfo).get("user", "?")
+        return SourceUnavailable(
+            f"{where} ended what we did: {detail}",
+            "See who cancels statements or ends sessions there. If a pooler or the server itself does, by its setting"
+            f" {setting}, raise it for {user}",
         )
     if lost is None:
         lost = isinstance(error, psycopg.OperationalError)
@@ -155,7 +171,7 @@ def postgres_error(error: Exception, conninfo: str, name: str, *, lost: bool | N
 def postgres_silent(conninfo: str, name: str, seconds: float) -> SourceUnavailable:
     """The tree's error for a connection that was ended because nothing came on it."""
     return SourceUnavailable(
-        f"{_where_postgres(conninfo, name)} does not answer: nothing came for {seconds:g} s",
+        f"{postgres_place(conninfo, name)} does not answer: nothing came for {seconds:g} s",
         "Check the server and what lies between; raise STUCK_AFTER_SEC where a statement takes longer",
     )
 
@@ -170,12 +186,23 @@ def _without_statement(text: str) -> str:
     return re.sub(r"Failed to (\w+) query '.*': ", r"Failed to \1 a statement: ", text, flags=re.DOTALL)
 
 
-def _detail(text: str) -> str:
-    """What went wrong, of all that libpq says: the last line that explains no other, without what we say ourselves."""
-    # libpq's explanations ("This probably means …") and questions begin with a tab.
-    said = [line for line in text.splitlines() if line.strip() and not line.startswith("\t")]
-    detail = (said or [""])[-1].rpartition(" failed: ")[2]
-    return re.sub(r".*\b(ERROR|FATAL|DETAIL):", "", detail).strip(" .")
+def _detail(error: Exception, text: str) -> str:
+    """Return the server's sentence, with its detail and hint in brackets; without a server, what libpq says last.
+
+    Args:
+        text: all that the driver says, in lines of which one begins with ERROR or FATAL if the server spoke.
+    """
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        said, more = error.diag.message_primary, [error.diag.message_detail, error.diag.message_hint]
+    elif spoken := re.search(r"\b(?:ERROR|FATAL|PANIC): +([^\n]+)", text):
+        said = spoken[1]
+        more = re.findall(r"^(?:DETAIL|HINT): +([^\n]+)", text, re.MULTILINE)
+    else:
+        # libpq's explanations ("This probably means …") and questions begin with a tab.
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("\t")]
+        said, more = (lines or [""])[-1].rpartition(" failed: ")[2], []
+    explained = "; ".join(part.strip(" .") for part in more if part)
+    return said.strip(" .") + (f" ({explained})" if explained else "")
 
 
 def attempts(patience: float | None) -> Retrying:
@@ -188,7 +215,8 @@ def attempts(patience: float | None) -> Retrying:
     )
 
 
-def _where_postgres(conninfo: str, name: str) -> str:
+def postgres_place(conninfo: str, name: str) -> str:
+    """The database in an error: what it is, and where."""
     parts = conninfo_to_dict(conninfo)
     host, port = parts.get("host", "localhost"), parts.get("port", 5432)
     database, user = parts.get("dbname", "?"), parts.get("user", "?")

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from adventure.core import heartbeat
-from adventure.core.errors import AdventureError, AlreadyRunning, SourceError
+from adventure.core.errors import AdventureError, AlreadyRunning, SourceError, WatermarkMismatch
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_source, open_stage
 from adventure.monitoring.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
+from adventure.processor.owner import owner_mismatch, waiting_for
 from adventure.processor.state import State
 from adventure.sources.postgres.horizon import MARGIN
 from adventure.sources.source import Source
@@ -41,8 +42,14 @@ def open_pipeline(
         stage.check_writable(stream.stage)
     with ExitStack() as stack:
         state = stack.enter_context(State(settings, streams))
+        destination = stage.identity(create=True)
+        refused: dict[str, WatermarkMismatch] = {}
         for stream in streams:
-            adopt(state, stage, stream)
+            mismatch = owner_mismatch(state.watermarks.get(stream.name), stream, destination)
+            if mismatch := mismatch or waiting_for(stream, refused):
+                refused[stream.name] = mismatch
+            else:
+                adopt(state, stage, stream)
         sources: dict[str, Source] = {}
         away: dict[str, SourceError] = {}
         for kind in dict.fromkeys(stream.source for stream in streams):
@@ -54,7 +61,7 @@ def open_pipeline(
                 stack.callback(sources[kind].close)
         if not sources:
             raise next(iter(away.values()))
-        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, away)
+        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, away, refused)
 
 
 def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
@@ -119,17 +126,31 @@ def _cycles(
 ) -> None:
     """Cycles on open connections; returns when it is time to end.
 
+    Streams that their source refuses, or that it does not have as they say, are told of when that changes, and the
+    others go on.
+
     Raises:
-        AdventureError: the first failure of a cycle, after its other streams are done.
+        AdventureError: the first failure of a cycle that concerns the others as well, or of all streams.
     """
+    told: set[str] = set()
     while not stop.is_set() and time.monotonic() < ends_at:
         begun = time.monotonic()
         heartbeat.beat()
         report = run_cycle(pipeline)
         if metrics:
             metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
-        if failures := list(report.failures.values()):
+        failures = list(report.failures.values())
+        if not _others_go_on(pipeline, report):
             raise next((failure for failure in failures if not retryable(failure)), failures[0])
+        for sentence in {str(failure) for failure in failures} - told:
+            log.error(f"{sentence} The other streams go on.")
+        told = {str(failure) for failure in failures}
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))
         heartbeat.beat(quiet_for=pause)
         stop.wait(pause)
+
+
+def _others_go_on(pipeline: Pipeline, report: CycleReport) -> bool:
+    """Whether no stream failed, or only some, each for a reason of its own that the source finds before it is read."""
+    alone = [name for name in report.failures if name in report.refused]
+    return len(alone) == len(report.failures) < len(pipeline.streams)

@@ -59,6 +59,8 @@ def reconcile_recent(settings: Settings, streams: Sequence[Stream]) -> tuple[int
         except AdventureError as error:
             found.append(f"{stream.name} could not be compared: {error}")
             continue
+        if report.failure:
+            found.append(f"{stream.name} could not be compared: {report.failure}")
         rows += report.result.rows if report.result else 0
         if report.result and report.result.differs:
             found.append(f"{stream.name}: {_differences(report)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from adventure.core.clock import utc_now
+from adventure.core.clock import earlier, later, utc_now
 from adventure.core.files import DELETES, LocalFile, NdjsonFile, writing
 from adventure.core.key_kinds import joined_key
 from adventure.core.log import get_logger
@@ -29,6 +29,12 @@ from adventure.sources.source import Cut, Source
 MODE = "repair"
 """What a repair's window has as its mode, and the ledger after it."""
 
+HANDFUL = 10
+"""So many deletions are staged whatever their share is."""
+
+MOST = 0.1
+"""The share of a stream's living keys above which deletions are not staged without `--force`."""
+
 _TICK = timedelta(microseconds=1)
 
 log = get_logger()
@@ -41,6 +47,10 @@ class Repaired:
     rows: int = 0
     rejected: int = 0
     deleted: int = 0
+    withheld: int = 0
+    """Deletions that were not staged, because they are more than MOST of the living keys."""
+    living: int = 0
+    """Keys that the warehouse holds and that are not deleted."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,16 @@ class Repair:
     unsettled: timedelta
     """How far below the horizon a row can be dated that is written now."""
     folder: Path
+    living: int
+    """Keys that the warehouse holds and that are not deleted."""
+    force: bool = False
+    """Stages deletions whatever their share is."""
 
-    def run(self, comparison: Comparison) -> Repaired:
+    def run(self, comparison: Comparison, deletions: int) -> Repaired:
         """Stages a window for every few thousand keys. Killed anywhere, what is staged whole is whole.
+
+        What cannot be seen at the source looks as if it were deleted: a privilege that is missing, another database, a
+        detached partition. So deletions above a share of the living keys are not staged without `force`.
 
         Raises:
             SourceError: the source failed.
@@ -69,6 +86,8 @@ class Repair:
             with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
                 window = self._stage_rows(cut, suspects)
             rows, rejected = rows + window.rows, rejected + window.rejected
+        if deletions > max(HANDFUL, MOST * self.living) and not self.force:
+            return Repaired(rows, rejected, withheld=deletions, living=self.living)
         for suspects in comparison.suspects("deleted"):
             # The horizon first: whatever comes back after the look below has a cursor above it.
             with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
@@ -76,9 +95,9 @@ class Repair:
                     raise cut.unfit[self.stream.name]
                 horizon, end, mode = cut.horizon, cut.end(self.stream), cut.mode
             # Where there is no horizon, or the cursor is coarse, a row may come back with a cursor from as far back.
-            gone_at = end - (self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
+            gone_at = earlier(end, self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
             deleted += self._stage_deletes(suspects, horizon, gone_at)
-        return Repaired(rows, rejected, deleted)
+        return Repaired(rows, rejected, deleted, living=self.living)
 
     def _stage_rows(self, cut: Cut, suspects: Sequence[Suspect]) -> Window:
         self._empty_folder()
@@ -104,7 +123,7 @@ class Repair:
                 line = {
                     "key": dict(zip(self.stream.key, suspect.parts, strict=True)),
                     # Later than the version that it ends.
-                    "deleted_at": max(gone_at, held + _TICK),
+                    "deleted_at": max(gone_at, later(held, _TICK)),
                 }
                 file.write(orjson.dumps(line))
             written = file.close()

@@ -6,9 +6,11 @@ from datetime import datetime
 from rich.console import Console
 
 from adventure.core.spans import moment
+from adventure.core.streams import Stream
 from adventure.destinations.common.ledger import LATENESS as BOUNDS
 from adventure.monitoring.status import table
 from adventure.reconcile.comparison import VERDICTS, Example
+from adventure.reconcile.repair import Repaired
 from adventure.reconcile.run import Report
 
 _REMEDIES = {
@@ -31,7 +33,8 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
     for report in reports:
         result = report.result
         if result is None:
-            rows.add_row(report.stream.name, "never read", "-", *["-"] * (len(VERDICTS) + 3))
+            why = "not compared" if report.failure else "never read"
+            rows.add_row(report.stream.name, why, "-", *["-"] * (len(VERDICTS) + 3))
             continue
         found = [_count(result.count(verdict)) for verdict in VERDICTS]
         begin, end = (moment(result.span.low), moment(result.span.high)) if result.span else (None, None)
@@ -53,6 +56,8 @@ def _compared(reports: Sequence[Report]) -> str:
 
 
 def _print_differences(console: Console, report: Report) -> None:
+    if report.failure:
+        console.print(str(report.failure), style="bold red", markup=False)
     if report.result is None:
         return
     for verdict, meaning in VERDICTS.items():
@@ -66,6 +71,20 @@ def _print_differences(console: Console, report: Report) -> None:
             + (f", set {repaired.rejected:,} rows aside" if repaired.rejected else "")
             + "; the next `adventure tasks run` loads them"
         )
+        if repaired.withheld:
+            _print_withheld(console, report.stream, repaired)
+
+
+def _print_withheld(console: Console, stream: Stream, repaired: Repaired) -> None:
+    share = repaired.withheld / repaired.living if repaired.living else 1
+    console.print(
+        f"{stream.name}: nothing is marked as deleted, because that would be {repaired.withheld:,} of"
+        f" {repaired.living:,} living keys ({share * 100:.0f} %), the first of which are shown above. See that the role"
+        f" sees all rows of {stream.location}, and that this is the right table. If they really are deleted at the"
+        f" source, run `adventure reconcile {stream.name} --repair --force`.",
+        style="bold red",
+        markup=False,
+    )
 
 
 def _print_lateness(console: Console, reports: Sequence[Report]) -> None:

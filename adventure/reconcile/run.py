@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from adventure.core.clock import earlier
+from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.log import get_logger
+from adventure.core.private import make_data_dir, make_folder
 from adventure.core.settings import Settings
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
@@ -19,6 +22,7 @@ from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
+from adventure.sources.postgres.clock_steps import unread_below
 from adventure.sources.postgres.resolution import Resolution, lookback
 from adventure.sources.side import SourceSide
 
@@ -35,11 +39,15 @@ class Report:
     """None when the stream was never read: nothing of it can be missing."""
     lateness: Lateness | None
     repaired: Repaired | None
-    """None when no repair was asked for, or nothing differs that one can mend."""
+    """None when no repair was asked for, or nothing differs that one can repair."""
+    failure: SourceError | None = None
+    """Why the stream could not be compared: its source refuses, or is not what the stream says."""
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing differs, or what differs is staged now."""
+        if self.failure or (self.repaired and self.repaired.withheld):
+            return False
         if self.result is None or not self.result.differs:
             return True
         return self.repaired is not None and not (self.result.count("behind") or self.result.count("unusable"))
@@ -50,6 +58,7 @@ def reconcile(
     streams: Sequence[Stream],
     *,
     repair: bool = False,
+    force: bool = False,
     low: datetime | None = None,
     high: datetime | None = None,
     recent: timedelta | None = None,
@@ -58,13 +67,14 @@ def reconcile(
     """Compare each stream's source with the warehouse by key and cursor.
 
     Args:
+        force: stages deletions also where they are a large share of the stream's living keys.
         low: compares from this cursor on; default: from the lowest that either side has.
         high: up to below this cursor, and never at or above the watermark, where rows are in flight.
         recent: compares only so much of each stream before its watermark.
         rows: compares whole rows, by a hash of all columns that each server computes.
 
     Raises:
-        SourceError: a source does not answer, refuses, or is not what the stream says.
+        SourceError: a source does not answer.
         WarehouseError: the warehouse cannot be read.
         AlreadyRunning: another repair of the same stream is under way.
     """
@@ -76,19 +86,53 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
-            log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
-            comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
-            begin = mark.value - recent if recent else low
-            result = comparison.run(mark.value, _lookback(stream, mark), begin, high)
-            lateness = _lateness(warehouse, comparison, side, mark)
-            mendable = any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted"))
-            repaired = _repair(settings, comparison, side, mark, scratch) if repair and mendable else None
-        reports.append(Report(stream, mark.value, result, lateness, repaired))
+        begin = earlier(mark.value, recent) if recent else low
+        try:
+            reports.append(
+                _reconcile(
+                    settings, warehouse, stream, mark, repair=repair, force=force, low=begin, high=high, rows=rows
+                )
+            )
+        except (SourceRefused, SourceShapeError) as error:
+            reports.append(Report(stream, mark.value, None, None, None, error))
     return reports
 
 
-def _repair(settings: Settings, comparison: Comparison, side: SourceSide, mark: Watermark, scratch: Path) -> Repaired:
+def _reconcile(
+    settings: Settings,
+    warehouse: Warehouse,
+    stream: Stream,
+    mark: Watermark,
+    *,
+    repair: bool,
+    force: bool,
+    low: datetime | None,
+    high: datetime | None,
+    rows: bool,
+) -> Report:
+    with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
+        log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
+        comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
+        result = comparison.run(mark.value, _lookback(stream, mark), low, high)
+        lateness = _lateness(warehouse, comparison, side, mark)
+        repaired = None
+        if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted")):
+            living = warehouse.living_keys(stream)
+            repaired = _repair(settings, comparison, result, side, mark, scratch, living=living, force=force)
+    return Report(stream, mark.value, result, lateness, repaired)
+
+
+def _repair(
+    settings: Settings,
+    comparison: Comparison,
+    result: Result,
+    side: SourceSide,
+    mark: Watermark,
+    scratch: Path,
+    *,
+    living: int,
+    force: bool,
+) -> Repaired:
     stream, stage = comparison.stream, open_stage(settings)
     stage.check_writable(stream.stage)
     with repairing(settings, stream):
@@ -96,8 +140,9 @@ def _repair(settings: Settings, comparison: Comparison, side: SourceSide, mark: 
         try:
             resolution = Resolution.of(mark.mode)
             unsettled = resolution.longest if resolution else timedelta(0)
-            repair = Repair(stream, source, side, stage, mark, _lookback(stream, mark), unsettled, scratch / "files")
-            return repair.run(comparison)
+            lookback = _lookback(stream, mark)
+            repair = Repair(stream, source, side, stage, mark, lookback, unsettled, scratch / "files", living, force)
+            return repair.run(comparison, result.count("deleted"))
         finally:
             source.close()
 
@@ -112,12 +157,13 @@ def _lookback(stream: Stream, mark: Watermark) -> timedelta:
     """How far below the watermark the next window looks for late rows: they are in flight."""
     if stream.source != "postgres":
         return stream.lookback
-    return lookback(stream, mark, blind=mark.mode.startswith("lookback"))
+    return lookback(stream, mark, blind=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
 
 
 @contextmanager
 def _scratch(settings: Settings) -> Iterator[Path]:
     parent = settings.unfinished_dir
-    parent.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
+    make_folder(parent)
     with TemporaryDirectory(dir=parent, prefix="reconcile-") as folder:
         yield Path(folder)

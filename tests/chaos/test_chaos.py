@@ -7,6 +7,8 @@ import pytest
 from tests.chaos.run import run
 from tests.chaos.victims import WEIGHTS, schedule
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(600)
 def test_kills_at_random_lose_and_double_nothing(tmp_path: Path) -> None:

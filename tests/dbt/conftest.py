@@ -14,6 +14,8 @@ import pytest
 
 from adventure.core.settings import load_settings
 from adventure.factory import open_warehouse
+from tests.parsed import parse_once
+from tests.shared import shared_folder
 
 DBT = Path(__file__).parent.parent.parent / "dbt"
 Row = dict[str, Any]
@@ -176,6 +178,7 @@ class Project:
 @pytest.fixture(scope="session")
 def dbt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One for all, so that dbt parses the project once."""
+    parse_once(shared_folder(tmp_path_factory) / "parsed")
     return tmp_path_factory.mktemp("dbt")
 
 

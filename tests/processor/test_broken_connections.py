@@ -240,6 +240,7 @@ raw_table = "raw_ext.{name}_raw"
 
 @pytest.fixture
 def world(
+    request: pytest.FixtureRequest,
     databases: Databases,
     settings: Settings,
     writer_settings: Settings,
@@ -265,7 +266,7 @@ def world(
             "DATA_DIR": str(settings.data_dir),
             "PIPELINE_FILE": str(pipeline),
             "PROCESSOR_INTERVAL_SEC": "0.02",
-            "STUCK_AFTER_SEC": str(STUCK_AFTER_SEC),
+            "STUCK_AFTER_SEC": str(getattr(request, "param", STUCK_AFTER_SEC)),
         }
         processor = Processor(environment, tmp_path / "processor.log")
         try:
@@ -289,6 +290,16 @@ def test_connections_that_stall_for_longer_than_the_processor_waits(world: World
     chance = random.Random(SEED)
     phases = PHASES * (ROUNDS // 4) or PHASES[::2]
     _strike_and_compare(world, chance, [(phase, How.STALL) for phase in phases], LONG_SEC)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("world", [600], indirect=True)
+@pytest.mark.parametrize("name", ["horizon", "middle"])
+def test_a_processor_that_hears_nothing_can_be_stopped(world: World, name: str) -> None:
+    (phase,) = (phase for phase in PHASES if phase.name == name)
+    with world.writing():
+        world.strike(Strike(How.STALL, phase.trigger, seconds=3600), phase.connection, name, opening=False)
+    assert world.processor.stop() == 0, world.processor.log
 
 
 def _strike_and_compare(world: World, chance: random.Random, strikes: list[tuple[Phase, How]], stall: float) -> None:

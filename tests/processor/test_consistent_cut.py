@@ -258,7 +258,7 @@ def test_a_table_that_may_not_be_read_keeps_no_other_from_its_window(
     with open_pipeline(settings, SHOP) as pipeline:
         failures = [str(failure) for failure in run_cycle(pipeline).failures.values()]
     assert failures[0] == (
-        'stream sales: the role adventure_reader may not read "public"."sales".'
+        "stream sales: the role adventure_reader may not read public.sales."
         ' grant select on "public"."sales" to "adventure_reader".'
     )
     assert (ids(staged(BUYERS)), staged(LINES)) == ([1], [])

@@ -9,6 +9,8 @@ from benchmarks.late_commits.scenarios import SCENARIOS, Load, Scenario
 from benchmarks.late_commits.stress import stress
 from benchmarks.late_commits.system import PostgresSystem
 
+pytestmark = pytest.mark.slow
+
 LOAD = Load(rows=4000, longest=1.0, processors=2)
 SHORTER = 0.1
 """By how much the scenarios' clocks are less wrong. The lookbacks that have to cover them stay: machines are busy."""

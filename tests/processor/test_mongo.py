@@ -49,6 +49,7 @@ def test_documents_are_staged_and_then_only_what_is_new(
         (NOW - timedelta(seconds=30)).isoformat(" ") + "+00:00",
         (NOW - timedelta(seconds=30)).isoformat() + ".123456",
     ],
+    ids=["T", "space", "Z", "space and offset", "microseconds"],
 )
 @pytest.mark.parametrize("first_window", [True, False])
 def test_a_cursor_of_text_is_read_like_a_date(

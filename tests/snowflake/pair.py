@@ -20,10 +20,9 @@ import pymongo
 
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
+from adventure.demo import history
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
-from adventure.demo.history import load as load_history
-from adventure.demo.history.synthesis import synthesise
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
 from adventure.destinations.common.build import target_dir
@@ -136,9 +135,9 @@ def built_pair(sandbox: Sandbox, emulator: Emulator, folder: Path) -> Iterator[P
         connection = stack.enter_context(connect_snowflake(snowflake))
         streams = load_streams(reader)
         made = Pair(reader, streams, DuckDBWarehouse(reader), snowflake, Session(connection), folder)
-        history = sample_of_history(folder)
+        sample = sample_of_history(folder)
         for settings in (reader, snowflake):
-            load_history(settings, history)
+            history.load(settings, sample)
 
         backfill(writer, orders=150, days=40, seed=5)
         process_once(reader, streams)
@@ -158,7 +157,7 @@ def built_pair(sandbox: Sandbox, emulator: Emulator, folder: Path) -> Iterator[P
 def sample_of_history(folder: Path) -> Path:
     """Some rows of each raw table, with the hostile order among them."""
     whole, sample = folder / "whole", folder / "sample"
-    synthesise(whole, seed=1)
+    history.synthesise(whole, seed=1)
     sample.mkdir()
     for path in whole.iterdir():
         with gzip.open(path) as lines, gzip.open(sample / path.name, "wb") as kept:

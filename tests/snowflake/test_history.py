@@ -12,7 +12,6 @@ import pytest
 from adventure.core.errors import ConfigError, CreditBudgetReached, StageDamaged
 from adventure.core.settings import Settings, load_settings
 from adventure.demo import history
-from adventure.demo.history.synthesis import synthesise
 from adventure.demo.history.tables import RAW_TABLES
 from adventure.destinations.snowflake.history import STAGE, HistoryInSnowflake
 from adventure.destinations.snowflake.session import connect_snowflake
@@ -32,7 +31,7 @@ HOSTILE = (
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("history") / "whole"
-    synthesise(folder, seed=1)
+    history.synthesise(folder, seed=1)
     return folder
 
 

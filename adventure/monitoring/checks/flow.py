@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from psycopg import sql
 
-from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.connect import translating_postgres
+from adventure.core.errors import SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.warehouse import Warehouse
@@ -17,7 +18,10 @@ from adventure.factory import open_stage
 from adventure.monitoring.checks.check import Check
 from adventure.processor.state import read_watermarks
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.cursors import cursors_from
+from adventure.sources.postgres.access import require_access
 from adventure.sources.postgres.resolution import lookback
+from adventure.sources.postgres.session import NAME, open_session
 
 MODELS = {
     "orders": "base_real_time__sales_orders",
@@ -70,7 +74,11 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
     windows = stage.windows(stream.stage)
     loaded = warehouse.loaded(windows)
     waiting = [window for window in windows if window.id not in loaded]
-    counts = count_rows(settings, warehouse, stream)
+    try:
+        counts = count_rows(settings, warehouse, stream)
+    except (SourceRefused, SourceShapeError) as error:
+        yield Check(f"{stream.name}: raw keys = source rows", "-", f"{error}", holds=False)
+        return
     moving = counts.in_flight + sum(window.rows + window.rejected for window in waiting)
     expected = f"{counts.source:,}" if not moving else f"{counts.source - moving:,} to {counts.source:,} (in flight)"
     compared = bool(counts.source or counts.raw)
@@ -96,12 +104,10 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
 
 
 def _count_postgres(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:
-    conninfo, name = settings.postgres_dsn, "the source database"
     table = sql.Identifier(stream.namespace, stream.table)
     cursor = sql.Identifier(stream.cursor)
-    connection = connect_postgres(conninfo, name=name, autocommit=True)
-    with connection, translating_postgres(conninfo, name):
-        connection.execute("set timezone = 'UTC'")
+    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
+        require_access(connection, stream, settings.postgres_user)
         changed = connection.execute(
             sql.SQL("select count(*) from {} where {} >= %s").format(table, cursor), [watermark or datetime(1, 1, 1)]
         ).fetchone()
@@ -118,6 +124,4 @@ def _count_mongo(settings: Settings, stream: Stream, watermark: datetime | None)
         total = collection.count_documents({})
         if watermark is None:
             return total, total
-        changed = collection.count_documents({stream.cursor: {"$gte": watermark}})
-        changed += collection.count_documents({stream.cursor: {"$gte": watermark.isoformat(" ")}})
-        return total, changed
+        return total, sum(1 for _ in cursors_from(collection, stream.cursor, watermark))

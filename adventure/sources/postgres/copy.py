@@ -21,6 +21,9 @@ from adventure.sources.prefetch import reading_ahead
 BYTES_A_BATCH = 2 << 20
 """Rows come in batches of about this size: smaller ones cost time, larger ones memory."""
 
+CANCEL_SEC = 1.0
+"""How long a cancelled statement may take to end: less than `stopping` grants for it."""
+
 
 class CopySession:
     """A connection. Outside `transaction` it is in autocommit: an open transaction would hold back the horizon.
@@ -37,7 +40,7 @@ class CopySession:
     def __init__(self, conninfo: str, name: str, silence: float) -> None:
         self._conninfo, self._name = conninfo, name
         self._sockets = Sockets(int(conninfo_to_dict(conninfo)["port"] or 5432), silence)
-        with self._translating(), self._sockets.one_call():
+        with self._translating(), self._call():
             self._database = adbc_driver_postgresql.connect(conninfo)
             try:
                 self._connection = adbc_driver_manager.AdbcConnection(self._database)
@@ -48,13 +51,13 @@ class CopySession:
     def close(self) -> None:
         """Ends the connection; one that is lost already is no error."""
         for each in (self._connection, self._database):
-            with suppress(adbc_driver_manager.Error), self._sockets.one_call():
+            with suppress(adbc_driver_manager.Error), self._call():
                 each.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction, which is rolled back: nothing is ever written here."""
-        with self._translating(), self._sockets.one_call():
+        with self._translating(), self._call():
             self._connection.set_autocommit(False)
         try:
             yield
@@ -87,26 +90,33 @@ class CopySession:
                         return
                     yield batch
 
-            def cancel() -> None:
-                # It asks over a connection of its own, which may hear nothing either.
-                with suppress(adbc_driver_manager.Error), self._sockets.one_call():
-                    prepared.cancel()
-
             prepared.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BYTES_A_BATCH)})
-            with reading_ahead(fetch(), cancel) as batches:
+            with reading_ahead(fetch(), lambda: self._cancel(prepared)) as batches:
                 yield batches
 
     def _end_transaction(self) -> None:
-        with self._sockets.one_call():
+        with self._call():
             self._connection.rollback()
             self._connection.set_autocommit(True)
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """Around a call that is no statement, which only the end of the connection interrupts."""
+        with self._sockets.one_call(), cancelling(self._sockets.end):
+            yield
+
+    def _cancel(self, statement: adbc_driver_manager.AdbcStatement) -> None:
+        """Ends the statement under way; where the server does not end it soon, the connection with it."""
+        self._sockets.hurry(CANCEL_SEC)
+        with suppress(adbc_driver_manager.Error), self._sockets.one_call(CANCEL_SEC):
+            statement.cancel()
 
     @contextmanager
     def _statement(self, text: str) -> Iterator[adbc_driver_manager.AdbcStatement]:
         with (
             self._translating(),
             adbc_driver_manager.AdbcStatement(self._connection) as statement,
-            cancelling(statement.cancel),
+            cancelling(lambda: self._cancel(statement)),
         ):
             statement.set_sql_query(text)
             yield statement

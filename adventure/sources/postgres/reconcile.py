@@ -11,18 +11,20 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from adventure.core.connect import connect_postgres, translating_postgres
+from adventure.core.connect import translating_postgres
 from adventure.core.errors import SourceShapeError
 from adventure.core.key_kinds import KeyKind
 from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
+from adventure.sources.postgres.access import require_access
 from adventure.sources.postgres.plan import plan_stream
 from adventure.sources.postgres.row_text import row_columns, row_hash
+from adventure.sources.postgres.session import NAME as _NAME
+from adventure.sources.postgres.session import open_session
 from adventure.sources.side import Version
 
-_NAME = "the source database"
 _BATCH = 20_000
 _ROWS_A_STATEMENT = 20_000_000
 """A statement is a transaction: it lasts some twenty seconds, for which new rows wait."""
@@ -66,13 +68,8 @@ class PostgresSide:
             rows: whole rows are compared.
         """
         conninfo = settings.postgres_dsn
-        connection = connect_postgres(conninfo, name=_NAME, autocommit=True)
-        with connection, translating_postgres(conninfo, _NAME):
-            # What PostgreSQL prints must not depend on what the role prefers.
-            connection.execute(
-                "set datestyle = 'ISO'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; set timezone = 'UTC';"
-                " set extra_float_digits = 1; set xmloption = 'content'"
-            )
+        with open_session(settings) as connection, translating_postgres(conninfo, _NAME):
+            require_access(connection, stream, settings.postgres_user)
             table = sql.Identifier(stream.namespace, stream.table)
             found = connection.execute(_COLUMNS, [table.as_string(connection)]).fetchall()
             types = {name: (base, full) for name, base, full in found}

@@ -42,17 +42,28 @@ class Sockets:
         self._before = {_identity(number) for number in _open_files()}
 
     @contextmanager
-    def one_call(self) -> Iterator[None]:
-        """Around one call of the driver."""
+    def one_call(self, seconds: float | None = None) -> Iterator[None]:
+        """Around one call of the driver.
+
+        Args:
+            seconds: how long this call may hear nothing; default: as long as any.
+        """
         call = object()
         with _lock:
-            _waiting[call] = time.monotonic() + self.seconds, self
+            _waiting[call] = time.monotonic() + (self.seconds if seconds is None else seconds), self
         _start_watching()
         try:
             yield
         finally:
             with _lock:
                 del _waiting[call]
+
+    def hurry(self, seconds: float) -> None:
+        """Gives the calls under way only so many seconds more."""
+        with _lock:
+            for call, (until, sockets) in _waiting.items():
+                if sockets is self:
+                    _waiting[call] = min(until, time.monotonic() + seconds), self
 
     def end(self) -> None:
         """Shuts the sockets down: the call under way fails at once."""

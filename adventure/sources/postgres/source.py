@@ -4,47 +4,41 @@ The order within a cut is what keeps its promises: lock the tables, read the cat
 take the snapshot, with the first query.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
-from adventure.core.connect import PROBE_CLIENT, connect_postgres, session_conninfo, translating_postgres
-from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
+from adventure.core.clock import earlier
+from adventure.core.connect import PROBE_CLIENT, translating_postgres
+from adventure.core.errors import SourceError, SourceShapeError
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
+from adventure.sources.postgres.access import no_table, refusal
+from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
-from adventure.sources.postgres.horizon import holder, read_horizon
-from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, quoted, refers, table_of
+from adventure.sources.postgres.horizon import Horizon, blocking_session, read_horizon
+from adventure.sources.postgres.origin import origin_query, read_origin
+from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, refers, table_of
 from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
+from adventure.sources.postgres.relations import Relation, read_relations, rows_in
 from adventure.sources.postgres.resolution import Resolution, coarser, last_value, lookback, shown, whole_units
-from adventure.sources.postgres.warnings import Notices
+from adventure.sources.postgres.session import NAME as _NAME
+from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
+from adventure.sources.postgres.warnings import FUTURE, Notices, rows_in_the_future
 from adventure.sources.postgres.writer import Reading
 from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
 from adventure.sources.progress import telling
 from adventure.sources.source import Cut, Extract
 
-_NAME = "the source database"
 _TICK = timedelta(microseconds=1)
-
-# What PostgreSQL prints depends on these, and a role or database may have its own.
-_SESSION = """
-set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set bytea_output = 'hex';
-set extra_float_digits = 1; set xmloption = 'content'; set client_encoding = '{encoding}'
-"""
-
-# LOCK TABLE takes tables and views, nothing foreign or materialised.
-_RELATIONS = """
-select name, c.relkind in ('r', 'p', 'v'), has_table_privilege(c.oid, 'select')
-from unnest(%s::text[]) as name
-join pg_class as c on c.oid = to_regclass(name)
-"""
 
 
 @dataclass
@@ -54,12 +48,19 @@ class PostgresCut:
     horizon: datetime
     mode: str
     plans: dict[str, Plan]
+    relations: dict[str, Relation]
     unfit: dict[str, SourceError]
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
+    floors: Floors
     local_horizons: Mapping[str, datetime] = field(default_factory=dict)
     """The horizon on the wall clock of each zone, at its earliest from then on."""
+    database: Origin = field(default_factory=Origin)
     tick: timedelta = _TICK
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return the database, which all streams of the cut share."""
+        return self.database
 
     def end(self, stream: Stream) -> datetime:
         """Up to where the stream is read, as its cursor has it; see `Cut`."""
@@ -82,6 +83,9 @@ class PostgresCut:
             conditions.append(plan.between(mark.value - below - news.longest, mark.value - below))
             self._read(plan, conditions[-1], reading.take, hashed=hashed)
         found = coarser(reading.measure.resolution, plan.by_default)
+        if old := self._old(plan, "t"):
+            conditions.append(old)
+            self._read(plan, old, reading.take_old, hashed=hashed)
         if past := self._past(plan, "t"):
             conditions.append(past)
             self._read(plan, past, reading.take_referred, hashed=hashed)
@@ -90,15 +94,17 @@ class PostgresCut:
         suspects = [*(conditions if reading.bad else ()), *(() if stream.name in self.marks else (plan.in_no_window,))]
         with writing(folder):
             rejects = self._set_aside(plan, reading, suspects, folder)
-        notes = self.source.notes(plan) if files or rejects else {}
-        mode = shown(self.mode, plan.step, found)
+        relation = self.relations[stream.name]
+        mode = f"lookback: {relation.unsure}" if relation.unsure and self.mode == "horizon" else self.mode
+        mode = shown(mode, plan.step, found)
         return Extract(
             files,
             rejects,
             tuple(column.column for column in plan.columns),
             reading.last,
-            notes,
-            mode=f"{mode}, {stream.zone}" if stream.zone != "UTC" else mode,
+            self.source.notes(plan, new=bool(files or rejects)),
+            mode=(f"{mode}, {stream.zone}" if stream.zone != "UTC" else mode) + self.floors.note(stream.name),
+            position=self.floors.position(stream.name, relation.position, is_staged=bool(files or rejects)),
             ordered=hashed,
         )
 
@@ -128,15 +134,27 @@ class PostgresCut:
 
     def _lookback(self, stream: Stream) -> timedelta:
         """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
-        mark = self.marks.get(stream.name)
-        blind = self.mode.startswith("lookback") or (mark is not None and mark.mode.startswith("lookback"))
-        return lookback(stream, mark, step=self.plans[stream.name].step, blind=blind)
+        mark, unsure = self.marks.get(stream.name), self.relations[stream.name].unsure
+        was_blind = mark is not None and mark.mode.startswith("lookback")
+        blind = self.mode.startswith("lookback") or bool(unsure) or was_blind
+        usual = lookback(stream, mark, step=self.plans[stream.name].step, blind=blind)
+        return usual + self.floors.below_watermark(stream.name)
 
     def _window(self, plan: Plan, alias: str) -> str:
         """The rows from the watermark, less the lookback, up to the horizon."""
         mark = self.marks.get(plan.stream.name)
-        low = mark.value - self._lookback(plan.stream) if mark else None
+        low = earlier(mark.value, self._lookback(plan.stream)) if mark else None
         return plan.between(low, self.end(plan.stream), alias)
+
+    def _old(self, plan: Plan, alias: str) -> str | None:
+        """The rows below the window that no window has had, such as those of a partition that was attached since.
+
+        They were committed before it was attached, so this cut sees all of them.
+        """
+        mark = self.marks.get(plan.stream.name)
+        if mark is None or not (lies_in := self.source.attached(plan.stream, self.relations[plan.stream.name], mark)):
+            return None
+        return f"({plan.between(None, mark.value - self._lookback(plan.stream), alias)} and {lies_in(alias)})"
 
     def _past(self, plan: Plan, alias: str) -> str | None:
         """Rows at or past the horizon to which rows refer that this cut stages.
@@ -149,7 +167,8 @@ class PostgresCut:
         for child in self.plans.values():
             if plan.stream.name in child.stream.references:
                 inner = alias + "_"
-                staged = " or ".join(filter(None, (self._window(child, inner), self._past(child, inner))))
+                conditions = (self._window(child, inner), self._old(child, inner), self._past(child, inner))
+                staged = " or ".join(filter(None, conditions))
                 referring.append(
                     f"exists (select from {child.table} as {inner}"
                     f" where ({staged}) and {refers(child, plan, inner, alias)})"
@@ -187,6 +206,7 @@ class PostgresSource:
     _seen: dict[str, Seen] = field(default_factory=dict)
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
     _notices: Notices = field(default_factory=Notices)
+    _clock: ClockWatch = field(default_factory=ClockWatch)
 
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
@@ -198,20 +218,21 @@ class PostgresSource:
             raise
 
     def _connect(self) -> None:
-        self._asking = connect_postgres(
-            self._conninfo, name=_NAME, autocommit=True, patience=self.patience, silence=self.settings.silence_sec
-        )
+        self._asking = connect_source(self.settings, patience=self.patience, silence=self.settings.silence_sec)
         self._connections.callback(self._asking.close)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
             self._asking.execute("set client_encoding = 'UTF8'")
-            # Before the session gets a TimeZone of ours.
+            # Before the session's settings, which hide those of the role.
             self._zones = ZoneWatch.of(self._asking)
-            self._asking.execute(_SESSION.format(encoding="UTF8"))
-        self._extracting = CopySession(session_conninfo(self._conninfo), _NAME, self.settings.silence_sec)
+            self._asking.execute(session_settings(self._asking, "UTF8").encode())
+            self._origin_query = origin_query(self._asking)
+            # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
+            statements = session_settings(self._asking, "UTF8" if self._utf8 else "SQL_ASCII")
+            extracting = extracting_conninfo(self._asking, self._conninfo)
+        self._extracting = CopySession(extracting, _NAME, self.settings.silence_sec)
         self._connections.callback(self._extracting.close)
-        # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
-        self._extracting.execute(_SESSION.format(encoding="UTF8" if self._utf8 else "SQL_ASCII"))
+        self._extracting.execute(statements)
         self._extracting.execute(PROBE_CLIENT)
         with self._extracting.batches("select pg_backend_pid() as pid") as batches:
             self._extracting_pid = int(next(batches)["pid"][0].as_py())
@@ -234,7 +255,8 @@ class PostgresSource:
 
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
+        self._seen[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
+        self._clock.staged(stream.name)
 
     @contextmanager
     def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
@@ -247,13 +269,30 @@ class PostgresSource:
         with self._extracting.transaction():
             with self._translating():
                 self._extracting.execute("set transaction isolation level repeatable read read only")
-                self._lock(streams, unfit)
-                plans = self._plan(streams, marks, unfit)
+                # Before the snapshot: what is attached after this is new in the next window.
+                relations = read_relations(self._asking, streams)
+                unfit |= self._refused(streams, relations)
+                self._lock(stream for stream in streams if stream.name not in unfit and relations[stream.name].lockable)
+                plans = self._plan(streams, marks, relations, unfit)
+                origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
-                self._notices.of_horizon(horizon, lambda: holder(self._asking, self._extracting_pid))
+                self._notices.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
                 zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
-            yield PostgresCut(horizon.moment, horizon.mode, plans, unfit, marks, self, local)
+                floors = self._floors(plans, marks, horizon)
+            yield PostgresCut(horizon.moment, horizon.mode, plans, relations, unfit, marks, self, floors, local, origin)
+
+    def _floors(self, plans: Mapping[str, Plan], marks: Mapping[str, Watermark], horizon: Horizon) -> Floors:
+        """From where each stream has to be read if the server's clock was set back."""
+        floors = Floors(self._clock, horizon)
+        for name, plan in plans.items():
+            if name in marks:
+                zone = plan.stream.zone if plan.is_naive else "UTC"
+                resolution = Resolution.of(marks[name].mode)
+                unit = max(plan.step, resolution.longest if resolution else plan.step)
+                floors.add(marks[name], unit, partial(earliest_ahead, self._asking, zone=zone))
+                self._notices.of_clock(name, floors.reported(name), floors.note(name))
+        return floors
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -266,39 +305,54 @@ class PostgresSource:
         with self.batches(plan, unfit_rows_query(plan, condition, utf8=self._utf8)) as batches:
             yield from rejects_of(plan, batches)
 
-    def notes(self, plan: Plan) -> dict[str, str]:
-        """Rows whose cursor lies past the clock are not lost, only late: say so.
+    def notes(self, plan: Plan, *, new: bool) -> dict[str, str]:
+        """What a window says of the stream; what is said once comes where there is no window, too.
 
-        clock_timestamp() may change from row to row: PostgreSQL would look at each, and use no index.
+        Args:
+            new: whether there is a window to say it.
         """
-        cursor = f"t.{quoted(plan.stream.cursor)}"
-        now = f"statement_timestamp() at time zone '{plan.stream.zone}'" if plan.is_naive else "statement_timestamp()"
-        with self._translating():
-            found = self._asking.execute(
-                f"select count(*), max({cursor})::text from {plan.table} as t"
-                f" where {cursor} >= {now} + interval '1 second' + interval '{plan.step.total_seconds():f} s'"
-                f" and {cursor} < 'infinity'"
-            ).fetchone()
-        if not found or not found[0]:
+        if not new and not self._notices.looks_now(plan, "future"):
             return {}
-        return {"rows dated in the future": f"{found[0]:,}, up to {found[1]}: they wait until the clock is past them"}
+        with self._translating():
+            future = rows_in_the_future(plan, self._asking)
+        if not new:
+            self._notices.of_future(plan, future)
+        return {FUTURE: future} if future else {}
 
-    def _lock(self, streams: Sequence[Stream], unfit: dict[str, SourceError]) -> None:
-        """Keeps the shape of the tables as it is until the cut ends. Writers are not in the way, nor are they kept."""
-        tables = {table_of(stream): stream for stream in streams}
-        found = self._asking.execute(_RELATIONS, [list(tables)]).fetchall()
-        for name, _, readable in found:
-            if not readable:
-                unfit[tables[name].name] = SourceRefused(
-                    f"stream {tables[name].name}: the role {self.settings.postgres_user} may not read {name}",
-                    f"grant select on {name} to {quoted(self.settings.postgres_user)}",
-                )
-        names = [name for name, lockable, readable in found if lockable and readable]
-        if names:
+    def attached(self, stream: Stream, relation: Relation, mark: Watermark) -> Callable[[str], str] | None:
+        """The condition on an alias that a row lies in what was attached since the watermark moved, or None."""
+        new = relation.new_since(mark.position)
+        if not new:
+            return None
+        self._notices.of_attached(stream, new)
+        with self._translating():
+            return rows_in(self._asking, relation, new)
+
+    def _refused(self, streams: Sequence[Stream], relations: Mapping[str, Relation]) -> dict[str, SourceError]:
+        """Why streams are not read: there is no such relation, it is of the wrong kind, or a part of it is hidden."""
+        found: dict[str, SourceError] = {}
+        for stream in streams:
+            relation = relations.get(stream.name)
+            refused = (
+                no_table(self._asking, stream)
+                if relation is None
+                else relation.refused or refusal(self._asking, stream, relation, self.settings.postgres_user)
+            )
+            if refused:
+                found[stream.name] = refused
+        return found
+
+    def _lock(self, streams: Iterable[Stream]) -> None:
+        """Lock the tables against changes of their columns until the cut ends. Writers neither wait nor block."""
+        if names := sorted({table_of(stream) for stream in streams}):
             self._extracting.execute(f"lock table {', '.join(names)} in access share mode")
 
     def _plan(
-        self, streams: Sequence[Stream], marks: Mapping[str, Watermark], unfit: dict[str, SourceError]
+        self,
+        streams: Sequence[Stream],
+        marks: Mapping[str, Watermark],
+        relations: Mapping[str, Relation],
+        unfit: dict[str, SourceError],
     ) -> dict[str, Plan]:
         """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
         plans: dict[str, Plan] = {}
@@ -314,7 +368,7 @@ class PostgresSource:
                     mark = marks.get(stream.name)
                     self._notices.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
                     plans[stream.name] = plan
-                    self._notices.of_plan(plan, self._asking)
+                    self._notices.of_plan(plan, relations[stream.name], self._asking)
             except SourceShapeError as error:
                 unfit.setdefault(stream.name, error)
         return plans

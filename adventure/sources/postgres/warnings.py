@@ -1,15 +1,33 @@
 """What whoever runs the processor should know of a PostgreSQL source: said in the log once, not in every cycle."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 
 from adventure.core.log import get_logger
+from adventure.core.streams import Stream
 from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK, STALLED, Horizon
 from adventure.sources.postgres.plan import Plan, quoted
+from adventure.sources.postgres.relations import Member, Relation
 
 log = get_logger()
+
+FUTURE = "rows dated in the future"
+"""The note of that name, in the log and in window.json."""
+
+LOOK_SEC = 60.0
+"""How often a table is read as a whole for a warning about its rows."""
+
+_ANY_INDEX = """
+select exists (
+    select from pg_index as i
+    join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = any(%s::oid[]) and a.attname = %s and i.indisvalid and i.indpred is null
+)
+"""
 
 
 class Notices:
@@ -17,12 +35,13 @@ class Notices:
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
+        self._look_at: dict[str, float] = {}
 
-    def of_horizon(self, horizon: Horizon, holder: Callable[[], str | None]) -> None:
+    def of_horizon(self, horizon: Horizon, blocking: Callable[[], str | None]) -> None:
         """Where it is unknown or stalled.
 
         Args:
-            holder: finds the session that holds it back.
+            blocking: finds the session that holds it back.
         """
         if horizon.blind and horizon.blind not in self._warned:
             self._warned.add(horizon.blind)
@@ -32,39 +51,122 @@ class Notices:
             )
         if horizon.age <= STALLED:
             self._warned.discard("stalled")
-        elif "stalled" not in self._warned and (session := holder()):
+        elif "stalled" not in self._warned and (session := blocking()):
             self._warned.add("stalled")
             log.warning(
-                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has had a transaction"
-                " open since; newer rows wait until it ends"
+                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has been in one"
+                " transaction or statement since; newer rows wait until it ends"
+            )
+
+    def of_clock(self, stream: str, behind: timedelta | None, note: str) -> None:
+        """Where the server's clock was set back.
+
+        Args:
+            behind: by how much, since the stream was read last; None where it was not.
+            note: what the mode says of it.
+        """
+        if behind:
+            seconds = behind.total_seconds()
+            log.warning(
+                f"{stream}: the clock of the source database was set back by {seconds:,.1f} s, so that rows get times"
+                f" which were read already.{note.partition(':')[2]}",
+                stream=stream,
             )
 
     def of_zone(self, plan: Plan, doubt: str | None) -> None:
         """Of rows that are written in another zone than the stream names, once."""
-        name = f"{plan.stream.name}: zone"
-        if doubt and name not in self._warned:
-            self._warned.add(name)
+        if doubt and self._once(f"{plan.stream.name}: zone"):
             log.warning(f"{plan.stream.name}: {doubt}", stream=plan.stream.name)
 
-    def of_plan(self, plan: Plan, asking: psycopg.Connection[tuple[Any, ...]]) -> None:
-        """Of a cursor without an index once, of rows that no window will hold each time that their number changes."""
+    def of_plan(self, plan: Plan, relation: Relation, asking: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Of unknown lateness and of a missing index once, of rows without a cursor when their number changes."""
         stream = plan.stream
-        if not plan.indexed:
-            if stream.name not in self._warned:
-                self._warned.add(stream.name)
-                log.warning(
-                    f"{stream.name}: {stream.location} has no index on {stream.cursor}: every cycle reads the whole"
-                    f" table. create index on {plan.table} ({quoted(stream.cursor)})",
-                    stream=stream.name,
-                )
+        if relation.unsure and self._once(f"{stream.name}: {relation.unsure}"):
+            lookback = max(stream.lookback, FALLBACK_LOOKBACK).total_seconds()
+            log.warning(
+                f"{stream.name}: {relation.unsure}. Each window reads again {lookback:.0f} s below the watermark; a row"
+                " that comes later than that is missed",
+                stream=stream.name,
+            )
+        if (
+            not plan.indexed
+            and self._once(f"{stream.name}: index")
+            and (advice := _index_advice(plan, relation, asking))
+        ):
+            log.warning(f"{stream.name}: {advice}", stream=stream.name)
+        if not plan.indexed and not self.looks_now(plan, "no cursor"):
             return
         found = asking.execute(f"select count(*) from {plan.table} as t where {plan.in_no_window}".encode()).fetchone()
         (count,) = found or (0,)
-        if count and f"{stream.name}: {count}" not in self._warned:
-            self._warned.add(f"{stream.name}: {count}")
+        if count and self._once(f"{stream.name}: {count} without"):
             log.warning(
                 f"{stream.name}: {count:,} rows have no cursor ({stream.cursor} is NULL or infinite): no window will"
                 " bring them until they are given one",
                 stream=stream.name,
                 rows=count,
             )
+
+    def of_attached(self, stream: Stream, new: Sequence[Member]) -> None:
+        """What is new of a relation, whose rows below the watermark are read as well."""
+        names = ", ".join(sorted({member.name for member in new}))
+        if self._once(f"{stream.name}: {' '.join(sorted(member.part for member in new))}"):
+            log.info(
+                f"{stream.name}: {names} came or changed since the last window: rows below the watermark are read, too",
+                stream=stream.name,
+            )
+
+    def of_future(self, plan: Plan, future: str) -> None:
+        """Rows that wait for their time, where no window tells of them."""
+        name = plan.stream.name
+        if future and self._once(f"{name}: {FUTURE}: {future}"):
+            log.warning(f"{name}: {FUTURE}: {future}", stream=name)
+
+    def looks_now(self, plan: Plan, what: str) -> bool:
+        """Whether to look for something: in every cycle by an index, once in LOOK_SEC where it takes a full scan."""
+        if plan.indexed:
+            return True
+        name, now = f"{plan.stream.name}: {what}", time.monotonic()
+        if now < self._look_at.get(name, now):
+            return False
+        self._look_at[name] = now + LOOK_SEC
+        return True
+
+    def _once(self, what: str) -> bool:
+        """Whether this was not said before."""
+        if what in self._warned:
+            return False
+        self._warned.add(what)
+        return True
+
+
+def rows_in_the_future(plan: Plan, asking: psycopg.Connection[tuple[Any, ...]]) -> str:
+    """How many rows have a cursor past the clock: they are not lost, only late. Empty where there are none."""
+    cursor = f"t.{quoted(plan.stream.cursor)}"
+    now = f"statement_timestamp() at time zone '{plan.stream.zone}'" if plan.is_naive else "statement_timestamp()"
+    # clock_timestamp() may change from row to row: PostgreSQL would look at each, and use no index.
+    found = asking.execute(
+        f"select count(*), max({cursor})::text from {plan.table} as t"
+        f" where {cursor} >= {now} + interval '1 second' + interval '{plan.step.total_seconds():f} s'"
+        f" and {cursor} < 'infinity'".encode()
+    ).fetchone()
+    count, latest = found or (0, None)
+    return f"{count:,}, up to {latest}: they wait until the clock is past them" if count else ""
+
+
+def _index_advice(plan: Plan, relation: Relation, asking: psycopg.Connection[tuple[Any, ...]]) -> str | None:
+    """What makes a window's rows be found without reading all, or None where that may be so."""
+    stream, column = plan.stream, quoted(plan.stream.cursor)
+    slow = f"has no index on {stream.cursor}: every cycle reads the whole table"
+    if relation.root.kind == "f":
+        return f"the foreign table {stream.location} {slow}, unless an index at its server begins with that column"
+    if relation.root.kind != "v":
+        return f"{stream.location} {slow}. create index on {plan.table} ({column})"
+    below = [member for member in relation.members if member.kind != "v"]
+    indexed = asking.execute(_ANY_INDEX, [[member.oid for member in below], stream.cursor]).fetchone()
+    if indexed == (True,):
+        return None
+    names = ", ".join(sorted({member.name for member in below}))
+    return (
+        f"{stream.location} is a view, and no table below it ({names}) has an index on a column {stream.cursor}: every"
+        " cycle reads all of it, unless the column from which the view takes its cursor has an index"
+    )

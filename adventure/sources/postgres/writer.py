@@ -62,6 +62,11 @@ class Reading:
         with writing(self.folder):
             self._parts.write(carried)
 
+    def take_old(self, batch: pa.RecordBatch) -> None:
+        """Rows below the window, which no window has had: they move no watermark."""
+        with writing(self.folder):
+            self._parts.write(self._carry(batch)[1])
+
     def take_referred(self, batch: pa.RecordBatch) -> None:
         """Rows past the horizon: they move no watermark, and one that stays there comes once."""
         _, carried, hashes = self._carry(batch)

@@ -1,0 +1,98 @@
+"""Whether the role sees all columns and all rows of what a stream reads, and the sentence where it does not."""
+
+from typing import Any
+
+import psycopg
+
+from adventure.core.errors import SourceRefused, SourceShapeError
+from adventure.core.streams import Stream
+from adventure.sources.postgres.plan import quoted, table_of
+from adventure.sources.postgres.relations import Relation, read_relations
+
+_COLUMNS = """
+select attname, has_column_privilege(attrelid, attnum, 'select')
+from pg_attribute where attrelid = %s and attnum > 0 and not attisdropped order by attnum
+"""
+
+_OWNER = "select quote_ident(pg_get_userbyid(relowner)) from pg_class where oid = %s"
+
+_ROW_SECURITY = "check_enable_rls"
+"""The server's function that finds hidden rows; its message comes in the server's language."""
+
+
+def require_access(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, role: str) -> None:
+    """Check that the stream's relation is there and that the role sees all of it.
+
+    Raises:
+        SourceRefused: rows or columns are hidden from the role.
+        SourceShapeError: there is no such table.
+        psycopg.Error: the server failed.
+    """
+    relation = read_relations(connection, [stream]).get(stream.name)
+    if relation is None:
+        raise no_table(connection, stream)
+    if refused := refusal(connection, stream, relation, role):
+        raise refused
+
+
+def refusal(
+    connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, relation: Relation, role: str
+) -> SourceRefused | None:
+    """Why the role may not read the stream as a whole, or None.
+
+    Args:
+        connection: a session with row_security off, so that the server refuses to hide rows.
+
+    Raises:
+        psycopg.Error: the server failed.
+    """
+    table = table_of(stream)
+    grant = f"grant select on {table} to {quoted(role)}"
+    if not relation.root.readable:
+        return _of_columns(connection, stream, relation, role, grant)
+    try:
+        connection.execute(f"select t.* from {table} as t where false".encode())
+    except psycopg.errors.InsufficientPrivilege as error:
+        said = error.diag.message_primary or str(error)
+        view_owner = ""
+        if relation.root.kind == "v":
+            (owner,) = connection.execute(_OWNER, [relation.root.oid]).fetchone() or ("",)
+            view_owner = f", or for {owner} where the view reads as its owner"
+        if error.diag.source_function == _ROW_SECURITY:
+            return SourceRefused(
+                f"stream {stream.name}: row-level security may hide rows of {stream.location} from the role {role}, and"
+                f" hidden rows would be lost. The server says: {said}",
+                f"Run as a superuser: alter role {quoted(role)} bypassrls{view_owner}",
+            )
+        return SourceRefused(
+            f"stream {stream.name}: the role {role} may not read {stream.location}. The server says: {said}",
+            f"Run: grant usage on schema {quoted(stream.namespace)} to {quoted(role)}; {grant}{view_owner}",
+        )
+    return None
+
+
+def no_table(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream) -> SourceShapeError:
+    """The error that there is no such table."""
+    return SourceShapeError(
+        f"stream {stream.name}: there is no table {stream.location} in database {connection.info.dbname}",
+        "Correct namespace and table in pipeline.toml",
+    )
+
+
+def _of_columns(
+    connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, relation: Relation, role: str, grant: str
+) -> SourceRefused:
+    columns = connection.execute(_COLUMNS, [relation.root.oid]).fetchall()
+    missing = [name for name, readable in columns if not readable]
+    if len(missing) == len(columns):
+        problem = f"the role {role} may not read {stream.location}"
+    elif missing:
+        word = "column" if len(missing) == 1 else "columns"
+        problem = f"the role {role} may not read the {word} {', '.join(missing)} of {stream.location}"
+    else:
+        problem = (
+            f"the role {role} may read each column of {stream.location}, but not lock the table against changes of its"
+            " columns, for which it needs the privilege on the whole table"
+        )
+    hidden = "; for a part of the columns let the stream read a view of them" if len(missing) < len(columns) else ""
+    return SourceRefused(f"stream {stream.name}: {problem}", grant + hidden)

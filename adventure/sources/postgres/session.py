@@ -1,0 +1,112 @@
+"""Sessions at the source database. What is set for the role or the database neither changes nor ends them."""
+
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from adventure.core.connect import connect_postgres, session_conninfo, translating_postgres
+from adventure.core.pooler import require_own_session
+from adventure.core.session import plain_session
+from adventure.core.settings import Settings
+
+NAME = "the source database"
+
+_SETTINGS = {
+    # The server refuses to answer where it would hide rows.
+    "row_security": "off",
+    "timezone": "'UTC'",
+    "datestyle": "'ISO, YMD'",
+    "intervalstyle": "'postgres'",
+    "bytea_output": "'hex'",
+    "extra_float_digits": "1",
+    "xmloption": "'content'",
+    "xmlbinary": "'base64'",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+}
+
+# Operators and functions are looked up in pg_catalog first; keys of an extension's type need the extension's schema.
+_SEARCH_PATH = """
+select string_agg(distinct quote_ident(nspname), ', ') from pg_catalog.pg_namespace
+where nspname <> 'pg_catalog'
+    and (nspname = 'public' or oid in (select extnamespace from pg_catalog.pg_extension))
+"""
+
+
+def open_session(settings: Settings) -> "psycopg.Connection[tuple[Any, ...]]":
+    """Connect to the source database with settings of our own, in autocommit.
+
+    Raises:
+        SourceUnavailable: it does not answer.
+        SourceRefused: it says no, or a pooler shares its sessions between clients.
+    """
+    connection = connect_source(settings)
+    try:
+        with translating_postgres(settings.postgres_dsn, NAME):
+            connection.execute(session_settings(connection, "UTF8").encode())
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_source(
+    settings: Settings, *, patience: float | None = None, silence: float | None = None
+) -> "psycopg.Connection[tuple[Any, ...]]":
+    """Connect to the source database in autocommit, with the settings of the role.
+
+    Args:
+        patience: see `connect_postgres`.
+        silence: see `connect_postgres`.
+
+    Raises:
+        SourceUnavailable: it did not answer for so long.
+        SourceRefused: it says no, or a pooler shares its sessions between clients.
+    """
+    conninfo = settings.postgres_dsn
+    connection = connect_postgres(conninfo, name=NAME, autocommit=True, patience=patience, silence=silence)
+    try:
+        require_own_session(connection, conninfo, NAME, setting="POSTGRES_HOST and POSTGRES_PORT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def session_settings(connection: "psycopg.Connection[tuple[Any, ...]]", encoding: str) -> str:
+    """The statements that a session begins with.
+
+    Args:
+        connection: one to the same database.
+        encoding: in which text is sent.
+
+    Raises:
+        psycopg.Error: the server failed.
+    """
+    plain = plain_session(connection, read_only=True)
+    # First of all, so that reading the catalogue is not ended either.
+    connection.execute("; ".join(plain).encode())
+    (schemas,) = connection.execute(_SEARCH_PATH).fetchone() or (None,)
+    path = ", ".join(["pg_catalog", *filter(None, [schemas])])
+    chosen = _SETTINGS | {"search_path": path, "client_encoding": f"'{encoding}'"}
+    return "; ".join([*plain, *(f"set {name} = {value}" for name, value in chosen.items())])
+
+
+def extracting_conninfo(connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: str) -> str:
+    """The connection string of the session that extracts.
+
+    Its driver reads the names of types while it connects, before any setting of ours, and does not know quoted ones.
+
+    Args:
+        connection: one to the same database, as the same role.
+
+    Raises:
+        SourceError: the server failed.
+    """
+    with translating_postgres(conninfo, NAME):
+        found = connection.execute("select reset_val from pg_settings where name = 'quote_all_identifiers'").fetchone()
+    options = {"options": "-c quote_all_identifiers=off"} if found == ("on",) else {}
+    return make_conninfo(session_conninfo(conninfo), **options)

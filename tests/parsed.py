@@ -1,0 +1,61 @@
+"""dbt parses the project once a session: every other run in a process of the tests begins with that result.
+
+dbt keeps what it parsed in its target folder, and takes it up again unless the profile has changed. A test's warehouse
+has a path of its own, which is part of the profile, though nothing that dbt parses depends on it.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def parse_once(parsed: Path) -> None:
+    """Let every later run of dbt in this process begin with `parsed`; the first one without it writes it."""
+    from dbt.artifacts.schemas.base import schema_version  # noqa: F401 - the order of dbt's imports
+    from dbt.constants import PARTIAL_PARSE_FILE_NAME
+    from dbt.contracts.files import FileHash
+    from dbt.parser.manifest import ManifestLoader
+
+    if getattr(ManifestLoader, "parses_once", False):
+        return
+    check, read, write = (
+        ManifestLoader.build_manifest_state_check,
+        ManifestLoader.read_manifest_for_partial_parse,
+        ManifestLoader.write_manifest_for_partial_parse,
+    )
+
+    def own(loader: ManifestLoader) -> Path | None:
+        """Where a run on the project's embedded target keeps what it parsed; None for another project or target."""
+        project = loader.root_project
+        if Path(project.project_root).resolve() != ROOT / "dbt" or project.target_name != "duckdb":
+            return None
+        return Path(project.project_target_path) / PARTIAL_PARSE_FILE_NAME
+
+    def checked(loader: ManifestLoader) -> object:
+        state = check(loader)
+        if own(loader):
+            # The name of the database stands in what is parsed; its path does not.
+            state.profile_hash = FileHash.from_contents(loader.root_project.credentials.database)
+        return state
+
+    def read_shared(loader: ManifestLoader) -> object:
+        path = own(loader)
+        if path and not path.exists() and parsed.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(parsed, path)
+        return read(loader)
+
+    def write_shared(loader: ManifestLoader) -> None:
+        write(loader)
+        path = own(loader)
+        if path and path.exists() and not parsed.exists():
+            unfinished = parsed.with_name(f"{parsed.name}.{os.getpid()}")
+            shutil.copy(path, unfinished)
+            unfinished.rename(parsed)
+
+    ManifestLoader.build_manifest_state_check = checked
+    ManifestLoader.read_manifest_for_partial_parse = read_shared
+    ManifestLoader.write_manifest_for_partial_parse = write_shared
+    ManifestLoader.parses_once = True

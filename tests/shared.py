@@ -1,0 +1,29 @@
+"""What takes long to make and is the same for every test: made once a session, also when several workers run."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return a temporary folder of this session that all workers see."""
+    base = factory.getbasetemp()
+    # The base of a worker is a folder of its own within that of the session.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Return `folder` after the first worker that asks for it has filled it; the others wait for that."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = folder.with_name(f"{folder.name}.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder

@@ -1,0 +1,48 @@
+"""Which tier a test belongs to, and in which order the files run.
+
+`unit` tests start nothing outside their own process: `make check` runs them. `integration` tests start servers, other
+processes or dbt. A test is `slow` only where it says so: `make test-slow` runs those.
+"""
+
+import inspect
+import subprocess
+from types import ModuleType
+
+import pytest
+
+from adventure.demo.sandbox import Sandbox
+
+STARTS_SOMETHING = {"sandbox", "emulator", "dbt_folder", "standalone"}
+"""Fixtures that start a server or run dbt. What depends on one of them names it as well."""
+FOLDERS = {"benchmarks", "chaos", "crash", "dbt", "e2e", "history", "sandbox"}
+"""Folders whose tests start servers or run dbt without any of these fixtures, or work for many seconds."""
+
+LONGEST_FIRST: tuple[str, ...] = ("crash/", "dashboard/")
+"""Begin with what takes longest, so that the workers end at about the same time."""
+
+
+def mark(item: pytest.Item) -> None:
+    """Add the marker `unit` or `integration`, unless the test has one of its own."""
+    if not any(item.get_closest_marker(tier) for tier in ("unit", "integration")):
+        item.add_marker("integration" if _starts_something(item) else "unit")
+
+
+def in_order(item: pytest.Item) -> int:
+    """Return a sort key: the place of the test's file in LONGEST_FIRST."""
+    path = item.nodeid.removeprefix("tests/")
+    return next((place for place, start in enumerate(LONGEST_FIRST) if path.startswith(start)), len(LONGEST_FIRST))
+
+
+def _starts_something(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return (
+        item.path.parent.name in FOLDERS
+        or not STARTS_SOMETHING.isdisjoint(getattr(item, "fixturenames", ()))
+        or any(isinstance(value, str) and value == "snowflake" for value in parameters.values())
+        or _names_processes(getattr(item, "module", None))
+    )
+
+
+def _names_processes(module: ModuleType | None) -> bool:
+    """Whether the test's module imports what starts processes."""
+    return any(value is subprocess or value is Sandbox for value in vars(module or inspect).values())
