@@ -173,6 +173,36 @@ def test_coarse_history_does_not_make_fine_rows_wait(
     assert read_watermarks(settings)["things"].mode == "horizon"
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+def test_a_row_that_is_read_again_is_rejected_once(
+    settings: Settings, writer_settings: Settings, rejected: Staged, zone: str
+) -> None:
+    stream = replace(make(writer_settings, "timestamp"), timezone=zone)
+    with writer(writer_settings) as connection:
+        connection.execute("alter table coarse add amount numeric")
+        put(writer_settings, 1, midnight(1))
+        connection.execute("update coarse set amount = 'NaN'")
+    stream = replace(stream, types={"amount": "decimal(9,2)"})
+    with open_pipeline(settings, [stream]) as pipeline:
+        for _ in range(2):
+            run_cycle(pipeline)
+        before = len(rejected(stream))
+        for _ in range(3):
+            run_cycle(pipeline)
+        assert len(rejected(stream)) == before
+    assert {row["key"] for row in rejected(stream)} == {"1"}
+
+
+def test_the_first_day_of_the_calendar_is_a_cursor_like_others(
+    settings: Settings, writer_settings: Settings, staged: Staged
+) -> None:
+    stream = replace(make(writer_settings, "timestamp"), lookback=timedelta(hours=1))
+    for number in range(2):
+        put(writer_settings, number, datetime(1, 1, 1))
+        process_once(settings, [stream])
+    assert ids(staged(stream)) == {0, 1}
+
+
 def test_a_default_that_truncates_is_believed_before_a_row_has_it(
     settings: Settings, writer_settings: Settings, staged: Staged
 ) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adventure.core.clock import earlier
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.core.zones import to_local
@@ -216,11 +217,12 @@ def whole_units(horizon: datetime, step: timedelta, resolution: Resolution | Non
     return horizon - (horizon - datetime.min) % step
 
 
-def last_value(mark: Watermark, resolution: Resolution | None) -> datetime:
+def last_value(mark: Watermark, resolution: Resolution | None, step: timedelta) -> datetime:
     """Return the largest cursor that the windows so far held, as far as the watermark tells it."""
-    last = mark.value - MICROSECOND
-    # Windows that only brought rows of that value have moved the watermark by a microsecond each.
-    return last - (last - datetime.min) % resolution.unit if resolution and not resolution.some else last
+    last = earlier(mark.value, MICROSECOND)
+    # Windows that only brought rows of that value, or late ones, have moved the watermark by a microsecond each.
+    unit = max(step, resolution.unit) if resolution and not resolution.some else step
+    return last - (last - datetime.min) % unit
 
 
 def lookback(stream: Stream, mark: Watermark | None, *, step: timedelta = MICROSECOND, blind: bool) -> timedelta:

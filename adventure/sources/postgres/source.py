@@ -74,13 +74,14 @@ class PostgresCut:
         known = self._resolution(stream)
         hashed = known is not None and known.unit > plan.step
         seen = self.source.seen(stream, below)
-        last = last_value(mark, known) if mark else None
+        last = last_value(mark, known, plan.step) if mark else None
         reading = Reading(plan, folder, below, seen, self.source.delta, hashed, known, last)
         conditions = [self._window(plan, "t")]
         self._read(plan, conditions[0], reading.take, hashed=hashed)
         if mark and (news := reading.measure.news):
             # The windows before this one were cut as if their values were finer: read what they may have missed.
-            conditions.append(plan.between(mark.value - below - news.longest, mark.value - below))
+            read_from = earlier(mark.value, below)
+            conditions.append(plan.between(earlier(read_from, news.longest), read_from))
             self._read(plan, conditions[-1], reading.take, hashed=hashed)
         found = coarser(reading.measure.resolution, plan.by_default)
         if old := self._old(plan, "t"):
@@ -154,7 +155,7 @@ class PostgresCut:
         mark = self.marks.get(plan.stream.name)
         if mark is None or not (lies_in := self.source.attached(plan.stream, self.relations[plan.stream.name], mark)):
             return None
-        return f"({plan.between(None, mark.value - self._lookback(plan.stream), alias)} and {lies_in(alias)})"
+        return f"({plan.between(None, earlier(mark.value, self._lookback(plan.stream)), alias)} and {lies_in(alias)})"
 
     def _past(self, plan: Plan, alias: str) -> str | None:
         """Rows at or past the horizon to which rows refer that this cut stages.
@@ -185,7 +186,7 @@ class PostgresCut:
             nonlocal found
             for reject in self.source.rejects(plan, " or ".join(suspects)):
                 found += 1
-                if reading.seen.is_new((reject.key, reject.reason), self.horizon, hash(reject.row)):
+                if reading.seen.is_new((reject.key, reject.reason), self.end(plan.stream), hash(reject.row)):
                     yield reject
 
         rejects = write_rejects(folder, only_new())
