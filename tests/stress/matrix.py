@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,9 @@ class World:
             password = sql.Literal(self.server.password)
             connection.execute(sql.SQL("alter role adventure_bypass password {}").format(password))
 
-    def database(self, cell: Cell) -> tuple[Settings, str, str]:
-        """Make the cell's database. Returns the processor's settings, and how writers and administrators connect."""
+    @contextmanager
+    def database(self, cell: Cell) -> Iterator[tuple[Settings, str, str]]:
+        """The cell's database: the processor's settings, and how writers and administrators connect."""
         with self._lock:
             self._made += 1
             name = f"{self.name}_{self._made}"
@@ -95,12 +96,21 @@ class World:
         server = self.server.postgres
         port = self.pool(cell.writes_through) if cell.writes_through else server.port
         writing = replace(server, port=port).dsn(name, user="sales_app", password=self.server.password)
-        return settings, writing, server.dsn(name)
+        try:
+            yield settings, writing, server.dsn(name)
+        finally:
+            # A server that is killed later, by another test, syncs the files of all its databases when it starts.
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                connection.execute(f"drop database {name} with (force)".encode())
 
 
 def run_cell(world: World, cell: Cell, seconds: float) -> Outcome:
     """Write for so many seconds while a processor runs cycle after cycle, wait for the rest, and count."""
-    settings, writing, administrating = world.database(cell)
+    with world.database(cell) as (settings, writing, administrating):
+        return _run(world, cell, seconds, settings, writing, administrating)
+
+
+def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: str, administrating: str) -> Outcome:
     with psycopg.connect(administrating, autocommit=True) as administrator:
         if cell.administrator:
             administrator.execute(cell.administrator.format(database=settings.postgres_db).encode())
