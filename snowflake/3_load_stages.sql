@@ -31,6 +31,8 @@ MANIFEST = "window.json"
 ROWS_AT_ONCE = 500
 LOOKS = 3
 META = ("_FILE", "_FILE_ROW", "_LOADED_AT", "_DELETED_AT")
+FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
+DECIMAL = re.compile(r"decimal128\([0-9]+, [0-9]+\)")
 TYPES = {
     "bool": "boolean", "int16": "number(5, 0)", "int32": "number(10, 0)", "int64": "number(19, 0)", "float": "float",
     "double": "float", "string": "varchar", "binary": "binary", "date32[day]": "date",
@@ -117,7 +119,7 @@ def load(session, stream, source, stage, raw_table, key, cursor):
 def waiting_windows(session, stream, stage, problems):
     """The stream's windows that are staged whole, with the files that the ledger does not hold; damaged ones to `problems`."""
     listed, ledger, waiting = listing(session, stage), read_ledger(session, stage), []
-    for window in windows(session, stage, listed):
+    for window in windows(session, stream, stage, listed, problems):
         missing = [file for file in files_of(window) if (window["id"], file["name"]) not in ledger]
         if window["stream"] == stream and missing and window["id"] not in problems:
             try:
@@ -136,7 +138,7 @@ def load_window(session, stream, source, stage, raw_table, key, cursor, window, 
         if count != file["rows"]:
             raise Problem(
                 f"{stream}: {stage}/{window['id']}/{file['name']} holds {count} rows where window.json promises"
-                f" {file['rows']}; nothing of the window was loaded. Look at the file; it is not what was staged."
+                f" {file['rows']}; nothing of the window was loaded. {remedy(stream, window['id'])}"
             )
         rows += count if kind_of(window, file) == "data" else 0
         enter(session, stream, stage, window, file, loaded_at)
@@ -152,7 +154,7 @@ def cleanup(session, stream, stage):
     rows = files = 0
     listed = listing(session, stage)
     ledger = read_ledger(session, stage)
-    for window in windows(session, stage, listed):
+    for window in windows(session, stream, stage, listed, {}):
         promised = files_of(window)
         if window["stream"] != stream or any(ledger.get((window["id"], f["name"])) != f["rows"] for f in promised):
             continue
@@ -174,11 +176,54 @@ def listing(session, stage):
     return found
 
 
-def windows(session, stage, listed):
-    """The windows that exist: those with a window.json, oldest first, since their names begin with their end."""
+def windows(session, stream, stage, listed, problems):
+    """The windows that exist: those with a window.json, oldest first, since their names begin with their end.
+
+    What is wrong with the others goes to `problems`: a damaged window keeps none of the others from the table.
+    """
     for window_id in sorted(window for window, name in listed if name == MANIFEST):
-        with session.file.get_stream(location(stage, window_id, MANIFEST)) as stream:
-            yield {**json.loads(stream.read()), "id": window_id}
+        with session.file.get_stream(location(stage, window_id, MANIFEST)) as opened:
+            content = opened.read()
+        try:
+            window = {**json.loads(content), "id": window_id}
+            fault = manifest_fault(window, stage)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            fault = f"{type(error).__name__} {error}"
+        if not fault:
+            yield window
+        elif window_id not in problems:
+            problems[window_id] = (
+                f"{stream}: {stage}/{window_id}/{MANIFEST} is not a window's manifest: {fault}. {remedy(stream, window_id)}"
+            )
+
+
+def manifest_fault(window, stage):
+    """What is wrong with a window.json, empty if nothing: each fault would load rows twice, wrongly, or not at all."""
+    files, names = files_of(window), [file["name"] for file in files_of(window)]
+    if window["stage"] != stage or not isinstance(window["stream"], str):
+        return f"it belongs to {window['stage']}"
+    if len(set(names)) < len(names):
+        return "it lists a file twice"
+    if not all(FILE_NAME.fullmatch(name) for name in names):
+        return f"it lists files that are not its own: {', '.join(names)}"
+    if any(type(file[field]) is not int or file[field] < 0 for file in files for field in ("rows", "bytes")):
+        return "a file has no number of rows or bytes"
+    for column in window["columns"]:
+        if not isinstance(column["name"], str) or not (DECIMAL.fullmatch(column["type"]) or column["type"] in TYPES):
+            return f"column {column['name']} has the type {column['type']}, which is not known"
+    if window["files"] and not window["columns"]:
+        return "it lists no columns"
+    for field in ("high", "horizon", "staged_at") + (("low",) if window["low"] else ()):
+        datetime.fromisoformat(window[field])
+    return "" if all(isinstance(window[field], str) for field in ("mode", "run_id")) else "mode or run_id is no text"
+
+
+def remedy(stream, window_id):
+    """The commands that replace a window which cannot be loaded."""
+    return (
+        f"Restore the original file; or run adventure reconcile {stream} --repair, which stages again what the warehouse"
+        f" lacks, and then adventure stage remove {stream} {window_id}."
+    )
 
 
 def read_ledger(session, stage):
@@ -205,7 +250,7 @@ def verify(window, files, stage, listed):
             state = "is missing" if size is None else f"has {size} bytes where window.json promises {file['bytes']}"
             raise Problem(
                 f"{window['stream']}: {stage}/{window['id']}/{file['name']} {state}; nothing of the window was loaded."
-                " Restore it; or remove the window and run adventure reconcile --repair, which stages its rows again."
+                f" {remedy(window['stream'], window['id'])}"
             )
 
 
@@ -216,7 +261,7 @@ def fit_table(session, stream, raw_table, window):
     if len(wanted) < len(window["columns"]) or set(wanted) & set(META):
         raise Problem(
             f"{stream}: two columns of window {window['id']} have one name in {raw_table}, case aside."
-            " Rename one at the source, or stage a view of the table."
+            f" Rename one at the source. {remedy(stream, window['id'])}"
         )
     held = held_columns(session, raw_table)
     name = f"{quoted(schema)}.{quoted(table)}"
@@ -290,6 +335,18 @@ def load_file(session, stream, source, stage, raw_table, key, cursor, window, fi
     return sum(int(row[3]) for row in copied if row[0].endswith(file["name"]))
 
 
+def tombstone(line, last):
+    """The document that stands for a deleted one: its key, and the moment of its deletion as its cursor."""
+    document = {"$key": line["key"], **{name: text for name, text in line["key"].items() if "." not in name}}
+    for path in last:
+        *outer, name = path.split(".")
+        inner = document
+        for each in outer:
+            inner = inner.setdefault(each, {})
+        inner[name] = line["deleted_at"]
+    return document
+
+
 def bury(session, source, place, target, key, cursor, label, stamp, columns):
     """Appends a tombstone for each row that is gone at the source; the number of them."""
     with session.file.get_stream(place) as packed:
@@ -304,7 +361,7 @@ def bury(session, source, place, target, key, cursor, label, stamp, columns):
     for begin in range(0, len(lines), ROWS_AT_ONCE):
         some = lines[begin : begin + ROWS_AT_ONCE]
         if source == "mongo":
-            rows = [json.dumps({**line["key"], **{name: line["deleted_at"] for name in last}}) for line in some]
+            rows = [json.dumps(tombstone(line, last)) for line in some]
             names, values = "raw", "parse_json(column1)"
             params = [value for row, line in zip(rows, some) for value in (row, line["deleted_at"])]
         else:

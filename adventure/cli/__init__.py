@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli import history, snowflake, stage, tasks
+from adventure.cli import history, snowflake, stage, stream, tasks
 from adventure.cli.job import pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
+from adventure.core.private import only_owner
 
 app = typer.Typer(
     name="adventure",
@@ -33,6 +34,7 @@ Seed = Annotated[int | None, typer.Option(help="Makes what is generated repeatab
 
 def main() -> None:
     """Runs a command; what goes wrong is one sentence on stderr and exit code 1 (a traceback with --debug)."""
+    only_owner()
     # The first process of a container does not even hear a SIGTERM for which it has no handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -213,6 +215,7 @@ def dashboard(context: typer.Context) -> None:
 
 
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)
+app.add_typer(stream.app, name="stream", rich_help_panel=_MOVE)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=_MOVE)
 app.add_typer(history.app, name="history", rich_help_panel=_SHOW)
 app.add_typer(snowflake.app, name="snowflake", rich_help_panel=_SHOW)

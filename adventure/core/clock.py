@@ -42,3 +42,13 @@ class Moment:
 @cache
 def _boot() -> str:
     return _BOOT_FILE.read_text().strip() if _BOOT_FILE.exists() else f"process {secrets.token_hex(8)}"
+
+
+def earlier(moment: datetime, by: timedelta) -> datetime:
+    """Return the moment less a span, and the calendar's first moment where that lies before it."""
+    return moment - by if moment - datetime.min >= by else datetime.min
+
+
+def later(moment: datetime, by: timedelta) -> datetime:
+    """Return the moment plus a span, and the calendar's last moment where that lies after it."""
+    return moment + by if datetime.max - moment >= by else datetime.max

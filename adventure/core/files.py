@@ -22,6 +22,7 @@ from adventure.core import heartbeat
 from adventure.core.errors import StageUnwritable
 from adventure.core.faults import Point, reached
 from adventure.core.manifest import StagedFile
+from adventure.core.private import make_folder
 
 ROWS_A_GROUP = 61_440
 """Half of DuckDB's own row group: the last one is encoded when no row comes any more, and all of it is in memory."""
@@ -118,7 +119,7 @@ class ParquetParts:
         table = pa.Table.from_batches(self._waiting, self._schema)
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         if self._writer is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._path = self._folder / f"part-{len(self.files):05d}.parquet"
             self._writer = pq.ParquetWriter(self._path, self._schema, **self._options)
         self._writer.write_table(table, row_group_size=ROWS_A_GROUP)
@@ -185,7 +186,7 @@ class NdjsonFile:
 
     def _compress(self, lines: bytearray) -> None:
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self._file = gzip.open(self.path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
         self._file.write(lines)
         reached(Point.EXTRACTING, self._stream)

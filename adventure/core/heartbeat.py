@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from adventure.core.errors import ConfigError
+from adventure.core.private import make_folder
 
 _AT_MOST_EVERY_SEC = 1.0
 
@@ -66,7 +67,7 @@ def begin(path: Path | None, stuck_after: float) -> None:
     _heart = _Heart(path, stuck_after) if path else None
     try:
         if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise ConfigError(

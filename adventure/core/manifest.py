@@ -5,23 +5,52 @@ A window without it does not exist.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import PurePath
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from adventure.core.errors import StageDamaged
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 MANIFEST = "window.json"
 
-FILE_NAME = re.compile(r"part-\d+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
+KEY_TEXTS = "$key"
+"""Member of a staged document: the texts of its key's fields, where its own values do not tell their kinds."""
+
+CURSOR_TEXT = "$cursor"
+"""Member of a staged document: its cursor in UTC, where that is text in a form that no warehouse reads for sure."""
+
+FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
 """What the processor calls a window's files. Whatever has another name in a window's folder is somebody else's."""
+
+RESERVED_COLUMNS = ("_file", "_file_row", "_loaded_at", "_deleted_at", "file_row_number")
+"""What raw tables have beside the source's columns, and what DuckDB adds when it reads Parquet. No source column can
+have one of these names; case does not matter, as it does not in either warehouse."""
+
+_PART = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)")
+_REJECTS, _DELETES = "rejects.ndjson.gz", "deletes.ndjson.gz"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LARGEST = 2**63 - 1
+_PLAIN_TYPES = frozenset(
+    ["bool", "int16", "int32", "int64", "float", "double", "string", "binary", "date32[day]", "timestamp[us]", "json"]
+)
+_DECIMAL = re.compile(r"decimal128\(([0-9]{1,2}), ([0-9]{1,2})\)")
+
+# How pydantic reads these dataclasses: no number from text, nothing that is not declared.
+_STRICT: Any = {"strict": True, "extra": "forbid"}
 
 
 @dataclass(frozen=True)
 class StagedFile:
     """One file of a window."""
+
+    __pydantic_config__ = _STRICT
 
     name: str
     rows: int
@@ -33,9 +62,11 @@ class StagedFile:
 class Column:
     """A column of the window's data files, in the source's order.
 
-    `type` is an Arrow type's name as `str(pyarrow_type)` gives it: int32, int64, double, bool, string, binary,
-    date32[day], timestamp[us], timestamp[us, tz=UTC], decimal128(P, S); `json` for the one column of NDJSON files.
+    `type` is an Arrow type's name as `str(pyarrow_type)` gives it: bool, int16, int32, int64, float, double, string,
+    binary, date32[day], timestamp[us], decimal128(P, S); `json` for the one column of NDJSON files.
     """
+
+    __pydantic_config__ = _STRICT
 
     name: str
     type: str
@@ -48,6 +79,8 @@ class Window:
     Timestamps are naive, to the microsecond: `low` and `high` in the stream's zone, as its cursor has it, the others
     UTC. `low` is None in a stream's first window. Rows below `low` are in it as well where the stream has a lookback.
     """
+
+    __pydantic_config__ = _STRICT
 
     stream: str
     stage: str
@@ -97,7 +130,7 @@ class Window:
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> "Window":
-        """Reads a window.json.
+        """Read a window.json, and check all that it says.
 
         Args:
             where: the file's name, for the error.
@@ -105,47 +138,89 @@ class Window:
         Raises:
             StageDamaged: it is not what `to_json` writes.
         """
+        from pydantic import ValidationError
+
         try:
-            fields = orjson.loads(content)
-            return cls(
-                stream=fields["stream"],
-                stage=fields["stage"],
-                low=datetime.fromisoformat(fields["low"]) if fields["low"] else None,
-                high=datetime.fromisoformat(fields["high"]),
-                run_id=fields["run_id"],
-                files=tuple(StagedFile(**file) for file in fields["files"]),
-                rejects=StagedFile(**fields["rejects"]) if fields["rejects"] else None,
-                deletes=StagedFile(**fields["deletes"]) if fields["deletes"] else None,
-                columns=tuple(Column(**column) for column in fields["columns"]),
-                staged_at=datetime.fromisoformat(fields["staged_at"]),
-                horizon=datetime.fromisoformat(fields["horizon"]),
-                mode=fields["mode"],
-                position=fields["position"],
-                notes=fields["notes"],
+            window = _adapter().validate_json(content)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ")
+                for each in error.errors(include_url=False, include_input=False)[:3]
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise StageDamaged(
-                f"{where} is not a window's manifest: {error!r}",
-                "Remove that window's folder; its rows are read again if the watermark was not moved",
-            ) from error
+            raise StageDamaged(f"{where} is not a window's manifest: {faults}") from error
+        fault = next(_faults(window), None)
+        if fault:
+            raise StageDamaged(f"{where} is not a window's manifest: {fault}")
+        return window
+
+
+@cache
+def _adapter() -> "TypeAdapter[Window]":
+    """Return what reads a Window from JSON. It is made when the first window.json is read: a start needs none."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Window)
+
+
+def _faults(window: Window) -> Iterator[str]:
+    """Yield what the types of its fields do not tell: each would load rows twice, wrongly, or not at all."""
+    moments = (window.low, window.high, window.staged_at, window.horizon)
+    if any(moment and moment.tzinfo for moment in moments):
+        yield "a timestamp has an offset"
+    if window.low and window.low > window.high:
+        yield "low is above high"
+    names = [file.name for file in window.all_files]
+    if len(set(names)) < len(names):
+        yield f"it lists a file twice: {', '.join(names)}"
+    for file in window.all_files:
+        if not 0 <= file.rows <= _LARGEST or not 0 <= file.bytes <= _LARGEST:
+            yield f"{file.name} cannot have {file.rows} rows and {file.bytes} bytes"
+        if not _SHA256.fullmatch(file.sha256):
+            yield f"{file.name} has no SHA-256"
+    for file in window.files:
+        if not _PART.fullmatch(file.name):
+            yield f"it lists {file.name!r}, which is no file of its window"
+    for beside, name in ((window.rejects, _REJECTS), (window.deletes, _DELETES)):
+        if beside and beside.name != name:
+            yield f"it lists {beside.name!r}, which is no file of its window"
+    yield from _column_faults(window)
+
+
+def _column_faults(window: Window) -> Iterator[str]:
+    columns = {column.name for column in window.columns}
+    if len(columns) < len(window.columns):
+        yield "two columns have the same name"
+    if "" in columns:
+        yield "a column has no name"
+    for column in window.columns:
+        decimal = _DECIMAL.fullmatch(column.type)
+        if decimal:
+            known = 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])
+        else:
+            known = column.type in _PLAIN_TYPES
+        if not known:
+            yield f"column {column.name} has the type {column.type!r}, which this version does not know"
+    is_document = [(column.name, column.type) for column in window.columns] == [("raw", "json")]
+    if not is_document and any(column.type == "json" for column in window.columns):
+        yield "a document has the one column raw"
+    for file in window.files:
+        if not window.columns or file.name.endswith(".ndjson.gz") != is_document:
+            yield f"its columns are not those of {file.name}"
 
 
 def read_manifest(content: bytes, where: str, stage: str, window_id: str) -> Window:
-    """Reads a window.json and checks that it speaks of the window in which it stands.
+    """Read a window.json, and check that it is of the window in whose folder it is.
 
     Args:
         where: the file's name, for the error.
 
     Raises:
-        StageDamaged: it is malformed, belongs to another window, or names files outside of its window.
+        StageDamaged: it is malformed, or belongs to another window.
     """
-    window = Window.from_json(content, where)
-    problem = ""
+    try:
+        window = Window.from_json(content, where)
+    except StageDamaged as error:
+        raise StageDamaged(error.problem, window_id=window_id) from error
     if (window.stage, window.id) != (stage, window_id):
-        problem = f"{where} belongs to the window {window.stage}/{window.id}"
-    for file in window.all_files:
-        if PurePath(file.name).name != file.name or file.name == MANIFEST:
-            problem = f"{where} lists {file.name!r}, which is no file of its window"
-    if problem:
-        raise StageDamaged(problem, "Move the window back to where it was staged, or remove it")
+        raise StageDamaged(f"{where} belongs to the window {window.stage}/{window.id}", window_id=window_id)
     return window

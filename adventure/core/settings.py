@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     postgres_sslcert: FilePath | None = Field(None, description="client certificate for PostgreSQL")
     postgres_sslkey: FilePath | None = Field(None, description="key of POSTGRES_SSLCERT, readable by its owner only")
     state_dsn: SecretStr | None = Field(
-        None, description="libpq connection string of the database that keeps processor_metadata; default: the source"
+        None, description="libpq connection string of the database that keeps the watermarks; default: the source"
     )
 
     # MongoDB, the support chats
@@ -150,6 +150,15 @@ class Settings(BaseSettings):
     pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")
     log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line")
 
+    @field_validator("data_dir")
+    @classmethod
+    def _is_no_pattern(cls, value: Path) -> Path:
+        """Such a path would stand for other folders' files too, or for options of DuckDB's."""
+        found = sorted(set(str(value.absolute())) & set("*?[]\\"))
+        if found:
+            raise ValueError(f"the path {value.absolute()} contains {' '.join(found)}; choose a folder without")
+        return value
+
     @field_validator("state_dsn")
     @classmethod
     def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
@@ -219,7 +228,7 @@ class Settings(BaseSettings):
 
     @property
     def state_conninfo(self) -> str:
-        """Where `processor_metadata` lives, password included: never log it."""
+        """Where the watermarks are kept, password included: never log it."""
         return self.state_dsn.get_secret_value() if self.state_dsn else self.postgres_dsn
 
     @property

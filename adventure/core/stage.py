@@ -11,6 +11,7 @@ from typing import Protocol
 
 from adventure.core.errors import StageDamaged
 from adventure.core.manifest import Window
+from adventure.core.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,16 @@ class StageEntry:
 
 class Stage(Protocol):
     """What the processor and the commands need of a stage. `stage` is always a stage's name."""
+
+    def identity(self, *, create: bool = False) -> str:
+        """Return what no other stage has; empty if this one has no identity yet.
+
+        Args:
+            create: gives it one. Only the processor does.
+
+        Raises:
+            StageUnwritable: it cannot be given one.
+        """
 
     def check_writable(self, stage: str) -> None:
         """Raises StageUnwritable when no file can be put there; leaves nothing behind."""
@@ -56,3 +67,29 @@ class Stage(Protocol):
 
         What it does not list stays. A file that is gone already is no error.
         """
+
+    def discard(self, stage: str, window_id: str) -> int:
+        """Removes one window, even if its `window.json` is damaged; returns the number of files.
+
+        What the processor never puts stays.
+        """
+
+
+def damaged_windows(stage: Stage, stream: Stream) -> list[StageDamaged]:
+    """Return what `Stage.damaged` finds for the stream, each with the commands that fix it."""
+    return [damaged(stream, error.problem, error.window_id) for error in stage.damaged(stream.stage)]
+
+
+def damaged(stream: Stream, problem: str, window_id: str) -> StageDamaged:
+    """Return the error for a window that cannot be loaded, with the commands that replace it.
+
+    Args:
+        window_id: empty where the whole stage cannot be read.
+    """
+    if not window_id:
+        return StageDamaged(problem, "Check that folder and its permissions")
+    remedy = (
+        f"Restore the original file; or run `adventure reconcile {stream.name} --repair`, which stages again what the"
+        f" warehouse lacks, and then `adventure stage remove {stream.name} {window_id}`"
+    )
+    return StageDamaged(problem, remedy, window_id=window_id)

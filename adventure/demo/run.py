@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from adventure.core.errors import AdventureError, AlreadyRunning, CheckFailed
+from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
 from adventure.demo.generator.run import backfill, generate
@@ -66,7 +67,7 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None) -
     """
     console = terminal()
     data_dir = settings.data_dir.resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(data_dir)
     steps = Steps(console)
     with ExitStack() as stack:
         stack.enter_context(_only_one(data_dir))

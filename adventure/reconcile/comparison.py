@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from adventure.core.clock import earlier
 from adventure.core.key_kinds import key_parts
 from adventure.core.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
 from adventure.core.streams import Stream
@@ -174,7 +175,7 @@ class Comparison:
             self._ask_again(connection)
         self._warehouse.copy_suspects(self.stream, kinds, rows_of, self._scratch)
         with self.open() as connection:
-            connection.execute(_VERDICTS, {"in_flight": micros(watermark - lookback)})
+            connection.execute(_VERDICTS, {"in_flight": micros(earlier(watermark, lookback))})
             return Result(self.stream, span, rows, _differences(connection))
 
     def suspects(self, *verdicts: str) -> Iterator[list[Suspect]]:

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.log import get_logger
+from adventure.core.private import make_data_dir, make_folder
 from adventure.core.settings import Settings
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
@@ -84,7 +86,7 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        begin = mark.value - recent if recent else low
+        begin = earlier(mark.value, recent) if recent else low
         try:
             reports.append(
                 _reconcile(
@@ -161,6 +163,7 @@ def _lookback(stream: Stream, mark: Watermark) -> timedelta:
 @contextmanager
 def _scratch(settings: Settings) -> Iterator[Path]:
     parent = settings.unfinished_dir
-    parent.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
+    make_folder(parent)
     with TemporaryDirectory(dir=parent, prefix="reconcile-") as folder:
         yield Path(folder)

@@ -14,8 +14,9 @@ from filelock import FileLock, Timeout
 
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
-from adventure.core.errors import AdventureError, AlreadyRunning, ConfigError
+from adventure.core.errors import AdventureError, AlreadyRunning, ConfigError, WarehouseRefused
 from adventure.core.log import get_logger
+from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.common.build import Scope
@@ -90,39 +91,69 @@ def run_task(
 def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop: threading.Event) -> None:
     """Runs the graph every `every` seconds until `stop` is set. Builds only what is due.
 
+    A warehouse that cannot be opened is tried again every round: it may be restored, or another program may end.
+
     Raises:
         AlreadyRunning: another task server works on the same warehouse.
-        WarehouseError: the warehouse cannot be opened at the start.
+        ConfigError: DATA_DIR cannot be used, or a setting is wrong.
+        WarehouseRefused: Snowflake refuses the first sign-in.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
     lock = FileLock(settings.data_dir / "tasks.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
-        raise AlreadyRunning(f"Another task server works on {settings.data_dir}", "End it first") from error
+        raise AlreadyRunning(f"Another task server works on {settings.data_dir}", "Stop it first") from error
+    except OSError as error:
+        raise ConfigError(f"{lock.lock_file} cannot be written: {error.strerror or error}", "Check DATA_DIR") from error
     try:
         heartbeat.beat()
-        warehouse = open_warehouse(settings)
-        graph = task_graph(settings, warehouse, streams)
-        outcomes = {run.name: run.outcome for run in warehouse.last_runs()}
-        log.info(f"tasks: {len(graph)} tasks, every {every:g} s")
+        server = None
+        log.info(f"tasks: every {every:g} s")
         with task_metrics(settings) as metrics:
             while not stop.is_set():
                 begun = time.monotonic()
                 try:
-                    for run in _run_due(warehouse, graph, outcomes, stop):
+                    server = server or _Server.open(settings, streams)
+                    for run in _run_due(server.warehouse, server.graph, server.outcomes, stop):
                         if metrics:
                             metrics.run(run)
-                    _report(warehouse, streams, every=every)
+                    _report(server.warehouse, streams, every=every)
                     if metrics:
-                        metrics.stands(warehouse.totals(streams), _waiting(settings, warehouse, streams))
+                        totals = server.warehouse.totals(streams)
+                        metrics.stands(totals, _waiting(settings, server.warehouse, streams))
                 except AdventureError as error:
+                    if server is None and isinstance(error, ConfigError | WarehouseRefused):
+                        raise
                     log.error(f"tasks: {error} Trying again in {every:g} s.")
+                except Exception as error:
+                    # A bug must not end the server for every stream.
+                    log.exception(f"tasks: {_bug(error)} Trying again in {every:g} s.")
                 pause = max(0.0, every - (time.monotonic() - begun))
                 heartbeat.beat(quiet_for=pause)
                 stop.wait(pause)
     finally:
         lock.release()
+
+
+@dataclass(frozen=True)
+class _Server:
+    """What the rounds of a task server share. It is opened again until the warehouse can be used."""
+
+    warehouse: Warehouse
+    graph: tuple[Task, ...]
+    outcomes: dict[str, Outcome]
+    """Of each task's last recorded run."""
+
+    @classmethod
+    def open(cls, settings: Settings, streams: tuple[Stream, ...]) -> "_Server":
+        warehouse = open_warehouse(settings)
+        graph = task_graph(settings, warehouse, streams)
+        return cls(warehouse, graph, {run.name: run.outcome for run in warehouse.last_runs()})
+
+
+def _bug(error: Exception) -> str:
+    return f"Unexpected {type(error).__name__}: {error}. This is a bug in Adventure; please report it."
 
 
 def _report(warehouse: Warehouse, streams: tuple[Stream, ...], *, every: float | None) -> None:
@@ -192,6 +223,10 @@ def _execute(task: Task) -> TaskRun:
     except AdventureError as error:
         moved, message, outcome = Moved(), str(error), "failed"
         log.error(f"{task.name}: {error}", task=task.name)
+    except Exception as error:
+        # A bug in one task must not keep the others from running.
+        moved, message, outcome = Moved(), _bug(error), "failed"
+        log.exception(f"{task.name}: {message}", task=task.name)
     if outcome == "succeeded" and message:
         log.info(f"{task.name}: {message}", task=task.name)
     return TaskRun(task.name, started_at, utc_now(), outcome, moved.rows, moved.files, message)

@@ -14,6 +14,7 @@ import pytest
 from adventure.core.errors import SchemaDrift, SourceShapeError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import Moved
 from adventure.processor.run import process_once
@@ -226,6 +227,37 @@ def test_a_new_nested_field_of_documents_is_carried(
         "select distinct raw ->> '$._id', (raw -> '$.rating')::varchar from raw_ext.chat_logs_raw order by 1"
     )
     assert found == [("c0", None), ("c1", '{"stars":5,"tags":["kind"]}'), ("c2", '"five"')]
+
+
+@pytest.mark.parametrize("name", ["VALUE", "_file", "_LOADED_AT", "_file_row", "_deleted_at", "file_row_number"])
+def test_a_column_whose_name_is_taken_stops_its_stream_before_anything_is_staged(
+    settings: Settings, source: Run, warehouse: DuckDBWarehouse, name: str
+) -> None:
+    source(f'alter table things add "{name}" int; create table fine as select * from things; update fine set id = 2')
+    source(f'alter table fine drop "{name}"')
+    fine = stream_of("fine", name="fine", stage="fine_stage", raw_table="raw_ext.fine_raw")
+    with pytest.raises(SourceShapeError, match=rf"things: column {name} of public\.things has the same name as"):
+        process_once(settings, [THINGS, fine])
+    assert FolderStage(settings.stage_dir).entries(THINGS.stage) == []
+    warehouse.load(fine)
+    assert warehouse.query("select id from raw_ext.fine_raw") == [(2,)]
+    source(f'alter table things rename "{name}" to renamed; insert into things values (3, 8, default, 9)')
+    process_once(settings, [THINGS])
+    warehouse.load(THINGS)
+    assert rows(warehouse, "id, value, renamed") == [(1, 7, None), (3, 8, 9)]
+
+
+def test_a_name_that_is_taken_later_stops_the_stream_and_keeps_its_watermark(
+    settings: Settings, source: Run, warehouse: DuckDBWarehouse
+) -> None:
+    process_once(settings, [THINGS])
+    source('alter table things add "Value" int; insert into things values (2, 8, default, 9)')
+    with pytest.raises(SourceShapeError, match=r"column Value of public.things has the same name as value"):
+        process_once(settings, [THINGS])
+    source('alter table things rename "Value" to other')
+    process_once(settings, [THINGS])
+    warehouse.load(THINGS)
+    assert rows(warehouse, "id, value, other") == [(1, 7, None), (2, 8, 9)]
 
 
 def test_the_source_is_never_asked_to_wait_for_long(source: Run, settings: Settings, writer_settings: Settings) -> None:

@@ -151,6 +151,33 @@ def test_a_file_that_somebody_touched_is_named_and_keeps_no_other_from_loading(
     assert query("select sales_order_id from orders_raw") == [("b",)]
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda w: orjson.loads(w.to_json()) | {"files": orjson.loads(w.to_json())["files"] * 2}, "lists a file twice"),
+        (lambda w: orjson.loads(w.to_json()) | {"columns": [{"name": "id", "type": "uint8"}]}, "has the type uint8"),
+        (lambda w: orjson.loads(w.to_json()) | {"high": 7}, "TypeError"),
+        (lambda _: [], "TypeError"),
+    ],
+)
+def test_a_damaged_manifest_waits_alone(
+    session: Session,
+    query: Query,
+    put: Callable[..., Window],
+    snowflake_settings: Settings,
+    change: Callable[[Window], Any],
+    fault: str,
+) -> None:
+    window = put(1, data=orders("a"))
+    put(2, data=orders("b"))
+    path = staged_path(f"@raw_ext.ORDERS_STAGE/{window.id}/window.json", snowflake_settings.snowflake_database)
+    path.write_bytes(orjson.dumps(change(window)))
+    with pytest.raises(Exception, match=f"{window.id}/window.json is not a window's manifest: .*{fault}"):
+        run(session, "load", *ORDERS)
+    assert query("select sales_order_id from orders_raw") == [("b",)]
+    run(session, "cleanup", *ORDERS)
+
+
 def test_a_load_ends_though_windows_keep_arriving_and_the_next_one_is_woken_for_them(
     snowflake_settings: Settings, session: Session, query: Query, put: Callable[..., Window]
 ) -> None:

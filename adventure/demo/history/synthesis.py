@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from adventure.core.private import make_folder
 from adventure.demo.history.campaigns import campaign_documents
 from adventure.demo.history.databases import Row, customer_rows, inventory_rows, offer_rows, product_rows, vendor_rows
 from adventure.demo.history.orders import make_orders, order_documents
@@ -20,7 +21,7 @@ _LEVEL = 1
 def synthesise(folder: Path, *, seed: int) -> None:
     """Writes the files of all raw tables; the same seed writes the same bytes. The folder appears whole."""
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    unfinished.mkdir(parents=True)
+    make_folder(unfinished)
     try:
         _write_files(unfinished, seed)
         shutil.rmtree(folder, ignore_errors=True)

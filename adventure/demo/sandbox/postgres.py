@@ -136,6 +136,7 @@ def _reachable_binaries(user: str | None) -> Path:
         # The wheel's libraries stand beside its package and are found by a relative path.
         package_folder = unfinished / tree.parent.name
         shutil.copytree(tree, package_folder / tree.name, symlinks=True)
+        package_folder.chmod(0o755)
         libraries = tree.parent.parent / f"{tree.parent.name}.libs"
         if libraries.is_dir():
             shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)

@@ -13,6 +13,7 @@ from adventure.core import heartbeat
 from adventure.core.errors import BuildFailed, ConfigError
 from adventure.core.faults import Point, reached
 from adventure.core.log import get_logger
+from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
 
 log = get_logger()
@@ -40,6 +41,8 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     """
     project = _project(settings)
     logs = target_dir(settings).parent
+    make_folder(logs)
+    close_to_others(logs)
     arguments = ["build", "--selector", _SELECTORS[scope], "--target", target]
     arguments += ["--project-dir", str(project), "--profiles-dir", str(project)]
     arguments += ["--target-path", str(logs / "target"), "--log-path", str(logs / "logs"), "--quiet", "--no-use-colors"]

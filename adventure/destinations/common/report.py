@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from adventure.core.stage import Stage
+from adventure.core.stage import Stage, damaged_windows
 from adventure.core.streams import Stream
 from adventure.destinations.common.ledger import LATENESS, is_loaded, lateness_bounds
 from adventure.destinations.common.publication import MARTS, Rows
@@ -152,7 +152,7 @@ def _stream(
     windows = [window for window in stage.windows(stream.stage) if window.stream == stream.name]
     ledger = read_ledger(query, stream.stage, [window.id for window in windows])
     waiting = [window for window in windows if not is_loaded(window, ledger)]
-    damaged = stage.damaged(stream.stage)
+    damaged = damaged_windows(stage, stream)
     return (
         position,
         stream.name,

@@ -54,9 +54,10 @@ def changes(window: Window, stream: Stream, table: dict[str, str]) -> list[str]:
         name, staged = column.name.lower(), duckdb_type(column.type)
         if name in META_COLUMNS or name in seen:
             raise SchemaDrift(
-                f"{stream.name}: column {column.name} of window {window.id} cannot stand in {stream.raw_table},"
-                " which has a column of that name (case aside)",
-                "Rename it at the source, or stage a view of the table",
+                f"{stream.name}: window {window.id} has a column {column.name}, and {stream.raw_table} already has one"
+                " of that name (case does not matter)",
+                f"Rename it at the source; then run `adventure reconcile {stream.name} --repair` and"
+                f" `adventure stage remove {stream.name} {window.id}`",
             )
         seen.add(name)
         if name not in known:

@@ -6,9 +6,9 @@ from pathlib import Path
 import duckdb
 
 from adventure.core.clock import utc_now
-from adventure.core.errors import StageDamaged
 from adventure.core.faults import Point, reached
 from adventure.core.manifest import StagedFile, Window
+from adventure.core.stage import damaged
 from adventure.core.streams import Stream
 from adventure.destinations.common.ledger import files_to_load
 from adventure.destinations.common.records import read_ledger
@@ -17,8 +17,6 @@ from adventure.destinations.duckdb.connection import reading
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.tombstones import insert_tombstones
 from adventure.destinations.warehouse import Moved
-
-_REMEDY = "Restore it; or delete the stream's row in processor_metadata to read it all again, and remove the window"
 
 
 def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:
@@ -32,7 +30,8 @@ def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: Fo
     try:
         files = files_to_load(window, read_ledger(reading(connection), window.stage, [window.id]))
         for file in files:
-            _verify(stage.path(window, file.name), file)
+            if fault := file_fault(stage.path(window, file.name), file):
+                raise damaged(stream, fault, window.id)
         _fit_table(connection, stream, window)
         # Builds look for what was loaded since: the stamp never goes back, whatever the clock does.
         loaded_at = connection.execute(
@@ -41,12 +40,13 @@ def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: Fo
         ).fetchone()[0]  # type: ignore[index]
         rows = 0
         for file in files:
-            inserted = _insert(connection, stream, window, file, stage.path(window, file.name), loaded_at)
+            inserted = _insert_whole(connection, stream, window, file, stage.path(window, file.name), loaded_at)
             if inserted != file.rows:
-                raise StageDamaged(
+                raise damaged(
+                    stream,
                     f"{stream.name}: {window.stage}/{window.id}/{file.name} holds {inserted:,} rows where window.json"
                     f" promises {file.rows:,}; nothing of the window was loaded",
-                    "Look at the file; it is not what the processor staged",
+                    window.id,
                 )
             rows += inserted if _kind(window, file) == "data" else 0
             reached(Point.ROWS_WRITTEN, stream.name)
@@ -60,22 +60,34 @@ def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: Fo
     return Moved(rows, len(files))
 
 
-def _verify(path: Path, promised: StagedFile) -> None:
-    """Raises StageDamaged unless the file is byte for byte what was staged."""
+def file_fault(path: Path, promised: StagedFile) -> str:
+    """Return what is wrong with a staged file; empty if it is byte for byte what was staged."""
     try:
         with path.open("rb") as file:
             whole = path.stat().st_size == promised.bytes
             whole = whole and hashlib.file_digest(file, "sha256").hexdigest() == promised.sha256
-    except FileNotFoundError as error:
-        raise StageDamaged(
-            f"{path} is missing, which its window.json promises and which was never loaded",
-            _REMEDY,
-        ) from error
-    if not whole:
-        raise StageDamaged(
-            f"{path} is not the file that was staged: its size or checksum differs from window.json",
-            _REMEDY,
-        )
+    except FileNotFoundError:
+        return f"{path} is missing, which its window.json promises and which was never loaded"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror or error}"
+    return "" if whole else f"{path} is not the file that was staged: its size or checksum differs from window.json"
+
+
+def _check_columns(connection: duckdb.DuckDBPyConnection, window: Window, path: Path) -> str:
+    """Return what is wrong with the columns of a Parquet file: they must be those that window.json lists.
+
+    A column of another type would be converted without a word, and a decimal rounded.
+    """
+    listed = [(column.name, duckdb_type(column.type)) for column in window.columns]
+    found = connection.execute("describe from read_parquet(?)", [str(path)]).fetchall()
+    return "" if [(row[0], row[1]) for row in found] == listed else "its columns are not those of window.json"
+
+
+def _is_unreadable(error: duckdb.Error, path: Path) -> bool:
+    """Return whether the file's content is the reason, and not memory, disk or the warehouse."""
+    # DuckDB's Parquet reader raises the bare class where a file's own metadata is broken.
+    is_content = type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException | duckdb.DataError)
+    return is_content or (isinstance(error, duckdb.IOException) and str(path) in str(error))
 
 
 def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
@@ -105,6 +117,31 @@ def columns_of(connection: duckdb.DuckDBPyConnection, stream: Stream) -> dict[st
         [schema, name],
     )
     return dict(found.fetchall())
+
+
+def _insert_whole(
+    connection: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    window: Window,
+    file: StagedFile,
+    path: Path,
+    loaded_at: object,
+) -> int:
+    """Insert one file's rows, and return their number.
+
+    Raises:
+        StageDamaged: it cannot be read, or has other columns than window.json says.
+    """
+    try:
+        fault = _check_columns(connection, window, path) if file.name.endswith(".parquet") else ""
+        inserted = 0 if fault else _insert(connection, stream, window, file, path, loaded_at)
+    except duckdb.Error as error:
+        if not _is_unreadable(error, path):
+            raise
+        fault = (str(error).splitlines() or ["no reason given"])[0]
+    if fault:
+        raise damaged(stream, f"{stream.name}: {path} cannot be loaded: {fault}", window.id)
+    return inserted
 
 
 def _insert(

@@ -6,6 +6,7 @@ or absent, also after a power cut.
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from pathlib import Path
 from adventure.core.errors import StageDamaged, StageUnwritable
 from adventure.core.faults import Point, reached
 from adventure.core.manifest import FILE_NAME, MANIFEST, Window, read_manifest
+from adventure.core.private import close_to_others, make_folder, only_owner
 from adventure.core.stage import StageEntry
 
 _REMEDIES = {
@@ -24,6 +26,9 @@ _REMEDIES = {
     errno.EPERM: "Grant this user write permission, or set DATA_DIR to another folder",
     errno.EROFS: "Mount it writable, or set DATA_DIR to another folder",
 }
+
+_IDENTITY = ".id"
+"""No stage has this name."""
 
 
 class FolderStage:
@@ -36,10 +41,25 @@ class FolderStage:
         """Where that file of the window stands."""
         return self.root / window.stage / window.id / name
 
+    def identity(self, *, create: bool = False) -> str:
+        """Return the text of the file `.id`, which no other folder has; see `Stage`."""
+        path = self.root / _IDENTITY
+        with _writing(path):
+            if create and not path.exists():
+                _make_folder(self.root)
+                with self._temporary(_IDENTITY, secrets.token_hex(8)) as temporary:
+                    _write(temporary, f"folder {secrets.token_hex(8)}".encode())
+                    # A link, because two processors may start at the same moment: the first one's identity stays.
+                    with suppress(FileExistsError):
+                        path.hardlink_to(temporary)
+                    _sync(self.root)
+            return path.read_text(encoding="utf-8") if path.exists() else ""
+
     def check_writable(self, stage: str) -> None:
         """Raises StageUnwritable when no file can be put there; leaves no file behind."""
         with _writing(self.root / stage):
             _make_folder(self.root / stage)
+            close_to_others(self.root)
             with self._temporary(stage, "probe") as probe:
                 _write(probe, b"?")
 
@@ -123,13 +143,33 @@ class FolderStage:
             _remove_if_empty(self.path(window, MANIFEST).parent)
         return removed
 
+    def discard(self, stage: str, window_id: str) -> int:
+        """Removes one window, even if its `window.json` is damaged; returns the number of files. See `Stage`."""
+        folder, removed = self.root / stage / window_id, 0
+        with _writing(folder):
+            # window.json last: killed anywhere, the next call finishes.
+            ours = [path for path in folder.iterdir() if FILE_NAME.fullmatch(path.name)]
+            for path in (*ours, folder / MANIFEST):
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    removed += 1
+            _remove_if_empty(folder)
+        return removed
+
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
-        for folder in _folders(self.root / stage):
+        try:
+            folders = _folders(self.root / stage)
+        except OSError as error:
+            yield StageDamaged(f"The stage {self.root / stage} cannot be listed: {error.strerror or error}")
+            return
+        for folder in folders:
+            path = folder / MANIFEST
             try:
-                path = folder / MANIFEST
                 yield read_manifest(path.read_bytes(), str(path), stage, folder.name)
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                yield StageDamaged(f"{path} cannot be read: {error.strerror or error}", window_id=folder.name)
             except StageDamaged as error:
                 yield error
 
@@ -137,7 +177,7 @@ class FolderStage:
     def _temporary(self, stage: str, name: str) -> Iterator[Path]:
         """A free name nobody lists, in the same file system; what is left under it goes at the end."""
         path = self.root / ".tmp" / stage / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.unlink(missing_ok=True)
         try:
             yield path
@@ -200,6 +240,7 @@ def _move_into_place(temporary: Path, target: Path) -> None:
 
 def _make_folder(path: Path) -> None:
     """Makes the folder and those above it durably: a synced file in a folder that a power cut takes is lost too."""
+    only_owner()
     if not path.is_dir():
         _make_folder(path.parent)
         path.mkdir(exist_ok=True)

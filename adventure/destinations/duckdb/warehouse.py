@@ -12,6 +12,7 @@ from adventure.core.log import get_logger
 from adventure.core.manifest import MANIFEST, Window
 from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
+from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
 from adventure.destinations.common import records
 from adventure.destinations.common.build import SCOPES, Scope, fingerprint, run_dbt_build, target_dir
@@ -19,6 +20,7 @@ from adventure.destinations.common.builds import needed_scope, read_history_stam
 from adventure.destinations.common.ledger import is_loaded
 from adventure.destinations.duckdb.columns import quoted
 from adventure.destinations.duckdb.connection import connect, holding, reading
+from adventure.destinations.duckdb.key_text import document_moment, part
 from adventure.destinations.duckdb.lateness import lateness
 from adventure.destinations.duckdb.load import columns_of, load_window
 from adventure.destinations.duckdb.publish import publish
@@ -50,7 +52,7 @@ class DuckDBWarehouse:
     def load(self, stream: Stream) -> Moved:
         """Loads what is staged and not in the ledger, oldest window first; a damaged one keeps none from it."""
         windows = self._stage.windows(stream.stage)
-        damaged = self._stage.damaged(stream.stage)
+        damaged = damaged_windows(self._stage, stream)
         rows = files = 0
         if windows:
             with connect(self._path) as connection:
@@ -66,7 +68,7 @@ class DuckDBWarehouse:
                     try:
                         moved = load_window(connection, stream, self._stage, window)
                     except StageDamaged as error:
-                        # Unless somebody removed it, `adventure stage remove --force` for one.
+                        # Unless somebody removed it meanwhile, as `adventure stage remove` does.
                         if self._stage.path(window, MANIFEST).exists():
                             damaged.append(error)
                         continue
@@ -166,7 +168,7 @@ class DuckDBWarehouse:
         keys = ", ".join(key_field(stream, key) for key in stream.key)
         cursor = key_field(stream, stream.cursor)
         if stream.source == "mongo":
-            cursor = f"try_cast({cursor} as timestamptz) at time zone 'UTC'"
+            cursor = f"{document_moment(stream.cursor)} at time zone 'UTC'"
         return records.living_keys(self.query, table, keys, cursor)
 
     def costs(self) -> Costs | None:
@@ -212,5 +214,4 @@ def key_field(stream: Stream, key: str) -> str:
     """The key in the raw table: a column, or a field of the document."""
     if stream.source == "postgres":
         return quoted(key)
-    path = key.replace("'", "''")
-    return f"""json_extract_string(raw, '$."{path}"')"""
+    return part(key, "document")

@@ -14,6 +14,7 @@ import duckdb
 
 from adventure.core.errors import StageDamaged, WarehouseError
 from adventure.core.log import get_logger
+from adventure.core.private import make_data_dir, make_folder
 from adventure.core.settings import Settings
 from adventure.demo.history.loading import load_files
 from adventure.demo.history.tables import RAW_TABLES, RawTable
@@ -35,7 +36,8 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool) -> None:
     """Replaces the history in Snowflake by what the files hold; see `adventure.demo.history.load`."""
     raw_tables = HistoryInSnowflake(settings)
     after = raw_tables.last_stamp()
-    settings.unfinished_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
+    make_folder(settings.unfinished_dir)
     with (
         tempfile.TemporaryDirectory(dir=settings.unfinished_dir) as scratch,
         connect(Path(scratch, "history.duckdb")) as connection,

@@ -36,10 +36,15 @@ class SnowflakeStage:
     """See `Stage`. One session, opened by the first call and opened anew when it is lost."""
 
     def __init__(self, settings: Settings) -> None:
+        self._identity = f"Snowflake {settings.snowflake_account}, database {settings.snowflake_database}".lower()
         self._session = SnowflakeSession(settings)
         self._budget = Budget(settings, self._session.ask)
         self._manifests: dict[str, Window] = {}
         """By path: a window.json never changes."""
+
+    def identity(self, *, create: bool = False) -> str:
+        """Return the account and the database; see `Stage`."""
+        return self._identity
 
     def check_writable(self, stage: str) -> None:
         """Raises StageUnwritable when no file can be put there; leaves nothing behind."""
@@ -124,6 +129,15 @@ class SnowflakeStage:
         names = [name for name in (*(file.name for file in window.all_files), MANIFEST) if name in there]
         for name in names:
             self._remove(window.stage, window.id, name)
+        return len(names)
+
+    def discard(self, stage: str, window_id: str) -> int:
+        """Removes one window, even if its `window.json` is damaged; returns the number of files. See `Stage`."""
+        there = self._files(stage).get(window_id, set())
+        # window.json last: killed anywhere, the next call finishes.
+        names = [name for name in sorted(there) if FILE_NAME.fullmatch(name)] + [MANIFEST] * (MANIFEST in there)
+        for name in names:
+            self._remove(stage, window_id, name)
         return len(names)
 
     def fetch(self, window: Window, folder: Path) -> Path:

@@ -21,7 +21,7 @@ from adventure.destinations.snowflake.account_tasks import AccountRun, account_r
 from adventure.destinations.snowflake.budget import Budget
 from adventure.destinations.snowflake.copies import read_copied
 from adventure.destinations.snowflake.credits import read_costs
-from adventure.destinations.snowflake.key_text import field, raw_table
+from adventure.destinations.snowflake.key_text import document_moment, field, key_field, raw_table
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.publish import publish, publish_report
 from adventure.destinations.snowflake.session import SnowflakeSession
@@ -176,10 +176,10 @@ class SnowflakeWarehouse:
 
     def living_keys(self, stream: Stream) -> int:
         """See `Warehouse`."""
-        keys = ", ".join(field(stream, key) for key in stream.key)
+        keys = ", ".join(key_field(stream, key) for key in stream.key)
         cursor = field(stream, stream.cursor)
         if stream.source == "mongo":
-            cursor = f"cast(convert_timezone('UTC', try_cast({cursor} as timestamp_tz)) as timestamp_ntz)"
+            cursor = f"cast(convert_timezone('UTC', {document_moment(stream)}) as timestamp_ntz)"
         return records.living_keys(self.query, raw_table(stream), keys, cursor)
 
     def costs(self) -> Costs | None:

@@ -18,6 +18,7 @@ from adventure.factory import open_stage
 from adventure.monitoring.checks.check import Check
 from adventure.processor.state import read_watermarks
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.cursors import cursors_from
 from adventure.sources.postgres.access import require_access
 from adventure.sources.postgres.resolution import lookback
 from adventure.sources.postgres.session import NAME, open_session
@@ -123,6 +124,4 @@ def _count_mongo(settings: Settings, stream: Stream, watermark: datetime | None)
         total = collection.count_documents({})
         if watermark is None:
             return total, total
-        changed = collection.count_documents({stream.cursor: {"$gte": watermark}})
-        changed += collection.count_documents({stream.cursor: {"$gte": watermark.isoformat(" ")}})
-        return total, changed
+        return total, sum(1 for _ in cursors_from(collection, stream.cursor, watermark))

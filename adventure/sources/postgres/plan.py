@@ -3,7 +3,7 @@
 Names are quoted here and nowhere else; values in SQL are timestamps of our own, since COPY takes no parameters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from adventure.core.errors import SourceShapeError
+from adventure.core.manifest import RESERVED_COLUMNS
 from adventure.core.streams import Stream
 from adventure.sources.postgres.columns import SourceColumn, plan_column
 from adventure.sources.postgres.resolution import Resolution, of_default, step_of
@@ -162,6 +163,7 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
         )
     types = {name: kind for name, kind, *_ in found}
     _check_columns(stream, types)
+    _check_names(stream, types)
     columns = tuple(
         plan_column(name, kind, typmod, stream.types.get(name), utf8=utf8) for name, kind, typmod, *_ in found
     )
@@ -221,6 +223,24 @@ def _check_columns(stream: Stream, types: dict[str, str]) -> None:
             f"stream {stream.name}: its cursor {stream.cursor} is of type {types[stream.cursor] or 'its own'}",
             "A cursor is a timestamp or timestamptz that grows with every change",
         )
+
+
+def _check_names(stream: Stream, names: Iterable[str]) -> None:
+    """Refuse names that the raw table cannot hold beside each other, before a window with them is staged."""
+    taken = {_without_case(name): f"the raw table's own {name}" for name in RESERVED_COLUMNS}
+    for name in names:
+        other = taken.setdefault(_without_case(name), name)
+        if other != name:
+            raise SourceShapeError(
+                f"stream {stream.name}: column {name} of {stream.location} has the same name as {other}, because a"
+                " warehouse does not tell upper case from lower case",
+                f"Rename column {name}, or name a view in pipeline.toml that does; the stream then goes on by itself",
+            )
+
+
+def _without_case(name: str) -> str:
+    # Snowflake compares in upper case, DuckDB in lower case.
+    return name.upper().casefold()
 
 
 def _no_column(stream: Stream, name: str, what: str, types: Sequence[str] | dict[str, str]) -> SourceShapeError:

@@ -14,17 +14,19 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 
+from adventure.core.clock import earlier
 from adventure.core.connect import PROBE_CLIENT, translating_postgres
 from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
 from adventure.sources.postgres.access import no_table, refusal
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.horizon import Horizon, blocking_session, read_horizon
+from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, refers, table_of
 from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
 from adventure.sources.postgres.relations import Relation, read_relations, rows_in
@@ -57,7 +59,12 @@ class PostgresCut:
     floors: Floors
     local_horizons: Mapping[str, datetime] = field(default_factory=dict)
     """The horizon on the wall clock of each zone, at its earliest from then on."""
+    database: Origin = field(default_factory=Origin)
     tick: timedelta = _TICK
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return the database, which all streams of the cut share."""
+        return self.database
 
     def end(self, stream: Stream) -> datetime:
         """Up to where the stream is read, as its cursor has it; see `Cut`."""
@@ -140,7 +147,7 @@ class PostgresCut:
     def _window(self, plan: Plan, alias: str) -> str:
         """The rows from the watermark, less the lookback, up to the horizon."""
         mark = self.marks.get(plan.stream.name)
-        low = mark.value - self._lookback(plan.stream) if mark else None
+        low = earlier(mark.value, self._lookback(plan.stream)) if mark else None
         return plan.between(low, self.end(plan.stream), alias)
 
     def _old(self, plan: Plan, alias: str) -> str | None:
@@ -223,6 +230,7 @@ class PostgresSource:
             # Before the session's settings, which hide those of the role.
             self._zones = ZoneWatch.of(self._asking)
             self._asking.execute(session_settings(self._asking, "UTF8").encode())
+            self._origin_query = origin_query(self._asking)
             # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
             statements = session_settings(self._asking, "UTF8" if self._utf8 else "SQL_ASCII")
             extracting = extracting_conninfo(self._asking, self._conninfo)
@@ -251,7 +259,7 @@ class PostgresSource:
 
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
+        self._seen[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
 
     @contextmanager
@@ -273,12 +281,13 @@ class PostgresSource:
                 # Another session that waits for these locks makes the next one wait behind it: for us, that is forever.
                 self._asking.execute(f"set lock_timeout = {LOCK_TIMEOUT_MS}")
                 plans = self._plan(streams, marks, relations, unfit)
+                origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._notices.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
                 zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
                 floors = self._floors(plans, marks, horizon)
-            yield PostgresCut(horizon.moment, horizon.mode, plans, relations, unfit, marks, self, floors, local)
+            yield PostgresCut(horizon.moment, horizon.mode, plans, relations, unfit, marks, self, floors, local, origin)
 
     def _floors(self, plans: Mapping[str, Plan], marks: Mapping[str, Watermark], horizon: Horizon) -> Floors:
         """From where each stream has to be read if the server's clock was set back."""
