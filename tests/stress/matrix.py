@@ -24,7 +24,6 @@ from tests.clocked import ClockedServer
 from tests.stress.cells import CLOCK, Cell
 from tests.stress.writers import PROTOCOLS, Versions, Writer
 
-WRITERS = 3
 PATIENCE_SEC = 20.0
 """How long after the last commit a row may come: the clock may have to pass it first."""
 
@@ -128,7 +127,7 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
     with ExitStack() as stack:
         stack.callback(processor.join)
         processor.thread.start()
-        threads = [threading.Thread(target=writers.write, args=[number, ended]) for number in range(WRITERS)]
+        threads = [threading.Thread(target=writers.write, args=[number, ended]) for number in range(cell.writers)]
         if cell.beside:
             threads.append(threading.Thread(target=writers.beside, args=[ended]))
         for thread in threads:
