@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -128,14 +128,15 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
         stack.callback(processor.join)
         processor.thread.start()
         threads = [threading.Thread(target=writers.write, args=[number, ended]) for number in range(cell.writers)]
-        if cell.beside:
-            threads.append(threading.Thread(target=writers.beside, args=[ended]))
-        for thread in threads:
+        beside = threading.Thread(target=writers.beside, args=[threads])
+        for thread in (*threads, *([beside] if cell.beside else [])):
             thread.start()
         _let_time_pass(world, cell, seconds, processor)
         ended.set()
         for thread in threads:
             thread.join()
+        if cell.beside:
+            beside.join()
         deadline = time.monotonic() + PATIENCE_SEC
         while processor.thread.is_alive() and processor.lacks(writers.acknowledged) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -187,18 +188,19 @@ class Writers:
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             self.failures.append(error)
 
-    def beside(self, ended: threading.Event) -> None:
+    def beside(self, writers: Sequence[threading.Thread]) -> None:
         """What the cell runs beside the writers, and once more when they have ended."""
         try:
             with psycopg.connect(self._dsn, autocommit=True) as connection:
                 number, last = 1, False
                 while not last:
-                    last = ended.wait(0.3)
+                    last = not any(writer.is_alive() for writer in writers)
                     key = number * 1_000_000_000
                     connection.execute(self._cell.beside.format(n=number, key=key).encode())
                     if "{key}" in self._cell.beside:
                         self.acknowledged[key] = 1
                     number += 1
+                    time.sleep(0.3)
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             self.failures.append(error)
 
