@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from adventure.core.errors import SourceShapeError
+from adventure.core.errors import SourceShapeError, SourceUnavailable
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
@@ -207,6 +208,29 @@ def test_a_table_that_is_being_rewritten_is_awaited_not_read_as_empty(
         cycle.join()
     assert [ids(staged(stream)) for stream in SHOP] == [[1], [1], [1]]
     assert staged(SALES)[0]["note"] == 7
+
+
+def test_a_session_that_waits_to_change_a_table_is_let_through(
+    settings: Settings,
+    writer_settings: Settings,
+    shop: psycopg.Connection[tuple[object, ...]],
+    staged: Staged,
+    tmp_path: Path,
+) -> None:
+    """It waits for the cut's lock, and what reads the table later waits behind it: the cut would wait for itself."""
+    sell(shop, 1)
+    with open_pipeline(settings, [BUYERS]) as pipeline, psycopg.connect(writer_settings.postgres_dsn) as migration:
+        time.sleep(0.15)
+        change = threading.Thread(target=migration.execute, args=["alter table buyers add column note text"])
+        with pipeline.sources["postgres"].cut([BUYERS], {}) as cut:
+            change.start()
+            _await_lock(shop)
+            with pytest.raises(SourceUnavailable, match="A session waits to change a table"):
+                cut.extract(BUYERS, tmp_path / "extract")
+        change.join()
+        migration.commit()
+        run_cycle(pipeline)
+    assert ids(staged(BUYERS)) == [1]
 
 
 def _await_lock(connection: psycopg.Connection[tuple[object, ...]]) -> None:

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from tests.clocked import ClockedServer
 from tests.stress.cells import CLOCK, Cell
 from tests.stress.writers import PROTOCOLS, Versions, Writer
 
-WRITERS = 3
 PATIENCE_SEC = 20.0
 """How long after the last commit a row may come: the clock may have to pass it first."""
 
@@ -78,8 +77,9 @@ class World:
             password = sql.Literal(self.server.password)
             connection.execute(sql.SQL("alter role adventure_bypass password {}").format(password))
 
-    def database(self, cell: Cell) -> tuple[Settings, str, str]:
-        """Make the cell's database. Returns the processor's settings, and how writers and administrators connect."""
+    @contextmanager
+    def database(self, cell: Cell) -> Iterator[tuple[Settings, str, str]]:
+        """The cell's database: the processor's settings, and how writers and administrators connect."""
         with self._lock:
             self._made += 1
             name = f"{self.name}_{self._made}"
@@ -95,12 +95,21 @@ class World:
         server = self.server.postgres
         port = self.pool(cell.writes_through) if cell.writes_through else server.port
         writing = replace(server, port=port).dsn(name, user="sales_app", password=self.server.password)
-        return settings, writing, server.dsn(name)
+        try:
+            yield settings, writing, server.dsn(name)
+        finally:
+            # A server that is killed later, by another test, syncs the files of all its databases when it starts.
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                connection.execute(f"drop database {name} with (force)".encode())
 
 
 def run_cell(world: World, cell: Cell, seconds: float) -> Outcome:
     """Write for so many seconds while a processor runs cycle after cycle, wait for the rest, and count."""
-    settings, writing, administrating = world.database(cell)
+    with world.database(cell) as (settings, writing, administrating):
+        return _run(world, cell, seconds, settings, writing, administrating)
+
+
+def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: str, administrating: str) -> Outcome:
     with psycopg.connect(administrating, autocommit=True) as administrator:
         if cell.administrator:
             administrator.execute(cell.administrator.format(database=settings.postgres_db).encode())
@@ -118,15 +127,16 @@ def run_cell(world: World, cell: Cell, seconds: float) -> Outcome:
     with ExitStack() as stack:
         stack.callback(processor.join)
         processor.thread.start()
-        threads = [threading.Thread(target=writers.write, args=[number, ended]) for number in range(WRITERS)]
-        if cell.beside:
-            threads.append(threading.Thread(target=writers.beside, args=[ended]))
-        for thread in threads:
+        threads = [threading.Thread(target=writers.write, args=[number, ended]) for number in range(cell.writers)]
+        beside = threading.Thread(target=writers.beside, args=[threads])
+        for thread in (*threads, *([beside] if cell.beside else [])):
             thread.start()
         _let_time_pass(world, cell, seconds, processor)
         ended.set()
         for thread in threads:
             thread.join()
+        if cell.beside:
+            beside.join()
         deadline = time.monotonic() + PATIENCE_SEC
         while processor.thread.is_alive() and processor.lacks(writers.acknowledged) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -178,18 +188,19 @@ class Writers:
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             self.failures.append(error)
 
-    def beside(self, ended: threading.Event) -> None:
+    def beside(self, writers: Sequence[threading.Thread]) -> None:
         """What the cell runs beside the writers, and once more when they have ended."""
         try:
             with psycopg.connect(self._dsn, autocommit=True) as connection:
                 number, last = 1, False
                 while not last:
-                    last = ended.wait(0.3)
+                    last = not any(writer.is_alive() for writer in writers)
                     key = number * 1_000_000_000
                     connection.execute(self._cell.beside.format(n=number, key=key).encode())
                     if "{key}" in self._cell.beside:
                         self.acknowledged[key] = 1
                     number += 1
+                    time.sleep(0.3)
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             self.failures.append(error)
 

@@ -131,19 +131,23 @@ def _savepoints(writer: Writer) -> None:
     writer.send(f"begin; insert into {writer.target} (id) values (-{writer.number + 1}); rollback")
 
 
+# Transactions without rows make a look between two of them likely: that is when a session seems to have none open.
+_EMPTY = 8
+
+
 def _many(writer: Writer) -> None:
-    changes = [writer.change() for _ in range(60)]
-    writer.send("set synchronous_commit = off;" + "".join(f"begin; {change.sql}; commit;" for change in changes))
+    changes = [writer.change() for _ in range(400)]
+    empty = "begin; commit;" * _EMPTY
+    sent = "".join(f"begin; {change.sql}; commit; {empty}" for change in changes)
+    writer.send("set synchronous_commit = off;" + sent)
     writer.acknowledge(*changes)
 
 
 def _chained(writer: Writer) -> None:
-    changes = [writer.change() for _ in range(30)]
-    writer.send(
-        "set synchronous_commit = off; begin;"
-        + "".join(f"{change.sql}; commit and chain;" for change in changes)
-        + "commit"
-    )
+    changes = [writer.change() for _ in range(400)]
+    empty = "commit and chain;" * _EMPTY
+    sent = "".join(f"{change.sql}; commit and chain; {empty}" for change in changes)
+    writer.send(f"set synchronous_commit = off; begin; {sent} commit")
     writer.acknowledge(*changes)
 
 

@@ -5,17 +5,18 @@ take the snapshot, with the first query.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pyarrow as pa
 
 from adventure.core.clock import earlier
 from adventure.core.connect import PROBE_CLIENT, translating_postgres
-from adventure.core.errors import SourceError, SourceShapeError
+from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
@@ -37,6 +38,9 @@ from adventure.sources.postgres.writer import Reading
 from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
 from adventure.sources.progress import telling
 from adventure.sources.source import Cut, Extract
+
+LOCK_TIMEOUT_MS = 1000
+"""How long one connection waits for a lock while the other one holds those of the cut."""
 
 _TICK = timedelta(microseconds=1)
 
@@ -270,10 +274,13 @@ class PostgresSource:
         with self._extracting.transaction():
             with self._translating():
                 self._extracting.execute("set transaction isolation level repeatable read read only")
+                self._asking.execute("set lock_timeout = 0")
                 # Before the snapshot: what is attached after this is new in the next window.
                 relations = read_relations(self._asking, streams)
                 unfit |= self._refused(streams, relations)
                 self._lock(stream for stream in streams if stream.name not in unfit and relations[stream.name].lockable)
+                # Another session that waits for these locks makes the next one wait behind it: for us, that is forever.
+                self._asking.execute(f"set lock_timeout = {LOCK_TIMEOUT_MS}")
                 plans = self._plan(streams, marks, relations, unfit)
                 origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
@@ -374,6 +381,14 @@ class PostgresSource:
                 unfit.setdefault(stream.name, error)
         return plans
 
-    def _translating(self) -> AbstractContextManager[None]:
-        """For the connection that asks: turns the driver's errors into the error tree's."""
-        return translating_postgres(self._conninfo, _NAME)
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        """For the connection that asks: turn the driver's errors into the error tree's."""
+        with translating_postgres(self._conninfo, _NAME):
+            try:
+                yield
+            except psycopg.errors.LockNotAvailable as error:
+                raise SourceUnavailable(
+                    "A session waits to change a table while it is read (alter table, refresh, truncate, vacuum full)",
+                    "The processor lets it go first, and reads on with its next cycle",
+                ) from error
