@@ -154,7 +154,7 @@ class PostgresCut:
         mark = self.marks.get(plan.stream.name)
         if mark is None or not (lies_in := self.source.attached(plan.stream, self.relations[plan.stream.name], mark)):
             return None
-        return f"({plan.between(None, mark.value - self._lookback(plan.stream), alias)} and {lies_in(alias)})"
+        return f"({plan.between(None, earlier(mark.value, self._lookback(plan.stream)), alias)} and {lies_in(alias)})"
 
     def _past(self, plan: Plan, alias: str) -> str | None:
         """Rows at or past the horizon to which rows refer that this cut stages.
