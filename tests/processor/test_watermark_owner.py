@@ -316,7 +316,7 @@ def test_a_stream_is_read_again_from_a_chosen_point(
     run_remedy(monkeypatch, settings, [things], "`adventure stream reset things --from 2024-01-02T01:00:00+01:00`")
     assert read_watermarks(settings)["things"].value.isoformat() == "2024-01-02T00:00:00"
     process_once(settings, [things])
-    assert [row["id"] for row in staged(things)] == [1, 2, 3, 2, 3]
+    assert sorted(row["id"] for row in staged(things)) == [1, 2, 2, 3, 3]
     assert loaded(settings, things) == [1, 2, 3]
 
 
