@@ -8,7 +8,6 @@ from typing import Any
 import pymongo
 import pytest
 
-from adventure.core.clock import earlier, later
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.zones import to_local, to_utc
@@ -24,13 +23,6 @@ Staged = Callable[[Stream], Rows]
 
 FIRST, LAST = datetime.min, datetime.max
 DAY = timedelta(days=1)
-
-
-def test_arithmetic_on_times_ends_at_the_calendar() -> None:
-    assert [earlier(FIRST, DAY), earlier(FIRST + 2 * DAY, DAY)] == [FIRST, FIRST + DAY]
-    assert [later(LAST, DAY), later(LAST - 2 * DAY, DAY)] == [LAST, LAST - DAY]
-    assert earlier(FIRST, timedelta.max) == FIRST
-    assert later(LAST, timedelta.max) == LAST
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
