@@ -1,6 +1,6 @@
 """Time zones by their IANA name, for timestamps that carry none."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from adventure.core.errors import ConfigError
@@ -34,12 +34,12 @@ def check_zone(name: str) -> None:
 
 def to_utc(local: datetime, name: str) -> datetime:
     """Return the naive UTC timestamp of a zone's naive local one; the earlier of two where the hour comes twice."""
-    return local if is_utc(name) else local.replace(tzinfo=ZoneInfo(name)).astimezone(UTC).replace(tzinfo=None)
+    return local if is_utc(name) else _moved(local.replace(tzinfo=ZoneInfo(name)), UTC)
 
 
 def to_local(moment: datetime, name: str) -> datetime:
     """Return the naive local timestamp of a zone at a naive UTC one."""
-    return moment if is_utc(name) else moment.replace(tzinfo=UTC).astimezone(ZoneInfo(name)).replace(tzinfo=None)
+    return moment if is_utc(name) else _moved(moment.replace(tzinfo=UTC), ZoneInfo(name))
 
 
 def parse_moment(text: str, zone: str) -> datetime:
@@ -52,4 +52,12 @@ def parse_moment(text: str, zone: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is not a timestamp", "Write it as 2026-01-31T12:00:00") from error
-    return to_local(moment.astimezone(UTC).replace(tzinfo=None), zone) if moment.tzinfo else moment
+    return to_local(_moved(moment, UTC), zone) if moment.tzinfo else moment
+
+
+def _moved(moment: datetime, zone: tzinfo) -> datetime:
+    """Return the naive time of a zone; the calendar's first or last moment where that lies outside of it."""
+    try:
+        return moment.astimezone(zone).replace(tzinfo=None)
+    except OverflowError:
+        return datetime.min if moment.year == datetime.min.year else datetime.max

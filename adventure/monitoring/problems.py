@@ -28,7 +28,7 @@ from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
-from adventure.sources.mongo.cursors import cursors_from
+from adventure.sources.mongo.cursors import first_cursor
 from adventure.sources.postgres.access import require_access
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.resolution import Resolution
@@ -127,7 +127,7 @@ def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> 
         uri, name = settings.mongo_conninfo, "the source of the documents"
         with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
             collection = client[stream.namespace][stream.table]
-            return min(cursors_from(collection, stream.cursor, mark or datetime.min), default=None)
+            return first_cursor(collection, stream.cursor, mark or datetime.min)
     cursor = sql.Identifier(stream.cursor)
     query = sql.SQL("select min({0}) from {1} where {0} >= {2} and {0} < 'infinity'").format(
         cursor, sql.Identifier(stream.namespace, stream.table), sql.Literal(str(mark or datetime(1, 1, 1)))

@@ -20,8 +20,14 @@
 {%- endmacro %}
 
 {% macro duckdb__utc_timestamp(text) -%}
-    {#- A cast to timestamp would drop the offset without a word. -#}
-    (try_cast({{ text }} as timestamptz) at time zone 'UTC')
+    {#-
+    A cast to timestamp would drop the offset without a word. DuckDB also reads `infinity`, `epoch`, years BC and years
+    of six digits, which no other tool takes.
+    -#}
+    case
+        when {{ text }} like '____-__-__%' and {{ text }} not like '%(BC)%'
+            then try_cast({{ text }} as timestamptz) at time zone 'UTC'
+    end
 {%- endmacro %}
 
 {% macro snowflake__utc_timestamp(text) -%}

@@ -5,7 +5,7 @@ The warehouse is any of the two: what is done to its rows here is written in SQL
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
 
@@ -211,7 +211,12 @@ class Documents(World):
 
     def put(self, key: tuple[str, ...], cursor: datetime | None, note: str = "") -> None:
         # MongoDB keeps milliseconds.
-        value: Any = cursor.isoformat() if cursor and key[0] in ("7", "text") else cursor
+        value: Any = cursor
+        if cursor and key[0] == "7":
+            value = cursor.isoformat()
+        if cursor and key[0] == "text":
+            # In a form that no warehouse reads for sure.
+            value = cursor.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=-7))).strftime("%Y%m%dT%H%M%S.%f%z")
         document = {"note": note} | ({} if cursor is None else {self.stream.cursor: value})
         self.collection.replace_one({"_id": IDS[key[0]]}, document, upsert=True)
 
@@ -258,6 +263,7 @@ class Documents(World):
         parse = "parse_json(?)" if self.settings.warehouse == "snowflake" else "cast(? as json)"
         for row in ours:
             raw = orjson.loads(row[0]) | {self.stream.cursor: (change.before - earlier).isoformat()}
+            raw.pop("$cursor", None)
             self.warehouse.query(
                 f"insert into raw_ext.chats_raw (raw, _file, _file_row, _loaded_at)"
                 f" select {parse}, ?, ?, cast(? as timestamp)",

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from psycopg import sql
 
+from adventure.core.clock import earlier
 from adventure.core.connect import translating_postgres
 from adventure.core.errors import SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
@@ -62,7 +63,7 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     if stream.source == "postgres":
         # The next window looks below the watermark for rows of units that were not over.
         coarse = lookback(replace(stream, lookback=timedelta(0)), mark, blind=False)
-        source, in_flight = _count_postgres(settings, stream, mark.value - coarse if mark else None)
+        source, in_flight = _count_postgres(settings, stream, earlier(mark.value, coarse) if mark else None)
     else:
         source, in_flight = _count_mongo(settings, stream, mark.value if mark else None)
     return Counts(source, in_flight, raw + rejected, model)

@@ -18,6 +18,7 @@ from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
+from adventure.core.log import get_logger
 from adventure.core.streams import Stream
 from adventure.sources.mongo.origin import collection_uuid
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import pymongo
     from pymongo.change_stream import ChangeStream
     from pymongo.client_session import ClientSession
+
+log = get_logger()
 
 # Names of the codes: MongoDB's error_codes.yml; those of five digits are assertions of its change stream stages.
 _UNAUTHORIZED = 13
@@ -42,6 +45,8 @@ _UNUSABLE = {9, 260, 280, 40585, 40615, 40647, 40648, 40649}
 """FailedToParse, InvalidResumeToken, ChangeStreamFatalError and their older forms: not a token of this stream."""
 SETTLE_SECONDS = 10.0
 """For so long a window waits for a shard that lags."""
+_PAUSE_SECONDS = 0.005
+"""Between two empty answers."""
 _TOO_LARGE = 10334
 """BSONObjectTooLarge: a document of nearly 16 MB leaves no room in it for the rest of its event."""
 
@@ -194,8 +199,15 @@ class Feed:
         while (event := self._next()) is None:
             reached = _cluster_time(self._stream.resume_token)
             # A position that tells no time is of a server with one log: its empty answer is the end.
-            if reached is None or reached >= until or time.monotonic() > give_up_at:
+            if reached is None or reached >= until:
                 return None
+            if time.monotonic() > give_up_at:
+                log.warning(
+                    f"{self._name}: its change stream has come to {reached.as_datetime():%Y-%m-%d %H:%M:%S} UTC only: a"
+                    " shard lags behind. The next window goes on from there",
+                )
+                return None
+            time.sleep(_PAUSE_SECONDS)
         return event
 
     def _reopen(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +87,15 @@ def cursor_to_add(name: str, value: object) -> str | None:
     return cursor_moment(name, value).isoformat(timespec="microseconds") + "Z"
 
 
-def cursors_from(collection: "Collection[dict[str, Any]]", name: str, low: datetime) -> Iterator[datetime]:
-    """Yield the cursors at or above a moment, of all kinds of value that a cursor may have."""
+def cursors_from(
+    collection: "Collection[dict[str, Any]]", name: str, low: datetime, *, dates: bool = True
+) -> Iterator[datetime]:
+    """Yield the cursors at or above a moment: text, and with `dates` dates."""
     options: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
     lenient = collection.with_options(options)
     for bounds in cursor_ranges(low, None):
+        if not (dates or isinstance(bounds["$gte"], str)):
+            continue
         for document in lenient.find({name: bounds}, {name: 1}):
             try:
                 moment = cursor_moment(name, value_at(document, name))
@@ -98,6 +103,16 @@ def cursors_from(collection: "Collection[dict[str, Any]]", name: str, low: datet
                 continue
             if moment >= low:
                 yield moment
+
+
+def first_cursor(collection: "Collection[dict[str, Any]]", name: str, low: datetime) -> datetime | None:
+    """Return the lowest cursor at or above a moment. Of dates the index finds it; all text above is read."""
+    lowest = min(cursors_from(collection, name, low, dates=False), default=None)
+    for document in collection.find({name: {"$gte": low, "$lte": lowest or datetime.max}}, {name: 1}).sort(name, 1):
+        # A date within an array is no cursor.
+        with suppress(CannotCarry):
+            return cursor_moment(name, value_at(document, name))
+    return lowest
 
 
 def _day(moment: datetime, sign: str) -> str:

@@ -75,10 +75,11 @@ def key_value(text: str) -> Any:
         return text
     try:
         value = json.loads(text) if text[0] == '"' else json_util.loads(text, json_options=_EXTENDED)
-        same = key_text(value) == text
+        # Earlier versions wrote the numbers of an object as JSON does.
+        known = text in (key_text(value), _compact(json.loads(text)))
     except (ValueError, TypeError, ArithmeticError, BSONError) as error:
         raise ValueError(f"{text[:50]!r} is no key") from error
-    if not same:
+    if not known:
         raise ValueError(f"{text[:50]!r} is no key")
     return value
 
@@ -109,6 +110,10 @@ def texts_to_carry(document: Mapping[str, Any], names: Sequence[str]) -> dict[st
         elif not isinstance(value, ObjectId | bool) and type(value) not in (int, Int64):
             found[name] = key_text(value)
     return found
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _reads_as_another_kind(text: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adventure.core.clock import earlier
 from adventure.core.files import LocalFile, ParquetParts, writing
 from adventure.sources.deduplicator import Seen
 from adventure.sources.postgres.plan import Plan
@@ -56,7 +57,7 @@ class Reading:
         largest = pc.max(cursors).as_py()
         self.last = max(filter(None, (self.last, largest)), default=None)
         if self.lookback and self.last:
-            floor = max(datetime.min + self.lookback, self.last) - self.lookback
+            floor = earlier(self.last, self.lookback)
             carried = self._only_new(carried, hashes, floor)
             self.seen.forget(floor)
         with writing(self.folder):
