@@ -82,6 +82,8 @@ create table if not exists last_whole_build (
     history_loaded_at timestamp_ntz(6)
 );
 
+-- For windows that `adventure stage remove` removes.
+grant insert on table load_history to role identifier($transformer_role);
 grant insert, delete on table task_history to role identifier($transformer_role);
 grant insert, delete on table last_whole_build to role identifier($transformer_role);
 

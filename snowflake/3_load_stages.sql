@@ -261,7 +261,8 @@ def fit_table(session, stream, raw_table, window):
     if len(wanted) < len(window["columns"]) or set(wanted) & set(META):
         raise Problem(
             f"{stream}: two columns of window {window['id']} have one name in {raw_table}, case aside."
-            f" Rename one at the source. {remedy(stream, window['id'])}"
+            f" Rename one at the source; then run adventure stage remove {stream} {window['id']} --force and"
+            f" adventure reconcile {stream} --repair, which stages the window's rows again."
         )
     held = held_columns(session, raw_table)
     name = f"{quoted(schema)}.{quoted(table)}"

@@ -114,10 +114,25 @@ def _reconcile(
         result = comparison.run(mark.value, _lookback(stream, mark), low, high)
         lateness = _lateness(warehouse, comparison, side, mark)
         repaired = None
-        if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted")):
+        if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted", "rejected")):
             living = warehouse.living_keys(stream)
             repaired = _repair(settings, comparison, result, side, mark, scratch, living=living, force=force)
     return Report(stream, mark.value, result, lateness, repaired)
+
+
+def compare_without(settings: Settings, stream: Stream, window_id: str) -> Result | None:
+    """Compare the stream as if one staged window were not there; None if the stream was never read.
+
+    Raises:
+        SourceError: the source does not answer, refuses, or is not what the stream says.
+        WarehouseError: the warehouse cannot be read.
+    """
+    mark = read_watermarks(settings).get(stream.name)
+    if mark is None:
+        return None
+    with _scratch(settings) as scratch, open_source_side(settings, stream) as side:
+        comparison = Comparison(stream, open_warehouse(settings), side, scratch / "comparison.duckdb")
+        return comparison.run(mark.value, timedelta(0), None, None, without=[window_id])
 
 
 def _repair(

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from adventure.core.clock import utc_now
-from adventure.core.manifest import Window
+from adventure.core.manifest import MANIFEST, Window
 from adventure.core.streams import Stream
 from adventure.destinations.common.ledger import Ledger, is_loaded
-from adventure.destinations.warehouse import RUNS_KEPT, StreamTotals, TaskRun
+from adventure.destinations.warehouse import RUNS_KEPT, RemovedWindow, StreamTotals, TaskRun
 
 Query = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 """Runs a statement with values for its question marks; its rows."""
@@ -78,6 +78,17 @@ def record(query: Query, run: TaskRun) -> None:
         )
         """,
         [run.name, run.outcome, run.name, run.outcome],
+    )
+
+
+def record_removal(query: Query, window: RemovedWindow) -> None:
+    """Add a window to the ledger without rows: the span of its cursor is accounted for."""
+    now, high = str(utc_now()), str(window.high)
+    low, moment = str(window.low) if window.low else None, "cast(? as timestamp)"
+    query(
+        "insert into raw_ext.load_history select"
+        f" ?, ?, ?, ?, 'removed', 0, 0, '', {moment}, {moment}, {moment}, 'removed', ?, {moment}, {moment}",
+        [window.stream, window.stage, window.id, MANIFEST, low, high, high, window.run_id, now, now],
     )
 
 

@@ -54,10 +54,10 @@ def changes(window: Window, stream: Stream, table: dict[str, str]) -> list[str]:
         name, staged = column.name.lower(), duckdb_type(column.type)
         if name in META_COLUMNS or name in seen:
             raise SchemaDrift(
-                f"{stream.name}: window {window.id} has a column {column.name}, and {stream.raw_table} already has one of"
-                " that name (case does not matter)",
-                f"Rename it at the source; then run `adventure reconcile {stream.name} --repair` and"
-                f" `adventure stage remove {stream.name} {window.id}`",
+                f"{stream.name}: window {window.id} has a column {column.name}, and {stream.raw_table} already has one"
+                " of that name (case does not matter)",
+                f"Rename it at the source; then run `adventure stage remove {stream.name} {window.id} --force` and"
+                f" `adventure reconcile {stream.name} --repair`, which stages the window's rows again",
             )
         seen.add(name)
         if name not in known:
