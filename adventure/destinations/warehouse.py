@@ -193,8 +193,8 @@ class Warehouse(Protocol):
     def failures_in_a_row(self) -> dict[str, tuple[int, str]]:
         """By task whose last run failed: how many did since one succeeded, and the last one's message."""
 
-    def rejected_since(self, moment: datetime) -> dict[str, int]:
-        """Rows set aside that were loaded since then, by stream."""
+    def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
+        """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """By stream."""

@@ -10,7 +10,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.warehouse import RemovedWindow, Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.processor.state import read_watermarks
-from adventure.reconcile.run import compare_without
+from adventure.reconcile.run import reconcile
 
 
 def remove_loaded(settings: Settings, stream: Stream) -> str:
@@ -55,7 +55,7 @@ def remove_window(settings: Settings, stream: Stream, window_id: str, *, force: 
     if window is None or window.id not in warehouse.loaded([window]):
         lost = _what_is_lost(settings, stream, window, window_id)
         if lost and not force:
-            raise AdventureError(f"{place} was kept: {lost}", _remedy(stream, window))
+            raise AdventureError(f"{place} was kept: {lost}", _remedy(stream, window, window_id))
         if not lost:
             warehouse.record_removal(_removed(stage, warehouse, stream, window, window_id))
     files = stage.discard(stream.stage, window_id)
@@ -75,21 +75,22 @@ def _what_is_lost(settings: Settings, stream: Stream, window: Window | None, win
         if mark is None or window.high > mark.value:
             return f"{holds}, and the watermark moves past it at the processor's next start"
     try:
-        result = compare_without(settings, stream, window_id)
+        (report,) = reconcile(settings, [stream], without=[window_id])
+        if report.failure:
+            raise report.failure
     except SourceError as error:
         return f"{holds}, and whether they are elsewhere cannot be told: {error.problem}"
+    result = report.result
     counts = [(result.count(verdict), verdict) for verdict in ("missing", "stale", "deleted") if result]
     found = ", ".join(f"{count:,} {verdict}" for count, verdict in counts if count)
     return f"{holds}; without it the warehouse and the other windows differ from the source: {found}" if found else ""
 
 
-def _remedy(stream: Stream, window: Window | None) -> str:
-    repair = f"`adventure reconcile {stream.name} --repair`"
-    if window is None:
-        return f"Run {repair} first, which stages those rows again; or give --force if they may be lost"
+def _remedy(stream: Stream, window: Window | None, window_id: str) -> str:
+    load = f"`adventure tasks run load_{stream.name}`, which loads it; or " if window else ""
     return (
-        f"Run `adventure tasks run load_{stream.name}`, which loads it; if it is damaged, run {repair}, which stages"
-        " its rows again; or give --force if they may be lost"
+        f"Run {load}`adventure reconcile {stream.name} --repair --without {window_id}`, which stages its rows again, and"
+        " then this command; or give --force if they may be lost"
     )
 
 

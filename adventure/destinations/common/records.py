@@ -161,18 +161,30 @@ def failures_in_a_row(query: Query) -> dict[str, tuple[int, str]]:
     return {task: (int(times), message) for task, times, message in rows}
 
 
-def rejected_since(query: Query, moment: datetime) -> dict[str, int]:
-    """Rows set aside by loads since then, by stream."""
+def outstanding_rejects(
+    query: Query, stream: Stream, table: str, keys: tuple[str, str], since: datetime
+) -> int:
+    """Return how many keys were rejected since then and have no row that was loaded later.
+
+    Args:
+        table: the raw table's name as SQL; empty where there is none.
+        keys: SQL of the key in the raw table and in `raw_ext.rejected_rows`, as text that is the same.
+    """
+    raw_key, rejected_key = keys
+    later = f"""
+        and not exists (
+            select 1 from {table} as raw_rows
+            where {raw_key} = {rejected_key} and raw_rows._loaded_at > rejects._loaded_at
+        )
+    """
     rows = query(
-        """
-        select stream, sum("ROWS") as rejected from raw_ext.load_history
-        where kind = 'rejects' and loaded_at >= cast(? as timestamp)
-        group by stream
-        order by stream
+        f"""
+        select count(distinct rejects.key) from raw_ext.rejected_rows as rejects
+        where rejects.stream = ? and rejects._loaded_at >= cast(? as timestamp) {later if table else ""}
         """,
-        [str(moment)],
+        [stream.name, str(since)],
     )
-    return {stream: int(count) for stream, count in rows}
+    return int(rows[0][0])
 
 
 def living_keys(query: Query, table: str, keys: str, cursor: str) -> int:
