@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= logical
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo check test test-slow chaos stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
+.PHONY: help demo check test test-slow chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -34,7 +34,10 @@ test-slow: .venv/.dev ## run the slow tests: chaos, late commits and the demo, e
 chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
-stress: .venv/.dev ## count what commits late and is read all the same, about 15 min; STRESS_ARGS="horizon --rows 5000"
+matrix: .venv/.dev ## write in every way against real servers, and compare with what is staged, about 5 min; MATRIX_ARGS="--seconds 5 protocol"
+	@$(BIN)/python -m tests.stress $(MATRIX_ARGS)
+
+stress: matrix ## the matrix, and count what commits late and is read all the same, about 20 min; STRESS_ARGS="horizon --rows 5000"
 	@$(BIN)/python -m benchmarks.late_commits $(STRESS_ARGS)
 
 containers: .venv/.dev ## run the environment in containers under podman, disturb it, and compare; CONTAINERS_ARGS="--short"

@@ -76,7 +76,7 @@ def measure(orders: int, rounds: int) -> Results:
 def first_load(settings: Settings, streams: Sequence[Stream]) -> FirstLoad:
     """One first load, after forgetting that there ever was one."""
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
-        connection.execute("drop table if exists processor_metadata")
+        connection.execute("drop table if exists adventure_watermarks")
     shutil.rmtree(settings.data_dir, ignore_errors=True)
     os.sync()  # what the disk has still to write is not the load's
     with multiprocessing.get_context("spawn").Pool(1) as pool:

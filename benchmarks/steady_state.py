@@ -102,7 +102,7 @@ def _written(settings: Settings) -> tuple[list[Any], list[Any]]:
     """Every file and folder with its times, and every row of the state with the transaction that wrote it."""
     files = [(str(path), path.stat().st_mtime_ns) for path in sorted(settings.data_dir.rglob("*"))]
     with psycopg.connect(settings.state_conninfo) as connection:
-        return files, connection.execute("select m.*, xmin::text from processor_metadata as m order by 1").fetchall()
+        return files, connection.execute("select m.*, xmin::text from adventure_watermarks as m order by 1").fetchall()
 
 
 def _start(sales: Sales) -> float:

@@ -337,6 +337,18 @@ def load_file(session, stream, source, stage, raw_table, key, cursor, window, fi
     return sum(int(row[3]) for row in copied if row[0].endswith(file["name"]))
 
 
+def tombstone(line, last):
+    """The document that stands for a deleted one: its key, and the moment of its deletion as its cursor."""
+    document = {"$key": line["key"], **{name: text for name, text in line["key"].items() if "." not in name}}
+    for path in last:
+        *outer, name = path.split(".")
+        inner = document
+        for each in outer:
+            inner = inner.setdefault(each, {})
+        inner[name] = line["deleted_at"]
+    return document
+
+
 def bury(session, source, place, target, key, cursor, label, stamp, columns):
     """Appends a tombstone for each row that is gone at the source; the number of them."""
     with session.file.get_stream(place) as packed:
@@ -351,7 +363,7 @@ def bury(session, source, place, target, key, cursor, label, stamp, columns):
     for begin in range(0, len(lines), ROWS_AT_ONCE):
         some = lines[begin : begin + ROWS_AT_ONCE]
         if source == "mongo":
-            rows = [json.dumps({**line["key"], **{name: line["deleted_at"] for name in last}}) for line in some]
+            rows = [json.dumps(tombstone(line, last)) for line in some]
             names, values = "raw", "parse_json(column1)"
             params = [value for row, line in zip(rows, some) for value in (row, line["deleted_at"])]
         else:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli import history, snowflake, stage, tasks
+from adventure.cli import history, snowflake, stage, stream, tasks
 from adventure.cli.job import pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
 from adventure.core.private import only_owner
@@ -174,7 +174,9 @@ def reconcile(
         raise ConfigError("--force changes nothing without --repair", "Give both, or neither")
     settings, streams = pipeline_of(context)
     chosen = (find_stream(streams, stream),) if stream else streams
-    reports = run_reconciliation(settings, chosen, repair=repair, force=force, low=low, high=high, without=without or (), rows=rows)
+    reports = run_reconciliation(
+        settings, chosen, repair=repair, force=force, low=low, high=high, without=without or (), rows=rows
+    )
     print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:
@@ -219,6 +221,7 @@ def dashboard(context: typer.Context) -> None:
 
 
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)
+app.add_typer(stream.app, name="stream", rich_help_panel=_MOVE)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=_MOVE)
 app.add_typer(history.app, name="history", rich_help_panel=_SHOW)
 app.add_typer(snowflake.app, name="snowflake", rich_help_panel=_SHOW)

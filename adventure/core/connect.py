@@ -144,7 +144,7 @@ def postgres_error(error: Exception, conninfo: str, name: str, *, lost: bool | N
     where = postgres_place(conninfo, name)
     state = getattr(error, "sqlstate", None) or ""
     text = _without_statement(str(error))
-    detail = _detail(text) or type(error).__name__
+    detail = _detail(error, text) or type(error).__name__
     connecting = not state and (getattr(error, "pgconn", None) is not None or text.startswith(_ADBC_CONNECTING))
     if connecting and any(sign in text for sign in _TLS_SIGNS):
         remedy = "Check POSTGRES_SSLMODE and the certificates that POSTGRES_SSL… names (or those in STATE_DSN)"
@@ -186,12 +186,23 @@ def _without_statement(text: str) -> str:
     return re.sub(r"Failed to (\w+) query '.*': ", r"Failed to \1 a statement: ", text, flags=re.DOTALL)
 
 
-def _detail(text: str) -> str:
-    """What went wrong, of all that libpq says: the last line that explains no other, without what we say ourselves."""
-    # libpq's explanations ("This probably means …") and questions begin with a tab.
-    said = [line for line in text.splitlines() if line.strip() and not line.startswith("\t")]
-    detail = (said or [""])[-1].rpartition(" failed: ")[2]
-    return re.sub(r".*\b(ERROR|FATAL|DETAIL):", "", detail).strip(" .")
+def _detail(error: Exception, text: str) -> str:
+    """Return the server's sentence, with its detail and hint in brackets; without a server, what libpq says last.
+
+    Args:
+        text: all that the driver says, in lines of which one begins with ERROR or FATAL if the server spoke.
+    """
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        said, more = error.diag.message_primary, [error.diag.message_detail, error.diag.message_hint]
+    elif spoken := re.search(r"\b(?:ERROR|FATAL|PANIC): +([^\n]+)", text):
+        said = spoken[1]
+        more = re.findall(r"^(?:DETAIL|HINT): +([^\n]+)", text, re.MULTILINE)
+    else:
+        # libpq's explanations ("This probably means …") and questions begin with a tab.
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("\t")]
+        said, more = (lines or [""])[-1].rpartition(" failed: ")[2], []
+    explained = "; ".join(part.strip(" .") for part in more if part)
+    return said.strip(" .") + (f" ({explained})" if explained else "")
 
 
 def attempts(patience: float | None) -> Retrying:

@@ -17,6 +17,7 @@ AdventureError                what happened, to what, and the remedy
 │   ├── TaskFailed            one of Snowflake's tasks ended without success, or not at all
 │   ├── SchemaDrift           a staged column no longer fits its raw table: that stream stops
 │   └── BuildFailed           dbt ended with errors or failed tests
+├── WatermarkMismatch         a watermark is of another source, table or stage: that stream stops
 ├── AlreadyRunning            another processor holds the same streams
 ├── CheckFailed               the data-flow checks ran and at least one does not hold
 └── SandboxError              an embedded server did not start or stop
@@ -109,6 +110,18 @@ class SchemaDrift(WarehouseError):
 
 class BuildFailed(WarehouseError):
     """dbt ended with errors or with failed tests."""
+
+
+class WatermarkMismatch(AdventureError):
+    """A watermark belongs to another source, table or stage; the stream stops, so that no row is skipped unseen.
+
+    Args:
+        lasting: the evidence may vanish, so the stream stays stopped until it is reset.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", *, lasting: bool = False) -> None:
+        super().__init__(problem, remedy)
+        self.lasting = lasting
 
 
 class AlreadyRunning(AdventureError):

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 MANIFEST = "window.json"
 
+KEY_TEXTS = "$key"
+"""Member of a staged document: the texts of its key's fields, where its own values do not tell their kinds."""
+
+CURSOR_TEXT = "$cursor"
+"""Member of a staged document: its cursor in UTC, where that is text in a form that no warehouse reads for sure."""
+
 FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
 """What the processor calls a window's files. Whatever has another name in a window's folder is somebody else's."""
 
@@ -70,8 +76,8 @@ class Column:
 class Window:
     """The rows of one stream whose cursor lies in `[low, high)`, as they were staged.
 
-    Timestamps are naive UTC, to the microsecond. `low` is None in a stream's first window. Rows below `low` are
-    in it as well where the stream has a lookback.
+    Timestamps are naive, to the microsecond: `low` and `high` in the stream's zone, as its cursor has it, the others
+    UTC. `low` is None in a stream's first window. Rows below `low` are in it as well where the stream has a lookback.
     """
 
     __pydantic_config__ = _STRICT

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     postgres_sslcert: FilePath | None = Field(None, description="client certificate for PostgreSQL")
     postgres_sslkey: FilePath | None = Field(None, description="key of POSTGRES_SSLCERT, readable by its owner only")
     state_dsn: SecretStr | None = Field(
-        None, description="libpq connection string of the database that keeps processor_metadata; default: the source"
+        None, description="libpq connection string of the database that keeps the watermarks; default: the source"
     )
 
     # MongoDB, the support chats
@@ -228,7 +228,7 @@ class Settings(BaseSettings):
 
     @property
     def state_conninfo(self) -> str:
-        """Where `processor_metadata` lives, password included: never log it."""
+        """Where the watermarks are kept, password included: never log it."""
         return self.state_dsn.get_secret_value() if self.state_dsn else self.postgres_dsn
 
     @property

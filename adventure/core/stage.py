@@ -28,6 +28,16 @@ class StageEntry:
 class Stage(Protocol):
     """What the processor and the commands need of a stage. `stage` is always a stage's name."""
 
+    def identity(self, *, create: bool = False) -> str:
+        """Return what no other stage has; empty if this one has no identity yet.
+
+        Args:
+            create: gives it one. Only the processor does.
+
+        Raises:
+            StageUnwritable: it cannot be given one.
+        """
+
     def check_writable(self, stage: str) -> None:
         """Raises StageUnwritable when no file can be put there; leaves nothing behind."""
 

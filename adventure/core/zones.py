@@ -40,3 +40,16 @@ def to_utc(local: datetime, name: str) -> datetime:
 def to_local(moment: datetime, name: str) -> datetime:
     """Return the naive local timestamp of a zone at a naive UTC one."""
     return moment if is_utc(name) else moment.replace(tzinfo=UTC).astimezone(ZoneInfo(name)).replace(tzinfo=None)
+
+
+def parse_moment(text: str, zone: str) -> datetime:
+    """Return an ISO 8601 timestamp as the naive time of `zone`; one without an offset is of that zone.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is not a timestamp", "Write it as 2026-01-31T12:00:00") from error
+    return to_local(moment.astimezone(UTC).replace(tzinfo=None), zone) if moment.tzinfo else moment

@@ -3,9 +3,10 @@
 It only looks. What each finding means is in docs/operations.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from psycopg import sql
 
@@ -16,14 +17,20 @@ from adventure.core.errors import AdventureError, SourceRefused, SourceShapeErro
 from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
+from adventure.core.watermark import Origin
 from adventure.core.zones import to_utc
+from adventure.destinations.common.records import loaded_spans, loaded_window_ids
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage
+from adventure.monitoring.gaps import find_gaps
+from adventure.monitoring.origins import mongo_origins, postgres_origins
+from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.cursors import cursors_from
 from adventure.sources.postgres.access import require_access
-from adventure.sources.postgres.horizon import holder, read_horizon
+from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.resolution import Resolution
 from adventure.sources.postgres.session import NAME, open_session
 
@@ -51,9 +58,16 @@ def find_problems(settings: Settings, streams: Sequence[Stream], warehouse: Ware
         *_of_rejects(streams, warehouse),
         *_of_processor(settings),
     ]
-    for look in (_of_horizon, _of_unread):
+    looks = (
+        partial(_of_horizon, settings, streams),
+        partial(_of_unread, settings, streams),
+        partial(_of_windows, settings, streams, warehouse),
+        partial(_of_origins, settings, streams, postgres_origins),
+        partial(_of_origins, settings, streams, mongo_origins),
+    )
+    for look in looks:
         try:
-            for problem in look(settings, streams):
+            for problem in look():
                 found += [problem] if problem not in found else []
         except AdventureError as error:
             problem = Problem(error.problem, error.remedy)
@@ -78,10 +92,10 @@ def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Probl
     with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
         horizon = read_horizon(connection, 0)
         if horizon.age > timedelta(seconds=settings.alert_lag_sec):
-            session = holder(connection, 0) or "a session that has ended meanwhile"
+            session = blocking_session(connection, 0) or "a session that has ended meanwhile"
             yield Problem(
-                f"The horizon stands still for {_age(horizon.age)}: {session} has a transaction open,"
-                " and newer rows wait",
+                f"The horizon stands still for {_age(horizon.age)}: {session} has been in one transaction"
+                " or statement since, and newer rows wait",
                 "End that session: select pg_terminate_backend(pid) as an administrator of the source",
             )
 
@@ -112,12 +126,8 @@ def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> 
     if stream.source == "mongo":
         uri, name = settings.mongo_conninfo, "the source of the documents"
         with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
-            above: dict[str, object] = {"$gte": mark} if mark else {"$type": "date"}
-            document = client[stream.namespace][stream.table].find_one(
-                {stream.cursor: above}, {stream.cursor: 1}, sort=[(stream.cursor, 1)]
-            )
-        value = document.get(stream.cursor) if document else None
-        return value if isinstance(value, datetime) else None
+            collection = client[stream.namespace][stream.table]
+            return min(cursors_from(collection, stream.cursor, mark or datetime.min), default=None)
     cursor = sql.Identifier(stream.cursor)
     query = sql.SQL("select min({0}) from {1} where {0} >= {2} and {0} < 'infinity'").format(
         cursor, sql.Identifier(stream.namespace, stream.table), sql.Literal(str(mark or datetime(1, 1, 1)))
@@ -149,6 +159,51 @@ def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehou
             yield Problem(f"{stream.name}: {error.problem}", error.remedy)
 
 
+def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+    """What a watermark says was read, and neither the stage nor the ledger holds; or a watermark of another stage."""
+    marks, stage = read_watermarks(settings), open_stage(settings)
+    # In this order, in which windows move: none is overlooked.
+    staged = {stream.name: stage.windows(stream.stage) for stream in streams if stream.name in marks}
+    spans = loaded_spans(warehouse.query)
+    ids = loaded_window_ids(warehouse.query, [mark.window_id for mark in marks.values() if mark.window_id])
+    for stream in streams:
+        if stream.name not in marks:
+            continue
+        mark, windows = marks[stream.name], staged[stream.name]
+        if mismatch := owner_mismatch(mark, stream, stage.identity()):
+            yield Problem(mismatch.problem, mismatch.remedy)
+        if stage.damaged(stream.stage):
+            # They are reported, and what they cover is not known.
+            continue
+        gaps = find_gaps(mark, windows, spans.get(stream.name, []))
+        lost, since = "", mark.value if mark.window_id else None
+        if gaps:
+            lost, since = ", ".join(map(str, gaps)), gaps[0].low
+        elif mark.window_id and mark.window_id not in {window.id for window in windows} | ids:
+            lost = f"the window {mark.window_id}"
+        if lost:
+            where = f" --from {since.isoformat()}" if since else ""
+            yield Problem(
+                f"{stream.name}: its watermark is {mark.value}, and neither the stage nor the warehouse holds {lost}",
+                f"Restore what was lost; or stop the processor and run `adventure stream reset {stream.name}{where}`,"
+                f" which reads it again, and after the next load `adventure reconcile {stream.name} --repair`",
+            )
+
+
+def _of_origins(
+    settings: Settings,
+    streams: Sequence[Stream],
+    read_origins: Callable[[Settings, Sequence[Stream]], dict[str, Origin]],
+) -> Iterator[Problem]:
+    """Watermarks that were reached in another database, or in a later state of it."""
+    marks = read_watermarks(settings)
+    origins = read_origins(settings, streams)
+    for stream in streams:
+        mismatch = origin_mismatch(marks.get(stream.name), stream, origins.get(stream.name, Origin()))
+        if mismatch:
+            yield Problem(mismatch.problem, mismatch.remedy)
+
+
 def _of_tasks(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
     for task, (times, message) in warehouse.failures_in_a_row().items():
         if task == RECONCILE:
@@ -161,12 +216,13 @@ def _of_tasks(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
 
 
 def _of_rejects(streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
-    for stream, rows in warehouse.rejected_since(utc_now() - RECENT).items():
-        if stream in {each.name for each in streams}:
+    for stream in streams:
+        if rows := warehouse.outstanding_rejects(stream, utc_now() - RECENT):
             yield Problem(
-                f"{stream}: {rows:,} rows were set aside in the last day, because they cannot be carried exactly",
-                f"See why: select key, reason from raw_ext.rejected_rows where stream = '{stream}';"
-                " mend them at the source",
+                f"{stream.name}: {rows:,} rows were rejected in the last day, because they cannot be converted exactly",
+                f"See why: select key, reason from raw_ext.rejected_rows where stream = '{stream.name}'. Fix them at"
+                " the source, or the stream's types in pipeline.toml; then run"
+                f" `adventure reconcile {stream.name} --repair` and `adventure tasks run load_{stream.name}`",
             )
 
 

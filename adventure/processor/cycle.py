@@ -11,13 +11,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from adventure.core.clock import utc_now
-from adventure.core.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, StageError
+from adventure.core.clock import later, utc_now
+from adventure.core.errors import (
+    AdventureError,
+    SourceError,
+    SourceRefused,
+    SourceShapeError,
+    StageError,
+    WatermarkMismatch,
+)
 from adventure.core.faults import Point, reached
 from adventure.core.log import get_logger
 from adventure.core.manifest import Window
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
+from adventure.core.watermark import Origin
+from adventure.processor.owner import origin_mismatch, owner_mismatch, owner_of, waiting_for
 from adventure.processor.state import State
 from adventure.sources.source import Cut, Extract, Source
 
@@ -62,6 +71,12 @@ class Pipeline:
     temporary: Path
     away: Mapping[str, SourceError] = field(default_factory=dict)
     """Why other sources could not be opened, by `Stream.source`; a cycle reports it, and moves the other streams."""
+    refused: Mapping[str, WatermarkMismatch] = field(default_factory=dict)
+    """Streams, by name, whose watermark is not theirs."""
+
+    def owner(self, stream: Stream) -> dict[str, str]:
+        """Return what the watermark of the stream belongs to."""
+        return owner_of(stream, self.stage.identity())
 
 
 def run_cycle(pipeline: Pipeline) -> CycleReport:
@@ -70,10 +85,11 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
     failures: dict[str, AdventureError] = {
         stream.name: pipeline.away[stream.source] for stream in pipeline.streams if stream.source in pipeline.away
     }
+    failures |= pipeline.refused
     horizons: dict[str, datetime] = {}
     refused: set[str] = set()
     for kind, source in pipeline.sources.items():
-        streams = [stream for stream in pipeline.streams if stream.source == kind]
+        streams = [s for s in pipeline.streams if s.source == kind and s.name not in pipeline.refused]
         waiting = {stream.name for stream in streams}
         try:
             with source.cut(streams, pipeline.state.watermarks) as cut:
@@ -82,7 +98,11 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
                 horizons[kind] = cut.horizon
                 for stream in streams:
                     if stream.name not in cut.unfit:
-                        reports += _move_windows(pipeline, source, cut, stream)
+                        origin = cut.origin(stream)
+                        if mismatch := _mismatch(pipeline, stream, origin, failures):
+                            failures[stream.name] = mismatch
+                        else:
+                            reports += _move_windows(pipeline, source, cut, stream, origin)
                     waiting.remove(stream.name)
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
@@ -90,17 +110,42 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
     return CycleReport(tuple(reports), failures, horizons, refused)
 
 
-def _move_windows(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> Iterator[StreamReport]:
+def _mismatch(
+    pipeline: Pipeline, stream: Stream, origin: Origin, failures: Mapping[str, AdventureError]
+) -> AdventureError | None:
+    """Return why the stream must not be read from this source into this stage."""
+    mark = pipeline.state.watermarks.get(stream.name)
+    if mismatch := origin_mismatch(mark, stream, origin):
+        if mismatch.lasting:
+            pipeline.state.refuse(stream, mismatch)
+        return mismatch
+    # The stage's folder may have been replaced since the pipeline was opened.
+    if mismatch := owner_mismatch(mark, stream, pipeline.stage.identity()):
+        return mismatch
+    if mark and None not in (mark.origin.timeline, origin.timeline) and mark.origin.timeline != origin.timeline:
+        log.warning(
+            f"{stream.name}: the source is on timeline {origin.timeline}, and was on {mark.origin.timeline}: a standby"
+            f" took over, or a backup was restored. After a restore, run `adventure reconcile {stream.name}`",
+            stream=stream.name,
+        )
+    return waiting_for(stream, failures)
+
+
+def _move_windows(
+    pipeline: Pipeline, source: Source, cut: Cut, stream: Stream, origin: Origin
+) -> Iterator[StreamReport]:
     """All that the cut has of one stream: one window, or as many as keep each within bounds."""
-    report, more = _move_window(pipeline, source, cut, stream)
+    report, more = _move_window(pipeline, source, cut, stream, origin)
     yield report
     while more:
-        report, more = _move_window(pipeline, source, cut, stream)
+        report, more = _move_window(pipeline, source, cut, stream, origin)
         if report.window:
             yield report
 
 
-def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -> tuple[StreamReport, bool]:
+def _move_window(
+    pipeline: Pipeline, source: Source, cut: Cut, stream: Stream, origin: Origin
+) -> tuple[StreamReport, bool]:
     """One stream's rows from its watermark to the cut's horizon: staged whole, then the watermark moved.
 
     Returns:
@@ -113,7 +158,8 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
     shutil.rmtree(folder, ignore_errors=True)
     extract = cut.extract(stream, folder)
     if not extract.all_files:
-        pipeline.state.keep(stream, extract.mode or cut.mode, extract.position)
+        mode = extract.mode or cut.mode
+        pipeline.state.keep(stream, mode, extract.position, pipeline.owner(stream), origin)
         return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun), extract.more
 
     reached(Point.FILES_FINISHED, stream.name)
@@ -123,7 +169,7 @@ def _move_window(pipeline: Pipeline, source: Source, cut: Cut, stream: Stream) -
         reached(Point.FILE_STAGED, stream.name)
     pipeline.stage.commit(window)
     reached(Point.WINDOW_STAGED, stream.name)
-    pipeline.state.move(window)
+    pipeline.state.move(window, pipeline.owner(stream), origin)
     reached(Point.WATERMARK_MOVED, stream.name)
     source.remember(stream, window.high)
     shutil.rmtree(folder, ignore_errors=True)
@@ -147,11 +193,11 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
     end = cut.end(stream)
     high = low or end - timedelta(days=2)
     if extract.last_cursor is not None:
-        high = min(end, extract.last_cursor + cut.tick)
+        high = min(end, later(extract.last_cursor, cut.tick))
     if low:
         # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
         # of the changes, each window has a `high` of its own.
-        high = max(high, low + timedelta(microseconds=1) if extract.ordered else low)
+        high = max(high, later(low, timedelta(microseconds=1)) if extract.ordered else low)
     return Window(
         stream=stream.name,
         stage=stream.stage,
@@ -181,11 +227,14 @@ def adopt(state: State, stage: Stage, stream: Stream) -> None:
         SourceError: the state database failed.
         StageUnwritable: what is not whole cannot be removed.
     """
+    reset_at = state.resets.get(stream.name, datetime.min)
     for window in stage.windows(stream.stage):
         mark = state.watermarks.get(stream.name)
         low = mark.value if mark else None
-        if window.stream == stream.name and window.low == low and (low is None or window.high > low):
-            state.move(window)
+        is_next = window.stream == stream.name and window.low == low and (low is None or window.high > low)
+        # A stream that was reset is read again, also where the stage holds what was read before.
+        if is_next and window.staged_at > reset_at:
+            state.move(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(
                 f"{stream.name}: adopted {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"
@@ -223,5 +272,6 @@ def _log_window(window: Window, report: StreamReport) -> None:
 
 
 def retryable(error: AdventureError) -> bool:
-    """Whether the next cycle may succeed without anybody mending anything here."""
-    return isinstance(error, SourceError | StageError) and not isinstance(error, SourceRefused | SourceShapeError)
+    """Return whether the processor goes on: the next cycle may succeed, or the error concerns one stream alone."""
+    goes_on = isinstance(error, SourceError | StageError | WatermarkMismatch)
+    return goes_on and not isinstance(error, SourceRefused | SourceShapeError)

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from adventure.core import heartbeat
-from adventure.core.errors import AdventureError, AlreadyRunning, SourceError
+from adventure.core.errors import AdventureError, AlreadyRunning, SourceError, WatermarkMismatch
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_source, open_stage
 from adventure.monitoring.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
+from adventure.processor.owner import owner_mismatch, waiting_for
 from adventure.processor.state import State
 from adventure.sources.postgres.horizon import MARGIN
 from adventure.sources.source import Source
@@ -41,8 +42,14 @@ def open_pipeline(
         stage.check_writable(stream.stage)
     with ExitStack() as stack:
         state = stack.enter_context(State(settings, streams))
+        destination = stage.identity(create=True)
+        refused: dict[str, WatermarkMismatch] = {}
         for stream in streams:
-            adopt(state, stage, stream)
+            mismatch = owner_mismatch(state.watermarks.get(stream.name), stream, destination)
+            if mismatch := mismatch or waiting_for(stream, refused):
+                refused[stream.name] = mismatch
+            else:
+                adopt(state, stage, stream)
         sources: dict[str, Source] = {}
         away: dict[str, SourceError] = {}
         for kind in dict.fromkeys(stream.source for stream in streams):
@@ -54,7 +61,7 @@ def open_pipeline(
                 stack.callback(sources[kind].close)
         if not sources:
             raise next(iter(away.values()))
-        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, away)
+        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, away, refused)
 
 
 def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:

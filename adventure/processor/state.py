@@ -1,49 +1,42 @@
-"""The watermarks, in table `processor_metadata` of the database that STATE_DSN names, and the lock on each stream.
+"""The watermarks, in table `adventure_watermarks` of the database that STATE_DSN names, and the lock on each stream.
 
-A watermark is moved by compare-and-set on the connection that holds the stream's lock: who has lost the connection
-has lost the lock, and cannot move anything.
+A watermark is moved by compare-and-set on the connection that holds the stream's lock. A processor that loses the
+connection loses the lock with it, and cannot move a watermark.
 """
 
+import json
+import os
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adventure.core.clock import utc_now
 from adventure.core.connect import PROBE_CLIENT, connect_postgres, translating_postgres
-from adventure.core.errors import AlreadyRunning
+from adventure.core.errors import AlreadyRunning, WatermarkMismatch
 from adventure.core.manifest import Window
 from adventure.core.pooler import require_own_session
 from adventure.core.session import set_plain_session
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
+from adventure.processor import state_table
 
 _NAME = "the state database"
 
-_CREATE = """
-create table if not exists processor_metadata (
-    stream text primary key,
-    watermark timestamp not null,
-    window_id text not null,
-    run_id text not null,
-    horizon timestamp not null,
-    mode text not null,
-    updated_at timestamp not null default (now() at time zone 'utc')
-)
-"""
-
-# A table that an earlier version made lacks it.
-_ADD_POSITION = "alter table processor_metadata add column if not exists position text"
-
+# Without a row only a first window may be entered: a row that somebody deleted meanwhile does not come back.
 _MOVE = """
-insert into processor_metadata as m (stream, watermark, window_id, run_id, horizon, mode, position)
-values (%(stream)s, %(high)s, %(window_id)s, %(run_id)s, %(horizon)s, %(mode)s, %(position)s)
+insert into adventure_watermarks as m
+    (stream, watermark, window_id, run_id, horizon, mode, position, owner, origin)
+select %(stream)s, %(high)s, %(window_id)s, %(run_id)s, %(horizon)s, %(mode)s, %(position)s, %(owner)s, %(origin)s
+where %(low)s::timestamp is null or exists (select from adventure_watermarks where stream = %(stream)s)
 on conflict (stream) do update set
     watermark = excluded.watermark,
     window_id = excluded.window_id,
@@ -51,18 +44,48 @@ on conflict (stream) do update set
     horizon = excluded.horizon,
     mode = excluded.mode,
     position = excluded.position,
+    owner = excluded.owner,
+    origin = excluded.origin,
     updated_at = now() at time zone 'utc'
-where m.watermark = %(low)s
+where m.watermark is not distinct from %(low)s::timestamp
 """
 
 _KEEP = """
-update processor_metadata set mode = %(mode)s, position = %(position)s
+update adventure_watermarks set mode = %(mode)s, position = %(position)s, owner = %(owner)s, origin = %(origin)s
 where stream = %(stream)s and watermark = %(watermark)s and position is not distinct from %(before)s
 """
 
-_LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
+_REFUSE = """
+update adventure_watermarks set refused = %(refused)s where stream = %(stream)s and watermark = %(watermark)s
+"""
 
-_LOCK_TABLE = "select pg_advisory_xact_lock(hashtextextended('adventure processor_metadata', 0))"
+_RESET = """
+insert into adventure_watermarks as m (stream, watermark, horizon, mode, owner, read_from, reset_at)
+values (%(stream)s, %(at)s, %(at)s, 'reset', %(owner)s, %(at)s, %(reset_at)s)
+on conflict (stream) do update set
+    watermark = excluded.watermark,
+    window_id = null,
+    run_id = null,
+    horizon = excluded.horizon,
+    mode = excluded.mode,
+    position = null,
+    owner = excluded.owner,
+    origin = null,
+    refused = null,
+    read_from = excluded.read_from,
+    reset_at = excluded.reset_at,
+    updated_at = now() at time zone 'utc'
+where m.watermark is not distinct from %(before)s::timestamp
+"""
+
+_HOLDER = """
+select a.pid, a.application_name from pg_locks as l join pg_stat_activity as a on a.pid = l.pid
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+    and l.database = (select oid from pg_database where datname = current_database())
+    and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0)
+"""
+
+_LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
 
 KEEP_SECONDS = 60.0
 """How old the position of a stream without new rows may become in the table."""
@@ -82,8 +105,11 @@ def _connect(conninfo: str, *, silence: float | None = None) -> psycopg.Connecti
 
 
 def _conninfo(settings: Settings) -> str:
-    """In a database of encoding SQL_ASCII text would come as bytes, which are no stream's name."""
-    return make_conninfo(settings.state_conninfo, client_encoding="UTF8")
+    """Return the connection string, with a name by which a second processor can say who has the lock."""
+    given = conninfo_to_dict(settings.state_conninfo)
+    name = given.get("application_name") or f"adventure on {socket.gethostname()[:32]}, pid {os.getpid()}"
+    # In a database of encoding SQL_ASCII text would come as bytes otherwise.
+    return make_conninfo(settings.state_conninfo, client_encoding="UTF8", application_name=name)
 
 
 def read_watermarks(settings: Settings) -> dict[str, Watermark]:
@@ -95,9 +121,7 @@ def read_watermarks(settings: Settings) -> dict[str, Watermark]:
     conninfo = _conninfo(settings)
     connection = _connect(conninfo)
     with connection, translating_postgres(conninfo, _NAME):
-        if connection.execute("select to_regclass('processor_metadata')").fetchone() == (None,):
-            return {}
-        return _read(connection)
+        return state_table.read(connection).watermarks
 
 
 @contextmanager
@@ -132,22 +156,30 @@ class State:
         try:
             with translating_postgres(self._conninfo, _NAME):
                 self._connection.execute(PROBE_CLIENT)
-                self._prepare_table()
+                # First the locks: an earlier version may still move the watermarks that are copied.
                 for stream in streams:
                     self._lock(stream)
-                self.watermarks = _read(self._connection)
+                state_table.prepare(self._connection)
+                contents = state_table.read(self._connection)
         except BaseException:
             self.close()
             raise
+        self.watermarks, self.resets = contents.watermarks, contents.resets
         self._kept_at: dict[str, float] = {}
 
-    def move(self, window: Window) -> None:
+    def move(self, window: Window, owner: Mapping[str, str], origin: Origin | None = None) -> None:
         """Moves the stream's watermark from the window's low to its high, or not at all.
+
+        Args:
+            owner: what the watermark belongs to.
+            origin: the source that the window was read from; None for a window that an interrupted cycle staged.
 
         Raises:
             AlreadyRunning: it no longer stands where this processor left it.
             SourceError: the connection, and with it the lock, is gone.
         """
+        before = self.watermarks.get(window.stream)
+        origin = origin or (before.origin if before else Origin())
         values = {
             "stream": window.stream,
             "low": window.low,
@@ -157,14 +189,25 @@ class State:
             "horizon": window.horizon,
             "mode": window.mode,
             "position": window.position,
+            "owner": json.dumps(dict(owner)),
+            "origin": state_table.origin_json(origin),
         }
         self._set(window.stream, _MOVE, values)
         self.watermarks[window.stream] = Watermark(
-            window.stream, window.high, window.horizon, window.mode, utc_now(), window.position
+            stream=window.stream,
+            value=window.high,
+            horizon=window.horizon,
+            mode=window.mode,
+            updated_at=utc_now(),
+            position=window.position,
+            window_id=window.id,
+            owner=owner,
+            origin=origin,
+            read_from=before.read_from if before else None,
         )
 
-    def keep(self, stream: Stream, mode: str, position: str | None) -> None:
-        """Notes how a stream without new rows is read, when that changes, and where it reads on, once a minute.
+    def keep(self, stream: Stream, mode: str, position: str | None, owner: Mapping[str, str], origin: Origin) -> None:
+        """Notes how and from where a stream without new rows is read, when that changes; its position once a minute.
 
         A position that stayed where it is while nothing happens would fall off the source's log; one that was written
         in every cycle would cost more than the cycle.
@@ -174,10 +217,13 @@ class State:
             SourceError: the connection, and with it the lock, is gone.
         """
         mark = self.watermarks.get(stream.name)
-        if mark is None or (mode, position) == (mark.mode, mark.position):
+        if mark is None:
             return
+        same_source = (origin.name, origin.timeline) == (mark.origin.name, mark.origin.timeline)
+        same = mode == mark.mode and owner == mark.owner and same_source
         kept_at = self._kept_at.get(stream.name)
-        if mode == mark.mode and kept_at is not None and time.monotonic() < kept_at + KEEP_SECONDS:
+        is_recent = kept_at is not None and time.monotonic() < kept_at + KEEP_SECONDS
+        if same and (position == mark.position or is_recent):
             return
         values = {
             "stream": stream.name,
@@ -185,9 +231,44 @@ class State:
             "position": position,
             "watermark": mark.value,
             "before": mark.position,
+            "owner": json.dumps(dict(owner)),
+            "origin": state_table.origin_json(origin),
         }
         self._set(stream.name, _KEEP, values)
-        self.watermarks[stream.name] = replace(mark, mode=mode, position=position)
+        self.watermarks[stream.name] = replace(mark, mode=mode, position=position, owner=owner, origin=origin)
+
+    def refuse(self, stream: Stream, mismatch: WatermarkMismatch) -> None:
+        """Note that the stream stays stopped until it is reset.
+
+        Raises:
+            AlreadyRunning: the watermark no longer stands where this processor left it.
+            SourceError: the connection was lost, and the lock with it.
+        """
+        mark, refused = self.watermarks[stream.name], (mismatch.problem, mismatch.remedy)
+        values = {"stream": stream.name, "watermark": mark.value, "refused": json.dumps(refused)}
+        self._set(stream.name, _REFUSE, values)
+        self.watermarks[stream.name] = replace(mark, refused=refused)
+
+    def reset(self, stream: Stream, at: datetime | None, owner: Mapping[str, str], staged_until: datetime) -> None:
+        """Let the next cycle read the stream from `at` on, or from its beginning.
+
+        Args:
+            owner: what the watermark belongs to from now on, whatever it belonged to before.
+            staged_until: when the stage's last window was staged; these windows are not recovered any more.
+
+        Raises:
+            AlreadyRunning: somebody else moved the watermark.
+            SourceError: the connection was lost, and the lock with it.
+        """
+        mark = self.watermarks.get(stream.name)
+        values = {
+            "stream": stream.name,
+            "at": at,
+            "owner": json.dumps(dict(owner)),
+            "reset_at": max(utc_now(), staged_until),
+            "before": mark.value if mark else None,
+        }
+        self._set(stream.name, _RESET, values)
 
     @contextmanager
     def undisturbed(self, stream: Stream) -> Iterator[bool]:
@@ -217,26 +298,12 @@ class State:
             )
         self._kept_at[stream] = time.monotonic()
 
-    def _prepare_table(self) -> None:
-        """Makes the table where it is missing, with all of its columns; a role that need not create is not asked to."""
-        with self._connection.transaction():
-            # Of two that first start at the same moment, one would find the other's table half made.
-            self._connection.execute(_LOCK_TABLE)
-            found = self._connection.execute(
-                "select attname from pg_attribute where attrelid = to_regclass('processor_metadata')"
-            ).fetchall()
-            if not found:
-                self._connection.execute(_CREATE)
-            if ("position",) not in found:
-                self._connection.execute(_ADD_POSITION)
-
     def _lock(self, stream: Stream) -> None:
-        taken = self._connection.execute(_LOCK, [f"adventure:{stream.name}"]).fetchone()
-        if taken != (True,):
-            raise AlreadyRunning(
-                f"Another processor works on the stream {stream.name}",
-                "End it first; in the state database, pg_locks shows its session (locktype advisory)",
-            )
+        lock = [f"adventure:{stream.name}"]
+        if self._connection.execute(_LOCK, lock).fetchone() != (True,):
+            holder = self._connection.execute(_HOLDER, lock).fetchone()
+            who = f": {holder[1]} (session {holder[0]} of the state database)" if holder else ""
+            raise AlreadyRunning(f"Another processor works on the stream {stream.name}{who}", "Stop it first")
 
     def __enter__(self) -> "State":
         return self
@@ -245,11 +312,3 @@ class State:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _read(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, Watermark]:
-    # Through JSON, where a column that an earlier version's table lacks is NULL: who only reads does not change tables.
-    rows = connection.execute(
-        "select stream, watermark, horizon, mode, updated_at, to_jsonb(m) ->> 'position' from processor_metadata as m"
-    ).fetchall()
-    return {row[0]: Watermark(*row) for row in rows}

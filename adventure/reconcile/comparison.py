@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from adventure.core.clock import earlier
 from adventure.core.key_kinds import key_parts
 from adventure.core.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
 from adventure.core.streams import Stream
@@ -205,7 +206,7 @@ class Comparison:
             rows = self._find_suspects(connection, held, span) if span else 0
             self._ask_again(connection)
         are_whole = self._warehouse.copy_suspects(self.stream, kinds, rows_of, self._scratch, without=without)
-        in_flight = micros(watermark - lookback if are_whole and not without else watermark)
+        in_flight = micros(earlier(watermark, lookback) if are_whole and not without else watermark)
         with self.open() as connection:
             connection.execute(_VERDICTS, {"in_flight": in_flight, "without_cursor": WITHOUT_CURSOR})
             return Result(self.stream, span, rows, _differences(connection))

@@ -89,8 +89,8 @@ def _what_is_lost(settings: Settings, stream: Stream, window: Window | None, win
 def _remedy(stream: Stream, window: Window | None, window_id: str) -> str:
     load = f"`adventure tasks run load_{stream.name}`, which loads it; or " if window else ""
     return (
-        f"Run {load}`adventure reconcile {stream.name} --repair --without {window_id}`, which stages its rows again, and"
-        " then this command; or give --force if they may be lost"
+        f"Run {load}`adventure reconcile {stream.name} --repair --without {window_id}`, which stages its rows again,"
+        " and then this command; or give --force if they may be lost"
     )
 
 

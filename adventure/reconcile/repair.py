@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from adventure.core.clock import utc_now
+from adventure.core.clock import earlier, later, utc_now
 from adventure.core.files import DELETES, LocalFile, NdjsonFile, writing
 from adventure.core.key_kinds import joined_key
 from adventure.core.log import get_logger
@@ -99,7 +99,7 @@ class Repair:
                     raise cut.unfit[self.stream.name]
                 horizon, end, mode = cut.horizon, cut.end(self.stream), cut.mode
             # Where there is no horizon, or the cursor is coarse, a row may come back with a cursor from as far back.
-            gone_at = end - (self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
+            gone_at = earlier(end, self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
             deleted += self._stage_deletes(suspects, horizon, gone_at)
         return Repaired(rows, rejected, deleted, living=self.living)
 
@@ -133,7 +133,7 @@ class Repair:
                 line = {
                     "key": dict(zip(self.stream.key, suspect.parts, strict=True)),
                     # Later than the version that it ends.
-                    "deleted_at": max(gone_at, held + _TICK),
+                    "deleted_at": max(gone_at, later(held, _TICK)),
                 }
                 file.write(orjson.dumps(line))
             written = file.close()

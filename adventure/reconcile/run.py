@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.log import get_logger
 from adventure.core.private import make_data_dir, make_folder
@@ -21,6 +22,7 @@ from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
+from adventure.sources.postgres.clock_steps import unread_below
 from adventure.sources.postgres.resolution import Resolution, lookback
 from adventure.sources.side import SourceSide
 
@@ -86,7 +88,7 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        begin = mark.value - recent if recent else low
+        begin = earlier(mark.value, recent) if recent else low
         try:
             reports.append(
                 _reconcile(
@@ -167,7 +169,7 @@ def _lookback(stream: Stream, mark: Watermark) -> timedelta:
     """How far below the watermark the next window looks for late rows: they are in flight."""
     if stream.source != "postgres":
         return stream.lookback
-    return lookback(stream, mark, blind=mark.mode.startswith("lookback"))
+    return lookback(stream, mark, blind=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
 
 
 @contextmanager

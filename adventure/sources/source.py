@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from adventure.core.errors import SourceError
 from adventure.core.manifest import Column
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 
 if TYPE_CHECKING:
     from adventure.core.files import LocalFile
@@ -67,6 +67,13 @@ class Cut(Protocol):
     """The cursor's resolution: the smallest step above a value that was read."""
     unfit: dict[str, SourceError]
     """Streams, by name, that cannot be read, and why; the others can."""
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return which database the stream is read from.
+
+        Raises:
+            SourceError: the source failed.
+        """
 
     def end(self, stream: Stream) -> datetime:
         """The horizon of this stream: in its zone, and at the end of a whole unit of its cursor."""

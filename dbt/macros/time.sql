@@ -71,5 +71,9 @@
 
 {#- Whole minutes from one moment to another, by the seconds between them; NULL if one is. -#}
 {% macro minutes_between(earlier, later) -%}
-    cast(floor({{ dbt.datediff(earlier, later, 'second') }} / 60) as integer)
+    {#- More minutes than an integer holds (4,083 years) are NULL: one wrong date must not stop a build. -#}
+    case
+        when abs({{ dbt.datediff(earlier, later, 'second') }}) < 128849018820
+            then cast(floor({{ dbt.datediff(earlier, later, 'second') }} / 60) as integer)
+    end
 {%- endmacro %}

@@ -39,6 +39,8 @@ LIVE_MODELS = (
     "sales_last_30_days",
 )
 
+LAST_MOMENT = "9999-12-31T23:59:59Z"
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
@@ -55,7 +57,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
             line("a1", "a"),
             line("b1", "b"),
         ],
-        chats=[chat("c1")],
+        # Dates at both ends of the calendar: the minutes between them are more than an integer holds.
+        chats=[chat("c1"), chat("odd", chat_start_time="0001-01-01T00:00:00Z", chat_completion_time=LAST_MOMENT)],
     )
     project.build()
     # The history comes when live sales are there already.
@@ -120,6 +123,7 @@ def test_each_key_is_held_once_in_its_latest_version(project: Project) -> None:
     assert project.query("select chat_id, ticket_status from dbt_prod.stg_real_time__chat_logs order by 1") == [
         ("c1", "Closed"),
         ("c2", "Pending"),
+        ("odd", "Open"),
     ]
 
 
@@ -235,7 +239,7 @@ def test_support_chats_say_how_fast_they_were_answered(project: Project) -> None
     assert project.query(
         "select chat_id, first_response_minutes, resolution_minutes, customer_satisfaction_rating, messages"
         " from dbt_prod.fct_support_chats order by 1"
-    ) == [("c1", 60, 120, 4, 2), ("c2", None, None, None, 1)]
+    ) == [("c1", 60, 120, 4, 2), ("c2", None, None, None, 1), ("odd", None, None, None, 1)]
 
 
 def test_a_line_without_its_order_is_a_warning(project: Project) -> None:

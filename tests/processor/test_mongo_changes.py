@@ -23,6 +23,7 @@ from adventure.processor import state
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
+from adventure.sources.mongo import origin
 from adventure.sources.mongo import source as mongo
 from adventure.sources.mongo.change_stream import Feed
 from tests.processor.conftest import Rows, names, on_standalone
@@ -284,16 +285,23 @@ def test_a_collection_that_is_no_longer_the_same_is_read_from_its_first_document
         chats.drop()
     elif way == "another collection":
         with psycopg.connect(settings.state_conninfo) as connection:
-            connection.execute("update processor_metadata set position = replace(position, 'chats', 'archive')")
+            connection.execute("update adventure_watermarks set position = replace(position, 'chats', 'archive')")
     chats.insert_one(document(2, last_modified=NOW - timedelta(days=9)))
     process_once(settings, [chat_stream])
     assert "2" in names(staged(chat_stream))
 
 
 def test_a_set_that_becomes_standalone_and_back_loses_nothing(
-    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, standalone: MongoServer
+    settings: Settings,
+    chats: Any,
+    chat_stream: Stream,
+    staged: Staged,
+    standalone: MongoServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alone = on_standalone(settings, standalone)
+    # A server that is started with other options keeps the UUIDs of its collections; here it is another server.
+    monkeypatch.setattr(origin, "collection_uuid", lambda _collection: "5" * 32)
     with pymongo.MongoClient[dict[str, Any]](standalone.uri) as client:
         copy = client[settings.mongo_db][settings.mongo_collection]
         for number, (read_by, here) in enumerate([(settings, chats), (alone, copy), (settings, chats), (alone, copy)]):
@@ -403,11 +411,11 @@ def test_a_whole_window_whose_watermark_did_not_move_is_adopted_with_its_positio
     process_once(settings, [chat_stream])
     chats.insert_one(document(2, last_modified=NOW - timedelta(days=1)))
     with psycopg.connect(settings.state_conninfo) as connection:
-        (before,) = connection.execute("select watermark, position from processor_metadata").fetchall()
+        (before,) = connection.execute("select watermark, position from adventure_watermarks").fetchall()
     process_once(settings, [chat_stream])
     after = position(settings)
     with psycopg.connect(settings.state_conninfo) as connection:
-        connection.execute("update processor_metadata set watermark = %s, position = %s", before)
+        connection.execute("update adventure_watermarks set watermark = %s, position = %s", before)
     assert process_once(settings, [chat_stream]).streams[0].window is None
     assert position(settings) == after
     assert names(staged(chat_stream)) == ["1", "2"], "a late document is a window that is adopted as well"
@@ -417,7 +425,7 @@ def test_a_table_of_an_earlier_version_gets_its_column(settings: Settings, chats
     chats.insert_one(document(1))
     process_once(settings, [chat_stream])
     with psycopg.connect(settings.state_conninfo) as connection:
-        connection.execute("alter table processor_metadata drop column position")
+        connection.execute("alter table adventure_watermarks drop column position")
     assert read_watermarks(settings)["chat_logs"].position is None
     process_once(settings, [chat_stream])
     assert position(settings)["collection"] == chat_stream.location

@@ -1,9 +1,5 @@
 """Through a pooler in session mode all is as without one; one in transaction mode is refused, wherever it stands."""
 
-import os
-import pwd
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,73 +12,23 @@ from adventure.core.errors import SourceRefused
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
-from adventure.demo.sandbox.process import free_port
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import State, read_watermarks, repairing
 from adventure.reconcile.run import reconcile
+from tests.pooler import PGBOUNCER, Pool, poolers
 from tests.processor.conftest import Rows, writer
-from tests.waiting import until
 
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
 
 Staged = Callable[[Stream], Rows]
-Pool = Callable[..., int]
 
 
 @pytest.fixture
 def pool(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """Starts a pooler in front of the embedded server; the port on which it answers."""
-    running = []
-
-    def start(mode: str, **more: Any) -> int:
-        folder, port = tmp_path_factory.mktemp("pgbouncer"), free_port(None)
-        users = folder / "users.txt"
-        names = ("adventure_reader", "adventure_state", "sales_app")
-        users.write_text("".join(f'"{name}" "{sandbox.password}"\n' for name in names))
-        options = {
-            "listen_addr": "127.0.0.1",
-            "listen_port": port,
-            "unix_socket_dir": "",
-            "auth_type": "plain",
-            "auth_file": users,
-            "pool_mode": mode,
-            "logfile": folder / "log",
-            **more,
-        }
-        lines = ["[databases]", f"* = host=127.0.0.1 port={sandbox.postgres.port}", "[pgbouncer]"]
-        (folder / "pgbouncer.ini").write_text("\n".join([*lines, *(f"{k} = {v}" for k, v in options.items()), ""]))
-        command = [str(PGBOUNCER), str(folder / "pgbouncer.ini")]
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            for path in (folder, *folder.iterdir()):
-                os.chown(path, nobody.pw_uid, nobody.pw_gid)
-            command += ["-u", "nobody"]
-            # pytest's folders let nobody else pass.
-            for parent in [folder, *folder.parents][:4]:
-                if parent.name.startswith("pytest-"):
-                    parent.chmod(0o755)
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        running.append(process)
-        until(lambda: _answers(port) or process.poll() is not None)
-        assert process.poll() is None, (folder / "log").read_text() if (folder / "log").exists() else "it did not start"
-        return port
-
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait()
-
-
-def _answers(port: int) -> bool:
-    import socket
-
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
+    with poolers(sandbox, lambda: tmp_path_factory.mktemp("pgbouncer")) as start:
+        yield start
 
 
 def through(settings: Settings, port: int, *, source: bool = False, state: bool = False) -> Settings:

@@ -29,7 +29,7 @@ def make(settings: Settings, cursor: str) -> Stream:
     """A table whose cursor is declared like that; `domain` stands for one that is declared there."""
     with writer(settings) as connection:
         connection.execute("create domain rounded as timestamptz(0) default now()")
-        connection.execute(f"create table coarse (id integer primary key, changed_at {cursor}, note text)")  # type: ignore[arg-type]
+        connection.execute(f"create table coarse (id integer primary key, changed_at {cursor}, note text)")
         connection.execute("create index on coarse (changed_at)")
     return stream_of("coarse")
 

@@ -186,7 +186,7 @@ def test_any_values_round_trip(
             )
     settings = settings.model_copy(update={"data_dir": settings.data_dir / str(abs(hash(str(rows))))})
     with psycopg.connect(settings.state_conninfo) as connection:
-        connection.execute("drop table if exists processor_metadata")
+        connection.execute("drop table if exists adventure_watermarks")
     stream = stream_of("any_values", types={"n": "decimal(38,9)"})
     process_once(settings, [stream])
     import pyarrow.parquet as pq

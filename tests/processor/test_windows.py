@@ -126,8 +126,8 @@ def _rows(settings: Settings) -> list[tuple[Any, ...]]:
     """Every row of the state database's tables, with the transaction that wrote it."""
     with psycopg.connect(settings.state_conninfo) as connection:
         tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
-        assert tables == [("processor_metadata",)]
-        return connection.execute("select *, xmin::text from processor_metadata order by stream").fetchall()
+        assert tables == [("adventure_watermarks",)]
+        return connection.execute("select *, xmin::text from adventure_watermarks order by stream").fetchall()
 
 
 def test_without_the_privilege_the_lookback_takes_over_and_does_not_stage_twice(
@@ -192,7 +192,7 @@ def test_a_whole_window_whose_watermark_did_not_move_is_adopted(
     insert(writer_settings, 1)
     process_once(settings, [things])
     with psycopg.connect(settings.state_conninfo) as connection:
-        connection.execute("delete from processor_metadata")
+        connection.execute("delete from adventure_watermarks")
     insert(writer_settings, 2)
     process_once(settings, [things])
     assert ids(staged(things)) == [1, 2], "row 1 was not extracted again"
@@ -209,7 +209,7 @@ def test_a_window_without_its_manifest_is_replaced(
     (window,) = stage.windows(things.stage)
     stage.path(window, "window.json").unlink()
     with psycopg.connect(settings.state_conninfo) as connection:
-        connection.execute("delete from processor_metadata")
+        connection.execute("delete from adventure_watermarks")
     process_once(settings, [things])
     assert ids(staged(things)) == [1]
     assert len({entry.path.split("/")[1] for entry in stage.entries(things.stage)}) == 1

@@ -98,7 +98,7 @@ def test_a_zone_of_the_database_or_a_writing_role_is_refused_until_the_stream_na
 ) -> None:
     with superuser(sandbox, settings) as connection:
         name = statement.format(database=settings.postgres_db, writer=writer_settings.postgres_user)
-        connection.execute(f"{name} timezone = '{NEW_YORK}'")  # type: ignore[arg-type]
+        connection.execute(f"{name} timezone = '{NEW_YORK}'")
     insert(writer_settings, NEW_YORK, 1)
     with pytest.raises(SourceShapeError, match=f"TimeZone = {NEW_YORK}.*timezone = "):
         process_once(settings, [local])
@@ -110,13 +110,23 @@ def test_a_zone_of_the_database_or_a_writing_role_is_refused_until_the_stream_na
 def test_a_zone_of_a_role_that_may_not_write_the_table_does_not_matter(
     settings: Settings, writer_settings: Settings, local: Stream, staged: Staged, sandbox: Sandbox
 ) -> None:
+    name = f"analyst_of_{settings.postgres_db}"
     with superuser(sandbox, settings) as connection:
-        connection.execute(
-            f"alter role {settings.postgres_user} in database {settings.postgres_db}"  # type: ignore[arg-type]
-            f" set timezone = '{NEW_YORK}'"
-        )
+        connection.execute(f"create role {name} login")
+        connection.execute(f"alter role {name} set timezone = '{NEW_YORK}'")
     insert(writer_settings, "UTC", 1)
-    with pytest.raises(SourceShapeError, match="server has TimeZone"):
+    process_once(settings, [local])
+    assert ids(staged(local)) == [1]
+
+
+def test_a_zone_of_the_readers_role_hides_the_servers(
+    settings: Settings, writer_settings: Settings, local: Stream, sandbox: Sandbox
+) -> None:
+    with superuser(sandbox, settings) as connection:
+        role = f"{settings.postgres_user} in database {settings.postgres_db}"
+        connection.execute(f"alter role {role} set timezone = 'UTC'")
+    insert(writer_settings, "UTC", 1)
+    with pytest.raises(SourceShapeError, match="hides"):
         process_once(settings, [local])
 
 

@@ -81,7 +81,7 @@ class World:
     def forget(self) -> None:
         """The warehouse as if nothing had been loaded, and no watermark."""
         with psycopg.connect(self.settings.state_conninfo, autocommit=True) as state:
-            state.execute("drop table if exists processor_metadata")
+            state.execute("drop table if exists adventure_watermarks")
         self.warehouse.query(f"drop table if exists {self.stream.raw_table}")
         for table in ("load_history", "rejected_rows"):
             self.warehouse.query(f"delete from raw_ext.{table}")
@@ -197,7 +197,7 @@ IDS = {
     "6530000000000000000000aa": ObjectId("6530000000000000000000aa"),
     "text": "text",
     "7": 7,
-    '{"a":1}': {"a": 1},
+    '{"a":{"$numberInt":"1"}}': {"a": 1},
     "mark": "mark",
 }
 
@@ -225,6 +225,11 @@ class Documents(World):
     def canonical(self, key: tuple[str, ...]) -> str:
         return key[0]
 
+    @staticmethod
+    def key_of(raw: dict[str, Any]) -> str:
+        """The key's text in a staged document."""
+        return str(raw.get("$key", raw)["_id"])
+
     def source(self) -> dict[str, tuple[datetime | None, str]]:
         texts = {repr(value): text for text, value in IDS.items()}
         return {
@@ -237,15 +242,12 @@ class Documents(World):
         found = []
         for text, *others in rows:
             raw = orjson.loads(text)
-            key = raw["_id"] if isinstance(raw["_id"], str) else orjson.dumps(raw["_id"]).decode()
-            found.append((key, moment(raw.get(self.stream.cursor)), raw.get("note"), *others))
+            found.append((self.key_of(raw), moment(raw.get(self.stream.cursor)), raw.get("note"), *others))
         return self.latest_of(found)
 
     def damage(self, change: Change) -> None:
         rows = self.warehouse.query(f"select raw, {', '.join(META)} from raw_ext.chats_raw")
-        ours = [
-            row for row in rows if change.key[0] in (key := orjson.loads(row[0])["_id"], orjson.dumps(key).decode())
-        ]
+        ours = [row for row in rows if change.key[0] == self.key_of(orjson.loads(row[0]))]
         if change.held in ("lost", "older"):
             for row in ours:
                 self.warehouse.query("delete from raw_ext.chats_raw where _file = ? and _file_row = ?", row[1:3])

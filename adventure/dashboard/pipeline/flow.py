@@ -4,7 +4,8 @@ Plain HTML and CSS, which follows the page's colours and width; on a narrow scre
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from adventure.dashboard import format
 from adventure.dashboard.format import markup
@@ -70,7 +71,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
     waiting = stream.windows_waiting
     load = state.tasks.get(f"load_{stream.stream}")
     read = [
-        ("watermark", _ago(stream.watermark, now)),
+        ("watermark", _ago(_utc(stream.watermark, stream.mode), now)),
         ("horizon", _ago(stream.horizon, now)),
         ("reads by", stream.mode or "–"),
     ]
@@ -169,6 +170,16 @@ def _worst(found: Sequence[Problem], *places: str) -> Severity | None:
 def _of_task(state: State, name: str) -> Severity | None:
     task = state.tasks.get(name)
     return "wrong" if task and task.outcome == "failed" else None
+
+
+def _utc(watermark: datetime | None, mode: str | None) -> datetime | None:
+    """Return the watermark in UTC. It is in the zone of the stream's cursor, which its mode names last."""
+    zone = (mode or "").rpartition(", ")[2]
+    try:
+        local = watermark.replace(tzinfo=ZoneInfo(zone)) if watermark and "/" in zone else watermark
+    except (ZoneInfoNotFoundError, ValueError):
+        return watermark
+    return local.astimezone(UTC).replace(tzinfo=None) if local and local.tzinfo else local
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:

@@ -11,8 +11,9 @@ import pwd
 import shutil
 import signal
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -35,6 +36,8 @@ class PostgresServer(process.Server):
     port: int
     host: str = "127.0.0.1"
     user: str = "postgres"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the server's process beside those that every server gets."""
 
     def dsn(self, dbname: str = "postgres", user: str | None = None, password: str | None = None) -> str:
         """A libpq connection string, for the superuser unless another is named."""
@@ -74,7 +77,7 @@ class PostgresServer(process.Server):
         command: list[str | Path] = [binaries / "postgres", "-D", data]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        self._process = process.launch(command, log, user=user)
+        self._process = process.launch(command, log, user=user, environment=self.environment)
         process.await_answer(self._process, self._answers, "PostgreSQL", log)
 
     def _answers(self) -> bool:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -58,16 +58,21 @@ def free_port(wanted: int | None) -> int:
     raise SandboxError("There is no free port on 127.0.0.1", "End processes that listen there")
 
 
-def launch(command: Sequence[str | Path], log: Path, *, user: str | None = None) -> subprocess.Popen[bytes]:
+def launch(
+    command: Sequence[str | Path], log: Path, *, user: str | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Starts a server whose output goes to `log`, as another user when this is root.
 
     It has a session of its own: Ctrl-C in the terminal reaches the parent, which ends its servers in order.
+
+    Args:
+        environment: variables beside those that every server gets.
     """
     with log.open("ab") as output:
         return subprocess.Popen(
             [str(part) for part in command],
             cwd="/",
-            env={"PATH": os.environ.get("PATH", ""), "LANG": "C", "TZ": "UTC"},
+            env={"PATH": os.environ.get("PATH", ""), "LANG": "C", "TZ": "UTC", **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

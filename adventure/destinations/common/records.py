@@ -41,6 +41,61 @@ def loaded(query: Query, windows: Iterable[Window]) -> set[str]:
     return found
 
 
+def loaded_spans(query: Query) -> dict[str, list[tuple[datetime | None, datetime]]]:
+    """Return which spans of the cursor the ledger holds, by stream: windows that follow one another are one span."""
+    rows = query(
+        """
+        with windows as (
+            select distinct stream, low, high from raw_ext.load_history
+        ),
+        reached as (
+            select
+                stream, low, high,
+                max(high) over (
+                    partition by stream order by low nulls first, high
+                    rows between unbounded preceding and current row
+                ) as so_far
+            from windows
+        ),
+        starts as (
+            select
+                stream, low, high,
+                case
+                    when low <= lag(so_far) over (partition by stream order by low nulls first, high) then 0 else 1
+                end as is_start
+            from reached
+        ),
+        spans as (
+            select
+                stream, low, high,
+                sum(is_start) over (
+                    partition by stream order by low nulls first, high
+                    rows between unbounded preceding and current row
+                ) as span
+            from starts
+        )
+        select stream, case when count(low) = count(*) then min(low) end as low, max(high) as high
+        from spans
+        group by stream, span
+        """,
+        [],
+    )
+    found: dict[str, list[tuple[datetime | None, datetime]]] = {}
+    for stream, low, high in rows:
+        found.setdefault(stream, []).append((low, high))
+    return found
+
+
+def loaded_window_ids(query: Query, ids: Iterable[str]) -> set[str]:
+    """Return those of these windows of which the ledger holds a file."""
+    wanted = list(ids)
+    if not wanted:
+        return set()
+    marks = ", ".join("?" for _ in wanted)
+    rows = query(f"select distinct window_id from raw_ext.load_history where window_id in ({marks})", wanted)
+    return {row[0] for row in rows}
+
+
 def totals(query: Query, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
     """What the ledger says, by stream."""
     rows = query(
@@ -161,9 +216,7 @@ def failures_in_a_row(query: Query) -> dict[str, tuple[int, str]]:
     return {task: (int(times), message) for task, times, message in rows}
 
 
-def outstanding_rejects(
-    query: Query, stream: Stream, table: str, keys: tuple[str, str], since: datetime
-) -> int:
+def outstanding_rejects(query: Query, stream: Stream, table: str, keys: tuple[str, str], since: datetime) -> int:
     """Return how many keys were rejected since then and have no row that was loaded later.
 
     Args:

@@ -6,6 +6,7 @@ or absent, also after a power cut.
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,9 @@ _REMEDIES = {
     errno.EROFS: "Mount it writable, or set DATA_DIR to another folder",
 }
 
+_IDENTITY = ".id"
+"""No stage has this name."""
+
 
 class FolderStage:
     """The stages of one machine, each a folder under `root`."""
@@ -36,6 +40,20 @@ class FolderStage:
     def path(self, window: Window, name: str) -> Path:
         """Where that file of the window stands."""
         return self.root / window.stage / window.id / name
+
+    def identity(self, *, create: bool = False) -> str:
+        """Return the text of the file `.id`, which no other folder has; see `Stage`."""
+        path = self.root / _IDENTITY
+        with _writing(path):
+            if create and not path.exists():
+                _make_folder(self.root)
+                with self._temporary(_IDENTITY, secrets.token_hex(8)) as temporary:
+                    _write(temporary, f"folder {secrets.token_hex(8)}".encode())
+                    # A link, because two processors may start at the same moment: the first one's identity stays.
+                    with suppress(FileExistsError):
+                        path.hardlink_to(temporary)
+                    _sync(self.root)
+            return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def check_writable(self, stage: str) -> None:
         """Raises StageUnwritable when no file can be put there; leaves no file behind."""

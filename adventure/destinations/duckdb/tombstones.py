@@ -7,8 +7,10 @@ latest version of its key until the key comes back with a later one.
 import duckdb
 
 from adventure.core.errors import SchemaDrift
+from adventure.core.manifest import KEY_TEXTS
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.columns import quoted
+from adventure.destinations.duckdb.key_text import literal
 
 _LINES = "read_ndjson(?, columns = {key: 'map(varchar, varchar)', deleted_at: 'timestamp'})"
 _WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
@@ -38,9 +40,11 @@ def insert_tombstones(
     # Where the cursor is part of the key, it says which row; the later load makes it the latest.
     cursor = () if stream.cursor in stream.key else (stream.cursor,)
     if stream.source == "mongo":
-        parts = ["?, key[?]" for _ in stream.key] + ["?, strftime(deleted_at, '%Y-%m-%dT%H:%M:%S.%fZ')" for _ in cursor]
-        names, columns = "raw", f"json_object({', '.join(parts)})"
-        values = [name for key in stream.key for name in (key, key)] + list(cursor)
+        texts = ", ".join(f"{literal(key)}, key[{literal(key)}]" for key in stream.key)
+        members = {key: f"key[{literal(key)}]" for key in stream.key if "." not in key}
+        members |= dict.fromkeys(cursor, "strftime(deleted_at, '%Y-%m-%dT%H:%M:%S.%fZ')")
+        names, columns = "raw", _json_object({KEY_TEXTS: f"json_object({texts})"} | members)
+        values = []
     else:
         names = ", ".join(map(quoted, (*stream.key, *cursor)))
         columns = ", ".join(
@@ -54,6 +58,20 @@ def insert_tombstones(
         [*values, label, loaded_at, path],
     ).fetchone()
     return int(found[0]) if found else 0
+
+
+def _json_object(members: dict[str, str]) -> str:
+    """SQL of a JSON object. A member such as `meta.updatedAt` is one of an object within it."""
+    inner: dict[str, dict[str, str]] = {}
+    parts = []
+    for name, value in members.items():
+        first, dot, rest = name.partition(".")
+        if dot:
+            inner.setdefault(first, {})[rest] = value
+        else:
+            parts.append(f"{literal(name)}, {value}")
+    parts += [f"{literal(name)}, {_json_object(within)}" for name, within in inner.items()]
+    return f"json_object({', '.join(parts)})"
 
 
 def _check_key(

@@ -20,6 +20,7 @@ from adventure.destinations.common.builds import needed_scope, read_history_stam
 from adventure.destinations.common.ledger import is_loaded
 from adventure.destinations.duckdb.columns import quoted
 from adventure.destinations.duckdb.connection import connect, holding, reading
+from adventure.destinations.duckdb.key_text import document_moment, part, raw_table, rejected_key
 from adventure.destinations.duckdb.lateness import lateness
 from adventure.destinations.duckdb.load import columns_of, load_window
 from adventure.destinations.duckdb.publish import publish
@@ -157,9 +158,12 @@ class DuckDBWarehouse:
         """See `Warehouse`."""
         return records.failures_in_a_row(self.query)
 
-    def rejected_since(self, moment: datetime) -> dict[str, int]:
+    def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
         """See `Warehouse`."""
-        return records.rejected_since(self.query, moment)
+        with connect(self._path) as connection:
+            held = columns_of(connection, stream)
+            table = raw_table(stream) if held else ""
+            return records.outstanding_rejects(reading(connection), stream, table, rejected_key(stream, held), since)
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """What the ledger says, by stream."""
@@ -171,7 +175,7 @@ class DuckDBWarehouse:
         keys = ", ".join(key_field(stream, key) for key in stream.key)
         cursor = key_field(stream, stream.cursor)
         if stream.source == "mongo":
-            cursor = f"try_cast({cursor} as timestamptz) at time zone 'UTC'"
+            cursor = f"{document_moment(stream.cursor)} at time zone 'UTC'"
         return records.living_keys(self.query, table, keys, cursor)
 
     def costs(self) -> Costs | None:
@@ -227,5 +231,4 @@ def key_field(stream: Stream, key: str) -> str:
     """The key in the raw table: a column, or a field of the document."""
     if stream.source == "postgres":
         return quoted(key)
-    path = key.replace("'", "''")
-    return f"""json_extract_string(raw, '$."{path}"')"""
+    return part(key, "document")

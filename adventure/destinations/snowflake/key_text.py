@@ -6,7 +6,11 @@ prints by itself depends on the session's formats, hence a format wherever there
 
 from collections.abc import Mapping, Sequence
 
+from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
 from adventure.core.streams import Stream
+
+_KINDS = {"NUMBER": "number", "BINARY": "bytes", "TEXT": "padded"}
+"""How a column of the raw table prints as PostgreSQL does, whose char(n) has no blanks at its end."""
 
 _MOMENT = "YYYY-MM-DD HH24:MI:SS.FF6"
 
@@ -20,13 +24,13 @@ def expressions(stream: Stream, kinds: Sequence[str], held: Mapping[str, str]) -
     """
     parts = [part(stream, column, kind, held) for column, kind in zip(stream.key, kinds, strict=True)]
     if stream.source == "mongo":
-        return _joined(parts), micros(f"try_cast({field(stream, stream.cursor)} as timestamp_tz)")
+        return _joined(parts), micros(document_moment(stream))
     return _joined(parts), micros(field(stream, stream.cursor))
 
 
 def part(stream: Stream, column: str, kind: str, held: Mapping[str, str]) -> str:
     """One column of the key, as both sides render it."""
-    name = field(stream, column)
+    name = key_field(stream, column)
     if kind == "number":
         return without_zeros(f"{name}::varchar")
     if kind == "padded":
@@ -40,7 +44,7 @@ def part(stream: Stream, column: str, kind: str, held: Mapping[str, str]) -> str
 
 def printed(stream: Stream, column: str, held: Mapping[str, str]) -> str:
     """One column of the key, as text that a cast to its type takes back."""
-    name = field(stream, column)
+    name = key_field(stream, column)
     formats = {"TIMESTAMP_NTZ": f"'{_MOMENT}'", "DATE": "'YYYY-MM-DD'"}
     kind = held.get(column.upper(), "")
     if kind in formats:
@@ -52,7 +56,38 @@ def field(stream: Stream, name: str) -> str:
     """A key or the cursor in the raw table: a column, whose name is in upper case, or a field of the document."""
     if stream.source == "postgres":
         return quoted(name.upper())
-    return f"get(raw, {literal(name)})::varchar"
+    value = "raw"
+    for member in name.split("."):
+        value = f"get({value}, {literal(member)})"
+    return f"{value}::varchar"
+
+
+def key_field(stream: Stream, name: str) -> str:
+    """A field of the key, as text that tells its kind; see `adventure.core.manifest.KEY_TEXTS`."""
+    if stream.source == "postgres":
+        return field(stream, name)
+    return f"coalesce(get(get(raw, {literal(KEY_TEXTS)}), {literal(name)})::varchar, {field(stream, name)})"
+
+
+def document_moment(stream: Stream) -> str:
+    """The document's cursor as a moment with a zone."""
+    added = f"get(raw, {literal(CURSOR_TEXT)})::varchar"
+    return f"try_cast(coalesce({added}, {field(stream, stream.cursor)}) as timestamp_tz)"
+
+
+def rejected_key(stream: Stream, held: Mapping[str, str]) -> tuple[str, str]:
+    """Return the key's text over the raw table, and over `raw_ext.rejected_rows as rejects`, where parts are joined by
+    commas.
+
+    Args:
+        held: the raw table's columns, in upper case, with their types.
+    """
+    if stream.source == "mongo":
+        return " || ',' || ".join(key_field(stream, column) for column in stream.key), "rejects.key"
+    kinds = [_KINDS.get(held.get(column.upper(), ""), "plain") for column in stream.key]
+    key = " || ',' || ".join(part(stream, column, kind, held) for column, kind in zip(stream.key, kinds, strict=True))
+    rejected = {"number": without_zeros("rejects.key"), "padded": "rtrim(rejects.key, ' ')"}
+    return key, rejected.get(kinds[0], "rejects.key") if len(kinds) == 1 else "rejects.key"
 
 
 def micros(moment: str) -> str:

@@ -36,10 +36,15 @@ class SnowflakeStage:
     """See `Stage`. One session, opened by the first call and opened anew when it is lost."""
 
     def __init__(self, settings: Settings) -> None:
+        self._identity = f"Snowflake {settings.snowflake_account}, database {settings.snowflake_database}".lower()
         self._session = SnowflakeSession(settings)
         self._budget = Budget(settings, self._session.ask)
         self._manifests: dict[str, Window] = {}
         """By path: a window.json never changes."""
+
+    def identity(self, *, create: bool = False) -> str:
+        """Return the account and the database; see `Stage`."""
+        return self._identity
 
     def check_writable(self, stage: str) -> None:
         """Raises StageUnwritable when no file can be put there; leaves nothing behind."""

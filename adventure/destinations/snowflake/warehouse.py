@@ -21,12 +21,12 @@ from adventure.destinations.snowflake.account_tasks import AccountRun, account_r
 from adventure.destinations.snowflake.budget import Budget
 from adventure.destinations.snowflake.copies import read_copied
 from adventure.destinations.snowflake.credits import read_costs
-from adventure.destinations.snowflake.key_text import field, raw_table
+from adventure.destinations.snowflake.key_text import document_moment, field, key_field, raw_table, rejected_key
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.publish import publish, publish_report
 from adventure.destinations.snowflake.session import SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
-from adventure.destinations.snowflake.versions import copy_suspects, lateness, open_versions
+from adventure.destinations.snowflake.versions import columns_of, copy_suspects, lateness, open_versions
 from adventure.destinations.warehouse import Copied, Costs, Moved, RemovedWindow, StreamTotals, TaskRun, Versions
 
 
@@ -170,9 +170,11 @@ class SnowflakeWarehouse:
         """See `Warehouse`."""
         return records.failures_in_a_row(self.query)
 
-    def rejected_since(self, moment: datetime) -> dict[str, int]:
+    def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
         """See `Warehouse`."""
-        return records.rejected_since(self.query, moment)
+        held = columns_of(self.query, stream)
+        table = raw_table(stream) if held else ""
+        return records.outstanding_rejects(self.query, stream, table, rejected_key(stream, held), since)
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """What the ledger says, by stream."""
@@ -180,10 +182,10 @@ class SnowflakeWarehouse:
 
     def living_keys(self, stream: Stream) -> int:
         """See `Warehouse`."""
-        keys = ", ".join(field(stream, key) for key in stream.key)
+        keys = ", ".join(key_field(stream, key) for key in stream.key)
         cursor = field(stream, stream.cursor)
         if stream.source == "mongo":
-            cursor = f"cast(convert_timezone('UTC', try_cast({cursor} as timestamp_tz)) as timestamp_ntz)"
+            cursor = f"cast(convert_timezone('UTC', {document_moment(stream)}) as timestamp_ntz)"
         return records.living_keys(self.query, raw_table(stream), keys, cursor)
 
     def costs(self) -> Costs | None:

@@ -19,7 +19,11 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 
+from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
+from adventure.core.streams import Stream
 from adventure.sources.mongo.bson_walk import CannotCarry, walk
+from adventure.sources.mongo.cursors import cursor_to_add
+from adventure.sources.mongo.keys import texts_to_carry, value_at
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 # Subclasses are passed on: Code is a kind of str, and would lose what it is.
@@ -59,15 +63,25 @@ def to_json(document: dict[str, Any], raw: bytes) -> bytes:
         raise CannotCarry(f"it cannot be written as JSON: {error.__cause__ or error}") from error
 
 
-def key_text(value: object) -> str:
-    """A key as SQL reads it out of the document's JSON: text as it is, all else as its JSON.
+def document_line(document: dict[str, Any], raw: bytes, stream: Stream) -> bytes:
+    """Return the document as it is staged: its JSON, and its key and cursor where SQL would read them otherwise.
 
     Raises:
-        CannotCarry: as for the document that has it.
+        CannotCarry: as `to_json` and `cursor_moment`; or a field of the key is missing or null, or the document has a
+            member of our own.
     """
-    line = to_json({"": value}, bson.encode({"": value}))
-    found = orjson.loads(line)[""]
-    return found if isinstance(found, str) else line[len(b'{"":') : -1].decode()
+    for name in stream.key:
+        if value_at(document, name) is None:
+            raise CannotCarry(f"its key {name} is missing or null")
+    for member in (KEY_TEXTS, CURSOR_TEXT):
+        if member in document:
+            raise CannotCarry(f"it has a member {member}, which Adventure uses")
+    ours: dict[str, Any] = {}
+    if texts := texts_to_carry(document, stream.key):
+        ours[KEY_TEXTS] = texts
+    if text := cursor_to_add(stream.cursor, value_at(document, stream.cursor)):
+        ours[CURSOR_TEXT] = text
+    return to_json(document | ours if ours else document, raw)
 
 
 def _extended(value: Any) -> Any:

@@ -4,19 +4,22 @@ The position is a resume token, and which collection it is of: a token of anothe
 What becomes of a change is the source's concern.
 """
 
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import bson
-from bson import CodecOptions, json_util
+from bson import json_util
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from adventure.core.streams import Stream
+from adventure.sources.mongo.origin import collection_uuid
 
 if TYPE_CHECKING:
     import pymongo
@@ -37,6 +40,8 @@ _FELL_OFF = {136, 286, 40576}
 """CappedPositionLost, ChangeStreamHistoryLost and its older form: the oplog no longer reaches back so far."""
 _UNUSABLE = {9, 260, 280, 40585, 40615, 40647, 40648, 40649}
 """FailedToParse, InvalidResumeToken, ChangeStreamFatalError and their older forms: not a token of this stream."""
+SETTLE_SECONDS = 10.0
+"""For so long a window waits for a shard that lags."""
 _TOO_LARGE = 10334
 """BSONObjectTooLarge: a document of nearly 16 MB leaves no room in it for the rest of its event."""
 
@@ -115,6 +120,10 @@ class Feed:
     def changes(self, until: Timestamp, limit: int) -> Iterator[Change]:
         """What was written since the position, up to a moment of the server or a little past it.
 
+        An empty answer is not the end: on a sharded cluster it only says that no shard's next change is certain yet.
+        The end is reached when the stream's own position is at that moment, or after SETTLE_SECONDS without a change;
+        what comes later is in the next window, since the position goes on from there.
+
         Args:
             until: a cluster time; without it a stream that is written faster than read would have no end.
             limit: how many changes at most; sets `more` when there may be others.
@@ -128,7 +137,7 @@ class Feed:
             self._lean = False
             self._reopen()
         for _ in range(limit):
-            event, self._ahead = self._ahead or self._next(), None
+            event, self._ahead = self._ahead or self._next_until(until), None
             if event is None:
                 return
             yield from self._change(event)
@@ -142,7 +151,7 @@ class Feed:
         self.session.end_session()
 
     def _open(self, client: "pymongo.MongoClient[dict[str, Any]]", position: str | None) -> None:
-        self._uuid = self._find_uuid()
+        self._uuid = collection_uuid(self._collection, self.session)
         if position is None:
             # The server's "now" of a new stream may lie past what a majority holds, and so past the session's time:
             # what lies between would be neither in the stream nor in the documents that are read after it.
@@ -179,6 +188,16 @@ class Feed:
         self._reopen()
         return self._stream.try_next()
 
+    def _next_until(self, until: Timestamp) -> RawBSONDocument | None:
+        """The next change, or None when the stream has come to that moment."""
+        give_up_at = time.monotonic() + SETTLE_SECONDS
+        while (event := self._next()) is None:
+            reached = _cluster_time(self._stream.resume_token)
+            # A position that tells no time is of a server with one log: its empty answer is the end.
+            if reached is None or reached >= until or time.monotonic() > give_up_at:
+                return None
+        return event
+
     def _reopen(self) -> None:
         token = self._stream.resume_token
         self._stream.close()
@@ -205,19 +224,6 @@ class Feed:
             _raise_if_lost(error)
             raise
 
-    def _find_uuid(self) -> str | None:
-        """What tells the collection from another of its name; None as long as there is none, or it may not be asked."""
-        options: CodecOptions[dict[str, Any]] = CodecOptions()
-        database = self._collection.database.with_options(codec_options=options)
-        try:
-            found = list(database.list_collections(filter={"name": self._collection.name}, session=self.session))
-        except OperationFailure as error:
-            if error.code != _UNAUTHORIZED:
-                raise
-            return None
-        uuids: list[bytes | None] = [each.get("info", {}).get("uuid") for each in found]
-        return uuids[0].hex() if uuids and uuids[0] else None
-
     def _token(self, position: str) -> Any:
         kept = json_util.loads(position)
         if kept["collection"] != self._name:
@@ -225,6 +231,18 @@ class Feed:
         if None not in (kept["uuid"], self._uuid) and kept["uuid"] != self._uuid:
             raise PositionLost("the collection was made anew, or is of another server", elsewhere=True)
         return kept["token"]
+
+
+def _cluster_time(token: Any) -> Timestamp | None:
+    """The cluster time in a resume token; None where it has none.
+
+    A token's `_data` is a key string in hexadecimal digits, which begins with a timestamp: the type 0x82, then its
+    seconds and its increment (MongoDB's src/mongo/db/pipeline/resume_token.cpp and key_string.h).
+    """
+    data = token.get("_data") if token else None
+    if not isinstance(data, str) or not re.match("82[0-9A-Fa-f]{16}", data):
+        return None
+    return Timestamp(int(data[2:10], 16), int(data[10:18], 16))
 
 
 def _moment(event: RawBSONDocument) -> datetime:

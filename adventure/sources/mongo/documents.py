@@ -4,21 +4,25 @@ How they were found, by a change stream or by their cursor, is the source's conc
 """
 
 import base64
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import bson
 import orjson
-from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
+from adventure.core.clock import earlier, later
 from adventure.core.files import DELETES, REJECTS, NdjsonFile, NdjsonParts, Reject
 from adventure.core.streams import Stream
 from adventure.sources.deduplicator import Seen
-from adventure.sources.mongo.bson_json import OPTIONS, decode, key_text, to_json
+from adventure.sources.mongo.bson_json import OPTIONS, decode, document_line
 from adventure.sources.mongo.bson_walk import CannotCarry
 from adventure.sources.mongo.change_stream import Change
+from adventure.sources.mongo.cursors import cursor_moment
+from adventure.sources.mongo.keys import key_text, value_at
 
 _LENIENT = OPTIONS.with_options(unicode_decode_error_handler="replace")
 
@@ -39,21 +43,23 @@ class Reading:
         raw = bytes(document.raw)
         try:
             decoded = decode(raw)
-            cursor = _moment(self.stream.cursor, decoded.get(self.stream.cursor))
+            cursor = cursor_moment(self.stream.cursor, value_at(decoded, self.stream.cursor))
             if (high and cursor >= high) or (low and cursor < low):
                 return
+            line = document_line(decoded, raw, self.stream)
             key = bson.encode({"": decoded.get("_id")})
             self._gone.pop(key, None)
             if self.seen.is_new(key, cursor, hash(raw)):
-                self.documents.write(to_json(decoded, raw))
+                self.documents.write(line)
                 # What is dated past the horizon says nothing of how far the others are.
                 if cursor < self.horizon:
                     self.last = max(self.last or cursor, cursor)
         except CannotCarry as error:
             if self.seen.is_new(("set aside", hash(raw)), self.horizon, ()):
-                self.rejects.write(Reject(_printed_key(raw), str(error), base64.b64encode(raw).decode()).line)
+                key_of = _key_of_reject(raw, self.stream.key)
+                self.rejects.write(Reject(key_of, str(error), base64.b64encode(raw).decode()).line)
         if self.last:
-            self.seen.forget(self.last - self.stream.lookback)
+            self.seen.forget(earlier(self.last, self.stream.lookback))
 
     def change(self, change: Change) -> None:
         """Takes the document of a change; of one that was deleted, and does not come back in this window, the key."""
@@ -74,40 +80,20 @@ class Reading:
         clock may be ahead: the later of two versions is the one that counts.
         """
         for key, (names, at) in self._gone.items():
-            if any(name not in names for name in self.stream.key):
+            values = {name: value_at(names, name) for name in self.stream.key}
+            if None in values.values():
                 continue
             known = self.seen.cursor_of(key)
-            at = max(at, known + timedelta(microseconds=1)) if known else at
+            at = max(at, later(known, timedelta(microseconds=1))) if known else at
             if self.seen.is_new(key, at, "deleted"):
-                line = {"key": {name: key_text(names[name]) for name in self.stream.key}, "deleted_at": at}
+                line = {"key": {name: key_text(value) for name, value in values.items()}, "deleted_at": at}
                 self.deletes.write(orjson.dumps(line))
 
 
-def _moment(name: str, value: object) -> datetime:
-    """A cursor's value as naive UTC.
-
-    Raises:
-        CannotCarry: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
-    """
-    moment: object = value
-    if isinstance(value, DatetimeMS):
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999")
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise CannotCarry(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
-    if not isinstance(moment, datetime):
-        raise CannotCarry(f"its cursor {name} is missing, or neither a date nor text")
+def _key_of_reject(raw: bytes, names: Sequence[str]) -> str:
+    """Return the texts of a rejected document's key, as `reconcile` looks for them; its key may be unreadable."""
     try:
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    except OverflowError as error:
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999") from error
-
-
-def _printed_key(raw: bytes) -> str:
-    """For people; a document that is broken may have no key that can be read."""
-    try:
-        return str(bson.decode(raw, _LENIENT).get("_id"))
-    except (bson.errors.BSONError, RecursionError):
+        document = bson.decode(raw, _LENIENT)
+        return ",".join(key_text(value_at(document, name)) for name in names)
+    except (BSONError, RecursionError, TypeError, ValueError):
         return "unknown"

@@ -1,26 +1,131 @@
-"""From the text that the raw table shows of a document's key back to the document."""
+"""A document's key as text that says which kind of value it is, and the way back.
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from datetime import datetime
+| value | text |
+|---|---|
+| text | itself; in quotes, as JSON, where it would read as one of the kinds below |
+| ObjectId | its 24 hexadecimal digits |
+| whole number of any type | its digits: MongoDB takes 5, 5.0 and NumberLong(5) for the same key |
+| boolean | `true`, `false` |
+| everything else | MongoDB's canonical extended JSON, such as `{"$date":{"$numberLong":"0"}}` |
+
+Where the text is not what SQL reads out of the document's JSON, the staged document has it in its member `$key`
+(`adventure.core.manifest.KEY_TEXTS`).
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import bson
-from bson import Decimal128, ObjectId, json_util
+from bson import Decimal128, Int64, ObjectId, json_util
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
+
+_EXTENDED = json_util.JSONOptions(
+    json_mode=json_util.JSONMode.CANONICAL,
+    tz_aware=False,
+    tzinfo=None,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+_WHOLE = re.compile(r"-?\d{1,19}")
+_LARGEST = 2**63
+
+
+def value_at(document: Mapping[str, Any], path: str) -> Any:
+    """Return the value at a path such as `meta.updatedAt`, or None where there is none."""
+    value: Any = document
+    for name in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def key_text(value: Any) -> str:
+    """Return the text of a key.
+
+    Raises:
+        TypeError, ValueError: the value has no form in extended JSON.
+    """
+    if isinstance(value, str) and type(value) is str:
+        return json.dumps(value, ensure_ascii=False) if _reads_as_another_kind(value) else value
+    if isinstance(value, ObjectId):
+        return str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if (whole := _whole(value)) is not None:
+        return str(whole)
+    return json_util.dumps(value, json_options=_EXTENDED, separators=(",", ":"), ensure_ascii=False)
+
+
+def key_value(text: str) -> Any:
+    """Return the value whose text this is.
+
+    Raises:
+        ValueError: it is no key's text, as one that an earlier version wrote may be.
+    """
+    if _OBJECT_ID.fullmatch(text):
+        return ObjectId(text)
+    if _WHOLE.fullmatch(text):
+        return Int64(text)
+    if text in ("true", "false"):
+        return text == "true"
+    if text[:1] not in ('"', "{", "["):
+        return text
+    try:
+        value = json.loads(text) if text[0] == '"' else json_util.loads(text, json_options=_EXTENDED)
+        same = key_text(value) == text
+    except (ValueError, TypeError, ArithmeticError, BSONError) as error:
+        raise ValueError(f"{text[:50]!r} is no key") from error
+    if not same:
+        raise ValueError(f"{text[:50]!r} is no key")
+    return value
 
 
 def with_keys(names: Sequence[str], keys: Iterable[tuple[str, ...]]) -> dict[str, Any]:
-    """The query for documents whose key may have one of these texts, of whatever kind the value is."""
+    """Return the query for the documents with these keys. A text that is no key's is left out."""
+    values = []
+    for key in keys:
+        try:
+            values.append([key_value(text) for text in key])
+        except ValueError:
+            continue
     if len(names) == 1:
-        return {names[0]: {"$in": [value for (text,) in keys for value in _values(text)]}}
-    return {
-        "$or": [{name: {"$in": list(_values(text))} for name, text in zip(names, key, strict=True)} for key in keys]
-    }
+        return {names[0]: {"$in": [value for (value,) in values]}}
+    if not values:
+        return {names[0]: {"$in": []}}
+    return {"$or": [dict(zip(names, value, strict=True)) for value in values]}
 
 
-def _values(text: str) -> Iterator[Any]:
-    """The values whose text this may be."""
-    yield text
-    for parse in (ObjectId, json_util.loads, Decimal128, datetime.fromisoformat):
-        with suppress(ValueError, TypeError, ArithmeticError, bson.errors.BSONError):
-            yield parse(text)
+def texts_to_carry(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """Return the texts of those fields of the key that SQL would read otherwise out of the document's JSON."""
+    found = {}
+    for name in names:
+        value = value_at(document, name)
+        if type(value) is str:
+            if _reads_as_another_kind(value):
+                found[name] = key_text(value)
+        elif not isinstance(value, ObjectId | bool) and type(value) not in (int, Int64):
+            found[name] = key_text(value)
+    return found
+
+
+def _reads_as_another_kind(text: str) -> bool:
+    return bool(
+        text[:1] in ('"', "{", "[") or text in ("true", "false") or _WHOLE.fullmatch(text) or _OBJECT_ID.fullmatch(text)
+    )
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that a value of any numeric type is, within 64 bits."""
+    if isinstance(value, Decimal128):
+        number = value.to_decimal()
+        if not number.is_finite() or abs(number) >= _LARGEST:
+            return None
+        return int(number) if number == int(number) else None
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and abs(value) < _LARGEST and value.is_integer():
+        return int(value)
+    return None

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import bson
@@ -12,15 +12,17 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo.read_concern import ReadConcern
 
+from adventure.core.clock import earlier
 from adventure.core.key_kinds import KeyKind, joined_key
 from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
-from adventure.sources.mongo.bson_json import decode, key_text, to_json
+from adventure.sources.mongo.bson_json import decode, document_line
 from adventure.sources.mongo.bson_walk import CannotCarry
 from adventure.sources.mongo.connect import MongoDocument, connect_mongo, translating_mongo
-from adventure.sources.mongo.keys import with_keys
+from adventure.sources.mongo.cursors import cursor_moment, cursor_ranges
+from adventure.sources.mongo.keys import key_text, key_value, value_at, with_keys
 from adventure.sources.side import Version
 
 if TYPE_CHECKING:
@@ -60,12 +62,13 @@ class MongoSide:
             yield cls(collection, uri, stream, tuple("document" for _ in stream.key), columns)
 
     def lowest(self) -> int | None:
-        """The lowest cursor of either kind."""
+        """The lowest cursor of either kind. Text sorts by its form and offset: the days before its year's first one."""
         found = []
         for kind in ("date", "string"):
             for document, _ in self._find({self.stream.cursor: {"$type": kind}}, sort=True):
                 if (cursor := self._cursor(document)) is not None:
-                    found.append(cursor)
+                    year = moment(cursor).replace(month=1, day=1)
+                    found.append(cursor if kind == "date" else micros(earlier(year, timedelta(days=7))))
                     break
         return min(found, default=None)
 
@@ -94,19 +97,34 @@ class MongoSide:
             yield batch
 
     def lookup(self, keys: Sequence[tuple[str, ...]]) -> list[Version]:
-        """By the key's index, for every kind of value that has such a text."""
+        """By the key's index.
+
+        A text that is no key's cannot be looked up. It is returned without a cursor, as a document of which nothing
+        is known, so that nobody takes it for deleted.
+        """
         wanted = {joined_key(key) for key in keys}
+        unknown: list[Version] = [(joined_key(key), None, None) for key in keys if not _is_key(key)]
         query = with_keys(self.stream.key, keys)
         found = ((self._key(document), self._cursor(document), self._row(raw)) for document, raw in self._find(query))
-        return [(key, cursor, row) for key, cursor, row in found if key in wanted]
+        return unknown + [(key, cursor, row) for key, cursor, row in found if key in wanted]
 
     def unusable(self) -> Iterator[list[str]]:
-        """The cursor is missing, or neither a date nor text that is ISO-8601; or a part of the key is missing."""
-        lacking: list[dict[str, Any]] = [{key: None} for key in self.stream.key if key != "_id"]
+        """The documents that the processor rejects for their cursor or their key: see `cursor_moment`."""
+        name = self.stream.cursor
+        # Queries look into arrays, and would take the date in one for the cursor.
+        steps = [".".join(name.split(".")[: number + 1]) for number in range(name.count(".") + 1)]
         queries: list[dict[str, Any]] = [
-            {"$or": [{self.stream.cursor: {"$not": {"$type": ["date", "string"]}}}, *lacking]}
+            {
+                "$or": [
+                    {name: {"$not": {"$type": ["date", "string"]}}},
+                    *({step: {"$type": "array"}} for step in steps),
+                    {name: {"$lt": datetime.min}},
+                    {name: {"$gt": datetime.max}},
+                    *({key: None} for key in self.stream.key),
+                ]
+            },
+            {name: {"$type": "string"}},
         ]
-        queries.append({self.stream.cursor: {"$type": "string"}})
         batch: list[str] = []
         for query in queries:
             for document, _ in self._find(query):
@@ -124,7 +142,7 @@ class MongoSide:
         return iter(())
 
     def _versions(self, span: Span) -> Iterator[Version]:
-        for bounds in _bounds(span):
+        for bounds in cursor_ranges(moment(span.low), moment(span.high)):
             for document, raw in self._find({self.stream.cursor: bounds}):
                 cursor, key = self._cursor(document), self._key(document)
                 if cursor is not None and key is not None and span.low <= cursor < span.high:
@@ -140,41 +158,32 @@ class MongoSide:
                     document = bytes(raw.raw)
                     yield bson.decode(document, _OPTIONS), document if self.row_columns else None
 
-    @staticmethod
-    def _row(raw: bytes | None) -> str | None:
+    def _row(self, raw: bytes | None) -> str | None:
         """The hash of the document as it is staged. One that cannot be converted was rejected."""
         if raw is None:
             return None
         try:
-            return hashlib.md5(to_json(decode(raw), raw), usedforsecurity=False).hexdigest()
+            line = document_line(decode(raw), raw, self.stream)
         except CannotCarry:
             return "cannot be converted"
+        return hashlib.md5(line, usedforsecurity=False).hexdigest()
 
     def _cursor(self, document: dict[str, Any]) -> int | None:
-        """None where the processor sets the document aside."""
-        value = document.get(self.stream.cursor)
-        if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value)
-            except ValueError:
-                return None
-        if not isinstance(value, datetime):
-            return None
-        return micros(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value)
-
-    def _key(self, document: dict[str, Any]) -> str | None:
-        values = [document.get(name) for name in self.stream.key]
-        if None in values:
-            return None
+        """None where the processor rejects the document."""
         try:
-            return joined_key([key_text(value) for value in values])
+            return micros(cursor_moment(self.stream.cursor, value_at(document, self.stream.cursor)))
         except CannotCarry:
             return None
 
+    def _key(self, document: dict[str, Any]) -> str | None:
+        values = [value_at(document, name) for name in self.stream.key]
+        return None if None in values else joined_key([key_text(value) for value in values])
 
-def _bounds(span: Span) -> Iterator[dict[str, Any]]:
-    """Ranges of dates and of text that are not narrower than the span: dates hold milliseconds, text may hold none."""
-    low, high = moment(span.low), moment(span.high)
-    yield {"$gte": low, "$lt": high + timedelta(milliseconds=1)}
-    # A blank between day and time sorts below a T: one range holds both.
-    yield {"$gte": low.isoformat(" ", "seconds"), "$lt": (high + timedelta(seconds=1)).isoformat("T", "seconds")}
+
+def _is_key(key: tuple[str, ...]) -> bool:
+    try:
+        for text in key:
+            key_value(text)
+    except ValueError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import bson
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
@@ -25,18 +25,21 @@ from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
+from adventure.core.clock import earlier
 from adventure.core.errors import SourceError
 from adventure.core.files import writing
 from adventure.core.log import get_logger
 from adventure.core.manifest import Column
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
 from adventure.sources.mongo.change_stream import Feed, PositionLost, Unwatchable
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.cursors import cursor_ranges
 from adventure.sources.mongo.documents import Reading
 from adventure.sources.mongo.keys import with_keys
+from adventure.sources.mongo.origin import collection_origin, has_change_streams
 from adventure.sources.prefetch import reading_ahead
 from adventure.sources.progress import telling
 from adventure.sources.source import Cut, Extract
@@ -74,6 +77,10 @@ class MongoCut:
     unfit: dict[str, SourceError] = field(default_factory=dict)
     mode: str = "lookback"
     tick: timedelta = _TICK
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return the collection's UUID; a change stream notices another collection by itself."""
+        return self.source.origin(stream, watched=self.until is not None)
 
     def end(self, stream: Stream) -> datetime:
         """Dates of MongoDB are UTC, and are read up to the horizon itself."""
@@ -118,7 +125,7 @@ class MongoSource:
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
         followed = self._followed[stream.name]
-        followed.seen.staged(floor - stream.lookback)
+        followed.seen.staged(earlier(floor, stream.lookback))
         followed.settled = True
 
     @contextmanager
@@ -126,13 +133,19 @@ class MongoSource:
         """Everything up to the server's time."""
         with translating_mongo(self._uri, _NAME):
             hello = self._client.admin.command("hello")
-            # A router of a sharded cluster has no set's name, and says `isdbgrid`.
-            follows = "setName" in hello or hello.get("msg") == "isdbgrid"
+            follows = has_change_streams(hello)
             for stream in streams:
                 self._warn(stream, "a lost position makes one cycle read" if follows else "every cycle reads")
         # Exclusive: a document of this very millisecond belongs to it.
         horizon = hello["localTime"].replace(tzinfo=None) + _TICK
         yield MongoCut(horizon, hello.get("operationTime") if follows else None, marks, self)
+
+    def origin(self, stream: Stream, *, watched: bool) -> Origin:
+        """Return which collection this is; `watched` if the server has change streams."""
+        followed = self._followed.get(stream.name)
+        follows = watched and not (followed and followed.unwatchable)
+        with translating_mongo(self._uri, _NAME):
+            return collection_origin(self._client[stream.namespace][stream.table], follows)
 
     def read(self, stream: Stream, mark: Watermark | None, cut: MongoCut, folder: Path) -> Extract:
         """Writes the documents that were not staged yet, and the keys of those that are gone."""
@@ -189,7 +202,7 @@ class MongoSource:
                 followed.unwatchable = ""
                 return f"{CHANGE_STREAM}, read again: {again}" if again else CHANGE_STREAM
         self._unfollow(followed)
-        low = mark.value - stream.lookback if mark else None
+        low = earlier(mark.value, stream.lookback) if mark else None
         for document in self._documents(stream, low, cut.horizon):
             reading.take(document, low, cut.horizon)
         return f"lookback: {why_not}"
@@ -203,7 +216,8 @@ class MongoSource:
         Raises:
             Unwatchable: the collection has no change stream.
         """
-        stream, low, why = reading.stream, mark.value - reading.stream.lookback if mark else None, ""
+        stream, why = reading.stream, ""
+        low = earlier(mark.value, stream.lookback) if mark else None
         position = followed.feed.position if followed.feed else mark.position if mark else None
         rested, followed.read_at = cut.horizon - followed.read_at > _REST, cut.horizon
         assert cut.until
@@ -252,7 +266,7 @@ class MongoSource:
         self, stream: Stream, low: datetime | None, high: datetime | None, session: ClientSession | None
     ) -> Iterator[list[RawBSONDocument]]:
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
-        for bounds in _ranges(low, high) if low else [None]:
+        for bounds in cursor_ranges(low, high) if low else [None]:
             query = {stream.cursor: bounds} if bounds else {}
             found = collection.find_raw_batches(query, batch_size=1000, session=session)
             with reading_ahead(found, depth=BATCHES_AHEAD) as batches:
@@ -275,16 +289,3 @@ class MongoSource:
                 f' collection. db.{stream.table}.createIndex({{"{stream.cursor}": 1}})',
                 stream=stream.name,
             )
-
-
-def _ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
-    """Dates, and text with a `T` or a blank between day and time, to the second: `take` looks closer."""
-    if high is None:
-        yield {"$gte": low}
-        # A blank sorts before a T: this holds both forms.
-        yield {"$gte": low.isoformat(" ", "seconds")}
-        return
-    yield {"$gte": low, "$lt": high}
-    above = high + timedelta(seconds=1)
-    for separator in ("T", " "):
-        yield {"$gte": low.isoformat(separator, "seconds"), "$lt": above.isoformat(separator, "seconds")}

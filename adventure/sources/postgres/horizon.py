@@ -1,15 +1,22 @@
-"""The horizon: the moment below which every row that will ever be committed in a PostgreSQL database is committed.
+"""The horizon: the latest moment below which no open transaction of a PostgreSQL database can still add rows.
 
 Timestamps are set before a transaction commits, so `cursor > the largest seen` loses every row that commits late. No
-transaction that is still open began before the oldest that is, so nothing below that moment is missing; which
-transactions are open, the server tells in pg_stat_activity. Where it cannot tell, there is no horizon, and a reason.
+open transaction writes timestamps below the moment at which the oldest of them began. The server shows in
+pg_stat_activity which are open. Where it cannot, the horizon is unknown, and the reason is kept.
+
+`now()` is the moment at which a message of the client arrived. A message may hold several transactions
+(`begin; …; commit; begin; …`), and procedures may commit: between two of them xact_start is empty, and the next one
+writes `now()` or `statement_timestamp()` of the whole message. A message that is being worked on therefore counts from
+its arrival, query_start, whether a transaction is open or not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+
+from adventure.core.clock import Moment
 
 MARGIN = timedelta(milliseconds=100)
 """The horizon's distance from the clock: a transaction has its timestamp a moment before others can see it."""
@@ -20,28 +27,61 @@ STALLED = timedelta(seconds=60)
 FALLBACK_LOOKBACK = timedelta(seconds=60)
 """Read again below the watermark where the horizon cannot be known and the stream names no lookback."""
 
+_LOOKS = 3
+"""Looks at a session that seems to hide a transaction: its entry and its xid are not read at the same moment."""
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
 _CLOCK = "select clock_timestamp() at time zone 'utc'"
 
-# Read after the clock: a transaction that begins in between starts above it.
-_OTHERS = """
+# A session is `active` from the arrival of a message to its end. Replication's own commands do not end, and write
+# nothing. A trigger on login writes the moment at which the client connected, maybe long before it gave its password;
+# until then the session has no database.
+_SESSIONS = r"""
 select
-    min(xact_start) at time zone 'utc',
-    case
-        when not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then 'the role lacks pg_read_all_stats'
-        when pg_is_in_recovery() then 'the server is a standby, which does not see the primary''s transactions'
-        when exists (select from pg_prepared_xacts where database = current_database())
-            then 'a prepared transaction is open'
-        when bool_or(state = 'disabled') then 'a session runs with track_activities off'
-    end
+    pid, application_name, usename, state,
+    least(
+        xact_start,
+        case when state = 'active' and not is_stream then query_start end,
+        case when is_new then backend_start end
+    ) as since,
+    xact_start is null and (
+        state like 'idle in transaction%%'
+        or state = 'active' and not is_stream and (backend_xid is not null or backend_xmin is not null)
+    ) as hides
 from pg_stat_activity
-where datname = current_database() and pid not in (pg_backend_pid(), %s)
+cross join lateral (
+    select
+        backend_type = 'walsender' and query ~* '^\s*(start_replication|base_backup)' as is_stream,
+        backend_type = 'client backend' and (state is null or state = 'starting')
+            and exists (select from pg_event_trigger where evtevent = 'login' and evtenabled <> 'D') as is_new
+) as kind
+where (datname = current_database() or is_new) and pid not in (pg_backend_pid(), %s)
     and backend_type is distinct from 'autovacuum worker'
 """
 
-_HOLDER = """
-select pid, application_name, usename, state from pg_stat_activity
-where datname = current_database() and pid not in (pg_backend_pid(), %s) and xact_start is not null
-order by xact_start limit 1
+# Read after the clock: a transaction that begins in between starts above it.
+_OLDEST = f"""
+select min(since) at time zone 'utc', coalesce(bool_or(hides), false), coalesce(bool_or(state = 'disabled'), false)
+from ({_SESSIONS}) as sessions
+"""
+
+# Read after the sessions: a transaction that is being prepared is seen in one of the two.
+_REASON = """
+select case
+    when not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then 'the role lacks pg_read_all_stats'
+    when pg_is_in_recovery() then 'the server is a standby, which does not see the primary''s transactions'
+    when exists (select from pg_prepared_xacts where database = current_database())
+        then 'a prepared transaction is open'
+    when current_setting('server_version_num')::int < 180000
+            and exists (select from pg_event_trigger where evtevent = 'login' and evtenabled <> 'D')
+        then 'a login trigger runs in sessions that are not visible before version 18'
+end
+"""
+
+_BLOCKING = f"""
+select pid, application_name, usename, state from ({_SESSIONS}) as sessions
+where since is not null order by since limit 1
 """
 
 
@@ -55,6 +95,15 @@ class Horizon:
     """How far it lies behind that clock."""
     blind: str | None
     """Why rows may still commit below it; None when none can."""
+    asked: Moment = field(default_factory=Moment.now)
+    """Our own clocks before the server's was asked,"""
+    answered: Moment = field(default_factory=Moment.now)
+    """and after."""
+
+    @property
+    def clock(self) -> datetime:
+        """The server's clock, naive UTC."""
+        return self.moment + self.age
 
     @property
     def mode(self) -> str:
@@ -62,8 +111,8 @@ class Horizon:
         return f"lookback: {self.blind}" if self.blind else "horizon"
 
 
-def read_horizon(connection: psycopg.Connection[tuple[Any, ...]], ignored_pid: int) -> Horizon:
-    """The horizon now. The connection must stand outside of a transaction.
+def read_horizon(connection: Connection, ignored_pid: int) -> Horizon:
+    """Return the horizon now. The connection must stand outside of a transaction.
 
     Args:
         ignored_pid: the processor's other session, which writes nothing.
@@ -71,17 +120,31 @@ def read_horizon(connection: psycopg.Connection[tuple[Any, ...]], ignored_pid: i
     Raises:
         psycopg.Error: the server failed.
     """
+    asked = Moment.now()
     clock, *_ = connection.execute(_CLOCK).fetchone() or ()
-    oldest, blind = connection.execute(_OTHERS, [ignored_pid]).fetchone() or ()
-    if blind:
-        return Horizon(clock - MARGIN, MARGIN, blind)
-    moment = min(clock, oldest or clock) - MARGIN
-    return Horizon(moment, clock - moment, None)
+    answered = Moment.now()
+    oldest, blind = _oldest_and_reason(connection, ignored_pid)
+    moment = (clock if blind else min(clock, oldest or clock)) - MARGIN
+    return Horizon(moment, clock - moment, blind, asked, answered)
 
 
-def holder(connection: psycopg.Connection[tuple[Any, ...]], ignored_pid: int) -> str | None:
-    """The session whose open transaction holds the horizon back, as an administrator would look for it."""
-    found = connection.execute(_HOLDER, [ignored_pid]).fetchone()
+def _oldest_and_reason(connection: Connection, ignored_pid: int) -> tuple[datetime | None, str | None]:
+    """Return since when the oldest session is at work, and why that is unknown."""
+    for _ in range(_LOOKS):
+        oldest, hides, disabled = connection.execute(_OLDEST.encode(), [ignored_pid]).fetchone() or ()
+        if not hides:
+            break
+    (reason,) = connection.execute(_REASON).fetchone() or ()
+    if reason is None and disabled:
+        reason = "a session runs with track_activities off"
+    if reason is None and hides:
+        reason = "a session began its transaction with track_activities off"
+    return oldest, reason
+
+
+def blocking_session(connection: Connection, ignored_pid: int) -> str | None:
+    """Describe the session whose open transaction or message holds the horizon back; None when there is none."""
+    found = connection.execute(_BLOCKING.encode(), [ignored_pid]).fetchone()
     if found is None:
         return None
     pid, application, user, state = found

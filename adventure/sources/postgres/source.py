@@ -8,20 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from adventure.core.clock import earlier
 from adventure.core.connect import PROBE_CLIENT, translating_postgres
 from adventure.core.errors import SourceError, SourceShapeError
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.watermark import Watermark
+from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
 from adventure.sources.postgres.access import no_table, refusal
+from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
-from adventure.sources.postgres.horizon import holder, read_horizon
+from adventure.sources.postgres.horizon import Horizon, blocking_session, read_horizon
+from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, refers, table_of
 from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
 from adventure.sources.postgres.relations import Relation, read_relations, rows_in
@@ -48,9 +52,15 @@ class PostgresCut:
     unfit: dict[str, SourceError]
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
+    floors: Floors
     local_horizons: Mapping[str, datetime] = field(default_factory=dict)
     """The horizon on the wall clock of each zone, at its earliest from then on."""
+    database: Origin = field(default_factory=Origin)
     tick: timedelta = _TICK
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return the database, which all streams of the cut share."""
+        return self.database
 
     def end(self, stream: Stream) -> datetime:
         """Up to where the stream is read, as its cursor has it; see `Cut`."""
@@ -93,8 +103,8 @@ class PostgresCut:
             tuple(column.column for column in plan.columns),
             reading.last,
             self.source.notes(plan, new=bool(files or rejects)),
-            mode=f"{mode}, {stream.zone}" if stream.zone != "UTC" else mode,
-            position=relation.position,
+            mode=(f"{mode}, {stream.zone}" if stream.zone != "UTC" else mode) + self.floors.note(stream.name),
+            position=self.floors.position(stream.name, relation.position, is_staged=bool(files or rejects)),
             ordered=hashed,
         )
 
@@ -127,12 +137,13 @@ class PostgresCut:
         mark, unsure = self.marks.get(stream.name), self.relations[stream.name].unsure
         was_blind = mark is not None and mark.mode.startswith("lookback")
         blind = self.mode.startswith("lookback") or bool(unsure) or was_blind
-        return lookback(stream, mark, step=self.plans[stream.name].step, blind=blind)
+        usual = lookback(stream, mark, step=self.plans[stream.name].step, blind=blind)
+        return usual + self.floors.below_watermark(stream.name)
 
     def _window(self, plan: Plan, alias: str) -> str:
         """The rows from the watermark, less the lookback, up to the horizon."""
         mark = self.marks.get(plan.stream.name)
-        low = mark.value - self._lookback(plan.stream) if mark else None
+        low = earlier(mark.value, self._lookback(plan.stream)) if mark else None
         return plan.between(low, self.end(plan.stream), alias)
 
     def _old(self, plan: Plan, alias: str) -> str | None:
@@ -195,6 +206,7 @@ class PostgresSource:
     _seen: dict[str, Seen] = field(default_factory=dict)
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
     _notices: Notices = field(default_factory=Notices)
+    _clock: ClockWatch = field(default_factory=ClockWatch)
 
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
@@ -210,9 +222,11 @@ class PostgresSource:
         self._connections.callback(self._asking.close)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
+            self._asking.execute("set client_encoding = 'UTF8'")
             # Before the session's settings, which hide those of the role.
             self._zones = ZoneWatch.of(self._asking)
             self._asking.execute(session_settings(self._asking, "UTF8").encode())
+            self._origin_query = origin_query(self._asking)
             # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
             statements = session_settings(self._asking, "UTF8" if self._utf8 else "SQL_ASCII")
             extracting = extracting_conninfo(self._asking, self._conninfo)
@@ -241,7 +255,8 @@ class PostgresSource:
 
     def remember(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        self._seen[stream.name].staged(floor - self._lookbacks[stream.name])
+        self._seen[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
+        self._clock.staged(stream.name)
 
     @contextmanager
     def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
@@ -259,11 +274,25 @@ class PostgresSource:
                 unfit |= self._refused(streams, relations)
                 self._lock(stream for stream in streams if stream.name not in unfit and relations[stream.name].lockable)
                 plans = self._plan(streams, marks, relations, unfit)
+                origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
-                self._notices.of_horizon(horizon, lambda: holder(self._asking, self._extracting_pid))
+                self._notices.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
                 zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
-            yield PostgresCut(horizon.moment, horizon.mode, plans, relations, unfit, marks, self, local)
+                floors = self._floors(plans, marks, horizon)
+            yield PostgresCut(horizon.moment, horizon.mode, plans, relations, unfit, marks, self, floors, local, origin)
+
+    def _floors(self, plans: Mapping[str, Plan], marks: Mapping[str, Watermark], horizon: Horizon) -> Floors:
+        """From where each stream has to be read if the server's clock was set back."""
+        floors = Floors(self._clock, horizon)
+        for name, plan in plans.items():
+            if name in marks:
+                zone = plan.stream.zone if plan.is_naive else "UTC"
+                resolution = Resolution.of(marks[name].mode)
+                unit = max(plan.step, resolution.longest if resolution else plan.step)
+                floors.add(marks[name], unit, partial(earliest_ahead, self._asking, zone=zone))
+                self._notices.of_clock(name, floors.reported(name), floors.note(name))
+        return floors
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:

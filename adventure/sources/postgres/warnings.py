@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -36,11 +37,11 @@ class Notices:
         self._warned: set[str] = set()
         self._look_at: dict[str, float] = {}
 
-    def of_horizon(self, horizon: Horizon, holder: Callable[[], str | None]) -> None:
+    def of_horizon(self, horizon: Horizon, blocking: Callable[[], str | None]) -> None:
         """Where it is unknown or stalled.
 
         Args:
-            holder: finds the session that holds it back.
+            blocking: finds the session that holds it back.
         """
         if horizon.blind and horizon.blind not in self._warned:
             self._warned.add(horizon.blind)
@@ -50,11 +51,26 @@ class Notices:
             )
         if horizon.age <= STALLED:
             self._warned.discard("stalled")
-        elif "stalled" not in self._warned and (session := holder()):
+        elif "stalled" not in self._warned and (session := blocking()):
             self._warned.add("stalled")
             log.warning(
-                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has had a transaction"
-                " open since; newer rows wait until it ends"
+                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has been in one"
+                " transaction or statement since; newer rows wait until it ends"
+            )
+
+    def of_clock(self, stream: str, behind: timedelta | None, note: str) -> None:
+        """Where the server's clock was set back.
+
+        Args:
+            behind: by how much, since the stream was read last; None where it was not.
+            note: what the mode says of it.
+        """
+        if behind:
+            seconds = behind.total_seconds()
+            log.warning(
+                f"{stream}: the clock of the source database was set back by {seconds:,.1f} s, so that rows get times"
+                f" which were read already.{note.partition(':')[2]}",
+                stream=stream,
             )
 
     def of_zone(self, plan: Plan, doubt: str | None) -> None:

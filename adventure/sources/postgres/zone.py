@@ -56,7 +56,8 @@ from generate_series(
 """
 
 _NEWEST = """
-select max({cursor}), clock_timestamp() at time zone {zone} from {table} where {cursor} < 'infinity'
+select max({cursor}), clock_timestamp() at time zone {zone} from {table}
+where {cursor} >= '0001-01-01' and {cursor} < '9999-01-01'
 """
 
 
@@ -152,7 +153,7 @@ class ZoneWatch:
             return None
         if self.own_source == "client":
             return "PGTZ or PGOPTIONS in the environment hides which TimeZone the server gives its sessions"
-        if self.own_source in ("user", "database user") and is_utc(self.own_zone):
+        if self.own_source in ("user", "database user"):
             return "a TimeZone of the reader's role hides which one the server gives other sessions"
         return None if is_utc(self.own_zone) else f"the server has TimeZone = {self.own_zone}"
 

@@ -10,7 +10,7 @@
 with loaded as (
 
     select
-        {{ json_text('raw', '_id') }} as chat_id,
+        {{ json_key('raw', '_id') }} as chat_id,
         {{ json_text('raw', 'sales_order_id') }} as sales_order_id,
         {{ json_text('raw', 'customer_id') }} as customer_id,
         {{ json_text('raw', 'product_id') }} as product_id,
@@ -26,7 +26,7 @@ with loaded as (
         {{ json_text('raw', 'resolution') }} as resolution,
         {{ json_number('raw', 'customer_satisfaction_rating', 'integer') }} as customer_satisfaction_rating,
         {{ json_value('raw', 'messages') }} as messages,
-        {{ json_timestamp('raw', 'last_modified') }} as last_modified,
+        {{ json_cursor('raw', 'last_modified') }} as last_modified,
         _file,
         _file_row,
         _loaded_at,

@@ -1,0 +1,32 @@
+"""`adventure stream`: changes how far a stream is read."""
+
+from typing import Annotated
+
+import typer
+
+from adventure.cli.job import pipeline_of
+
+app = typer.Typer(no_args_is_help=True, help="Changes how far a stream is read.")
+
+
+@app.command("reset")
+def stream_reset(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The stream that is read again.")],
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Read from this cursor on (in the stream's timezone, else UTC). Default: from the beginning."
+        ),
+    ] = None,
+) -> None:
+    """Lets the next cycle read a stream again, and accepts its source, table and stage as they are now."""
+    from adventure.core.streams import find_stream
+    from adventure.core.zones import parse_moment
+    from adventure.processor.reset import reset_stream
+
+    settings, streams = pipeline_of(context)
+    stream = find_stream(streams, name)
+    moment = parse_moment(at, stream.zone) if at else None
+    reset_stream(settings, stream, moment)
+    typer.echo(f"{name}: the next cycle reads from {moment or 'the beginning'} on")

@@ -1,0 +1,104 @@
+"""A document's cursor: a date, or text in any form of ISO-8601, as one moment in UTC, and the ranges that hold it."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+
+from adventure.core.clock import earlier, later
+from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.keys import value_at
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+_OFFSETS = timedelta(days=1)
+"""No zone is further from UTC, so a text's own day is at most one day from its day in UTC."""
+_FEW_YEARS = 5
+"""For each year a range of week dates is asked for. Over more years one range with a pattern costs less."""
+
+_LAST = "\U0010ffff"
+"""No text with the same beginning sorts above it."""
+
+_READ_ALIKE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+"""The form of ISO-8601 that DuckDB, Snowflake and Python take for the same moment."""
+
+
+def cursor_moment(name: str, value: object) -> datetime:
+    """Return a cursor's value as naive UTC. Text without an offset is UTC.
+
+    Raises:
+        CannotCarry: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
+    """
+    moment: object = value
+    if isinstance(value, DatetimeMS):
+        raise CannotCarry("its cursor is a date outside of the years 1 to 9999")
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise CannotCarry(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
+    if not isinstance(moment, datetime):
+        raise CannotCarry(f"its cursor {name} is missing, or neither a date nor text")
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError as error:
+        raise CannotCarry("its cursor is a date outside of the years 1 to 9999") from error
+
+
+def cursor_ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
+    """Yield ranges of the cursor that hold every document of `[low, high)`, each of one kind of value.
+
+    No document is in two of them. They may hold documents outside of `[low, high)`: text sorts by its own offset, so
+    its ranges are widened by whole days. The reader compares the moments. The forms are those that
+    `datetime.fromisoformat` takes: 2026-01-31, 20260131, and weeks such as 2026-W05-6 and 2026W056.
+    """
+    last = datetime.max if high is None else later(high, 2 * _OFFSETS)
+    first = earlier(low, _OFFSETS)
+    yield {"$gte": low} if high is None else {"$gte": low, "$lt": later(high, timedelta(milliseconds=1))}
+    for sign, form in (("-", "^[0-9]{4}-[0-9]"), ("", "^[0-9]{5}")):
+        yield {"$gte": _day(first, sign), "$lt": _day(last, sign) + _LAST, "$regex": form}
+    # A week's year is not always its days' year: 2026-W53-7 is 3 January 2027, 2026-W01-1 is 29 December 2025.
+    begin, end = first.year - 1, last.year + 1
+    if end - begin > _FEW_YEARS:
+        yield {"$gte": f"{begin:04}", "$lt": f"{min(end, 9999):04}" + _LAST, "$regex": "^[0-9]{4}-?W"}
+        return
+    for year in range(begin, end + 1):
+        for form in (f"{year:04}-W", f"{year:04}W"):
+            yield {"$gte": form, "$lt": form + _LAST}
+
+
+def cursor_to_add(name: str, value: object) -> str | None:
+    """Return the text of a cursor's moment in UTC, where the cursor itself is text that a warehouse may read otherwise.
+
+    DuckDB takes `20260102` for no time, and Snowflake takes it for seconds since 1970.
+
+    Raises:
+        CannotCarry: as `cursor_moment`.
+    """
+    if not isinstance(value, str) or _READ_ALIKE.fullmatch(value):
+        return None
+    return cursor_moment(name, value).isoformat(timespec="microseconds") + "Z"
+
+
+def cursors_from(collection: "Collection[dict[str, Any]]", name: str, low: datetime) -> Iterator[datetime]:
+    """Yield the cursors at or above a moment, of all kinds of value that a cursor may have."""
+    options: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+    lenient = collection.with_options(options)
+    for bounds in cursor_ranges(low, None):
+        for document in lenient.find({name: bounds}, {name: 1}):
+            try:
+                moment = cursor_moment(name, value_at(document, name))
+            except CannotCarry:
+                continue
+            if moment >= low:
+                yield moment
+
+
+def _day(moment: datetime, sign: str) -> str:
+    return f"{moment.year:04}{sign}{moment.month:02}{sign}{moment.day:02}"

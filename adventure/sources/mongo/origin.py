@@ -1,0 +1,38 @@
+"""Which MongoDB collection this is: its UUID, which no other collection has, even one of the same name."""
+
+from typing import Any
+
+from bson import CodecOptions
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
+
+from adventure.core.watermark import Origin
+
+_UNAUTHORIZED = 13
+
+
+def collection_uuid(collection: "Collection[Any]", session: ClientSession | None = None) -> str | None:
+    """Return the UUID in hexadecimal; None for a view, while there is no collection, or if the user may not ask."""
+    options: CodecOptions[dict[str, Any]] = CodecOptions()
+    database = collection.database.with_options(codec_options=options)
+    try:
+        found = list(database.list_collections(filter={"name": collection.name}, session=session))
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        return None
+    uuids: list[bytes | None] = [each.get("info", {}).get("uuid") for each in found]
+    return uuids[0].hex() if uuids and uuids[0] else None
+
+
+def collection_origin(collection: "Collection[Any]", follows: bool) -> Origin:
+    """Return the collection's origin; `follows` if it is read by its change stream."""
+    uuid = collection_uuid(collection)
+    return Origin(uuid and f"collection {uuid}", follows=follows)
+
+
+def has_change_streams(hello: dict[str, Any]) -> bool:
+    """Return whether the server that says this is a replica set, or a router of a sharded cluster."""
+    # A router has no set's name, and says `isdbgrid`.
+    return "setName" in hello or hello.get("msg") == "isdbgrid"

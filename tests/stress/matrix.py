@@ -1,0 +1,250 @@
+"""One cell from its first write to the full count, in a database of its own."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from adventure.core.errors import AdventureError
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import Stream
+from adventure.demo.sandbox.databases import Databases, create_databases
+from adventure.destinations.duckdb.stage import FolderStage
+from adventure.processor.cycle import retryable, run_cycle
+from adventure.processor.run import open_pipeline
+from adventure.processor.state import read_watermarks
+from tests.clocked import ClockedServer
+from tests.stress.cells import CLOCK, Cell
+from tests.stress.writers import PROTOCOLS, Versions, Writer
+
+WRITERS = 3
+PATIENCE_SEC = 20.0
+"""How long after the last commit a row may come: the clock may have to pass it first."""
+
+Pool = Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell."""
+
+    written: int
+    lost: int
+    strange: int
+    """Rows or versions in the stage that were never acknowledged."""
+    refused: str
+    modes: frozenset[str]
+
+    def faults(self, cell: Cell) -> list[str]:
+        """How it differs from what the cell promises."""
+        if cell.result == "refused":
+            return [] if cell.because in self.refused else [f"{cell}: not refused with '{cell.because}' but {self}"]
+        found = [f"refused: {self.refused}"] if self.refused else []
+        found += [f"lost {self.lost:,} of {self.written:,} rows"] if self.lost else []
+        found += [f"staged {self.strange:,} that were never committed"] if self.strange else []
+        found += ["wrote nothing"] if not self.written else []
+        if not any(cell.because in mode for mode in self.modes):
+            found.append(f"no mode says '{cell.because}': {sorted(self.modes)}")
+        return [f"{cell}: {fault}" for fault in found]
+
+
+@dataclass
+class World:
+    """A server, and databases on it that are copies of one."""
+
+    server: Any
+    """A `Sandbox`, or what stands for one."""
+    folder: Path
+    pool: Pool
+    """Starts a pooler of a mode, and gives its port."""
+    name: str = "matrix"
+    together: threading.Barrier | None = None
+    """Where cells wait that share a clock."""
+    _made: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._base: Databases = create_databases(self.server, self.name)
+        with psycopg.connect(self.server.postgres.dsn(), autocommit=True) as connection:
+            if not connection.execute("select 1 from pg_roles where rolname = 'adventure_bypass'").fetchone():
+                connection.execute("create role adventure_bypass login bypassrls in role adventure_reader")
+            password = sql.Literal(self.server.password)
+            connection.execute(sql.SQL("alter role adventure_bypass password {}").format(password))
+
+    def database(self, cell: Cell) -> tuple[Settings, str, str]:
+        """Make the cell's database. Returns the processor's settings, and how writers and administrators connect."""
+        with self._lock:
+            self._made += 1
+            name = f"{self.name}_{self._made}"
+            with psycopg.connect(self.server.postgres.dsn(), autocommit=True) as connection:
+                connection.execute(f"create database {name} template {self.name} owner sales_app".encode())
+        environment = {key.lower(): value for key, value in self._base.reader_env.items()} | {
+            "postgres_db": name,
+            "postgres_user": cell.reader,
+        }
+        if cell.reads_through:
+            environment["postgres_port"] = str(self.pool(cell.reads_through))
+        settings = load_settings(**environment, data_dir=self.folder / name, pipeline_file=Path("none"))
+        server = self.server.postgres
+        port = self.pool(cell.writes_through) if cell.writes_through else server.port
+        writing = replace(server, port=port).dsn(name, user="sales_app", password=self.server.password)
+        return settings, writing, server.dsn(name)
+
+
+def run_cell(world: World, cell: Cell, seconds: float) -> Outcome:
+    """Write for so many seconds while a processor runs cycle after cycle, wait for the rest, and count."""
+    settings, writing, administrating = world.database(cell)
+    with psycopg.connect(administrating, autocommit=True) as administrator:
+        if cell.administrator:
+            administrator.execute(cell.administrator.format(database=settings.postgres_db).encode())
+    with psycopg.connect(writing, autocommit=True, prepare_threshold=None) as owner:
+        owner.execute(cell.relation.format(cursor=cell.cursor).encode())
+        owner.execute("grant select on all tables in schema public to adventure_reader")
+    stream = Stream(
+        **{
+            "name": settings.postgres_db, "source": "postgres", "namespace": "public", "table": "things",
+            "cursor": "changed_at", "key": ("id",), "stage": "things_stage", "raw_table": "raw_ext.things",
+        } | cell.stream
+    )  # fmt: skip
+    processor = Processor(settings, stream)
+    writers, ended = Writers(cell, writing), threading.Event()
+    with ExitStack() as stack:
+        stack.callback(processor.join)
+        processor.thread.start()
+        threads = [threading.Thread(target=writers.write, args=[number, ended]) for number in range(WRITERS)]
+        if cell.beside:
+            threads.append(threading.Thread(target=writers.beside, args=[ended]))
+        for thread in threads:
+            thread.start()
+        _let_time_pass(world, cell, seconds, processor)
+        ended.set()
+        for thread in threads:
+            thread.join()
+        deadline = time.monotonic() + PATIENCE_SEC
+        while processor.thread.is_alive() and processor.lacks(writers.acknowledged) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    for failure in filter(None, (*writers.failures, processor.failure)):
+        raise failure
+    mark = read_watermarks(settings).get(stream.name)
+    return Outcome(
+        written=len(writers.acknowledged),
+        lost=processor.lacks(writers.acknowledged),
+        strange=sum(version > writers.acknowledged.get(key, 0) for key, version in processor.staged().items()),
+        refused=str(processor.refused or ""),
+        modes=frozenset(processor.modes | ({mark.mode} if mark else set())),
+    )
+
+
+def _let_time_pass(world: World, cell: Cell, seconds: float, processor: "Processor") -> None:
+    """The time in which is written, while the clock is set; a stream that is refused need not be written for longer."""
+    drives = world.together is None or world.together.wait() == 0
+    begun = time.monotonic()
+    steps = list(CLOCK if cell.clock and drives else ())
+    while (passed := time.monotonic() - begun) < seconds and processor.thread.is_alive():
+        if steps and passed >= steps[0][0] * seconds:
+            assert isinstance(world.server, ClockedServer)
+            world.server.set_clock(steps.pop(0)[1])
+        time.sleep(0.02)
+    for _, offset in steps[-1:]:
+        world.server.set_clock(offset)
+
+
+class Writers:
+    """The sessions that write."""
+
+    def __init__(self, cell: Cell, dsn: str) -> None:
+        self._cell, self._dsn = cell, dsn
+        self.acknowledged: Versions = {}
+        self.failures: list[BaseException] = []
+
+    def write(self, number: int, ended: threading.Event) -> None:
+        """One session by the cell's protocol, until it is told to end."""
+        try:
+            with psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None) as connection:
+                if self._cell.session:
+                    connection.execute(self._cell.session.encode())
+                writer = Writer(connection, number, self._cell.target)
+                while not ended.is_set():
+                    PROTOCOLS[self._cell.protocol](writer)
+                    writer.pause(0.06)
+            self.acknowledged |= writer.acknowledged
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            self.failures.append(error)
+
+    def beside(self, ended: threading.Event) -> None:
+        """What the cell runs beside the writers, and once more when they have ended."""
+        try:
+            with psycopg.connect(self._dsn, autocommit=True) as connection:
+                number, last = 1, False
+                while not last:
+                    last = ended.wait(0.3)
+                    key = number * 1_000_000_000
+                    connection.execute(self._cell.beside.format(n=number, key=key).encode())
+                    if "{key}" in self._cell.beside:
+                        self.acknowledged[key] = 1
+                    number += 1
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            self.failures.append(error)
+
+
+class Processor:
+    """The real one, cycle after cycle, and what it has staged."""
+
+    def __init__(self, settings: Settings, stream: Stream) -> None:
+        self._settings, self._stream = settings, stream
+        self._stop = threading.Event()
+        self._staged: Versions = {}
+        self._read: set[str] = set()
+        self.modes: set[str] = set()
+        self.refused: AdventureError | None = None
+        self.failure: BaseException | None = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with open_pipeline(self._settings, [self._stream]) as pipeline:
+                    while not self._stop.wait(0.05):
+                        report = run_cycle(pipeline)
+                        for failure in report.failures.values():
+                            raise failure
+                        if mark := pipeline.state.watermarks.get(self._stream.name):
+                            self.modes.add(mark.mode)
+            except AdventureError as error:
+                if not retryable(error):
+                    self.refused = error
+                    return
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+                self.failure = error
+                return
+
+    def join(self) -> None:
+        """Stop it."""
+        self._stop.set()
+        self.thread.join()
+
+    def staged(self) -> Versions:
+        """Return the last version of each row that the stage holds."""
+        stage = FolderStage(self._settings.stage_dir)
+        for window in stage.windows(self._stream.stage):
+            if window.id not in self._read:
+                self._read.add(window.id)
+                for file in window.files:
+                    table = pq.read_table(stage.path(window, file.name), columns=["id", "version"])
+                    for key, version in zip(
+                        *(table.column(name).to_pylist() for name in ("id", "version")), strict=True
+                    ):
+                        self._staged[key] = max(version, self._staged.get(key, 0))
+        return self._staged
+
+    def lacks(self, acknowledged: Versions) -> int:
+        """Return how many acknowledged versions are not staged."""
+        staged = self.staged()
+        return sum(staged.get(key, 0) < version for key, version in acknowledged.items())
