@@ -83,6 +83,10 @@ from (
 """
 
 
+# Not at midnight exactly: such rows are taken for business dates.
+_PLACED = "timestamp '2026-01-01 00:00:00.000007' + i * interval '0.1 seconds'"
+
+
 @dataclass(frozen=True)
 class Sales:
     """A running server and the settings that lead to it."""
@@ -92,7 +96,7 @@ class Sales:
     streams: tuple[Stream, ...]
     """Orders and their lines."""
 
-    def add(self, first: int, last: int, placed: str = "timestamp '2026-01-01' + i * interval '0.1 seconds'") -> None:
+    def add(self, first: int, last: int, placed: str = _PLACED) -> None:
         """Orders number `first` up to below `last`, committed together.
 
         Args:

@@ -16,12 +16,14 @@ import psycopg
 import pymongo
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 
+from adventure.core.manifest import KEY_TEXTS
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.destinations.duckdb.key_text import part
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.monitoring.checks import MODELS
-from adventure.sources.mongo.bson_json import decode, to_json
+from adventure.sources.mongo.bson_json import decode, document_line
 
 Row = dict[str, Any]
 
@@ -133,7 +135,7 @@ def source_rows(settings: Settings, stream: Stream) -> Iterator[tuple[str, Row]]
             collection = client[stream.namespace].get_collection(stream.table, DEFAULT_RAW_BSON_OPTIONS)
             for document in collection.find():
                 raw = bytes(document.raw)
-                yield _document(orjson.loads(to_json(decode(raw), raw)))
+                yield _document(orjson.loads(document_line(decode(raw), raw, stream)))
         return
     with psycopg.connect(settings.postgres_dsn, row_factory=psycopg.rows.dict_row) as connection:
         for row in connection.execute(f"select * from {stream.location}"):  # type: ignore[arg-type]
@@ -189,7 +191,7 @@ def _loaded_twice(warehouse: Warehouse, stream: Stream) -> list[tuple[Any, ...]]
 
 def _key_and_version(stream: Stream) -> tuple[str, str]:
     if stream.source == "mongo":
-        return "raw ->> '_id'", f"cast(raw ->> '{stream.cursor}' as timestamptz)"
+        return part("_id", "document"), f"cast(raw ->> '{stream.cursor}' as timestamptz)"
     return stream.key[0], stream.cursor
 
 
@@ -208,7 +210,8 @@ def _compare(
 
 
 def _document(document: Row) -> tuple[str, Row]:
-    key = str(document.pop("_id"))
+    key = str(document.get(KEY_TEXTS, document)["_id"])
+    del document["_id"]
     return key, {name: _plain(value) for name, value in document.items()}
 
 

@@ -52,8 +52,8 @@ def poolers(sandbox: Any, new_folder: Callable[[], Path]) -> Iterator[Pool]:
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
             command += ["-u", "nobody"]
             # pytest's folders let nobody else pass.
-            for parent in [folder, *folder.parents][:4]:
-                if parent.name.startswith("pytest-"):
+            for parent in [folder, *folder.parents][:6]:
+                if parent.name.startswith(("pytest-", "popen-")):
                     parent.chmod(0o755)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         running.append(process)

@@ -180,7 +180,7 @@ def test_a_deletion_is_later_than_a_version_of_a_clock_that_is_ahead(
         (ObjectId("65f000000000000000000001"), "65f000000000000000000001"),
         (7, "7"),
         ("a-7", "a-7"),
-        ({"a": 1, "b": "x"}, '{"a":1,"b":"x"}'),
+        ({"a": 1, "b": "x"}, '{"a":{"$numberInt":"1"},"b":"x"}'),
     ],
 )
 def test_the_key_of_a_deleted_document_reads_as_in_its_json(

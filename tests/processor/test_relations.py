@@ -132,7 +132,7 @@ def test_an_attached_partition_moves_no_watermark_and_a_crash_reads_it_again(
     after = read_watermarks(settings)["things"]
     assert after.value == mark.value
     with psycopg.connect(settings.state_conninfo, autocommit=True) as state:
-        state.execute("update processor_metadata set position = %s", [mark.position])
+        state.execute("update adventure_watermarks set position = %s", [mark.position])
     process_once(settings, [THINGS])
     assert sorted(ids()) == [1, 2, 2, 3, 3]
 

@@ -11,12 +11,13 @@ import psycopg
 import pymongo
 import pytest
 
-from adventure.core.errors import SchemaDrift, SourceShapeError
+from adventure.core.errors import SchemaDrift, SourceShapeError, WatermarkMismatch
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import Moved
+from adventure.processor.reset import reset_stream
 from adventure.processor.run import process_once
 from tests.processor.conftest import stream_of, writer
 
@@ -183,6 +184,10 @@ def test_without_its_key_cursor_or_table_a_stream_stops_until_its_entry_is_mende
     if mended:
         stream: Stream = replace(THINGS, **mended)
         source(f"insert into {stream.table} (value) values (8)" if "drop id" in change else _insert(stream))
+        # The watermark was reached with the entry as it was.
+        with pytest.raises(WatermarkMismatch, match="`adventure stream reset things`"):
+            process_once(settings, [stream])
+        reset_stream(settings, stream, None)
         process_once(settings, [stream])
         warehouse.load(stream)
         assert {row[0] for row in warehouse.query("select value from raw_ext.things_raw")} == {7, 8}

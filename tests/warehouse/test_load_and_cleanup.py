@@ -129,7 +129,7 @@ def test_deleted_documents_become_documents_of_key_and_cursor(warehouse: DuckDBW
     rows = warehouse.query(
         "select raw::varchar, _deleted_at from raw_ext.chat_logs_raw order by _deleted_at nulls first"
     )
-    text = '{"_id":"a\\"1","changed_at":"2026-01-03T03:04:05.678901Z"}'
+    text = '{"$key":{"_id":"a\\"1"},"_id":"a\\"1","changed_at":"2026-01-03T03:04:05.678901Z"}'
     assert rows == [('{"_id":"a","n":1}', None), (text, T1)]
 
 

@@ -160,6 +160,9 @@ class ZoneWatch:
     def _offset(self, connection: Connection, plan: Plan, read_below: datetime | None) -> timedelta:
         """By how many quarters of an hour rows that are written now are away from the clock; zero where none tells."""
         name = plan.stream.name
+        if not plan.indexed:
+            # Without an index the server would read the whole table in every cycle, while the tables are locked.
+            return timedelta(0)
         query = sql.SQL(_NEWEST).format(
             cursor=sql.Identifier(plan.stream.cursor),
             zone=sql.Literal(plan.stream.zone),
