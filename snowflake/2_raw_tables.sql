@@ -43,7 +43,7 @@ create table if not exists load_history (
     stage varchar not null,
     window_id varchar not null,
     file varchar not null,
-    kind varchar not null comment 'data, rejects or deletes',
+    kind varchar not null comment 'data, rejects, deletes, or removed by adventure stage remove',
     "ROWS" number(38, 0) not null,
     bytes number(38, 0) not null,
     sha256 varchar not null,
