@@ -339,7 +339,7 @@ def load_file(session, stream, source, stage, raw_table, key, cursor, window, fi
 
 def tombstone(line, last):
     """The document that stands for a deleted one: its key, and the moment of its deletion as its cursor."""
-    document = {"$key": line["key"], **{name: text for name, text in line["key"].items() if "." not in name}}
+    document = {"_adventure_key": line["key"], **{name: text for name, text in line["key"].items() if "." not in name}}
     for path in last:
         *outer, name = path.split(".")
         inner = document

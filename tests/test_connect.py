@@ -42,7 +42,7 @@ def adbc(text: str, state: str | None = None) -> adbc_driver_manager.Error:
     [
         (psycopg.errors.lookup("26000")('prepared statement "_pg3_0" does not exist'), SourceError),
         (psycopg.errors.lookup("42P01")('relation "orders" does not exist'), SourceError),
-        (psycopg.errors.lookup("57014")("canceling statement due to user request"), SourceError),
+        (psycopg.errors.lookup("57014")("canceling statement due to user request"), SourceUnavailable),
         (psycopg.errors.lookup("57P01")("terminating connection due to administrator command"), SourceUnavailable),
         (psycopg.errors.lookup("53300")("sorry, too many clients already"), SourceUnavailable),
         (psycopg.errors.lookup("25P03")("terminating connection due to idle-in-transaction"), SourceUnavailable),

@@ -27,7 +27,11 @@ class Point(Enum):
         "stream",
         "No window without window.json: the next start removes it; its rows come again.",
     )
-    WINDOW_STAGED = "window-staged", "stream", "A whole window: the next start moves the watermark to its end. (1)"
+    WINDOW_STAGED = (
+        "window-staged",
+        "stream",
+        "A whole window: the next start moves the watermark to its end, unless the stream was reset. (1)",
+    )
     WATERMARK_MOVED = "watermark-moved", "stream", "The window is done: the next cycle begins where it ends."
     ROWS_WRITTEN = "rows-written", "stream", "DuckDB drops the open transaction: the next load brings the window."
     LEDGER_WRITTEN = "ledger-written", "stream", "As before: rows and ledger entries go together."

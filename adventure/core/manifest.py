@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 MANIFEST = "window.json"
 
-KEY_TEXTS = "$key"
+# No dollar sign: in a statement, Snowflake and its tools take such a name for a variable.
+KEY_TEXTS = "_adventure_key"
 """Member of a staged document: the texts of its key's fields, where its own values do not tell their kinds."""
 
-CURSOR_TEXT = "$cursor"
+CURSOR_TEXT = "_adventure_cursor"
 """Member of a staged document: its cursor in UTC, where that is text in a form that no warehouse reads for sure."""
 
 FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")

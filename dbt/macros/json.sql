@@ -83,17 +83,17 @@ Rows out of a JSON array: `from documents {{ flatten_json('documents.items', 'it
 
 {#-
 The text of a document's key that tells its kind: 5 and "5" are two keys. Where the document's own value does not tell,
-the processor adds the text in the member `$key`.
+the processor adds the text in the member `_adventure_key`.
 -#}
 {% macro json_key(column, key) -%}
-    coalesce({{ json_text(json_value(column, '$key'), key) }}, {{ json_text(column, key) }})
+    coalesce({{ json_text(json_value(column, '_adventure_key'), key) }}, {{ json_text(column, key) }})
 {%- endmacro %}
 
 
 {#-
 A document's cursor as a naive UTC timestamp. Where it is text in a form that no warehouse reads for sure, such as
-20260102T030405+0530, the processor adds it in UTC in the member `$cursor`.
+20260102T030405+0530, the processor adds it in UTC in the member `_adventure_cursor`.
 -#}
 {% macro json_cursor(column, key) -%}
-    {{ utc_timestamp("coalesce(" ~ json_text(column, '$cursor') ~ ", " ~ json_text(column, key) ~ ")") }}
+    {{ utc_timestamp("coalesce(" ~ json_text(column, '_adventure_cursor') ~ ", " ~ json_text(column, key) ~ ")") }}
 {%- endmacro %}

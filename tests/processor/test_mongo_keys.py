@@ -84,7 +84,7 @@ def every_kind(chat_stream: Stream, chats: Any) -> Stream:
 def raw_keys(warehouse: DuckDBWarehouse, *, living: bool) -> list[str]:
     rows = warehouse.query(
         """
-        select coalesce(json_extract_string(raw, '$."$key"."_id"'), json_extract_string(raw, '$."_id"'))
+        select coalesce(json_extract_string(raw, '$."_adventure_key"."_id"'), json_extract_string(raw, '$."_id"'))
         from raw_ext.chat_logs_raw where (_deleted_at is null) = ?
         """,
         [living],
@@ -136,7 +136,7 @@ def test_a_key_that_is_null_is_rejected_with_its_reason(
 
 
 def test_a_member_of_our_own_in_a_document_is_rejected(chat_stream: Stream) -> None:
-    raw = bson.encode({"_id": 1, "$key": {"_id": "2"}})
+    raw = bson.encode({"_id": 1, "_adventure_key": {"_id": "2"}})
     with pytest.raises(CannotCarry, match="which Adventure uses"):
         document_line(decode(raw), raw, chat_stream)
 

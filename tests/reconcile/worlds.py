@@ -228,7 +228,7 @@ class Documents(World):
     @staticmethod
     def key_of(raw: dict[str, Any]) -> str:
         """The key's text in a staged document."""
-        return str(raw.get("$key", raw)["_id"])
+        return str(raw.get("_adventure_key", raw)["_id"])
 
     def source(self) -> dict[str, tuple[datetime | None, str]]:
         texts = {repr(value): text for text, value in IDS.items()}

@@ -129,7 +129,7 @@ def test_deleted_documents_become_documents_of_key_and_cursor(warehouse: DuckDBW
     rows = warehouse.query(
         "select raw::varchar, _deleted_at from raw_ext.chat_logs_raw order by _deleted_at nulls first"
     )
-    text = '{"$key":{"_id":"a\\"1"},"_id":"a\\"1","changed_at":"2026-01-03T03:04:05.678901Z"}'
+    text = '{"_adventure_key":{"_id":"a\\"1"},"_id":"a\\"1","changed_at":"2026-01-03T03:04:05.678901Z"}'
     assert rows == [('{"_id":"a","n":1}', None), (text, T1)]
 
 
@@ -253,7 +253,7 @@ def test_a_warehouse_that_another_program_holds_is_awaited_and_then_named(
     try:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(WarehouseBusy, match=r"warehouse\.duckdb is held by another program"):
+        with pytest.raises(WarehouseBusy, match=rf"warehouse\.duckdb is held by .* \(process {holder.pid}\)"):
             warehouse.query("select 1")
     finally:
         holder.kill()

@@ -28,7 +28,7 @@ def expressions(stream: Stream, kinds: Sequence[str]) -> tuple[str, str]:
 def part(column: str, kind: str) -> str:
     """One column of the key."""
     if kind == "document":
-        # `$key` has the text where the document's own value does not tell which kind of key it is.
+        # `_adventure_key` has the text where the document's own value does not tell which kind of key it is.
         carried = f"json_extract_string(raw, {literal('$' + _member(KEY_TEXTS) + _member(column))})"
         return f"coalesce({carried}, {document_field(column)})"
     name = quoted(column)

@@ -8,7 +8,7 @@
 | boolean | `true`, `false` |
 | everything else | MongoDB's canonical extended JSON, such as `{"$date":{"$numberLong":"0"}}` |
 
-Where the text is not what SQL reads out of the document's JSON, the staged document has it in its member `$key`
+Where the text is not what SQL reads out of the document's JSON, the staged document has it in `_adventure_key`
 (`adventure.core.manifest.KEY_TEXTS`).
 """
 
