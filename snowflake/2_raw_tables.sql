@@ -43,7 +43,7 @@ create table if not exists load_history (
     stage varchar not null,
     window_id varchar not null,
     file varchar not null,
-    kind varchar not null comment 'data, rejects or deletes',
+    kind varchar not null comment 'data, rejects, deletes, or removed by adventure stage remove',
     "ROWS" number(38, 0) not null,
     bytes number(38, 0) not null,
     sha256 varchar not null,
@@ -82,6 +82,8 @@ create table if not exists last_whole_build (
     history_loaded_at timestamp_ntz(6)
 );
 
+-- For windows that `adventure stage remove` removes.
+grant insert on table load_history to role identifier($transformer_role);
 grant insert, delete on table task_history to role identifier($transformer_role);
 grant insert, delete on table last_whole_build to role identifier($transformer_role);
 

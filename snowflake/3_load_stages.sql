@@ -138,7 +138,8 @@ def load_window(session, stream, source, stage, raw_table, key, cursor, window, 
         if count != file["rows"]:
             raise Problem(
                 f"{stream}: {stage}/{window['id']}/{file['name']} holds {count} rows where window.json promises"
-                f" {file['rows']}; nothing of the window was loaded. {remedy(stream, window['id'])}"
+                f" {file['rows']}; nothing of the window was loaded."
+                f" Restore the original file, or {remedy(stream, window['id'])}"
             )
         rows += count if kind_of(window, file) == "data" else 0
         enter(session, stream, stage, window, file, loaded_at)
@@ -193,7 +194,8 @@ def windows(session, stream, stage, listed, problems):
             yield window
         elif window_id not in problems:
             problems[window_id] = (
-                f"{stream}: {stage}/{window_id}/{MANIFEST} is not a window's manifest: {fault}. {remedy(stream, window_id)}"
+                f"{stream}: {stage}/{window_id}/{MANIFEST} is not a window's manifest: {fault}."
+                f" Restore the original file, or {remedy(stream, window_id)}"
             )
 
 
@@ -221,8 +223,8 @@ def manifest_fault(window, stage):
 def remedy(stream, window_id):
     """The commands that replace a window which cannot be loaded."""
     return (
-        f"Restore the original file; or run adventure reconcile {stream} --repair, which stages again what the warehouse"
-        f" lacks, and then adventure stage remove {stream} {window_id}."
+        f"run adventure reconcile {stream} --repair --without {window_id}, which stages its rows again, and then"
+        f" adventure stage remove {stream} {window_id}."
     )
 
 
@@ -250,7 +252,7 @@ def verify(window, files, stage, listed):
             state = "is missing" if size is None else f"has {size} bytes where window.json promises {file['bytes']}"
             raise Problem(
                 f"{window['stream']}: {stage}/{window['id']}/{file['name']} {state}; nothing of the window was loaded."
-                f" {remedy(window['stream'], window['id'])}"
+                f" Restore the original file, or {remedy(window['stream'], window['id'])}"
             )
 
 
@@ -261,7 +263,7 @@ def fit_table(session, stream, raw_table, window):
     if len(wanted) < len(window["columns"]) or set(wanted) & set(META):
         raise Problem(
             f"{stream}: two columns of window {window['id']} have one name in {raw_table}, case aside."
-            f" Rename one at the source. {remedy(stream, window['id'])}"
+            f" Rename one at the source; then {remedy(stream, window['id'])}"
         )
     held = held_columns(session, raw_table)
     name = f"{quoted(schema)}.{quoted(table)}"

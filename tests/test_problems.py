@@ -115,7 +115,7 @@ def test_rows_set_aside_of_the_last_day(
     rows = len(gzip.decompress(stage.path(window, window.rejects.name).read_bytes()).splitlines())
     for stream in streams:
         warehouse.load(stream)
-    expected = f"order_details: {rows:,} rows were set aside in the last day, because they cannot be carried exactly"
+    expected = f"order_details: {rows:,} rows were rejected in the last day, because they cannot be converted exactly"
     assert find() == [expected]
 
 

@@ -152,6 +152,10 @@ def reconcile(
     rows: Annotated[
         bool, typer.Option("--rows", help="Compare whole rows, not only keys and cursors; reads every column.")
     ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", help="A staged window that will not be loaded: take it as not staged."),
+    ] = None,
     low: Annotated[
         datetime | None, typer.Option("--from", help="Compare from this cursor on (UTC). Default: from the lowest.")
     ] = None,
@@ -170,7 +174,9 @@ def reconcile(
         raise ConfigError("--force changes nothing without --repair", "Give both, or neither")
     settings, streams = pipeline_of(context)
     chosen = (find_stream(streams, stream),) if stream else streams
-    reports = run_reconciliation(settings, chosen, repair=repair, force=force, low=low, high=high, rows=rows)
+    reports = run_reconciliation(
+        settings, chosen, repair=repair, force=force, low=low, high=high, without=without or (), rows=rows
+    )
     print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:

@@ -23,12 +23,22 @@ def stage_list(
 def stage_remove(
     context: typer.Context,
     stream: Annotated[str, typer.Argument(help="The stream whose windows to remove.")],
+    window: Annotated[
+        str | None, typer.Argument(help="One window, as `adventure stage list` shows it. Default: all that are loaded.")
+    ] = None,
     force: Annotated[
-        bool,
-        typer.Option("--force", help="Remove windows that were not loaded, too: their rows are lost to the warehouse."),
+        bool, typer.Option("--force", help="Remove that window even if rows of it are lost to the warehouse.")
     ] = False,
 ) -> None:
-    """Removes a stream's loaded windows, like REMOVE @stage; with --force, all of them."""
-    from adventure.monitoring.status import remove_windows
+    """Removes a stream's loaded windows, like REMOVE @stage; or one window whose rows are not lost with it."""
+    from adventure.core.errors import ConfigError
+    from adventure.core.streams import find_stream
+    from adventure.reconcile.removal import remove_loaded, remove_window
 
-    remove_windows(*pipeline_of(context), stream, force=force)
+    if force and window is None:
+        raise ConfigError(
+            "--force removes one window, which must be named", f"`adventure stage list {stream}` shows the windows"
+        )
+    settings, streams = pipeline_of(context)
+    found = find_stream(streams, stream)
+    typer.echo(remove_window(settings, found, window, force=force) if window else remove_loaded(settings, found))

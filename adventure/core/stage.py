@@ -80,6 +80,14 @@ def damaged_windows(stage: Stage, stream: Stream) -> list[StageDamaged]:
     return [damaged(stream, error.problem, error.window_id) for error in stage.damaged(stream.stage)]
 
 
+def stage_again(stream: Stream, window_id: str) -> str:
+    """Return the commands that stage the rows of a window which will not be loaded once more, and then remove it."""
+    return (
+        f"`adventure reconcile {stream.name} --repair --without {window_id}`, which stages its rows again, and then"
+        f" `adventure stage remove {stream.name} {window_id}`"
+    )
+
+
 def damaged(stream: Stream, problem: str, window_id: str) -> StageDamaged:
     """Return the error for a window that cannot be loaded, with the commands that replace it.
 
@@ -88,8 +96,5 @@ def damaged(stream: Stream, problem: str, window_id: str) -> StageDamaged:
     """
     if not window_id:
         return StageDamaged(problem, "Check that folder and its permissions")
-    remedy = (
-        f"Restore the original file; or run `adventure reconcile {stream.name} --repair`, which stages again what the"
-        f" warehouse lacks, and then `adventure stage remove {stream.name} {window_id}`"
-    )
+    remedy = f"Restore the original file; or run {stage_again(stream, window_id)}"
     return StageDamaged(problem, remedy, window_id=window_id)

@@ -37,7 +37,7 @@ class Stream:
     lookback: timedelta = timedelta(0)
     """How far below the watermark each window reads again."""
     types: dict[str, str] = field(default_factory=dict)
-    """Staged types of numeric columns that have no precision at the source."""
+    """Staged types of numeric columns. Without one, a column that has no precision at the source is staged as text."""
     references: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Streams before it, with the columns here that hold their keys: a row is never staged before what it refers to."""
     timezone: str | None = None

@@ -4,7 +4,7 @@ One seam, two kinds of warehouse: DuckDB, whose tasks we run, and Snowflake, whi
 knows the stage, and must not know the processor.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +40,18 @@ class TaskRun:
     rows: int
     files: int
     message: str
+
+
+@dataclass(frozen=True)
+class RemovedWindow:
+    """A staged window that was removed before it was loaded. Timestamps are naive UTC."""
+
+    stream: str
+    stage: str
+    id: str
+    low: datetime | None
+    high: datetime
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -169,6 +181,9 @@ class Warehouse(Protocol):
             every: seconds between two runs of the tasks; None when they are run by hand.
         """
 
+    def record_removal(self, window: RemovedWindow) -> None:
+        """Note in the ledger that a window was removed from the stage whose rows are elsewhere."""
+
     def record(self, run: TaskRun) -> None:
         """Adds a run to `raw_ext.task_history`, which keeps the last RUNS_KEPT of each task and outcome."""
 
@@ -178,8 +193,8 @@ class Warehouse(Protocol):
     def failures_in_a_row(self) -> dict[str, tuple[int, str]]:
         """By task whose last run failed: how many did since one succeeded, and the last one's message."""
 
-    def rejected_since(self, moment: datetime) -> dict[str, int]:
-        """Rows set aside that were loaded since then, by stream."""
+    def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
+        """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """By stream."""
@@ -207,11 +222,25 @@ class Warehouse(Protocol):
             ConfigError: this warehouse does not compare whole rows.
         """
 
-    def copy_suspects(self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], scratch: Path) -> None:
+    def copy_suspects(
+        self,
+        stream: Stream,
+        kinds: Sequence[str],
+        rows: Sequence[RowColumn],
+        scratch: Path,
+        *,
+        without: Collection[str] = (),
+    ) -> bool:
         """Copies what the warehouse and the stage have of the keys in table `suspects` of the DuckDB file `scratch`.
 
         Into its tables `held` and `rejected`, which `destinations/duckdb/versions.py` describes, and `staged`, which is
         looked at first: a window goes from the stage to the warehouse, never back, so that none is overlooked.
+
+        Args:
+            without: ids of windows that are passed over, as if they were not staged.
+
+        Returns:
+            Whether every window in the stage can be loaded. The rows of a damaged one are not looked at.
         """
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:

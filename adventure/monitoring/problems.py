@@ -216,12 +216,13 @@ def _of_tasks(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
 
 
 def _of_rejects(streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
-    for stream, rows in warehouse.rejected_since(utc_now() - RECENT).items():
-        if stream in {each.name for each in streams}:
+    for stream in streams:
+        if rows := warehouse.outstanding_rejects(stream, utc_now() - RECENT):
             yield Problem(
-                f"{stream}: {rows:,} rows were set aside in the last day, because they cannot be carried exactly",
-                f"See why: select key, reason from raw_ext.rejected_rows where stream = '{stream}';"
-                " mend them at the source",
+                f"{stream.name}: {rows:,} rows were rejected in the last day, because they cannot be converted exactly",
+                f"See why: select key, reason from raw_ext.rejected_rows where stream = '{stream.name}'. Fix them at"
+                " the source, or the stream's types in pipeline.toml; then run"
+                f" `adventure reconcile {stream.name} --repair` and `adventure tasks run load_{stream.name}`",
             )
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
-from adventure.core.errors import AdventureError, SourceError, WarehouseError
+from adventure.core.errors import SourceError, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream, find_stream
 from adventure.core.zones import to_utc
@@ -226,25 +226,3 @@ def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | Non
         for entry in stage.entries(stream.stage):
             rows.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
     console().print(rows if rows.row_count else "No files are staged")
-
-
-def remove_windows(settings: Settings, streams: tuple[Stream, ...], name: str, *, force: bool) -> None:
-    """Removes a stream's windows: those that were loaded, or with `force` all of them.
-
-    Raises:
-        AdventureError: some were not loaded and `force` was not given; those that were loaded are removed.
-    """
-    from adventure.factory import open_warehouse
-
-    stream, stage = find_stream(streams, name), open_stage(settings)
-    windows = stage.windows(stream.stage)
-    loaded = open_warehouse(settings).loaded(windows)
-    removable = [window for window in windows if force or window.id in loaded]
-    files = sum(stage.remove(window) for window in removable)
-    console().print(f"{stream.name}: removed {len(removable)} windows ({files} files)")
-    kept = len(windows) - len(removable)
-    if kept:
-        raise AdventureError(
-            f"{kept} windows of {stream.name} are not loaded yet and were kept",
-            f"Run `adventure tasks run load_{stream.name}` first, or --force if their rows may be lost",
-        )

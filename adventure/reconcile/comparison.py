@@ -3,7 +3,7 @@
 All that grows with the data lies in a DuckDB file of the comparison's own: the memory does not grow with the rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from adventure.core.clock import earlier
 from adventure.core.key_kinds import key_parts
 from adventure.core.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
 from adventure.core.streams import Stream
+from adventure.destinations.common.ledger import WITHOUT_CURSOR
 from adventure.destinations.warehouse import Versions, Warehouse
 from adventure.sources.side import SourceSide, Version
 
@@ -44,6 +45,7 @@ create table listed_there (key varchar, cursor bigint, row varchar);
 create table suspects (key varchar);
 create table asked (key varchar, rejected_key varchar);
 create table present (key varchar, cursor bigint, row varchar);
+create table keyless (rejected_key varchar, cursor bigint, row varchar);
 """
 
 # A key is suspect when one side alone has it in that version, in a span whose hashes differ.
@@ -67,9 +69,13 @@ waiting as (
     select key, max(cursor) filter (where live) as cursor, bool_or(not live) as dead
     from staged where live is not null group by key
 ),
-set_aside as (
+rejects as (
     -- Without a cursor it is not known which version it was.
-    select key, max(cursor) as cursor, bool_or(cursor is null) as any_version
+    select
+        key,
+        max(cursor) as cursor,
+        bool_or(cursor is null) as any_version,
+        bool_or(cursor = $without_cursor) as without_cursor
     from (select key, cursor from rejected union all select key, cursor from staged where live is null)
     group by key
 )
@@ -86,17 +92,33 @@ select
         when held.live and held.cursor = sources.cursor and held.row is not distinct from sources.row then 'equal'
         when held.cursor > sources.cursor or held.cursor = sources.cursor and not held.live then 'behind'
         when waiting.cursor >= sources.cursor then 'in flight'
-        when set_aside.any_version or set_aside.cursor >= sources.cursor then 'rejected'
+        when rejects.any_version or rejects.cursor >= sources.cursor then 'rejected'
+        when rejects.without_cursor and sources.cursor is null then 'rejected'
         when held.cursor = sources.cursor then 'changed'
         when sources.cursor is null then 'unusable'
         when coalesce(held.live, false) then 'stale'
         else 'missing'
-    end as verdict
+    end as verdict,
+    false as is_keyless
 from (select distinct key, rejected_key from asked) as asked
 left join sources on sources.key = asked.key
 left join held on held.key = asked.key
 left join waiting on waiting.key = asked.key
-left join set_aside on set_aside.key = asked.rejected_key
+left join rejects on rejects.key = asked.rejected_key
+union all
+select
+    keyless.rejected_key,
+    keyless.cursor,
+    null,
+    null,
+    case
+        when keyless.cursor >= $in_flight then 'in flight'
+        when rejects.key is not null then 'rejected'
+        else 'unusable'
+    end,
+    true
+from keyless
+left join rejects on rejects.key = keyless.rejected_key
 """
 
 
@@ -158,11 +180,21 @@ class Comparison:
         self.stream = stream
         self._source, self._warehouse, self._scratch = source, warehouse, scratch
 
-    def run(self, watermark: datetime, lookback: timedelta, low: datetime | None, high: datetime | None) -> Result:
+    def run(
+        self,
+        watermark: datetime,
+        lookback: timedelta,
+        low: datetime | None,
+        high: datetime | None,
+        *,
+        without: Collection[str] = (),
+    ) -> Result:
         """Compares the cursors in `[low, high)`, at most up to the watermark; default: all below it.
 
         Args:
-            lookback: how far below the watermark the next window still looks for late rows.
+            lookback: how far below the watermark the next window still looks for late rows. Not while a window is
+                damaged: the processor staged its rows, and does not stage them again.
+            without: ids of windows that are taken as not staged.
         """
         kinds, rows_of = self._source.key_kinds, self._source.row_columns
         with (
@@ -173,16 +205,18 @@ class Comparison:
             span = self._span(held, micros(watermark), low, high)
             rows = self._find_suspects(connection, held, span) if span else 0
             self._ask_again(connection)
-        self._warehouse.copy_suspects(self.stream, kinds, rows_of, self._scratch)
+        are_whole = self._warehouse.copy_suspects(self.stream, kinds, rows_of, self._scratch, without=without)
+        in_flight = micros(earlier(watermark, lookback) if are_whole and not without else watermark)
         with self.open() as connection:
-            connection.execute(_VERDICTS, {"in_flight": micros(earlier(watermark, lookback))})
+            connection.execute(_VERDICTS, {"in_flight": in_flight, "without_cursor": WITHOUT_CURSOR})
             return Result(self.stream, span, rows, _differences(connection))
 
     def suspects(self, *verdicts: str) -> Iterator[list[Suspect]]:
         """The keys that `run` found with one of these verdicts, in batches."""
         with self.open() as connection:
             connection.execute(
-                "select key, parts, held from verdicts where list_contains(?, verdict) order by key", [list(verdicts)]
+                "select key, parts, held from verdicts where list_contains(?, verdict) and not is_keyless order by key",
+                [list(verdicts)],
             )
             while batch := connection.fetchmany(BATCH):
                 yield [
@@ -242,6 +276,8 @@ class Comparison:
         for keys in self._source.unusable():
             connection.executemany("insert into suspects values (?)", [[key] for key in keys])
             self._insert_present(connection, keys)
+        for rows in self._source.keyless():
+            _insert(connection, "keyless", [(key, cursor, None) for key, cursor in rows])
 
     def _insert_present(self, connection: duckdb.DuckDBPyConnection, keys: list[str]) -> None:
         parts = [key_parts(key, len(self.stream.key)) for key in keys]

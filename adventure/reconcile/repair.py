@@ -45,6 +45,7 @@ class Repaired:
     """What was staged."""
 
     rows: int = 0
+    """Missing, stale and changed rows, and those that were rejected before and are converted now."""
     rejected: int = 0
     deleted: int = 0
     withheld: int = 0
@@ -86,6 +87,9 @@ class Repair:
             with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
                 window = self._stage_rows(cut, suspects)
             rows, rejected = rows + window.rows, rejected + window.rejected
+        for suspects in comparison.suspects("rejected"):
+            with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
+                rows += self._stage_rows(cut, suspects, are_rejected=True).rows
         if deletions > max(HANDFUL, MOST * self.living) and not self.force:
             return Repaired(rows, rejected, withheld=deletions, living=self.living)
         for suspects in comparison.suspects("deleted"):
@@ -99,13 +103,19 @@ class Repair:
             deleted += self._stage_deletes(suspects, horizon, gone_at)
         return Repaired(rows, rejected, deleted, living=self.living)
 
-    def _stage_rows(self, cut: Cut, suspects: Sequence[Suspect]) -> Window:
+    def _stage_rows(self, cut: Cut, suspects: Sequence[Suspect], *, are_rejected: bool = False) -> Window:
+        """Stage the rows with these keys.
+
+        Args:
+            are_rejected: they were rejected before. Those that are rejected again are not staged a second time.
+        """
         self._empty_folder()
         if self.stream.name in cut.unfit:
             raise cut.unfit[self.stream.name]
         keys = [suspect.key for suspect in suspects]
         extract = cut.extract_keys(self.stream, keys, self.mark.value, self.folder)
-        return self._commit(cut.horizon, extract.files, extract.columns, rejects=extract.rejects)
+        rejects = None if are_rejected else extract.rejects
+        return self._commit(cut.horizon, extract.files, extract.columns, rejects=rejects)
 
     def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, gone_at: datetime) -> int:
         """Stage the deletion of those that are still deleted.
@@ -160,7 +170,7 @@ class Repair:
                 self.stage.put(self.stream.stage, window.id, file.path)
             self.stage.commit(window)
             log.info(
-                f"{self.stream.name}: staged {window.stage}/{window.id}: {window.rows:,} missing or stale rows,"
+                f"{self.stream.name}: staged {window.stage}/{window.id}: {window.rows:,} rows,"
                 f" {deletes.rows if deletes else 0:,} deletions; the next load takes them",
                 stream=self.stream.name,
                 window=window.id,

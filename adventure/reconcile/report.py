@@ -65,6 +65,13 @@ def _print_differences(console: Console, report: Report) -> None:
             console.print(f"[bold]{report.stream.name}: {count:,} {verdict}[/bold] ({meaning}): {_REMEDIES[verdict]}")
             for example in report.result.verdicts[verdict].examples:
                 console.print(f"  {_shown(example)}", markup=False)
+    if count := report.result.count("rejected"):
+        console.print(
+            f"{report.stream.name}: {count:,} rows are rejected; raw_ext.rejected_rows has their reasons. Fix them at"
+            f" the source, or the stream's types in pipeline.toml; `adventure reconcile {report.stream.name} --repair`"
+            " stages those that can be converted then",
+            markup=False,
+        )
     if repaired := report.repaired:
         console.print(
             f"{report.stream.name}: staged {repaired.rows:,} rows and {repaired.deleted:,} deletions"

@@ -1,6 +1,6 @@
 """`adventure reconcile`: each stream compared, and with `repair` staged what is missing and gone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,6 +63,7 @@ def reconcile(
     high: datetime | None = None,
     recent: timedelta | None = None,
     rows: bool = False,
+    without: Collection[str] = (),
 ) -> list[Report]:
     """Compare each stream's source with the warehouse by key and cursor.
 
@@ -72,6 +73,7 @@ def reconcile(
         high: up to below this cursor, and never at or above the watermark, where rows are in flight.
         recent: compares only so much of each stream before its watermark.
         rows: compares whole rows, by a hash of all columns that each server computes.
+        without: ids of staged windows that are taken as not staged, because they will not be loaded.
 
     Raises:
         SourceError: a source does not answer.
@@ -90,7 +92,16 @@ def reconcile(
         try:
             reports.append(
                 _reconcile(
-                    settings, warehouse, stream, mark, repair=repair, force=force, low=begin, high=high, rows=rows
+                    settings,
+                    warehouse,
+                    stream,
+                    mark,
+                    repair=repair,
+                    force=force,
+                    low=begin,
+                    high=high,
+                    rows=rows,
+                    without=without,
                 )
             )
         except (SourceRefused, SourceShapeError) as error:
@@ -109,14 +120,15 @@ def _reconcile(
     low: datetime | None,
     high: datetime | None,
     rows: bool,
+    without: Collection[str],
 ) -> Report:
     with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
         log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
         comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
-        result = comparison.run(mark.value, _lookback(stream, mark), low, high)
+        result = comparison.run(mark.value, _lookback(stream, mark), low, high, without=without)
         lateness = _lateness(warehouse, comparison, side, mark)
         repaired = None
-        if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted")):
+        if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted", "rejected")):
             living = warehouse.living_keys(stream)
             repaired = _repair(settings, comparison, result, side, mark, scratch, living=living, force=force)
     return Report(stream, mark.value, result, lateness, repaired)

@@ -32,4 +32,10 @@ class SourceSide(Side, Protocol):
         """What is there now of these keys, at whatever cursor; a key that is not there is left out."""
 
     def unusable(self) -> Iterator[list[str]]:
-        """The keys of rows that no window will ever bring, in batches: their cursor is none, or a part of their key."""
+        """Yield the keys of rows that no window will ever bring, in batches: their cursor is none."""
+
+    def keyless(self) -> Iterator[list[tuple[str, int | None]]]:
+        """Yield the rows a part of whose key is NULL, in batches: nothing can be looked up by such a key.
+
+        Each is its key as `raw_ext.rejected_rows` has it, and its cursor.
+        """

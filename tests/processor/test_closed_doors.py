@@ -46,9 +46,8 @@ def test_hostile_names_of_schema_table_and_columns_are_only_names(
 ) -> None:
     """With a value that is carried, one that is set aside, and a reference from a table of the same kind."""
     with psycopg.connect(sandbox.postgres.dsn(settings.postgres_db), autocommit=True) as connection:
-        made = (
-            "create schema {name}; create table {name}.{name} ({name} int primary key, {at} timestamptz, {n} numeric);"
-        )
+        made = "create schema {name};"
+        made += " create table {name}.{name} ({name} int primary key, {at} timestamptz, {n} numeric(9,2));"
         made += " create table {name}.{child} ({name} int, {up} int, {at} timestamptz);"
         made += " create index on {name}.{name} ({at}); create index on {name}.{child} ({at});"
         made += " insert into {name}.{name} values (1, now(), 1), (2, now(), 'NaN');"

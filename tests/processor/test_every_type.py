@@ -81,7 +81,7 @@ TYPES: dict[str, st.SearchStrategy[str]] = {
     "bigint": st.integers(-(2**63), 2**63 - 1).map(str),
     "real": st.floats(width=32).map(repr) | st.sampled_from(["-0", "nan", "infinity", "-infinity"]),
     "double precision": st.floats().map(repr) | st.sampled_from(["-0", "nan", "infinity", "-infinity"]),
-    "numeric": st.decimals(-(10**28), 10**28, places=9, allow_nan=False).map(str),
+    "numeric": st.decimals(allow_nan=False).map(str) | st.sampled_from(["NaN", "-Infinity", "1e-300", "1e300"]),
     "numeric(12,3)": st.decimals(-(10**8), 10**8, places=3, allow_nan=False).map(str),
     "numeric(60,20)": st.decimals(-(10**38), 10**38, places=20, allow_nan=False).map(str),
     "numeric(4,-3)": st.integers(-9_999_000, 9_999_000).map(str),
@@ -233,7 +233,7 @@ _AS_THEY_ARE = {
         "char(50)",
         "name",
     ),
-    *("bytea", "date", "timestamp", "timestamp(3)", "numeric", "numeric(12,3)", "numeric(4,-3)"),
+    *("bytea", "date", "timestamp", "timestamp(3)", "numeric(12,3)", "numeric(4,-3)"),
     *("positive", "very_positive"),
 }
 
@@ -258,7 +258,7 @@ TIMES = st.sampled_from(
 def test_a_row_is_in_the_raw_table_or_set_aside_and_the_two_add_up(
     settings: Settings, writer_settings: Settings, rows: list[tuple[str | None, ...]]
 ) -> None:
-    stream = stream_of("hard", key=("n",), references={})
+    stream = stream_of("hard", key=("n",), references={}, types={"n": "decimal(38,9)"})
     with writer(writer_settings) as connection:
         connection.execute(
             "create table if not exists hard (n numeric, t timestamp, u timestamptz, batch int,"

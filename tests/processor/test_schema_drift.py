@@ -257,7 +257,7 @@ def test_a_name_that_is_taken_later_stops_the_stream_and_keeps_its_watermark(
 ) -> None:
     process_once(settings, [THINGS])
     source('alter table things add "Value" int; insert into things values (2, 8, default, 9)')
-    with pytest.raises(SourceShapeError, match=r"column Value of public.things has the same name as value"):
+    with pytest.raises(SourceShapeError, match=r"column Value of public\.things has the same name as value"):
         process_once(settings, [THINGS])
     source('alter table things rename "Value" to other')
     process_once(settings, [THINGS])

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -21,7 +22,7 @@ from tests.processor.conftest import Rows, stream_of, writer
 
 Staged = Callable[[Stream], Rows]
 
-ODD = stream_of("odd")
+ODD = stream_of("odd", types={"n": "decimal(38,9)"})
 STAMP = "changed_at timestamp default (clock_timestamp() at time zone 'utc')"
 
 
@@ -122,7 +123,7 @@ def test_what_the_lookback_reads_again_is_not_set_aside_again(
 ) -> None:
     make(writer_settings, "id int, n numeric", "insert into odd values (1, 'NaN')")
     time.sleep(0.15)
-    with open_pipeline(settings, [stream_of("odd", lookback=timedelta(seconds=60))]) as pipeline:
+    with open_pipeline(settings, [replace(ODD, lookback=timedelta(seconds=60))]) as pipeline:
         run_cycle(pipeline)
         assert run_cycle(pipeline).streams[0].window is None
         with writer(writer_settings) as connection:

@@ -15,7 +15,7 @@ from adventure.destinations.duckdb import warehouse as warehouse_room
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import Moved
-from adventure.monitoring.status import remove_windows
+from adventure.reconcile.removal import remove_loaded
 from tests.warehouse.conftest import STREAM, Stager, things
 
 Meanwhile = Callable[[Callable[[Window], object]], None]
@@ -223,7 +223,7 @@ def test_removing_while_a_load_runs_waits_for_it_and_takes_only_what_is_loaded(
 
     def remove() -> None:
         try:
-            remove_windows(settings, (STREAM,), STREAM.name, force=False)
+            remove_loaded(settings, STREAM)
         except BaseException as error:  # noqa: BLE001 - handed to the test
             failures.append(error)
 

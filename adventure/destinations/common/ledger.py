@@ -19,6 +19,9 @@ LATENESS = {
 }
 """The classes of the lateness histogram: by how much a row landed below the watermark."""
 
+WITHOUT_CURSOR = -(2**63 - 1)
+"""Stands for the cursor of a rejected row that has none, where comparisons expect microseconds since 1970."""
+
 Ledger = Mapping[tuple[str, str], int]
 """Rows loaded, by window id and file name."""
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from adventure.core.clock import utc_now
-from adventure.core.manifest import Window
+from adventure.core.manifest import MANIFEST, Window
 from adventure.core.streams import Stream
 from adventure.destinations.common.ledger import Ledger, is_loaded
-from adventure.destinations.warehouse import RUNS_KEPT, StreamTotals, TaskRun
+from adventure.destinations.warehouse import RUNS_KEPT, RemovedWindow, StreamTotals, TaskRun
 
 Query = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 """Runs a statement with values for its question marks; its rows."""
@@ -136,6 +136,17 @@ def record(query: Query, run: TaskRun) -> None:
     )
 
 
+def record_removal(query: Query, window: RemovedWindow) -> None:
+    """Add a window to the ledger without rows: the span of its cursor is accounted for."""
+    now, high = str(utc_now()), str(window.high)
+    low, moment = str(window.low) if window.low else None, "cast(? as timestamp)"
+    query(
+        "insert into raw_ext.load_history select"
+        f" ?, ?, ?, ?, 'removed', 0, 0, '', {moment}, {moment}, {moment}, 'removed', ?, {moment}, {moment}",
+        [window.stream, window.stage, window.id, MANIFEST, low, high, high, window.run_id, now, now],
+    )
+
+
 def last_runs(query: Query) -> list[TaskRun]:
     """The last recorded run of each task, in the order in which they ended."""
     rows = query(
@@ -205,18 +216,28 @@ def failures_in_a_row(query: Query) -> dict[str, tuple[int, str]]:
     return {task: (int(times), message) for task, times, message in rows}
 
 
-def rejected_since(query: Query, moment: datetime) -> dict[str, int]:
-    """Rows set aside by loads since then, by stream."""
+def outstanding_rejects(query: Query, stream: Stream, table: str, keys: tuple[str, str], since: datetime) -> int:
+    """Return how many keys were rejected since then and have no row that was loaded later.
+
+    Args:
+        table: the raw table's name as SQL; empty where there is none.
+        keys: SQL of the key in the raw table and in `raw_ext.rejected_rows`, as text that is the same.
+    """
+    raw_key, rejected_key = keys
+    later = f"""
+        and not exists (
+            select 1 from {table} as raw_rows
+            where {raw_key} = {rejected_key} and raw_rows._loaded_at > rejects._loaded_at
+        )
+    """
     rows = query(
-        """
-        select stream, sum("ROWS") as rejected from raw_ext.load_history
-        where kind = 'rejects' and loaded_at >= cast(? as timestamp)
-        group by stream
-        order by stream
+        f"""
+        select count(distinct rejects.key) from raw_ext.rejected_rows as rejects
+        where rejects.stream = ? and rejects._loaded_at >= cast(? as timestamp) {later if table else ""}
         """,
-        [str(moment)],
+        [stream.name, str(since)],
     )
-    return {stream: int(count) for stream, count in rows}
+    return int(rows[0][0])
 
 
 def living_keys(query: Query, table: str, keys: str, cursor: str) -> int:

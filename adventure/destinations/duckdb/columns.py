@@ -4,6 +4,7 @@ import re
 
 from adventure.core.errors import SchemaDrift
 from adventure.core.manifest import Window
+from adventure.core.stage import stage_again
 from adventure.core.streams import Stream
 
 META_COLUMNS = {"_file": "VARCHAR", "_file_row": "BIGINT", "_loaded_at": "TIMESTAMP", "_deleted_at": "TIMESTAMP"}
@@ -56,8 +57,7 @@ def changes(window: Window, stream: Stream, table: dict[str, str]) -> list[str]:
             raise SchemaDrift(
                 f"{stream.name}: window {window.id} has a column {column.name}, and {stream.raw_table} already has one"
                 " of that name (case does not matter)",
-                f"Rename it at the source; then run `adventure reconcile {stream.name} --repair` and"
-                f" `adventure stage remove {stream.name} {window.id}`",
+                f"Rename it at the source; then run {stage_again(stream, window.id)}",
             )
         seen.add(name)
         if name not in known:
@@ -68,7 +68,8 @@ def changes(window: Window, stream: Stream, table: dict[str, str]) -> list[str]:
                     f"{stream.name}: column {column.name} is staged as {staged} in window {window.id}, and no longer"
                     f" fits {stream.raw_table}, where it is {known[name]}; nothing of the window was loaded",
                     f"Rename the old column there (alter table {stream.raw_table} rename {quoted(column.name)} to …)"
-                    " and run the task again: the new one is added",
+                    " and run the task again: the new one is added. Or, where types in pipeline.toml is the reason,"
+                    f" correct it, start the processor again, and run {stage_again(stream, window.id)}",
                 )
             statements.append(f"alter column {quoted(column.name)} type {wider}")
     statements += [f"add column {name} {kind}" for name, kind in META_COLUMNS.items() if known and name not in known]

@@ -3,11 +3,14 @@
 As `adventure.core.key_kinds` describes them, so that both sides of a comparison hash the same text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.columns import quoted
+
+_KINDS = {"DECIMAL": "number", "BLOB": "bytes", "VARCHAR": "padded"}
+"""How a column of the raw table prints as PostgreSQL does, whose char(n) has no blanks at its end."""
 
 
 def expressions(stream: Stream, kinds: Sequence[str]) -> tuple[str, str]:
@@ -30,12 +33,33 @@ def part(column: str, kind: str) -> str:
         return f"coalesce({carried}, {document_field(column)})"
     name = quoted(column)
     if kind == "number":
-        return f"regexp_replace(regexp_replace({name}::varchar, '(\\.[0-9]*?)0+$', '\\1'), '\\.$', '')"
+        return without_zeros(f"{name}::varchar")
     if kind == "padded":
         return f"rtrim({name}, ' ')"
     if kind == "bytes":
         return f"'\\x' || lower(hex({name}))"
     return f"{name}::varchar"
+
+
+def without_zeros(text: str) -> str:
+    """A number's text without zeros at the end of its fraction."""
+    return f"regexp_replace(regexp_replace({text}, '(\\.[0-9]*?)0+$', '\\1'), '\\.$', '')"
+
+
+def rejected_key(stream: Stream, held: Mapping[str, str]) -> tuple[str, str]:
+    """Return the key's text over the raw table, and over `raw_ext.rejected_rows as rejects`, where parts are joined by
+    commas.
+
+    Args:
+        held: the raw table's columns with their types.
+    """
+    if stream.source == "mongo":
+        return " || ',' || ".join(part(column, "document") for column in stream.key), "rejects.key"
+    types = {name.lower(): kind.partition("(")[0] for name, kind in held.items()}
+    kinds = [_KINDS.get(types.get(column.lower(), ""), "plain") for column in stream.key]
+    key = " || ',' || ".join(part(column, kind) for column, kind in zip(stream.key, kinds, strict=True))
+    rejected = {"number": without_zeros("rejects.key"), "padded": "rtrim(rejects.key, ' ')"}
+    return key, rejected.get(kinds[0], "rejects.key") if len(kinds) == 1 else "rejects.key"
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ create table if not exists raw_ext.load_history (
     stage varchar not null,
     window_id varchar not null,
     file varchar not null,
-    kind varchar not null,  -- data, rejects or deletes
+    kind varchar not null,  -- data, rejects or deletes; removed: a window that `stage remove` took
     rows bigint not null,
     bytes bigint not null,
     sha256 varchar not null,

@@ -13,6 +13,7 @@ from adventure.core.manifest import Window
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT
 from adventure.destinations.duckdb.key_text import expressions, joined, literal
+from adventure.destinations.duckdb.load import file_fault
 
 
 def copy_staged(
@@ -21,21 +22,29 @@ def copy_staged(
     stream: Stream,
     kinds: Sequence[str],
     scratch: Path,
-) -> None:
+) -> bool:
     """Fills the table `staged` (key, cursor, live) of `scratch` with what these windows hold of its table `suspects`.
 
     Of tombstones `live` is false, of rejected rows NULL. A file that a cleanup removes meanwhile is in the warehouse.
 
     Args:
         path: where a window's file lies.
+
+    Returns:
+        Whether all of these windows can be loaded. One that is damaged is on its way nowhere, and passed over.
     """
+    are_whole = True
     with duckdb.connect(str(scratch)) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("create or replace table staged (key varchar, cursor bigint, live boolean)")
         for window in windows:
+            if any(file_fault(path(window, file.name), file) for file in window.all_files):
+                are_whole = False
+                continue
             for file in window.all_files:
                 with suppress(duckdb.IOException):
                     _copy_file(connection, stream, kinds, window, file.name, path(window, file.name))
+    return are_whole
 
 
 def _copy_file(

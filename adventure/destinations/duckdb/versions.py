@@ -11,6 +11,7 @@ import duckdb
 
 from adventure.core.row_text import RowColumn
 from adventure.core.streams import Stream
+from adventure.destinations.common.ledger import WITHOUT_CURSOR
 from adventure.destinations.duckdb.key_text import expressions, literal, part, path, raw_table
 from adventure.destinations.duckdb.load import columns_of
 from adventure.destinations.duckdb.row_text import row_hash
@@ -145,9 +146,9 @@ def _copy_rejected(connection: duckdb.DuckDBPyConnection, stream: Stream, kinds:
         insert into scratch.rejected
         select
             {part("key", "number") if tuple(kinds) == ("number",) else "key"},
-            epoch_us(
-                try_cast(case when json_valid(row) then json_extract_string(row, {field}) end as timestamptz)
-            ) as cursor
+            case when json_valid(row) then coalesce(
+                epoch_us(try_cast(json_extract_string(row, {field}) as timestamptz)), {WITHOUT_CURSOR}
+            ) end as cursor
         from raw_ext.rejected_rows
         where stream = ?
         """,

@@ -1,6 +1,6 @@
 """The embedded warehouse: one DuckDB file, loaded from a folder stage."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from adventure.destinations.common.builds import needed_scope, read_history_stam
 from adventure.destinations.common.ledger import is_loaded
 from adventure.destinations.duckdb.columns import quoted
 from adventure.destinations.duckdb.connection import connect, holding, reading
-from adventure.destinations.duckdb.key_text import document_moment, part
+from adventure.destinations.duckdb.key_text import document_moment, part, raw_table, rejected_key
 from adventure.destinations.duckdb.lateness import lateness
 from adventure.destinations.duckdb.load import columns_of, load_window
 from adventure.destinations.duckdb.publish import publish
@@ -28,7 +28,7 @@ from adventure.destinations.duckdb.report import publish_report
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.staged import copy_staged
 from adventure.destinations.duckdb.versions import copy_versions, open_copy
-from adventure.destinations.warehouse import Copied, Costs, Moved, StreamTotals, TaskRun, Versions
+from adventure.destinations.warehouse import Copied, Costs, Moved, RemovedWindow, StreamTotals, TaskRun, Versions
 
 log = get_logger()
 
@@ -142,6 +142,10 @@ class DuckDBWarehouse:
         """Whether a build has succeeded since the last publish that succeeded."""
         return records.publish_is_due(self.query)
 
+    def record_removal(self, window: RemovedWindow) -> None:
+        """See `Warehouse`."""
+        records.record_removal(self.query, window)
+
     def record(self, run: TaskRun) -> None:
         """Adds a run to the history of the tasks, and drops what is older than RUNS_KEPT runs of its kind."""
         records.record(self.query, run)
@@ -154,9 +158,12 @@ class DuckDBWarehouse:
         """See `Warehouse`."""
         return records.failures_in_a_row(self.query)
 
-    def rejected_since(self, moment: datetime) -> dict[str, int]:
+    def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
         """See `Warehouse`."""
-        return records.rejected_since(self.query, moment)
+        with connect(self._path) as connection:
+            held = columns_of(connection, stream)
+            table = raw_table(stream) if held else ""
+            return records.outstanding_rejects(reading(connection), stream, table, rejected_key(stream, held), since)
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """What the ledger says, by stream."""
@@ -190,14 +197,24 @@ class DuckDBWarehouse:
         with open_copy(copy) as found:
             yield found
 
-    def copy_suspects(self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], scratch: Path) -> None:
+    def copy_suspects(
+        self,
+        stream: Stream,
+        kinds: Sequence[str],
+        rows: Sequence[RowColumn],
+        scratch: Path,
+        *,
+        without: Collection[str] = (),
+    ) -> bool:
         """See `Warehouse`."""
+        damaged = self._stage.damaged(stream.stage)
         windows = [window for window in self._stage.windows(stream.stage) if window.stream == stream.name]
-        loaded = self.loaded(windows)
-        waiting = [window for window in windows if window.id not in loaded]
-        copy_staged(self._stage.path, waiting, stream, kinds, scratch)
+        passed_over = self.loaded(windows) | set(without)
+        waiting = [window for window in windows if window.id not in passed_over]
+        are_whole = copy_staged(self._stage.path, waiting, stream, kinds, scratch)
         with connect(self._path) as connection:
             copy_versions(connection, stream, kinds, rows, scratch, suspects=True)
+        return are_whole and not damaged
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
         """See `Warehouse`."""

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
 from adventure.core.streams import Stream
 
+_KINDS = {"NUMBER": "number", "BINARY": "bytes", "TEXT": "padded"}
+"""How a column of the raw table prints as PostgreSQL does, whose char(n) has no blanks at its end."""
+
 _MOMENT = "YYYY-MM-DD HH24:MI:SS.FF6"
 
 
@@ -70,6 +73,21 @@ def document_moment(stream: Stream) -> str:
     """The document's cursor as a moment with a zone."""
     added = f"get(raw, {literal(CURSOR_TEXT)})::varchar"
     return f"try_cast(coalesce({added}, {field(stream, stream.cursor)}) as timestamp_tz)"
+
+
+def rejected_key(stream: Stream, held: Mapping[str, str]) -> tuple[str, str]:
+    """Return the key's text over the raw table, and over `raw_ext.rejected_rows as rejects`, where parts are joined by
+    commas.
+
+    Args:
+        held: the raw table's columns, in upper case, with their types.
+    """
+    if stream.source == "mongo":
+        return " || ',' || ".join(key_field(stream, column) for column in stream.key), "rejects.key"
+    kinds = [_KINDS.get(held.get(column.upper(), ""), "plain") for column in stream.key]
+    key = " || ',' || ".join(part(stream, column, kind, held) for column, kind in zip(stream.key, kinds, strict=True))
+    rejected = {"number": without_zeros("rejects.key"), "padded": "rtrim(rejects.key, ' ')"}
+    return key, rejected.get(kinds[0], "rejects.key") if len(kinds) == 1 else "rejects.key"
 
 
 def micros(moment: str) -> str:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from adventure.core.streams import Stream
 from adventure.destinations.common import lateness as every_warehouses
+from adventure.destinations.common.ledger import WITHOUT_CURSOR
 from adventure.destinations.common.records import Query
 from adventure.destinations.snowflake.key_text import expressions, literal, micros, printed, raw_table, without_zeros
 
@@ -182,7 +183,8 @@ def _copy_rejected(query: Query, connection: "duckdb.DuckDBPyConnection", stream
     key = without_zeros("key") if tuple(kinds) == ("number",) else "key"
     moment = f'try_cast(get(try_parse_json("ROW"), {literal(stream.cursor)})::varchar as timestamp_tz)'
     rows = query(
-        f"select {key}, {micros(moment)} from raw_ext.rejected_rows where stream = ?",
+        f'select {key}, case when try_parse_json("ROW") is not null then coalesce({micros(moment)}, {WITHOUT_CURSOR})'
+        " end from raw_ext.rejected_rows where stream = ?",
         [stream.name],
     )
     if rows:

@@ -1,7 +1,7 @@
 """Snowflake behind the seam of the warehouses: its own tasks are run and awaited, its tables read."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -21,13 +21,13 @@ from adventure.destinations.snowflake.account_tasks import AccountRun, account_r
 from adventure.destinations.snowflake.budget import Budget
 from adventure.destinations.snowflake.copies import read_copied
 from adventure.destinations.snowflake.credits import read_costs
-from adventure.destinations.snowflake.key_text import document_moment, field, key_field, raw_table
+from adventure.destinations.snowflake.key_text import document_moment, field, key_field, raw_table, rejected_key
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.publish import publish, publish_report
 from adventure.destinations.snowflake.session import SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
-from adventure.destinations.snowflake.versions import copy_suspects, lateness, open_versions
-from adventure.destinations.warehouse import Copied, Costs, Moved, StreamTotals, TaskRun, Versions
+from adventure.destinations.snowflake.versions import columns_of, copy_suspects, lateness, open_versions
+from adventure.destinations.warehouse import Copied, Costs, Moved, RemovedWindow, StreamTotals, TaskRun, Versions
 
 
 class SnowflakeWarehouse:
@@ -147,6 +147,10 @@ class SnowflakeWarehouse:
                 every=every,
             )
 
+    def record_removal(self, window: RemovedWindow) -> None:
+        """See `Warehouse`."""
+        records.record_removal(self.query, window)
+
     def record(self, run: TaskRun) -> None:
         """Adds a build or what was published; the account's own tasks record their runs themselves."""
         if run.name in ("build", "publish"):
@@ -166,9 +170,11 @@ class SnowflakeWarehouse:
         """See `Warehouse`."""
         return records.failures_in_a_row(self.query)
 
-    def rejected_since(self, moment: datetime) -> dict[str, int]:
+    def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
         """See `Warehouse`."""
-        return records.rejected_since(self.query, moment)
+        held = columns_of(self.query, stream)
+        table = raw_table(stream) if held else ""
+        return records.outstanding_rejects(self.query, stream, table, rejected_key(stream, held), since)
 
     def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
         """What the ledger says, by stream."""
@@ -202,19 +208,29 @@ class SnowflakeWarehouse:
             )
         return open_versions(self.query, self._batches, stream, kinds)
 
-    def copy_suspects(self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], scratch: Path) -> None:
+    def copy_suspects(
+        self,
+        stream: Stream,
+        kinds: Sequence[str],
+        rows: Sequence[RowColumn],
+        scratch: Path,
+        *,
+        without: Collection[str] = (),
+    ) -> bool:
         """See `Warehouse`; the files that wait are fetched, and read here."""
         from adventure.destinations.duckdb.staged import copy_staged
 
         # As the processor, whose the stages are.
         stage = SnowflakeStage(self._settings)
+        damaged = stage.damaged(stream.stage)
         windows = [window for window in stage.windows(stream.stage) if window.stream == stream.name]
-        loaded = self.loaded(windows)
-        waiting = [window for window in windows if window.id not in loaded]
+        passed_over = self.loaded(windows) | set(without)
+        waiting = [window for window in windows if window.id not in passed_over]
         with TemporaryDirectory(dir=scratch.parent) as folder:
             fetched = {window.id: stage.fetch(window, Path(folder)) for window in waiting}
-            copy_staged(lambda window, name: fetched[window.id] / name, waiting, stream, kinds, scratch)
+            are_whole = copy_staged(lambda window, name: fetched[window.id] / name, waiting, stream, kinds, scratch)
         copy_suspects(self.query, stream, kinds, scratch)
+        return are_whole and not damaged
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
         """See `Warehouse`."""

@@ -137,6 +137,10 @@ class MongoSide:
         if batch:
             yield batch
 
+    def keyless(self) -> Iterator[list[tuple[str, int | None]]]:
+        """Yield nothing: `unusable` yields documents that lack a part of their key, which `lookup` takes."""
+        return iter(())
+
     def _versions(self, span: Span) -> Iterator[Version]:
         for bounds in cursor_ranges(moment(span.low), moment(span.high)):
             for document, raw in self._find({self.stream.cursor: bounds}):

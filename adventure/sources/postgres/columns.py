@@ -13,9 +13,6 @@ import pyarrow.compute as pc
 
 from adventure.core.manifest import Column
 
-UNCONSTRAINED_NUMERIC = "decimal(38,9)"
-"""What a numeric without a precision is staged as, unless the stream's `types` say otherwise."""
-
 _PLAIN = {
     "int2": pa.int16(),
     "int4": pa.int32(),
@@ -187,17 +184,21 @@ def _unfit_decimal(name: str, kind: pa.DataType) -> str:
 
 
 def _decimal_type(typmod: int, override: str | None) -> pa.DataType | None:
-    """None where text alone can hold every value."""
-    if override == "text":
+    """Return the decimal that a numeric is staged as, or None for text.
+
+    A numeric without a precision has up to 131,072 digits before the point and 16,383 behind: 1/3 has 20. Only text
+    holds every one of its values.
+    """
+    if override == "text" or (override is None and typmod < 4):
         return None
-    if override is None and typmod >= 4:
+    if override is None:
         precision, scale = (typmod - 4) >> 16, (typmod - 4) & 0x7FF
         # The scale is signed, in eleven bits: numeric(5,-2) counts hundreds.
         if scale >= 1024:
             precision, scale = precision + 2048 - scale, 0
         precision = max(precision, scale)
     else:
-        found = re.fullmatch(r"decimal\((\d+),(\d+)\)", override or UNCONSTRAINED_NUMERIC)
+        found = re.fullmatch(r"decimal\((\d+),(\d+)\)", override)
         assert found is not None
         precision, scale = int(found[1]), int(found[2])
     return pa.decimal128(precision, scale) if 1 <= precision <= 38 and scale <= precision else None

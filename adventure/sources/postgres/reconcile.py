@@ -33,7 +33,7 @@ _FIRST, _LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
 _KINDS: dict[str, KeyKind] = {"numeric": "number", "bpchar": "padded", "bytea": "bytes"}
 
 _COLUMNS = """
-select a.attname, coalesce(base.typname, t.typname), format_type(a.atttypid, -1)
+select a.attname, coalesce(base.typname, t.typname), format_type(a.atttypid, -1), a.attnotnull
 from pg_attribute as a
 join pg_type as t on t.oid = a.atttypid
 left join pg_type as base on base.oid = nullif(t.typbasetype, 0)
@@ -72,7 +72,8 @@ class PostgresSide:
             require_access(connection, stream, settings.postgres_user)
             table = sql.Identifier(stream.namespace, stream.table)
             found = connection.execute(_COLUMNS, [table.as_string(connection)]).fetchall()
-            types = {name: (base, full) for name, base, full in found}
+            types = {name: (base, full) for name, base, full, _ in found}
+            nullable = {name for name, _, _, not_null in found if not not_null}
             for name in (stream.cursor, *stream.key):
                 if name not in types:
                     raise SourceShapeError(
@@ -105,7 +106,14 @@ class PostgresSide:
                 types[stream.cursor][0] == "timestamptz",
                 tuple(_text(column, base) for column, base in zip(columns, bases, strict=True)),
                 tuple(sql.SQL("{} = {}").format(*pair) for pair in zip(columns, casts, strict=True)),
-                sql.SQL(" or ").join(sql.SQL("{} is null").format(column) for column in columns),
+                # Without one that may be NULL the server need not look.
+                sql.SQL(" or ").join(
+                    sql.SQL("{} is null").format(column)
+                    for key, column in zip(stream.key, columns, strict=True)
+                    if key in nullable
+                )
+                if nullable & set(stream.key)
+                else sql.SQL("false"),
                 compared,
             )
 
@@ -164,13 +172,20 @@ class PostgresSide:
         return self._ask(query)
 
     def unusable(self) -> Iterator[list[str]]:
-        """NULL, infinite, or outside of the years 1 to 9999. A part of a key that is NULL is shown as that."""
-        shown = self._joined([sql.SQL("coalesce({}, 'NULL')").format(key) for key in self._keys])
-        query = sql.SQL("select {} from {} as t where {} or {}").format(
-            shown, self._table, self._unusable, self._has_no_key
+        """Yield the keys of rows whose cursor is NULL, infinite, or outside of the years 1 to 9999."""
+        query = sql.SQL("select {} from {} as t where ({}) and not ({})").format(
+            self._key, self._table, self._unusable, self._has_no_key
         )
         for batch in self._stream(query):
             yield [key for (key,) in batch]
+
+    def keyless(self) -> Iterator[list[tuple[str, int | None]]]:
+        """Yield the rows a part of whose key is NULL; see `SourceSide`."""
+        shown = sql.SQL("array_to_string(array[{}], ',', 'NULL')").format(sql.SQL(", ").join(self._keys))
+        query = sql.SQL("select {}, case when not ({}) then {} end from {} as t where {}").format(
+            shown, self._unusable, self._micros, self._table, self._has_no_key
+        )
+        return self._stream(query)
 
     def _parts(self, span: Span) -> Iterator[Span]:
         """The span as one statement each: all of it, but for very large tables."""

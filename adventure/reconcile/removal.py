@@ -1,0 +1,121 @@
+"""`adventure stage remove`: removes windows from a stage, and none whose rows would be lost with it."""
+
+from datetime import datetime
+
+from adventure.core.errors import AdventureError, ConfigError, SourceError
+from adventure.core.manifest import MANIFEST, Window
+from adventure.core.settings import Settings
+from adventure.core.stage import Stage
+from adventure.core.streams import Stream
+from adventure.destinations.warehouse import RemovedWindow, Warehouse
+from adventure.factory import open_stage, open_warehouse
+from adventure.processor.state import read_watermarks
+from adventure.reconcile.run import reconcile
+
+
+def remove_loaded(settings: Settings, stream: Stream) -> str:
+    """Remove the stream's windows that are loaded whole, and return a line that says so.
+
+    Raises:
+        AdventureError: others are not loaded yet, and were kept.
+    """
+    stage = open_stage(settings)
+    windows = stage.windows(stream.stage)
+    loaded = open_warehouse(settings).loaded(windows)
+    files = sum(stage.remove(window) for window in windows if window.id in loaded)
+    kept = len(windows) - len(loaded)
+    if kept:
+        raise AdventureError(
+            f"{stream.name}: removed {len(loaded)} windows ({files} files); {kept} are not loaded yet and were kept",
+            f"Run `adventure tasks run load_{stream.name}` first, or name one window",
+        )
+    return f"{stream.name}: removed {len(loaded)} windows ({files} files)"
+
+
+def remove_window(settings: Settings, stream: Stream, window_id: str, *, force: bool) -> str:
+    """Remove one window, damaged or not, and return a line that says what was removed.
+
+    Args:
+        force: removes it whatever is lost with it.
+
+    Raises:
+        ConfigError: the stage has no such window.
+        AdventureError: rows of it are in no other window and not in the warehouse; nothing was removed.
+    """
+    stage, warehouse = open_stage(settings), open_warehouse(settings)
+    place = f"{stream.stage}/{window_id}"
+    names = {entry.path.partition(f"{place}/")[2] for entry in stage.entries(stream.stage)} - {""}
+    if MANIFEST not in names and not force:
+        unfinished = " that is whole: it is being staged, or the processor removes it at its next start"
+        raise ConfigError(
+            f"{stream.stage} has no window {window_id}{unfinished if names else ''}",
+            f"`adventure stage list {stream.name}` shows the windows",
+        )
+    window = next((each for each in stage.windows(stream.stage) if each.id == window_id), None)
+    if window is None or window.id not in warehouse.loaded([window]):
+        lost = _what_is_lost(settings, stream, window, window_id)
+        if lost and not force:
+            raise AdventureError(f"{place} was kept: {lost}", _remedy(stream, window, window_id))
+        if not lost:
+            warehouse.record_removal(_removed(stage, warehouse, stream, window, window_id))
+    files = stage.discard(stream.stage, window_id)
+    return f"{stream.name}: removed the window {window_id} ({files} files)"
+
+
+def _what_is_lost(settings: Settings, stream: Stream, window: Window | None, window_id: str) -> str:
+    """Return a clause that says what the window holds and no other place does; empty if there is nothing."""
+    mark = read_watermarks(settings).get(stream.name)
+    if window is None and (mark is None or _high(window_id) > mark.value):
+        # The watermark never moved past it: the processor reads its rows again.
+        return ""
+    holds = "its window.json cannot be read"
+    if window:
+        holds = f"it has {window.rows:,} rows, {window.rejected:,} rejected rows and"
+        holds += f" {window.deletes.rows if window.deletes else 0:,} deletions, which are not loaded"
+        if mark is None or window.high > mark.value:
+            return f"{holds}, and the watermark moves past it at the processor's next start"
+    try:
+        (report,) = reconcile(settings, [stream], without=[window_id])
+        if report.failure:
+            raise report.failure
+    except SourceError as error:
+        return f"{holds}, and whether they are elsewhere cannot be told: {error.problem}"
+    result = report.result
+    counts = [(result.count(verdict), verdict) for verdict in ("missing", "stale", "deleted") if result]
+    found = ", ".join(f"{count:,} {verdict}" for count, verdict in counts if count)
+    return f"{holds}; without it the warehouse and the other windows differ from the source: {found}" if found else ""
+
+
+def _remedy(stream: Stream, window: Window | None, window_id: str) -> str:
+    load = f"`adventure tasks run load_{stream.name}`, which loads it; or " if window else ""
+    return (
+        f"Run {load}`adventure reconcile {stream.name} --repair --without {window_id}`, which stages its rows again,"
+        " and then this command; or give --force if they may be lost"
+    )
+
+
+def _removed(
+    stage: Stage, warehouse: Warehouse, stream: Stream, window: Window | None, window_id: str
+) -> RemovedWindow:
+    if window:
+        return RemovedWindow(stream.name, stream.stage, window.id, window.low, window.high, window.run_id)
+    # A window begins where the one before it ends.
+    high = _high(window_id)
+    ends = [each.high for each in stage.windows(stream.stage) if each.stream == stream.name and each.high < high]
+    query = "select max(high) from raw_ext.load_history where stream = ? and high < cast(? as timestamp)"
+    ends += [end for (end,) in warehouse.query(query, [stream.name, str(high)]) if end]
+    return RemovedWindow(
+        stream.name, stream.stage, window_id, max(ends, default=None), high, window_id.partition("-")[2]
+    )
+
+
+def _high(window_id: str) -> datetime:
+    """Return the end of a window, which its name tells.
+
+    Raises:
+        ConfigError: it is no window's name.
+    """
+    try:
+        return datetime.strptime(window_id.partition("-")[0], "%Y%m%dT%H%M%S%fZ")
+    except ValueError:
+        raise ConfigError(f"{window_id} is not the name of a window", "Remove that folder by hand") from None
