@@ -87,7 +87,7 @@ def compared(
             for name, warehouse in warehouses.items():
                 scratch = folder / f"{name}-{len(found['source'])}"
                 scratch.mkdir()
-                held = stack.enter_context(warehouse.versions(stream, source.key_kinds, scratch))
+                held = stack.enter_context(warehouse.versions(stream, source.key_kinds, [], scratch))
                 found[name][label] = [
                     {number: (rows, total) for number, rows, total in held.digests(p.span.low, p.span.high, p.width)}
                     for p in SPANS
