@@ -142,7 +142,9 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
     try:
         entry = _Entry.model_validate(filled)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        )
         raise ConfigError(
             f"{where}: {faults}", "See the list of keys at the top of the shipped pipeline.toml"
         ) from error
