@@ -11,14 +11,14 @@ use schema raw_ext;
 -- `file.get_stream` and nothing else. With the rights of its caller, since REMOVE is refused to a procedure with those of
 -- its owner; the caller is the task, which has the rights of the task's owner. Nobody else is granted it.
 create or replace procedure run_stage_task(
-    job varchar, stream varchar, source varchar, stage varchar, raw_table varchar, key array, cursor varchar
+    job varchar, stream varchar, layout varchar, stage varchar, raw_table varchar, key array, cursor varchar
 )
 returns varchar
 language python
 runtime_version = '3.11'
 packages = ('snowflake-snowpark-python')
 handler = 'run'
-comment = 'job: load or cleanup. source: postgres or mongo. raw_table: schema.table. See docs/snowflake.md.'
+comment = 'job: load or cleanup. layout: columns, or documents in the column RAW. raw_table: schema.table. See docs/snowflake.md.'
 execute as caller
 as
 $$
@@ -44,12 +44,12 @@ class Problem(Exception):
     """What is wrong and what to do about it: ends the task, and stands in task_history."""
 
 
-def run(session, job, stream, source, stage, raw_table, key, cursor):
+def run(session, job, stream, layout, stage, raw_table, key, cursor):
     """Does one job of one stream and records the run. The task fails when the job does."""
     begun, rows, files, problem = now(), 0, 0, ""
     try:
         if job == "load":
-            rows, files = load(session, stream, source, stage, raw_table, key, cursor)
+            rows, files = load(session, stream, layout, stage, raw_table, key, cursor)
         else:
             rows, files = cleanup(session, stream, stage)
     except Problem as error:
@@ -64,7 +64,7 @@ def run(session, job, stream, source, stage, raw_table, key, cursor):
     return f"{rows} rows, {files} files"
 
 
-def load(session, stream, source, stage, raw_table, key, cursor):
+def load(session, stream, layout, stage, raw_table, key, cursor):
     """Loads all windows that the ledger does not hold whole, oldest first, rows and ledger entries in one transaction.
 
     The stage's stream of files moves on within that transaction, and so only when what it tells of is loaded. What
@@ -97,7 +97,7 @@ def load(session, stream, source, stage, raw_table, key, cursor):
             rows = files = 0
             for window, missing in [] if again else ready:
                 try:
-                    rows += load_window(session, stream, source, stage, raw_table, key, cursor, window, missing, shapes[window["id"]], loaded_at)
+                    rows += load_window(session, stream, layout, stage, raw_table, key, cursor, window, missing, shapes[window["id"]], loaded_at)
                 except Exception as error:
                     # One that cannot be loaded keeps none of the others from the table.
                     problems[window["id"]] = str(error)
@@ -130,11 +130,11 @@ def waiting_windows(session, stream, stage, problems):
     return waiting
 
 
-def load_window(session, stream, source, stage, raw_table, key, cursor, window, files, columns, loaded_at):
+def load_window(session, stream, layout, stage, raw_table, key, cursor, window, files, columns, loaded_at):
     """Loads these files of a window and enters them in the ledger; the number of rows of its data."""
     rows = 0
     for file in files:
-        count = load_file(session, stream, source, stage, raw_table, key, cursor, window, file, columns, loaded_at)
+        count = load_file(session, stream, layout, stage, raw_table, key, cursor, window, file, columns, loaded_at)
         if count != file["rows"]:
             raise Problem(
                 f"{stream}: {stage}/{window['id']}/{file['name']} holds {count} rows where window.json promises"
@@ -310,13 +310,13 @@ def fits(kind, held, precision, scale):
     return held == "NUMBER" and int(scale) >= int(places) and int(precision) - int(scale) >= int(digits) - int(places)
 
 
-def load_file(session, stream, source, stage, raw_table, key, cursor, window, file, columns, loaded_at):
+def load_file(session, stream, layout, stage, raw_table, key, cursor, window, file, columns, loaded_at):
     """Loads one file; the number of its rows."""
     schema, _, table = raw_table.upper().partition(".")
     target, label = f"{quoted(schema)}.{quoted(table)}", literal(f"{stage}/{window['id']}/{file['name']}")
     stamp, place = f"{literal(loaded_at)}::timestamp_ntz(6)", location(stage, window["id"], file["name"])
     if kind_of(window, file) == "deletes":
-        return bury(session, source, place, target, key, cursor, label, stamp, columns)
+        return bury(session, layout, place, target, key, cursor, label, stamp, columns)
     if kind_of(window, file) == "rejects":
         names = 'stream, key, reason, "ROW", _file, _loaded_at'
         values = f"{literal(stream)}, $1:key::varchar, $1:reason::varchar, $1:row::varchar, {label}, {stamp}"
@@ -349,12 +349,12 @@ def tombstone(line, last):
     return document
 
 
-def bury(session, source, place, target, key, cursor, label, stamp, columns):
+def bury(session, layout, place, target, key, cursor, label, stamp, columns):
     """Appends a tombstone for each row that is gone at the source; the number of them."""
     with session.file.get_stream(place) as packed:
         lines = [json.loads(line) for line in gzip.decompress(packed.read()).splitlines()]
     last = () if cursor in key else (cursor,)
-    lacking = [name for name in (*key, *last) if source != "mongo" and name.upper() not in columns]
+    lacking = [name for name in (*key, *last) if layout != "documents" and name.upper() not in columns]
     if lacking:
         raise Problem(
             f"The deleted rows in {label} do not fit: {target} has no column {lacking[0]}; nothing of the window was loaded."
@@ -362,7 +362,7 @@ def bury(session, source, place, target, key, cursor, label, stamp, columns):
         )
     for begin in range(0, len(lines), ROWS_AT_ONCE):
         some = lines[begin : begin + ROWS_AT_ONCE]
-        if source == "mongo":
+        if layout == "documents":
             rows = [json.dumps(tombstone(line, last)) for line in some]
             names, values = "raw", "parse_json(column1)"
             params = [value for row, line in zip(rows, some) for value in (row, line["deleted_at"])]

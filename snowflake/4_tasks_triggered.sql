@@ -20,7 +20,7 @@ create or replace task load_orders
     task_auto_retry_attempts = 2
     when system$stream_has_data('orders_stage_files')
 as
-    call run_stage_task('load', 'orders', 'postgres', 'orders_stage', 'raw_ext.orders_raw', array_construct('sales_order_id'), 'last_modified');
+    call run_stage_task('load', 'orders', 'columns', 'orders_stage', 'raw_ext.orders_raw', array_construct('sales_order_id'), 'last_modified');
 
 create or replace task cleanup_orders
     warehouse = identifier($warehouse_name)
@@ -28,7 +28,7 @@ create or replace task cleanup_orders
     user_task_timeout_ms = 3600000
     after load_orders
 as
-    call run_stage_task('cleanup', 'orders', 'postgres', 'orders_stage', 'raw_ext.orders_raw', array_construct('sales_order_id'), 'last_modified');
+    call run_stage_task('cleanup', 'orders', 'columns', 'orders_stage', 'raw_ext.orders_raw', array_construct('sales_order_id'), 'last_modified');
 
 create or replace task load_order_details
     warehouse = identifier($warehouse_name)
@@ -38,7 +38,7 @@ create or replace task load_order_details
     task_auto_retry_attempts = 2
     when system$stream_has_data('order_details_stage_files')
 as
-    call run_stage_task('load', 'order_details', 'postgres', 'order_details_stage', 'raw_ext.order_details_raw', array_construct('sales_order_detail_id'), 'last_modified');
+    call run_stage_task('load', 'order_details', 'columns', 'order_details_stage', 'raw_ext.order_details_raw', array_construct('sales_order_detail_id'), 'last_modified');
 
 create or replace task cleanup_order_details
     warehouse = identifier($warehouse_name)
@@ -46,7 +46,7 @@ create or replace task cleanup_order_details
     user_task_timeout_ms = 3600000
     after load_order_details
 as
-    call run_stage_task('cleanup', 'order_details', 'postgres', 'order_details_stage', 'raw_ext.order_details_raw', array_construct('sales_order_detail_id'), 'last_modified');
+    call run_stage_task('cleanup', 'order_details', 'columns', 'order_details_stage', 'raw_ext.order_details_raw', array_construct('sales_order_detail_id'), 'last_modified');
 
 create or replace task load_chat_logs
     warehouse = identifier($warehouse_name)
@@ -56,7 +56,7 @@ create or replace task load_chat_logs
     task_auto_retry_attempts = 2
     when system$stream_has_data('chat_stage_files')
 as
-    call run_stage_task('load', 'chat_logs', 'mongo', 'chat_stage', 'raw_ext.chat_logs_raw', array_construct('_id'), 'last_modified');
+    call run_stage_task('load', 'chat_logs', 'documents', 'chat_stage', 'raw_ext.chat_logs_raw', array_construct('_id'), 'last_modified');
 
 create or replace task cleanup_chat_logs
     warehouse = identifier($warehouse_name)
@@ -64,7 +64,7 @@ create or replace task cleanup_chat_logs
     user_task_timeout_ms = 3600000
     after load_chat_logs
 as
-    call run_stage_task('cleanup', 'chat_logs', 'mongo', 'chat_stage', 'raw_ext.chat_logs_raw', array_construct('_id'), 'last_modified');
+    call run_stage_task('cleanup', 'chat_logs', 'documents', 'chat_stage', 'raw_ext.chat_logs_raw', array_construct('_id'), 'last_modified');
 
 -- Tasks are made suspended; what runs after another is resumed before it.
 alter task cleanup_orders resume;

@@ -28,8 +28,8 @@ from tests.snowflake.emulator import staged_path
 from tests.snowflake.procedure import Session, run
 
 T0 = datetime(2026, 1, 1, 12, 0, 0, 123456)
-ORDERS = ("orders", "postgres", "orders_stage", "raw_ext.orders_raw", ["sales_order_id"], "last_modified")
-CHATS = ("chat_logs", "mongo", "chat_stage", "raw_ext.chat_logs_raw", ["_id"], "last_modified")
+ORDERS = ("orders", "columns", "orders_stage", "raw_ext.orders_raw", ["sales_order_id"], "last_modified")
+CHATS = ("chat_logs", "documents", "chat_stage", "raw_ext.chat_logs_raw", ["_id"], "last_modified")
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 

@@ -72,8 +72,9 @@ def stage_statements(stream: Stream) -> list[str]:
 def task_statements(stream: Stream, trigger: Trigger) -> list[str]:
     """What 4_tasks_*.sql says for a stream: a load, a cleanup after it, and both resumed."""
     key = ", ".join(map(_literal, stream.key))
+    layout = "documents" if stream.documents else "columns"
     arguments = (
-        f"{_literal(stream.name)}, '{stream.source}', '{stream.stage}', '{stream.raw_table}',"
+        f"{_literal(stream.name)}, '{layout}', '{stream.stage}', '{stream.raw_table}',"
         f" array_construct({key}), {_literal(stream.cursor)}"
     )
     schedule = "    schedule = 'USING CRON 0 * * * * UTC'\n" if trigger == "scheduled" else ""
