@@ -2,9 +2,9 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -50,7 +50,7 @@ WAREHOUSE_MODULES: list[WarehouseModule] = [duckdb_kind, snowflake_kind]
 def named_kinds(code: str) -> Iterator[tuple[int, str]]:
     """Yield line and name where a string that is a kind's name is compared, looked up, or kept for that."""
     for node in ast.walk(ast.parse(code)):
-        found: list[ast.expr | None] = []
+        found: Sequence[ast.expr | None] = ()
         match node:
             case ast.Compare():
                 found = [node.left, *node.comparators]
@@ -63,7 +63,10 @@ def named_kinds(code: str) -> Iterator[tuple[int, str]]:
             case ast.Call(func=ast.Attribute(attr="startswith" | "endswith" | "get" | "removeprefix" | "index")):
                 found = [*node.args]
         for each in found:
-            for part in each.elts if isinstance(each, ast.Tuple | ast.List | ast.Set) else [each]:
+            parts: Sequence[ast.expr | None] = [each]
+            if isinstance(each, ast.Tuple | ast.List | ast.Set):
+                parts = each.elts
+            for part in parts:
                 if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value in NAMES:
                     yield part.lineno, part.value
 
@@ -144,7 +147,8 @@ def test_a_third_source_needs_no_other_module(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(SOURCES, "toy", toy_source.KIND)
-    monkeypatch.setattr(toy_source, "ROWS", rows := {})
+    rows: dict[str, datetime] = {}
+    monkeypatch.setattr(toy_source, "ROWS", rows)
     pipeline = tmp_path / "toys.toml"
     pipeline.write_text(
         '[streams.toys]\nsource = "toy"\nnamespace = "shop"\ntable = "toys"\ncursor = "at"\nkey = "id"\n'
