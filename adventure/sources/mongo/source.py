@@ -42,7 +42,7 @@ from adventure.sources.mongo.keys import with_keys
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
 from adventure.sources.prefetch import reading_ahead
 from adventure.sources.progress import telling
-from adventure.sources.source import Cut, Extract
+from adventure.sources.source import SourceSnapshot, Extract
 
 CHANGE_STREAM = "change stream"
 """The mode; after it the reason, when documents had to be read again."""
@@ -66,7 +66,7 @@ log = get_logger()
 
 
 @dataclass
-class MongoCut:
+class MongoSnapshot:
     """The server's time."""
 
     horizon: datetime
@@ -74,7 +74,7 @@ class MongoCut:
     """The server's cluster time; None when it is no replica set."""
     marks: Mapping[str, Watermark]
     source: "MongoSource"
-    unfit: dict[str, SourceError] = field(default_factory=dict)
+    unreadable: dict[str, SourceError] = field(default_factory=dict)
     mode: str = "lookback"
     tick: timedelta = _TICK
 
@@ -87,11 +87,11 @@ class MongoCut:
         return self.horizon
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
-        """The stream's documents as NDJSON, and which are gone; see `Cut`."""
+        """The stream's documents as NDJSON, and which are gone; see `SourceSnapshot`."""
         return self.source.read(stream, self.marks.get(stream.name), self, folder)
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
-        """These documents as NDJSON; see `Cut`."""
+        """These documents as NDJSON; see `SourceSnapshot`."""
         return self.source.read_keys(stream, keys, below, folder)
 
 
@@ -129,7 +129,7 @@ class MongoSource:
         followed.settled = True
 
     @contextmanager
-    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
+    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
         """Everything up to the server's time."""
         with translating_mongo(self._uri, _NAME):
             hello = self._client.admin.command("hello")
@@ -138,7 +138,7 @@ class MongoSource:
                 self._warn(stream, "a lost position makes one cycle read" if follows else "every cycle reads")
         # Exclusive: a document of this very millisecond belongs to it.
         horizon = hello["localTime"].replace(tzinfo=None) + _TICK
-        yield MongoCut(horizon, hello.get("operationTime") if follows else None, marks, self)
+        yield MongoSnapshot(horizon, hello.get("operationTime") if follows else None, marks, self)
 
     def origin(self, stream: Stream, *, watched: bool) -> Origin:
         """Return which collection this is; `watched` if the server has change streams."""
@@ -147,17 +147,17 @@ class MongoSource:
         with translating_mongo(self._uri, _NAME):
             return collection_origin(self._client[stream.namespace][stream.table], follows)
 
-    def read(self, stream: Stream, mark: Watermark | None, cut: MongoCut, folder: Path) -> Extract:
+    def read(self, stream: Stream, mark: Watermark | None, snapshot: MongoSnapshot, folder: Path) -> Extract:
         """Writes the documents that were not staged yet, and the keys of those that are gone."""
         followed = self._followed.setdefault(stream.name, _Followed())
         followed.seen.begin()
         with writing(folder):
-            reading = Reading(stream, cut.horizon, followed.seen, folder)
+            reading = Reading(stream, snapshot.horizon, followed.seen, folder)
             with reading.documents, reading.rejects, reading.deletes, translating_mongo(self._uri, _NAME):
                 if not followed.settled:
                     self._unfollow(followed)
                 followed.settled = False
-                mode = self._read_into(reading, followed, mark, cut)
+                mode = self._read_into(reading, followed, mark, snapshot)
                 reading.close()
             files, rejects, deletes = reading.documents.close(), reading.rejects.close(), reading.deletes.close()
         followed.settled = not (files or rejects or deletes)
@@ -186,13 +186,13 @@ class MongoSource:
             reading.deletes.close()
             return Extract(reading.documents.close(), reading.rejects.close(), _COLUMNS, reading.last)
 
-    def _read_into(self, reading: Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
+    def _read_into(self, reading: Reading, followed: _Followed, mark: Watermark | None, snapshot: MongoSnapshot) -> str:
         """Reads by the change stream if there is one, else by lookback; the mode."""
         stream = reading.stream
-        why_not = "not a replica set" if cut.until is None else followed.unwatchable
-        if cut.until and (not why_not or time.monotonic() >= followed.ask_again_at):
+        why_not = "not a replica set" if snapshot.until is None else followed.unwatchable
+        if snapshot.until and (not why_not or time.monotonic() >= followed.ask_again_at):
             try:
-                again = self._read_changes(reading, followed, mark, cut)
+                again = self._read_changes(reading, followed, mark, snapshot)
             except Unwatchable as reason:
                 why_not = str(reason)
                 if why_not != followed.unwatchable:
@@ -203,11 +203,11 @@ class MongoSource:
                 return f"{CHANGE_STREAM}, read again: {again}" if again else CHANGE_STREAM
         self._unfollow(followed)
         low = earlier(mark.value, stream.lookback) if mark else None
-        for document in self._documents(stream, low, cut.horizon):
-            reading.take(document, low, cut.horizon)
+        for document in self._documents(stream, low, snapshot.horizon):
+            reading.take(document, low, snapshot.horizon)
         return f"lookback: {why_not}"
 
-    def _read_changes(self, reading: Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
+    def _read_changes(self, reading: Reading, followed: _Followed, mark: Watermark | None, snapshot: MongoSnapshot) -> str:
         """Reads what the stream tells since the position; where there is none to go on from, documents.
 
         Returns:
@@ -219,14 +219,14 @@ class MongoSource:
         stream, why = reading.stream, ""
         low = earlier(mark.value, stream.lookback) if mark else None
         position = followed.feed.position if followed.feed else mark.position if mark else None
-        rested, followed.read_at = cut.horizon - followed.read_at > _REST, cut.horizon
-        assert cut.until
+        rested, followed.read_at = snapshot.horizon - followed.read_at > _REST, snapshot.horizon
+        assert snapshot.until
         if followed.feed or position:
             try:
                 if followed.feed is None or (rested and position):
                     self._unfollow(followed)
                     followed.feed = Feed(self._client, stream, position)
-                for change in followed.feed.changes(cut.until, CHANGES_A_WINDOW):
+                for change in followed.feed.changes(snapshot.until, CHANGES_A_WINDOW):
                     reading.change(change)
                 if not followed.feed.ended:
                     return ""

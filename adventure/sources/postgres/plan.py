@@ -146,7 +146,7 @@ class Plan:
 
 
 def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, *, utf8: bool) -> Plan:
-    """How the stream's table is read, asked anew for each cut: columns come and go.
+    """How the stream's table is read, asked anew for each snapshot: columns come and go.
 
     Args:
         utf8: whether the server itself sees to it that text is UTF-8.

@@ -1,6 +1,6 @@
 """PostgreSQL as a source: one horizon and one snapshot for all of its streams.
 
-The order within a cut is what keeps its promises: lock the tables, read the catalogue, read the horizon, and only then
+The order within a snapshot is what keeps its promises: lock the tables, read the catalogue, read the horizon, and only then
 take the snapshot, with the first query.
 """
 
@@ -37,23 +37,23 @@ from adventure.sources.postgres.warnings import FUTURE, Notices, rows_in_the_fut
 from adventure.sources.postgres.writer import Reading
 from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
 from adventure.sources.progress import telling
-from adventure.sources.source import Cut, Extract
+from adventure.sources.source import SourceSnapshot, Extract
 
 LOCK_TIMEOUT_MS = 1000
-"""How long one connection waits for a lock while the other one holds those of the cut."""
+"""How long one connection waits for a lock while the other one holds those of the snapshot."""
 
 _TICK = timedelta(microseconds=1)
 
 
 @dataclass
-class PostgresCut:
+class PostgresSnapshot:
     """A horizon, and the snapshot that was taken after it."""
 
     horizon: datetime
     mode: str
     plans: dict[str, Plan]
     relations: dict[str, Relation]
-    unfit: dict[str, SourceError]
+    unreadable: dict[str, SourceError]
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
     floors: Floors
@@ -63,17 +63,17 @@ class PostgresCut:
     tick: timedelta = _TICK
 
     def origin(self, stream: Stream) -> Origin:
-        """Return the database, which all streams of the cut share."""
+        """Return the database, which all streams of the snapshot share."""
         return self.database
 
     def end(self, stream: Stream) -> datetime:
-        """Up to where the stream is read, as its cursor has it; see `Cut`."""
+        """Up to where the stream is read, as its cursor has it; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
         horizon = self.local_horizons.get(stream.zone, self.horizon) if plan.is_naive else self.horizon
         return whole_units(horizon, plan.step, self._resolution(stream))
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
-        """The stream's rows as Parquet; see `Cut`."""
+        """The stream's rows as Parquet; see `SourceSnapshot`."""
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
         known = self._resolution(stream)
         hashed = known is not None and known.unit > plan.step
@@ -114,7 +114,7 @@ class PostgresCut:
         )
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
-        """These rows as Parquet; see `Cut`."""
+        """These rows as Parquet; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
         reading = Reading(plan, folder, timedelta(0), Seen(), self.source.delta)
         condition = plan.with_keys(keys, below)
@@ -154,7 +154,7 @@ class PostgresCut:
     def _old(self, plan: Plan, alias: str) -> str | None:
         """The rows below the window that no window has had, such as those of a partition that was attached since.
 
-        They were committed before it was attached, so this cut sees all of them.
+        They were committed before it was attached, so this snapshot sees all of them.
         """
         mark = self.marks.get(plan.stream.name)
         if mark is None or not (lies_in := self.source.attached(plan.stream, self.relations[plan.stream.name], mark)):
@@ -162,7 +162,7 @@ class PostgresCut:
         return f"({plan.between(None, earlier(mark.value, self._lookback(plan.stream)), alias)} and {lies_in(alias)})"
 
     def _past(self, plan: Plan, alias: str) -> str | None:
-        """Rows at or past the horizon to which rows refer that this cut stages.
+        """Rows at or past the horizon to which rows refer that this snapshot stages.
 
         An order that was inserted below the horizon and updated above it has left its window, and its lines have not:
         it goes with them, and comes again in the next window, since the watermark stays at the horizon. What they refer
@@ -264,31 +264,31 @@ class PostgresSource:
         self._clock.staged(stream.name)
 
     @contextmanager
-    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
+    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
         """The tables locked against changes of their shape, then the horizon, then one snapshot for all streams.
 
         A table that is rewritten while a snapshot waits for it looks empty to that snapshot: hence the locks first. A
         horizon that is read within the snapshot may lie above rows that the snapshot cannot see: hence it before that.
         """
-        unfit: dict[str, SourceError] = {}
+        unreadable: dict[str, SourceError] = {}
         with self._extracting.transaction():
             with self._translating():
                 self._extracting.execute("set transaction isolation level repeatable read read only")
                 self._asking.execute("set lock_timeout = 0")
                 # Before the snapshot: what is attached after this is new in the next window.
                 relations = read_relations(self._asking, streams)
-                unfit |= self._refused(streams, relations)
-                self._lock(stream for stream in streams if stream.name not in unfit and relations[stream.name].lockable)
+                unreadable |= self._refused(streams, relations)
+                self._lock(stream for stream in streams if stream.name not in unreadable and relations[stream.name].lockable)
                 # Another session that waits for these locks makes the next one wait behind it: for us, that is forever.
                 self._asking.execute(f"set lock_timeout = {LOCK_TIMEOUT_MS}")
-                plans = self._plan(streams, marks, relations, unfit)
+                plans = self._plan(streams, marks, relations, unreadable)
                 origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._notices.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
                 zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
                 floors = self._floors(plans, marks, horizon)
-            yield PostgresCut(horizon.moment, horizon.mode, plans, relations, unfit, marks, self, floors, local, origin)
+            yield PostgresSnapshot(horizon.moment, horizon.mode, plans, relations, unreadable, marks, self, floors, local, origin)
 
     def _floors(self, plans: Mapping[str, Plan], marks: Mapping[str, Watermark], horizon: Horizon) -> Floors:
         """From where each stream has to be read if the server's clock was set back."""
@@ -304,7 +304,7 @@ class PostgresSource:
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """What a query of the open cut gives, fetched ahead of whoever takes it."""
+        """What a query of the open snapshot gives, fetched ahead of whoever takes it."""
         with self._extracting.batches(query) as batches:
             yield telling(plan.stream, batches, "rows")
 
@@ -351,7 +351,7 @@ class PostgresSource:
         return found
 
     def _lock(self, streams: Iterable[Stream]) -> None:
-        """Lock the tables against changes of their columns until the cut ends. Writers neither wait nor block."""
+        """Lock the tables against changes of their columns until the snapshot ends. Writers neither wait nor block."""
         if names := sorted({table_of(stream) for stream in streams}):
             self._extracting.execute(f"lock table {', '.join(names)} in access share mode")
 
@@ -360,16 +360,16 @@ class PostgresSource:
         streams: Sequence[Stream],
         marks: Mapping[str, Watermark],
         relations: Mapping[str, Relation],
-        unfit: dict[str, SourceError],
+        unreadable: dict[str, SourceError],
     ) -> dict[str, Plan]:
         """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
         plans: dict[str, Plan] = {}
         for stream in streams:
             try:
                 for parent in stream.references:
-                    if parent in unfit:
+                    if parent in unreadable:
                         raise SourceShapeError(f"stream {stream.name} waits for {parent}, to which it refers")
-                if stream.name not in unfit:
+                if stream.name not in unreadable:
                     plan = plan_stream(self._asking, stream, utf8=self._utf8)
                     for parent in filter(plans.get, stream.references):
                         check_reference(plan, plans[parent])
@@ -378,7 +378,7 @@ class PostgresSource:
                     plans[stream.name] = plan
                     self._notices.of_plan(plan, relations[stream.name], self._asking)
             except SourceShapeError as error:
-                unfit.setdefault(stream.name, error)
+                unreadable.setdefault(stream.name, error)
         return plans
 
     @contextmanager
