@@ -103,7 +103,9 @@ class Repair:
             deleted += self._stage_deletes(suspects, horizon, gone_at)
         return Repaired(rows, rejected, deleted, living=self.living)
 
-    def _stage_rows(self, snapshot: SourceSnapshot, suspects: Sequence[Suspect], *, are_rejected: bool = False) -> Window:
+    def _stage_rows(
+        self, snapshot: SourceSnapshot, suspects: Sequence[Suspect], *, are_rejected: bool = False
+    ) -> Window:
         """Stage the rows with these keys.
 
         Args:

@@ -101,7 +101,9 @@ class SourceSnapshot(Protocol):
 class Source(Protocol):
     """One source database, with its connection."""
 
-    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> AbstractContextManager[SourceSnapshot]:
+    def open_snapshot(
+        self, streams: Sequence[Stream], marks: Mapping[str, Watermark]
+    ) -> AbstractContextManager[SourceSnapshot]:
         """Opens a snapshot for these streams, which stand at these watermarks; one that was never read has none.
 
         Raises:

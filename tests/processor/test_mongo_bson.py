@@ -241,16 +241,16 @@ def test_broken_documents_are_set_aside_whole_and_the_others_go_on(chat_stream: 
         bson.encode({"_id": 3, "last_modified": "0001-01-01T00:00:00+14:00"}),
         bson.encode({"_id": 3, "last_modified": Timestamp(5, 6)}),
     ]
-    reading = documents.Reading(chat_stream, NOW, Seen(), tmp_path)
+    writer = documents.DocumentWriter(chat_stream, NOW, Seen(), tmp_path)
     for document in (
         bson.encode({"_id": 1, "last_modified": NOW}),
         *broken,
         bson.encode({"_id": 2, "last_modified": NOW}),
     ):
-        reading.take(RawBSONDocument(document))
-    (file,) = reading.documents.close()
+        writer.write(RawBSONDocument(document))
+    (file,) = writer.documents.close()
     assert file.rows == 2
-    rejects = reading.rejects.close()
+    rejects = writer.rejects.close()
     assert rejects
     rows = [json.loads(line) for line in gzip.decompress(rejects.path.read_bytes()).splitlines()]
     assert [base64.b64decode(row["row"]) for row in rows] == broken

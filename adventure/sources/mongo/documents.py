@@ -27,7 +27,7 @@ from adventure.sources.mongo.keys import key_text, value_at
 _LENIENT = OPTIONS.with_options(unicode_decode_error_handler="replace")
 
 
-class Reading:
+class DocumentWriter:
     """What one extract gathers: documents, those that are set aside, and the keys of those that are gone."""
 
     def __init__(self, stream: Stream, horizon: datetime, seen: Seen, folder: Path) -> None:
@@ -38,7 +38,7 @@ class Reading:
         """The largest cursor below the horizon."""
         self._gone: dict[bytes, tuple[dict[str, Any], datetime]] = {}
 
-    def take(self, document: RawBSONDocument, low: datetime | None = None, high: datetime | None = None) -> None:
+    def write(self, document: RawBSONDocument, low: datetime | None = None, high: datetime | None = None) -> None:
         """Writes one document, unless it was staged already, lies outside of `[low, high)`, or has to be set aside."""
         raw = bytes(document.raw)
         try:
@@ -61,10 +61,10 @@ class Reading:
         if self.last:
             self.seen.forget(earlier(self.last, self.stream.lookback))
 
-    def change(self, change: Change) -> None:
+    def write_change(self, change: Change) -> None:
         """Takes the document of a change; of one that was deleted, and does not come back in this window, the key."""
         if change.document is not None:
-            self.take(change.document)
+            self.write(change.document)
             return
         try:
             key = decode(bytes(change.key.raw))

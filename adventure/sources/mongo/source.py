@@ -37,7 +37,7 @@ from adventure.sources.deduplicator import Seen
 from adventure.sources.mongo.change_stream import Feed, PositionLost, Unwatchable
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 from adventure.sources.mongo.cursors import cursor_ranges
-from adventure.sources.mongo.documents import Reading
+from adventure.sources.mongo.documents import DocumentWriter
 from adventure.sources.mongo.keys import with_keys
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
 from adventure.sources.prefetch import reading_ahead
@@ -152,21 +152,21 @@ class MongoSource:
         followed = self._followed.setdefault(stream.name, _Followed())
         followed.seen.begin()
         with writing(folder):
-            reading = Reading(stream, snapshot.horizon, followed.seen, folder)
-            with reading.documents, reading.rejects, reading.deletes, translating_mongo(self._uri, _NAME):
+            writer = DocumentWriter(stream, snapshot.horizon, followed.seen, folder)
+            with writer.documents, writer.rejects, writer.deletes, translating_mongo(self._uri, _NAME):
                 if not followed.settled:
                     self._unfollow(followed)
                 followed.settled = False
-                mode = self._read_into(reading, followed, mark, snapshot)
-                reading.close()
-            files, rejects, deletes = reading.documents.close(), reading.rejects.close(), reading.deletes.close()
+                mode = self._read_into(writer, followed, mark, snapshot)
+                writer.close()
+            files, rejects, deletes = writer.documents.close(), writer.rejects.close(), writer.deletes.close()
         followed.settled = not (files or rejects or deletes)
         feed = followed.feed
         return Extract(
             files,
             rejects,
             _COLUMNS,
-            reading.last,
+            writer.last,
             deletes=deletes,
             mode=mode,
             position=feed.position if feed else None,
@@ -178,21 +178,23 @@ class MongoSource:
         """Writes the documents that have one of these keys and a cursor below that moment."""
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
         with writing(folder):
-            reading = Reading(stream, below, Seen(), folder)
-            with reading.documents, reading.rejects, translating_mongo(self._uri, _NAME):
+            writer = DocumentWriter(stream, below, Seen(), folder)
+            with writer.documents, writer.rejects, translating_mongo(self._uri, _NAME):
                 for batch in collection.find_raw_batches(with_keys(stream.key, keys), batch_size=1000):
                     for document in bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS):
-                        reading.take(document, high=below)
-            reading.deletes.close()
-            return Extract(reading.documents.close(), reading.rejects.close(), _COLUMNS, reading.last)
+                        writer.write(document, high=below)
+            writer.deletes.close()
+            return Extract(writer.documents.close(), writer.rejects.close(), _COLUMNS, writer.last)
 
-    def _read_into(self, reading: Reading, followed: _Followed, mark: Watermark | None, snapshot: MongoSnapshot) -> str:
+    def _read_into(
+        self, writer: DocumentWriter, followed: _Followed, mark: Watermark | None, snapshot: MongoSnapshot
+    ) -> str:
         """Reads by the change stream if there is one, else by lookback; the mode."""
-        stream = reading.stream
+        stream = writer.stream
         why_not = "not a replica set" if snapshot.until is None else followed.unwatchable
         if snapshot.until and (not why_not or time.monotonic() >= followed.ask_again_at):
             try:
-                again = self._read_changes(reading, followed, mark, snapshot)
+                again = self._read_changes(writer, followed, mark, snapshot)
             except Unwatchable as reason:
                 why_not = str(reason)
                 if why_not != followed.unwatchable:
@@ -204,10 +206,12 @@ class MongoSource:
         self._unfollow(followed)
         low = earlier(mark.value, stream.lookback) if mark else None
         for document in self._documents(stream, low, snapshot.horizon):
-            reading.take(document, low, snapshot.horizon)
+            writer.write(document, low, snapshot.horizon)
         return f"lookback: {why_not}"
 
-    def _read_changes(self, reading: Reading, followed: _Followed, mark: Watermark | None, snapshot: MongoSnapshot) -> str:
+    def _read_changes(
+        self, writer: DocumentWriter, followed: _Followed, mark: Watermark | None, snapshot: MongoSnapshot
+    ) -> str:
         """Reads what the stream tells since the position; where there is none to go on from, documents.
 
         Returns:
@@ -216,7 +220,7 @@ class MongoSource:
         Raises:
             Unwatchable: the collection has no change stream.
         """
-        stream, why = reading.stream, ""
+        stream, why = writer.stream, ""
         low = earlier(mark.value, stream.lookback) if mark else None
         position = followed.feed.position if followed.feed else mark.position if mark else None
         rested, followed.read_at = snapshot.horizon - followed.read_at > _REST, snapshot.horizon
@@ -227,7 +231,7 @@ class MongoSource:
                     self._unfollow(followed)
                     followed.feed = Feed(self._client, stream, position)
                 for change in followed.feed.changes(snapshot.until, CHANGES_A_WINDOW):
-                    reading.change(change)
+                    writer.write_change(change)
                 if not followed.feed.ended:
                     return ""
                 why, low = "the collection was dropped or renamed", None
@@ -247,7 +251,7 @@ class MongoSource:
                 f"{stream.name}: a change stream on {stream.location} cannot even begin: {lost}", "Enlarge the oplog"
             ) from lost
         for document in self._documents(stream, low, None, followed.feed.session):
-            reading.take(document, low)
+            writer.write(document, low)
         return why
 
     def _unfollow(self, followed: _Followed) -> None:

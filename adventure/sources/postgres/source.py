@@ -34,7 +34,7 @@ from adventure.sources.postgres.resolution import Resolution, coarser, last_valu
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
 from adventure.sources.postgres.warnings import FUTURE, Notices, rows_in_the_future
-from adventure.sources.postgres.writer import Reading
+from adventure.sources.postgres.writer import RowWriter
 from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
 from adventure.sources.progress import telling
 from adventure.sources.source import SourceSnapshot, Extract
@@ -79,26 +79,26 @@ class PostgresSnapshot:
         hashed = known is not None and known.unit > plan.step
         seen = self.source.seen(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
-        reading = Reading(plan, folder, below, seen, self.source.delta, hashed, known, last)
+        writer = RowWriter(plan, folder, below, seen, self.source.delta, hashed, known, last)
         conditions = [self._window(plan, "t")]
-        self._read(plan, conditions[0], reading.take, hashed=hashed)
-        if mark and (news := reading.measure.news):
+        self._read(plan, conditions[0], writer.write, hashed=hashed)
+        if mark and (news := writer.measure.news):
             # The windows before this one were cut as if their values were finer: read what they may have missed.
             read_from = earlier(mark.value, below)
             conditions.append(plan.between(earlier(read_from, news.longest), read_from))
-            self._read(plan, conditions[-1], reading.take, hashed=hashed)
-        found = coarser(reading.measure.resolution, plan.by_default)
+            self._read(plan, conditions[-1], writer.write, hashed=hashed)
+        found = coarser(writer.measure.resolution, plan.by_default)
         if old := self._old(plan, "t"):
             conditions.append(old)
-            self._read(plan, old, reading.take_old, hashed=hashed)
+            self._read(plan, old, writer.write_old, hashed=hashed)
         if past := self._past(plan, "t"):
             conditions.append(past)
-            self._read(plan, past, reading.take_referred, hashed=hashed)
-        files = reading.close()
+            self._read(plan, past, writer.write_referred, hashed=hashed)
+        files = writer.close()
         # The rows of no window are looked for once; those of the windows that were read, where one cannot be carried.
-        suspects = [*(conditions if reading.bad else ()), *(() if stream.name in self.marks else (plan.in_no_window,))]
+        suspects = [*(conditions if writer.bad else ()), *(() if stream.name in self.marks else (plan.in_no_window,))]
         with writing(folder):
-            rejects = self._set_aside(plan, reading, suspects, folder)
+            rejects = self._set_aside(plan, writer, suspects, folder)
         relation = self.relations[stream.name]
         mode = f"lookback: {relation.unsure}" if relation.unsure and self.mode == "horizon" else self.mode
         mode = shown(mode, plan.step, found)
@@ -106,7 +106,7 @@ class PostgresSnapshot:
             files,
             rejects,
             tuple(column.column for column in plan.columns),
-            reading.last,
+            writer.last,
             self.source.notes(plan, new=bool(files or rejects)),
             mode=(f"{mode}, {stream.zone}" if stream.zone != "UTC" else mode) + self.floors.note(stream.name),
             position=self.floors.position(stream.name, relation.position, is_staged=bool(files or rejects)),
@@ -116,21 +116,21 @@ class PostgresSnapshot:
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These rows as Parquet; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
-        reading = Reading(plan, folder, timedelta(0), Seen(), self.source.delta)
+        writer = RowWriter(plan, folder, timedelta(0), Seen(), self.source.delta)
         condition = plan.with_keys(keys, below)
-        self._read(plan, condition, reading.take)
-        files = reading.close()
+        self._read(plan, condition, writer.write)
+        files = writer.close()
         with writing(folder):
-            rejects = self._set_aside(plan, reading, [condition] if reading.bad else [], folder)
-        return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last)
+            rejects = self._set_aside(plan, writer, [condition] if writer.bad else [], folder)
+        return Extract(files, rejects, tuple(column.column for column in plan.columns), writer.last)
 
     def _read(
-        self, plan: Plan, condition: str, take: Callable[[pa.RecordBatch], None], *, hashed: bool = False
+        self, plan: Plan, condition: str, write: Callable[[pa.RecordBatch], None], *, hashed: bool = False
     ) -> None:
         """The rows under the condition, fetched while those before them are taken."""
         with self.source.batches(plan, plan.select(condition, hashed=hashed)) as batches:
             for batch in batches:
-                take(batch)
+                write(batch)
 
     def _resolution(self, stream: Stream) -> Resolution | None:
         """How coarse the cursor was found to be when the watermark moved last."""
@@ -180,7 +180,7 @@ class PostgresSnapshot:
                 )
         return f"({plan.past(self.end(plan.stream), alias)} and ({' or '.join(referring)}))" if referring else None
 
-    def _set_aside(self, plan: Plan, reading: Reading, suspects: list[str], folder: Path) -> LocalFile | None:
+    def _set_aside(self, plan: Plan, writer: RowWriter, suspects: list[str], folder: Path) -> LocalFile | None:
         """The rows under these conditions that no column can carry, found by the server in the same snapshot."""
         if not suspects:
             return None
@@ -190,13 +190,13 @@ class PostgresSnapshot:
             nonlocal found
             for reject in self.source.rejects(plan, " or ".join(suspects)):
                 found += 1
-                if reading.seen.is_new((reject.key, reject.reason), self.end(plan.stream), hash(reject.row)):
+                if writer.seen.is_new((reject.key, reject.reason), self.end(plan.stream), hash(reject.row)):
                     yield reject
 
         rejects = write_rejects(folder, only_new())
-        if found < reading.bad:
+        if found < writer.bad:
             raise SourceError(
-                f"stream {plan.stream.name}: {reading.bad:,} rows cannot be carried, and the server finds {found:,}",
+                f"stream {plan.stream.name}: {writer.bad:,} rows cannot be carried, and the server finds {found:,}",
                 "This is a defect of Adventure; nothing of the window was staged",
             )
         return rejects
@@ -278,7 +278,9 @@ class PostgresSource:
                 # Before the snapshot: what is attached after this is new in the next window.
                 relations = read_relations(self._asking, streams)
                 unreadable |= self._refused(streams, relations)
-                self._lock(stream for stream in streams if stream.name not in unreadable and relations[stream.name].lockable)
+                self._lock(
+                    stream for stream in streams if stream.name not in unreadable and relations[stream.name].lockable
+                )
                 # Another session that waits for these locks makes the next one wait behind it: for us, that is forever.
                 self._asking.execute(f"set lock_timeout = {LOCK_TIMEOUT_MS}")
                 plans = self._plan(streams, marks, relations, unreadable)
@@ -288,7 +290,9 @@ class PostgresSource:
                 zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
                 floors = self._floors(plans, marks, horizon)
-            yield PostgresSnapshot(horizon.moment, horizon.mode, plans, relations, unreadable, marks, self, floors, local, origin)
+            yield PostgresSnapshot(
+                horizon.moment, horizon.mode, plans, relations, unreadable, marks, self, floors, local, origin
+            )
 
     def _floors(self, plans: Mapping[str, Plan], marks: Mapping[str, Watermark], horizon: Horizon) -> Floors:
         """From where each stream has to be read if the server's clock was set back."""

@@ -18,7 +18,7 @@ from adventure.sources.postgres.resolution import Measure, Resolution
 
 
 @dataclass
-class Reading:
+class RowWriter:
     """What one extract has gathered so far."""
 
     plan: Plan
@@ -48,7 +48,7 @@ class Reading:
             delta=self.delta,
         )
 
-    def take(self, batch: pa.RecordBatch) -> None:
+    def write(self, batch: pa.RecordBatch) -> None:
         """Rows of the window."""
         whole, carried, hashes = self._carry(batch)
         # Of the rows that are set aside as well: they are read.
@@ -63,12 +63,12 @@ class Reading:
         with writing(self.folder):
             self._parts.write(carried)
 
-    def take_old(self, batch: pa.RecordBatch) -> None:
+    def write_old(self, batch: pa.RecordBatch) -> None:
         """Rows below the window, which no window has had: they move no watermark."""
         with writing(self.folder):
             self._parts.write(self._carry(batch)[1])
 
-    def take_referred(self, batch: pa.RecordBatch) -> None:
+    def write_referred(self, batch: pa.RecordBatch) -> None:
         """Rows past the horizon: they move no watermark, and one that stays there comes once."""
         _, carried, hashes = self._carry(batch)
         with writing(self.folder):
