@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adventure.sources.source import Source
 
 
-def open_source(kind: str, settings: "Settings", *, patience: float | None = None) -> "Source":
+def open_source(kind: str, settings: "Settings", *, retry_for: float | None = None) -> "Source":
     """The source of that kind, connected; see `open_pipeline`.
 
     Its driver is imported here: a kind that no stream names costs nothing, and `process_once` waits meanwhile anyway.
@@ -32,10 +32,10 @@ def open_source(kind: str, settings: "Settings", *, patience: float | None = Non
     if kind == "postgres":
         from adventure.sources.postgres.source import PostgresSource
 
-        return PostgresSource(settings, patience)
+        return PostgresSource(settings, retry_for)
     from adventure.sources.mongo.source import MongoSource
 
-    return MongoSource(settings, patience)
+    return MongoSource(settings, retry_for)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
 from adventure.processor.owner import origin_mismatch, owner_mismatch, owner_of, waiting_for
 from adventure.processor.state import State
-from adventure.sources.source import SourceSnapshot, Extract, Source
+from adventure.sources.source import Extract, Source, SourceSnapshot
 
 log = get_logger()
 
@@ -69,7 +69,7 @@ class Pipeline:
     stage: Stage
     state: State
     temporary: Path
-    away: Mapping[str, SourceError] = field(default_factory=dict)
+    unavailable: Mapping[str, SourceError] = field(default_factory=dict)
     """Why other sources could not be opened, by `Stream.source`; a cycle reports it, and moves the other streams."""
     refused: Mapping[str, WatermarkMismatch] = field(default_factory=dict)
     """Streams, by name, whose watermark is not theirs."""
@@ -83,7 +83,9 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
     """One window of each stream. A source or stream that fails does not keep the others from theirs."""
     reports: list[StreamReport] = []
     failures: dict[str, AdventureError] = {
-        stream.name: pipeline.away[stream.source] for stream in pipeline.streams if stream.source in pipeline.away
+        stream.name: pipeline.unavailable[stream.source]
+        for stream in pipeline.streams
+        if stream.source in pipeline.unavailable
     }
     failures |= pipeline.refused
     horizons: dict[str, datetime] = {}
@@ -102,7 +104,7 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
                         if mismatch := _mismatch(pipeline, stream, origin, failures):
                             failures[stream.name] = mismatch
                         else:
-                            reports += _move_windows(pipeline, source, snapshot, stream, origin)
+                            reports += _extract_windows(pipeline, source, snapshot, stream, origin)
                     waiting.remove(stream.name)
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
@@ -131,19 +133,19 @@ def _mismatch(
     return waiting_for(stream, failures)
 
 
-def _move_windows(
+def _extract_windows(
     pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
 ) -> Iterator[StreamReport]:
     """All that the snapshot has of one stream: one window, or as many as keep each within bounds."""
-    report, more = _move_window(pipeline, source, snapshot, stream, origin)
+    report, more = _extract_window(pipeline, source, snapshot, stream, origin)
     yield report
     while more:
-        report, more = _move_window(pipeline, source, snapshot, stream, origin)
+        report, more = _extract_window(pipeline, source, snapshot, stream, origin)
         if report.window:
             yield report
 
 
-def _move_window(
+def _extract_window(
     pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
 ) -> tuple[StreamReport, bool]:
     """One stream's rows from its watermark to the snapshot's horizon: staged whole, then the watermark moved.
@@ -159,7 +161,7 @@ def _move_window(
     extract = snapshot.extract(stream, folder)
     if not extract.all_files:
         mode = extract.mode or snapshot.mode
-        pipeline.state.keep(stream, mode, extract.position, pipeline.owner(stream), origin)
+        pipeline.state.save_position(stream, mode, extract.position, pipeline.owner(stream), origin)
         return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun), extract.more
 
     reached(Point.FILES_FINISHED, stream.name)
@@ -169,9 +171,9 @@ def _move_window(
         reached(Point.FILE_STAGED, stream.name)
     pipeline.stage.commit(window)
     reached(Point.WINDOW_STAGED, stream.name)
-    pipeline.state.move(window, pipeline.owner(stream), origin)
+    pipeline.state.advance(window, pipeline.owner(stream), origin)
     reached(Point.WATERMARK_MOVED, stream.name)
-    source.remember(stream, window.high)
+    source.mark_staged(stream, window.high)
     shutil.rmtree(folder, ignore_errors=True)
 
     report = StreamReport(
@@ -216,7 +218,7 @@ def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extr
     )
 
 
-def adopt(state: State, stage: Stage, stream: Stream) -> None:
+def recover(state: State, stage: Stage, stream: Stream) -> None:
     """Takes over windows that are whole but whose watermark was not moved, and discards those that are not whole.
 
     To be called once for each opening of the state, before the first cycle. That is enough: the state falls behind
@@ -234,7 +236,7 @@ def adopt(state: State, stage: Stage, stream: Stream) -> None:
         is_next = window.stream == stream.name and window.low == low and (low is None or window.high > low)
         # A stream that was reset is read again, also where the stage holds what was read before.
         if is_next and window.staged_at > reset_at:
-            state.move(window, owner_of(stream, stage.identity()))
+            state.advance(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(
                 f"{stream.name}: adopted {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"

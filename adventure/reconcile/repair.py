@@ -24,7 +24,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.reconcile.comparison import Comparison, Suspect
 from adventure.sources.side import SourceSide
-from adventure.sources.source import SourceSnapshot, Source
+from adventure.sources.source import Source, SourceSnapshot
 
 MODE = "repair"
 """What a repair's window has as its mode, and the ledger after it."""

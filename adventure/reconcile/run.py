@@ -169,7 +169,7 @@ def _lookback(stream: Stream, mark: Watermark) -> timedelta:
     """How far below the watermark the next window looks for late rows: they are in flight."""
     if stream.source != "postgres":
         return stream.lookback
-    return lookback(stream, mark, blind=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
+    return lookback(stream, mark, horizon_unknown=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
 
 
 @contextmanager

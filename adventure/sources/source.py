@@ -57,7 +57,7 @@ class Extract:
 
 
 class SourceSnapshot(Protocol):
-    """A moment of a source. Streams that are read from one snapshot are consistent with each other where the source can."""
+    """One moment of a source. Streams read from one snapshot are consistent with each other where the source can."""
 
     horizon: datetime
     """Rows with a cursor below it may be read; naive UTC, from the source's clock."""
@@ -110,7 +110,7 @@ class Source(Protocol):
             SourceError: the source does not answer, or refuses.
         """
 
-    def remember(self, stream: Stream, floor: datetime) -> None:
+    def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged: its rows from `floor` on need not be staged again."""
 
     def close(self) -> None:

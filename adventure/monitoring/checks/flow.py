@@ -63,7 +63,7 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     mark = read_watermarks(settings).get(stream.name)
     if stream.source == "postgres":
         # The next window looks below the watermark for rows of units that were not over.
-        coarse = lookback(replace(stream, lookback=timedelta(0)), mark, blind=False)
+        coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
         source, in_flight = _count_postgres(settings, stream, earlier(mark.value, coarse) if mark else None)
     else:
         source, in_flight = _count_mongo(settings, stream, mark.value if mark else None)

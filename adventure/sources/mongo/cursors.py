@@ -10,7 +10,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
 from adventure.core.clock import earlier, later
-from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.bson_walk import CannotConvert
 from adventure.sources.mongo.keys import value_at
 
 if TYPE_CHECKING:
@@ -34,22 +34,22 @@ def cursor_moment(name: str, value: object) -> datetime:
     """Return a cursor's value as naive UTC. Text without an offset is UTC.
 
     Raises:
-        CannotCarry: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
+        CannotConvert: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
     """
     moment: object = value
     if isinstance(value, DatetimeMS):
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999")
+        raise CannotConvert("its cursor is a date outside of the years 1 to 9999")
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
-            raise CannotCarry(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
+            raise CannotConvert(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
     if not isinstance(moment, datetime):
-        raise CannotCarry(f"its cursor {name} is missing, or neither a date nor text")
+        raise CannotConvert(f"its cursor {name} is missing, or neither a date nor text")
     try:
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     except OverflowError as error:
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999") from error
+        raise CannotConvert("its cursor is a date outside of the years 1 to 9999") from error
 
 
 def cursor_ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
@@ -80,7 +80,7 @@ def cursor_to_add(name: str, value: object) -> str | None:
     DuckDB takes `20260102` for no time, and Snowflake takes it for seconds since 1970.
 
     Raises:
-        CannotCarry: as `cursor_moment`.
+        CannotConvert: as `cursor_moment`.
     """
     if not isinstance(value, str) or _READ_ALIKE.fullmatch(value):
         return None
@@ -99,7 +99,7 @@ def cursors_from(
         for document in lenient.find({name: bounds}, {name: 1}):
             try:
                 moment = cursor_moment(name, value_at(document, name))
-            except CannotCarry:
+            except CannotConvert:
                 continue
             if moment >= low:
                 yield moment
@@ -110,7 +110,7 @@ def first_cursor(collection: "Collection[dict[str, Any]]", name: str, low: datet
     lowest = min(cursors_from(collection, name, low, dates=False), default=None)
     for document in collection.find({name: {"$gte": low, "$lte": lowest or datetime.max}}, {name: 1}).sort(name, 1):
         # A date within an array is no cursor.
-        with suppress(CannotCarry):
+        with suppress(CannotConvert):
             return cursor_moment(name, value_at(document, name))
     return lowest
 

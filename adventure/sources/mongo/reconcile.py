@@ -19,7 +19,7 @@ from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
 from adventure.sources.mongo.bson_json import decode, document_line
-from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.bson_walk import CannotConvert
 from adventure.sources.mongo.connect import MongoDocument, connect_mongo, translating_mongo
 from adventure.sources.mongo.cursors import cursor_moment, cursor_ranges
 from adventure.sources.mongo.keys import key_text, key_value, value_at, with_keys
@@ -164,7 +164,7 @@ class MongoSide:
             return None
         try:
             line = document_line(decode(raw), raw, self.stream)
-        except CannotCarry:
+        except CannotConvert:
             return "cannot be converted"
         return hashlib.md5(line, usedforsecurity=False).hexdigest()
 
@@ -172,7 +172,7 @@ class MongoSide:
         """None where the processor rejects the document."""
         try:
             return micros(cursor_moment(self.stream.cursor, value_at(document, self.stream.cursor)))
-        except CannotCarry:
+        except CannotConvert:
             return None
 
     def _key(self, document: dict[str, Any]) -> str | None:

@@ -1,7 +1,7 @@
 """PostgreSQL as a source: one horizon and one snapshot for all of its streams.
 
-The order within a snapshot is what keeps its promises: lock the tables, read the catalogue, read the horizon, and only then
-take the snapshot, with the first query.
+The order of the steps matters: lock the tables, read the catalogue, read the horizon, and only then take the snapshot,
+with the first query.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,23 +21,23 @@ from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
-from adventure.sources.deduplicator import Seen
+from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.access import no_table, refusal
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.horizon import Horizon, blocking_session, read_horizon
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, refers, table_of
-from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
+from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
 from adventure.sources.postgres.relations import Relation, read_relations, rows_in
 from adventure.sources.postgres.resolution import Resolution, coarser, last_value, lookback, shown, whole_units
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
-from adventure.sources.postgres.warnings import FUTURE, Notices, rows_in_the_future
+from adventure.sources.postgres.warnings import FUTURE, WarningLog, rows_in_the_future
 from adventure.sources.postgres.writer import RowWriter
 from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
-from adventure.sources.progress import telling
-from adventure.sources.source import SourceSnapshot, Extract
+from adventure.sources.progress import log_progress
+from adventure.sources.source import Extract, SourceSnapshot
 
 LOCK_TIMEOUT_MS = 1000
 """How long one connection waits for a lock while the other one holds those of the snapshot."""
@@ -77,13 +77,13 @@ class PostgresSnapshot:
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
         known = self._resolution(stream)
         hashed = known is not None and known.unit > plan.step
-        seen = self.source.seen(stream, below)
+        deduplicator = self.source.deduplicator(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
-        writer = RowWriter(plan, folder, below, seen, self.source.delta, hashed, known, last)
+        writer = RowWriter(plan, folder, below, deduplicator, self.source.delta, hashed, known, last)
         conditions = [self._window(plan, "t")]
         self._read(plan, conditions[0], writer.write, hashed=hashed)
         if mark and (news := writer.measure.news):
-            # The windows before this one were cut as if their values were finer: read what they may have missed.
+            # The windows before this one were read as if their values were finer: read what they may have missed.
             read_from = earlier(mark.value, below)
             conditions.append(plan.between(earlier(read_from, news.longest), read_from))
             self._read(plan, conditions[-1], writer.write, hashed=hashed)
@@ -95,10 +95,13 @@ class PostgresSnapshot:
             conditions.append(past)
             self._read(plan, past, writer.write_referred, hashed=hashed)
         files = writer.close()
-        # The rows of no window are looked for once; those of the windows that were read, where one cannot be carried.
-        suspects = [*(conditions if writer.bad else ()), *(() if stream.name in self.marks else (plan.in_no_window,))]
+        # Look for rows with an unusable cursor in the first window only. Query the window again only if it had rejects.
+        suspects = [
+            *(conditions if writer.rejected else ()),
+            *(() if stream.name in self.marks else (plan.in_no_window,)),
+        ]
         with writing(folder):
-            rejects = self._set_aside(plan, writer, suspects, folder)
+            rejects = self._write_rejects(plan, writer, suspects, folder)
         relation = self.relations[stream.name]
         mode = f"lookback: {relation.unsure}" if relation.unsure and self.mode == "horizon" else self.mode
         mode = shown(mode, plan.step, found)
@@ -116,12 +119,12 @@ class PostgresSnapshot:
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These rows as Parquet; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
-        writer = RowWriter(plan, folder, timedelta(0), Seen(), self.source.delta)
+        writer = RowWriter(plan, folder, timedelta(0), Deduplicator(), self.source.delta)
         condition = plan.with_keys(keys, below)
         self._read(plan, condition, writer.write)
         files = writer.close()
         with writing(folder):
-            rejects = self._set_aside(plan, writer, [condition] if writer.bad else [], folder)
+            rejects = self._write_rejects(plan, writer, [condition] if writer.rejected else [], folder)
         return Extract(files, rejects, tuple(column.column for column in plan.columns), writer.last)
 
     def _read(
@@ -138,11 +141,11 @@ class PostgresSnapshot:
         return Resolution.of(mark.mode) if mark else None
 
     def _lookback(self, stream: Stream) -> timedelta:
-        """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
+        """Without a horizon the previous window may have missed open transactions, so overlap it once more."""
         mark, unsure = self.marks.get(stream.name), self.relations[stream.name].unsure
-        was_blind = mark is not None and mark.mode.startswith("lookback")
-        blind = self.mode.startswith("lookback") or bool(unsure) or was_blind
-        usual = lookback(stream, mark, step=self.plans[stream.name].step, blind=blind)
+        was_unknown = mark is not None and mark.mode.startswith("lookback")
+        horizon_unknown = self.mode.startswith("lookback") or bool(unsure) or was_unknown
+        usual = lookback(stream, mark, step=self.plans[stream.name].step, horizon_unknown=horizon_unknown)
         return usual + self.floors.below_watermark(stream.name)
 
     def _window(self, plan: Plan, alias: str) -> str:
@@ -180,8 +183,8 @@ class PostgresSnapshot:
                 )
         return f"({plan.past(self.end(plan.stream), alias)} and ({' or '.join(referring)}))" if referring else None
 
-    def _set_aside(self, plan: Plan, writer: RowWriter, suspects: list[str], folder: Path) -> LocalFile | None:
-        """The rows under these conditions that no column can carry, found by the server in the same snapshot."""
+    def _write_rejects(self, plan: Plan, writer: RowWriter, suspects: list[str], folder: Path) -> LocalFile | None:
+        """Write the rows under these conditions that cannot be converted, found in the same snapshot."""
         if not suspects:
             return None
         found = 0
@@ -190,14 +193,14 @@ class PostgresSnapshot:
             nonlocal found
             for reject in self.source.rejects(plan, " or ".join(suspects)):
                 found += 1
-                if writer.seen.is_new((reject.key, reject.reason), self.end(plan.stream), hash(reject.row)):
+                if writer.deduplicator.is_new((reject.key, reject.reason), self.end(plan.stream), hash(reject.row)):
                     yield reject
 
         rejects = write_rejects(folder, only_new())
-        if found < writer.bad:
+        if found < writer.rejected:
             raise SourceError(
-                f"stream {plan.stream.name}: {writer.bad:,} rows cannot be carried, and the server finds {found:,}",
-                "This is a defect of Adventure; nothing of the window was staged",
+                f"stream {plan.stream.name}: {writer.rejected:,} rows were rejected, and the server finds {found:,}",
+                "This is a bug in Adventure; please report it. Nothing was staged",
             )
         return rejects
 
@@ -207,10 +210,10 @@ class PostgresSource:
     """The source database, with a connection that asks and one that extracts."""
 
     settings: Settings
-    patience: float | None = None
-    _seen: dict[str, Seen] = field(default_factory=dict)
+    retry_for: float | None = None
+    _deduplicators: dict[str, Deduplicator] = field(default_factory=dict)
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
-    _notices: Notices = field(default_factory=Notices)
+    _warnings: WarningLog = field(default_factory=WarningLog)
     _clock: ClockWatch = field(default_factory=ClockWatch)
 
     def __post_init__(self) -> None:
@@ -223,7 +226,7 @@ class PostgresSource:
             raise
 
     def _connect(self) -> None:
-        self._asking = connect_source(self.settings, patience=self.patience, silence=self.settings.silence_sec)
+        self._asking = connect_source(self.settings, retry_for=self.retry_for, silence=self.settings.silence_sec)
         self._connections.callback(self._asking.close)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
@@ -251,16 +254,16 @@ class PostgresSource:
         """Ends both connections."""
         self._connections.close()
 
-    def seen(self, stream: Stream, lookback: timedelta) -> Seen:
+    def deduplicator(self, stream: Stream, lookback: timedelta) -> Deduplicator:
         """What the stream's next extract need not stage again."""
         self._lookbacks[stream.name] = lookback
-        seen = self._seen.setdefault(stream.name, Seen())
-        seen.begin()
-        return seen
+        deduplicator = self._deduplicators.setdefault(stream.name, Deduplicator())
+        deduplicator.begin()
+        return deduplicator
 
-    def remember(self, stream: Stream, floor: datetime) -> None:
+    def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        self._seen[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
+        self._deduplicators[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
 
     @contextmanager
@@ -286,7 +289,7 @@ class PostgresSource:
                 plans = self._plan(streams, marks, relations, unreadable)
                 origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
-                self._notices.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
+                self._warnings.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
                 zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
                 floors = self._floors(plans, marks, horizon)
@@ -303,18 +306,18 @@ class PostgresSource:
                 resolution = Resolution.of(marks[name].mode)
                 unit = max(plan.step, resolution.longest if resolution else plan.step)
                 floors.add(marks[name], unit, partial(earliest_ahead, self._asking, zone=zone))
-                self._notices.of_clock(name, floors.reported(name), floors.note(name))
+                self._warnings.of_clock(name, floors.reported(name), floors.note(name))
         return floors
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
         """What a query of the open snapshot gives, fetched ahead of whoever takes it."""
         with self._extracting.batches(query) as batches:
-            yield telling(plan.stream, batches, "rows")
+            yield log_progress(plan.stream, batches, "rows")
 
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
-        """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
-        with self.batches(plan, unfit_rows_query(plan, condition, utf8=self._utf8)) as batches:
+        """Yield the rows under the condition that cannot be converted, whole, as PostgreSQL prints them."""
+        with self.batches(plan, rejected_rows_query(plan, condition, utf8=self._utf8)) as batches:
             yield from rejects_of(plan, batches)
 
     def notes(self, plan: Plan, *, new: bool) -> dict[str, str]:
@@ -323,12 +326,12 @@ class PostgresSource:
         Args:
             new: whether there is a window to say it.
         """
-        if not new and not self._notices.looks_now(plan, "future"):
+        if not new and not self._warnings.looks_now(plan, "future"):
             return {}
         with self._translating():
             future = rows_in_the_future(plan, self._asking)
         if not new:
-            self._notices.of_future(plan, future)
+            self._warnings.of_future(plan, future)
         return {FUTURE: future} if future else {}
 
     def attached(self, stream: Stream, relation: Relation, mark: Watermark) -> Callable[[str], str] | None:
@@ -336,7 +339,7 @@ class PostgresSource:
         new = relation.new_since(mark.position)
         if not new:
             return None
-        self._notices.of_attached(stream, new)
+        self._warnings.of_attached(stream, new)
         with self._translating():
             return rows_in(self._asking, relation, new)
 
@@ -378,9 +381,9 @@ class PostgresSource:
                     for parent in filter(plans.get, stream.references):
                         check_reference(plan, plans[parent])
                     mark = marks.get(stream.name)
-                    self._notices.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
+                    self._warnings.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
                     plans[stream.name] = plan
-                    self._notices.of_plan(plan, relations[stream.name], self._asking)
+                    self._warnings.of_plan(plan, relations[stream.name], self._asking)
             except SourceShapeError as error:
                 unreadable.setdefault(stream.name, error)
         return plans
