@@ -12,8 +12,8 @@ from adventure.dashboard.format import markup
 from adventure.dashboard.pipeline.state import State, StreamState
 from adventure.dashboard.pipeline.verdict import Problem, Severity
 
-_MARKS: dict[Severity | None, str] = {"wrong": "✕", "look": "!", None: "✓"}
-_WORDS: dict[Severity | None, str] = {"wrong": "wrong", "look": "look", None: "well"}
+_MARKS: dict[Severity | None, str] = {"error": "✕", "warning": "!", None: "✓"}
+_LABELS: dict[Severity | None, str] = {"error": "error", "warning": "warning", None: "ok"}
 
 _STYLE = """
 <style>
@@ -26,11 +26,11 @@ _STYLE = """
 .flow .node .name {font-weight: 600; display: flex; justify-content: space-between; gap: 0.4rem}
 .flow .node .big {font-size: 1.25rem; line-height: 1.5}
 .flow .node .mark {color: var(--mark); font-weight: 700}
-.flow .well {--mark: var(--well)} .flow .look {--mark: var(--look)} .flow .wrong {--mark: var(--wrong)}
+.flow .ok {--mark: var(--ok)} .flow .warning {--mark: var(--warning)} .flow .error {--mark: var(--error)}
 .flow .arrow {align-self: center; font-size: 1.1rem; text-align: center}
 .flow .tall {grid-row: 2 / span var(--streams)}
-.flow.light {--well: #02795f; --look: #9c5500; --wrong: #c0271d}
-.flow.dark {--well: #2fbf95; --look: #e5a702; --wrong: #ff7a6e}
+.flow.light {--ok: #02795f; --warning: #9c5500; --error: #c0271d}
+.flow.dark {--ok: #2fbf95; --warning: #e5a702; --error: #ff7a6e}
 .flow .only-narrow {display: none}
 @media (max-width: 820px) {
   .flow {grid-template-columns: 1fr}
@@ -109,9 +109,9 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
 
 def _models(state: State, found: Sequence[Problem], now: datetime) -> list[str]:
     build = state.tasks.get("build")
-    failed = any(problem.place == "tests" and problem.severity == "wrong" for problem in found)
+    failed = any(problem.place == "tests" and problem.severity == "error" for problem in found)
     warned = any(problem.place == "tests" for problem in found)
-    severity = _of_task(state, "build") or ("wrong" if failed else "look" if warned else None)
+    severity = _of_task(state, "build") or ("error" if failed else "warning" if warned else None)
     bad = sum(test.outcome != "warn" for test in state.tests)
     facts = [
         ("tables", f"{len(state.models):,}"),
@@ -130,7 +130,7 @@ def _dashboard(state: State, found: Sequence[Problem], now: datetime, built_at: 
     if publish:
         facts += [("outcome", publish.outcome), ("took", _took(publish.seconds))]
     facts.append(("tasks ran", _ago(state.written_at, now)))
-    missing: Severity | None = "wrong" if any(problem.place == "tasks" for problem in found) else None
+    missing: Severity | None = "error" if any(problem.place == "tasks" for problem in found) else None
     rows = sum(model.rows for model in state.models if model.shown)
     severity = _of_task(state, "publish") or missing
     return [_node(9, 2, "published copy", f"{format.short(rows)} rows", facts, severity, tall=True)]
@@ -150,9 +150,9 @@ def _node(
     place = f"grid-column: {column}" + ("" if tall else f"; grid-row: {row}")
     lines = "".join(f"<div>{markup(label)} <b>{markup(value)}</b></div>" for label, value in facts)
     title = f'<div class="{"" if kind == "source" else "big"}">{markup(big)}</div>'
-    mark = f'<span class="mark" role="img" aria-label="{_WORDS[severity]}">{_MARKS[severity]}</span>'
+    mark = f'<span class="mark" role="img" aria-label="{_LABELS[severity]}">{_MARKS[severity]}</span>'
     return (
-        f'<div class="node {_WORDS[severity]}{" tall" if tall else ""}" style="{place}">'
+        f'<div class="node {_LABELS[severity]}{" tall" if tall else ""}" style="{place}">'
         f'<div class="name"><span>{markup(name)}</span>{mark}</div>{title}{lines}</div>'
     )
 
@@ -164,12 +164,12 @@ def _arrow(column: int, row: int, *, kind: str = "") -> str:
 
 def _worst(found: Sequence[Problem], *places: str) -> Severity | None:
     marks = {problem.severity for problem in found if problem.place in places}
-    return "wrong" if "wrong" in marks else "look" if marks else None
+    return "error" if "error" in marks else "warning" if marks else None
 
 
 def _of_task(state: State, name: str) -> Severity | None:
     task = state.tasks.get(name)
-    return "wrong" if task and task.outcome == "failed" else None
+    return "error" if task and task.outcome == "failed" else None
 
 
 def _utc(watermark: datetime | None, mode: str | None) -> datetime | None:

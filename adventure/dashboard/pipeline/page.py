@@ -56,7 +56,7 @@ def _live(copy: Copy, identity: Identity, held: state.State) -> None:
     watch((copy, identity))
     now = utc_now()
     found = problems(held, data.processor(), now, data.tasks_interval_sec())
-    every = f"every {format.duration(held.every_sec)}" if held.every_sec else "by hand"
+    every = f"every {format.duration(held.interval_sec)}" if held.interval_sec else "by hand"
     st.caption(
         f"As of {format.moment(held.written_at)}, {format.age(held.written_at, now)} old · the tasks run {every},"
         f" and report each time · {_processor_seen(now)}"
@@ -76,13 +76,13 @@ def _processor_seen(now: datetime) -> str:
 
 def verdict(found: Sequence[Problem]) -> None:
     """One glance."""
-    wrong = [problem for problem in found if problem.severity == "wrong"]
+    errors = [problem for problem in found if problem.severity == "error"]
     if not found:
         st.success("**All is well.** What was read is loaded, built and shown.", icon=":material/check_circle:")
         return
-    say, icon = (st.error, ":material/error:") if wrong else (st.warning, ":material/visibility:")
-    head = "**Something is wrong.**" if wrong else "**The figures are right; something wants a look.**"
-    lines = [f"- {format.markdown(problem.what)}.  \n  **What to do:** {problem.do}." for problem in found]
+    say, icon = (st.error, ":material/error:") if errors else (st.warning, ":material/visibility:")
+    head = "**Something is wrong.**" if errors else "**The figures are right; something wants a look.**"
+    lines = [f"- {format.markdown(problem.message)}.  \n  **What to do:** {problem.fix}." for problem in found]
     say("\n".join([head, "", *lines]), icon=icon)
 
 

@@ -97,7 +97,7 @@ class State:
 
     written_at: datetime
     """After each run of the tasks."""
-    every_sec: float | None
+    interval_sec: float | None
     """Seconds between two runs of the tasks; None when the last one was run by hand."""
     streams: tuple[StreamState, ...]
     tasks: dict[str, TaskState]
@@ -140,7 +140,7 @@ def read(query: Query) -> State:
     )
     return State(
         written_at=report.written_at.to_pydatetime(),
-        every_sec=_plain(report.every_sec),
+        interval_sec=_plain(report.every_sec),
         streams=tuple(_all(StreamState, streams)),
         tasks={task.task: task for task in tasks},
         models=tuple(_all(ModelRows, query('select model, "ROWS", shown from models order by model', []))),

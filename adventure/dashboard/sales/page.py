@@ -80,11 +80,11 @@ def _watch(copy: Copy, identity: Identity | None, publication: figures.Publicati
     now, as_of = utc_now(), publication.data_as_of
     read = f"Data as of **{format.moment(as_of)}**, {format.age(as_of, now)} old" if as_of else "No live sales yet"
     st.caption(f"{read} · days are calendar days in UTC · money in US dollars")
-    wrong = [problem for problem in current_problems() if problem.severity == "wrong"]
-    if wrong:
+    errors = [problem for problem in current_problems() if problem.severity == "error"]
+    if errors:
         st.warning(
-            f"The figures may be older than they should be. {format.markdown(wrong[0].what)}."
-            f" {wrong[0].do}. The Pipeline page shows more.",
+            f"The figures may be older than they should be. {format.markdown(errors[0].message)}."
+            f" {errors[0].fix}. The Pipeline page shows more.",
             icon=":material/warning:",
         )
     elif open_report().identity() is None:
