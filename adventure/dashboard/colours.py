@@ -16,9 +16,9 @@ PALETTES: dict[Theme, tuple[str, ...]] = {
 NEUTRAL = "#808080"
 """Of what is no segment; stands out from both pages."""
 
-_PLACES = {
-    name: place
-    for place, name in [
+_SLOTS = {
+    name: slot
+    for slot, name in [
         (0, "United States"), (1, "Australia"), (2, "Canada"), (3, "United Kingdom"), (4, "France"), (5, "Germany"),
         (0, "online"), (1, "reseller"),
         (0, "first-time"), (2, "repeat"),
@@ -33,8 +33,8 @@ _PLACES = {
 def colours(segments: Sequence[str], theme: Theme) -> list[str]:
     """A colour for each: known ones keep theirs, others take what is left in the order of their names."""
     palette = PALETTES[theme]
-    taken = {_PLACES[name] for name in segments if name in _PLACES}
-    free = [place for place in range(len(palette)) if place not in taken] or list(range(len(palette)))
-    unknown = sorted(name for name in segments if name not in _PLACES)
-    places = {name: free[position % len(free)] for position, name in enumerate(unknown)} | _PLACES
-    return [palette[places[name]] for name in segments]
+    taken = {_SLOTS[name] for name in segments if name in _SLOTS}
+    free = [slot for slot in range(len(palette)) if slot not in taken] or list(range(len(palette)))
+    unknown = sorted(name for name in segments if name not in _SLOTS)
+    slots = {name: free[position % len(free)] for position, name in enumerate(unknown)} | _SLOTS
+    return [palette[slots[name]] for name in segments]

@@ -20,7 +20,7 @@ def tasks_interval_sec() -> float:
     return float(os.environ.get("TASKS_INTERVAL_SEC", "3600"))
 
 
-def processor() -> "Sign | None":
+def processor_heartbeat() -> "Sign | None":
     """The processor's last sign of life, now; None where it cannot be seen."""
     path = os.environ.get(HEARTBEAT_PATH)
     if not path:
@@ -30,15 +30,15 @@ def processor() -> "Sign | None":
     return read(Path(path))
 
 
-def cached(copy: Copy, identity: Identity) -> Query:
+def cached_query(dataset: Copy, version: Identity) -> Query:
     """Asks each question of a publication once, whoever asks."""
 
     def query(statement: str, values: Sequence[object]) -> pd.DataFrame:
-        return _answer(copy, copy.name, identity, statement, tuple(values))
+        return _answer(dataset, dataset.name, version, statement, tuple(values))
 
     return query
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
-def _answer(_copy: Copy, name: str, identity: Identity, statement: str, values: tuple[object, ...]) -> pd.DataFrame:
-    return _copy.query(statement, values)
+def _answer(_dataset: Copy, name: str, version: Identity, statement: str, values: tuple[object, ...]) -> pd.DataFrame:
+    return _dataset.query(statement, values)

@@ -9,13 +9,13 @@ import streamlit as st
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard.colours import Theme
-from adventure.dashboard.data import cached, processor, tasks_interval_sec
+from adventure.dashboard.data import cached_query, processor_heartbeat, tasks_interval_sec
 from adventure.dashboard.pipeline import state as pipeline_state
 from adventure.dashboard.pipeline.verdict import Problem, problems
 from adventure.destinations.published import Copy, Identity
 from adventure.factory import look_every_sec, open_report
 
-LOOK_EVERY_SEC = look_every_sec()
+REFRESH_SEC = look_every_sec()
 
 _STYLE = """
 <style>
@@ -47,30 +47,32 @@ def theme() -> Theme:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def watch(*seen: tuple[Copy, Identity | None]) -> None:
+def rerun_on_publish(*seen: tuple[Copy, Identity | None]) -> None:
     """Draws the page anew when one of the copies is not any more what was seen."""
-    if any(copy.identity() != identity for copy, identity in seen):
+    if any(dataset.identity() != version for dataset, version in seen):
         st.rerun(scope="app")
 
 
 def current_problems() -> list[Problem]:
     """What is wrong with the pipeline, for a page that shows only its outcome; nothing where nothing is known of it."""
-    copy = open_report()
-    identity = copy.identity()
-    if identity is None:
+    dataset = open_report()
+    version = dataset.identity()
+    if version is None:
         return []
     try:
-        return problems(pipeline_state.read(cached(copy, identity)), processor(), utc_now(), tasks_interval_sec())
+        return problems(
+            pipeline_state.read(cached_query(dataset, version)), processor_heartbeat(), utc_now(), tasks_interval_sec()
+        )
     except WarehouseError:
         return []
 
 
-def empty(why: str) -> None:
+def show_empty(why: str) -> None:
     """In the place of what there is nothing to show of: why, and what to do."""
     st.info(why, icon=":material/search_off:")
 
 
-def damaged(error: WarehouseError) -> None:
+def show_error(error: WarehouseError) -> None:
     """What was published and cannot be read."""
     st.error(str(error), icon=":material/error:")
 

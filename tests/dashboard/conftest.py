@@ -68,7 +68,7 @@ class Shop:
         """Writes new sales into the databases."""
         generate(self.writer.model_copy(update={"generation_interval_sec": 0}), seed=5, batches=batches)
 
-    def move(self) -> None:
+    def run_pipeline(self) -> None:
         """From the databases to the published copies."""
         process_once(self.reader, self.streams)
         runs = run_task(self.reader, self.streams)
@@ -116,11 +116,11 @@ class Shop:
         return dict(self.history("select productid, productname from adventure_db.product_prod_db"))
 
     @property
-    def sales_copy(self) -> Copy:
+    def sales(self) -> Copy:
         return DuckDBCopy(self.reader.published_path, "")
 
     @property
-    def report_copy(self) -> Copy:
+    def report(self) -> Copy:
         return DuckDBCopy(self.reader.report_path, "")
 
 
@@ -164,15 +164,15 @@ def shop(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Shop:
             """,
             [HOSTILE],
         )
-    made_shop = Shop(reader, writer, load_streams(reader))
-    made_shop.move()
-    return made_shop
+    shop_ = Shop(reader, writer, load_streams(reader))
+    shop_.run_pipeline()
+    return shop_
 
 
 @pytest.fixture(scope="session")
 def ask(shop: Shop) -> Query:
     """Asks the published copy of the shop."""
-    return shop.sales_copy.query
+    return shop.sales.query
 
 
 @pytest.fixture(scope="session")

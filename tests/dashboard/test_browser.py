@@ -17,7 +17,7 @@ import pytest
 
 from adventure.core import heartbeat
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import figures
+from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment, serve_command
 from adventure.demo.sandbox.process import free_port
@@ -251,14 +251,14 @@ def test_a_filter_leaves_its_sales_alone(visit: Visit, shop: Shop, name: str, op
     visit.pick(name, option)
     assert f"{name}={option}" in visit.page.url
     scope = last_30_days(**{"countries" if name == "country" else "channels": (option,)})
-    wanted = figures.total(shop.sales_copy.query, scope)
+    wanted = metrics.total(shop.sales.query, scope)
     assert visit.metric("Orders") == f"{wanted.orders:,}"
     assert visit.metric("Customers") == f"{wanted.customers:,}"
     [row] = visit.table("revenue-by-country-and-channel") or [] if name == "country" else [None]
     assert row is None or row["Country"] == option
     visit.control(name).get_by_role("button", name=re.compile("clear", re.I)).first.click()
     visit.settle()
-    assert visit.metric("Orders") == f"{figures.total(shop.sales_copy.query, last_30_days()).orders:,}"
+    assert visit.metric("Orders") == f"{metrics.total(shop.sales.query, last_30_days()).orders:,}"
 
 
 def test_any_days_can_be_chosen(visit: Visit, shop: Shop) -> None:
@@ -268,7 +268,7 @@ def test_any_days_can_be_chosen(visit: Visit, shop: Shop) -> None:
     days.press("Enter")
     visit.settle()
     assert "from=2013-03-01&to=2013-03-31" in visit.page.url
-    wanted = figures.total(shop.sales_copy.query, Scope(date(2013, 3, 1), date(2013, 3, 31)))
+    wanted = metrics.total(shop.sales.query, Scope(date(2013, 3, 1), date(2013, 3, 31)))
     assert visit.metric("Orders") == f"{wanted.orders:,}"
     assert visit.page.get_by_text("1 March 2013 – 31 March 2013").first.is_visible()
 
@@ -285,22 +285,22 @@ def test_a_table_has_the_measure_that_its_switch_says(visit: Visit, shop: Shop, 
         rows = visit.table(table.format(measure=measure))
         assert rows
         if name == "market":
-            wide = figures.country_by_channel(shop.sales_copy.query, last_30_days(), measure)  # type: ignore[arg-type]
+            wide = metrics.country_by_channel(shop.sales.query, last_30_days(), measure)  # type: ignore[arg-type]
             assert [float(row["Total"]) for row in rows] == [float(value) for value in wide["Total"]]
         else:
-            best = figures.top_products(shop.sales_copy.query, last_30_days(), measure)  # type: ignore[arg-type]
+            best = metrics.top_products(shop.sales.query, last_30_days(), measure)  # type: ignore[arg-type]
             assert [int(row[option]) for row in rows] == list(best[measure])
 
 
 # What the files below charts hold, where no table shows it.
 CHARTS = {
     "headlines-over-time": lambda ask, scope, today: (
-        figures.sparkline(ask, scope, today).rename_axis("period").reset_index()
+        metrics.sparkline(ask, scope, today).rename_axis("period").reset_index()
     ),
-    "change-of-revenue-by-country": lambda ask, scope, today: figures.contributions(
+    "change-of-revenue-by-country": lambda ask, scope, today: metrics.contributions(
         ask, scope, "country", "revenue", today
     ),
-    "campaign-funnel": lambda ask, scope, _: figures.funnel(figures.campaigns(ask, scope)),
+    "campaign-funnel": lambda ask, scope, _: metrics.funnel(metrics.campaigns(ask, scope)),
     "rows-per-cycle": lambda ask, *_: state.cycles(ask),
     "lateness": lambda ask, *_: state.lateness(ask),
 }
@@ -324,7 +324,7 @@ def test_every_file_holds_what_is_shown(visit: Visit, shop: Shop, path: str) -> 
     for name in names:
         saved, shown = visit.saved(name), visit.table(name)
         if shown is None:
-            ask = (shop.report_copy if path == "pipeline" else shop.sales_copy).query
+            ask = (shop.report if path == "pipeline" else shop.sales).query
             scope = MARCH if "2013" in path else last_30_days()
             assert saved == written(CHARTS[name](ask, scope, last_30_days().last)), name
             continue
@@ -379,7 +379,7 @@ def test_every_control_is_reached_and_changed_by_keyboard(visit: Visit) -> None:
 def test_new_sales_appear_without_a_restart(visit: Visit, shop: Shop) -> None:
     before = int(visit.metric("Orders").replace(",", ""))
     shop.sell()
-    shop.move()
+    shop.run_pipeline()
     visit.page.wait_for_function(
         "before => [...document.querySelectorAll('[data-testid=stMetric]')].some(card =>"
         " card.innerText.startsWith('Orders')"

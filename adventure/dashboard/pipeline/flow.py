@@ -67,7 +67,7 @@ def _head(name: str, column: int) -> str:
 
 def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: datetime, row: int) -> list[str]:
     """One stream from its source to its raw table."""
-    severity = _worst(found, stream.stream)
+    severity = _worst_severity(found, stream.stream)
     waiting = stream.windows_waiting
     load = state.tasks.get(f"load_{stream.stream}")
     read = [
@@ -90,7 +90,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
             stream.stream,
             f"{stream.source} · {stream.source_table}",
             read,
-            _worst(found, stream.stream, "processor"),
+            _worst_severity(found, stream.stream, "processor"),
             kind="source",
         ),
         _arrow(2, row),
@@ -102,7 +102,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
             stream.raw_table,
             f"{format.short(stream.raw_rows)} rows",
             loaded,
-            _of_task(state, f"load_{stream.stream}"),
+            _task_severity(state, f"load_{stream.stream}"),
         ),
     ]
 
@@ -111,11 +111,11 @@ def _models(state: State, found: Sequence[Problem], now: datetime) -> list[str]:
     build = state.tasks.get("build")
     failed = any(problem.place == "tests" and problem.severity == "error" for problem in found)
     warned = any(problem.place == "tests" for problem in found)
-    severity = _of_task(state, "build") or ("error" if failed else "warning" if warned else None)
-    bad = sum(test.outcome != "warn" for test in state.tests)
+    severity = _task_severity(state, "build") or ("error" if failed else "warning" if warned else None)
+    failures = sum(test.outcome != "warn" for test in state.tests)
     facts = [
         ("tables", f"{len(state.models):,}"),
-        ("tests", f"{state.tests_run:,} run, {bad:,} failed, {len(state.tests) - bad:,} warned"),
+        ("tests", f"{state.tests_run:,} run, {failures:,} failed, {len(state.tests) - failures:,} warned"),
         ("last build", f"{build.outcome}, {_ago(build.ended_at, now)}" if build else "never"),
     ]
     if build:
@@ -132,7 +132,7 @@ def _dashboard(state: State, found: Sequence[Problem], now: datetime, built_at: 
     facts.append(("tasks ran", _ago(state.written_at, now)))
     missing: Severity | None = "error" if any(problem.place == "tasks" for problem in found) else None
     rows = sum(model.rows for model in state.models if model.shown)
-    severity = _of_task(state, "publish") or missing
+    severity = _task_severity(state, "publish") or missing
     return [_node(9, 2, "published copy", f"{format.short(rows)} rows", facts, severity, tall=True)]
 
 
@@ -162,12 +162,12 @@ def _arrow(column: int, row: int, *, kind: str = "") -> str:
     return f'<div class="arrow {kind}" style="{place}" aria-hidden="true">→</div>'
 
 
-def _worst(found: Sequence[Problem], *places: str) -> Severity | None:
+def _worst_severity(found: Sequence[Problem], *places: str) -> Severity | None:
     marks = {problem.severity for problem in found if problem.place in places}
     return "error" if "error" in marks else "warning" if marks else None
 
 
-def _of_task(state: State, name: str) -> Severity | None:
+def _task_severity(state: State, name: str) -> Severity | None:
     task = state.tasks.get(name)
     return "error" if task and task.outcome == "failed" else None
 

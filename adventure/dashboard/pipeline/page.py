@@ -10,7 +10,7 @@ import streamlit as st
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
-from adventure.dashboard.layout import LOOK_EVERY_SEC, damaged, download, empty, table, theme, watch
+from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, table, theme
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
@@ -21,11 +21,11 @@ from adventure.factory import open_report, open_sales
 
 def show() -> None:
     """The page."""
-    copy = open_report()
-    identity = copy.identity()
+    dataset = open_report()
+    version = dataset.identity()
     st.title("Pipeline", anchor=False)
-    if identity is None:
-        _wait(copy, None)
+    if version is None:
+        _watch(dataset, None)
         st.info(
             "The pipeline has not reported yet: it does after each run of the tasks. `adventure tasks run` runs them"
             " once, `adventure tasks serve` keeps them running.",
@@ -33,67 +33,67 @@ def show() -> None:
         )
         return
     try:
-        query = data.cached(copy, identity)
-        held = state.read(query)
-        _live(copy, identity, held)
-        _details(query, held, utc_now())
-        if copy.is_metered:
+        query = data.cached_query(dataset, version)
+        current = state.read(query)
+        _status(dataset, version, current)
+        _details(query, current, utc_now())
+        if dataset.is_metered:
             with st.container(border=True):
                 _credits(query)
     except WarehouseError as error:
-        damaged(error)
-        _wait(copy, identity)
+        show_error(error)
+        _watch(dataset, version)
 
 
-@st.fragment(run_every=LOOK_EVERY_SEC)
-def _wait(copy: Copy, identity: Identity | None) -> None:
-    watch((copy, identity))
+@st.fragment(run_every=REFRESH_SEC)
+def _watch(dataset: Copy, version: Identity | None) -> None:
+    rerun_on_publish((dataset, version))
 
 
-@st.fragment(run_every=LOOK_EVERY_SEC)
-def _live(copy: Copy, identity: Identity, held: state.State) -> None:
+@st.fragment(run_every=REFRESH_SEC)
+def _status(dataset: Copy, version: Identity, current: state.State) -> None:
     """The verdict and the picture, whose ages grow while the page is open."""
-    watch((copy, identity))
+    rerun_on_publish((dataset, version))
     now = utc_now()
-    found = problems(held, data.processor(), now, data.tasks_interval_sec())
-    every = f"every {format.duration(held.interval_sec)}" if held.interval_sec else "by hand"
+    found = problems(current, data.processor_heartbeat(), now, data.tasks_interval_sec())
+    every = f"every {format.duration(current.interval_sec)}" if current.interval_sec else "by hand"
     st.caption(
-        f"As of {format.moment(held.written_at)}, {format.age(held.written_at, now)} old · the tasks run {every},"
+        f"As of {format.moment(current.written_at)}, {format.age(current.written_at, now)} old · the tasks run {every},"
         f" and report each time · {_processor_seen(now)}"
     )
-    verdict(found)
+    show_verdict(found)
     with st.container(border=True):
-        st.html(flow(held, found, now, open_sales().published_at(), theme()))
+        st.html(flow(current, found, now, open_sales().published_at(), theme()))
 
 
 def _processor_seen(now: datetime) -> str:
     """Between two reports as well: its heartbeat is no part of them."""
-    sign = data.processor()
+    sign = data.processor_heartbeat()
     if sign is None:
         return "the processor cannot be seen from here"
     return f"the processor {'stopped' if sign.has_ended else 'was seen'} {format.age(sign.seen_at, now)} ago"
 
 
-def verdict(found: Sequence[Problem]) -> None:
+def show_verdict(found: Sequence[Problem]) -> None:
     """One glance."""
     errors = [problem for problem in found if problem.severity == "error"]
     if not found:
         st.success("**All is well.** What was read is loaded, built and shown.", icon=":material/check_circle:")
         return
-    say, icon = (st.error, ":material/error:") if errors else (st.warning, ":material/visibility:")
+    show, icon = (st.error, ":material/error:") if errors else (st.warning, ":material/visibility:")
     head = "**Something is wrong.**" if errors else "**The figures are right; something wants a look.**"
     lines = [f"- {format.markdown(problem.message)}.  \n  **What to do:** {problem.fix}." for problem in found]
-    say("\n".join([head, "", *lines]), icon=icon)
+    show("\n".join([head, "", *lines]), icon=icon)
 
 
-def _details(query: Query, held: state.State, now: datetime) -> None:
-    streams = [stream.stream for stream in held.streams]
+def _details(query: Query, current: state.State, now: datetime) -> None:
+    streams = [stream.stream for stream in current.streams]
     left, right = st.columns(2, gap="small")
     with left.container(border=True, height="stretch"):
         st.subheader("Rows per cycle", anchor=False, help="Rows of each window, by the minute in which it was staged.")
         cycles = state.cycles(query)
         if cycles.empty:
-            empty(
+            show_empty(
                 "No window was staged within the last 6 hours: nothing was sold, or it was not read. Above stands when"
                 " the processor was seen last."
             )
@@ -101,13 +101,13 @@ def _details(query: Query, held: state.State, now: datetime) -> None:
             st.altair_chart(cycles_chart(cycles, streams, now, theme()), width="stretch")
             download(cycles, "rows-per-cycle")
     with right.container(border=True, height="stretch"):
-        _tasks(held, now)
+        _tasks(current, now)
     with st.container(border=True):
         _lateness(query, streams)
     with st.container(border=True):
-        _rejected(query, held)
+        _rejected(query, current)
     with st.container(border=True):
-        _tests(query, held, now)
+        _tests(query, current, now)
 
 
 def _credits(query: Query) -> None:
@@ -119,7 +119,7 @@ def _credits(query: Query) -> None:
     )
     rows = state.credits(query)
     if rows.empty:
-        empty("Nothing of the last 30 days is metered yet: Snowflake tells of credits up to three hours late.")
+        show_empty("Nothing of the last 30 days is metered yet: Snowflake tells of credits up to three hours late.")
         return
     st.altair_chart(credits_chart(rows, theme()), width="stretch")
     st.caption(f"{format.decimal(float(rows['credits'].sum()), 2)} credits in the last 30 days.")
@@ -141,12 +141,12 @@ def _lateness(query: Query, streams: list[str]) -> None:
     download(rows, "lateness")
 
 
-def _tasks(held: state.State, now: datetime) -> None:
+def _tasks(current: state.State, now: datetime) -> None:
     st.subheader("Tasks", anchor=False, help="The last run of each task that had something to do.")
     rows = pd.DataFrame(
         [
             (task.task, task.outcome, f"{format.age(task.ended_at, now)} ago", task.seconds, task.rows, task.message)
-            for task in held.tasks.values()
+            for task in current.tasks.values()
         ],
         columns=["task", "outcome", "ended", "seconds", "rows", "message"],
     )
@@ -164,16 +164,16 @@ def _tasks(held: state.State, now: datetime) -> None:
     )
 
 
-def _rejected(query: Query, held: state.State) -> None:
+def _rejected(query: Query, current: state.State) -> None:
     st.subheader(
         "Rows set aside",
         anchor=False,
         help="Rows with a value that cannot be carried exactly: kept whole in raw_ext.rejected_rows, with the reason.",
     )
-    if not held.rejected:
+    if not current.rejected:
         st.caption("None: every row that was read could be carried exactly.")
         return
-    reasons = pd.DataFrame([(r.stream, r.reason, r.rows, r.last_at) for r in held.rejected],
+    reasons = pd.DataFrame([(r.stream, r.reason, r.rows, r.last_at) for r in current.rejected],
                            columns=["stream", "reason", "rows", "last"])  # fmt: skip
     table(
         reasons,
@@ -197,18 +197,18 @@ def _rejected(query: Query, held: state.State) -> None:
         table(state.rejected_rows(query), "rejected-rows", columns=columns)
 
 
-def _tests(query: Query, held: state.State, now: datetime) -> None:
+def _tests(query: Query, current: state.State, now: datetime) -> None:
     st.subheader("Data tests", anchor=False, help="What dbt found in its last run; rows that fail a test are kept.")
     ran = (
-        f"{held.tests_run:,} tests ran {format.age(held.tested_at, now)} ago."
-        if held.tested_at
+        f"{current.tests_run:,} tests ran {format.age(current.tested_at, now)} ago."
+        if current.tested_at
         else "None has run yet."
     )
-    if not held.tests:
-        st.caption(f"{ran} None failed, none warned." if held.tested_at else ran)
+    if not current.tests:
+        st.caption(f"{ran} None failed, none warned." if current.tested_at else ran)
         return
     st.caption(ran)
-    for test in held.tests:
+    for test in current.tests:
         rows = state.failing_rows(query, test.test)
         mark = ":material/visibility:" if test.outcome == "warn" else ":material/error:"
         label = f"{mark} {format.markdown(test.test)} · {test.outcome} · {test.rows or 0:,} rows"

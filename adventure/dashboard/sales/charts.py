@@ -10,7 +10,7 @@ import pandas as pd
 from adventure.dashboard import axes, format
 from adventure.dashboard.colours import NEUTRAL, Theme, colours
 from adventure.dashboard.format import hover_format
-from adventure.dashboard.sales.figures import Measure
+from adventure.dashboard.sales.metrics import Measure
 from adventure.dashboard.sales.scope import Grain
 
 _RUNNING = {

@@ -5,20 +5,20 @@ import streamlit as st
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
-from adventure.dashboard.layout import LOOK_EVERY_SEC, current_problems, damaged, watch
-from adventure.dashboard.sales import figures, panels
-from adventure.dashboard.sales.filters import choose_scope, nothing_found
+from adventure.dashboard.layout import REFRESH_SEC, current_problems, rerun_on_publish, show_error
+from adventure.dashboard.sales import metrics, panels
+from adventure.dashboard.sales.filters import choose_scope, show_no_sales
 from adventure.destinations.published import Copy, Identity
 from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
     """The page."""
-    copy = open_sales()
-    identity = copy.identity()
+    dataset = open_sales()
+    version = dataset.identity()
     st.title("Sales", anchor=False)
-    if identity is None:
-        _watch(copy, None, None)
+    if version is None:
+        _watch(dataset, None, None)
         st.info(
             "Nothing has been published yet. `adventure tasks run` loads what is staged, builds the models and"
             " publishes; `make demo` does all of it with sales of its own.",
@@ -26,16 +26,16 @@ def show() -> None:
         )
         return
     try:
-        _show(copy, identity)
+        _show(dataset, version)
     except WarehouseError as error:
-        damaged(error)
-        _watch(copy, identity, None)
+        show_error(error)
+        _watch(dataset, version, None)
 
 
-def _show(copy: Copy, identity: Identity) -> None:
-    query, now = data.cached(copy, identity), utc_now()
-    _watch(copy, identity, figures.publication(query))
-    bounds = figures.bounds(query)
+def _show(dataset: Copy, version: Identity) -> None:
+    query, now = data.cached_query(dataset, version), utc_now()
+    _watch(dataset, version, metrics.publication(query))
+    bounds = metrics.bounds(query)
     if bounds is None:
         st.info(
             "The models hold no sales, neither live ones nor a history. `adventure status` tells how far each stream"
@@ -44,11 +44,11 @@ def _show(copy: Copy, identity: Identity) -> None:
         )
         return
     scope = choose_scope(query, bounds, now.date())
-    current = figures.total(query, scope)
+    current = metrics.total(query, scope)
     if not current.orders:
-        nothing_found(scope, bounds)
+        show_no_sales(scope, bounds)
         return
-    panel = panels.Panel(query, scope, now, figures.descriptions(query))
+    panel = panels.Panel(query, scope, now, metrics.descriptions(query))
     panels.headlines(panel, current)
     _trend(panel)
     with st.container(border=True):
@@ -63,7 +63,7 @@ def _show(copy: Copy, identity: Identity) -> None:
 def _trend(panel: panels.Panel) -> None:
     """What the measure and the segment are chosen for. A fragment: the other panels stay as they are."""
     with st.container(border=True):
-        measure, segment = panels.explore(panel)
+        measure, segment = panels.sales_over_time(panel)
     left, right = st.columns(2, gap="small")
     with left.container(border=True, height="stretch"):
         panels.contributions(panel, measure, segment)
@@ -71,10 +71,10 @@ def _trend(panel: panels.Panel) -> None:
         panels.markets(panel)
 
 
-@st.fragment(run_every=LOOK_EVERY_SEC)
-def _watch(copy: Copy, identity: Identity | None, publication: figures.Publication | None) -> None:
+@st.fragment(run_every=REFRESH_SEC)
+def _watch(dataset: Copy, version: Identity | None, publication: metrics.Publication | None) -> None:
     """Draws the page anew when there is a newer publication; until then, says how old this one has become."""
-    watch((copy, identity))
+    rerun_on_publish((dataset, version))
     if publication is None:
         return
     now, as_of = utc_now(), publication.data_as_of

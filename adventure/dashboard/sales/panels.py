@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import controls, format
-from adventure.dashboard.layout import download, empty, table, theme
-from adventure.dashboard.sales import charts, figures
+from adventure.dashboard.layout import download, show_empty, table, theme
+from adventure.dashboard.sales import charts, metrics
 from adventure.dashboard.sales.filters import show_days_up_to
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
 from adventure.destinations.published import Query
@@ -30,16 +30,16 @@ class Panel:
     now: datetime
     descriptions: dict[tuple[str, str], str]
 
-    def said(self, mart: str, name: str) -> str:
+    def description(self, mart: str, name: str) -> str:
         """How dbt describes a mart's column or figure: the help text of whatever shows it."""
         return self.descriptions.get((mart, name), "")
 
 
-def headlines(panel: Panel, current: figures.Total) -> None:
+def headlines(panel: Panel, current: metrics.Total) -> None:
     """The figures of the period, each with its change and its course."""
     scope, today = panel.scope, panel.now.date()
-    line = figures.sparkline(panel.query, scope, today)
-    cards: list[tuple[str, str, str, str, Callable[[figures.Total], Decimal | int]]] = [
+    line = metrics.sparkline(panel.query, scope, today)
+    cards: list[tuple[str, str, str, str, Callable[[metrics.Total], Decimal | int]]] = [
         ("Revenue", format.money(current.revenue), "sales_by_hour", "revenue", lambda t: t.revenue),
         ("Orders", format.count(current.orders), "sales_by_hour", "orders", lambda t: t.orders),
         ("Average order", _average(current), "sales_by_hour", "average_order", lambda t: t.average_order),
@@ -47,15 +47,15 @@ def headlines(panel: Panel, current: figures.Total) -> None:
         ("Customers", format.count(current.customers), "customers_by_day", "customers", lambda t: t.customers),
     ]
     row = st.container(key="headlines")
-    for column, (label, value, mart, name, figure) in zip(row.columns(len(cards), gap="small"), cards, strict=True):
-        change = figures.changes(panel.query, scope, today, figure)
-        compared = panel.said("sales_by_hour", "change") if change is not None else "There is nothing before it."
+    for column, (label, value, mart, name, metric) in zip(row.columns(len(cards), gap="small"), cards, strict=True):
+        change = metrics.metric_change(panel.query, scope, today, metric)
+        compared = panel.description("sales_by_hour", "change") if change is not None else "There is nothing before it."
         column.metric(
             label,
             value,
             format.percent(change) or "no comparison",
             delta_color="off" if change is None else "normal",
-            help=f"{panel.said(mart, name)} {compared}",
+            help=f"{panel.description(mart, name)} {compared}",
             border=True,
             chart_data=[float(point) for point in line[name]] if len(line) > 1 else None,
             chart_type="area",
@@ -65,7 +65,7 @@ def headlines(panel: Panel, current: figures.Total) -> None:
         download(line.rename_axis("period").reset_index(), "headlines-over-time")
 
 
-def _average(total: figures.Total) -> str:
+def _average(total: metrics.Total) -> str:
     return f"${total.average_order:,.0f}"
 
 
@@ -80,24 +80,24 @@ def _compared(scope: Scope, panel: Panel) -> str:
     return f"{shown}, compared with {format.day(before.first)} – {format.day(before.last)}{today_out}."
 
 
-def explore(panel: Panel) -> tuple[figures.Measure, figures.Segment]:
+def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
     """Sales over time, a line a segment; the measure and the segment that were chosen."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    measure: Any = controls.choice(row, "Measure", "measure", figures.MEASURES)
-    labels = {key: dimension.label for key, dimension in figures.SEGMENTS.items()}
+    measure: Any = controls.choice(row, "Measure", "measure", metrics.MEASURES)
+    labels = {key: dimension.label for key, dimension in metrics.SEGMENTS.items()}
     segment: Any = controls.choice(row, "One line for each", "segment", labels)
     grain = _grain(row, panel.scope)
-    rows = figures.series(panel.query, panel.scope, segment, measure, grain, panel.now)
-    dimension = figures.SEGMENTS[segment]
-    name = f"{figures.MEASURES[measure]} by {grain} and {dimension.label.lower()}"
-    st.subheader(name, anchor=False, help=panel.said(dimension.mart, measure))
+    rows = metrics.series(panel.query, panel.scope, segment, measure, grain, panel.now)
+    dimension = metrics.SEGMENTS[segment]
+    name = f"{metrics.MEASURES[measure]} by {grain} and {dimension.label.lower()}"
+    st.subheader(name, anchor=False, help=panel.description(dimension.mart, measure))
     if rows.empty:
-        empty("The orders of these days have no lines yet; they come with a later window.")
+        show_empty("The orders of these days have no lines yet; they come with a later window.")
         return measure, segment
     st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name), width="stretch")
     st.caption("A click on a name shows it alone, with Shift one more; the pointer shows all values of a moment.")
     with st.expander("The numbers"):
-        _series_table(figures.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
+        _series_table(metrics.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
     return measure, segment
 
 
@@ -116,15 +116,15 @@ def _series_table(wide: pd.DataFrame, measure: str, grain: Grain, name: str) -> 
     table(shown, name, exact=exact, columns=columns | {"period": st.column_config.TextColumn("Period (UTC)")})
 
 
-def contributions(panel: Panel, measure: figures.Measure, segment: figures.Segment) -> None:
+def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segment) -> None:
     """Which segments drive the change against the days before."""
-    said = panel.said("sales_by_hour", "contribution")
-    st.subheader(f"What drives the change in {figures.MEASURES[measure].lower()}", anchor=False, help=said)
-    rows = figures.contributions(panel.query, panel.scope, segment, measure, panel.now.date())
+    description = panel.description("sales_by_hour", "contribution")
+    st.subheader(f"What drives the change in {metrics.MEASURES[measure].lower()}", anchor=False, help=description)
+    rows = metrics.contributions(panel.query, panel.scope, segment, measure, panel.now.date())
     if rows.empty or not rows["before"].any():
-        empty("There is nothing before this period to compare it with. Choose a shorter or a later one.")
+        show_empty("There is nothing before this period to compare it with. Choose a shorter or a later one.")
         return
-    title = f"Change in {measure} by {figures.SEGMENTS[segment].label.lower()}"
+    title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
     st.altair_chart(charts.contribution_chart(rows, measure, theme(), title), width="stretch")
     download(rows, f"change-of-{measure}-by-{segment}")
 
@@ -134,13 +134,13 @@ def markets(panel: Panel) -> None:
     """Countries against channels, with each country's share."""
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Countries and channels", anchor=False, width="content")
-    measure: Any = controls.choice(row, "Measure", "market", figures.MEASURES, hidden=True)
-    wide = figures.country_by_channel(panel.query, panel.scope, measure).reset_index(names="Country")
+    measure: Any = controls.choice(row, "Measure", "market", metrics.MEASURES, hidden=True)
+    wide = metrics.country_by_channel(panel.query, panel.scope, measure).reset_index(names="Country")
     channels = [name for name in wide.columns if name not in ("Country", "Total", "Share")]
     shown = wide.astype(dict.fromkeys([*channels, "Total"], float)).assign(Share=100 * wide["Share"])
-    said = panel.said("sales_by_hour", measure)
-    columns: dict[str, Any] = {name: _number(measure, name.capitalize(), said) for name in channels}
-    columns["Total"] = _number(measure, "Total", said)
+    description = panel.description("sales_by_hour", measure)
+    columns: dict[str, Any] = {name: _number(measure, name.capitalize(), description) for name in channels}
+    columns["Total"] = _number(measure, "Total", description)
     columns["Share"] = st.column_config.ProgressColumn("Share", format=_PERCENT, min_value=0, max_value=100)
     table(shown, f"{measure}-by-country-and-channel", exact=wide, columns=columns)
 
@@ -150,8 +150,8 @@ def products(panel: Panel) -> None:
     """The products that sold most."""
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Top products", anchor=False, width="content")
-    measure: Any = controls.choice(row, "Ranked by", "top", figures.MEASURES, hidden=True)
-    rows = figures.top_products(panel.query, panel.scope, measure)
+    measure: Any = controls.choice(row, "Ranked by", "top", metrics.MEASURES, hidden=True)
+    rows = metrics.top_products(panel.query, panel.scope, measure)
     shown = rows.assign(revenue=rows["revenue"].astype(float), share=100 * rows["share"])
     columns: dict[str, Any] = {
         "product": st.column_config.TextColumn("Product", width="large"),
@@ -160,20 +160,20 @@ def products(panel: Panel) -> None:
             f"Share of {measure}", format=_PERCENT, min_value=0, max_value=float(shown["share"].max() or 100)
         ),
     }
-    for name, label in figures.MEASURES.items():
-        columns[name] = _number(name, label, panel.said("product_sales_by_day", name))
+    for name, label in metrics.MEASURES.items():
+        columns[name] = _number(name, label, panel.description("product_sales_by_day", name))
     table(shown, f"top-products-by-{measure}", exact=rows, columns=columns)
 
 
-def support(panel: Panel, current: figures.Total) -> None:
+def support(panel: Panel, current: metrics.Total) -> None:
     """Support chats beside the sales that they are about."""
     st.subheader("Support chats beside sales", anchor=False)
-    chats = figures.chats(panel.query, panel.scope)
+    chats = metrics.chats(panel.query, panel.scope)
     if not chats.chats:
-        empty("No support chat began in this period. The history has none: choose a period with live sales.")
+        show_empty("No support chat began in this period. The history has none: choose a period with live sales.")
         return
     grain = default_grain(panel.scope.days)
-    rows = figures.chats_beside_orders(panel.query, panel.scope, grain, panel.now)
+    rows = metrics.chats_and_orders(panel.query, panel.scope, grain, panel.now)
     per_order = format.decimal(100 * chats.chats / current.orders)
     rating, hours = _chat_changes(panel)
     cards = [
@@ -184,10 +184,10 @@ def support(panel: Panel, current: figures.Total) -> None:
     ]
     left, right = st.columns([2, 3], gap="medium")
     for place, card in zip([*left.columns(2), *left.columns(2)], cards, strict=True):
-        label, value, delta, name, good = card
-        said = panel.said("support_chats_by_day", name)
-        said += f" {panel.said('sales_by_hour', 'change')}" if delta else ""
-        place.metric(label, value, delta, help=said, border=True, delta_color=good)  # type: ignore[arg-type]
+        label, value, delta, name, delta_color = card
+        description = panel.description("support_chats_by_day", name)
+        description += f" {panel.description('sales_by_hour', 'change')}" if delta else ""
+        place.metric(label, value, delta, help=description, border=True, delta_color=delta_color)  # type: ignore[arg-type]
     # Years of the history have orders and no chats.
     drawn = rows[rows["chats"].cumsum() > 0]
     right.altair_chart(charts.chats_chart(drawn, grain, theme(), "Orders, and chats that began"), width="stretch")
@@ -201,8 +201,9 @@ def _chat_changes(panel: Panel) -> tuple[str | None, str | None]:
     compared = panel.scope.compared(panel.now.date())
     if compared is None:
         return None, None
-    now, before = (figures.chats(panel.query, scope) for scope in compared)
-    return _less(now.satisfaction, before.satisfaction, 2), _less(now.resolution_hours, before.resolution_hours, 1)
+    now, before = (metrics.chats(panel.query, scope) for scope in compared)
+    satisfaction = _difference(now.satisfaction, before.satisfaction, 2)
+    return satisfaction, _difference(now.resolution_hours, before.resolution_hours, 1)
 
 
 def _chat_columns(panel: Panel) -> dict[str, Any]:
@@ -213,31 +214,31 @@ def _chat_columns(panel: Panel) -> dict[str, Any]:
         "first_response_minutes": ("Minutes to first answer", "%.0f"),
     }
     columns: dict[str, Any] = {
-        name: st.column_config.NumberColumn(label, format=form, help=panel.said("support_chats_by_day", name))
+        name: st.column_config.NumberColumn(label, format=form, help=panel.description("support_chats_by_day", name))
         for name, (label, form) in formats.items()
     }
-    orders = _number("orders", "Orders", panel.said("sales_by_hour", "orders"))
+    orders = _number("orders", "Orders", panel.description("sales_by_hour", "orders"))
     return columns | {"period": st.column_config.TextColumn("Period (UTC)"), "orders": orders}
 
 
 def campaigns(panel: Panel) -> None:
     """What e-mail campaigns led to, from the opened e-mail to the order."""
-    said = panel.said("campaign_events_by_day", "conversion_rate")
-    st.subheader("Campaign conversion", anchor=False, help=said)
-    rows = figures.campaigns(panel.query, panel.scope)
+    description = panel.description("campaign_events_by_day", "conversion_rate")
+    st.subheader("Campaign conversion", anchor=False, help=description)
+    rows = metrics.campaigns(panel.query, panel.scope)
     if rows.empty:
-        bounds = figures.campaign_bounds(panel.query)
+        bounds = metrics.campaign_bounds(panel.query)
         if bounds is None:
-            empty("The warehouse holds no events of e-mail campaigns; they come with a history.")
+            show_empty("The warehouse holds no events of e-mail campaigns; they come with a history.")
             return
-        empty(
+        show_empty(
             "No e-mail campaign in these days: the feeds report from"
             f" {format.day(bounds[0])} to {format.day(bounds[1])}."
         )
         st.button("Show their last 90 days", on_click=show_days_up_to, args=(bounds[1], 90))
         return
     left, right = st.columns([2, 3], gap="medium")
-    steps = figures.funnel(rows)
+    steps = metrics.funnel(rows)
     with left:
         st.altair_chart(charts.funnel_chart(steps, theme(), "From opened e-mails to orders"), width="stretch")
         st.caption(
@@ -248,7 +249,7 @@ def campaigns(panel: Panel) -> None:
         "segment": st.column_config.TextColumn("Segment"),
         "category": st.column_config.TextColumn("Category"),
         "strategy": st.column_config.TextColumn("Strategy"),
-        "conversion_rate": st.column_config.NumberColumn("Rate", format=_PERCENT, help=said),
+        "conversion_rate": st.column_config.NumberColumn("Rate", format=_PERCENT, help=description),
     }
     labels = {
         "opened": "Opened",
@@ -258,13 +259,13 @@ def campaigns(panel: Panel) -> None:
         "revenue": "Revenue",
     }
     for name, label in labels.items():
-        columns[name] = _number(name, label, panel.said("campaign_events_by_day", name))
+        columns[name] = _number(name, label, panel.description("campaign_events_by_day", name))
     with right:
         shown = rows.assign(revenue=rows["revenue"].astype(float), conversion_rate=100 * rows["conversion_rate"])
         table(shown, "campaigns", exact=rows, columns=columns)
 
 
-def _less(now: float | None, before: float | None, digits: int) -> str | None:
+def _difference(now: float | None, before: float | None, digits: int) -> str | None:
     """The difference to the days before, signed."""
     return None if now is None or before is None else f"{now - before:+.{digits}f}"
 

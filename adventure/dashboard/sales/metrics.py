@@ -112,16 +112,16 @@ def total(query: Query, scope: Scope) -> Total:
     return Total(int(row.orders), int(row.units), Decimal(row.revenue), int(customers))
 
 
-def changes(query: Query, scope: Scope, today: date, figure: Callable[[Total], Decimal | int]) -> float | None:
-    """The relative change of a figure against the days before; None where there is nothing to compare with."""
+def metric_change(query: Query, scope: Scope, today: date, metric: Callable[[Total], Decimal | int]) -> float | None:
+    """The relative change of a metric against the days before; None where there is nothing to compare with."""
     compared = scope.compared(today)
     if compared is None:
         return None
-    now, before = (figure(total(query, each)) for each in compared)
-    return change(now, before)
+    now, before = (metric(total(query, each)) for each in compared)
+    return relative_change(now, before)
 
 
-def change(now: Decimal | int | float, before: Decimal | int | float) -> float | None:
+def relative_change(now: Decimal | int | float, before: Decimal | int | float) -> float | None:
     """The relative change; None where there was nothing before."""
     return float(now / before) - 1 if before else None  # type: ignore[operator]
 
@@ -231,7 +231,7 @@ def contributions(query: Query, scope: Scope, segment: Segment, measure: Measure
         sums.append(dict(zip(found["segment"], found["value"].map(Decimal), strict=True)))
     now, before = sums
     rows = [(name, now.get(name, Decimal(0)), before.get(name, Decimal(0))) for name in now.keys() | before.keys()]
-    made = [(name, late, early, late - early, change(late, early)) for name, late, early in rows]
+    made = [(name, late, early, late - early, relative_change(late, early)) for name, late, early in rows]
     made.sort(key=lambda row: (-row[3], row[0]))
     return pd.DataFrame(made, columns=["segment", "now", "before", "change", "relative"])
 
@@ -296,7 +296,7 @@ class Chats:
     first_response_minutes: float | None
 
 
-_CHAT_FIGURES = """
+_CHAT_METRICS = """
     cast(coalesce(sum(chats), 0) as bigint) as chats,
     cast(sum(rating_points) as double) / nullif(sum(rated), 0) as satisfaction,
     cast(sum(resolution_minutes) as double) / nullif(sum(resolved), 0) / 60 as resolution_hours,
@@ -307,18 +307,18 @@ _CHAT_FIGURES = """
 def chats(query: Query, scope: Scope) -> Chats:
     """Chats that began in the scope."""
     condition, values = scope.condition("start_day")
-    row = query(f"select {_CHAT_FIGURES} from support_chats_by_day where {condition}", values).iloc[0]
+    row = query(f"select {_CHAT_METRICS} from support_chats_by_day where {condition}", values).iloc[0]
     means = (row.satisfaction, row.resolution_hours, row.first_response_minutes)
     return Chats(int(row.chats), *(None if pd.isna(mean) else float(mean) for mean in means))
 
 
-def chats_beside_orders(query: Query, scope: Scope, grain: Grain, now: datetime) -> pd.DataFrame:
+def chats_and_orders(query: Query, scope: Scope, grain: Grain, now: datetime) -> pd.DataFrame:
     """A row a day, week or month: period, orders, chats, satisfaction, resolution_hours, first_response_minutes."""
     grain = "day" if grain == "hour" else grain
     condition, values = scope.condition("start_day")
     found = query(
         f"""
-        select cast(date_trunc('{grain}', start_day) as date) as period, {_CHAT_FIGURES}
+        select cast(date_trunc('{grain}', start_day) as date) as period, {_CHAT_METRICS}
         from support_chats_by_day where {condition} group by 1
         """,
         values,
