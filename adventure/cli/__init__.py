@@ -110,7 +110,7 @@ def process(context: typer.Context) -> None:
             max_runtime=settings.processor_max_runtime_sec,
             stop=stop,
         ),
-        beats_in=settings.processor_heartbeat,
+        heartbeat_file=settings.processor_heartbeat,
     )
 
 

@@ -33,13 +33,13 @@ def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]"
 
 
 def run_long_lived(
-    settings: "Settings", job: "Callable[[threading.Event], Any]", *, beats_in: "Path | None" = None
+    settings: "Settings", job: "Callable[[threading.Event], Any]", *, heartbeat_file: "Path | None" = None
 ) -> None:
-    """Runs a long-lived job until SIGTERM or Ctrl-C, with a heartbeat in HEARTBEAT_FILE or else in `beats_in`."""
+    """Runs a long-lived job until SIGTERM or Ctrl-C, with a heartbeat in HEARTBEAT_FILE or else in `heartbeat_file`."""
     from adventure.core import heartbeat
     from adventure.core.stopping import run_until_stopped
 
-    heartbeat.begin(settings.heartbeat_file or beats_in, settings.stuck_after_sec)
+    heartbeat.begin(settings.heartbeat_file or heartbeat_file, settings.stuck_after_sec)
     run_until_stopped(job)
     heartbeat.end()
 

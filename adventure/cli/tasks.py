@@ -23,8 +23,8 @@ def tasks_run(
 @app.command("serve")
 def tasks_serve(
     context: typer.Context,
-    every: Annotated[
-        str | None, typer.Option(help="Time between runs: 10s, 5m, 1h (default: TASKS_INTERVAL_SEC).")
+    interval: Annotated[
+        str | None, typer.Option("--every", help="Time between runs: 10s, 5m, 1h (default: TASKS_INTERVAL_SEC).")
     ] = None,
 ) -> None:
     """Keeps the task graph on its schedule until stopped."""
@@ -32,5 +32,5 @@ def tasks_serve(
     from adventure.tasks.graph import serve
 
     settings, streams = pipeline_of(context)
-    interval = parse_duration(every) if every else settings.tasks_interval_sec
-    run_long_lived(settings, lambda stop: serve(settings, streams, every=interval, stop=stop))
+    seconds = parse_duration(interval) if interval else settings.tasks_interval_sec
+    run_long_lived(settings, lambda stop: serve(settings, streams, every=seconds, stop=stop))

@@ -40,7 +40,7 @@ class ProcessorMetrics:
         self._stream_seconds = Gauge(
             "adventure_stream_seconds", "What the last window took.", ("stream",), registry=registry
         )
-        self._mark_age = Gauge(
+        self._watermark_age = Gauge(
             "adventure_watermark_age_seconds", "Age of the watermark.", ("stream",), registry=registry
         )
         self._horizon_age = Gauge(
@@ -67,9 +67,9 @@ class ProcessorMetrics:
                 self._stream_seconds.labels(each.stream).set(each.seconds)
         zones = {stream.name: stream.zone for stream in streams}
         for name, mark in marks.items():
-            _ages(self._mark_age.labels(name), to_utc(mark.value, zones.get(name, "UTC")))
+            _track_age(self._watermark_age.labels(name), to_utc(mark.value, zones.get(name, "UTC")))
         for source, horizon in report.horizons.items():
-            _ages(self._horizon_age.labels(source), horizon)
+            _track_age(self._horizon_age.labels(source), horizon)
         self.failed(report.failures)
 
     def failed(self, failures: Mapping[str, Exception]) -> None:
@@ -107,7 +107,7 @@ class TaskMetrics:
         else:
             self._in_a_row.labels(run.name).set(0)
 
-    def stands(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
+    def set_totals(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
         """What the ledger and the stages hold now, by stream."""
         for stream, total in totals.items():
             self._loaded.labels(stream).set(total.rows)
@@ -161,6 +161,6 @@ def _serving(settings: Settings) -> "Iterator[CollectorRegistry | None]":
         thread.join()
 
 
-def _ages(gauge: "Gauge", since: datetime) -> None:
+def _track_age(gauge: "Gauge", since: datetime) -> None:
     """The gauge grows with time, also while nothing happens."""
     gauge.set_function(lambda: (utc_now() - since).total_seconds())

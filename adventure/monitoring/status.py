@@ -39,12 +39,12 @@ def console() -> Console:
 
 def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
     """A table with text columns and then columns of numbers."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for name in left:
-        made.add_column(name, overflow="fold")
+        result.add_column(name, overflow="fold")
     for name in right:
-        made.add_column(name, justify="right", no_wrap=True)
-    return made
+        result.add_column(name, justify="right", no_wrap=True)
+    return result
 
 
 def age(moment: datetime | None, now: datetime) -> str:
@@ -100,7 +100,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     if sign := heartbeat.read(settings.processor_heartbeat):
         console().print(f"The processor {'stopped' if sign.has_ended else 'was seen'} {age(sign.seen_at, now)} ago")
     print_task_runs(warehouse.last_runs())
-    print_copied(warehouse, streams)
+    print_copy_history(warehouse, streams)
     _print_costs(warehouse)
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
@@ -111,21 +111,21 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     return problems
 
 
-def print_copied(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
+def print_copy_history(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
     """The files that the warehouse's own COPY took up, where one does; nothing of them is no reason to show no more."""
     try:
-        copied = warehouse.copied(streams)
+        history = warehouse.copied(streams)
     except WarehouseError as error:
         console().print(f"What COPY did is not shown: {error}", style="yellow")
         return
-    if copied is None:
+    if history is None:
         return
     rows = table(
         "Files that COPY took up within a day",
         left=("table", "last file that failed", "its first error"),
         right=("files loaded", "rows", "failed"),
     )
-    for each in copied:
+    for each in history:
         failed = f"[red]{each.failed:,}[/red]" if each.failed else "0"
         file, reason = (escape(text or "") for text in (each.last_failed_file, each.first_error))
         rows.add_row(each.table, file, reason, f"{each.files:,}", f"{each.rows:,}", failed)
@@ -197,16 +197,16 @@ def print_checks(checks: "list[Check]") -> None:
         if not check.period:
             rows.add_row(check.name, check.expected, check.actual, _verdict(check))
     console().print(rows)
-    figures: dict[str, dict[str, Check]] = {}
+    metrics: dict[str, dict[str, Check]] = {}
     for check in checks:
         if check.period:
-            figures.setdefault(check.name, {})[check.period] = check
-    if not figures:
+            metrics.setdefault(check.name, {})[check.period] = check
+    if not metrics:
         return
-    periods = list(next(iter(figures.values())))
+    periods = list(next(iter(metrics.values())))
     heads = [f"{period}\n{column}" if column else "" for period in periods for column in ("expected", "found", "")]
-    rows = table("Do the sales look right? Rows at each layer, and shares that are not null", left=("figure", *heads))
-    for name, found in figures.items():
+    rows = table("Do the sales look right? Rows at each layer, and shares that are not null", left=("metric", *heads))
+    for name, found in metrics.items():
         rows.add_row(name, *[cell for c in found.values() for cell in (c.expected, c.actual, _verdict(c))])
     console().print(rows)
 

@@ -40,8 +40,8 @@ MEMORY = "1GB"
 """What DuckDB may take; the rest goes to disk."""
 
 _TABLES = """
-create table listed (key varchar, cursor bigint, row varchar);
-create table listed_there (key varchar, cursor bigint, row varchar);
+create table listed_source (key varchar, cursor bigint, row varchar);
+create table listed_warehouse (key varchar, cursor bigint, row varchar);
 create table suspects (key varchar);
 create table asked (key varchar, rejected_key varchar);
 create table present (key varchar, cursor bigint, row varchar);
@@ -52,9 +52,9 @@ create table keyless (rejected_key varchar, cursor bigint, row varchar);
 _SUSPECTS = """
 insert into suspects
 with differing as (
-    (from listed except from listed_there)
+    (from listed_source except from listed_warehouse)
     union all
-    (from listed_there except from listed)
+    (from listed_warehouse except from listed_source)
 )
 select distinct key from differing
 """
@@ -204,7 +204,7 @@ class Comparison:
             connection.execute(_TABLES)
             span = self._span(held, micros(watermark), low, high)
             rows = self._find_suspects(connection, held, span) if span else 0
-            self._ask_again(connection)
+            self._recheck(connection)
         are_whole = self._warehouse.copy_suspects(self.stream, kinds, rows_of, self._scratch, without=without)
         in_flight = micros(earlier(watermark, lookback) if are_whole and not without else watermark)
         with self.open() as connection:
@@ -258,16 +258,16 @@ class Comparison:
 
     def _find_suspects(self, connection: duckdb.DuckDBPyConnection, held: Versions, span: Span) -> int:
         """Hashes both sides, lists the keys where they differ; the number of the source's rows."""
-        source = _Counting(self._source)
-        for part in joined(differing(source, _Held(held), span)):
+        source = _RowCounter(self._source)
+        for part in joined(differing(source, _WarehouseSide(held), span)):
             for batch in self._source.versions(part):
-                _insert(connection, "listed", batch)
+                _insert(connection, "listed_source", batch)
             for batch in held.between(part.low, part.high):
-                _insert(connection, "listed_there", batch)
+                _insert(connection, "listed_warehouse", batch)
         connection.execute(_SUSPECTS)
         return source.rows or 0
 
-    def _ask_again(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _recheck(self, connection: duckdb.DuckDBPyConnection) -> None:
         """What the source has now of the suspects, and what it has that no range of the cursor holds."""
         with connection.cursor() as reading:
             reading.execute("select key from suspects")
@@ -286,7 +286,7 @@ class Comparison:
         _insert(connection, "present", self._source.lookup(parts))
 
 
-class _Held:
+class _WarehouseSide:
     """The warehouse's side."""
 
     def __init__(self, versions: Versions) -> None:
@@ -298,7 +298,7 @@ class _Held:
         return {number: Digest(rows, total) for number, rows, total in found}
 
 
-class _Counting:
+class _RowCounter:
     """A side that remembers how many rows its first, whole digest had."""
 
     def __init__(self, side: Side) -> None:

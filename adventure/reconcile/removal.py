@@ -43,8 +43,8 @@ def remove_window(settings: Settings, stream: Stream, window_id: str, *, force: 
         AdventureError: rows of it are in no other window and not in the warehouse; nothing was removed.
     """
     stage, warehouse = open_stage(settings), open_warehouse(settings)
-    place = f"{stream.stage}/{window_id}"
-    names = {entry.path.partition(f"{place}/")[2] for entry in stage.entries(stream.stage)} - {""}
+    path = f"{stream.stage}/{window_id}"
+    names = {entry.path.partition(f"{path}/")[2] for entry in stage.entries(stream.stage)} - {""}
     if MANIFEST not in names and not force:
         unfinished = " that is whole: it is being staged, or the processor removes it at its next start"
         raise ConfigError(
@@ -53,17 +53,17 @@ def remove_window(settings: Settings, stream: Stream, window_id: str, *, force: 
         )
     window = next((each for each in stage.windows(stream.stage) if each.id == window_id), None)
     if window is None or window.id not in warehouse.loaded([window]):
-        lost = _what_is_lost(settings, stream, window, window_id)
+        lost = _lost_rows(settings, stream, window, window_id)
         if lost and not force:
-            raise AdventureError(f"{place} was kept: {lost}", _remedy(stream, window, window_id))
+            raise AdventureError(f"{path} was kept: {lost}", _remedy(stream, window, window_id))
         if not lost:
             warehouse.record_removal(_removed(stage, warehouse, stream, window, window_id))
     files = stage.discard(stream.stage, window_id)
     return f"{stream.name}: removed the window {window_id} ({files} files)"
 
 
-def _what_is_lost(settings: Settings, stream: Stream, window: Window | None, window_id: str) -> str:
-    """Return a clause that says what the window holds and no other place does; empty if there is nothing."""
+def _lost_rows(settings: Settings, stream: Stream, window: Window | None, window_id: str) -> str:
+    """Return a clause that says what the window holds and no other path does; empty if there is nothing."""
     mark = read_watermarks(settings).get(stream.name)
     if window is None and (mark is None or _high(window_id) > mark.value):
         # The watermark never moved past it: the processor reads its rows again.

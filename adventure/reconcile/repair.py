@@ -29,10 +29,10 @@ from adventure.sources.source import Cut, Source
 MODE = "repair"
 """What a repair's window has as its mode, and the ledger after it."""
 
-HANDFUL = 10
+ALWAYS_ALLOWED = 10
 """So many deletions are staged whatever their share is."""
 
-MOST = 0.1
+MAX_DELETED_SHARE = 0.1
 """The share of a stream's living keys above which deletions are not staged without `--force`."""
 
 _TICK = timedelta(microseconds=1)
@@ -41,7 +41,7 @@ log = get_logger()
 
 
 @dataclass(frozen=True)
-class Repaired:
+class RepairResult:
     """What was staged."""
 
     rows: int = 0
@@ -49,8 +49,8 @@ class Repaired:
     rejected: int = 0
     deleted: int = 0
     withheld: int = 0
-    """Deletions that were not staged, because they are more than MOST of the living keys."""
-    living: int = 0
+    """Deletions that were not staged, because they are more than MAX_DELETED_SHARE of the living keys."""
+    live_keys: int = 0
     """Keys that the warehouse holds and that are not deleted."""
 
 
@@ -67,12 +67,12 @@ class Repair:
     unsettled: timedelta
     """How far below the horizon a row can be dated that is written now."""
     folder: Path
-    living: int
+    live_keys: int
     """Keys that the warehouse holds and that are not deleted."""
     force: bool = False
     """Stages deletions whatever their share is."""
 
-    def run(self, comparison: Comparison, deletions: int) -> Repaired:
+    def run(self, comparison: Comparison, deletions: int) -> RepairResult:
         """Stages a window for every few thousand keys. Killed anywhere, what is staged whole is whole.
 
         What cannot be seen at the source looks as if it were deleted: a privilege that is missing, another database, a
@@ -90,8 +90,8 @@ class Repair:
         for suspects in comparison.suspects("rejected"):
             with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
                 rows += self._stage_rows(cut, suspects, are_rejected=True).rows
-        if deletions > max(HANDFUL, MOST * self.living) and not self.force:
-            return Repaired(rows, rejected, withheld=deletions, living=self.living)
+        if deletions > max(ALWAYS_ALLOWED, MAX_DELETED_SHARE * self.live_keys) and not self.force:
+            return RepairResult(rows, rejected, withheld=deletions, live_keys=self.live_keys)
         for suspects in comparison.suspects("deleted"):
             # The horizon first: whatever comes back after the look below has a cursor above it.
             with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
@@ -99,9 +99,9 @@ class Repair:
                     raise cut.unfit[self.stream.name]
                 horizon, end, mode = cut.horizon, cut.end(self.stream), cut.mode
             # Where there is no horizon, or the cursor is coarse, a row may come back with a cursor from as far back.
-            gone_at = earlier(end, self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
-            deleted += self._stage_deletes(suspects, horizon, gone_at)
-        return Repaired(rows, rejected, deleted, living=self.living)
+            deleted_at = earlier(end, self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
+            deleted += self._stage_deletes(suspects, horizon, deleted_at)
+        return RepairResult(rows, rejected, deleted, live_keys=self.live_keys)
 
     def _stage_rows(self, cut: Cut, suspects: Sequence[Suspect], *, are_rejected: bool = False) -> Window:
         """Stage the rows with these keys.
@@ -117,23 +117,23 @@ class Repair:
         rejects = None if are_rejected else extract.rejects
         return self._commit(cut.horizon, extract.files, extract.columns, rejects=rejects)
 
-    def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, gone_at: datetime) -> int:
+    def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, deleted_at: datetime) -> int:
         """Stage the deletion of those that are still deleted.
 
         Args:
-            gone_at: when, as the cursor has it. A row that comes back gets a cursor above it.
+            deleted_at: when, as the cursor has it. A row that comes back gets a cursor above it.
         """
         self._empty_folder()
-        there = {key for key, *_ in self.side.lookup([suspect.key for suspect in suspects])}
-        gone = [suspect for suspect in suspects if joined_key(suspect.key) not in there]
+        present = {key for key, *_ in self.side.lookup([suspect.key for suspect in suspects])}
+        deleted = [suspect for suspect in suspects if joined_key(suspect.key) not in present]
         with writing(self.folder), NdjsonFile(self.folder / DELETES) as file:
-            for suspect in gone:
+            for suspect in deleted:
                 assert suspect.parts is not None
                 held = moment(suspect.held) if suspect.held is not None else datetime.min
                 line = {
                     "key": dict(zip(self.stream.key, suspect.parts, strict=True)),
                     # Later than the version that it ends.
-                    "deleted_at": max(gone_at, later(held, _TICK)),
+                    "deleted_at": max(deleted_at, later(held, _TICK)),
                 }
                 file.write(orjson.dumps(line))
             written = file.close()

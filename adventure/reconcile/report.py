@@ -10,7 +10,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.common.ledger import LATENESS as BOUNDS
 from adventure.monitoring.status import table
 from adventure.reconcile.comparison import VERDICTS, Example
-from adventure.reconcile.repair import Repaired
+from adventure.reconcile.repair import RepairResult
 from adventure.reconcile.run import Report
 
 _REMEDIES = {
@@ -82,11 +82,11 @@ def _print_differences(console: Console, report: Report) -> None:
             _print_withheld(console, report.stream, repaired)
 
 
-def _print_withheld(console: Console, stream: Stream, repaired: Repaired) -> None:
-    share = repaired.withheld / repaired.living if repaired.living else 1
+def _print_withheld(console: Console, stream: Stream, repaired: RepairResult) -> None:
+    share = repaired.withheld / repaired.live_keys if repaired.live_keys else 1
     console.print(
         f"{stream.name}: nothing is marked as deleted, because that would be {repaired.withheld:,} of"
-        f" {repaired.living:,} living keys ({share * 100:.0f} %), the first of which are shown above. See that the role"
+        f" {repaired.live_keys:,} living keys ({share * 100:.0f} %), the first of which are shown above. See that the role"
         f" sees all rows of {stream.location}, and that this is the right table. If they really are deleted at the"
         f" source, run `adventure reconcile {stream.name} --repair --force`.",
         style="bold red",

@@ -21,7 +21,7 @@ from adventure.factory import open_source, open_source_side, open_stage, open_wa
 from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
-from adventure.reconcile.repair import Repair, Repaired
+from adventure.reconcile.repair import Repair, RepairResult
 from adventure.sources.postgres.clock_steps import unread_below
 from adventure.sources.postgres.resolution import Resolution, lookback
 from adventure.sources.side import SourceSide
@@ -38,7 +38,7 @@ class Report:
     result: Result | None
     """None when the stream was never read: nothing of it can be missing."""
     lateness: Lateness | None
-    repaired: Repaired | None
+    repaired: RepairResult | None
     """None when no repair was asked for, or nothing differs that one can repair."""
     failure: SourceError | None = None
     """Why the stream could not be compared: its source refuses, or is not what the stream says."""
@@ -129,8 +129,8 @@ def _reconcile(
         lateness = _lateness(warehouse, comparison, side, mark)
         repaired = None
         if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted", "rejected")):
-            living = warehouse.living_keys(stream)
-            repaired = _repair(settings, comparison, result, side, mark, scratch, living=living, force=force)
+            live_keys = warehouse.living_keys(stream)
+            repaired = _repair(settings, comparison, result, side, mark, scratch, live_keys=live_keys, force=force)
     return Report(stream, mark.value, result, lateness, repaired)
 
 
@@ -142,9 +142,9 @@ def _repair(
     mark: Watermark,
     scratch: Path,
     *,
-    living: int,
+    live_keys: int,
     force: bool,
-) -> Repaired:
+) -> RepairResult:
     stream, stage = comparison.stream, open_stage(settings)
     stage.check_writable(stream.stage)
     with repairing(settings, stream):
@@ -153,7 +153,7 @@ def _repair(
             resolution = Resolution.of(mark.mode)
             unsettled = resolution.longest if resolution else timedelta(0)
             lookback = _lookback(stream, mark)
-            repair = Repair(stream, source, side, stage, mark, lookback, unsettled, scratch / "files", living, force)
+            repair = Repair(stream, source, side, stage, mark, lookback, unsettled, scratch / "files", live_keys, force)
             return repair.run(comparison, result.count("deleted"))
         finally:
             source.close()

@@ -105,9 +105,9 @@ for _segment in metrics.SEGMENTS:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("figure", METRICS)
-def test_every_figure_is_the_same(published: Published, figure: str, scope: str) -> None:
-    ask = METRICS[figure]
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_is_the_same(published: Published, metric: str, scope: str) -> None:
+    ask = METRICS[metric]
     ask(published.in_both, SCOPES[scope])
     ours, theirs = (_plain(ask(copy.query, SCOPES[scope])) for copy in published.sales)
     assert theirs == ours
