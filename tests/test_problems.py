@@ -136,12 +136,12 @@ def test_the_exit_code_is_for_monitors(
     strict = settings.model_copy(update={"alert_lag_sec": 1.0})
     monkeypatch.setattr(cli, "pipeline_of", lambda _context: (strict, streams))
     right = CliRunner().invoke(cli.app, ["status", "--check"])
-    assert (right.exit_code, "Nothing is wrong." in right.output) == (0, True)
+    assert (right.exit_code, "No problems found." in right.output) == (0, True)
     backfill(writer_settings, orders=10, days=2, seed=1)
     time.sleep(1.1)
     wrong = CliRunner().invoke(cli.app, ["status", "--check"])
     assert wrong.exit_code == 1
-    assert "Wrong: orders: rows wait at the source since" in wrong.output
+    assert "Problem: orders: rows wait at the source since" in wrong.output
     assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "who looks on is not a monitor"
 
 

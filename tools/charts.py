@@ -67,7 +67,7 @@ def charts() -> dict[str, Chart]:
     }
     return {
         "headlines": Chart("Sales page: the cards, these 30 days and the 30 before.", _headlines),
-        "sparklines": Chart("Sales page: the course of the cards' figures, day by day.", _sparklines),
+        "sparklines": Chart("Sales page: the sparklines of the cards, day by day.", _sparklines),
         **by_segment,
         "drivers": Chart("Sales page: what drives the change in revenue, by country: now, and before.", _drivers),
         "countries_and_channels": Chart("Sales page: countries and channels, by revenue.", _markets),
@@ -75,12 +75,12 @@ def charts() -> dict[str, Chart]:
         "support": Chart("Sales page: support chats, in total and beside the orders of each day.", _support),
         "campaigns": Chart("Sales page: what e-mail campaigns led to.", _campaigns),
         "pipeline": Chart(
-            "Pipeline page: the flow, its tasks, models and tests, and rows set aside by reason.", state.read
+            "Pipeline page: the flow, its tasks, models and tests, and rejected rows by reason.", state.read
         ),
         "cycles": Chart("Pipeline page: rows per cycle of the last hours.", state.cycles),
         "lateness": Chart("Pipeline page: how late rows landed in the last hours.", state.lateness),
         "credits": Chart("Pipeline page: credits used, day by day, as the account meters.", state.credits),
-        "rejected_rows": Chart("Pipeline page: the rows that were set aside last.", state.rejected_rows),
+        "rejected_rows": Chart("Pipeline page: the latest rejected rows.", state.rejected_rows),
     }
 
 

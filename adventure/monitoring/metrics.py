@@ -34,11 +34,11 @@ class ProcessorMetrics:
 
         self._rows = Counter("adventure_staged_rows", "Rows staged.", ("stream",), registry=registry)
         self._bytes = Counter("adventure_staged_bytes", "Bytes staged.", ("stream",), registry=registry)
-        self._rejects = Counter("adventure_staged_rejects", "Rows set aside.", ("stream",), registry=registry)
+        self._rejects = Counter("adventure_staged_rejects", "Rows rejected.", ("stream",), registry=registry)
         self._deletes = Counter("adventure_staged_deletes", "Deletions staged.", ("stream",), registry=registry)
         self._windows = Counter("adventure_windows", "Windows staged.", ("stream",), registry=registry)
         self._stream_seconds = Gauge(
-            "adventure_stream_seconds", "What the last window took.", ("stream",), registry=registry
+            "adventure_stream_seconds", "Duration of the last window.", ("stream",), registry=registry
         )
         self._watermark_age = Gauge(
             "adventure_watermark_age_seconds", "Age of the watermark.", ("stream",), registry=registry
@@ -48,7 +48,7 @@ class ProcessorMetrics:
         )
         self._cycles = Histogram("adventure_cycle_seconds", "Duration of the cycles.", registry=registry)
         self._failures = Counter(
-            "adventure_failures", "Cycles without this stream.", ("stream", "error"), registry=registry
+            "adventure_failures", "Cycles in which this stream failed.", ("stream", "error"), registry=registry
         )
 
     def cycle(
@@ -85,13 +85,13 @@ class TaskMetrics:
         from prometheus_client import Counter, Gauge
 
         self._runs = Counter("adventure_task_runs", "Runs of tasks.", ("task", "outcome"), registry=registry)
-        self._seconds = Gauge("adventure_task_seconds", "What the last run took.", ("task",), registry=registry)
+        self._seconds = Gauge("adventure_task_seconds", "Duration of the last run.", ("task",), registry=registry)
         self._in_a_row = Gauge(
-            "adventure_task_failures_in_a_row", "Runs failed since one succeeded.", ("task",), registry=registry
+            "adventure_task_failures_in_a_row", "Failed runs since the last success.", ("task",), registry=registry
         )
         self._loaded = Gauge("adventure_loaded_rows", "Rows in the ledger.", ("stream",), registry=registry)
         self._rejected = Gauge(
-            "adventure_rejected_rows", "Rows set aside, in the ledger.", ("stream",), registry=registry
+            "adventure_rejected_rows", "Rows rejected, in the ledger.", ("stream",), registry=registry
         )
         self._deleted = Gauge("adventure_deleted_rows", "Deletions in the ledger.", ("stream",), registry=registry)
         self._waiting = Gauge(

@@ -98,16 +98,18 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
         )
     console().print(rows)
     if sign := heartbeat.read(settings.processor_heartbeat):
-        console().print(f"The processor {'stopped' if sign.has_ended else 'was seen'} {age(sign.seen_at, now)} ago")
+        console().print(
+            f"The processor {'stopped' if sign.has_ended else 'was last seen'} {age(sign.seen_at, now)} ago"
+        )
     print_task_runs(warehouse.last_runs())
     print_copy_history(warehouse, streams)
     _print_costs(warehouse)
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
-        console().print(f"Wrong: {problem.sentence}.", style="bold red", markup=False)
-        console().print(f"  Do: {problem.remedy}.", markup=False)
+        console().print(f"Problem: {problem.sentence}.", style="bold red", markup=False)
+        console().print(f"  Fix: {problem.remedy}.", markup=False)
     if not problems:
-        console().print("Nothing is wrong.", style="green")
+        console().print("No problems found.", style="green")
     return problems
 
 
@@ -116,12 +118,12 @@ def print_copy_history(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> N
     try:
         history = warehouse.copied(streams)
     except WarehouseError as error:
-        console().print(f"What COPY did is not shown: {error}", style="yellow")
+        console().print(f"COPY history is not shown: {error}", style="yellow")
         return
     if history is None:
         return
     rows = table(
-        "Files that COPY took up within a day",
+        "Files that COPY loaded in the last 24 hours",
         left=("table", "last file that failed", "its first error"),
         right=("files loaded", "rows", "failed"),
     )
@@ -129,7 +131,7 @@ def print_copy_history(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> N
         failed = f"[red]{each.failed:,}[/red]" if each.failed else "0"
         file, reason = (escape(text or "") for text in (each.last_failed_file, each.first_error))
         rows.add_row(each.table, file, reason, f"{each.files:,}", f"{each.rows:,}", failed)
-    console().print(rows if rows.row_count else "COPY took up no file within a day")
+    console().print(rows if rows.row_count else "COPY loaded no files in the last 24 hours")
 
 
 def _print_costs(warehouse: "Warehouse") -> None:
@@ -142,10 +144,10 @@ def _print_costs(warehouse: "Warehouse") -> None:
     if costs is None:
         return
     limits = [f"CREDIT_BUDGET {costs.budget:g}"] if costs.budget else []
-    limits += [f"quota of the monitor {costs.quota:g}"] if costs.quota else []
+    limits += [f"monitor quota {costs.quota:g}"] if costs.quota else []
     console().print(f"Credits used this month: {costs.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
     rows = table(
-        "Of queries alone, up to 8 hours late",
+        "Credits of queries, up to 8 hours late",
         left=("task", "last run metered (UTC)"),
         right=("runs", "credits this month", "a run", "last run"),
     )
@@ -158,7 +160,7 @@ def _print_costs(warehouse: "Warehouse") -> None:
             f"{task.credits / task.runs:.4f}",
             f"{task.last_run_credits:.4f}",
         )
-    console().print(rows if rows.row_count else "No query of this month is metered yet")
+    console().print(rows if rows.row_count else "No query of this month has been metered yet")
 
 
 def _watermarks(settings: Settings) -> "dict[str, Watermark]":
@@ -192,7 +194,7 @@ def print_task_runs(runs: "list[TaskRun]") -> None:
 
 def print_checks(checks: "list[Check]") -> None:
     """One line a check; those of one figure in two periods side by side."""
-    rows = table("Is everything there?", left=("check", "expected", "found", ""))
+    rows = table("Is the data complete?", left=("check", "expected", "found", ""))
     for check in checks:
         if not check.period:
             rows.add_row(check.name, check.expected, check.actual, _verdict(check))
@@ -205,7 +207,9 @@ def print_checks(checks: "list[Check]") -> None:
         return
     periods = list(next(iter(metrics.values())))
     heads = [f"{period}\n{column}" if column else "" for period in periods for column in ("expected", "found", "")]
-    rows = table("Do the sales look right? Rows at each layer, and shares that are not null", left=("metric", *heads))
+    rows = table(
+        "Are the sales plausible? Rows at each layer, and shares of values that are not null", left=("metric", *heads)
+    )
     for name, found in metrics.items():
         rows.add_row(name, *[cell for c in found.values() for cell in (c.expected, c.actual, _verdict(c))])
     console().print(rows)

@@ -25,8 +25,8 @@ VERDICTS = {
     "stale": "the warehouse holds an older version",
     "changed": "the same version on both sides, with other values",
     "deleted": "in the warehouse, deleted at the source",
-    "behind": "the source's version is older than what the warehouse holds, or than its deletion",
-    "unusable": "at the source without a usable cursor: no window brings it",
+    "behind": "the source's version is older than the warehouse's version or deletion",
+    "unusable": "at the source without a usable cursor, so no window contains it",
 }
 """How a row can differ."""
 

@@ -46,9 +46,9 @@ def remove_window(settings: Settings, stream: Stream, window_id: str, *, force: 
     path = f"{stream.stage}/{window_id}"
     names = {entry.path.partition(f"{path}/")[2] for entry in stage.entries(stream.stage)} - {""}
     if MANIFEST not in names and not force:
-        unfinished = " that is whole: it is being staged, or the processor removes it at its next start"
+        incomplete = f"{path} is incomplete: it is still being staged, or the processor removes it at its next start"
         raise ConfigError(
-            f"{stream.stage} has no window {window_id}{unfinished if names else ''}",
+            incomplete if names else f"{stream.stage} has no window {window_id}",
             f"`adventure stage list {stream.name}` shows the windows",
         )
     window = next((each for each in stage.windows(stream.stage) if each.id == window_id), None)
@@ -79,7 +79,7 @@ def _lost_rows(settings: Settings, stream: Stream, window: Window | None, window
         if report.failure:
             raise report.failure
     except SourceError as error:
-        return f"{holds}, and whether they are elsewhere cannot be told: {error.problem}"
+        return f"{holds}, and it could not be checked whether they are elsewhere: {error.problem}"
     result = report.result
     counts = [(result.count(verdict), verdict) for verdict in ("missing", "stale", "deleted") if result]
     found = ", ".join(f"{count:,} {verdict}" for count, verdict in counts if count)
@@ -90,7 +90,7 @@ def _remedy(stream: Stream, window: Window | None, window_id: str) -> str:
     load = f"`adventure tasks run load_{stream.name}`, which loads it; or " if window else ""
     return (
         f"Run {load}`adventure reconcile {stream.name} --repair --without {window_id}`, which stages its rows again,"
-        " and then this command; or give --force if they may be lost"
+        " and then this command again; or add --force if the rows may be lost"
     )
 
 

@@ -171,7 +171,7 @@ class Repair:
             self.stage.commit(window)
             log.info(
                 f"{self.stream.name}: staged {window.stage}/{window.id}: {window.rows:,} rows,"
-                f" {deletes.rows if deletes else 0:,} deletions; the next load takes them",
+                f" {deletes.rows if deletes else 0:,} deletions; the next load picks them up",
                 stream=self.stream.name,
                 window=window.id,
                 rows=window.rows,

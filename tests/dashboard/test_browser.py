@@ -203,7 +203,7 @@ def test_both_pages_open_and_can_be_read(visit: Visit) -> None:
     visit.page.get_by_role("link", name="Pipeline").click()
     visit.page.get_by_role("heading", name="Pipeline", exact=True).wait_for()
     visit.settle()
-    assert visit.page.get_by_role("group", name="The flow").is_visible()
+    assert visit.page.get_by_role("group", name="Pipeline flow").is_visible()
     visit.files()
     assert inaccessible(visit) == []
     assert visit.page.title() != "owned", "a text field was run as a script"
@@ -371,7 +371,7 @@ def test_every_control_is_reached_and_changed_by_keyboard(visit: Visit) -> None:
             visit.page.keyboard.press(key)
         visit.settle()
         assert f"{name}=" in visit.page.url
-    visit.page.locator("summary").filter(has_text="The numbers").first.press("Enter")
+    visit.page.locator("summary").filter(has_text="Data table").first.press("Enter")
     visit.settle()
     assert visit.control("download-units-by-channel-and-hour").is_visible()
 
@@ -396,7 +396,7 @@ def test_a_processor_that_stops_is_seen_without_a_run_of_the_tasks(visit: Visit,
     try:
         heartbeat.beat()
         visit.open("pipeline")
-        assert visit.page.get_by_text("the processor was seen").is_visible()
+        assert visit.page.get_by_text("the processor was last seen").is_visible()
         warning = visit.page.get_by_test_id("stAlertContentError").get_by_text("The processor stopped")
         assert not warning.is_visible()
         heartbeat.end()

@@ -90,7 +90,7 @@ def test_the_command_shows_what_it_would_delete(
     refused = CliRunner().invoke(cli.app, ["reconcile", "--repair"])
     said = " ".join(refused.output.split())
     assert refused.exit_code == 1
-    assert "30 of 50 living keys (60 %)" in said
+    assert "30 of 50 live keys (60 %)" in said
     assert "adventure reconcile things --repair --force" in said
     assert " 1: at the source none" in said, "some of the keys"
     assert live_keys(settings) == 50

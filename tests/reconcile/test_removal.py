@@ -188,7 +188,7 @@ def test_a_damaged_window_whose_watermark_did_not_move_goes_at_once(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("--force", "--force removes one window, which must be named"),
+        ("--force", "--force needs the name of one window"),
         ("20260101T000000000000Z-abc", "things_stage has no window 20260101T000000000000Z-abc"),
     ],
 )

@@ -243,5 +243,5 @@ def test_the_account_tells_what_copy_stumbled_over(
     assert "parquet" in (copied.first_error or "")
     print_copy_history(warehouse, streams)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Files that COPY took up within a day" in shown
+    assert "Files that COPY loaded in the last 24 hours" in shown
     assert "raw_ext.orders_raw part-00000.parquet" in shown

@@ -29,7 +29,7 @@ def cycles_chart(rows: pd.DataFrame, streams: list[str], now: datetime, theme: T
                     alt.Tooltip("minute:T", title="Minute (UTC)", format="%d %b, %H:%M"),
                     alt.Tooltip("windows:Q", title="Cycles with rows", format=",d"),
                     alt.Tooltip("rows:Q", title="Rows", format=",d"),
-                    alt.Tooltip("rejected:Q", title="Set aside", format=",d"),
+                    alt.Tooltip("rejected:Q", title="Rejected", format=",d"),
                 ],
             )
             .properties(height=78, width="container")
@@ -55,7 +55,7 @@ def lateness_chart(rows: pd.DataFrame, streams: list[str], theme: Theme) -> alt.
                 alt.Tooltip("rows:Q", title="Rows", format=",d"),
             ],
         )
-        .properties(height=240, description="Rows that landed below the watermark, by how much")
+        .properties(height=240, description="Rows that arrived below the watermark, by how much")
     )
     return made
 
@@ -74,6 +74,6 @@ def credits_chart(rows: pd.DataFrame, theme: Theme) -> alt.Chart:
                 alt.Tooltip("credits:Q", title="Credits", format=",.3f"),
             ],
         )
-        .properties(height=180, description="Credits used a day")
+        .properties(height=180, description="Credits used per day")
     )
     return chart

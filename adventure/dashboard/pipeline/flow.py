@@ -56,9 +56,8 @@ def flow(state: State, found: Sequence[Problem], now: datetime, sales_built_at: 
     parts += _models(state, found, now)
     parts += _dashboard(state, found, now, sales_built_at)
     style = f"--streams: {max(1, len(state.streams))}"
-    return (
-        f'{_STYLE}<div class="flow {theme}" style="{style}" role="group" aria-label="The flow">{"".join(parts)}</div>'
-    )
+    attributes = f'class="flow {theme}" style="{style}" role="group" aria-label="Pipeline flow"'
+    return f"{_STYLE}<div {attributes}>{''.join(parts)}</div>"
 
 
 def _head(name: str, column: int) -> str:
@@ -81,7 +80,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
     loaded = [("last load", _ago(stream.last_loaded_at, now))]
     if load:
         loaded.append(("took", _took(load.seconds)))
-    loaded.append(("set aside", f"{stream.rows_rejected:,}"))
+    loaded.append(("rejected", f"{stream.rows_rejected:,}"))
     files = f"{stream.files_waiting:,} file{'' if stream.files_waiting == 1 else 's'} waiting"
     return [
         _node(
@@ -94,7 +93,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
             kind="source",
         ),
         _arrow(2, row),
-        _node(3, row, stream.stage, files if waiting else "no file waiting", staged if waiting else [], severity),
+        _node(3, row, stream.stage, files if waiting else "no files waiting", staged if waiting else [], severity),
         _arrow(4, row),
         _node(
             5,

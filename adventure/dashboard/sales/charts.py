@@ -88,8 +88,8 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
             alt.Tooltip("segment:N", title="Segment"),
             alt.Tooltip("change:Q", title="Change", format=hover_format(measure)),
             alt.Tooltip("relative:Q", title="Relative", format="+.1%"),
-            alt.Tooltip("now:Q", title="These days", format=hover_format(measure)),
-            alt.Tooltip("before:Q", title="Days before", format=hover_format(measure)),
+            alt.Tooltip("now:Q", title="This period", format=hover_format(measure)),
+            alt.Tooltip("before:Q", title="Previous period", format=hover_format(measure)),
         ],
     )
     bars = base.mark_bar(cornerRadius=2).encode(
@@ -137,7 +137,7 @@ def funnel_chart(rows: pd.DataFrame, theme: Theme, title: str) -> alt.LayerChart
         tooltip=[
             alt.Tooltip("step:N", title="Step"),
             alt.Tooltip("events:Q", title="Events", format=",d"),
-            alt.Tooltip("share:Q", title="Of the step before", format=".1%"),
+            alt.Tooltip("share:Q", title="Share of previous step", format=".1%"),
         ],
     )
     bars = base.mark_bar(cornerRadius=2, color=colours(["orders"], theme)[0])

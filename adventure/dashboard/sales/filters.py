@@ -51,13 +51,13 @@ def show_no_sales(scope: Scope, bounds: tuple[date, date]) -> None:
     )
     st.info(
         f"There are no sales from {format.day(scope.first)} to {format.day(scope.last)}"
-        f"{f' for {filters}' if filters else ''}. The warehouse holds sales from {format.day(bounds[0])} to"
-        f" {format.day(bounds[1])}. Choose another period or clear the filters; if there should be sales, the Pipeline"
-        " page tells how far each stream is.",
+        f"{f' for {filters}' if filters else ''}. The warehouse has sales from {format.day(bounds[0])} to"
+        f" {format.day(bounds[1])}. Choose another period or clear the filters. If you expected sales here, the"
+        " Pipeline page shows how far each stream is.",
         icon=":material/search_off:",
     )
     row = st.container(horizontal=True)
-    row.button("Clear the filters", on_click=controls.reset, args=_NAMES)
+    row.button("Clear filters", on_click=controls.reset, args=_NAMES)
     row.button(f"Show the 30 days up to {format.day(bounds[1])}", on_click=show_days_up_to, args=(bounds[1],))
 
 

@@ -20,8 +20,8 @@ def show() -> None:
     if version is None:
         _watch(dataset, None, None)
         st.info(
-            "Nothing has been published yet. `adventure tasks run` loads what is staged, builds the models and"
-            " publishes; `make demo` does all of it with sales of its own.",
+            "Nothing has been published yet. `adventure tasks run` loads the staged files, builds the models and"
+            " publishes them; `make demo` does the same with generated sales.",
             icon=":material/hourglass_empty:",
         )
         return
@@ -38,8 +38,8 @@ def _show(dataset: Copy, version: Identity) -> None:
     bounds = metrics.bounds(query)
     if bounds is None:
         st.info(
-            "The models hold no sales, neither live ones nor a history. `adventure status` tells how far each stream"
-            " is; `adventure history create` makes a history.",
+            "The models contain no sales, neither live nor historical. `adventure status` shows how far each stream"
+            " is; `adventure history create` generates a history.",
             icon=":material/hourglass_empty:",
         )
         return
@@ -83,14 +83,14 @@ def _watch(dataset: Copy, version: Identity | None, publication: metrics.Publica
     errors = [problem for problem in current_problems() if problem.severity == "error"]
     if errors:
         st.warning(
-            f"The figures may be older than they should be. {format.markdown(errors[0].message)}."
-            f" {errors[0].fix}. The Pipeline page shows more.",
+            f"This data may be old or incomplete. {format.markdown(errors[0].message)}."
+            f" **Fix:** {errors[0].fix}. The Pipeline page shows more.",
             icon=":material/warning:",
         )
     elif open_report().identity() is None:
         age = (now - publication.built_at).total_seconds()
         if age > 2 * data.tasks_interval_sec():
             st.warning(
-                f"The figures were built {format.duration(age)} ago, longer than expected: see `adventure status`.",
+                f"This data was built {format.duration(age)} ago, longer than expected. `adventure status` shows why.",
                 icon=":material/warning:",
             )

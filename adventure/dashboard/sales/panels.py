@@ -49,7 +49,11 @@ def headlines(panel: Panel, current: metrics.Total) -> None:
     row = st.container(key="headlines")
     for column, (label, value, mart, name, metric) in zip(row.columns(len(cards), gap="small"), cards, strict=True):
         change = metrics.metric_change(panel.query, scope, today, metric)
-        compared = panel.description("sales_by_hour", "change") if change is not None else "There is nothing before it."
+        compared = (
+            panel.description("sales_by_hour", "change")
+            if change is not None
+            else "There is no earlier data to compare with."
+        )
         column.metric(
             label,
             value,
@@ -74,9 +78,9 @@ def _compared(scope: Scope, panel: Panel) -> str:
     compared = scope.compared(panel.now.date())
     shown = f"{format.day(scope.first)} – {format.day(scope.last)}"
     if compared is None:
-        return f"{shown}. Today is not over: there is no whole day to compare."
+        return f"{shown}. Today is not over, so there is no full day to compare."
     now, before = compared
-    today_out = "; today is not over and is left out of both" if now.last != scope.last else ""
+    today_out = "; today is not over, so both periods leave it out" if now.last != scope.last else ""
     return f"{shown}, compared with {format.day(before.first)} – {format.day(before.last)}{today_out}."
 
 
@@ -85,18 +89,20 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     measure: Any = controls.choice(row, "Measure", "measure", metrics.MEASURES)
     labels = {key: dimension.label for key, dimension in metrics.SEGMENTS.items()}
-    segment: Any = controls.choice(row, "One line for each", "segment", labels)
+    segment: Any = controls.choice(row, "Split by", "segment", labels)
     grain = _grain(row, panel.scope)
     rows = metrics.series(panel.query, panel.scope, segment, measure, grain, panel.now)
     dimension = metrics.SEGMENTS[segment]
     name = f"{metrics.MEASURES[measure]} by {grain} and {dimension.label.lower()}"
     st.subheader(name, anchor=False, help=panel.description(dimension.mart, measure))
     if rows.empty:
-        show_empty("The orders of these days have no lines yet; they come with a later window.")
+        show_empty("The orders in this period have no lines yet. A later window will bring them.")
         return measure, segment
     st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name), width="stretch")
-    st.caption("A click on a name shows it alone, with Shift one more; the pointer shows all values of a moment.")
-    with st.expander("The numbers"):
+    st.caption(
+        "Click a name to show it alone, Shift-click to add another. Hover over the chart to see all values of a period."
+    )
+    with st.expander("Data table"):
         _series_table(metrics.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
     return measure, segment
 
@@ -122,7 +128,7 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
     st.subheader(f"What drives the change in {metrics.MEASURES[measure].lower()}", anchor=False, help=description)
     rows = metrics.contributions(panel.query, panel.scope, segment, measure, panel.now.date())
     if rows.empty or not rows["before"].any():
-        show_empty("There is nothing before this period to compare it with. Choose a shorter or a later one.")
+        show_empty("There is no data before this period to compare with. Choose a shorter or later period.")
         return
     title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
     st.altair_chart(charts.contribution_chart(rows, measure, theme(), title), width="stretch")
@@ -167,10 +173,10 @@ def products(panel: Panel) -> None:
 
 def support(panel: Panel, current: metrics.Total) -> None:
     """Support chats beside the sales that they are about."""
-    st.subheader("Support chats beside sales", anchor=False)
+    st.subheader("Support chats and sales", anchor=False)
     chats = metrics.chats(panel.query, panel.scope)
     if not chats.chats:
-        show_empty("No support chat began in this period. The history has none: choose a period with live sales.")
+        show_empty("No support chat began in this period. The history has no chats: choose a period with live sales.")
         return
     grain = default_grain(panel.scope.days)
     rows = metrics.chats_and_orders(panel.query, panel.scope, grain, panel.now)
@@ -190,8 +196,8 @@ def support(panel: Panel, current: metrics.Total) -> None:
         place.metric(label, value, delta, help=description, border=True, delta_color=delta_color)  # type: ignore[arg-type]
     # Years of the history have orders and no chats.
     drawn = rows[rows["chats"].cumsum() > 0]
-    right.altair_chart(charts.chats_chart(drawn, grain, theme(), "Orders, and chats that began"), width="stretch")
-    with st.expander("The numbers"):
+    right.altair_chart(charts.chats_chart(drawn, grain, theme(), "Orders and new chats"), width="stretch")
+    with st.expander("Data table"):
         exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d"))
         table(exact.iloc[::-1], "chats-beside-orders", columns=_chat_columns(panel))
 
@@ -229,20 +235,22 @@ def campaigns(panel: Panel) -> None:
     if rows.empty:
         bounds = metrics.campaign_bounds(panel.query)
         if bounds is None:
-            show_empty("The warehouse holds no events of e-mail campaigns; they come with a history.")
+            show_empty("The warehouse has no e-mail campaign events. They come with the history.")
             return
         show_empty(
-            "No e-mail campaign in these days: the feeds report from"
+            "No e-mail campaign events in this period. The feeds cover"
             f" {format.day(bounds[0])} to {format.day(bounds[1])}."
         )
-        st.button("Show their last 90 days", on_click=show_days_up_to, args=(bounds[1], 90))
+        st.button("Show the last 90 days of campaigns", on_click=show_days_up_to, args=(bounds[1], 90))
         return
     left, right = st.columns([2, 3], gap="medium")
     steps = metrics.funnel(rows)
     with left:
         st.altair_chart(charts.funnel_chart(steps, theme(), "From opened e-mails to orders"), width="stretch")
         st.caption(
-            "Of all countries chosen, whatever the channel." if panel.scope.channels else "Share: of the step before."
+            "Campaigns of the chosen countries, all channels."
+            if panel.scope.channels
+            else "Share of the previous step."
         )
         download(steps, "campaign-funnel")
     columns: dict[str, Any] = {

@@ -34,4 +34,6 @@ def _require_models(warehouse: Warehouse, models: Sequence[str]) -> None:
         "select lower(table_name) from information_schema.tables where lower(table_schema) = 'dbt_prod'"
     )
     if missing := [model for model in models if (model,) not in found]:
-        raise WarehouseError(f"There is nothing to check yet: {missing[0]} was never built", "Run adventure tasks run")
+        raise WarehouseError(
+            f"There is nothing to check yet: {missing[0]} was never built", "Run `adventure tasks run`"
+        )
