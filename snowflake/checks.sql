@@ -2,15 +2,15 @@
 -- Run all of it, as a role that may read the raw tables and the models (ADVENTURE_TRANSFORMER).
 use database ADVENTURE;
 
--- Do the sales look right? March 2013, whose metrics are known, beside the last 30 days: one row a metric. Shares are
--- of rows that are not null. A verdict is empty where there is nothing to judge by: docs/operations.md says when.
+-- Are the sales plausible? March 2013, whose metrics are known, beside the last 30 days: one row per metric. A share is
+-- that of values that are not null. A verdict is empty if there is nothing to compare with; see docs/operations.md.
 with periods as (
 
     select '2013-03' as period, timestamp '2013-03-01 00:00:00' as since, timestamp '2013-04-01 00:00:00' as until
     union all
     select '30 days', date_trunc('day', sysdate()) - interval '29 days', timestamp '9999-12-31 00:00:00'
     union all
-    -- Not shown: a column that is empty in all of it is one that the history does not have.
+    -- Not shown. A column that is empty in the whole history is one that this history does not have.
     select 'history', timestamp '0001-01-01 00:00:00', timestamp '2014-07-01 00:00:00'
 
 ),
@@ -24,7 +24,7 @@ raw_history as (
 
 ),
 
--- A key is gone whose latest row says so, as in the base models.
+-- A key is deleted if its latest row says so, as in the base models.
 raw_orders as (
 
     select sales_order_id, order_date, _deleted_at
@@ -88,7 +88,7 @@ layers (sort_order, metric) as (
 
 ),
 
--- Each order and each line once at each station, with the date of its order.
+-- Each order and each line once per layer, with the date of its order.
 layer_rows as (
 
     select 1 as sort_order, order_date, 1 as row_count from raw_history
@@ -249,7 +249,7 @@ shares as (
 
 ),
 
--- Not null in all rows, but for these.
+-- All other columns are never null.
 known_shares as (
 
     select *
@@ -283,7 +283,7 @@ metrics as (
         cast(case
             when counted.period = '2013-03' and counted.sort_order < 5 then 441
             when counted.period = '2013-03' then 2613
-            -- What was loaded since the last build is not in the models yet: the raw tables are shown, not judged.
+            -- The models do not contain the rows loaded since the last build, so the raw tables are shown but not judged.
             when counted.sort_order not in (1, 5) then built.row_count
         end as double) as expected,
         cast(0 as double) as tolerance
@@ -297,7 +297,7 @@ metrics as (
         'lines per order',
         lines / cast(orders as double),
         case when period = '2013-03' then 5.925 else 3.83 end,
-        -- Four standard errors; the lines of orders deviate by 8.
+        -- Four standard errors; the standard deviation of lines per order is 8.
         case when period = '2013-03' then 0.001 else greatest(0.1, 4 * 8 / sqrt(orders)) end
     from totals
     union all
@@ -309,7 +309,7 @@ metrics as (
         coalesce(case when shares.period = '2013-03' then known.in_march else known.in_30_days end, 1),
         case
             when known.metric is null or known.in_30_days = 0 then 0
-            -- Those of the history are exact, but rounded.
+            -- The shares of the history are exact, but rounded.
             when shares.period = '2013-03' then 0.001
             else greatest(0.02, 4 * sqrt(known.in_30_days * (1 - known.in_30_days) / shares.total))
         end
@@ -318,7 +318,7 @@ metrics as (
 
 ),
 
--- Only AdventureWorks, or what is synthesised like it, has these metrics; another history is shown and not judged.
+-- Only AdventureWorks, real or generated, has these metrics. Another history is shown but not judged.
 history as (
 
     select count(*) > 0 as is_known

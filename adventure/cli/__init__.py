@@ -1,6 +1,6 @@
-"""The commands: one thin function a job, no logic; those of a group in a module of its name.
+"""The commands: one thin function each, without logic. Each group of commands has its own module.
 
-Rooms are imported inside the functions, so that `adventure --help` loads none of them.
+The functions import the packages that they need, so that `adventure --help` loads none of them.
 """
 
 import signal
@@ -33,9 +33,9 @@ Seed = Annotated[int | None, typer.Option(help="Seed that makes the generated da
 
 
 def main() -> None:
-    """Runs a command; what goes wrong is one sentence on stderr and exit code 1 (a traceback with --debug)."""
+    """Run a command. An error is one sentence on stderr and exit code 1 (with --debug, a traceback)."""
     only_owner()
-    # The first process of a container does not even hear a SIGTERM for which it has no handler.
+    # Linux ignores SIGTERM for a container's first process unless it has a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
@@ -43,7 +43,7 @@ def main() -> None:
         _fail("Interrupted.", 130)
     except AdventureError as error:
         _fail(str(error), 1, error)
-    except Exception as error:  # noqa: BLE001 - the last door: whatever was not foreseen is still one sentence
+    except Exception as error:  # noqa: BLE001 - an unforeseen error is also reported in one sentence
         _fail(f"Unexpected {type(error).__name__}: {error}. Run the command again with --debug to see where.", 1, error)
 
 

@@ -1,4 +1,4 @@
-"""Controls whose state is in the URL, so that a view can be shared; what the URL says wrongly is the default."""
+"""Controls that keep their state in the URL, so that a view can be shared. An invalid URL value means the default."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -7,16 +7,16 @@ from typing import Any
 import streamlit as st
 
 _SAVED = "saved:"
-"""Before a control's name, what was chosen last: Streamlit forgets the controls of a page that is left."""
+"""Prefix for a control's last value in the session: Streamlit drops the controls of a page when the user leaves it."""
 
 
 def choice(
     place: Any, label: str, name: str, options: Mapping[Any, str], default: str | None = None, *, hidden: bool = False
 ) -> str:
-    """One of the options, by key.
+    """Show a segmented control and return the key of the chosen option.
 
     Args:
-        hidden: the label is for screen readers alone.
+        hidden: show the label to screen readers only.
     """
     keys = list(options)
     first = default or keys[0]
@@ -24,7 +24,7 @@ def choice(
     if chosen not in keys:
         requested = st.query_params.get(name, st.session_state.get(_SAVED + name))
         chosen = requested if requested in keys else first
-    # Also what is chosen already: a control whose options have changed is a new one, with nothing chosen.
+    # Set the chosen value again: Streamlit treats a control with changed options as a new one, with nothing chosen.
     st.session_state[name] = chosen
     place.segmented_control(
         label,
@@ -40,7 +40,7 @@ def choice(
 
 
 def multi_choice(place: Any, label: str, name: str, options: Sequence[str], placeholder: str) -> tuple[str, ...]:
-    """Any of the options; none stands for all."""
+    """Show a multiple choice and return the chosen options; an empty choice means all."""
     if name not in st.session_state:
         requested = st.query_params.get_all(name) or st.session_state.get(_SAVED + name, [])
         st.session_state[name] = [value for value in requested if value in options]
@@ -52,7 +52,7 @@ def multi_choice(place: Any, label: str, name: str, options: Sequence[str], plac
 
 
 def date_range(place: Any, label: str, first: date, last: date, earliest: date, latest: date) -> tuple[date, date]:
-    """A range of days, both included, from `first` and `last` unless the URL says otherwise."""
+    """Show a date range and return its first and last day. The URL overrides the defaults `first` and `last`."""
     if "days" not in st.session_state:
         requested = [_date(st.query_params.get(name, "")) for name in ("from", "to")]
         whole = [day for day in requested if day is not None]
@@ -62,7 +62,7 @@ def date_range(place: Any, label: str, first: date, last: date, earliest: date, 
     chosen = place.date_input(label, min_value=earliest, max_value=latest, key="days", format="YYYY-MM-DD")
     if len(chosen) == 2:
         st.session_state[_SAVED + "days"] = chosen
-    # While only the first day of a new range is chosen, the last whole range stays.
+    # Keep the previous range until the user has chosen both days of a new one.
     start, end = st.session_state.get(_SAVED + "days", (first, last))
     set_param("from", start.isoformat())
     set_param("to", end.isoformat())
@@ -70,20 +70,20 @@ def date_range(place: Any, label: str, first: date, last: date, earliest: date, 
 
 
 def set_param(name: str, value: str | list[str]) -> None:
-    """Keeps a value in the URL."""
+    """Write a value to the URL."""
     if st.query_params.get_all(name) != ([value] if isinstance(value, str) else value):
         st.query_params[name] = value
 
 
 def remove_params(*names: str) -> None:
-    """Takes values out of the URL."""
+    """Remove values from the URL."""
     for name in names:
         if name in st.query_params:
             del st.query_params[name]
 
 
 def reset(*names: str) -> None:
-    """Sets controls back to their defaults; for a button's callback."""
+    """Reset controls to their defaults. Made for a button's callback."""
     for name in names:
         st.session_state.pop(name, None)
         st.session_state.pop(_SAVED + name, None)
@@ -96,7 +96,7 @@ def _save(name: str, value: str | list[str]) -> None:
 
 
 def _keep_selection(name: str, first: str) -> None:
-    """A second click on what is chosen would leave nothing chosen."""
+    """Restore the selection after a second click on the chosen option, which clears it."""
     if st.session_state[name] is None:
         st.session_state[name] = st.session_state.get(_SAVED + name, first)
 

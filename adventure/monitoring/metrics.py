@@ -1,7 +1,7 @@
-"""Prometheus metrics of the long-lived commands, on METRICS_PORT; nothing is imported or counted where it is 0.
+"""Prometheus metrics of the long-lived commands, on METRICS_PORT. If it is 0, nothing is imported or counted.
 
-Counters are of this process, since its start; gauges say how it stands now. Names and labels are described in
-docs/operations.md, and a test compares the two.
+Counters start at zero with the process; gauges show the current state. docs/operations.md describes the names and
+labels, and a test compares the two.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ log = get_logger()
 
 
 class ProcessorMetrics:
-    """What the processor's cycles did."""
+    """Metrics of the processor's cycles."""
 
     def __init__(self, registry: "CollectorRegistry") -> None:
         from prometheus_client import Counter, Gauge, Histogram
@@ -54,7 +54,7 @@ class ProcessorMetrics:
     def cycle(
         self, report: "CycleReport", marks: Mapping[str, "Watermark"], streams: Sequence["Stream"], seconds: float
     ) -> None:
-        """Counts one cycle."""
+        """Count one cycle."""
         self._cycles.observe(seconds)
         for each in report.streams:
             self._rows.labels(each.stream).inc(each.rows_staged)
@@ -73,13 +73,13 @@ class ProcessorMetrics:
         self.failed(report.failures)
 
     def failed(self, failures: Mapping[str, Exception]) -> None:
-        """Counts what kept streams from their windows."""
+        """Count the streams that failed, by error."""
         for stream, error in failures.items():
             self._failures.labels(stream, type(error).__name__).inc()
 
 
 class TaskMetrics:
-    """What the task server's runs did, and how the warehouse stands."""
+    """Metrics of the task server's runs and of the warehouse."""
 
     def __init__(self, registry: "CollectorRegistry") -> None:
         from prometheus_client import Counter, Gauge
@@ -99,7 +99,7 @@ class TaskMetrics:
         )
 
     def run(self, run: "TaskRun") -> None:
-        """Counts one run."""
+        """Count one run."""
         self._runs.labels(run.name, run.outcome).inc()
         self._seconds.labels(run.name).set((run.ended_at - run.started_at).total_seconds())
         if run.outcome == "failed":
@@ -108,7 +108,7 @@ class TaskMetrics:
             self._in_a_row.labels(run.name).set(0)
 
     def set_totals(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
-        """What the ledger and the stages hold now, by stream."""
+        """Set the current totals of the ledger and the stages, by stream."""
         for stream, total in totals.items():
             self._loaded.labels(stream).set(total.rows)
             self._rejected.labels(stream).set(total.rejected)
@@ -119,10 +119,10 @@ class TaskMetrics:
 
 @contextmanager
 def processor_metrics(settings: Settings) -> Iterator[ProcessorMetrics | None]:
-    """Serves them while open; None where METRICS_PORT is 0.
+    """Serve the processor's metrics while open; yield None if METRICS_PORT is 0.
 
     Raises:
-        ConfigError: the port is taken, or the address is none of this machine's.
+        ConfigError: the port is in use, or the address does not belong to this machine.
     """
     with _serving(settings) as registry:
         yield ProcessorMetrics(registry) if registry else None
@@ -130,7 +130,7 @@ def processor_metrics(settings: Settings) -> Iterator[ProcessorMetrics | None]:
 
 @contextmanager
 def task_metrics(settings: Settings) -> Iterator[TaskMetrics | None]:
-    """See `processor_metrics`."""
+    """Serve the task server's metrics; see `processor_metrics`."""
     with _serving(settings) as registry:
         yield TaskMetrics(registry) if registry else None
 
@@ -162,5 +162,5 @@ def _serving(settings: Settings) -> "Iterator[CollectorRegistry | None]":
 
 
 def _track_age(gauge: "Gauge", since: datetime) -> None:
-    """The gauge grows with time, also while nothing happens."""
+    """Make the gauge report the time since `since`, so that it also grows while nothing happens."""
     gauge.set_function(lambda: (utc_now() - since).total_seconds())

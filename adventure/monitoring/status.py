@@ -1,6 +1,6 @@
-"""What the commands print: how far each stream is, what the stages hold, how the tasks and checks ended.
+"""Print the output of the commands: status of the streams, staged files, results of tasks and checks.
 
-It only reads and renders; whoever does the work returns values.
+This module only reads and renders. The modules that do the work return values.
 """
 
 from datetime import datetime
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from adventure.monitoring.problems import Problem
 
 _PIPED_WIDTH = 160
-"""Characters a line where the output is no terminal: a log or a pipe has no width of its own."""
+"""Line width when the output is not a terminal: a log or a pipe has no width of its own."""
 
 _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
 
 
 def console() -> Console:
-    """Where commands print their tables."""
+    """Return the console for the commands' tables."""
     on_terminal = Console(highlight=False)
     return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
 
 
 def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
-    """A table with text columns and then columns of numbers."""
+    """Return an empty table with text columns on the left and number columns on the right."""
     result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for name in left:
         result.add_column(name, overflow="fold")
@@ -48,7 +48,7 @@ def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> 
 
 
 def age(moment: datetime | None, now: datetime) -> str:
-    """How long ago, for people: `12 s`, `5 min`, `3 h`, `2 d`; `-` for never."""
+    """Return how long ago `moment` was: `12 s`, `5 min`, `3 h`, `2 d`; `-` for None."""
     if moment is None:
         return "-"
     seconds = max(0.0, (now - moment).total_seconds())
@@ -59,19 +59,19 @@ def age(moment: datetime | None, now: datetime) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people: `17 B`, `21 kB`, `3.4 MB`."""
+    """Return a number of bytes as `17 B`, `21 kB` or `3.4 MB`."""
     if count < 1000:
         return f"{count} B"
     return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
 
 
 def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
-    """The streams, the last run of each task, and what is wrong, which is returned too."""
+    """Print the streams, the last run of each task, and the problems. Return the problems."""
     from adventure.factory import open_warehouse
     from adventure.monitoring.problems import find_problems
 
     now = utc_now()
-    # The warehouse first: that it cannot be reached is known at once, of a source only after a while.
+    # Open the warehouse first: it fails at once when it cannot be reached, a source only after some time.
     warehouse, stage = open_warehouse(settings), open_stage(settings)
     totals = warehouse.totals(streams)
     watermarks = _watermarks(settings)
@@ -114,7 +114,7 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
 
 
 def print_copy_history(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
-    """The files that the warehouse's own COPY took up, where one does; nothing of them is no reason to show no more."""
+    """Print the files that the warehouse's COPY loaded. If they are unknown, the rest of the status is still shown."""
     try:
         history = warehouse.copied(streams)
     except WarehouseError as error:
@@ -135,7 +135,7 @@ def print_copy_history(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> N
 
 
 def _print_costs(warehouse: "Warehouse") -> None:
-    """What the account metered, where one does; that it may not be seen is no reason to show nothing else."""
+    """Print the account's credits. If they cannot be read, the rest of the status is still shown."""
     try:
         costs = warehouse.costs()
     except WarehouseError as error:
@@ -164,7 +164,7 @@ def _print_costs(warehouse: "Warehouse") -> None:
 
 
 def _watermarks(settings: Settings) -> "dict[str, Watermark]":
-    """Empty, with a line that says why, when the state cannot be read: the rest is worth showing all the same."""
+    """Return the watermarks. If the state cannot be read, print why and return none: the rest is still shown."""
     from adventure.processor.state import read_watermarks
 
     try:
@@ -175,7 +175,7 @@ def _watermarks(settings: Settings) -> "dict[str, Watermark]":
 
 
 def print_task_runs(runs: "list[TaskRun]") -> None:
-    """One line a run."""
+    """Print one line per run."""
     rows = table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
     for run in runs:
         seconds = (run.ended_at - run.started_at).total_seconds()
@@ -193,7 +193,7 @@ def print_task_runs(runs: "list[TaskRun]") -> None:
 
 
 def print_checks(checks: "list[Check]") -> None:
-    """One line a check; those of one figure in two periods side by side."""
+    """Print one line per check. The two periods of a metric are side by side."""
     rows = table("Is the data complete?", left=("check", "expected", "found", ""))
     for check in checks:
         if not check.period:
@@ -222,7 +222,7 @@ def _verdict(check: "Check") -> str:
 
 
 def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:
-    """The files of one stream's stage or of all, like LIST @stage."""
+    """Print the staged files of one stream or of all, like LIST @stage."""
     chosen = (find_stream(streams, name),) if name else streams
     stage = open_stage(settings)
     rows = table("Staged files", left=("file",), right=("size", "modified (UTC)"))

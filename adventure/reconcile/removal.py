@@ -1,4 +1,4 @@
-"""`adventure stage remove`: removes windows from a stage, and none whose rows would be lost with it."""
+"""`adventure stage remove`: remove windows from a stage, unless rows would be lost."""
 
 from datetime import datetime
 
@@ -14,10 +14,10 @@ from adventure.reconcile.run import reconcile
 
 
 def remove_loaded(settings: Settings, stream: Stream) -> str:
-    """Remove the stream's windows that are loaded whole, and return a line that says so.
+    """Remove the stream's fully loaded windows, and return a summary.
 
     Raises:
-        AdventureError: others are not loaded yet, and were kept.
+        AdventureError: other windows are not loaded yet and were kept.
     """
     stage = open_stage(settings)
     windows = stage.windows(stream.stage)
@@ -33,14 +33,14 @@ def remove_loaded(settings: Settings, stream: Stream) -> str:
 
 
 def remove_window(settings: Settings, stream: Stream, window_id: str, *, force: bool) -> str:
-    """Remove one window, damaged or not, and return a line that says what was removed.
+    """Remove one window, damaged or not, and return a summary.
 
     Args:
-        force: removes it whatever is lost with it.
+        force: remove it even if rows are lost.
 
     Raises:
-        ConfigError: the stage has no such window.
-        AdventureError: rows of it are in no other window and not in the warehouse; nothing was removed.
+        ConfigError: the stage does not have the window.
+        AdventureError: its rows are neither in another window nor in the warehouse. Nothing was removed.
     """
     stage, warehouse = open_stage(settings), open_warehouse(settings)
     path = f"{stream.stage}/{window_id}"
@@ -63,10 +63,10 @@ def remove_window(settings: Settings, stream: Stream, window_id: str, *, force: 
 
 
 def _lost_rows(settings: Settings, stream: Stream, window: Window | None, window_id: str) -> str:
-    """Return a clause that says what the window holds and no other path does; empty if there is nothing."""
+    """Return a clause that says which rows exist only in the window; empty if there are none."""
     mark = read_watermarks(settings).get(stream.name)
     if window is None and (mark is None or _high(window_id) > mark.value):
-        # The watermark never moved past it: the processor reads its rows again.
+        # The watermark is below the window, so the processor reads its rows again.
         return ""
     holds = "its window.json cannot be read"
     if window:
@@ -99,7 +99,7 @@ def _removed(
 ) -> RemovedWindow:
     if window:
         return RemovedWindow(stream.name, stream.stage, window.id, window.low, window.high, window.run_id)
-    # A window begins where the one before it ends.
+    # A window starts where the previous one ends.
     high = _high(window_id)
     ends = [each.high for each in stage.windows(stream.stage) if each.stream == stream.name and each.high < high]
     query = "select max(high) from raw_ext.load_history where stream = ? and high < cast(? as timestamp)"
@@ -110,10 +110,10 @@ def _removed(
 
 
 def _high(window_id: str) -> datetime:
-    """Return the end of a window, which its name tells.
+    """Return the end of a window, from its id.
 
     Raises:
-        ConfigError: it is no window's name.
+        ConfigError: it is not the id of a window.
     """
     try:
         return datetime.strptime(window_id.partition("-")[0], "%Y%m%dT%H%M%S%fZ")

@@ -1,4 +1,4 @@
-"""What `adventure reconcile` prints."""
+"""Print the output of `adventure reconcile`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ _REMEDIES = {
 
 
 def print_reports(console: Console, reports: Sequence[Report]) -> None:
-    """One line a stream, then what differs with examples, then how late rows were."""
+    """Print one line per stream, then the differences with examples, then the lateness of rows."""
     rows = table(
         "Source and warehouse, below the watermark",
         left=("stream", "from", "to"),
@@ -48,7 +48,7 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
 
 
 def _compared(reports: Sequence[Report]) -> str:
-    """How many rows of the sources were compared; a stream without any is named, since it shows nothing."""
+    """Return how many source rows were compared. Name streams without compared rows: they prove nothing."""
     total = sum(report.result.rows for report in reports if report.result)
     none = [report.stream.name for report in reports if not (report.result and report.result.rows)]
     without = f" Nothing was compared for {', '.join(none)}." if none else ""

@@ -1,6 +1,6 @@
-"""The flow as a picture: sources → stages → raw → models → dashboard, with what stands at each step now.
+"""The flow diagram: sources → stages → raw → models → dashboard, with the current state of each step.
 
-Plain HTML and CSS, which follows the page's colours and width; on a narrow screen the steps stand below each other.
+Plain HTML and CSS, so that it follows the page's colours and width. On a narrow screen the steps are stacked.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ _STYLE = """
   .flow > * {grid-column: auto !important; grid-row: auto !important}
   .flow .head {display: none}
   .flow .arrow {transform: rotate(90deg); line-height: 1}
-  /* Below a lane stands the next one, which it does not lead to. */
+  /* The next lane is below, but this one does not lead to it. */
   .flow .arrow.between {visibility: hidden}
   .flow .only-narrow {display: inline; font-weight: 400}
 }
@@ -46,7 +46,7 @@ _STYLE = """
 
 
 def flow(state: State, found: Sequence[Problem], now: datetime, sales_built_at: datetime | None, theme: str) -> str:
-    """The picture's HTML; whatever comes from a source or a setting is escaped."""
+    """Return the diagram's HTML. All text from sources and settings is escaped."""
     parts = [
         _head(name, column) for column, name in enumerate(("Sources", "Stages", "Raw tables", "Models", "Dashboard"))
     ]
@@ -65,7 +65,7 @@ def _head(name: str, column: int) -> str:
 
 
 def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: datetime, row: int) -> list[str]:
-    """One stream from its source to its raw table."""
+    """Return the nodes of one stream, from its source to its raw table."""
     severity = _worst_severity(found, stream.stream)
     waiting = stream.windows_waiting
     load = state.tasks.get(f"load_{stream.stream}")

@@ -1,4 +1,4 @@
-"""The Pipeline page: whether the figures can be trusted, and what to do where they cannot."""
+"""The Pipeline page: whether the data can be trusted, and what to fix if it cannot."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
-    """The page."""
+    """Draw the page."""
     dataset = open_report()
     version = dataset.identity()
     st.title("Pipeline", anchor=False)
@@ -52,7 +52,7 @@ def _watch(dataset: Copy, version: Identity | None) -> None:
 
 @st.fragment(run_every=REFRESH_SEC)
 def _status(dataset: Copy, version: Identity, current: state.State) -> None:
-    """The verdict and the picture, whose ages grow while the page is open."""
+    """Draw the verdict and the flow diagram. A fragment: their ages grow while the page is open."""
     rerun_on_publish((dataset, version))
     now = utc_now()
     found = problems(current, data.processor_heartbeat(), now, data.tasks_interval_sec())
@@ -67,7 +67,7 @@ def _status(dataset: Copy, version: Identity, current: state.State) -> None:
 
 
 def _processor_seen(now: datetime) -> str:
-    """Between two reports as well: its heartbeat is no part of them."""
+    """Return when the processor was last seen. The heartbeat is read live; it is not part of the report."""
     sign = data.processor_heartbeat()
     if sign is None:
         return "this dashboard cannot see the processor"
@@ -75,7 +75,7 @@ def _processor_seen(now: datetime) -> str:
 
 
 def show_verdict(found: Sequence[Problem]) -> None:
-    """One glance."""
+    """Show whether there are problems, and how to fix them."""
     errors = [problem for problem in found if problem.severity == "error"]
     if not found:
         st.success(

@@ -1,4 +1,4 @@
-"""The charts of sales. Times are drawn as they are: Streamlit hands the browser times without a zone."""
+"""The charts of the Sales page. Times are drawn in UTC: Streamlit sends them to the browser without a time zone."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,14 +31,14 @@ _WHEN = {
 def sales_chart(
     rows: pd.DataFrame, measure: Measure, grain: Grain, now: datetime, theme: Theme, title: str
 ) -> alt.LayerChart:
-    """Lines over time, a legend that filters, and all values of the period under the pointer."""
+    """Return lines over time, with a legend that filters and a tooltip that shows all values of a period."""
     data = rows.assign(value=rows["value"].astype(float))
     segments: list[str] = list(dict.fromkeys(rows["segment"]))
     shown = alt.selection_point(fields=["segment"], bind="legend")
     hovered = alt.selection_point(fields=["period"], nearest=True, on="pointerover", empty=False, clear="pointerout")
     x = _time_axis(rows["period"], grain)
     y = alt.Y("value:Q", title=None, axis=axes.amounts(5, money=measure == "revenue"))
-    # In one row, which a narrow screen would cut.
+    # A narrow screen would cut off a legend in one row.
     columns = alt.ExprRef("width < 480 ? 2 : 0")
     legend = alt.Legend(
         title=None, orient="top", columns=columns, labelLimit=160, symbolType="stroke", symbolStrokeWidth=4
@@ -51,7 +51,7 @@ def sales_chart(
         .add_params(shown)
     )
     wide = data.pivot(index="period", columns="segment", values="value").reset_index()
-    # Names that are not plain may not stand in Vega's field paths: the hover reads numbered columns.
+    # Number the columns for the tooltip: Vega's field paths do not allow special characters in names.
     wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
     tooltip = [alt.Tooltip("period:T", title="When", format=_WHEN[grain])]
     tooltip += [
@@ -64,7 +64,7 @@ def sales_chart(
         .encode(x=x, opacity=alt.condition(hovered, alt.value(0.7), alt.value(0)), tooltip=tooltip)
         .add_params(hovered)
     )
-    # Only those under the pointer are drawn: of years of days there are tens of thousands.
+    # Draw only the points under the pointer: years of daily points are tens of thousands.
     points = (
         alt.Chart(data)
         .mark_point(filled=True, size=45, aria=False)
@@ -76,7 +76,7 @@ def sales_chart(
 
 
 def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title: str) -> alt.LayerChart:
-    """A bar a segment: what it adds to the change, or takes from it."""
+    """Return one bar per segment: its contribution to the change."""
     segments = list(rows["segment"])
     data = rows.assign(change=rows["change"].astype(float), relative=rows["relative"].astype(float))
     data["now"], data["before"] = rows["now"].astype(float), rows["before"].astype(float)
@@ -103,7 +103,7 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
 
 
 def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> alt.VConcatChart:
-    """Orders above, chats below, on one time axis."""
+    """Return orders above and chats below, on a shared time axis."""
     grain = "day" if grain == "hour" else grain
     blue, orange = colours(["orders", "order_details"], theme)
     tooltip = [
@@ -125,7 +125,7 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> a
 
 
 def funnel_chart(rows: pd.DataFrame, theme: Theme, title: str) -> alt.LayerChart:
-    """A bar a step, with the share of the step before."""
+    """Return one bar per step, with its share of the previous step."""
     texts = [
         f"{events:,}" + ("" if pd.isna(share) else f" · {share:.1%}")
         for events, share in zip(rows["events"], rows["share"], strict=True)
@@ -150,7 +150,7 @@ def _ink(theme: Theme) -> str:
 
 
 def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) -> alt.X:
-    """Days and months, with the year where there are several."""
+    """Return the time axis. Its labels show the year if the data spans several years."""
     years = moments.max().year - moments.min().year
     form = _AXIS[grain] if years == 0 else ("%b %Y" if years < 4 else "%Y")
     axis = alt.Axis(format=form, labelOverlap=True, grid=False, labels=labels, tickCount=8)
@@ -158,7 +158,7 @@ def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) 
 
 
 def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt.LayerChart]:
-    """The period that is not over: a band behind the end of the lines, and words above it that say so."""
+    """Return a labelled band that marks the period that is not over; empty if all are over."""
     last = moments.max()
     step = {
         "hour": pd.DateOffset(hours=1),
@@ -183,10 +183,10 @@ def _scale(segments: Sequence[str], theme: Theme) -> alt.Scale:
 
 
 def _padded(data: pd.DataFrame) -> alt.Scale:
-    """Room at the bars' ends for their values."""
+    """Return a scale with space at the ends of the bars for their labels."""
     low, high = min(0.0, data["change"].min()), max(0.0, data["change"].max())
-    room = (high - low or 1.0) * 0.22
-    return alt.Scale(domain=[low - room if low < 0 else low, high + room if high > 0 else high], nice=False)
+    padding = (high - low or 1.0) * 0.22
+    return alt.Scale(domain=[low - padding if low < 0 else low, high + padding if high > 0 else high], nice=False)
 
 
 def _signed(value: float, *, money: bool) -> str:

@@ -1,4 +1,4 @@
-"""The row of filters above the Sales page, and what it says when they leave nothing. All of them are in the URL."""
+"""The filters of the Sales page, and its message when no sales match them. All filters are in the URL."""
 
 from datetime import date, timedelta
 
@@ -20,7 +20,7 @@ _NAMES = ("period", "days", "country", "channel")
 
 
 def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
-    """What the filters say.
+    """Show the filters and return the chosen scope.
 
     Args:
         bounds: the first and the last day with sales.
@@ -43,7 +43,7 @@ def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
 
 
 def show_no_sales(scope: Scope, bounds: tuple[date, date]) -> None:
-    """Why there is nothing, and a way out of it."""
+    """Show why there are no sales, with buttons that change the filters."""
     filters = " and ".join(
         f"{name} {', '.join(format.markdown(value) for value in chosen)}"
         for name, chosen in (("country", scope.countries), ("channel", scope.channels))
@@ -62,7 +62,7 @@ def show_no_sales(scope: Scope, bounds: tuple[date, date]) -> None:
 
 
 def show_days_up_to(last: date, days: int = 30) -> None:
-    """Sets the filters to these days alone; for a button's callback."""
+    """Set the filters to the days up to `last`. Made for a button's callback."""
     controls.reset(*_NAMES)
     st.session_state["period"] = "custom"
     st.session_state["days"] = (last - timedelta(days=days - 1), last)

@@ -1,4 +1,4 @@
-"""The Sales page: how sales trend, and which segments drive them."""
+"""The Sales page: how sales develop, and which segments drive them."""
 
 import streamlit as st
 
@@ -13,7 +13,7 @@ from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
-    """The page."""
+    """Draw the page."""
     dataset = open_sales()
     version = dataset.identity()
     st.title("Sales", anchor=False)
@@ -61,7 +61,7 @@ def _show(dataset: Copy, version: Identity) -> None:
 
 @st.fragment
 def _trend(panel: panels.Panel) -> None:
-    """What the measure and the segment are chosen for. A fragment: the other panels stay as they are."""
+    """Draw the panels that depend on measure and segment. A fragment: changing these reruns no other panel."""
     with st.container(border=True):
         measure, segment = panels.sales_over_time(panel)
     left, right = st.columns(2, gap="small")
@@ -73,7 +73,7 @@ def _trend(panel: panels.Panel) -> None:
 
 @st.fragment(run_every=REFRESH_SEC)
 def _watch(dataset: Copy, version: Identity | None, publication: metrics.Publication | None) -> None:
-    """Draws the page anew when there is a newer publication; until then, says how old this one has become."""
+    """Show the age of the data and any error of the pipeline. Rerun the page when newer data is published."""
     rerun_on_publish((dataset, version))
     if publication is None:
         return

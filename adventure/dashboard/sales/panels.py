@@ -1,4 +1,4 @@
-"""What the Sales page is made of, from top to bottom: one function a panel."""
+"""The panels of the Sales page, from top to bottom: one function per panel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from adventure.destinations.published import Query
 
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
 _PERCENT = "%.1f%%"
-"""Of hundredths: Streamlit's own "percent" shows as many decimals as each number happens to have."""
+"""Format of percentages. Streamlit's "percent" format shows a varying number of decimals."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What every panel is drawn from."""
+    """The data that all panels share."""
 
     query: Query
     scope: Scope
@@ -31,12 +31,12 @@ class Panel:
     descriptions: dict[tuple[str, str], str]
 
     def description(self, mart: str, name: str) -> str:
-        """How dbt describes a mart's column or figure: the help text of whatever shows it."""
+        """Return dbt's description of a mart's column or metric, used as help text."""
         return self.descriptions.get((mart, name), "")
 
 
 def headlines(panel: Panel, current: metrics.Total) -> None:
-    """The figures of the period, each with its change and its course."""
+    """Draw the headline metrics, each with its change and sparkline."""
     scope, today = panel.scope, panel.now.date()
     line = metrics.sparkline(panel.query, scope, today)
     cards: list[tuple[str, str, str, str, Callable[[metrics.Total], Decimal | int]]] = [
@@ -74,7 +74,7 @@ def _average(total: metrics.Total) -> str:
 
 
 def _compared(scope: Scope, panel: Panel) -> str:
-    """Which days the cards show, and which their changes compare."""
+    """Return which days the cards show, and which days their changes compare."""
     compared = scope.compared(panel.now.date())
     shown = f"{format.day(scope.first)} – {format.day(scope.last)}"
     if compared is None:
@@ -85,7 +85,7 @@ def _compared(scope: Scope, panel: Panel) -> str:
 
 
 def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
-    """Sales over time, a line a segment; the measure and the segment that were chosen."""
+    """Draw sales over time, one line per segment. Return the chosen measure and segment."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     measure: Any = controls.choice(row, "Measure", "measure", metrics.MEASURES)
     labels = {key: dimension.label for key, dimension in metrics.SEGMENTS.items()}
@@ -108,7 +108,7 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
 
 
 def _grain(row: Any, scope: Scope) -> Grain:
-    """Hour, day or week; what suits the period unless the URL or a click says otherwise."""
+    """Show the choice of grain and return it. "Auto" picks the grain that suits the period."""
     options = {"auto": "Auto"} | {grain: _GRAINS[grain] for grain in possible_grains(scope.days)}
     grain: Any = controls.choice(row, "Grain", "grain", options)
     return default_grain(scope.days) if grain == "auto" else grain
@@ -123,7 +123,7 @@ def _series_table(wide: pd.DataFrame, measure: str, grain: Grain, name: str) -> 
 
 
 def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segment) -> None:
-    """Which segments drive the change against the days before."""
+    """Draw which segments drive the change against the days before."""
     description = panel.description("sales_by_hour", "contribution")
     st.subheader(f"What drives the change in {metrics.MEASURES[measure].lower()}", anchor=False, help=description)
     rows = metrics.contributions(panel.query, panel.scope, segment, measure, panel.now.date())
@@ -137,7 +137,7 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
 
 @st.fragment
 def markets(panel: Panel) -> None:
-    """Countries against channels, with each country's share."""
+    """Draw the table of countries by channels, with each country's share."""
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Countries and channels", anchor=False, width="content")
     measure: Any = controls.choice(row, "Measure", "market", metrics.MEASURES, hidden=True)
@@ -153,7 +153,7 @@ def markets(panel: Panel) -> None:
 
 @st.fragment
 def products(panel: Panel) -> None:
-    """The products that sold most."""
+    """Draw the table of best-selling products."""
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Top products", anchor=False, width="content")
     measure: Any = controls.choice(row, "Ranked by", "top", metrics.MEASURES, hidden=True)
@@ -172,7 +172,7 @@ def products(panel: Panel) -> None:
 
 
 def support(panel: Panel, current: metrics.Total) -> None:
-    """Support chats beside the sales that they are about."""
+    """Draw support chats and the orders of the same period."""
     st.subheader("Support chats and sales", anchor=False)
     chats = metrics.chats(panel.query, panel.scope)
     if not chats.chats:
@@ -194,7 +194,7 @@ def support(panel: Panel, current: metrics.Total) -> None:
         description = panel.description("support_chats_by_day", name)
         description += f" {panel.description('sales_by_hour', 'change')}" if delta else ""
         place.metric(label, value, delta, help=description, border=True, delta_color=delta_color)  # type: ignore[arg-type]
-    # Years of the history have orders and no chats.
+    # Start at the first chat: the years of history have orders, but no chats.
     drawn = rows[rows["chats"].cumsum() > 0]
     right.altair_chart(charts.chats_chart(drawn, grain, theme(), "Orders and new chats"), width="stretch")
     with st.expander("Data table"):
@@ -203,7 +203,7 @@ def support(panel: Panel, current: metrics.Total) -> None:
 
 
 def _chat_changes(panel: Panel) -> tuple[str | None, str | None]:
-    """Of satisfaction and of the hours to resolution, between the days that the headlines compare, too."""
+    """Return the changes of satisfaction and hours to resolution, between the days that the headlines compare."""
     compared = panel.scope.compared(panel.now.date())
     if compared is None:
         return None, None
@@ -228,7 +228,7 @@ def _chat_columns(panel: Panel) -> dict[str, Any]:
 
 
 def campaigns(panel: Panel) -> None:
-    """What e-mail campaigns led to, from the opened e-mail to the order."""
+    """Draw the e-mail campaigns, from the opened e-mail to the order."""
     description = panel.description("campaign_events_by_day", "conversion_rate")
     st.subheader("Campaign conversion", anchor=False, help=description)
     rows = metrics.campaigns(panel.query, panel.scope)
@@ -274,7 +274,7 @@ def campaigns(panel: Panel) -> None:
 
 
 def _difference(now: float | None, before: float | None, digits: int) -> str | None:
-    """The difference to the days before, signed."""
+    """Return the signed difference from the days before."""
     return None if now is None or before is None else f"{now - before:+.{digits}f}"
 
 

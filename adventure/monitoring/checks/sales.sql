@@ -1,12 +1,12 @@
--- Do the sales look right? March 2013, whose metrics are known, beside the last 30 days: one row a metric. Shares are
--- of rows that are not null. A verdict is empty where there is nothing to judge by: docs/operations.md says when.
+-- Are the sales plausible? March 2013, whose metrics are known, beside the last 30 days: one row per metric. A share is
+-- that of values that are not null. A verdict is empty if there is nothing to compare with; see docs/operations.md.
 with periods as (
 
     select '2013-03' as period, timestamp '2013-03-01 00:00:00' as since, timestamp '2013-04-01 00:00:00' as until
     union all
     select '30 days', {today} - interval '29 days', timestamp '9999-12-31 00:00:00'
     union all
-    -- Not shown: a column that is empty in all of it is one that the history does not have.
+    -- Not shown. A column that is empty in the whole history is one that this history does not have.
     select 'history', timestamp '0001-01-01 00:00:00', timestamp '2014-07-01 00:00:00'
 
 ),
@@ -20,7 +20,7 @@ raw_history as (
 
 ),
 
--- A key is gone whose latest row says so, as in the base models.
+-- A key is deleted if its latest row says so, as in the base models.
 raw_orders as (
 
     select sales_order_id, order_date, _deleted_at
@@ -84,7 +84,7 @@ layers (sort_order, metric) as (
 
 ),
 
--- Each order and each line once at each station, with the date of its order.
+-- Each order and each line once per layer, with the date of its order.
 layer_rows as (
 
     select 1 as sort_order, order_date, 1 as row_count from raw_history
@@ -177,7 +177,7 @@ shares as (
 
 ),
 
--- Not null in all rows, but for these.
+-- All other columns are never null.
 known_shares as (
 
     select *
@@ -205,7 +205,7 @@ metrics as (
         cast(case
             when counted.period = '2013-03' and counted.sort_order < 5 then {march_orders}
             when counted.period = '2013-03' then {march_lines}
-            -- What was loaded since the last build is not in the models yet: the raw tables are shown, not judged.
+            -- The models do not contain the rows loaded since the last build, so the raw tables are shown but not judged.
             when counted.sort_order not in (1, 5) then built.row_count
         end as double) as expected,
         cast(0 as double) as tolerance
@@ -219,7 +219,7 @@ metrics as (
         'lines per order',
         lines / cast(orders as double),
         case when period = '2013-03' then {march_lines_per_order} else {lines_per_order} end,
-        -- Four standard errors; the lines of orders deviate by {lines_deviation}.
+        -- Four standard errors; the standard deviation of lines per order is {lines_deviation}.
         case when period = '2013-03' then 0.001 else greatest(0.1, 4 * {lines_deviation} / sqrt(orders)) end
     from totals
     union all
@@ -231,7 +231,7 @@ metrics as (
         coalesce(case when shares.period = '2013-03' then known.in_march else known.in_30_days end, 1),
         case
             when known.metric is null or known.in_30_days = 0 then 0
-            -- Those of the history are exact, but rounded.
+            -- The shares of the history are exact, but rounded.
             when shares.period = '2013-03' then 0.001
             else greatest(0.02, 4 * sqrt(known.in_30_days * (1 - known.in_30_days) / shares.total))
         end
@@ -240,7 +240,7 @@ metrics as (
 
 ),
 
--- Only AdventureWorks, or what is synthesised like it, has these metrics; another history is shown and not judged.
+-- Only AdventureWorks, real or generated, has these metrics. Another history is shown but not judged.
 history as (
 
     select count(*) > 0 as is_known
