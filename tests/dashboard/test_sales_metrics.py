@@ -1,4 +1,4 @@
-"""The dashboard's numbers against the source databases: what figures and charts show, recomputed from their rows."""
+"""Compare the dashboard's metrics with values recomputed from the source databases."""
 
 import itertools
 from collections import defaultdict
@@ -79,7 +79,7 @@ VALUE: dict[Measure, Callable[[Order], Decimal | int]] = {
 
 
 def by_segment(orders: list[Order], segment: Segment, measure: Measure, first_ids: set[str]) -> dict[str, Decimal]:
-    """The measure of each segment, added up order by order."""
+    """Return the measure of each segment, summed order by order."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for order in orders:
         if segment == "category":
@@ -147,7 +147,7 @@ def test_every_point_of_the_chart(ask: Query, orders: list[Order], scope: Scope,
         expected[period, COUNTRIES[order.territory_id]] += order.sub_total
     shown = {(row.period.to_pydatetime(), row.segment): row.value for row in rows.itertuples()}
     assert {key: value for key, value in shown.items() if value} == dict(expected)
-    # What was not sold is zero, in every period and for every segment.
+    # Every period and segment has a value; no sales are zero.
     periods = sorted({period for period, _ in shown})
     assert len(shown) == len(periods) * len({segment for _, segment in shown})
     steps = {
@@ -230,7 +230,7 @@ def test_support_chats(ask: Query, shop: Shop, orders: list[Order], scope: Scope
     assert found.first_response_minutes == (pytest.approx(sum(answered) / len(answered)) if answered else None)
 
 
-def test_sparklines_leave_out_the_running_day(ask: Query, orders: list[Order], scope: Scope, now: datetime) -> None:
+def test_sparklines_leave_out_today(ask: Query, orders: list[Order], scope: Scope, now: datetime) -> None:
     line = metrics.sparkline(ask, scope, now.date())
     for day, row in line.iterrows():
         that = total(within(orders, Scope(day.date(), day.date(), scope.countries, scope.channels)))  # type: ignore[attr-defined]
@@ -248,7 +248,7 @@ def test_the_sparkline_of_all_history_has_a_point_a_month(ask: Query, now: datet
     assert line["revenue"].sum() == pytest.approx(float(whole.revenue))
 
 
-def test_the_history_of_2013_is_there_as_its_documents_say(ask: Query, shop: Shop, now: datetime) -> None:
+def test_march_2013_matches_the_raw_history(ask: Query, shop: Shop, now: datetime) -> None:
     march = Scope(date(2013, 3, 1), date(2013, 3, 31))
     [(orders, customers, revenue)] = shop.history(
         "select count(*), count(distinct raw->>'CustomerID'), sum((raw->>'SubTotal')::decimal(38, 9))"
@@ -305,7 +305,7 @@ def test_the_grain_suits_the_days(days: int, grain: Grain, possible: list[Grain]
     assert grain in possible
 
 
-def test_a_period_of_today_alone_has_nothing_to_compare(ask: Query, now: datetime) -> None:
+def test_today_alone_has_nothing_to_compare_with(ask: Query, now: datetime) -> None:
     today = Scope(now.date(), now.date())
     assert today.compared(now.date()) is None
     assert metrics.metric_change(ask, today, now.date(), lambda t: t.orders) is None
@@ -329,8 +329,8 @@ def test_the_table_under_the_chart_holds_every_value_and_their_sum(ask: Query, s
     assert list(wide.index) == sorted(wide.index, reverse=True)
 
 
-def test_every_figure_has_a_description_of_dbt(ask: Query) -> None:
-    said = metrics.descriptions(ask)
+def test_every_metric_has_a_description_from_dbt(ask: Query) -> None:
+    texts = metrics.descriptions(ask)
     wanted = [
         ("sales_by_hour", name) for name in ("revenue", "orders", "average_order", "units", "change", "contribution")
     ]
@@ -339,5 +339,5 @@ def test_every_figure_has_a_description_of_dbt(ask: Query) -> None:
     wanted += [("customers_by_day", "customers"), ("campaign_events_by_day", "conversion_rate")]
     names = ("chats", "chats_per_100_orders", "satisfaction", "resolution_hours", "first_response_minutes")
     wanted += [("support_chats_by_day", name) for name in names]
-    assert [key for key in wanted if not said.get(key)] == []
-    assert not any(text.startswith("{{") for text in said.values())
+    assert [key for key in wanted if not texts.get(key)] == []
+    assert not any(text.startswith("{{") for text in texts.values())

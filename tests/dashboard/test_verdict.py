@@ -1,4 +1,4 @@
-"""One glance: each thing that can be wrong is said, with what to do, and nothing is said of what is well."""
+"""The verdict reports each problem with its fix, and reports nothing for a healthy pipeline."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ def streams(**changes: object) -> State:
     return replace(HEALTHY, streams=(replace(STREAM, **changes),))  # type: ignore[arg-type]
 
 
-def test_nothing_is_said_of_what_is_well() -> None:
+def test_a_healthy_pipeline_has_no_problems() -> None:
     assert problems(HEALTHY, None, NOW, 3600) == []
 
 
@@ -102,14 +102,14 @@ def test_nothing_is_said_of_what_is_well() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_what_to_do(state: State, severity: str, message: str, fix: str) -> None:
+def test_each_problem_is_reported_with_its_fix(state: State, severity: str, message: str, fix: str) -> None:
     [problem] = problems(state, None, NOW, 3600)
     assert problem.severity == severity
     assert message in problem.message
     assert fix in problem.fix
 
 
-def test_what_is_old_depends_on_how_often_the_tasks_run() -> None:
+def test_when_tasks_are_overdue_depends_on_their_interval() -> None:
     old = replace(HEALTHY, written_at=NOW - 90 * MINUTE)
     assert [problem.place for problem in problems(old, None, NOW, 3600)] == ["tasks"]
     assert problems(replace(old, interval_sec=3600), None, NOW, 60) == []
@@ -126,8 +126,8 @@ def test_what_is_old_depends_on_how_often_the_tasks_run() -> None:
         (Sign(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False), "error", "go on after 1 hour"),
     ],
 )
-def test_a_processor_that_is_not_seen_when_it_meant_to_go_on_is_said(sign: Sign, severity: str, message: str) -> None:
-    """Though nothing waits and the tasks run: it looks as if nothing were sold."""
+def test_a_stopped_or_stuck_processor_is_reported(sign: Sign, severity: str, message: str) -> None:
+    """Even if no window waits and the tasks run: otherwise it looks as if there were no sales."""
     [problem] = problems(HEALTHY, sign, NOW, 3600)
     assert (problem.severity, problem.place) == (severity, "processor")
     assert message in problem.message
@@ -136,17 +136,17 @@ def test_a_processor_that_is_not_seen_when_it_meant_to_go_on_is_said(sign: Sign,
 
 
 @pytest.mark.parametrize("waits", [timedelta(0), timedelta(hours=1)])
-def test_a_processor_that_waits_for_its_next_cycle_is_well(waits: timedelta) -> None:
+def test_a_processor_that_waits_for_its_next_cycle_is_ok(waits: timedelta) -> None:
     seen_at = NOW - waits - MINUTE / 2
     assert problems(HEALTHY, Sign(seen_at, seen_at + waits, NOW + MINUTE, has_ended=False), NOW, 3600) == []
 
 
-def test_what_is_wrong_comes_before_what_wants_a_look() -> None:
+def test_errors_come_before_warnings() -> None:
     both = replace(streams(mode="lookback"), written_at=NOW - 60 * MINUTE)
     assert [problem.severity for problem in problems(both, None, NOW, 60)] == ["error", "warning"]
 
 
-def test_names_from_settings_are_text_in_the_picture() -> None:
+def test_names_from_settings_are_escaped_in_the_flow_diagram() -> None:
     name = "<script>alert('x')</script>"
     state = replace(HEALTHY, streams=(replace(STREAM, stream=name, stage=name, source_table=name, raw_table=name),))
     picture = flow(state, problems(state, None, NOW, 3600), NOW, None, "light")
