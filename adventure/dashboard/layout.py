@@ -13,9 +13,11 @@ from adventure.dashboard.data import cached_query, processor_heartbeat, tasks_in
 from adventure.dashboard.pipeline import state as pipeline_state
 from adventure.dashboard.pipeline.verdict import Problem, problems
 from adventure.destinations.published import Copy, Identity
-from adventure.factory import look_every_sec, open_report
+from adventure.factory import open_report
 
-REFRESH_SEC = look_every_sec()
+REFRESH_SEC = None if open_report().is_metered else 5
+"""Seconds between checks of an open page for newer data. Never if checks cost credits: a page that is left open would keep
+the warehouse awake."""
 
 _STYLE = """
 <style>

@@ -63,9 +63,6 @@ class Repair:
     side: SourceSide
     stage: Stage
     mark: Watermark
-    lookback: timedelta
-    unsettled: timedelta
-    """How far below the horizon the cursor of a row written now can be."""
     folder: Path
     live_keys: int
     """Keys in the warehouse that are not deleted."""
@@ -99,7 +96,8 @@ class Repair:
                     raise cut.unfit[self.stream.name]
                 horizon, end, mode = cut.horizon, cut.end(self.stream), cut.mode
             # Without a horizon, or with a coarse cursor, a row can come back with a cursor this far below it.
-            deleted_at = earlier(end, self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
+            lag = self.side.lag(self.mark)
+            deleted_at = earlier(end, lag if mode == "horizon" else max(lag, self.side.lookback(self.mark)))
             deleted += self._stage_deletes(suspects, horizon, deleted_at)
         return RepairResult(rows, rejected, deleted, live_keys=self.live_keys)
 
