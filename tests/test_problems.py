@@ -58,7 +58,7 @@ def test_rows_that_wait_at_the_source(writer_settings: Settings, find: Find) -> 
     ]
 
 
-def test_a_horizon_that_stands_still(writer_settings: Settings, find: Find) -> None:
+def test_a_horizon_that_does_not_move(writer_settings: Settings, find: Find) -> None:
     with psycopg.connect(writer_settings.postgres_dsn, application_name="nightly report") as idle:
         idle.execute("select now(), pg_sleep(1.2)")
         assert find() == []

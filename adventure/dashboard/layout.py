@@ -16,13 +16,15 @@ from adventure.destinations.published import Copy, Identity
 from adventure.factory import open_report
 
 REFRESH_SEC = None if open_report().is_metered else 5
-"""Seconds between checks of an open page for newer data. Never if checks cost credits: a page that is left open would keep
+"""Seconds between the checks of an open page for newer data. None if checks cost credits: a page left open would keep
 the warehouse awake."""
 
 _STYLE = """
 <style>
 .stMainBlockContainer {padding-top: 4.2rem; padding-bottom: 3rem; max-width: 1400px}
 [data-testid="stMetricLabel"] p {font-weight: 600}
+/* Wrap the label of a narrow card. Streamlit cuts it. */
+[data-testid="stMetricLabel"] :is(div, p) {white-space: normal; overflow: visible}
 /* Streamlit's greys are too faint to read: WCAG 2.1 (1.4.3) requires 4.5:1. */
 [data-testid="stCaptionContainer"] {opacity: 1}
 [data-testid="stCaptionContainer"] p {color: color-mix(in srgb, CanvasText 72%, transparent)}

@@ -67,7 +67,7 @@ def test_a_healthy_pipeline_has_no_problems() -> None:
             "load_orders failed 3 times in a row: No.",
             "adventure tasks run load_orders",
         ),
-        (streams(damaged="window.json is torn. Remove it."), "error", "window.json is torn", "later windows"),
+        (streams(damaged="window.json is torn. Remove it."), "error", "window.json is torn", "Later windows"),
         (
             streams(windows_waiting=2, waiting_since=NOW - 10 * MINUTE),
             "error",
@@ -77,10 +77,10 @@ def test_a_healthy_pipeline_has_no_problems() -> None:
         (
             streams(watermark=None, horizon=None, last_loaded_at=None),
             "warning",
-            "nothing has come",
+            "no data has arrived",
             "adventure process",
         ),
-        (streams(horizon=NOW - 30 * MINUTE), "warning", "its horizon was 29 minutes behind", "open that long"),
+        (streams(horizon=NOW - 30 * MINUTE), "warning", "the horizon was 29 minutes behind", "open that long"),
         (streams(mode="lookback: no privilege"), "warning", "lookback: no privilege", "pg_read_all_stats"),
         (
             replace(HEALTHY, tests=(TestState("t", "test", "m", "fail", 2, "Got 2", None),)),
@@ -91,13 +91,13 @@ def test_a_healthy_pipeline_has_no_problems() -> None:
         (
             replace(HEALTHY, tests=(TestState("t", "test", "m", "warn", 1, "", None),)),
             "warning",
-            "Test t warns",
+            "Test t warned",
             "below",
         ),
         (
             replace(HEALTHY, rejected=(Rejected("orders", "NaN", 1, NOW - MINUTE),)),
             "warning",
-            "1 row was set aside",
+            "rejected 1 row that",
             "at the source",
         ),
     ],
@@ -123,7 +123,7 @@ def test_when_tasks_are_overdue_depends_on_their_interval() -> None:
     [
         (Sign(NOW - MINUTE, NOW - MINUTE, NOW - MINUTE, has_ended=True), "error", "The processor stopped 1 minute ago"),
         (Sign(NOW - 3 * MINUTE, NOW - 2 * MINUTE, NOW + MINUTE, has_ended=False), "warning", "last seen 3 minutes ago"),
-        (Sign(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False), "error", "go on after 1 hour"),
+        (Sign(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False), "error", "continued after 1 hour"),
     ],
 )
 def test_a_stopped_or_stuck_processor_is_reported(sign: Sign, severity: str, message: str) -> None:

@@ -3,6 +3,7 @@
 Plain HTML and CSS, so that it follows the page's colours and width. On a narrow screen the steps are stacked.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -148,12 +149,17 @@ def _node(
 ) -> str:
     place = f"grid-column: {column}" + ("" if tall else f"; grid-row: {row}")
     lines = "".join(f"<div>{markup(label)} <b>{markup(value)}</b></div>" for label, value in facts)
-    title = f'<div class="{"" if kind == "source" else "big"}">{markup(big)}</div>'
+    title = f'<div class="{"" if kind == "source" else "big"}">{_breakable(big)}</div>'
     mark = f'<span class="mark" role="img" aria-label="{_LABELS[severity]}">{_MARKS[severity]}</span>'
     return (
         f'<div class="node {_LABELS[severity]}{" tall" if tall else ""}" style="{place}">'
-        f'<div class="name"><span>{markup(name)}</span>{mark}</div>{title}{lines}</div>'
+        f'<div class="name"><span>{_breakable(name)}</span>{mark}</div>{title}{lines}</div>'
     )
+
+
+def _breakable(name: str) -> str:
+    """Return the escaped name with line breaks allowed after dots and underscores, not within words."""
+    return re.sub(r"([._])", r"\1<wbr>", markup(name))
 
 
 def _arrow(column: int, row: int, *, kind: str = "") -> str:

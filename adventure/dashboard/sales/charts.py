@@ -27,6 +27,9 @@ _WHEN = {
     "month": "%B %Y",
 }
 
+_LABEL_WIDTH = 60
+"""Pixels of the longest label of a bar, such as `+$744.2k`."""
+
 
 def sales_chart(
     rows: pd.DataFrame, measure: Measure, grain: Grain, now: datetime, theme: Theme, title: str
@@ -39,9 +42,9 @@ def sales_chart(
     x = _time_axis(rows["period"], grain)
     y = alt.Y("value:Q", title=None, axis=axes.amounts(5, money=measure == "revenue"))
     # A narrow screen would cut off a legend in one row.
-    columns = alt.ExprRef("width < 480 ? 2 : 0")
+    columns, limit = alt.ExprRef("width < 480 ? 2 : 0"), alt.ExprRef("width < 480 ? 100 : 160")
     legend = alt.Legend(
-        title=None, orient="top", columns=columns, labelLimit=160, symbolType="stroke", symbolStrokeWidth=4
+        title=None, orient="top", columns=columns, labelLimit=limit, symbolType="stroke", symbolStrokeWidth=4
     )
     colour = alt.Color("segment:N", scale=_scale(segments, theme), sort=segments, legend=legend)
     lines = (
@@ -183,10 +186,15 @@ def _scale(segments: Sequence[str], theme: Theme) -> alt.Scale:
 
 
 def _padded(data: pd.DataFrame) -> alt.Scale:
-    """Return a scale with space at the ends of the bars for their labels."""
-    low, high = min(0.0, data["change"].min()), max(0.0, data["change"].max())
-    padding = (high - low or 1.0) * 0.22
-    return alt.Scale(domain=[low - padding if low < 0 else low, high + padding if high > 0 else high], nice=False)
+    """Return a scale with _LABEL_WIDTH pixels at the ends of the bars for their labels, at any width of the chart."""
+    low, high = min(0.0, float(data["change"].min())), max(0.0, float(data["change"].max()))
+    ends = (low < 0) + (high > 0)
+    padding = f"{high - low or 1.0} * {_LABEL_WIDTH} / max(40, width - {ends * _LABEL_WIDTH})"
+    return alt.Scale(
+        domainMin=alt.ExprRef(f"{low} - {padding}") if low < 0 else low,
+        domainMax=alt.ExprRef(f"{high} + {padding}") if high > 0 else high,
+        nice=False,
+    )
 
 
 def _signed(value: float, *, money: bool) -> str:
