@@ -131,7 +131,7 @@ def _in_the_app(settings: Settings, rounds: int, results: Results) -> None:
         for _ in range(rounds):
             for name, seconds in _round(app, kept=kept):
                 times.setdefault(name, []).append(seconds)
-        _tell(times, f"in the app, {'answers kept' if kept else 'no answer kept'}", results)
+        _report(times, f"in the app, {'answers kept' if kept else 'no answer kept'}", results)
 
 
 def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
@@ -221,7 +221,7 @@ def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
                 )
             page.close()
         browser.close()
-    _tell(times, "in Chromium, from the click to the last change of the page", results)
+    _report(times, "in Chromium, from the click to the last change of the page", results)
 
 
 def _click(page: Any, change: Change) -> None:
@@ -261,7 +261,7 @@ def _name(change: Change) -> str:
     return f"{change.label} ({change.key}) → {change.option}"
 
 
-def _tell(times: dict[str, list[float]], how: str, results: Results) -> None:
+def _report(times: dict[str, list[float]], how: str, results: Results) -> None:
     """Every run of every change, and the slowest and the middle one as figures."""
     print(f"Seconds {how}:")
     for name, runs in times.items():

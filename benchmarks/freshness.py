@@ -58,7 +58,7 @@ class Watch:
         self.seen: dict[datetime, float] = {}
         self._published, self._inode = published, 0
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Reads the copy if it is another one than the last time."""
         try:
             inode = self._published.stat().st_ino
@@ -77,7 +77,7 @@ class Watch:
         end = time.monotonic() + seconds
         while time.monotonic() < end and not (until is not None and until <= self.seen.keys()):
             time.sleep(_LOOK_EVERY)
-            self.look()
+            self.refresh()
 
 
 def commit(connection: "psycopg.Connection[Any]", hour: datetime) -> float:
@@ -90,7 +90,7 @@ def commit(connection: "psycopg.Connection[Any]", hour: datetime) -> float:
     return moment
 
 
-def measure(settings: Settings, seconds: float, every: float) -> list[float]:
+def measure(settings: Settings, seconds: float, interval: float) -> list[float]:
     """Seconds from commit to sight, of each order that was stamped.
 
     Args:
@@ -100,7 +100,7 @@ def measure(settings: Settings, seconds: float, every: float) -> list[float]:
     Raises:
         RuntimeError: an order was never shown.
     """
-    watch, chance = Watch(settings.published_path), random.Random(8)
+    watch, rng = Watch(settings.published_path), random.Random(8)
     committed: dict[datetime, float] = {}
     with psycopg.connect(settings.postgres_dsn) as connection:
         # The first shows that everything has started, and is not counted.
@@ -111,7 +111,7 @@ def measure(settings: Settings, seconds: float, every: float) -> list[float]:
             number += 1
             hour = FIRST_HOUR + timedelta(hours=number)
             committed[hour] = commit(connection, hour)
-            watch.wait(chance.uniform(0.2, 1.8) * every)
+            watch.wait(rng.uniform(0.2, 1.8) * interval)
         watch.wait(_ARRIVE_WITHIN, set(committed))
     missing = committed.keys() - watch.seen.keys()
     if missing:
@@ -151,13 +151,13 @@ def percentile(values: list[float], share: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--every", type=float, default=2.0, help="seconds between two stamped orders, on average")
+    parser.add_argument("--interval", type=float, default=2.0, help="seconds between two stamped orders, on average")
     parser.add_argument("--orders", type=int, default=5_000, help="that the demo begins with")
     add_argument(parser)
     options = parser.parse_args()
     results = Results("freshness")
     with tempfile.TemporaryDirectory() as folder, demo(Path(folder), options.orders) as settings:
-        ages = measure(settings, 60 * options.minutes, options.every)
+        ages = measure(settings, 60 * options.minutes, options.interval)
     print(f"{len(ages)} stamped orders in {options.minutes:g} minutes; load average {os.getloadavg()[1]:.1f}")
     print(f"least {min(ages):.1f} s, mean {statistics.mean(ages):.1f} s, most {max(ages):.1f} s")
     results.add("commit to dashboard, median", [percentile(ages, 0.5)], goal=MEDIAN_GOAL)

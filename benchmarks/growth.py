@@ -87,7 +87,7 @@ def _cycle(sales: Sales, pipeline: Pipeline, first: int, batch: int) -> float:
     return seconds
 
 
-def tell(found: Sequence[Measured]) -> Results:
+def report(found: Sequence[Measured]) -> Results:
     """The figures: each size's, and the largest against the smallest."""
     results = Results("growth")
     for each in found:
@@ -125,7 +125,7 @@ def main() -> None:
     add_argument(parser)
     options = parser.parse_args()
     found = measure(options.lines, options.rounds)
-    tell(found).write(options.json)
+    report(found).write(options.json)
     if options.plot:
         plot(found, options.plot)
 

@@ -125,13 +125,13 @@ def check_values(settings: Settings, stream: Stream, window: Window, bare: Path)
     """
     names = ", ".join(column.name for column in window.columns)
     sums = [
-        _ask(path, f"select count(*), sum(hash({names})::hugeint) from {table}")
+        _query(path, f"select count(*), sum(hash({names})::hugeint) from {table}")
         for path, table in ((bare, "lines"), (settings.duckdb_path, stream.raw_table))
     ]
     assert sums[0] == sums[1], f"{sums[0]} against {sums[1]}"
 
 
-def _ask(path: Path, query: str) -> tuple[object, ...] | None:
+def _query(path: Path, query: str) -> tuple[object, ...] | None:
     with duckdb.connect(str(path), read_only=True) as connection:
         return connection.execute(query).fetchone()
 

@@ -47,13 +47,13 @@ _BEGIN = datetime(2026, 1, 1)
 
 def chats(count: int) -> Iterator[dict[str, Any]]:
     """Chats as the generator writes them: most have been worked on."""
-    chance = random.Random(8)
+    rng = random.Random(8)
     for number in range(count):
         now = _BEGIN + timedelta(seconds=number)
-        order_id = f"{chance.getrandbits(128):032x}"
+        order_id = f"{rng.getrandbits(128):032x}"
         sale = Sale(order_id, now - timedelta(days=1), 11_000 + number % 18_000, 707 + number % 290, "", (), True)
-        chat = open_chat(chance, sale, now)
-        yield chat | advance_chat(chance, chat, now) if chance.random() < 0.8 else chat
+        chat = open_chat(rng, sale, now)
+        yield chat | advance_chat(rng, chat, now) if rng.random() < 0.8 else chat
 
 
 def fill(settings: Settings, count: int) -> None:

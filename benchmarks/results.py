@@ -38,9 +38,9 @@ class Figure:
         return None if self.goal is None else measured <= self.goal
 
     def __str__(self) -> str:
-        text = f"{self.figure}: {self.value:.4g} {self.unit} ({_several(self.runs)})"
+        text = f"{self.figure}: {self.value:.4g} {self.unit} ({_format_runs(self.runs)})"
         if self.yardstick is not None:
-            text += f", {self.ratio:.2f} × the yardstick's {self.yardstick:.4g} ({_several(self.yardstick_runs)})"
+            text += f", {self.ratio:.2f} × the yardstick's {self.yardstick:.4g} ({_format_runs(self.yardstick_runs)})"
         if self.goal is not None:
             text += f"; goal ≤ {self.goal:g}: {'met' if self.is_met else 'MISSED'}"
         return text
@@ -92,5 +92,5 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
 
 
-def _several(runs: Sequence[float]) -> str:
+def _format_runs(runs: Sequence[float]) -> str:
     return ", ".join(f"{run:.3g}" for run in runs)

@@ -131,11 +131,11 @@ def _environment(sales: Sales) -> dict[str, str]:
         "POSTGRES_USER": settings.postgres_user,
         "POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
         "DATA_DIR": str(settings.data_dir),
-        "PIPELINE_FILE": str(_without_documents(settings)),
+        "PIPELINE_FILE": str(_postgres_streams(settings)),
     }
 
 
-def _without_documents(settings: Settings) -> Path:
+def _postgres_streams(settings: Settings) -> Path:
     """The streams of PostgreSQL alone: there is no server for the others here."""
     path = settings.data_dir.parent / "pipeline.toml"
     path.write_text(settings.pipeline_file.read_text(encoding="utf-8").partition("[streams.chat_logs]")[0], "utf-8")

@@ -44,7 +44,7 @@ GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 2.0, 5.0
 
 
 @dataclass
-class Steps:
+class StepTimer:
     """Announces each step when it begins, and keeps how long it took."""
 
     console: Console
@@ -68,16 +68,16 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None) -
     console = terminal()
     data_dir = settings.data_dir.resolve()
     make_data_dir(data_dir)
-    steps = Steps(console)
+    steps = StepTimer(console)
     with ExitStack() as stack:
-        stack.enter_context(_only_one(data_dir))
+        stack.enter_context(_lock_demo(data_dir))
         with steps.step("Starting PostgreSQL and MongoDB"):
             sandbox = stack.enter_context(Sandbox(data_dir / "sandbox"))
             databases = create_databases(sandbox)
         reader = _environment(databases.reader_env, data_dir, settings)
         writer = _environment(databases.writer_env, data_dir, settings)
         env_file = _write_env_file(data_dir / "demo.env", reader)
-        reader_settings, writer_settings = _settings_of(reader), _settings_of(writer)
+        reader_settings, writer_settings = _settings_from(reader), _settings_from(writer)
         checks_hold = _first_pass(reader_settings, writer_settings, steps, orders, seed)
         if once:
             if not checks_hold:
@@ -86,7 +86,7 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None) -
         _serve(console, reader, writer, reader_settings, env_file)
 
 
-def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, seed: int | None) -> bool:
+def _first_pass(reader: Settings, writer: Settings, steps: StepTimer, orders: int, seed: int | None) -> bool:
     """From nothing (or the data of the last run) to a published dashboard; True if every check holds."""
     console, streams = steps.console, load_streams(reader)
     with steps.step("Preparing the warehouse's history"):
@@ -175,7 +175,7 @@ def _wait_for_end(children: dict[str, subprocess.Popen[bytes]]) -> None:
 
 
 @contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
+def _lock_demo(data_dir: Path) -> Iterator[None]:
     try:
         with FileLock(data_dir / "demo.lock", timeout=0):
             yield
@@ -198,7 +198,7 @@ def _environment(database_env: dict[str, str], data_dir: Path, settings: Setting
     }
 
 
-def _settings_of(environment: dict[str, str]) -> Settings:
+def _settings_from(environment: dict[str, str]) -> Settings:
     return load_settings(None, **{name.lower(): value for name, value in environment.items()})
 
 

@@ -68,7 +68,7 @@ class Processor:
         class Watching(FolderStage):
             def commit(self, window: Window) -> None:
                 super().commit(window)
-                processor._look_at(window, [self.path(window, file.name) for file in window.files])
+                processor._check_window(window, [self.path(window, file.name) for file in window.files])
 
         class Counting(PostgresSource):
             @contextmanager
@@ -94,7 +94,7 @@ class Processor:
         finally:
             source.close()
 
-    def _look_at(self, window: Window, paths: list[Path]) -> None:
+    def _check_window(self, window: Window, paths: list[Path]) -> None:
         """Enters the window's rows; a line whose order is not there by now was staged too early."""
         which = 0 if window.stream == self._streams[0].name else 1
         for path in paths:
@@ -108,7 +108,7 @@ class Processor:
                 self.orphans += sum(order not in self.staged[0] for order in table.column("order_id").to_pylist())
 
 
-class Plain:
+class MaxCursorPoller:
     """`cursor > the largest seen`, which loses what commits late."""
 
     def __init__(self, dsn: str, tables: Sequence[str]) -> None:

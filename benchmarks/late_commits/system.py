@@ -14,7 +14,7 @@ from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
 from adventure.processor.state import State
-from benchmarks.late_commits.readers import Plain, Processor
+from benchmarks.late_commits.readers import MaxCursorPoller, Processor
 from benchmarks.late_commits.scenarios import Load, Scenario
 from benchmarks.late_commits.writer import Writer
 
@@ -37,7 +37,7 @@ class System(Protocol):
     def processor(self, scenario: Scenario, number: int) -> Processor:
         """A processor with watermarks and a stage of its own."""
 
-    def plain(self) -> Plain:
+    def plain(self) -> MaxCursorPoller:
         """The yardstick."""
 
 
@@ -103,10 +103,10 @@ class PostgresSystem:
         if failures:
             raise failures[0]
         if not scenario.lossless:
-            self._go_on(scenario)
+            self._write_past_lookback(scenario)
         return sum(counts)
 
-    def _go_on(self, scenario: Scenario) -> None:
+    def _write_past_lookback(self, scenario: Scenario) -> None:
         """Writes once more, a lookback later: what lies within it is in flight, which no reconciliation counts."""
         with psycopg.connect(self._writer) as connection:
             later = self.drained_at() + timedelta(seconds=scenario.lookback)
@@ -142,6 +142,6 @@ class PostgresSystem:
         lines = replace(lines, references={orders.name: ("order_id",)})
         return Processor(self._reader.model_copy(update=changes), [orders, lines])
 
-    def plain(self) -> Plain:
+    def plain(self) -> MaxCursorPoller:
         """See `System`."""
-        return Plain(self._writer, self.TABLES)
+        return MaxCursorPoller(self._writer, self.TABLES)

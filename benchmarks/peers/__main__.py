@@ -25,7 +25,7 @@ import psycopg
 from benchmarks.machine import machine
 from benchmarks.peers.environments import CannotInstall, prepare
 from benchmarks.peers.exactness import PROBES, Source
-from benchmarks.peers.ways import QUIET, SCRIPTS, WAYS, Job, Way
+from benchmarks.peers.tools import QUIET, SCRIPTS, TOOLS, Job, Tool
 from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
 
@@ -44,7 +44,7 @@ class Failed(Exception):
 class Contender:
     """A tool in the run, and what it took."""
 
-    way: Way
+    tool: Tool
     environment: Path
     folder: Path
     first: float = 0.0
@@ -60,7 +60,10 @@ class Contender:
             Failed: it ended with an error.
         """
         job = Job(sales.settings, self.folder, self.environment, since)
-        commands, variables = self.way.commands(job), QUIET | {"HOME": str(self.folder)} | dict(self.way.variables(job))
+        commands, variables = (
+            self.tool.commands(job),
+            QUIET | {"HOME": str(self.folder)} | dict(self.tool.variables(job)),
+        )
         seconds = 0.0
         for command in commands:
             took, memory = _run(command, self.folder, variables)
@@ -68,14 +71,14 @@ class Contender:
         return seconds
 
 
-def enter(way: Way, environments: Path, folder: Path) -> Contender:
+def prepare_contender(tool: Tool, environments: Path, folder: Path) -> Contender:
     """A tool with its environment, or with what keeps it from having one."""
-    environment = environments / way.pins.stem if way.pins else Path(sys.prefix)
-    found = Contender(way, environment, folder / way.name.replace(" ", "_"))
+    environment = environments / tool.pins.stem if tool.pins else Path(sys.prefix)
+    found = Contender(tool, environment, folder / tool.name.replace(" ", "_"))
     found.folder.mkdir()
-    if way.pins:
+    if tool.pins:
         try:
-            prepare(environment, way.pins)
+            prepare(environment, tool.pins)
         except CannotInstall as reason:
             found.failure = f"could not be installed: {reason}"
     return found
@@ -106,9 +109,9 @@ def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> tup
     return seconds, kilobytes / 1024
 
 
-def compete(ways: Sequence[Way], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
+def run_all(tools: Sequence[Tool], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
     """All tools in turn: the first load, and then each batch."""
-    contenders = [enter(way, environments, folder) for way in ways]
+    contenders = [prepare_contender(tool, environments, folder) for tool in tools]
     with sales_source(orders) as sales:
         with psycopg.connect(sales.server.dsn()) as connection:
             connection.execute(PROBES.encode())
@@ -119,29 +122,29 @@ def compete(ways: Sequence[Way], orders: int, batches: int, environments: Path, 
                 sales.add(orders + (number - 1) * BATCH, orders + number * BATCH)
             for contender in contenders:
                 if not contender.failure:
-                    _take_turn(contender, sales, number, marks[-1])
+                    _run_tool(contender, sales, number, marks[-1])
             marks.append(_newest(sales))
         source = Source.read(sales.server.dsn(), folder)
         for contender in contenders:
             if not contender.failure:
-                contender.faults = source.faults(contender.way, contender.folder)
-                print(f"{contender.way.name}: {', '.join(contender.faults) or 'all values are the same'}", flush=True)
+                contender.faults = source.faults(contender.tool, contender.folder)
+                print(f"{contender.tool.name}: {', '.join(contender.faults) or 'all values are the same'}", flush=True)
     return contenders
 
 
-def _take_turn(contender: Contender, sales: Sales, number: int, since: datetime) -> None:
+def _run_tool(contender: Contender, sales: Sales, number: int, since: datetime) -> None:
     try:
         seconds = contender.copy(sales, since)
     except Failed as failed:
         contender.failure = str(failed)
-        print(f"{contender.way.name}: {failed}", flush=True)
+        print(f"{contender.tool.name}: {failed}", flush=True)
         return
     if number:
         contender.increments.append(seconds)
     else:
         contender.first = seconds
     what = f"batch {number}" if number else "first load"
-    print(f"{contender.way.name}: {what} {seconds:.2f} s, {contender.memory_mb:,.0f} MB", flush=True)
+    print(f"{contender.tool.name}: {what} {seconds:.2f} s, {contender.memory_mb:,.0f} MB", flush=True)
 
 
 def _newest(sales: Sales) -> datetime:
@@ -161,7 +164,7 @@ def table(contenders: Sequence[Contender], orders: int) -> str:
         "|---|---|---|---|---|",
     ]
     for each in contenders:
-        name = each.way.name + (f" ({each.way.note})" if each.way.note else "")
+        name = each.tool.name + (f" ({each.tool.note})" if each.tool.note else "")
         if each.failure:
             reason = each.failure.replace("|", r"\|")
             lines.append(f"| {name} | skipped: {reason} | | | |")
@@ -188,17 +191,17 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, help="write the table there, between its markers")
     add_argument(parser)
     options = parser.parse_args()
-    ways = [way for way in WAYS if not options.only or way.name in options.only]
+    tools = [tool for tool in TOOLS if not options.only or tool.name in options.only]
     options.environments.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        contenders = compete(ways, options.orders, options.batches, options.environments.resolve(), Path(folder))
+        contenders = run_all(tools, options.orders, options.batches, options.environments.resolve(), Path(folder))
     results = Results("peers")
     for each in contenders:
         if not each.failure:
-            results.add(f"{each.way.name}: first load", [each.first])
+            results.add(f"{each.tool.name}: first load", [each.first])
             if each.increments:
-                results.add(f"{each.way.name}: a batch", each.increments)
-            results.add(f"{each.way.name}: peak memory", [each.memory_mb], "MB")
+                results.add(f"{each.tool.name}: a batch", each.increments)
+            results.add(f"{each.tool.name}: peak memory", [each.memory_mb], "MB")
     results.write(options.json)
     text = table(contenders, options.orders)
     print(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks.peers.ways import NUMERICS, TABLES, Way
+from benchmarks.peers.tools import NUMERICS, TABLES, Tool
 
 KEYS = {"orders": "sales_order_id", "order_details": "sales_order_detail_id"}
 
@@ -51,7 +51,7 @@ class Source:
                 csv.unlink()
         return cls(path)
 
-    def faults(self, way: Way, folder: Path) -> list[str]:
+    def faults(self, tool: Tool, folder: Path) -> list[str]:
         """What of the copy is not as at the source, in words; empty if all of it is.
 
         Args:
@@ -62,7 +62,7 @@ class Source:
             connection.execute("set timezone = 'UTC'")
             connection.execute(f"attach '{self.path}' as source (read_only)")
             for table in TABLES:
-                *before, query = way.rows(folder, table).split("; ")
+                *before, query = tool.rows(folder, table).split("; ")
                 try:
                     for statement in before:
                         connection.execute(statement.replace("attach ", "attach if not exists "))

@@ -30,7 +30,7 @@ def test_mongo_load_stages_every_document(tmp_path: Path) -> None:
 def test_growth_measures_each_size(tmp_path: Path) -> None:
     found = growth.measure([400, 1200], rounds=2, batch=20)
     assert [(each.lines, len(each.cycles)) for each in found] == [(400, 2), (1200, 2)]
-    figures = growth.tell(found).figures
+    figures = growth.report(found).figures
     assert figures[-1].figure == "memory of a first load, the same"
     assert figures[-1].ratio == pytest.approx(found[1].load.memory_mb / found[0].load.memory_mb)
     growth.plot(found, tmp_path / "growth.svg")
@@ -68,7 +68,7 @@ def test_freshness_tells_each_stamped_order_by_its_hour(
     process_once(settings, streams)
     run_task(settings, streams, None)
     watch = freshness.Watch(settings.published_path)
-    watch.look()
+    watch.refresh()
     assert sorted(watch.seen) == hours
 
 

@@ -33,8 +33,8 @@ class Writer(threading.Thread):
     def __init__(self, settings: Settings, stop: threading.Event, seed: int, number: int) -> None:
         super().__init__(daemon=True)
         self.settings, self.ended = settings, stop
-        self.chance = random.Random(f"{seed}:{type(self).__name__}:{number}")
-        self.maker = OrderMaker(self.chance.randrange(10**9), 10**9 * (number + 1), datetime.now(UTC).date())
+        self.rng = random.Random(f"{seed}:{type(self).__name__}:{number}")
+        self.maker = OrderMaker(self.rng.randrange(10**9), 10**9 * (number + 1), datetime.now(UTC).date())
         self.acknowledged: dict[str, Any] = {}
         """The last version of each row, by key; None of one that was deleted."""
         self.writes = self.broken = 0
@@ -66,7 +66,7 @@ class Writer(threading.Thread):
         return [key for key, version in self.acknowledged.items() if held.get(key) != version]
 
     def _sales(self, stamp: str, now: datetime) -> list[Sale]:
-        return [self.maker.make(dates.recent(self.chance, now), stamp) for _ in range(self.chance.randint(1, 12))]
+        return [self.maker.make(dates.recent(self.rng, now), stamp) for _ in range(self.rng.randint(1, 12))]
 
 
 class Seller(Writer):
@@ -76,10 +76,10 @@ class Seller(Writer):
         with psycopg.connect(self.settings.postgres_dsn, connect_timeout=5, autocommit=True) as connection:
             while not self.ended.is_set():
                 self._sell(connection)
-                self.ended.wait(self.chance.uniform(0, 0.6))
+                self.ended.wait(self.rng.uniform(0, 0.6))
 
     def _sell(self, connection: psycopg.Connection[Any]) -> None:
-        updated = self.chance.sample(sorted(self.acknowledged), min(len(self.acknowledged), self.chance.randint(0, 4)))
+        updated = self.rng.sample(sorted(self.acknowledged), min(len(self.acknowledged), self.rng.randint(0, 4)))
         before = {key: self.acknowledged.pop(key) for key in updated}
         with connection.transaction():
             (now,) = connection.execute("select now() at time zone 'utc'").fetchone() or ()
@@ -91,7 +91,7 @@ class Seller(Writer):
                 " where sales_order_id = any(%s::uuid[])",
                 [now, updated],
             )
-            time.sleep(self.chance.choice(OPEN_SEC))
+            time.sleep(self.rng.choice(OPEN_SEC))
         self.acknowledged |= {key: revision + 1 for key, revision in before.items()}
         self.acknowledged |= {sale.order_id: int(sale.order.split("\t")[1]) for sale in sales}
         self.writes += 1
@@ -110,17 +110,17 @@ class Agent(Writer):
             while not self.ended.is_set():
                 now = datetime.now(UTC).replace(tzinfo=None)
                 there = sorted(key for key, version in self.acknowledged.items() if version)
-                job = self.chance.choices((self._advance_chat, self._delete_chat), (8, 1))[0]
-                if there and self.chance.random() < 0.4:
-                    job(chats, self.chance.choice(there), now)
+                job = self.rng.choices((self._advance_chat, self._delete_chat), (8, 1))[0]
+                if there and self.rng.random() < 0.4:
+                    job(chats, self.rng.choice(there), now)
                 else:
                     self._open_chat(chats, now)
                 self.writes += 1
-                self.ended.wait(self.chance.uniform(0, 0.1))
+                self.ended.wait(self.rng.uniform(0, 0.1))
 
     def _open_chat(self, chats: Any, now: datetime) -> None:
         (sale, *_) = self._sales(now.isoformat(" "), now)
-        chat = open_chat(self.chance, sale, now - timedelta(seconds=self.chance.choice(LATE_SEC)))
+        chat = open_chat(self.rng, sale, now - timedelta(seconds=self.rng.choice(LATE_SEC)))
         chat["_id"] = str(chat["_id"])
         chats.insert_one(chat)
         self.acknowledged[chat["_id"]] = chat["last_modified"]
@@ -131,8 +131,8 @@ class Agent(Writer):
         if chat is None:
             self.acknowledged[key] = before
             return
-        late = now - timedelta(seconds=self.chance.choice(LATE_SEC))
-        changes = advance_chat(self.chance, chat, max(late, before + timedelta(milliseconds=1)))
+        late = now - timedelta(seconds=self.rng.choice(LATE_SEC))
+        changes = advance_chat(self.rng, chat, max(late, before + timedelta(milliseconds=1)))
         chats.update_one({"_id": key}, {"$set": changes})
         self.acknowledged[key] = changes["last_modified"]
 

@@ -32,12 +32,12 @@ class Strike:
 
 def schedule(seed: int, seconds: float) -> Iterator[Strike]:
     """The kills of a run: the same seed gives the same ones."""
-    chance = random.Random(f"{seed}:schedule")
+    rng = random.Random(f"{seed}:schedule")
     at = 2.0
     while at < seconds:
-        (victim,) = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        yield Strike(at, victim, chance.uniform(0, 2.5))
-        at += chance.expovariate(1 / MEAN_SEC)
+        (victim,) = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        yield Strike(at, victim, rng.uniform(0, 2.5))
+        at += rng.expovariate(1 / MEAN_SEC)
 
 
 class Victim(Protocol):

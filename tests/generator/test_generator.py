@@ -115,12 +115,12 @@ def test_the_same_seed_gives_the_same_sales() -> None:
 
 @pytest.mark.parametrize("hour", [0, 9, 23])
 def test_no_date_lies_in_the_future_or_before_the_first_day(hour: int) -> None:
-    chance, now = random.Random(1), datetime(2026, 3, 15, hour, 30)
-    spread = [dates.spread(chance, now, 30) for _ in range(2000)]
+    rng, now = random.Random(1), datetime(2026, 3, 15, hour, 30)
+    spread = [dates.spread(rng, now, 30) for _ in range(2000)]
     assert max(spread) <= now
     assert min(spread) >= datetime(2026, 2, 14)
     assert len({moment.date() for moment in spread}) >= 29
-    recent = [dates.recent(chance, now) for _ in range(2000)]
+    recent = [dates.recent(rng, now) for _ in range(2000)]
     assert max(recent) <= now
     assert min(recent) > now - timedelta(days=20)
 

@@ -152,41 +152,41 @@ class Customer:
 @cache
 def customers() -> tuple[Customer, ...]:
     """All 19,119 customers, by id."""
-    chance = random.Random(_FIRST_ID)
+    rng = random.Random(_FIRST_ID)
     homes = [territory for territory in TERRITORIES for _ in range(territory.individuals)]
-    chance.shuffle(homes)
+    rng.shuffle(homes)
     stores = [territory for territory in TERRITORIES for _ in range(territory.contacts)]
-    chance.shuffle(stores)
-    return tuple(_customer(_FIRST_ID + index, home, chance) for index, home in enumerate([*homes, *stores]))
+    rng.shuffle(stores)
+    return tuple(_customer(_FIRST_ID + index, home, rng) for index, home in enumerate([*homes, *stores]))
 
 
-def _customer(customer_id: int, territory: Territory, chance: random.Random) -> Customer:
+def _customer(customer_id: int, territory: Territory, rng: random.Random) -> Customer:
     is_reseller = customer_id >= _FIRST_CONTACT_ID
-    first_name, city = chance.choice(_FIRST_NAMES), chance.choice(territory.cities)
-    street = f"{chance.randint(1, 9999)} {chance.choice(_STREETS)} {chance.choice(_STREET_KINDS)}"
+    first_name, city = rng.choice(_FIRST_NAMES), rng.choice(territory.cities)
+    street = f"{rng.randint(1, 9999)} {rng.choice(_STREETS)} {rng.choice(_STREET_KINDS)}"
     return Customer(
         customer_id=customer_id,
         first_name=first_name,
-        middle_name=chance.choice("ABCDEFGHJKLMNPRSTVW") if chance.random() < 0.55 else None,
-        last_name=chance.choice(_LAST_NAMES),
+        middle_name=rng.choice("ABCDEFGHJKLMNPRSTVW") if rng.random() < 0.55 else None,
+        last_name=rng.choice(_LAST_NAMES),
         # The id keeps addresses apart; example.com receives no mail.
         email=f"{first_name.lower()}{customer_id}@example.com",
         address_line1=street,
-        address_line2=f"Unit {chance.randint(1, 99)}" if chance.random() < 0.02 else None,
+        address_line2=f"Unit {rng.randint(1, 99)}" if rng.random() < 0.02 else None,
         city=city.name,
         state=city.state,
         country=territory.country,
-        postal_code="".join(_postal_character(symbol, chance) for symbol in city.postal_code),
+        postal_code="".join(_postal_character(symbol, rng) for symbol in city.postal_code),
         territory_id=territory.territory_id,
         is_reseller=is_reseller,
         account_number=(
             f"10-4020-{customer_id - _FIRST_CONTACT_ID + 1:06d}" if is_reseller else f"10-4030-{customer_id:06d}"
         ),
-        sales_person_id=chance.choice(territory.sales_person_ids) if is_reseller else None,
+        sales_person_id=rng.choice(territory.sales_person_ids) if is_reseller else None,
     )
 
 
-def _postal_character(symbol: str, chance: random.Random) -> str:
+def _postal_character(symbol: str, rng: random.Random) -> str:
     if symbol == "#":
-        return chance.choice("0123456789")
-    return chance.choice("ABCDEGHJKLMNPRSTVXYZ") if symbol == "@" else symbol
+        return rng.choice("0123456789")
+    return rng.choice("ABCDEGHJKLMNPRSTVXYZ") if symbol == "@" else symbol

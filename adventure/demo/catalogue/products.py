@@ -181,8 +181,8 @@ _COLOR_LETTERS = {"Silver/Black": "M"}
 @cache
 def products() -> tuple[Product, ...]:
     """All 504 products, by id."""
-    chance = random.Random(504)
-    return tuple(sorted((*_parts(chance), *_sellable(chance)), key=lambda product: product.product_id))
+    rng = random.Random(504)
+    return tuple(sorted((*_parts(rng), *_sellable(rng)), key=lambda product: product.product_id))
 
 
 @cache
@@ -191,7 +191,7 @@ def sold_products() -> tuple[Product, ...]:
     return tuple(product for product in products() if product.sold)
 
 
-def _sellable(chance: random.Random) -> Iterator[Product]:
+def _sellable(rng: random.Random) -> Iterator[Product]:
     """The 295 products with a category: each model in its colours and sizes."""
     ids = iter((680, 706, *range(707, 1000)))
     colors: dict[str, set[str]] = {}
@@ -199,7 +199,7 @@ def _sellable(chance: random.Random) -> Iterator[Product]:
         colors.setdefault(model.name, set()).update(model.colors.split())
     for model in _MODELS:
         variants = combinations(model.colors.split() or [""], model.sizes.split() or [""])
-        cost_share = Decimal(chance.randint(50, 60)) / 100
+        cost_share = Decimal(rng.randint(50, 60)) / 100
         start, _, end = model.period.partition("-")
         line, product_class, style = (None if letter == "-" else letter for letter in model.kind or "---")
         for index, (color, size) in enumerate(variants):
@@ -224,7 +224,7 @@ def _sellable(chance: random.Random) -> Iterator[Product]:
                 color=color or None,
                 size=real_size,
                 size_unit="CM " if in_cm else None,
-                weight=_weight(model.category, chance) if heavy else None,
+                weight=_weight(model.category, rng) if heavy else None,
                 weight_unit="LB " if heavy else None,
                 product_line=line,
                 product_class=product_class or (grade[0] if factor else None),
@@ -238,12 +238,12 @@ def _sellable(chance: random.Random) -> Iterator[Product]:
             )
 
 
-def _parts(chance: random.Random) -> Iterator[Product]:
+def _parts(rng: random.Random) -> Iterator[Product]:
     """The 209 parts without a category: nine have a price, none is sold."""
     names = [f"{kind} {series}" for series in range(1, _PART_SERIES + 1) for kind in _PART_KINDS]
     for product_id, name in zip((*range(1, 5), *range(316, 521)), names, strict=True):
-        price = Decimal(chance.randint(13_334, 19_692)) / 100 if product_id > 511 else Decimal("0.00")
-        color = chance.choice((None, None, None, "Black", "Silver"))
+        price = Decimal(rng.randint(13_334, 19_692)) / 100 if product_id > 511 else Decimal("0.00")
+        color = rng.choice((None, None, None, "Black", "Silver"))
         yield Product(
             product_id=product_id,
             name=name,
@@ -254,10 +254,10 @@ def _parts(chance: random.Random) -> Iterator[Product]:
             color=color,
             size=None,
             size_unit=None,
-            weight=Decimal(chance.randint(88, 1050)) if product_id % 7 == 0 else None,
+            weight=Decimal(rng.randint(88, 1050)) if product_id % 7 == 0 else None,
             weight_unit="G  " if product_id % 7 == 0 else None,
             product_line=None,
-            product_class=chance.choice((None, None, None, "L", "M", "H")),
+            product_class=rng.choice((None, None, None, "L", "M", "H")),
             style=None,
             standard_cost=_cents(price * Decimal("0.55")),
             list_price=price,
@@ -274,9 +274,9 @@ def _number(name: str, color: str, product_id: int) -> str:
     return f"{initials:X<2}-{_COLOR_LETTERS.get(color, color[:1])}{product_id}"
 
 
-def _weight(category: Category, chance: random.Random) -> Decimal:
+def _weight(category: Category, rng: random.Random) -> Decimal:
     low, high = (1400, 3000) if category == "Bikes" else (212, 800)
-    return Decimal(chance.randint(low, high)) / 100
+    return Decimal(rng.randint(low, high)) / 100
 
 
 def _cents(amount: Decimal) -> Decimal:

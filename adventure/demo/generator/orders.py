@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from adventure.demo.catalogue import Customer, customers, sold_products
-from adventure.demo.generator.shares import Even, pick, weighted
+from adventure.demo.generator.shares import EvenSequence, pick, weighted
 
 ORDER_COLUMNS = (
     "sales_order_id", "revision_number", "status", "online_order_flag", "sales_order_number", "purchase_order_number",
@@ -77,9 +77,9 @@ class OrderMaker:
 
     def __init__(self, seed: int | None, next_number: int, on: date) -> None:
         self.next_number = next_number
-        self.chance = random.Random(None if seed is None else f"{seed}:{next_number}")
-        evens = [Even(prime, next_number) for prime in (2, 3, 5, 7, 11, 13, 17)]
-        self._channel, self._territory, self._lines, self._card, self._currency, self._status, self._chat = evens
+        self.rng = random.Random(None if seed is None else f"{seed}:{next_number}")
+        sequences = [EvenSequence(prime, next_number) for prime in (2, 3, 5, 7, 11, 13, 17)]
+        self._channel, self._territory, self._lines, self._card, self._currency, self._status, self._chat = sequences
         self._online, self._resellers = _customers_by_territory()
         on_sale = [product for product in sold_products() if product.on_sale(on)]
         self._products = [
@@ -97,9 +97,9 @@ class OrderMaker:
         Args:
             last_modified: the cursor's value for order and lines, as PostgreSQL reads it.
         """
-        chance, number = self.chance, self.next_number
+        rng, number = self.rng, self.next_number
         self.next_number += 1
-        order_id = str(UUID(int=chance.getrandbits(128), version=4))
+        order_id = str(UUID(int=rng.getrandbits(128), version=4))
         online = self._channel.draw() < ONLINE_SHARE
         customer = self._customer(online)
         lines, product_id, gross, sub_total = self._make_lines(online, order_id, last_modified)
@@ -110,7 +110,7 @@ class OrderMaker:
         card, approval = "\\N", "\\N"
         if self._card.draw() < CARD_SHARE:
             card = str(customer.customer_id * 7 % 19_237 + 1)
-            approval = f"{chance.randrange(100_000, 1_000_000)}Vi{chance.randrange(10_000, 100_000)}"
+            approval = f"{rng.randrange(100_000, 1_000_000)}Vi{rng.randrange(10_000, 100_000)}"
         order = "\t".join(
             (
                 order_id,
@@ -118,17 +118,17 @@ class OrderMaker:
                 str(IN_PROCESS if in_process else SHIPPED),
                 "1" if online else "0",
                 f"SO{number}",
-                "\\N" if online else f"PO{chance.randrange(10**7, 10**11)}",
+                "\\N" if online else f"PO{rng.randrange(10**7, 10**11)}",
                 customer.account_number,
                 str(customer.customer_id),
-                "\\N" if online else str(273 + chance.randrange(1, 18)),
+                "\\N" if online else str(273 + rng.randrange(1, 18)),
                 str(customer.territory_id),
                 str(customer.customer_id + 2_000),
                 str(customer.customer_id + 2_000),
                 "1" if online else "5",
                 card,
                 approval,
-                str(chance.randrange(1, 13_533)) if self._currency.draw() < CURRENCY_SHARE else "\\N",
+                str(rng.randrange(1, 13_533)) if self._currency.draw() < CURRENCY_SHARE else "\\N",
                 _dollars(sub_total),
                 _dollars(tax),
                 _dollars(freight),
@@ -145,11 +145,11 @@ class OrderMaker:
 
     def _customer(self, online: bool) -> Customer:
         territory = pick(_TERRITORIES, self._territory.draw())
-        return self.chance.choice((self._online if online else self._resellers)[territory])
+        return self.rng.choice((self._online if online else self._resellers)[territory])
 
     def _make_lines(self, online: bool, order_id: str, last_modified: str) -> tuple[tuple[str, ...], int, int, int]:
         """The lines, the first one's product, and gross and net amount in millionths of a dollar."""
-        random_float, getrandbits = self.chance.random, self.chance.getrandbits
+        random_float, getrandbits = self.rng.random, self.rng.getrandbits
         count = pick(_ONLINE_LINES if online else _RESELLER_LINES, self._lines.draw())
         shelves = self._online_products if online else self._products
         tracking = f"{getrandbits(16):04X}-{getrandbits(16):04X}-{getrandbits(8):02X}"

@@ -87,7 +87,7 @@ class _Shop:
         with self.postgres.transaction():
             now = _server_time(self.postgres)
             stamp = now.isoformat(" ")
-            sales = [self.maker.make(order_date(self.maker.chance, now), stamp) for _ in range(count)]
+            sales = [self.maker.make(order_date(self.maker.rng, now), stamp) for _ in range(count)]
             updated = _ship_earlier_orders(self.postgres, now, max(1, int(count * _UPDATED_SHARE))) if update else 0
             _copy(self.postgres, "orders", ORDER_COLUMNS, (sale.order for sale in sales))
             _copy(self.postgres, "order_details", LINE_COLUMNS, (line for sale in sales for line in sale.lines))
@@ -97,11 +97,11 @@ class _Shop:
 
     def _open_chats(self, sales: list[Sale], *, worked_on: bool) -> int:
         """New chats; of a backfill most have been worked on already."""
-        now, chance = _utc_now(), self.maker.chance
-        chats = [open_chat(chance, sale, now) for sale in sales if sale.has_chat]
+        now, rng = _utc_now(), self.maker.rng
+        chats = [open_chat(rng, sale, now) for sale in sales if sale.has_chat]
         for chat in chats if worked_on else ():
-            if chance.random() < 0.8:
-                chat.update(advance_chat(chance, chat, now))
+            if rng.random() < 0.8:
+                chat.update(advance_chat(rng, chat, now))
         if chats:
             self.chats.insert_many(chats, ordered=False)
         return len(chats)
@@ -114,7 +114,7 @@ class _Shop:
         changes = [
             UpdateOne(
                 {"_id": chat["_id"], "ticket_status": {"$ne": CLOSED}},
-                {"$set": advance_chat(self.maker.chance, chat, _utc_now())},
+                {"$set": advance_chat(self.maker.rng, chat, _utc_now())},
             )
             for chat in found
         ]
@@ -179,14 +179,14 @@ def backfill(settings: Settings, *, orders: int, days: int, seed: int | None = N
     Raises:
         SourceError: a database does not answer, or refuses.
     """
-    totals, told = Totals(), time.monotonic()
+    totals, logged_at = Totals(), time.monotonic()
     with _open_shop(settings, seed) as shop:
         while totals.orders < orders:
             count = min(_BACKFILL_CHUNK, orders - totals.orders)
-            totals += shop.sell(count, lambda chance, now: dates.spread(chance, now, days), update=False)
-            if time.monotonic() - told > 2:
+            totals += shop.sell(count, lambda rng, now: dates.spread(rng, now, days), update=False)
+            if time.monotonic() - logged_at > 2:
                 log.info(f"generator: {totals.orders:,} of {orders:,} orders", orders=totals.orders)
-                told = time.monotonic()
+                logged_at = time.monotonic()
     log.info(
         f"generator: backfilled {totals.orders:,} orders, {totals.lines:,} lines, {totals.chats:,} chats"
         f" dated over {days} days",

@@ -14,7 +14,7 @@ Choice = tuple[Sequence[int], list[float]]
 """Values, and the cumulative share of each."""
 
 
-class Even:
+class EvenSequence:
     """The n-th draw of one property, `start` draws after the sequence's beginning."""
 
     def __init__(self, prime: int, start: int) -> None:

@@ -50,6 +50,6 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> No
 def ensure_history(settings: Settings) -> None:
     """Creates the history of the default seed unless the warehouse holds one already."""
     with connect(settings.duckdb_path) as connection:
-        there = is_loaded(connection)
-    if not there:
+        loaded = is_loaded(connection)
+    if not loaded:
         create(settings)

@@ -56,36 +56,36 @@ class Line:
         return self.quantity * self.price * (100 - self.discount)
 
 
-def online_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
+def online_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
     """The month's online orders, in no order: `online_bikes` of them with a bicycle, and `online_lines` lines in all.
 
     Individuals pay the list price for one piece.
     """
     sizes = _sizes(
-        chance,
+        rng,
         month.online_orders,
         month.online_lines,
-        draw=lambda: chance.choices(*zip(*ONLINE_LINES, strict=True))[0],
+        draw=lambda: rng.choices(*zip(*ONLINE_LINES, strict=True))[0],
         limit=MAX_ONLINE_LINES,
     )
     with_bike = [True] * month.online_bikes + [False] * (month.online_orders - month.online_bikes)
-    chance.shuffle(with_bike)
+    rng.shuffle(with_bike)
     on_sale = [product for product in sold_products() if product.sold_online and product.on_sale(month.last_day)]
     # Whoever bought a bicycle and nothing else bought a dear one; for the rest, cheap things sell best.
     bikes = _Shelf(on_sale, "Bikes", 0.5 if (month.year, month.month) >= FULL_RANGE_SINCE else 1.0)
     clothing, accessories = (_Shelf(on_sale, category, -0.5) for category in ("Clothing", "Accessories"))
     baskets = []
     for size, bike in zip(sizes, with_bike, strict=True):
-        basket = {product.product_id: product for product in [bikes.pick(chance)] * bike}
+        basket = {product.product_id: product for product in [bikes.pick(rng)] * bike}
         while len(basket) < size:
-            shelf = clothing if chance.random() < CLOTHING_SHARE else accessories
-            product = shelf.pick(chance)
+            shelf = clothing if rng.random() < CLOTHING_SHARE else accessories
+            product = shelf.pick(rng)
             basket[product.product_id] = product
         baskets.append([Line(product) for product in basket.values()])
     return baskets
 
 
-def reseller_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
+def reseller_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
     """The month's reseller orders, in no order, `reseller_lines` lines in all; prices and quantities are set later."""
     if not month.reseller_orders:
         return []
@@ -93,24 +93,24 @@ def reseller_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
     on_sale = [product for product in sold_products() if product.on_sale(day)]
     stretch = month.reseller_lines / month.reseller_orders / 16
     sizes = _sizes(
-        chance,
+        rng,
         month.reseller_orders,
         month.reseller_lines,
-        draw=lambda: _reseller_size(chance.random(), stretch),
+        draw=lambda: _reseller_size(rng.random(), stretch),
         limit=min(MAX_RESELLER_LINES, len(on_sale)),
     )
     rarity = [1 / weight for weight in _reseller_weights(on_sale)]
-    return [[Line(product) for product in _sample(on_sale, rarity, size, chance)] for size in sizes]
+    return [[Line(product) for product in _sample(on_sale, rarity, size, rng)] for size in sizes]
 
 
-def set_reseller_terms(baskets: list[list[Line]], chance: random.Random) -> None:
+def set_reseller_terms(baskets: list[list[Line]], rng: random.Random) -> None:
     """Quantities, prices and discounts of all reseller lines, each as often as in the calibration."""
     lines = [line for basket in baskets for line in basket]
-    appetites = [RESELLER_APPETITE * chance.random() for _ in baskets]
-    quantities = sorted(_quantity(chance) for _ in lines)
+    appetites = [RESELLER_APPETITE * rng.random() for _ in baskets]
+    quantities = sorted(_quantity(rng) for _ in lines)
     # Resellers take more pieces of what is cheap, and those with an appetite more of all.
     wanted = [
-        (chance.random() + appetite + RESELLER_CHEAP * (line.product.category in ("Accessories", "Clothing")), line)
+        (rng.random() + appetite + RESELLER_CHEAP * (line.product.category in ("Accessories", "Clothing")), line)
         for basket, appetite in zip(baskets, appetites, strict=True)
         for line in basket
     ]
@@ -120,13 +120,13 @@ def set_reseller_terms(baskets: list[list[Line]], chance: random.Random) -> None
     price_shares = [percent for percent, _ in RESELLER_PRICES]
     how_often = [share for _, share in RESELLER_PRICES]
     for line in lines:
-        line.price_share = chance.choices(price_shares, how_often)[0]
+        line.price_share = rng.choices(price_shares, how_often)[0]
     by_volume = order[::-1]
     for discount, count in VOLUME_DISCOUNTS:
         for line in by_volume[:count]:
             line.discount = discount
         by_volume = by_volume[count:]
-    on_offer = iter(chance.sample(by_volume, sum(count for _, count in OFFER_DISCOUNTS)))
+    on_offer = iter(rng.sample(by_volume, sum(count for _, count in OFFER_DISCOUNTS)))
     for discount, count in OFFER_DISCOUNTS:
         for _ in range(count):
             next(on_offer).discount = discount
@@ -139,17 +139,17 @@ class _Shelf:
         self.products = [product for product in products if product.category == category]
         self.bounds = list(accumulate(float(product.list_price) ** power for product in self.products))
 
-    def pick(self, chance: random.Random) -> Product:
-        return self.products[bisect_right(self.bounds, chance.random() * self.bounds[-1])]
+    def pick(self, rng: random.Random) -> Product:
+        return self.products[bisect_right(self.bounds, rng.random() * self.bounds[-1])]
 
 
-def _sizes(chance: random.Random, orders: int, lines: int, *, draw: Callable[[], int], limit: int) -> list[int]:
+def _sizes(rng: random.Random, orders: int, lines: int, *, draw: Callable[[], int], limit: int) -> list[int]:
     """The number of lines of each order: drawn, then mended one by one until they add up to `lines`."""
     sizes = [min(draw(), limit) for _ in range(orders)]
     missing = lines - sum(sizes)
     step = 1 if missing > 0 else -1
     while missing:
-        index = chance.randrange(orders)
+        index = rng.randrange(orders)
         if 1 <= sizes[index] + step <= limit:
             sizes[index] += step
             missing -= step
@@ -182,19 +182,19 @@ def _reseller_weights(products: list[Product]) -> list[float]:
     ]
 
 
-def _sample(products: list[Product], rarity: list[float], size: int, chance: random.Random) -> list[Product]:
+def _sample(products: list[Product], rarity: list[float], size: int, rng: random.Random) -> list[Product]:
     """Different products, the rarer ones seldom (Efraimidis and Spirakis: the smallest of exponential variates)."""
-    keys = sorted((chance.expovariate(1) * rare, index) for index, rare in enumerate(rarity))
+    keys = sorted((rng.expovariate(1) * rare, index) for index, rare in enumerate(rarity))
     return [products[index] for _, index in keys[:size]]
 
 
-def _quantity(chance: random.Random) -> int:
-    drawn = chance.random()
+def _quantity(rng: random.Random) -> int:
+    drawn = rng.random()
     for pieces, share in enumerate(RESELLER_QUANTITY, start=1):
         if drawn < share:
             return pieces
         drawn -= share
     pieces = len(RESELLER_QUANTITY) + 1
-    while chance.random() < RESELLER_QUANTITY_DECAY and pieces < MAX_QUANTITY:
+    while rng.random() < RESELLER_QUANTITY_DECAY and pieces < MAX_QUANTITY:
         pieces += 1
     return pieces

@@ -6,22 +6,22 @@ from adventure.demo.catalogue import TERRITORIES, Customer, Territory, customers
 from adventure.demo.history.calibration import FREQUENT_INDIVIDUALS, MONTHS, ORDERS_PER_CONTACT, ORDERS_PER_INDIVIDUAL
 
 
-def online_buyers(chance: random.Random) -> list[Customer]:
+def online_buyers(rng: random.Random) -> list[Customer]:
     """The customer of each online order, in no order: each individual once or more, each territory as it buys."""
     individuals = _by_territory(is_reseller=False)
     every_extra = sum(territory.online_orders - territory.individuals for territory in TERRITORIES)
     buyers: list[Customer] = []
     for territory in TERRITORIES:
         people = individuals[territory.territory_id]
-        chance.shuffle(people)
-        extra = _extra_orders(territory, every_extra, chance)
+        rng.shuffle(people)
+        extra = _extra_orders(territory, every_extra, rng)
         buyers += people
         buyers += [person for person, orders in zip(people, extra, strict=False) for _ in range(orders)]
-    chance.shuffle(buyers)
+    rng.shuffle(buyers)
     return buyers
 
 
-def _extra_orders(territory: Territory, every_extra: int, chance: random.Random) -> list[int]:
+def _extra_orders(territory: Territory, every_extra: int, rng: random.Random) -> list[int]:
     """For the territory's individuals who order more than once, how many orders more; they add up to what it lacks."""
     left = territory.online_orders - territory.individuals
     share = left / every_extra
@@ -34,22 +34,22 @@ def _extra_orders(territory: Territory, every_extra: int, chance: random.Random)
     # Who orders often shares what is left once those who order twice have had theirs.
     of_frequent = [0] * frequent
     for _ in range(left - twice if frequent else 0):
-        of_frequent[chance.randrange(frequent)] += 1
+        of_frequent[rng.randrange(frequent)] += 1
     return [*of_frequent, *usual, *[1] * (left - sum(of_frequent))]
 
 
-def reseller_buyers(chance: random.Random) -> list[list[Customer]]:
+def reseller_buyers(rng: random.Random) -> list[list[Customer]]:
     """The customers of each month's reseller orders, month by month as in MONTHS."""
-    wanted = sorted(_orders_per_contact(chance), key=lambda contact: -contact[1])
+    wanted = sorted(_orders_per_contact(rng), key=lambda contact: -contact[1])
     capacity = [month.reseller_orders for month in MONTHS]
     buyers: list[list[Customer]] = [[] for _ in MONTHS]
     for index, (contact, orders) in enumerate(wanted):
         contacts_left = len(wanted) - index
         # A contact orders once a month, so a month that lacks as many orders as there are contacts takes them all.
         keys = {
-            month: 2.0 if room >= contacts_left else chance.random() ** (1 / room)
-            for month, room in enumerate(capacity)
-            if room
+            month: 2.0 if free >= contacts_left else rng.random() ** (1 / free)
+            for month, free in enumerate(capacity)
+            if free
         }
         for month in sorted(keys, key=lambda month: -keys[month])[:orders]:
             buyers[month].append(contact)
@@ -57,19 +57,19 @@ def reseller_buyers(chance: random.Random) -> list[list[Customer]]:
     return buyers
 
 
-def _orders_per_contact(chance: random.Random) -> list[tuple[Customer, int]]:
+def _orders_per_contact(rng: random.Random) -> list[tuple[Customer, int]]:
     """How often each contact orders: the counts of ORDERS_PER_CONTACT, dealt so that each territory gets its orders."""
     counts = [orders for orders, contacts in ORDERS_PER_CONTACT.items() for _ in range(contacts)]
-    chance.shuffle(counts)
+    rng.shuffle(counts)
     contacts = _by_territory(is_reseller=True)
-    hands = {number: [counts.pop() for _ in people] for number, people in contacts.items()}
-    excess = {t.territory_id: sum(hands[t.territory_id]) - t.reseller_orders for t in TERRITORIES}
+    dealt = {number: [counts.pop() for _ in people] for number, people in contacts.items()}
+    excess = {t.territory_id: sum(dealt[t.territory_id]) - t.reseller_orders for t in TERRITORIES}
     while any(excess.values()):
         rich, poor = max(excess, key=lambda number: excess[number]), min(excess, key=lambda number: excess[number])
-        _swap(hands[rich], hands[poor], limit=min(excess[rich], -excess[poor]))
+        _swap(dealt[rich], dealt[poor], limit=min(excess[rich], -excess[poor]))
         for territory in TERRITORIES:
-            excess[territory.territory_id] = sum(hands[territory.territory_id]) - territory.reseller_orders
-    return [pair for number, people in contacts.items() for pair in zip(people, hands[number], strict=True)]
+            excess[territory.territory_id] = sum(dealt[territory.territory_id]) - territory.reseller_orders
+    return [pair for number, people in contacts.items() for pair in zip(people, dealt[number], strict=True)]
 
 
 def _swap(rich: list[int], poor: list[int], limit: int) -> None:
@@ -79,7 +79,7 @@ def _swap(rich: list[int], poor: list[int], limit: int) -> None:
     if moved > 0:
         rich[i], poor[j] = poor[j], rich[i]
     else:
-        # No pair of these hands differs by so little: one order changes hands instead.
+        # No pair differs by so little: move a single order instead.
         rich[rich.index(max(rich))] -= 1
         poor[poor.index(min(poor))] += 1
 

@@ -25,7 +25,7 @@ _FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 _LINES_AT_A_TIME = 10_000
-_TOLD_FAULTS = 3
+_FAULTS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ def _refuse_broken_rows(connection: duckdb.DuckDBPyConnection, file: DataFile) -
     faults = connection.execute("select distinct line, error_message from reject_errors order by line").fetchall()
     connection.execute("drop table reject_errors; drop table reject_scans")
     if faults:
-        told = "; ".join(f"line {line}: {' '.join(message.split())}" for line, message in faults[:_TOLD_FAULTS])
+        shown = "; ".join(f"line {line}: {' '.join(message.split())}" for line, message in faults[:_FAULTS_SHOWN])
         raise ConfigError(
-            f"{file.label} has {len(faults)} rows that do not parse: {told}", "Mend those lines; nothing was loaded"
+            f"{file.label} has {len(faults)} rows that do not parse: {shown}", "Mend those lines; nothing was loaded"
         )
 
 

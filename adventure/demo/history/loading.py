@@ -15,7 +15,7 @@ from adventure.destinations.duckdb.columns import quoted
 
 log = get_logger()
 
-_TOLD_FAULTS = 3
+_FAULTS_SHOWN = 3
 _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?"
 
 
@@ -86,8 +86,8 @@ def _load_file(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Dat
     columns = read_file(connection, file)
     if table.keys:
         _to_documents(connection, table, file, columns)
-        _mend_keys(connection, table, file)
-        _tell_unparsed(connection, table, file)
+        _restore_key_case(connection, table, file)
+        _warn_about_unparsed(connection, table, file)
         target = ["raw"]
     else:
         target = _to_columns(connection, table, file, columns)
@@ -130,7 +130,7 @@ def _json_value(table: RawTable, key: str, column: str, types: dict[str, str]) -
     return f"coalesce({value}, 'null')"
 
 
-def _mend_keys(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile) -> None:
+def _restore_key_case(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile) -> None:
     """Gives the keys the source system's case, and refuses files that lack one."""
     found = connection.execute(
         "select distinct unnest(json_keys(raw)) from fitted where json_type(raw) = 'OBJECT'"
@@ -147,14 +147,14 @@ def _mend_keys(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Dat
         connection.execute(f"update fitted set raw = cast({text} as json) where json_type(raw) = 'OBJECT'")
 
 
-def _tell_unparsed(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile) -> None:
+def _warn_about_unparsed(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile) -> None:
     rows = connection.execute(
         "select _position + 1 from fitted where json_type(raw) is distinct from 'OBJECT' order by 1"
     ).fetchall()
     if rows:
-        told = ", ".join(str(row) for (row,) in rows[:_TOLD_FAULTS])
+        shown = ", ".join(str(row) for (row,) in rows[:_FAULTS_SHOWN])
         log.warning(
-            f"history: {file.label} has {len(rows)} rows that are no JSON object: row {told}; {table.location} keeps"
+            f"history: {file.label} has {len(rows)} rows that are no JSON object: row {shown}; {table.location} keeps"
             " them as text, and a test of the models finds them",
             file=file.label,
             rows=len(rows),
@@ -173,7 +173,7 @@ def _to_columns(
     names = [name for name, _ in described]
     _refuse_missing(file, names, columns)
     ours = {column.lower(): quoted(column) for column in columns}
-    _refuse_misfits(connection, file, [(name, ours[name], kind) for name, kind in described])
+    _refuse_unconvertible(connection, file, [(name, ours[name], kind) for name, kind in described])
     fitted = ", ".join(f"cast({ours[name]} as {kind}) as {name}" for name, kind in described)
     connection.execute(f"create or replace temp table fitted as select _position, {fitted} from incoming")
     return names
@@ -186,9 +186,9 @@ def _to_texts(connection: duckdb.DuckDBPyConnection, file: DataFile) -> list[str
         " where not json_valid(document) or json_type(document) <> 'OBJECT' order by 1"
     ).fetchall()
     if broken:
-        told = ", ".join(str(row) for (row,) in broken[:_TOLD_FAULTS])
+        shown = ", ".join(str(row) for (row,) in broken[:_FAULTS_SHOWN])
         raise ConfigError(
-            f"{file.label} has {len(broken)} rows that are no JSON object: row {told}", "Mend them; nothing was loaded"
+            f"{file.label} has {len(broken)} rows that are no JSON object: row {shown}", "Mend them; nothing was loaded"
         )
     found = connection.execute("select distinct unnest(json_keys(document)) from incoming").fetchall()
     keys = [str(key) for (key,) in found]
@@ -208,7 +208,9 @@ def _refuse_missing(file: DataFile, wanted: "tuple[str, ...] | list[str]", colum
         )
 
 
-def _refuse_misfits(connection: duckdb.DuckDBPyConnection, file: DataFile, columns: list[tuple[str, str, str]]) -> None:
+def _refuse_unconvertible(
+    connection: duckdb.DuckDBPyConnection, file: DataFile, columns: list[tuple[str, str, str]]
+) -> None:
     """Refuses values that their column's type cannot hold; names row, column and value."""
     checks = [
         f"select _position + 1 as row, '{name}' as name, cast({ours} as varchar) as value,"
@@ -218,9 +220,9 @@ def _refuse_misfits(connection: duckdb.DuckDBPyConnection, file: DataFile, colum
     ]
     faults = connection.execute(f"{' union all '.join(checks)} order by row, name").fetchall()
     if faults:
-        told = "; ".join(
-            f"row {row}: {name} '{value}' is no {kind.lower()}" for row, name, value, kind in faults[:_TOLD_FAULTS]
+        shown = "; ".join(
+            f"row {row}: {name} '{value}' is no {kind.lower()}" for row, name, value, kind in faults[:_FAULTS_SHOWN]
         )
         raise ConfigError(
-            f"{file.label} has {len(faults)} values that do not fit: {told}", "Mend those rows; nothing was loaded"
+            f"{file.label} has {len(faults)} values that do not fit: {shown}", "Mend those rows; nothing was loaded"
         )

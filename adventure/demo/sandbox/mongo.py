@@ -44,7 +44,7 @@ class MongoServer(process.Server):
         data = (self.folder / "data").resolve()
         data.mkdir(parents=True, exist_ok=True)
         pid_file, log, config = self.folder / "pid", self.folder / "mongo.log", self.folder / "empty.toml"
-        process.end_leftover(process.read_pid(pid_file), data, self.stop_signal)
+        process.stop_leftover(process.read_pid(pid_file), data, self.stop_signal)
         # Without a configuration named it reads ./secantusd.toml, whatever that is.
         config.touch()
         command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", config.resolve()]

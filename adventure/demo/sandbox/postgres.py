@@ -61,7 +61,7 @@ class PostgresServer(process.Server):
         binaries = _reachable_binaries(user)
         data = self._data_folder(user)
         pid_file = data / "postmaster.pid"
-        process.end_leftover(process.read_pid(pid_file), data, self.stop_signal)
+        process.stop_leftover(process.read_pid(pid_file), data, self.stop_signal)
         pid_file.unlink(missing_ok=True)
         log = self.folder / "postgres.log"
         if not (data / "PG_VERSION").exists():
@@ -88,7 +88,7 @@ class PostgresServer(process.Server):
         return True
 
     def _data_folder(self, user: str | None) -> Path:
-        data = self.folder / "data" if user is None or _may_pass(self.folder) else _data_elsewhere(self.folder)
+        data = self.folder / "data" if user is None or _is_reachable(self.folder) else _data_outside(self.folder)
         data.mkdir(mode=0o700, exist_ok=True)
         if user:
             shutil.chown(data, user)
@@ -96,7 +96,7 @@ class PostgresServer(process.Server):
 
     def _initialise(self, binaries: Path, data: Path, user: str | None, log: Path) -> None:
         """initdb. The password goes through a file: a command line can be read by everyone."""
-        with tempfile.NamedTemporaryFile("w", dir=_temporary_home(), prefix="adventure-") as secret:
+        with tempfile.NamedTemporaryFile("w", dir=_temporary_root(), prefix="adventure-") as secret:
             secret.write(self.password)
             secret.flush()
             if user:
@@ -127,12 +127,12 @@ def _reachable_binaries(user: str | None) -> Path:
             "The embedded PostgreSQL is not installed", "Install requirements/pipeline.lock, as `make demo` does"
         )
     tree = Path(package.origin).parent / "pginstall18"
-    if user is None or _may_pass(tree / "bin" / "postgres"):
+    if user is None or _is_reachable(tree / "bin" / "postgres"):
         return tree / "bin"
     name = hashlib.sha256(f"{tree}{(tree / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:16]
-    copy = _temporary_home() / f"adventure-pginstall-{name}"
+    copy = _temporary_root() / f"adventure-pginstall-{name}"
     if not copy.exists():
-        unfinished = Path(tempfile.mkdtemp(prefix="adventure-", dir=_temporary_home()))
+        unfinished = Path(tempfile.mkdtemp(prefix="adventure-", dir=_temporary_root()))
         # The wheel's libraries stand beside its package and are found by a relative path.
         package_folder = unfinished / tree.parent.name
         shutil.copytree(tree, package_folder / tree.name, symlinks=True)
@@ -150,26 +150,26 @@ def _reachable_binaries(user: str | None) -> Path:
     return copy / tree.parent.name / tree.name / "bin"
 
 
-def _data_elsewhere(folder: Path) -> Path:
+def _data_outside(folder: Path) -> Path:
     """Where the data of a private `folder` lies. Nobody else would ever remove it, so what belongs to folders that are
     gone is removed here."""
-    for note in _temporary_home().glob("adventure-postgres-*.home"):
+    for note in _temporary_root().glob("adventure-postgres-*.home"):
         with suppress(FileNotFoundError):  # another one that starts now removes it
             if not Path(note.read_text()).exists():
                 shutil.rmtree(note.with_suffix(""))
                 note.unlink()
     home = str(folder.resolve())
-    data = _temporary_home() / f"adventure-postgres-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
+    data = _temporary_root() / f"adventure-postgres-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
     data.with_suffix(".home").write_text(home)
     return data
 
 
-def _may_pass(path: Path) -> bool:
+def _is_reachable(path: Path) -> bool:
     """Whether every folder above `path` lets others pass, and `path` lets them read or execute it."""
     path = path.resolve()
     return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
 
 
-def _temporary_home() -> Path:
+def _temporary_root() -> Path:
     """A temporary folder that survives a reboot where there is one."""
     return Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())

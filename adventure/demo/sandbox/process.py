@@ -29,18 +29,18 @@ class Server:
 
     def stop(self) -> None:
         """A clean end: everything that was acknowledged is kept."""
-        self._end(self.stop_signal)
+        self._stop_with(self.stop_signal)
 
     def kill(self) -> None:
         """kill -9 of all its processes, as a power cut: one that lived on might still write to the data."""
         processes = psutil.Process(self.pid).children(recursive=True) if self.pid else []
-        self._end(signal.SIGKILL)
+        self._stop_with(signal.SIGKILL)
         for child in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
         psutil.wait_procs(processes, timeout=20)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _stop_with(self, how: signal.Signals) -> None:
         if self._process:
             stop(self._process, how)
             self._process = None
@@ -99,18 +99,18 @@ def await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], 
         time.sleep(0.05)
 
 
-def stop(process: subprocess.Popen[bytes], how: signal.Signals, patience: float = 20) -> None:
-    """Ends a server with a signal, and with SIGKILL when it does not heed it within `patience` seconds."""
+def stop(process: subprocess.Popen[bytes], how: signal.Signals, timeout: float = 20) -> None:
+    """Ends a server with a signal, and with SIGKILL when it does not heed it within `timeout` seconds."""
     if process.poll() is None:
         process.send_signal(how)
         try:
-            process.wait(timeout=patience)
+            process.wait(timeout=timeout)
         except subprocess.TimeoutExpired:
             process.kill()
     process.wait()
 
 
-def end_leftover(pid: int | None, marker: Path, how: signal.Signals) -> None:
+def stop_leftover(pid: int | None, marker: Path, how: signal.Signals) -> None:
     """Ends a server that outlived its parent: the process `pid`, if `marker` stands in its command line.
 
     Two servers on one data folder would ruin it; and a pid in a stale file may be anybody's by now.

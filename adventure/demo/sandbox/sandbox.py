@@ -22,11 +22,11 @@ class Sandbox:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / "lock", timeout=0)
         self._facts = self.folder / "sandbox.json"
-        kept = json.loads(self._facts.read_text()) if self._facts.exists() else {}
-        self.password: str = kept.get("password") or secrets.token_urlsafe(18)
+        saved = json.loads(self._facts.read_text()) if self._facts.exists() else {}
+        self.password: str = saved.get("password") or secrets.token_urlsafe(18)
         """Of the superuser and of the roles that `create_databases` makes."""
-        self.postgres = PostgresServer(self.folder / "postgres", self.password, kept.get("postgres_port") or 0)
-        self.mongo = MongoServer(self.folder / "mongo", kept.get("mongo_port") or 0)
+        self.postgres = PostgresServer(self.folder / "postgres", self.password, saved.get("postgres_port") or 0)
+        self.mongo = MongoServer(self.folder / "mongo", saved.get("mongo_port") or 0)
 
     def start(self) -> None:
         """Starts both, on the ports of the last run if they are free.
@@ -43,7 +43,7 @@ class Sandbox:
         try:
             self.postgres.port = free_port(self.postgres.port)
             self.mongo.port = free_port(self.mongo.port)
-            self._keep()
+            self._save()
             self.postgres.start()
             self.mongo.start()
         except BaseException:
@@ -56,7 +56,7 @@ class Sandbox:
         self.postgres.stop()
         self._lock.release()
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         facts = {"password": self.password, "postgres_port": self.postgres.port, "mongo_port": self.mongo.port}
         self._facts.unlink(missing_ok=True)
         with os.fdopen(os.open(self._facts, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

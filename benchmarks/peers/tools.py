@@ -51,7 +51,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Way:
+class Tool:
     """A tool, and how it is used."""
 
     name: str
@@ -173,24 +173,24 @@ def _pins(name: str) -> Path:
     return Path(__file__).with_name(f"{name}.txt")
 
 
-WAYS = (
-    Way(
+TOOLS = (
+    Tool(
         "Adventure",
         _adventure,
         _parquet("data/stages/{}_stage/*/*.parquet"),
         ROOT / "requirements" / "processor.lock",
         _adventure_variables,
     ),
-    Way(
+    Tool(
         "rivet-cli",
         _rivet,
         _parquet("{}/*.parquet"),
         _pins("rivet"),
         lambda job: {"SALES_URL": job.url},
     ),
-    Way("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
-    Way("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
-    Way(
+    Tool("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
+    Tool("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
+    Tool(
         "sling",
         _sling,
         _csv,
@@ -198,14 +198,14 @@ WAYS = (
         _sling_variables,
         "to CSV; remembers no cursor without a licence",
     ),
-    Way(
+    Tool(
         "ingestr",
         _ingestr,
         _ingestr_rows,
         _pins("ingestr"),
         note="to DuckDB; stops at a numeric of more than nine decimals, so without unit_price_discount",
     ),
-    Way("pandas.read_sql → to_csv", _pandas, _csv, _pins("pandas"), note="remembers no cursor"),
+    Tool("pandas.read_sql → to_csv", _pandas, _csv, _pins("pandas"), note="remembers no cursor"),
 )
 
 QUIET = {
