@@ -1,7 +1,7 @@
 """The customers: 18,484 individuals who buy online and 635 contacts of stores that buy as resellers.
 
-Ids run from 11000 to 29483 for the individuals and to 30118 for the contacts. Where they live follows the books:
-few territories hold most of the individuals, while the stores are spread more evenly.
+Individuals have the ids 11000 to 29483, contacts 29484 to 30118. Most individuals live in a few territories; the
+stores are spread more evenly.
 """
 
 import random
@@ -22,7 +22,7 @@ class _City(NamedTuple):
 
 @dataclass(frozen=True)
 class Territory:
-    """A sales territory, and how much of the history's business is there."""
+    """A sales territory and its share of the history's sales."""
 
     territory_id: int
     name: str
@@ -30,7 +30,7 @@ class Territory:
     individuals: int
     contacts: int
     online_orders: int
-    """Orders of individuals in the history: what to weigh territories with, since customers of some buy more."""
+    """Orders of individuals in the history. Customers of some territories buy more often."""
     reseller_orders: int
     sales_person_ids: tuple[int, ...]
     cities: tuple[_City, ...]
@@ -76,7 +76,7 @@ TERRITORIES: tuple[Territory, ...] = (
 )
 # fmt: on
 
-# Word lists read better as text than as two hundred quoted strings.
+# One string to split is easier to read than two hundred quoted words.
 # ruff: noqa: SIM905
 _FIRST_NAMES = (
     "Ada Adam Aisha Alan Alice Amelia Amir Ana Andre Anna Anton Arthur Aurora Bea Ben Bianca Boris Bruno Camille Carla "
@@ -108,7 +108,7 @@ _STREET_KINDS = ("Avenue", "Court", "Drive", "Lane", "Place", "Road", "Street", 
 
 @dataclass(frozen=True)
 class Customer:
-    """A person who buys: for herself online, or for a store."""
+    """A person who buys online, or on behalf of a store."""
 
     customer_id: int
     first_name: str
@@ -120,14 +120,14 @@ class Customer:
     city: str
     state: str
     country: str
-    """The full English name."""
+    """Full English name."""
     postal_code: str
     territory_id: int
     is_reseller: bool
     account_number: str
-    """As her orders state it: `10-4030-` and her id in six digits, or `10-4020-` and the store's number for resellers."""
+    """The account on orders: `10-4030-` and the id in six digits; for resellers `10-4020-` and the store's number."""
     sales_person_id: int | None
-    """Who serves the store; None for individuals."""
+    """The sales person who serves the store; None for individuals."""
 
     @property
     def full_name(self) -> str:
@@ -135,23 +135,23 @@ class Customer:
 
     @property
     def customer_number(self) -> str:
-        """Her account number in the customer database: `AW` and her id in eight digits."""
+        """Return the account number in the customer database: `AW` and the id in eight digits."""
         return f"AW{self.customer_id:08d}"
 
     @property
     def address_id(self) -> int:
-        """The id that her orders give as billing and as shipping address."""
+        """Return the id that orders give as billing and as shipping address."""
         return self.customer_id + 2_000
 
     @property
     def credit_card_id(self) -> int:
-        """The id of the card that she pays with, when she pays with one."""
+        """Return the id of the credit card, for orders paid with one."""
         return self.customer_id * 7 % 19_237 + 1
 
 
 @cache
 def customers() -> tuple[Customer, ...]:
-    """All 19,119 customers, by id."""
+    """Return all 19,119 customers, ordered by id."""
     rng = random.Random(_FIRST_ID)
     homes = [territory for territory in TERRITORIES for _ in range(territory.individuals)]
     rng.shuffle(homes)
@@ -169,7 +169,7 @@ def _customer(customer_id: int, territory: Territory, rng: random.Random) -> Cus
         first_name=first_name,
         middle_name=rng.choice("ABCDEFGHJKLMNPRSTVW") if rng.random() < 0.55 else None,
         last_name=rng.choice(_LAST_NAMES),
-        # The id keeps addresses apart; example.com receives no mail.
+        # The id makes the address unique; example.com receives no mail.
         email=f"{first_name.lower()}{customer_id}@example.com",
         address_line1=street,
         address_line2=f"Unit {rng.randint(1, 99)}" if rng.random() < 0.02 else None,

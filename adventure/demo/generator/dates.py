@@ -1,4 +1,4 @@
-"""When the made-up customers order: more at noon than at night, more at weekends, slowly more from week to week."""
+"""Generate order times: more around noon than at night, more at weekends, slightly more every week."""
 
 import random
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ _LIVE_SPREAD_DAYS = 3.0
 
 
 def spread(rng: random.Random, now: datetime, days: int) -> datetime:
-    """A moment within the last `days` calendar days, today included, never in the future."""
+    """Return a time within the last `days` calendar days, today included, never in the future."""
     while True:
         ago = rng.randrange(days)
         day = (now - timedelta(days=ago)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -21,14 +21,14 @@ def spread(rng: random.Random, now: datetime, days: int) -> datetime:
 
 
 def recent(rng: random.Random, now: datetime) -> datetime:
-    """A moment of the last days, the nearer the likelier: half a bell that is some days wide."""
+    """Return a time within the last days; recent days are more likely (half of a normal distribution)."""
     while True:
         ago = int(abs(rng.gauss(0, _LIVE_SPREAD_DAYS)))
         day = (now - timedelta(days=ago)).replace(hour=0, minute=0, second=0, microsecond=0)
         moment = _at_daytime(rng, day)
         if moment <= now:
             return moment
-        # Early in the day there is little of today yet: take the same time of the days before.
+        # Early in the day most times of today are still in the future: use the same time one or two days before.
         if ago == 0:
             return moment - timedelta(days=1 + rng.randrange(2))
 

@@ -1,4 +1,4 @@
-"""What the history's orders hold: how many lines, which products, how many pieces, at which price and discount."""
+"""Generate the lines of the history's orders: products, quantities, prices and discounts."""
 
 import random
 from bisect import bisect_right
@@ -31,7 +31,7 @@ from adventure.demo.history.calibration import (
 
 @dataclass
 class Line:
-    """One line of an order. Amounts are whole numbers, so that sums are exact."""
+    """A line of an order. Amounts are integers, so that sums are exact."""
 
     product: Product
     quantity: int = 1
@@ -42,24 +42,25 @@ class Line:
 
     @property
     def price(self) -> int:
-        """The unit price in ten-thousandths of a dollar."""
+        """Return the unit price in ten-thousandths of a dollar."""
         return int(self.product.list_price * 100) * self.price_share
 
     @property
     def gross(self) -> int:
-        """Quantity times price, in millionths of a dollar."""
+        """Return quantity times price, in millionths of a dollar."""
         return self.quantity * self.price * 100
 
     @property
     def total(self) -> int:
-        """After the discount, in millionths of a dollar."""
+        """Return the amount after the discount, in millionths of a dollar."""
         return self.quantity * self.price * (100 - self.discount)
 
 
 def online_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
-    """The month's online orders, in no order: `online_bikes` of them with a bicycle, and `online_lines` lines in all.
+    """Return the lines of the month's online orders, unsorted.
 
-    Individuals pay the list price for one piece.
+    `online_bikes` of the orders contain a bicycle; all have `online_lines` lines together. Individuals buy one piece
+    of each product at the list price.
     """
     sizes = _sizes(
         rng,
@@ -71,7 +72,7 @@ def online_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
     with_bike = [True] * month.online_bikes + [False] * (month.online_orders - month.online_bikes)
     rng.shuffle(with_bike)
     on_sale = [product for product in sold_products() if product.sold_online and product.on_sale(month.last_day)]
-    # Whoever bought a bicycle and nothing else bought a dear one; for the rest, cheap things sell best.
+    # While only bicycles were sold, customers preferred expensive ones. Of everything else, cheap products sell best.
     bikes = _Shelf(on_sale, "Bikes", 0.5 if (month.year, month.month) >= FULL_RANGE_SINCE else 1.0)
     clothing, accessories = (_Shelf(on_sale, category, -0.5) for category in ("Clothing", "Accessories"))
     baskets = []
@@ -86,7 +87,7 @@ def online_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
 
 
 def reseller_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
-    """The month's reseller orders, in no order, `reseller_lines` lines in all; prices and quantities are set later."""
+    """Return the lines of the month's reseller orders, unsorted, `reseller_lines` in all, without prices."""
     if not month.reseller_orders:
         return []
     day = date(month.year, month.month, month.reseller_day)
@@ -104,11 +105,11 @@ def reseller_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
 
 
 def set_reseller_terms(baskets: list[list[Line]], rng: random.Random) -> None:
-    """Quantities, prices and discounts of all reseller lines, each as often as in the calibration."""
+    """Set quantity, price and discount of all reseller lines, with the frequencies of the calibration."""
     lines = [line for basket in baskets for line in basket]
     appetites = [RESELLER_APPETITE * rng.random() for _ in baskets]
     quantities = sorted(_quantity(rng) for _ in lines)
-    # Resellers take more pieces of what is cheap, and those with an appetite more of all.
+    # Resellers order larger quantities of cheap products; a reseller with a large appetite orders more of everything.
     wanted = [
         (rng.random() + appetite + RESELLER_CHEAP * (line.product.category in ("Accessories", "Clothing")), line)
         for basket, appetite in zip(baskets, appetites, strict=True)
@@ -133,7 +134,7 @@ def set_reseller_terms(baskets: list[list[Line]], rng: random.Random) -> None:
 
 
 class _Shelf:
-    """The products of one category, picked in proportion to a power of their price."""
+    """The products of a category, picked in proportion to a power of their price."""
 
     def __init__(self, products: list[Product], category: str, power: float) -> None:
         self.products = [product for product in products if product.category == category]
@@ -144,7 +145,7 @@ class _Shelf:
 
 
 def _sizes(rng: random.Random, orders: int, lines: int, *, draw: Callable[[], int], limit: int) -> list[int]:
-    """The number of lines of each order: drawn, then mended one by one until they add up to `lines`."""
+    """Return the number of lines of each order: drawn, then adjusted one by one until they add up to `lines`."""
     sizes = [min(draw(), limit) for _ in range(orders)]
     missing = lines - sum(sizes)
     step = 1 if missing > 0 else -1
@@ -157,20 +158,20 @@ def _sizes(rng: random.Random, orders: int, lines: int, *, draw: Callable[[], in
 
 
 def _reseller_size(share: float, stretch: float) -> int:
-    """The size of the order at this share of a month's, whose orders are `stretch` times as large as those of all."""
+    """Return the order size at this quantile of a month whose orders are `stretch` times as large as the average."""
     drawn = max(1, round(_quantile(share) * stretch))
     return drawn if share > 0.99 else min(drawn, MOST_RESELLER_LINES)
 
 
 def _quantile(share: float) -> float:
-    """The number of lines that this share of the resellers' orders does not exceed."""
+    """Return the number of lines that this share of the resellers' orders does not exceed."""
     index = bisect_right(RESELLER_LINES, share, key=lambda point: point[0])
     (below, low), (above, high) = RESELLER_LINES[index - 1 : index + 1]
     return low + (high - low) * (share - below) / (above - below)
 
 
 def _reseller_weights(products: list[Product]) -> list[float]:
-    """How gladly resellers take each product: its category's share, divided up by a power of the price."""
+    """Return the weight of each product for resellers: its category's share, split by a power of the price."""
     weights = [float(p.list_price) ** RESELLER_CATEGORIES[p.category][1] for p in products if p.category]
     sums: dict[str, float] = dict.fromkeys(RESELLER_CATEGORIES, 0.0)
     for product, weight in zip(products, weights, strict=True):
@@ -183,7 +184,7 @@ def _reseller_weights(products: list[Product]) -> list[float]:
 
 
 def _sample(products: list[Product], rarity: list[float], size: int, rng: random.Random) -> list[Product]:
-    """Different products, the rarer ones seldom (Efraimidis and Spirakis: the smallest of exponential variates)."""
+    """Draw `size` different products, weighted (Efraimidis and Spirakis: the smallest of exponential variates)."""
     keys = sorted((rng.expovariate(1) * rare, index) for index, rare in enumerate(rarity))
     return [products[index] for _, index in keys[:size]]
 

@@ -1,4 +1,4 @@
-"""Who places the history's orders: individuals online, contacts of stores once a month at most."""
+"""Assign customers to the history's orders: individuals online, and store contacts at most once a month."""
 
 import random
 
@@ -7,7 +7,7 @@ from adventure.demo.history.calibration import FREQUENT_INDIVIDUALS, MONTHS, ORD
 
 
 def online_buyers(rng: random.Random) -> list[Customer]:
-    """The customer of each online order, in no order: each individual once or more, each territory as it buys."""
+    """Return a customer for each online order, shuffled; every individual orders at least once."""
     individuals = _by_territory(is_reseller=False)
     every_extra = sum(territory.online_orders - territory.individuals for territory in TERRITORIES)
     buyers: list[Customer] = []
@@ -22,7 +22,7 @@ def online_buyers(rng: random.Random) -> list[Customer]:
 
 
 def _extra_orders(territory: Territory, every_extra: int, rng: random.Random) -> list[int]:
-    """For the territory's individuals who order more than once, how many orders more; they add up to what it lacks."""
+    """Return how many orders beyond the first each repeat customer of the territory places."""
     left = territory.online_orders - territory.individuals
     share = left / every_extra
     usual = [
@@ -31,7 +31,7 @@ def _extra_orders(territory: Territory, every_extra: int, rng: random.Random) ->
     frequent = round(FREQUENT_INDIVIDUALS * share)
     twice = round(ORDERS_PER_INDIVIDUAL[2] * share)
     left -= sum(usual)
-    # Who orders often shares what is left once those who order twice have had theirs.
+    # Frequent customers share the orders that remain after the customers who order exactly twice.
     of_frequent = [0] * frequent
     for _ in range(left - twice if frequent else 0):
         of_frequent[rng.randrange(frequent)] += 1
@@ -39,13 +39,13 @@ def _extra_orders(territory: Territory, every_extra: int, rng: random.Random) ->
 
 
 def reseller_buyers(rng: random.Random) -> list[list[Customer]]:
-    """The customers of each month's reseller orders, month by month as in MONTHS."""
+    """Return the customers of the reseller orders of each month in MONTHS."""
     wanted = sorted(_orders_per_contact(rng), key=lambda contact: -contact[1])
     capacity = [month.reseller_orders for month in MONTHS]
     buyers: list[list[Customer]] = [[] for _ in MONTHS]
     for index, (contact, orders) in enumerate(wanted):
         contacts_left = len(wanted) - index
-        # A contact orders once a month, so a month that lacks as many orders as there are contacts takes them all.
+        # A contact orders once a month, so a month that needs as many orders as contacts remain gets all of them.
         keys = {
             month: 2.0 if free >= contacts_left else rng.random() ** (1 / free)
             for month, free in enumerate(capacity)
@@ -58,7 +58,7 @@ def reseller_buyers(rng: random.Random) -> list[list[Customer]]:
 
 
 def _orders_per_contact(rng: random.Random) -> list[tuple[Customer, int]]:
-    """How often each contact orders: the counts of ORDERS_PER_CONTACT, dealt so that each territory gets its orders."""
+    """Return how often each contact orders: ORDERS_PER_CONTACT, distributed so that each territory's total is right."""
     counts = [orders for orders, contacts in ORDERS_PER_CONTACT.items() for _ in range(contacts)]
     rng.shuffle(counts)
     contacts = _by_territory(is_reseller=True)
@@ -73,7 +73,7 @@ def _orders_per_contact(rng: random.Random) -> list[tuple[Customer, int]]:
 
 
 def _swap(rich: list[int], poor: list[int], limit: int) -> None:
-    """Brings two hands nearer to their sums: swaps the pair that moves most without moving more than `limit`."""
+    """Move orders from one territory to another: swap the counts that differ most, but by at most `limit`."""
     pairs = [(ours - theirs, i, j) for i, ours in enumerate(rich) for j, theirs in enumerate(poor)]
     moved, i, j = max(pair for pair in pairs if pair[0] <= limit)
     if moved > 0:

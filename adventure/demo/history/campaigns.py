@@ -1,8 +1,8 @@
-"""What customers did with e-mail campaigns, as the documents of the two feeds that report it.
+"""Generate the e-mail campaign events of the history, as documents of two feeds.
 
-A journey is what one customer does after one e-mail: opens it, clicks, fills the cart, and orders. Journeys that end
-in an order agree with it: its customer, a product of it, its minute. The newer feed reports the same facts from 2014
-on, in its own spelling; in its first days both feeds report.
+A journey is the sequence of a customer's actions after an e-mail: open, click, add to cart, order. A journey that ends
+in an order has that order's customer, one of its products and its minute. From 2014 on, a newer feed reports the same
+facts with other keys and spellings; during its first days both feeds report.
 """
 
 import random
@@ -19,9 +19,9 @@ from adventure.demo.history.orders import Order
 STEPS = ("email_opened", "email_clicked", "add_to_cart", "conversion")
 NEWER_FEED_SINCE, OLDER_FEED_UNTIL = datetime(2014, 1, 1), datetime(2014, 1, 4)
 EVENTS = 216_801
-"""Documents in both feeds together, repeats included."""
+"""Documents in both feeds together, duplicates included."""
 
-# By feed: events of different ids, and orders that a journey led to.
+# For each feed: the number of distinct events, and of orders that a journey led to.
 _OLDER, _NEWER = (164_000, 8_775), (50_400, 4_000)
 _SECOND_CONVERSIONS = 150
 _CATEGORIES: tuple[Category, ...] = ("Accessories", "Bikes", "Clothing", "Components")
@@ -38,11 +38,11 @@ class Event(NamedTuple):
     customer_id: int
     product_id: int
     order_id: int | None
-    """Of the order that the journey led to, on each of its steps."""
+    """The order that the journey led to, on each of its steps."""
 
 
 def campaign_documents(orders: list[Order], seed: int) -> tuple[list[bytes], list[bytes]]:
-    """The documents of the older and of the newer feed; EVENTS together."""
+    """Return the documents of the older and of the newer feed, EVENTS in all."""
     rng = random.Random(f"{seed}:campaigns")
     journeys = _Journeys(orders, rng)
     older = journeys.events([order for order in orders if order.order_date < NEWER_FEED_SINCE], *_OLDER)
@@ -59,7 +59,7 @@ def campaign_documents(orders: list[Order], seed: int) -> tuple[list[bytes], lis
 
 
 class _Journeys:
-    """Makes journeys that agree with the orders."""
+    """Make journeys that agree with the orders."""
 
     def __init__(self, orders: list[Order], rng: random.Random) -> None:
         self.rng = rng
@@ -69,7 +69,7 @@ class _Journeys:
         self.products = {c: [p for p in sold_products() if p.category == c] for c in _CATEGORIES}
 
     def events(self, orders: list[Order], count: int, converting: int) -> list[Event]:
-        """`count` events around the orders' dates, those of `converting` journeys to one of the orders among them."""
+        """Return `count` events around the orders' dates; `converting` of their journeys lead to one of the orders."""
         events: list[Event] = []
         for order in self.rng.sample(orders, converting):
             events += self._converting_journey(order)
@@ -87,7 +87,7 @@ class _Journeys:
         date = order.order_date
         for step in (*STEPS[::-1], *STEPS[:1] * reopened):
             yield Event(date, step, campaign, customer_id, product.product_id, order.order_id)
-            # Seconds before the order, the step before: a cart is filled at once, an e-mail may lie for a day.
+            # Steps go back in time from the order: minutes between most steps, about a day before the click.
             date -= timedelta(seconds=int(rng.expovariate(1 / (60_000 if step == "email_clicked" else 600))))
 
     def _other_journey(self, near: datetime, first: datetime, last: datetime) -> Iterator[Event]:
@@ -107,7 +107,7 @@ class _Journeys:
         return "repeat_customers" if earlier else "first_time_customers"
 
     def _product(self, category: Category, date: datetime) -> Product:
-        """A product that is on sale that day; the one that comes nearest in a category that has none yet."""
+        """Return a product of the category that is on sale that day, or any of it after five attempts."""
         found = self.rng.choice(self.products[category])
         for _ in range(5):
             if found.on_sale(date.date()):
@@ -117,7 +117,7 @@ class _Journeys:
 
 
 def _second_conversions(events: list[Event], rng: random.Random) -> list[Event]:
-    """The newer feed reports some conversions again, some days later and under another id."""
+    """Return some conversions again, some days later: the newer feed reports them under another id."""
     conversions = [event for event in events if event.step == "conversion" and event.date.month < 6]
     again = rng.sample(conversions, _SECOND_CONVERSIONS)
     return [event._replace(date=event.date + timedelta(days=rng.randint(1, 5))) for event in again]
@@ -154,6 +154,6 @@ def _newer_document(event_id: int, event: Event, rng: random.Random) -> bytes:
 
 
 def _format_date(date: datetime) -> str:
-    """`29-May-2011 12.05 PM`, with English months whatever the locale."""
+    """Format as `29-May-2011 12.05 PM`, with English month names in every locale."""
     half = "AM" if date.hour < 12 else "PM"
     return f"{date.day:02d}-{_MONTHS[date.month - 1]}-{date.year} {date.hour % 12 or 12:02d}.{date.minute:02d} {half}"

@@ -1,4 +1,4 @@
-"""The sales orders of 2011 to 2014, as the documents of `ecom.sales_order_raw`."""
+"""Generate the sales orders of 2011 to 2014, as documents of `ecom.sales_order_raw`."""
 
 import random
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _OWN_CURRENCY = frozenset({"Australia", "Canada", "United Kingdom"})
 
 @dataclass
 class Order:
-    """One order of the history."""
+    """An order of the history."""
 
     order_date: datetime
     customer: Customer
@@ -31,12 +31,12 @@ class Order:
 
     @property
     def sub_total(self) -> int:
-        """In millionths of a dollar."""
+        """Return the sum of the lines in millionths of a dollar."""
         return sum(line.total for line in self.lines)
 
 
 def make_orders(seed: int) -> list[Order]:
-    """All 31,465 orders, by id, which is by date."""
+    """Return all 31,465 orders, ordered by id and thus by date."""
     rng = random.Random(f"{seed}:orders")
     buyers, contacts = iter(online_buyers(rng)), reseller_buyers(rng)
     orders: list[Order] = []
@@ -62,7 +62,7 @@ def make_orders(seed: int) -> list[Order]:
 
 
 def order_documents(orders: list[Order], seed: int) -> list[bytes]:
-    """The orders as JSON, one document each, with the source system's keys."""
+    """Return each order as a JSON document with the source system's keys."""
     rng = random.Random(f"{seed}:order documents")
     documents, first_line_id = [], 1
     for order in orders:
@@ -127,25 +127,25 @@ def _document(order: Order, first_line_id: int, rng: random.Random) -> bytes:
 
 
 def dollars(millionths: int) -> orjson.Fragment:
-    """An amount as a JSON number with all its digits; a float would not promise them."""
+    """Return an amount as a JSON number with all its digits, which a float could lose."""
     whole, rest = divmod(millionths, 1_000_000)
     return orjson.Fragment(f"{whole}.{rest:06d}".rstrip("0").rstrip("."))
 
 
 def _to_ten_thousandth(thousandth_parts: int) -> int:
-    """A thousandth of it, in millionths of a dollar, rounded to a ten-thousandth of a dollar."""
+    """Return a thousandth of the argument, in millionths of a dollar, rounded to a ten-thousandth of a dollar."""
     return (thousandth_parts + 50_000) // 100_000 * 100
 
 
 def _random_time(month: Month, rng: random.Random) -> datetime:
-    """Any day of the month, most often in the afternoon."""
+    """Return a time on any day of the month, most likely in the afternoon."""
     days = (month.last_day - month.first_day).days
     day = month.first_day + timedelta(days=rng.randint(0, days))
     return datetime.combine(day, time.min) + timedelta(seconds=int(rng.triangular(0, 86_399, 54_000)))
 
 
 def _office_hours(month: Month, rng: random.Random) -> datetime:
-    """The resellers' day of the month, between eight and eighteen."""
+    """Return a time on the month's reseller day, between 8:00 and 18:00."""
     return datetime(month.year, month.month, month.reseller_day) + timedelta(seconds=rng.randint(28_800, 64_800))
 
 
@@ -159,5 +159,5 @@ def _has_dollars(order: Order) -> int:
 
 
 def _pick_lowest(orders: list[Order], count: int, rng: random.Random, rank: Callable[[Order], int]) -> list[Order]:
-    """`count` of the orders at random, those of the lowest rank first."""
+    """Return `count` random orders, those with the lowest rank first."""
     return sorted(orders, key=lambda order: (rank(order), rng.random()))[:count]

@@ -1,4 +1,4 @@
-"""What the company buys and keeps: vendors, what they offer, the stock, and purchase orders."""
+"""Generate vendors, their offers, the inventory and purchase orders."""
 
 import random
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Vendor:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a vendor takes for a product."""
+    """A vendor's terms for a product."""
 
     product_id: int
     vendor_id: int
@@ -65,12 +65,12 @@ class Offer:
 
     @property
     def last_cost(self) -> int:
-        """In ten-thousandths of a dollar: five per cent above the price."""
+        """Return the last cost in ten-thousandths of a dollar: five per cent above the price."""
         return self.price * 105 // 100
 
 
 def make_vendors(seed: int) -> list[Vendor]:
-    """104 vendors, by id."""
+    """Return 104 vendors, ordered by id."""
     rng = random.Random(f"{seed}:vendors")
     names = [f"{start} {end}" for start in _NAME_STARTS for end in _NAME_ENDS]
     ratings = [rating for rating, count in _CREDIT_RATINGS.items() for _ in range(count)]
@@ -93,7 +93,7 @@ def make_vendors(seed: int) -> list[Vendor]:
 
 
 def make_offers(vendors: list[Vendor], seed: int) -> list[Offer]:
-    """460 products of vendors: 265 products that are bought, from one to three vendors each."""
+    """Return 460 offers: 265 purchased products with one to three vendors each."""
     rng = random.Random(f"{seed}:offers")
     sellers = vendors[:_VENDORS_THAT_SELL]
     counts = [vendor_count for vendor_count, count in _VENDORS_OF_A_PRODUCT.items() for _ in range(count)]
@@ -101,7 +101,7 @@ def make_offers(vendors: list[Vendor], seed: int) -> list[Offer]:
     parts = [product for product in products() if product.category is None]
     goods = [product for product in products() if product.category in ("Accessories", "Clothing")]
     bought = sorted([*parts, *goods[: len(counts) - len(parts)]], key=lambda product: product.product_id)
-    # Each vendor has its first product before any has its second, so that none of them is left without.
+    # Every vendor gets its first product before any gets its second, so that every vendor has one.
     waiting = sellers.copy()
     offers = []
     for product, count in zip(bought, counts, strict=True):
@@ -127,7 +127,7 @@ def _offer(product: Product, vendor: Vendor, rng: random.Random) -> Offer:
 
 
 def make_inventory(seed: int) -> Iterator[tuple[int, int, str, int, int]]:
-    """1,069 rows of product, location, shelf, bin and quantity: 432 products in one to six of 14 locations."""
+    """Yield 1,069 rows of product, location, shelf, bin and quantity: 432 products in one to six of 14 locations."""
     rng = random.Random(f"{seed}:inventory")
     counts = [location_count for location_count, count in _LOCATIONS_OF_A_PRODUCT.items() for _ in range(count)]
     rng.shuffle(counts)
@@ -140,7 +140,7 @@ def make_inventory(seed: int) -> Iterator[tuple[int, int, str, int, int]]:
 
 
 def purchase_documents(offers: list[Offer], seed: int) -> Iterator[bytes]:
-    """The 8,845 lines of 4,012 purchase orders, one document a line with its order's fields on each."""
+    """Yield the 8,845 lines of 4,012 purchase orders, one document per line with its order's fields."""
     rng = random.Random(f"{seed}:purchases")
     offers_of: dict[int, list[Offer]] = {}
     for offer in offers:
@@ -183,7 +183,7 @@ def purchase_documents(offers: list[Offer], seed: int) -> Iterator[bytes]:
 
 
 def _line(offer: Offer, date: datetime, status: int, rng: random.Random) -> dict[str, int]:
-    """A line's numbers; its price in ten-thousandths of a dollar, which the cost follows up as years go by."""
+    """Return a line's numbers; the price, in ten-thousandths of a dollar, rises by one per cent of the cost a year."""
     ordered = rng.choices([pieces for pieces, _ in _QUANTITIES], [share for _, share in _QUANTITIES])[0]
     received = ordered - (rng.randint(1, max(1, ordered // 10)) if rng.random() < 0.04 else 0)
     rejected = min(received, rng.randint(1, max(1, ordered // 10))) if rng.random() < 0.06 or status == 3 else 0
@@ -198,7 +198,7 @@ def _line(offer: Offer, date: datetime, status: int, rng: random.Random) -> dict
 
 
 def _sizes(vendors: list[list[Offer]], rng: random.Random) -> list[int]:
-    """How many lines each order has, _LINES in all; no order holds a product twice."""
+    """Return the number of lines of each order, _LINES in all; no order contains a product twice."""
     sizes = [
         min(len(vendor_offers), rng.choices((1, 2, 3, 4, 5), (0.41, 0.31, 0.16, 0.07, 0.05))[0])
         for vendor_offers in vendors

@@ -1,4 +1,4 @@
-"""Both servers together, with ports and passwords that stay the same from run to run."""
+"""Run both servers together, with the same ports and passwords in every run."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from adventure.demo.sandbox.process import free_port
 
 
 class Sandbox:
-    """PostgreSQL and a MongoDB-compatible server on the data under `folder`."""
+    """PostgreSQL and a MongoDB-compatible server with their data under `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -24,21 +24,21 @@ class Sandbox:
         self._facts = self.folder / "sandbox.json"
         saved = json.loads(self._facts.read_text()) if self._facts.exists() else {}
         self.password: str = saved.get("password") or secrets.token_urlsafe(18)
-        """Of the superuser and of the roles that `create_databases` makes."""
+        """The password of the superuser and of the roles that `create_databases` creates."""
         self.postgres = PostgresServer(self.folder / "postgres", self.password, saved.get("postgres_port") or 0)
         self.mongo = MongoServer(self.folder / "mongo", saved.get("mongo_port") or 0)
 
     def start(self) -> None:
-        """Starts both, on the ports of the last run if they are free.
+        """Start both, on the ports of the last run if they are free.
 
         Raises:
-            SandboxError: one does not start, or another process runs servers on this folder.
+            SandboxError: a server does not start, or another process is running servers on this folder.
         """
         try:
             self._lock.acquire()
         except Timeout as error:
             raise SandboxError(
-                f"Another process runs the servers of {self.folder}", "End it first, or use another folder"
+                f"Another process is running the servers of {self.folder}", "Stop it first, or use another folder"
             ) from error
         try:
             self.postgres.port = free_port(self.postgres.port)
@@ -51,7 +51,7 @@ class Sandbox:
             raise
 
     def stop(self) -> None:
-        """Stops both; the data stays."""
+        """Stop both; the data is kept."""
         self.mongo.stop()
         self.postgres.stop()
         self._lock.release()
