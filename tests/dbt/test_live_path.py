@@ -265,14 +265,14 @@ def test_a_chat_is_judged_once_the_orders_have_come_as_far(tmp_path: Path, dbt_f
     later = {"sales_order_id": "b", "last_modified": (NOON + HOUR).isoformat()}
     project.load(orders=[order("a")], chats=[chat("c1"), chat("c2", **later)])
     project.build(*chosen)
-    assert project.statuses["chats_know_their_orders"] == "pass"
+    assert project.statuses["chats_refer_to_known_orders"] == "pass"
     # Orders that were written after the chat are there, but not its own.
     project.load(orders=[order("c", last_modified=NOON + 2 * HOUR)])
     project.build(*chosen)
-    assert project.statuses["chats_know_their_orders"] == "warn"
+    assert project.statuses["chats_refer_to_known_orders"] == "warn"
     project.load(orders=[order("b", last_modified=NOON + HOUR)])
     project.build(*chosen)
-    assert project.statuses["chats_know_their_orders"] == "pass"
+    assert project.statuses["chats_refer_to_known_orders"] == "pass"
 
 
 def test_an_order_is_added_up_once_the_lines_have_come_as_far(tmp_path: Path, dbt_folder: Path) -> None:

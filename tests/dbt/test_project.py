@@ -37,7 +37,7 @@ def test_it_builds_before_anything_is_loaded_and_then_without_a_history(empty: P
 
 def test_units_of_logic(empty: Project) -> None:
     empty.dbt("test", "--select", "test_type:unit")
-    assert {"a_delete_stands_until_a_later_version_comes", "lines_nest_in_a_stable_order"} <= set(empty.statuses)
+    assert {"a_delete_holds_until_a_later_version", "lines_nest_in_a_stable_order"} <= set(empty.statuses)
 
 
 def test_every_model_and_column_is_described(empty: Project, manifest: dict[str, Any]) -> None:
