@@ -91,7 +91,7 @@ def test_data_that_lies_elsewhere_goes_with_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_second_sandbox_on_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with Sandbox(tmp_path / "sandbox"), pytest.raises(SandboxError, match="Another process runs the servers"):
+    with Sandbox(tmp_path / "sandbox"), pytest.raises(SandboxError, match="Another process is running the servers"):
         Sandbox(tmp_path / "sandbox").start()
 
 

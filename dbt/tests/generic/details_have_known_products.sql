@@ -1,4 +1,4 @@
-{#- Every nested line sells a product that `to` knows by `field`: returns the lines that do not. -#}
+{#- Return the nested lines whose product is missing from column `field` of `to`. -#}
 {% test details_have_known_products(model, to, field) %}
 
 with lines as (
