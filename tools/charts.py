@@ -1,7 +1,7 @@
-"""Writes what each chart of the dashboard asks as a Snowflake worksheet, into snowflake/charts (`make worksheet`).
+"""Write the queries of each dashboard chart as a Snowflake worksheet into snowflake/charts (`make worksheet`).
 
-The statements are the app's own: each chart's function is run on an empty warehouse, and what it asks is written down,
-with session variables in the place of the days that the app binds.
+The queries are the app's own: this runs each chart's function on an empty warehouse and records its queries, with
+session variables in place of the dates that the app binds.
 """
 
 import sys
@@ -29,7 +29,7 @@ from adventure.destinations.published import Query
 
 ROOT = Path(__file__).parent.parent
 
-# Days that nothing else is: a bound value tells by itself what it stands for.
+# Unique dates, so that a bound value identifies its parameter.
 _SCOPE = Scope(date(2001, 2, 3), date(2001, 3, 4))
 _TODAY = _SCOPE.last + timedelta(1)
 _NOW = datetime(_TODAY.year, _TODAY.month, _TODAY.day)
@@ -38,7 +38,7 @@ _VARIABLES = {
     _TODAY: ("end_day", "dateadd('day', 1, to_date(sysdate()))"),
     _SCOPE.before().first: ("before_day", "dateadd('day', -59, to_date(sysdate()))"),
 }
-"""By what is bound: the variable, and its value for the last 30 days, today included."""
+"""For each bound date: the session variable, and its value for the last 30 days, today included."""
 
 _HEAD = """\
 -- {title}
@@ -57,7 +57,7 @@ class Chart:
 
 
 def charts() -> dict[str, Chart]:
-    """By the name of its file."""
+    """Return the charts by file name."""
     by_segment = {
         f"sales_by_{segment}": Chart(
             f"Sales page: revenue by day and {dimension.label.lower()}. For orders or units, sum those.",
@@ -85,10 +85,10 @@ def charts() -> dict[str, Chart]:
 
 
 def worksheet(chart: Chart, query: Query) -> str:
-    """The whole file.
+    """Return the content of the worksheet.
 
     Args:
-        query: answers, on the tables that are published.
+        query: runs a query on the published tables.
     """
     asked: list[str] = []
     used: dict[str, str] = {}
@@ -112,20 +112,20 @@ def worksheet(chart: Chart, query: Query) -> str:
 
 @contextmanager
 def nothing_published() -> Iterator[Query]:
-    """Answers on a warehouse that holds nothing."""
+    """Return a function that runs queries on empty published tables."""
     with TemporaryDirectory() as folder:
         settings = load_settings(data_dir=Path(folder))
         DuckDBWarehouse(settings).publish_report([], every=None)
         with duckdb.connect(str(settings.report_path)) as published:
             for mart, columns in _contracts().items():
                 published.execute(f"create table {mart} ({columns})")
-            # A view over the account's metering, in Snowflake alone: 5_dashboard.sql.
+            # A view over the account's metering, which exists only in Snowflake: 5_dashboard.sql.
             published.execute("create table credits (day date, credits double)")
         yield DuckDBCopy(settings.report_path, "").query
 
 
 def _contracts() -> dict[str, str]:
-    """The columns of each published mart, as dbt holds it to them."""
+    """Return the columns of each published mart from its dbt contract."""
     files = ("dashboard/_dashboard__models.yml", "_marts__models.yml")
     models = [
         model

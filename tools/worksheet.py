@@ -1,6 +1,6 @@
-"""Writes the checks of the sales as a Snowflake worksheet, snowflake/checks.sql (`make worksheet`).
+"""Write the sales checks as a Snowflake worksheet, snowflake/checks.sql (`make worksheet`).
 
-What is asked and expected stands in adventure/monitoring/checks, for both warehouses.
+adventure/monitoring/checks defines the queries and expected values for both warehouses.
 """
 
 import sys
@@ -17,7 +17,7 @@ use database ADVENTURE;
 
 
 def worksheet() -> str:
-    """The whole file."""
+    """Return the content of the worksheet."""
     return _HEAD + statement("snowflake").rstrip() + ";\n"
 
 

@@ -1,9 +1,9 @@
-"""Adventure beside dlt, sling, ingestr, rivet-cli and pandas: the same tables, the same server, the same run.
+"""Compare Adventure with dlt, sling, ingestr, rivet-cli and pandas: the same tables, server and run.
 
-Each tool copies orders and their lines whole, and then, as a process of its own each time, what a few batches brought.
-Counted are seconds and the largest memory of its processes, from start to end; then its whole copy is compared with
-the source, value by value. Each lives in an environment of its own, made from the versions pinned beside this file
-(Adventure in the processor's, as its image has it); one that cannot be installed, or fails, is named with the reason.
+Each tool copies orders and their lines completely, and then the rows of a few batches, each time in a new process. The
+figures are seconds and the peak memory of its processes. At the end its whole copy is compared with the source, value
+by value. Each tool has its own environment with the versions pinned beside this file; Adventure has that of the
+processor's image. A tool that cannot be installed, or fails, is listed with the reason.
 
     make bench-peers, or python -m benchmarks.peers [--orders 250000] [--batches 3] [--readme README.md]
 """
@@ -30,19 +30,19 @@ from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
 
 BATCH = 5_000
-"""Orders of an increment."""
+"""Orders per batch."""
 BEGIN = datetime(1970, 1, 1)
 TIMEOUT_SEC = 1800
 MARKERS = ("<!-- peers: written by `make bench-peers` -->", "<!-- end of peers -->")
 
 
 class Failed(Exception):
-    """Why a tool has no figures."""
+    """Raised if a tool has no figures; holds the reason."""
 
 
 @dataclass
 class Contender:
-    """A tool in the run, and what it took."""
+    """A tool in the run, with its figures."""
 
     tool: Tool
     environment: Path
@@ -54,10 +54,10 @@ class Contender:
     failure: str = ""
 
     def copy(self, sales: Sales, since: datetime) -> float:
-        """Seconds of one run of the tool.
+        """Run the tool and return the seconds.
 
         Raises:
-            Failed: it ended with an error.
+            Failed: the tool exited with an error.
         """
         job = Job(sales.settings, self.folder, self.environment, since)
         commands, variables = (
@@ -72,7 +72,7 @@ class Contender:
 
 
 def prepare_contender(tool: Tool, environments: Path, folder: Path) -> Contender:
-    """A tool with its environment, or with what keeps it from having one."""
+    """Return the tool with its environment, or with the reason why it could not be installed."""
     environment = environments / tool.pins.stem if tool.pins else Path(sys.prefix)
     found = Contender(tool, environment, folder / tool.name.replace(" ", "_"))
     found.folder.mkdir()
@@ -85,10 +85,10 @@ def prepare_contender(tool: Tool, environments: Path, folder: Path) -> Contender
 
 
 def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> tuple[float, float]:
-    """Seconds of a command, and MB of memory of the largest of its processes.
+    """Run a command; return its seconds and the peak memory, in MB, of the largest of its processes.
 
     Raises:
-        Failed: it ended with an error, or ran too long.
+        Failed: the command exited with an error or took too long.
     """
     log, report = folder / "log.txt", folder / "used.txt"
     measured = [sys.executable, "-S", str(SCRIPTS / "measured.py"), str(report), *command]
@@ -104,13 +104,13 @@ def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> tup
             raise Failed(f"did not end within {TIMEOUT_SEC:,} s") from None
     if process.returncode:
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        raise Failed(f"exit code {process.returncode}: {said[-1].strip()[:200] if said else 'no word'}")
+        raise Failed(f"exit code {process.returncode}: {said[-1].strip()[:200] if said else 'no output'}")
     seconds, kilobytes = map(float, report.read_text().split())
     return seconds, kilobytes / 1024
 
 
 def run_all(tools: Sequence[Tool], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
-    """All tools in turn: the first load, and then each batch."""
+    """Run all tools in turn: the first load, and then each batch."""
     contenders = [prepare_contender(tool, environments, folder) for tool in tools]
     with sales_source(orders) as sales:
         with psycopg.connect(sales.server.dsn()) as connection:
@@ -155,7 +155,7 @@ def _newest(sales: Sales) -> datetime:
 
 
 def table(contenders: Sequence[Contender], orders: int) -> str:
-    """What the README shows."""
+    """Return the table for the README."""
     lines = [
         f"{orders:,} orders and {orders * LINES_AN_ORDER:,} lines, then batches of {BATCH:,} and"
         f" {BATCH * LINES_AN_ORDER:,}; every run a process of its own. {machine()}.",
@@ -176,7 +176,7 @@ def table(contenders: Sequence[Contender], orders: int) -> str:
 
 
 def write_between_markers(path: Path, text: str) -> None:
-    """Replaces what stands between the markers."""
+    """Replace the text between the markers."""
     old = path.read_text(encoding="utf-8")
     begin, end = old.index(MARKERS[0]) + len(MARKERS[0]), old.index(MARKERS[1])
     path.write_text(f"{old[:begin]}\n{text}\n{old[end:]}", encoding="utf-8")
@@ -186,9 +186,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--orders", type=int, default=250_000, help="each has four lines")
     parser.add_argument("--batches", type=int, default=3)
-    parser.add_argument("--environments", type=Path, default=Path(".adventure/peers"), help="kept for the next run")
-    parser.add_argument("--only", nargs="*", help="some of the tools, by name")
-    parser.add_argument("--readme", type=Path, help="write the table there, between its markers")
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        default=Path(".adventure/peers"),
+        help="folder for the tools' environments, reused by the next run",
+    )
+    parser.add_argument("--only", nargs="*", help="names of the tools to run")
+    parser.add_argument("--readme", type=Path, help="file to write the table into, between its markers")
     add_argument(parser)
     options = parser.parse_args()
     tools = [tool for tool in TOOLS if not options.only or tool.name in options.only]

@@ -1,4 +1,4 @@
-"""The comparison with other tools, with none of them: the run, the look at every value, and the table."""
+"""Test the comparison with other tools without installing any: the run, the value comparison and the table."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from benchmarks.peers.exactness import PROBES, Source
 from benchmarks.peers.tools import TOOLS, Job, Tool
 from benchmarks.sales_source import Sales, sales_source
 
-# In the environment of the tests, which is there already.
+# Run in the tests' environment instead of creating one.
 ADVENTURE = replace(TOOLS[0], pins=None)
 
 
@@ -25,7 +25,7 @@ def _broken(job: Job) -> list[list[str]]:
     return [["/bin/sh", "-c", "echo some words; echo 'it cannot | be done' >&2; exit 3"]]
 
 
-def test_adventure_carries_every_value_of_the_comparison(tmp_path: Path) -> None:
+def test_adventure_copies_every_value_of_the_comparison(tmp_path: Path) -> None:
     broken = Tool("broken", _broken, lambda folder, table: "")
     here, other = peers.run_all([ADVENTURE, broken], 200, 1, tmp_path, tmp_path)
     assert (here.failure, here.faults, len(here.increments)) == ("", [], 1)
@@ -46,7 +46,7 @@ def sales() -> Iterator[Sales]:
 
 
 def written(sales: Sales, folder: Path, changes: str) -> Tool:
-    """A copy of the source as Parquet, all of it as text, after some changes to it."""
+    """Write a copy of the source as Parquet, all values as text, after some changes to it."""
     source = Source.read(sales.server.dsn(), folder)
     with duckdb.connect() as connection:
         connection.execute(f"attach '{source.path}' as source (read_only)")
@@ -85,12 +85,12 @@ def written(sales: Sales, folder: Path, changes: str) -> Tool:
         ("alter table orders alter customer_id type integer", []),
     ],
 )
-def test_what_a_copy_has_changed_is_told(sales: Sales, tmp_path: Path, changes: str, faults: list[str]) -> None:
+def test_changed_values_of_a_copy_are_reported(sales: Sales, tmp_path: Path, changes: str, faults: list[str]) -> None:
     tool = written(sales, tmp_path, changes)
     assert Source.read(sales.server.dsn(), tmp_path).faults(tool, tmp_path) == faults
 
 
-def test_a_copy_that_cannot_be_read_is_a_fault_and_not_the_end(sales: Sales, tmp_path: Path) -> None:
+def test_an_unreadable_copy_is_a_fault_and_the_run_continues(sales: Sales, tmp_path: Path) -> None:
     tool = Tool("nothing", _copy, lambda folder, table: f"from read_parquet('{folder / table}.parquet')")
     faults = Source.read(sales.server.dsn(), tmp_path).faults(tool, tmp_path)
     assert [fault.partition(": ")[0] for fault in faults] == ["orders cannot be read", "order_details cannot be read"]
@@ -113,7 +113,7 @@ def test_every_tool_has_its_versions_pinned() -> None:
         assert all("==" in line for line in named)
 
 
-def test_the_table_replaces_what_stands_between_its_markers(tmp_path: Path) -> None:
+def test_the_table_replaces_the_text_between_its_markers(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     begin, end = peers.MARKERS
     path.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
