@@ -130,13 +130,13 @@ def test_a_heartbeat_has_its_time_and_the_announced_next_beat(file: Path, clock:
     heartbeat.beat(quiet_for=60)
     os.utime(file, (0, 0))
     epoch = datetime(1970, 1, 1)
-    assert heartbeat.read(file) == heartbeat.Sign(
+    assert heartbeat.read(file) == heartbeat.Heartbeat(
         epoch, epoch + timedelta(seconds=60), epoch + timedelta(seconds=70), has_ended=False
     )
     clock[0] += 5
     heartbeat.end()
     os.utime(file, (0, 0))
-    assert heartbeat.read(file) == heartbeat.Sign(epoch, epoch, epoch, has_ended=True)
+    assert heartbeat.read(file) == heartbeat.Heartbeat(epoch, epoch, epoch, has_ended=True)
 
 
 def test_a_process_that_has_not_started_work_leaves_the_file_alone(file: Path) -> None:

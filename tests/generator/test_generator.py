@@ -221,7 +221,7 @@ def test_a_wrong_password_error_does_not_show_the_password(writer_settings: Sett
 def test_an_unreachable_server_is_retried_and_then_a_one_sentence_error(
     writer_settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 1.0)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 1.0)
     nobody = writer_settings.model_copy(update={"postgres_port": 1})
     with pytest.raises(SourceUnavailable, match=r"PostgreSQL at 127\.0\.0\.1:1, .* does not answer: "):
         generate(nobody, batches=1)
