@@ -1,8 +1,8 @@
 """Read the environment variables into one typed, frozen value.
 
 A field's name in upper case is the variable's name, and its description is the comment in `.env.example` (a test
-compares the two). A secret is a SecretStr, so that printing the settings shows none. Only faults.py reads another
-variable of the environment, which tests set.
+compares the two). A secret is a SecretStr, so that printing the settings shows none. The dashboard, which has no
+Settings, and faults.py read variables of their own.
 """
 
 import re
