@@ -1,147 +1,110 @@
-"""What is wrong with a running pipeline, in plain sentences, for `adventure status` and whoever is woken by it.
+"""Find problems of a running pipeline, for `adventure status` and its operator.
 
-It only looks. What each finding means is in docs/operations.md.
+This module only reads. docs/operations.md explains each problem.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
-
-from psycopg import sql
+from datetime import timedelta
 
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
-from adventure.core.connect import translating_postgres
 from adventure.core.errors import AdventureError, SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
-from adventure.core.watermark import Origin
-from adventure.core.zones import to_utc
 from adventure.destinations.common.records import loaded_spans, loaded_window_ids
 from adventure.destinations.warehouse import Warehouse
-from adventure.factory import open_stage
+from adventure.factory import open_probe, open_stage
 from adventure.monitoring.gaps import find_gaps
-from adventure.monitoring.origins import mongo_origins, postgres_origins
 from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
-from adventure.sources.mongo.connect import connect_mongo, translating_mongo
-from adventure.sources.mongo.cursors import first_cursor
-from adventure.sources.postgres.access import require_access
-from adventure.sources.postgres.horizon import blocking_session, read_horizon
-from adventure.sources.postgres.resolution import Resolution
-from adventure.sources.postgres.session import NAME, open_session
+from adventure.sources.probe import Probe
 
 RECENT = timedelta(days=1)
-"""Rejects that were loaded before that are history, not news."""
+"""Older rejects are not reported."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what, and what to do."""
+    """One problem and its fix."""
 
     sentence: str
     remedy: str
 
 
 def find_problems(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> list[Problem]:
-    """All of them; a source or state that cannot be read is one itself.
+    """Return all problems. A source or state that cannot be read is a problem too.
 
     Raises:
         WarehouseError: the warehouse cannot be read.
     """
     found = [
-        *_of_stages(settings, streams, warehouse),
-        *_of_tasks(settings, warehouse),
-        *_of_rejects(streams, warehouse),
-        *_of_processor(settings),
+        *_stage_problems(settings, streams, warehouse),
+        *_task_problems(settings, warehouse),
+        *_reject_problems(streams, warehouse),
+        *_processor_problems(settings),
     ]
-    looks = (
-        partial(_of_horizon, settings, streams),
-        partial(_of_unread, settings, streams),
-        partial(_of_windows, settings, streams, warehouse),
-        partial(_of_origins, settings, streams, postgres_origins),
-        partial(_of_origins, settings, streams, mongo_origins),
-    )
-    for look in looks:
-        try:
-            for problem in look():
-                found += [problem] if problem not in found else []
-        except AdventureError as error:
-            problem = Problem(error.problem, error.remedy)
-            found += [problem] if problem not in found else []
-    return found
+    for kind in dict.fromkeys(stream.source for stream in streams):
+        found += _caught(_source_problems(settings, kind, [stream for stream in streams if stream.source == kind]))
+    found += _caught(_window_problems(settings, streams, warehouse))
+    return list(dict.fromkeys(found))
 
 
-def _of_processor(settings: Settings) -> Iterator[Problem]:
-    """One that was told to stop is no problem; what is sold meanwhile will be, at the source."""
+def _caught(check: Iterator[Problem]) -> Iterator[Problem]:
+    """Yield the problems of a check. An error that ends the check is one more problem."""
+    try:
+        yield from check
+    except AdventureError as error:
+        yield Problem(error.problem, error.remedy)
+
+
+def _processor_problems(settings: Settings) -> Iterator[Problem]:
+    """Check the processor's heartbeat. A stopped processor is no problem here: unread rows are reported instead."""
     sign, now = heartbeat.read(settings.processor_heartbeat), utc_now()
     if sign and not sign.has_ended and now > sign.stuck_at:
         yield Problem(
-            f"The processor was last seen {_age(now - sign.seen_at)} ago, and meant to go on within"
+            f"The processor was last seen {_age(now - sign.seen_at)} ago, but should have continued within"
             f" {_age(sign.next_by - sign.seen_at)}",
-            "See that `adventure process` runs, and what its log says",
+            "Check that `adventure process` is running, and read its log",
         )
 
 
-def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Problem]:
-    if not any(stream.source == "postgres" for stream in streams):
-        return
-    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
-        horizon = read_horizon(connection, 0)
-        if horizon.age > timedelta(seconds=settings.alert_lag_sec):
-            session = blocking_session(connection, 0) or "a session that has ended meanwhile"
-            yield Problem(
-                f"The horizon stands still for {_age(horizon.age)}: {session} has been in one transaction"
-                " or statement since, and newer rows wait",
-                "End that session: select pg_terminate_backend(pid) as an administrator of the source",
-            )
+def _source_problems(settings: Settings, kind: str, streams: Sequence[Stream]) -> Iterator[Problem]:
+    """Check one source, which all of these streams are read from."""
+    with open_probe(kind, settings) as probe:
+        yield from _caught(_horizon_problems(settings, probe))
+        yield from _caught(_unread_problems(settings, probe, streams))
+        yield from _caught(_origin_problems(settings, probe, streams))
 
 
-def _of_unread(settings: Settings, streams: Sequence[Stream]) -> Iterator[Problem]:
-    """Rows that are at the source for too long and that no window has brought."""
+def _horizon_problems(settings: Settings, probe: Probe) -> Iterator[Problem]:
+    if stall := probe.stall(timedelta(seconds=settings.alert_lag_sec)):
+        yield Problem(
+            f"The horizon has not moved for {_age(stall.age)}: {stall.blocker} has been in one transaction"
+            " or statement since then. Newer rows wait",
+            stall.remedy,
+        )
+
+
+def _unread_problems(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
+    """Check for rows that have been at the source too long without being in a window."""
     marks = read_watermarks(settings)
     for stream in streams:
-        mark = marks.get(stream.name)
         try:
-            first = _first_unread(settings, stream, mark.value if mark else None)
+            first = probe.unread(stream, marks.get(stream.name))
         except (SourceRefused, SourceShapeError) as error:
             yield Problem(error.problem, error.remedy)
             continue
-        waits = utc_now() - first if first else timedelta(0)
-        # A row with a coarse cursor may have been written that much after it.
-        resolution = Resolution.of(mark.mode) if mark else None
-        may_wait = timedelta(seconds=settings.alert_lag_sec) + (resolution.longest if resolution else timedelta(0))
-        if waits > may_wait:
+        if first and (waits := utc_now() - first.cursor) > timedelta(seconds=settings.alert_lag_sec) + first.lag:
             yield Problem(
-                f"{stream.name}: rows wait at the source since {first} ({_age(waits)}), above the watermark",
-                "See that `adventure process` runs, and what its log says",
+                f"{stream.name}: rows wait at the source since {first.cursor} ({_age(waits)}), above the watermark",
+                "Check that `adventure process` is running, and read its log",
             )
 
 
-def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> datetime | None:
-    """The lowest cursor at or above the mark, naive UTC."""
-    if stream.source == "mongo":
-        uri, name = settings.mongo_conninfo, "the source of the documents"
-        with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
-            collection = client[stream.namespace][stream.table]
-            return first_cursor(collection, stream.cursor, mark or datetime.min)
-    cursor = sql.Identifier(stream.cursor)
-    query = sql.SQL("select min({0}) from {1} where {0} >= {2} and {0} < 'infinity'").format(
-        cursor, sql.Identifier(stream.namespace, stream.table), sql.Literal(str(mark or datetime(1, 1, 1)))
-    )
-    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
-        require_access(connection, stream, settings.postgres_user)
-        found = connection.execute(query).fetchone()
-    value = found[0] if found else None
-    if value is None:
-        return None
-    return value.replace(tzinfo=None) if value.tzinfo else to_utc(value, stream.zone)
-
-
-def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _stage_problems(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
     stage, now = open_stage(settings), utc_now()
     for stream in streams:
         windows = stage.windows(stream.stage)
@@ -150,19 +113,19 @@ def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehou
         oldest = min((window.staged_at for window in waiting), default=now)
         if now - oldest > timedelta(seconds=settings.alert_waiting_sec):
             yield Problem(
-                f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {_age(now - oldest)}: its"
-                f" stage {stream.stage} grows",
-                "See that `adventure tasks serve` runs;"
-                f" `adventure tasks run load_{stream.name}` says what is in the way",
+                f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {_age(now - oldest)}. The"
+                f" stage {stream.stage} is growing",
+                "Check that `adventure tasks serve` is running."
+                f" `adventure tasks run load_{stream.name}` says what prevents the load",
             )
         for error in damaged_windows(stage, stream):
             yield Problem(f"{stream.name}: {error.problem}", error.remedy)
 
 
-def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
-    """What a watermark says was read, and neither the stage nor the ledger holds; or a watermark of another stage."""
+def _window_problems(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+    """Check that windows cover everything below each watermark, and that the watermark belongs to this stage."""
     marks, stage = read_watermarks(settings), open_stage(settings)
-    # In this order, in which windows move: none is overlooked.
+    # Read the stage before the ledger: windows move in this direction, so none is missed.
     staged = {stream.name: stage.windows(stream.stage) for stream in streams if stream.name in marks}
     spans = loaded_spans(warehouse.query)
     ids = loaded_window_ids(warehouse.query, [mark.window_id for mark in marks.values() if mark.window_id])
@@ -173,7 +136,7 @@ def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Wareho
         if mismatch := owner_mismatch(mark, stream, stage.identity()):
             yield Problem(mismatch.problem, mismatch.remedy)
         if stage.damaged(stream.stage):
-            # They are reported, and what they cover is not known.
+            # Damaged windows are reported elsewhere, and the span that they cover is unknown.
             continue
         gaps = find_gaps(mark, windows, spans.get(stream.name, []))
         lost, since = "", mark.value if mark.window_id else None
@@ -184,38 +147,33 @@ def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Wareho
         if lost:
             where = f" --from {since.isoformat()}" if since else ""
             yield Problem(
-                f"{stream.name}: its watermark is {mark.value}, and neither the stage nor the warehouse holds {lost}",
-                f"Restore what was lost; or stop the processor and run `adventure stream reset {stream.name}{where}`,"
-                f" which reads it again, and after the next load `adventure reconcile {stream.name} --repair`",
+                f"{stream.name}: its watermark is {mark.value}, but neither the stage nor the warehouse holds {lost}",
+                f"Restore the lost data; or stop the processor, run `adventure stream reset {stream.name}{where}` to"
+                f" read it again, and after the next load run `adventure reconcile {stream.name} --repair`",
             )
 
 
-def _of_origins(
-    settings: Settings,
-    streams: Sequence[Stream],
-    read_origins: Callable[[Settings, Sequence[Stream]], dict[str, Origin]],
-) -> Iterator[Problem]:
-    """Watermarks that were reached in another database, or in a later state of it."""
+def _origin_problems(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
+    """Check for watermarks from another database, or from a later state of this one."""
     marks = read_watermarks(settings)
-    origins = read_origins(settings, streams)
     for stream in streams:
-        mismatch = origin_mismatch(marks.get(stream.name), stream, origins.get(stream.name, Origin()))
-        if mismatch:
+        if mismatch := origin_mismatch(marks.get(stream.name), stream, probe.origin(stream)):
             yield Problem(mismatch.problem, mismatch.remedy)
 
 
-def _of_tasks(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
+def _task_problems(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
     for task, (times, message) in warehouse.failures_in_a_row().items():
         if task == RECONCILE:
-            # It runs once a day: its first failure counts.
-            yield Problem(message, f"After the repair, `adventure tasks run {RECONCILE}` compares again")
+            # It runs once a day, so report its first failure.
+            yield Problem(message, f"After the repair, run `adventure tasks run {RECONCILE}` to compare again")
         elif times >= settings.alert_failures:
             yield Problem(
-                f"Task {task} failed {times:,} times in a row: {message}", f"`adventure tasks run {task}` tries it"
+                f"Task {task} failed {times:,} times in a row: {message}",
+                f"Fix the cause, then run `adventure tasks run {task}`",
             )
 
 
-def _of_rejects(streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _reject_problems(streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
     for stream in streams:
         if rows := warehouse.outstanding_rejects(stream, utc_now() - RECENT):
             yield Problem(

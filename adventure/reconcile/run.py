@@ -1,4 +1,4 @@
-"""`adventure reconcile`: each stream compared, and with `repair` staged what is missing and gone."""
+"""`adventure reconcile`: compare each stream, and with `repair` stage missing rows and deletions."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +21,7 @@ from adventure.factory import open_source, open_source_side, open_stage, open_wa
 from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
-from adventure.reconcile.repair import Repair, Repaired
-from adventure.sources.postgres.clock_steps import unread_below
-from adventure.sources.postgres.resolution import Resolution, lookback
+from adventure.reconcile.repair import Repair, RepairResult
 from adventure.sources.side import SourceSide
 
 log = get_logger()
@@ -31,21 +29,21 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class Report:
-    """What was found of one stream, and done about it."""
+    """The result of one stream's comparison and repair."""
 
     stream: Stream
     watermark: datetime | None
     result: Result | None
-    """None when the stream was never read: nothing of it can be missing."""
+    """None if the stream was never read, so that nothing can be missing."""
     lateness: Lateness | None
-    repaired: Repaired | None
-    """None when no repair was asked for, or nothing differs that one can repair."""
+    repaired: RepairResult | None
+    """None if no repair was requested, or there was nothing to repair."""
     failure: SourceError | None = None
-    """Why the stream could not be compared: its source refuses, or is not what the stream says."""
+    """Why the stream could not be compared: its source refuses, or does not match the stream's configuration."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing differs, or what differs is staged now."""
+        """Return whether nothing differs, or all differences are now staged."""
         if self.failure or (self.repaired and self.repaired.withheld):
             return False
         if self.result is None or not self.result.differs:
@@ -68,17 +66,17 @@ def reconcile(
     """Compare each stream's source with the warehouse by key and cursor.
 
     Args:
-        force: stages deletions also where they are a large share of the stream's living keys.
-        low: compares from this cursor on; default: from the lowest that either side has.
-        high: up to below this cursor, and never at or above the watermark, where rows are in flight.
-        recent: compares only so much of each stream before its watermark.
-        rows: compares whole rows, by a hash of all columns that each server computes.
-        without: ids of staged windows that are taken as not staged, because they will not be loaded.
+        force: stage deletions even if they are a large share of the stream's live keys.
+        low: compare from this cursor; default: the lowest of either side.
+        high: compare below this cursor, at most up to the watermark; rows above it are in flight.
+        recent: compare only this much of each stream before its watermark.
+        rows: compare whole rows, by a hash of all columns that each server computes.
+        without: ids of staged windows that count as not staged, because they will not be loaded.
 
     Raises:
         SourceError: a source does not answer.
         WarehouseError: the warehouse cannot be read.
-        AlreadyRunning: another repair of the same stream is under way.
+        AlreadyRunning: another repair of the same stream is running.
     """
     warehouse = open_warehouse(settings)
     marks = read_watermarks(settings)
@@ -125,12 +123,12 @@ def _reconcile(
     with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
         log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
         comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
-        result = comparison.run(mark.value, _lookback(stream, mark), low, high, without=without)
+        result = comparison.run(mark.value, side.lookback(mark), low, high, without=without)
         lateness = _lateness(warehouse, comparison, side, mark)
         repaired = None
         if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted", "rejected")):
-            living = warehouse.living_keys(stream)
-            repaired = _repair(settings, comparison, result, side, mark, scratch, living=living, force=force)
+            live_keys = warehouse.living_keys(stream)
+            repaired = _repair(settings, comparison, result, side, mark, scratch, live_keys=live_keys, force=force)
     return Report(stream, mark.value, result, lateness, repaired)
 
 
@@ -142,18 +140,15 @@ def _repair(
     mark: Watermark,
     scratch: Path,
     *,
-    living: int,
+    live_keys: int,
     force: bool,
-) -> Repaired:
+) -> RepairResult:
     stream, stage = comparison.stream, open_stage(settings)
     stage.check_writable(stream.stage)
     with repairing(settings, stream):
         source = open_source(stream.source, settings)
         try:
-            resolution = Resolution.of(mark.mode)
-            unsettled = resolution.longest if resolution else timedelta(0)
-            lookback = _lookback(stream, mark)
-            repair = Repair(stream, source, side, stage, mark, lookback, unsettled, scratch / "files", living, force)
+            repair = Repair(stream, source, side, stage, mark, scratch / "files", live_keys, force)
             return repair.run(comparison, result.count("deleted"))
         finally:
             source.close()
@@ -163,13 +158,6 @@ def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, ma
     bounds = lateness_bounds()
     loaded = warehouse.lateness(comparison.stream, side.key_kinds, bounds)
     return Lateness.of(loaded, comparison.lateness(micros(mark.value), bounds))
-
-
-def _lookback(stream: Stream, mark: Watermark) -> timedelta:
-    """How far below the watermark the next window looks for late rows: they are in flight."""
-    if stream.source != "postgres":
-        return stream.lookback
-    return lookback(stream, mark, horizon_unknown=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
 
 
 @contextmanager

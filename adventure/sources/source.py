@@ -101,6 +101,10 @@ class SourceSnapshot(Protocol):
 class Source(Protocol):
     """One source database, with its connection."""
 
+    @property
+    def margin(self) -> timedelta:
+        """How far the horizon of its snapshots stays below the clock: younger rows are in the next one."""
+
     def open_snapshot(
         self, streams: Sequence[Stream], marks: Mapping[str, Watermark]
     ) -> AbstractContextManager[SourceSnapshot]:

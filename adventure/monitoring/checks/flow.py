@@ -1,54 +1,45 @@
-"""Does what the sources hold stand in the raw tables and the models, row for row?
+"""Check that raw tables and models contain the rows of the sources.
 
-May be asked while sales go on: what is in flight between two stations is allowed for, and shown.
+The checks also work while there are new sales: they allow for rows in flight between two layers, and show them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
-from psycopg import sql
-
-from adventure.core.clock import earlier
-from adventure.core.connect import translating_postgres
 from adventure.core.errors import SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.warehouse import Warehouse
-from adventure.factory import open_stage
+from adventure.factory import open_probe, open_stage
 from adventure.monitoring.checks.check import Check
 from adventure.processor.state import read_watermarks
-from adventure.sources.mongo.connect import connect_mongo, translating_mongo
-from adventure.sources.mongo.cursors import cursors_from
-from adventure.sources.postgres.access import require_access
-from adventure.sources.postgres.resolution import lookback
-from adventure.sources.postgres.session import NAME, open_session
 
 MODELS = {
     "orders": "base_real_time__sales_orders",
     "order_details": "base_real_time__order_details",
     "chat_logs": "stg_real_time__chat_logs",
 }
-"""The model that holds each key of a shipped stream once."""
+"""The model with one row per key, for each shipped stream."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows of one stream at each station."""
+    """Rows of one stream at each layer."""
 
     source: int
     in_flight: int
-    """Of them, those that changed at or after the watermark: the next window brings them."""
+    """The part of `source` that no window has read yet; see `SourceCounts`."""
     raw: int
     """Keys in the raw table that are not deleted."""
     rejected: int
-    """Keys that were rejected and of which no row was loaded since."""
+    """Keys that were rejected, with no row loaded since."""
     model: int | None
-    """Rows of the model that are not deleted; None for a stream that has none here."""
+    """Rows of the model that are not deleted; None for a stream without a model in MODELS."""
 
 
 def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Counts:
-    """Counts one stream's rows, last station first, so that sales that go on only add at the source.
+    """Count one stream's rows. The last layer is counted first, so that new sales only add rows at the source.
 
     Raises:
         SourceError: the source does not answer, or refuses.
@@ -56,22 +47,18 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     """
     model = None
     if stream.name in MODELS:
-        held = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
-        model = int(warehouse.query(held)[0][0])
+        statement = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
+        model = int(warehouse.query(statement)[0][0])
     raw = warehouse.living_keys(stream)
     rejected = warehouse.outstanding_rejects(stream, datetime.min)
     mark = read_watermarks(settings).get(stream.name)
-    if stream.source == "postgres":
-        # The next window looks below the watermark for rows of units that were not over.
-        coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
-        source, in_flight = _count_postgres(settings, stream, earlier(mark.value, coarse) if mark else None)
-    else:
-        source, in_flight = _count_mongo(settings, stream, mark.value if mark else None)
-    return Counts(source, in_flight, raw, rejected, model)
+    with open_probe(stream.source, settings) as probe:
+        source = probe.counts(stream, mark)
+    return Counts(source.rows, source.in_flight, raw, rejected, model)
 
 
 def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Iterator[Check]:
-    """One stream's keys at each station, and what its stage has left."""
+    """Check one stream's keys at each layer, and its stage for leftover files."""
     stage = open_stage(settings)
     windows = stage.windows(stream.stage)
     loaded = warehouse.loaded(windows)
@@ -82,7 +69,7 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
         yield Check(f"{stream.name}: raw keys = source rows", "-", f"{error}", holds=False)
         return
     moving = counts.in_flight + sum(window.rows + window.rejected for window in waiting)
-    # A rejected key may have an older row in the raw table, and may be deleted at the source by now.
+    # A rejected key may have an older row in the raw table, or may already be deleted at the source.
     least = max(0, counts.source - moving - counts.rejected)
     why = [f"{moving:,} in flight"] * bool(moving) + [f"{counts.rejected:,} rejected"] * bool(counts.rejected)
     expected = f"{least:,} to {counts.source:,} ({', '.join(why)})" if why else f"{counts.source:,}"
@@ -94,7 +81,7 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
         least <= counts.raw <= counts.source if compared else None,
     )
     if counts.model is not None:
-        # The model lags behind the raw table by what was loaded since the last build.
+        # The model lags behind the raw table by the rows loaded since the last build.
         since = 0 if not warehouse.build_is_due() else counts.raw - counts.model
         low = counts.raw - max(0, since)
         yield Check(
@@ -105,27 +92,3 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
         )
     files = len(stage.entries(stream.stage)) - sum(len(window.all_files) + 1 for window in waiting)
     yield Check(f"{stream.name}: loaded files left in {stream.stage}", "0", f"{files:,}", files == 0)
-
-
-def _count_postgres(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:
-    table = sql.Identifier(stream.namespace, stream.table)
-    cursor = sql.Identifier(stream.cursor)
-    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
-        require_access(connection, stream, settings.postgres_user)
-        changed = connection.execute(
-            sql.SQL("select count(*) from {} where {} >= %s").format(table, cursor), [watermark or datetime(1, 1, 1)]
-        ).fetchone()
-        total = connection.execute(sql.SQL("select count(*) from {}").format(table)).fetchone()
-    assert total is not None
-    assert changed is not None
-    return int(total[0]), int(changed[0])
-
-
-def _count_mongo(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:
-    uri, name = settings.mongo_conninfo, "the source of the documents"
-    with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
-        collection = client[stream.namespace][stream.table]
-        total = collection.count_documents({})
-        if watermark is None:
-            return total, total
-        return total, sum(1 for _ in cursors_from(collection, stream.cursor, watermark))
