@@ -1,6 +1,6 @@
-"""One cycle: cut each source, and move each stream by a window. Before the first: adopt what an interrupted one left.
+"""One cycle: open a snapshot of each source, and extract one window of each stream.
 
-The arrows of a window, in their order: finish the files → stage them → stage window.json → move the watermark.
+The steps of a window, in their order: finish the files → stage them → stage window.json → move the watermark.
 """
 
 import secrets
@@ -189,7 +189,7 @@ def _extract_window(
 
 
 def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extract: Extract) -> Window:
-    """The watermark comes from the data, never from a clock here: a writer whose clock is behind keeps its own time."""
+    """Return the window. Its end comes from the rows, never from the local clock, so rows of slow clocks are kept."""
     # Without a cursor in the window, rows that others refer to or that are set aside make it: the watermark stays. In a
     # first window no row told yet how coarse the cursor is: the next one reads from two days below.
     end = snapshot.end(stream)
@@ -239,7 +239,7 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
             state.advance(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(
-                f"{stream.name}: adopted {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"
+                f"{stream.name}: recovered {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"
                 " cycle had staged",
                 stream=stream.name,
                 window=window.id,
@@ -266,7 +266,7 @@ def _log_window(window: Window, report: StreamReport) -> None:
         log.warning(f"{window.stream}: {note}: {text}", stream=window.stream)
     if window.rejected:
         log.warning(
-            f"{window.stream}: set aside {window.rejected:,} rows that cannot be carried exactly; see"
+            f"{window.stream}: rejected {window.rejected:,} rows that cannot be converted exactly; see"
             " raw_ext.rejected_rows after the next load",
             stream=window.stream,
             rejected=window.rejected,

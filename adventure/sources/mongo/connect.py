@@ -47,11 +47,11 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
     try:
         yield
     except ConnectionFailure as error:
-        if "certificate" in (text := str(error)):
-            reason = text[text.find("certificate") :].partition("(")[0].partition(",")[0].strip(" .")
+        tls, is_distrust = _tls_problem(str(error))
+        if is_distrust:
             remedy = "Check MONGO_TLS_CA_FILE, and that the host is the one that the certificate names"
-            raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {reason}", remedy) from error
-        if "SSL handshake failed" in text:
+            raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {tls}", remedy) from error
+        if tls:
             remedy = "Check that it runs with TLS, and MONGO_HOST, MONGO_PORT or MONGO_URI"
             raise SourceUnavailable(f"{where} does not answer in TLS", remedy) from error
         remedy = "Check that it runs, and MONGO_HOST, MONGO_PORT or MONGO_URI"
@@ -66,6 +66,17 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
         raise SourceError(f"{where} failed: {(error.details or {}).get('errmsg', error)}") from error
     except PyMongoError as error:
         raise SourceError(f"{where} failed: {error}") from error
+
+
+def _tls_problem(text: str) -> tuple[str, bool]:
+    """Return why TLS failed (empty if it did not), and whether one side does not trust the other's certificate.
+
+    pymongo clears the cause of an error that its monitor meets, so that only its text tells a TLS error from others.
+    The text is pymongo's and OpenSSL's own, which have no translations.
+    """
+    if "certificate" in text:
+        return text[text.find("certificate") :].partition("(")[0].partition(",")[0].strip(" ."), True
+    return ("SSL handshake failed" if "SSL handshake failed" in text else ""), False
 
 
 def _where_mongo(uri: str) -> str:

@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 import adbc_driver_manager
 import adbc_driver_postgresql
 import pyarrow as pa
-from adbc_driver_manager._reader import AdbcRecordBatchReader
 from psycopg.conninfo import conninfo_to_dict
 
 from adventure.core.connect import postgres_error, postgres_silent
 from adventure.core.stopping import cancelling
+from adventure.sources.postgres.record_batches import record_batches
 from adventure.sources.postgres.silence import Sockets
 from adventure.sources.prefetch import prefetch
 
@@ -81,8 +81,7 @@ class CopySession:
 
             def fetch() -> Iterator[pa.RecordBatch]:
                 with self._sockets.one_call():
-                    stream, _ = prepared.execute_query()
-                    reader = iter(AdbcRecordBatchReader._import_from_c(stream.address))
+                    reader = record_batches(prepared)
                 while True:
                     with self._sockets.one_call():
                         batch = next(reader, None)
