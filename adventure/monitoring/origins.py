@@ -37,6 +37,6 @@ def mongo_origins(settings: Settings, streams: Sequence[Stream]) -> dict[str, Or
     from adventure.sources.mongo.origin import collection_origin, has_change_streams
 
     uri, name = settings.mongo_conninfo, "the source of the documents"
-    with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
+    with connect_mongo(uri, name=name, silence=settings.silence_sec) as client, translating_mongo(uri, name):
         follows = has_change_streams(client.admin.command("hello"))
         return {each.name: collection_origin(client[each.namespace][each.table], follows) for each in documents}

@@ -125,7 +125,7 @@ def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> 
     """The lowest cursor at or above the mark, naive UTC."""
     if stream.source == "mongo":
         uri, name = settings.mongo_conninfo, "the source of the documents"
-        with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
+        with connect_mongo(uri, name=name, silence=settings.silence_sec) as client, translating_mongo(uri, name):
             collection = client[stream.namespace][stream.table]
             return first_cursor(collection, stream.cursor, mark or datetime.min)
     cursor = sql.Identifier(stream.cursor)

@@ -24,8 +24,18 @@ from tests.clocked import ClockedServer
 from tests.stress.cells import CLOCK, Cell
 from tests.stress.writers import PROTOCOLS, Versions, Writer
 
-PATIENCE_SEC = 20.0
-"""How long after the last commit a row may come: the clock may have to pass it first."""
+WHOLE_CYCLES = 2
+"""A row that did not come in so many cycles, begun after the source's clock had passed every row, is lost."""
+
+PATIENCE_SEC = 300.0
+"""How long a loaded machine may take for that."""
+
+_PASSED = """
+select max(changed_at) + interval '2 seconds' < case
+    when pg_typeof(max(changed_at)) = 'timestamp'::regtype then clock_timestamp() at time zone %s
+    else clock_timestamp()
+end from {}
+"""
 
 Pool = Callable[[str], int]
 
@@ -40,13 +50,16 @@ class Outcome:
     """Rows or versions in the stage that were never acknowledged."""
     refused: str
     modes: frozenset[str]
+    ended_early: bool = False
+    """The machine was too slow to tell what is lost."""
 
     def faults(self, cell: Cell) -> list[str]:
         """How it differs from what the cell promises."""
         if cell.result == "refused":
             return [] if cell.because in self.refused else [f"{cell}: not refused with '{cell.because}' but {self}"]
         found = [f"refused: {self.refused}"] if self.refused else []
-        found += [f"lost {self.lost:,} of {self.written:,} rows"] if self.lost else []
+        how = f"not staged after {PATIENCE_SEC:.0f} s" if self.ended_early else "lost"
+        found += [f"{how}: {self.lost:,} of {self.written:,} rows"] if self.lost else []
         found += [f"staged {self.strange:,} that were never committed"] if self.strange else []
         found += ["wrote nothing"] if not self.written else []
         if not any(cell.because in mode for mode in self.modes):
@@ -137,9 +150,8 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
             thread.join()
         if cell.beside:
             beside.join()
-        deadline = time.monotonic() + PATIENCE_SEC
-        while processor.thread.is_alive() and processor.lacks(writers.acknowledged) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        with psycopg.connect(administrating, autocommit=True) as administrator:
+            ended_early = not _let_rows_come(cell, stream, processor, writers.acknowledged, administrator)
     for failure in filter(None, (*writers.failures, processor.failure)):
         raise failure
     mark = read_watermarks(settings).get(stream.name)
@@ -149,7 +161,27 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
         strange=sum(version > writers.acknowledged.get(key, 0) for key, version in processor.staged().items()),
         refused=str(processor.refused or ""),
         modes=frozenset(processor.modes | ({mark.mode} if mark else set())),
+        ended_early=ended_early,
     )
+
+
+def _let_rows_come(
+    cell: Cell, stream: Stream, processor: "Processor", acknowledged: Versions, administrator: psycopg.Connection[Any]
+) -> bool:
+    """Wait until every row is staged, or can come no more; False if the time did not suffice to tell."""
+    deadline = time.monotonic() + PATIENCE_SEC
+    last_cycle: int | None = None
+    while processor.thread.is_alive() and processor.lacks(acknowledged):
+        if last_cycle is None:
+            if administrator.execute(_PASSED.format(cell.target).encode(), [stream.zone]).fetchone() == (True,):
+                # The cycle under way began before.
+                last_cycle = processor.cycles + 1 + WHOLE_CYCLES
+        elif processor.cycles >= last_cycle:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _let_time_pass(world: World, cell: Cell, seconds: float, processor: "Processor") -> None:
@@ -214,6 +246,8 @@ class Processor:
         self._staged: Versions = {}
         self._read: set[str] = set()
         self.modes: set[str] = set()
+        self.cycles = 0
+        """Those that ended without a failure."""
         self.refused: AdventureError | None = None
         self.failure: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
@@ -226,6 +260,7 @@ class Processor:
                         report = run_cycle(pipeline)
                         for failure in report.failures.values():
                             raise failure
+                        self.cycles += 1
                         if mark := pipeline.state.watermarks.get(self._stream.name):
                             self.modes.add(mark.mode)
             except AdventureError as error:

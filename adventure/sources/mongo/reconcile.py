@@ -56,7 +56,7 @@ class MongoSide:
             rows: whole documents are compared.
         """
         uri = settings.mongo_conninfo
-        with connect_mongo(uri, name=_NAME) as client, translating_mongo(uri, _NAME):
+        with connect_mongo(uri, name=_NAME, silence=settings.silence_sec) as client, translating_mongo(uri, _NAME):
             collection = client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
             columns = (RowColumn("raw", "document"),) if rows else ()
             yield cls(collection, uri, stream, tuple("document" for _ in stream.key), columns)

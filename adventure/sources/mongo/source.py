@@ -26,7 +26,7 @@ from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
 from adventure.core.clock import earlier
-from adventure.core.errors import SourceError
+from adventure.core.errors import AdventureError, SourceError, SourceUnavailable
 from adventure.core.files import writing
 from adventure.core.log import get_logger
 from adventure.core.manifest import Column
@@ -90,6 +90,10 @@ class MongoCut:
         """The stream's documents as NDJSON, and which are gone; see `Cut`."""
         return self.source.read(stream, self.marks.get(stream.name), self, folder)
 
+    def goes_on_after(self, error: AdventureError) -> bool:
+        """Collections are read one by one: only a server that does not answer stops the others; see `Cut`."""
+        return not isinstance(error, SourceUnavailable)
+
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These documents as NDJSON; see `Cut`."""
         return self.source.read_keys(stream, keys, below, folder)
@@ -114,7 +118,7 @@ class MongoSource:
 
     def __init__(self, settings: Settings, patience: float | None = None) -> None:
         self._uri = settings.mongo_conninfo
-        self._client = connect_mongo(self._uri, name=_NAME, patience=patience)
+        self._client = connect_mongo(self._uri, name=_NAME, patience=patience, silence=settings.silence_sec)
         self._followed: dict[str, _Followed] = {}
         self._warned: set[str] = set()
 

@@ -15,14 +15,14 @@ import psycopg
 import pyarrow as pa
 
 from adventure.core.clock import earlier
-from adventure.core.connect import PROBE_CLIENT, translating_postgres
-from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
+from adventure.core.connect import PROBE_CLIENT, postgres_error, translating_postgres
+from adventure.core.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, SourceUnavailable
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Seen
-from adventure.sources.postgres.access import no_table, refusal
+from adventure.sources.postgres.access import no_table, refusal, with_remedy
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.horizon import Horizon, blocking_session, read_horizon
@@ -43,6 +43,8 @@ LOCK_TIMEOUT_MS = 1000
 """How long one connection waits for a lock while the other one holds those of the cut."""
 
 _TICK = timedelta(microseconds=1)
+
+_SAVEPOINT = "before_extract"
 
 
 @dataclass
@@ -74,6 +76,13 @@ class PostgresCut:
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's rows as Parquet; see `Cut`."""
+        self.source.set_savepoint()
+        try:
+            return self._extract(stream, folder)
+        except SourceError as error:
+            raise with_remedy(error, error.__cause__) from error
+
+    def _extract(self, stream: Stream, folder: Path) -> Extract:
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
         known = self._resolution(stream)
         hashed = known is not None and known.unit > plan.step
@@ -112,6 +121,10 @@ class PostgresCut:
             position=self.floors.position(stream.name, relation.position, is_staged=bool(files or rejects)),
             ordered=hashed,
         )
+
+    def goes_on_after(self, error: AdventureError) -> bool:
+        """Go back to the savepoint before the extract, which keeps snapshot and locks; see `Cut`."""
+        return not isinstance(error, SourceUnavailable) and self.source.rolls_back_to_savepoint()
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These rows as Parquet; see `Cut`."""
@@ -273,7 +286,6 @@ class PostgresSource:
         unfit: dict[str, SourceError] = {}
         with self._extracting.transaction():
             with self._translating():
-                self._extracting.execute("set transaction isolation level repeatable read read only")
                 self._asking.execute("set lock_timeout = 0")
                 # Before the snapshot: what is attached after this is new in the next window.
                 relations = read_relations(self._asking, streams)
@@ -308,6 +320,20 @@ class PostgresSource:
         with self._extracting.batches(query) as batches:
             yield telling(plan.stream, batches, "rows")
 
+    def set_savepoint(self) -> None:
+        """Mark where the transaction is to go on if the next extract fails."""
+        self._extracting.execute(f"savepoint {_SAVEPOINT}")
+
+    def rolls_back_to_savepoint(self) -> bool:
+        """Go back there; return whether both connections still work."""
+        try:
+            self._extracting.execute(f"rollback to savepoint {_SAVEPOINT}")
+            with self._translating():
+                self._asking.execute("select")
+        except SourceError:
+            return False
+        return True
+
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
         """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
         with self.batches(plan, unfit_rows_query(plan, condition, utf8=self._utf8)) as batches:
@@ -341,14 +367,30 @@ class PostgresSource:
         found: dict[str, SourceError] = {}
         for stream in streams:
             relation = relations.get(stream.name)
-            refused = (
-                no_table(self._asking, stream)
-                if relation is None
-                else relation.refused or refusal(self._asking, stream, relation, self.settings.postgres_user)
-            )
-            if refused:
-                found[stream.name] = refused
+            with self._alone(stream, found):
+                refused = (
+                    no_table(self._asking, stream)
+                    if relation is None
+                    else relation.refused or refusal(self._asking, stream, relation, self.settings.postgres_user)
+                )
+                if refused:
+                    raise refused
         return found
+
+    @contextmanager
+    def _alone(self, stream: Stream, unfit: dict[str, SourceError]) -> Iterator[None]:
+        """Note what is wrong with one stream, be it its own query that fails, such as that of a view."""
+        try:
+            yield
+        except (SourceShapeError, SourceRefused) as error:
+            unfit.setdefault(stream.name, error)
+        except psycopg.errors.LockNotAvailable:
+            raise
+        except psycopg.Error as error:
+            failed = postgres_error(error, self._conninfo, _NAME)
+            if isinstance(failed, SourceUnavailable):
+                raise
+            unfit.setdefault(stream.name, with_remedy(failed, error))
 
     def _lock(self, streams: Iterable[Stream]) -> None:
         """Lock the tables against changes of their columns until the cut ends. Writers neither wait nor block."""
@@ -365,7 +407,7 @@ class PostgresSource:
         """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
         plans: dict[str, Plan] = {}
         for stream in streams:
-            try:
+            with self._alone(stream, unfit):
                 for parent in stream.references:
                     if parent in unfit:
                         raise SourceShapeError(f"stream {stream.name} waits for {parent}, to which it refers")
@@ -375,10 +417,8 @@ class PostgresSource:
                         check_reference(plan, plans[parent])
                     mark = marks.get(stream.name)
                     self._notices.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
-                    plans[stream.name] = plan
                     self._notices.of_plan(plan, relations[stream.name], self._asking)
-            except SourceShapeError as error:
-                unfit.setdefault(stream.name, error)
+                    plans[stream.name] = plan
         return plans
 
     @contextmanager
