@@ -164,9 +164,9 @@ def test_an_operation_on_documents_that_is_never_answered(
 
 
 def test_a_server_of_documents_that_says_nothing() -> None:
-    with pytest.raises(SourceUnavailable, match="does not answer: nothing came in time.*STUCK_AFTER_SEC"):
-        with translating_mongo("mongodb://127.0.0.1:1", "the documents"):
-            raise NetworkTimeout("127.0.0.1:1: timed out")
+    said = r"does not answer: nothing came in time.*STUCK_AFTER_SEC"
+    with pytest.raises(SourceUnavailable, match=said), translating_mongo("mongodb://127.0.0.1:1", "the documents"):
+        raise NetworkTimeout("127.0.0.1:1: timed out")
 
 
 def test_documents_are_read_again_once_the_server_answers(
