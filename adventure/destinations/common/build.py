@@ -52,8 +52,6 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     begun = time.monotonic()
     with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         result = _invoke(arguments)
-    if target == "duckdb":
-        _release_duckdb()
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
     reached(Point.BUILT)
@@ -110,13 +108,6 @@ def _invoke(arguments: list[str]) -> Any:
                 log.info(f"build: {finished} models and tests done after {told - begun:.0f} s", done=finished)
 
     return dbtRunner(callbacks=[tell]).invoke(arguments)
-
-
-def _release_duckdb() -> None:
-    """dbt-duckdb keeps the file open for its next run; others are waiting for it."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
-    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 def _describe(failed: list[Any]) -> str:

@@ -31,7 +31,7 @@ def connect_mongo(
     for attempt in attempts(patience):
         with attempt, translating_mongo(uri, name):
             options: dict[str, Any] = {"serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000}
-            if False and "sockettimeoutms" not in uri.lower():
+            if silence is not None and "sockettimeoutms" not in uri.lower():
                 # The driver tries a read a second time.
                 options["socketTimeoutMS"] = int(1000 * silence / 2)
             try:
