@@ -79,6 +79,10 @@ class World:
     name: str = "matrix"
     together: threading.Barrier | None = None
     """Where cells wait that share a clock."""
+    processors: list["Processor"] = field(default_factory=list)
+    """Those of the cells that share a clock."""
+    steps: list[tuple[float, float]] = field(default_factory=list)
+    """How the clock is still to be set, as CLOCK says."""
     _made: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -186,16 +190,29 @@ def _let_rows_come(
 
 def _let_time_pass(world: World, cell: Cell, seconds: float, processor: "Processor") -> None:
     """The time in which is written, while the clock is set; a stream that is refused need not be written for longer."""
-    drives = world.together is None or world.together.wait() == 0
-    begun = time.monotonic()
-    steps = list(CLOCK if cell.clock and drives else ())
-    while (passed := time.monotonic() - begun) < seconds and processor.thread.is_alive():
-        if steps and passed >= steps[0][0] * seconds:
+    drives = cell.clock
+    if world.together:
+        world.processors.append(processor)
+        drives = world.together.wait() == 0
+    if drives:
+        world.steps = list(CLOCK)
+    if world.together:
+        world.together.wait()
+    begun, cycles = time.monotonic(), dict.fromkeys(world.processors or [processor], 0)
+    while (time.monotonic() - begun < seconds or (cell.clock and world.steps)) and processor.thread.is_alive():
+        if drives and time.monotonic() - begun >= world.steps[0][0] * seconds and _have_read(cycles):
             assert isinstance(world.server, ClockedServer)
-            world.server.set_clock(steps.pop(0)[1])
+            world.server.set_clock(world.steps[0][1])
+            cycles = {each: each.cycles for each in cycles}
+            world.steps.pop(0)
+            drives = bool(world.steps)
+        assert time.monotonic() - begun < seconds + PATIENCE_SEC, "cycles take too long to set the clock meanwhile"
         time.sleep(0.02)
-    for _, offset in steps[-1:]:
-        world.server.set_clock(offset)
+
+
+def _have_read(cycles: dict["Processor", int]) -> bool:
+    """Whether each processor has read at the clock of now: no more than one step between two cycles can be noticed."""
+    return all(each.cycles >= before + 2 or not each.thread.is_alive() for each, before in cycles.items())
 
 
 class Writers:

@@ -86,7 +86,9 @@ class PostgresCut:
     def _extract(self, stream: Stream, folder: Path) -> Extract:
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
         known = self._resolution(stream)
-        hashed = known is not None and known.unit > plan.step
+        # After a step of the clock a coarse value comes twice, and a row may have changed in between.
+        twice = plan.step > _TICK and self.floors.below_watermark(stream.name) > timedelta(0)
+        hashed = twice or (known is not None and known.unit > plan.step)
         seen = self.source.seen(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
         reading = Reading(plan, folder, below, seen, self.source.delta, hashed, known, last)
@@ -313,12 +315,16 @@ class PostgresSource:
         floors = Floors(self._clock, horizon)
         for name, plan in plans.items():
             if name in marks:
-                zone = plan.stream.zone if plan.is_naive else "UTC"
                 resolution = Resolution.of(marks[name].mode)
                 unit = max(plan.step, resolution.longest if resolution else plan.step)
-                floors.add(marks[name], unit, partial(earliest_ahead, self._asking, zone=zone))
+                floors.add(marks[name], unit, partial(self._read_up_to, plan, resolution))
                 self._notices.of_clock(name, floors.reported(name), floors.note(name))
         return floors
+
+    def _read_up_to(self, plan: Plan, resolution: Resolution | None, horizon: datetime) -> datetime:
+        """Return where a window ends that is read up to that horizon, as the stream's cursor has it."""
+        zone = plan.stream.zone if plan.is_naive else "UTC"
+        return whole_units(earliest_ahead(self._asking, horizon, zone), plan.step, resolution)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
