@@ -12,7 +12,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_source, open_stage
 from adventure.monitoring.metrics import ProcessorMetrics, processor_metrics
-from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
+from adventure.processor.cycle import CycleReport, Pipeline, recover, retryable, run_cycle
 from adventure.processor.owner import owner_mismatch, waiting_for
 from adventure.processor.state import State
 
@@ -21,14 +21,14 @@ log = get_logger()
 
 @contextmanager
 def open_pipeline(
-    settings: Settings, streams: Sequence[Stream], *, patience: float | None = None
+    settings: Settings, streams: Sequence[Stream], *, retry_for: float | None = None
 ) -> Iterator[Pipeline]:
     """The locked state, level with the stage, the sources' connections and a stage that takes files.
 
     A source that cannot be opened keeps no other from its windows.
 
     Args:
-        patience: seconds for which a source that is away is tried again; see `connect.connect_postgres`.
+        retry_for: seconds for which a source that is away is tried again; see `connect.connect_postgres`.
 
     Raises:
         AlreadyRunning: another processor holds one of the streams.
@@ -47,25 +47,25 @@ def open_pipeline(
             if mismatch := mismatch or waiting_for(stream, refused):
                 refused[stream.name] = mismatch
             else:
-                adopt(state, stage, stream)
+                recover(state, stage, stream)
         pipeline = Pipeline(tuple(streams), {}, stage, state, settings.unfinished_dir, refused=refused)
         stack.callback(_close_sources, pipeline)
-        _open_sources(pipeline, settings, patience)
+        _open_sources(pipeline, settings, retry_for)
         if not pipeline.sources:
-            raise _one_of(pipeline.away.values())
+            raise _one_of(pipeline.unavailable.values())
         yield pipeline
 
 
-def _open_sources(pipeline: Pipeline, settings: Settings, patience: float | None = None) -> None:
-    """Open each source that is not open, and note in `away` why one cannot be."""
+def _open_sources(pipeline: Pipeline, settings: Settings, retry_for: float | None = None) -> None:
+    """Open each source that is not open, and note in `unavailable` why one cannot be."""
     for kind in dict.fromkeys(stream.source for stream in pipeline.streams):
         if kind not in pipeline.sources:
             try:
-                pipeline.sources[kind] = open_source(kind, settings, patience=patience)
+                pipeline.sources[kind] = open_source(kind, settings, retry_for=retry_for)
             except SourceError as error:
-                pipeline.away[kind] = error
+                pipeline.unavailable[kind] = error
             else:
-                pipeline.away.pop(kind, None)
+                pipeline.unavailable.pop(kind, None)
 
 
 def _close_sources(pipeline: Pipeline) -> None:
@@ -124,7 +124,7 @@ def process_forever(
             opened = False
             try:
                 # A source that is away is tried again with the next cycle, which moves the others' streams meanwhile.
-                with open_pipeline(settings, streams, patience=0) as pipeline:
+                with open_pipeline(settings, streams, retry_for=0) as pipeline:
                     opened = had_locks = True
                     log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
                     _cycles(pipeline, settings, interval, ends_at, stop, metrics)
@@ -160,11 +160,11 @@ def _cycles(
     while not stop.is_set() and time.monotonic() < ends_at:
         begun = time.monotonic()
         heartbeat.beat()
-        _open_sources(pipeline, settings, patience=0)
+        _open_sources(pipeline, settings, retry_for=0)
         report = run_cycle(pipeline)
         if metrics:
             metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
-        _recover(pipeline, report)
+        _reopen_failed(pipeline, report)
         sentences = {str(failure) for failure in report.failures.values()}
         for sentence in sorted(sentences - told):
             log.error(f"{sentence} The other streams go on. Trying again with each cycle.")
@@ -174,7 +174,7 @@ def _cycles(
         stop.wait(pause)
 
 
-def _recover(pipeline: Pipeline, report: CycleReport) -> None:
+def _reopen_failed(pipeline: Pipeline, report: CycleReport) -> None:
     """Close each source that failed, so that the next cycle opens it again. The other sources go on.
 
     Raises:
@@ -192,4 +192,4 @@ def _recover(pipeline: Pipeline, report: CycleReport) -> None:
             if source := pipeline.sources.pop(stream.source, None):
                 source.close()
             # Its last window may be staged while its watermark did not move.
-            adopt(pipeline.state, pipeline.stage, stream)
+            recover(pipeline.state, pipeline.stage, stream)

@@ -1,4 +1,4 @@
-"""One cell from its first write to the full count, in a database of its own."""
+"""Run a cell in its own database, from the first write to the full count."""
 
 import threading
 import time
@@ -42,11 +42,11 @@ Pool = Callable[[str], int]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell."""
+    """The result of a cell."""
 
     written: int
     lost: int
-    strange: int
+    unexpected: int
     """Rows or versions in the stage that were never acknowledged."""
     refused: str
     modes: frozenset[str]
@@ -54,13 +54,13 @@ class Outcome:
     """The machine was too slow to tell what is lost."""
 
     def faults(self, cell: Cell) -> list[str]:
-        """How it differs from what the cell promises."""
+        """Return the differences from the cell's promise."""
         if cell.result == "refused":
             return [] if cell.because in self.refused else [f"{cell}: not refused with '{cell.because}' but {self}"]
         found = [f"refused: {self.refused}"] if self.refused else []
         how = f"not staged after {PATIENCE_SEC:.0f} s" if self.ended_early else "lost"
         found += [f"{how}: {self.lost:,} of {self.written:,} rows"] if self.lost else []
-        found += [f"staged {self.strange:,} that were never committed"] if self.strange else []
+        found += [f"staged {self.unexpected:,} that were never committed"] if self.unexpected else []
         found += ["wrote nothing"] if not self.written else []
         if not any(cell.because in mode for mode in self.modes):
             found.append(f"no mode says '{cell.because}': {sorted(self.modes)}")
@@ -69,16 +69,16 @@ class Outcome:
 
 @dataclass
 class World:
-    """A server, and databases on it that are copies of one."""
+    """A server, with databases that are copies of a template."""
 
     server: Any
-    """A `Sandbox`, or what stands for one."""
+    """A `Sandbox`, or a stand-in for one."""
     folder: Path
     pool: Pool
-    """Starts a pooler of a mode, and gives its port."""
+    """Starts a pooler in a mode and returns its port."""
     name: str = "matrix"
     together: threading.Barrier | None = None
-    """Where cells wait that share a clock."""
+    """Synchronises cells that share a clock."""
     processors: list["Processor"] = field(default_factory=list)
     """Those of the cells that share a clock."""
     steps: list[tuple[float, float]] = field(default_factory=list)
@@ -96,7 +96,7 @@ class World:
 
     @contextmanager
     def database(self, cell: Cell) -> Iterator[tuple[Settings, str, str]]:
-        """The cell's database: the processor's settings, and how writers and administrators connect."""
+        """Create the cell's database; yield the processor's settings and the DSNs of writers and administrators."""
         with self._lock:
             self._made += 1
             name = f"{self.name}_{self._made}"
@@ -115,13 +115,13 @@ class World:
         try:
             yield settings, writing, server.dsn(name)
         finally:
-            # A server that is killed later, by another test, syncs the files of all its databases when it starts.
+            # A server that another test kills would sync the files of all its databases at the next start.
             with psycopg.connect(server.dsn(), autocommit=True) as connection:
                 connection.execute(f"drop database {name} with (force)".encode())
 
 
 def run_cell(world: World, cell: Cell, seconds: float) -> Outcome:
-    """Write for so many seconds while a processor runs cycle after cycle, wait for the rest, and count."""
+    """Write for that many seconds while a processor runs cycles, wait for the last rows, and count."""
     with world.database(cell) as (settings, writing, administrating):
         return _run(world, cell, seconds, settings, writing, administrating)
 
@@ -162,7 +162,7 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
     return Outcome(
         written=len(writers.acknowledged),
         lost=processor.lacks(writers.acknowledged),
-        strange=sum(version > writers.acknowledged.get(key, 0) for key, version in processor.staged().items()),
+        unexpected=sum(version > writers.acknowledged.get(key, 0) for key, version in processor.staged().items()),
         refused=str(processor.refused or ""),
         modes=frozenset(processor.modes | ({mark.mode} if mark else set())),
         ended_early=ended_early,
@@ -216,7 +216,7 @@ def _have_read(cycles: dict["Processor", int]) -> bool:
 
 
 class Writers:
-    """The sessions that write."""
+    """The writing sessions."""
 
     def __init__(self, cell: Cell, dsn: str) -> None:
         self._cell, self._dsn = cell, dsn
@@ -224,7 +224,7 @@ class Writers:
         self.failures: list[BaseException] = []
 
     def write(self, number: int, ended: threading.Event) -> None:
-        """One session by the cell's protocol, until it is told to end."""
+        """Write in one session with the cell's protocol until the run ends."""
         try:
             with psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None) as connection:
                 if self._cell.session:
@@ -238,7 +238,7 @@ class Writers:
             self.failures.append(error)
 
     def beside(self, writers: Sequence[threading.Thread]) -> None:
-        """What the cell runs beside the writers, and once more when they have ended."""
+        """Repeat the cell's statements beside the writers, and once more after they have ended."""
         try:
             with psycopg.connect(self._dsn, autocommit=True) as connection:
                 number, last = 1, False
@@ -255,7 +255,7 @@ class Writers:
 
 
 class Processor:
-    """The real one, cycle after cycle, and what it has staged."""
+    """The real processor in repeated cycles, and the rows that it has staged."""
 
     def __init__(self, settings: Settings, stream: Stream) -> None:
         self._settings, self._stream = settings, stream
@@ -289,12 +289,12 @@ class Processor:
                 return
 
     def join(self) -> None:
-        """Stop it."""
+        """Stop the processor."""
         self._stop.set()
         self.thread.join()
 
     def staged(self) -> Versions:
-        """Return the last version of each row that the stage holds."""
+        """Return the last version of each row in the stage."""
         stage = FolderStage(self._settings.stage_dir)
         for window in stage.windows(self._stream.stage):
             if window.id not in self._read:

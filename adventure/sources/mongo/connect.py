@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from adventure.core.connect import attempts
+from adventure.core.connect import retrying
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ MongoDocument = dict[str, Any]
 
 
 def connect_mongo(
-    uri: str, *, name: str, patience: float | None = None, silence: float | None = None
+    uri: str, *, name: str, retry_for: float | None = None, silence: float | None = None
 ) -> "pymongo.MongoClient[MongoDocument]":
     """A client whose server has answered, retried with backoff while it is away; see `connect_postgres`.
 
@@ -28,7 +28,7 @@ def connect_mongo(
     """
     import pymongo
 
-    for attempt in attempts(patience):
+    for attempt in retrying(retry_for):
         with attempt, translating_mongo(uri, name):
             options: dict[str, Any] = {"serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000}
             if silence is not None and "sockettimeoutms" not in uri.lower():

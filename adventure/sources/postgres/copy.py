@@ -17,7 +17,7 @@ from adventure.core.connect import postgres_error, postgres_silent
 from adventure.core.errors import SourceError
 from adventure.core.stopping import cancelling
 from adventure.sources.postgres.silence import Sockets
-from adventure.sources.prefetch import reading_ahead
+from adventure.sources.prefetch import prefetch
 
 BYTES_A_BATCH = 2 << 20
 """Rows come in batches of about this size: smaller ones cost time, larger ones memory."""
@@ -94,7 +94,7 @@ class CopySession:
                     yield batch
 
             prepared.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BYTES_A_BATCH)})
-            with reading_ahead(fetch(), lambda: self._cancel(prepared)) as batches:
+            with prefetch(fetch(), lambda: self._cancel(prepared)) as batches:
                 yield batches
 
     @contextmanager
