@@ -187,9 +187,10 @@ def _reopen_failed(pipeline: Pipeline, report: CycleReport) -> None:
     if nothing_goes_on or pipeline.state.is_lost or not all(isinstance(e, SourceError) for e in shared.values()):
         waiting = [s.name for s in pipeline.streams if any(parent in report.failures for parent in s.references)]
         raise _one_of(error for name, error in report.failures.items() if name not in waiting)
+    failed = {stream.source for stream in pipeline.streams if stream.name in shared} & set(pipeline.sources)
+    for kind in failed:
+        pipeline.sources.pop(kind).close()
     for stream in pipeline.streams:
-        if stream.name in shared:
-            if source := pipeline.sources.pop(stream.source, None):
-                source.close()
+        if stream.source in failed:
             # Its last window may be staged while its watermark did not move.
             recover(pipeline.state, pipeline.stage, stream)
