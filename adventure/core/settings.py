@@ -193,7 +193,7 @@ class Settings(BaseSettings):
 
     @property
     def silence_sec(self) -> float:
-        """How long the processor waits for a word from PostgreSQL: a little less than what counts as stuck."""
+        """How long the processor waits for a word from a source: a little less than what counts as stuck."""
         return 0.9 * self.stuck_after_sec
 
     @property
