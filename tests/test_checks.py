@@ -54,7 +54,9 @@ def passed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Flow:
 
 
 def test_checks_before_the_first_build_name_the_command_to_run(settings: Settings, streams: tuple[Stream, ...]) -> None:
-    with pytest.raises(WarehouseError, match=r"base_real_time__sales_orders was never built\. Run adventure tasks run"):
+    with pytest.raises(
+        WarehouseError, match=r"base_real_time__sales_orders was never built\. Run `adventure tasks run`"
+    ):
         run_checks(settings, streams)
 
 

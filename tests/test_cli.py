@@ -76,5 +76,5 @@ def test_debug_shows_the_traceback() -> None:
     assert "Traceback" in done.stderr
 
 
-def test_a_wrong_option_is_a_usage_error() -> None:
+def test_an_unknown_option_is_a_usage_error() -> None:
     assert adventure("process", "--no-such-option").returncode == 2

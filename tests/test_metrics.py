@@ -62,7 +62,7 @@ def names(scraped: dict[str, float]) -> set[str]:
     return {re.sub(r"_(bucket|sum|count)$", "", n) for n in found if not n.endswith("_created") and "adventure" in n}
 
 
-def test_the_processor_counts_what_the_sources_hold(
+def test_the_processor_counts_the_rows_of_the_sources(
     measured: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
     backfill(writer_settings, orders=50, days=5, seed=1)

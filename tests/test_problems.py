@@ -130,22 +130,22 @@ def test_an_unavailable_source_is_one_problem(
     assert [problem.sentence.partition(" (")[0] for problem in found] == ["the source database"]
 
 
-def test_the_exit_code_is_for_monitors(
+def test_check_sets_the_exit_code(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = settings.model_copy(update={"alert_lag_sec": 1.0})
     monkeypatch.setattr(cli, "pipeline_of", lambda _context: (strict, streams))
     right = CliRunner().invoke(cli.app, ["status", "--check"])
-    assert (right.exit_code, "Nothing is wrong." in right.output) == (0, True)
+    assert (right.exit_code, "No problems found." in right.output) == (0, True)
     backfill(writer_settings, orders=10, days=2, seed=1)
     time.sleep(1.1)
     wrong = CliRunner().invoke(cli.app, ["status", "--check"])
     assert wrong.exit_code == 1
-    assert "Wrong: orders: rows wait at the source since" in wrong.output
+    assert "Problem: orders: rows wait at the source since" in wrong.output
     assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "without --check the exit code is 0"
 
 
-def test_a_missing_heartbeat_of_the_processor_is_a_problem(settings: Settings, find: Find) -> None:
+def test_a_stuck_processor_is_reported(settings: Settings, find: Find) -> None:
     try:
         heartbeat.begin(settings.processor_heartbeat, 60)
         heartbeat.beat()
@@ -155,6 +155,6 @@ def test_a_missing_heartbeat_of_the_processor_is_a_problem(settings: Settings, f
         assert sentence.startswith("The processor was last seen ")
         heartbeat.end()
         os.utime(settings.processor_heartbeat, (0, 0))
-        assert find() == [], "it was told to stop"
+        assert find() == [], "the processor was stopped"
     finally:
         heartbeat.begin(None, 1)

@@ -20,7 +20,7 @@ import yaml
 
 from adventure.core.settings import load_settings
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import figures
+from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.common.publication import MARTS
 from adventure.destinations.duckdb.published import DuckDBCopy
@@ -63,7 +63,7 @@ def charts() -> dict[str, Chart]:
             f"Sales page: revenue by day and {dimension.label.lower()}. For orders or units, sum those.",
             partial(_series, segment),
         )
-        for segment, dimension in figures.SEGMENTS.items()
+        for segment, dimension in metrics.SEGMENTS.items()
     }
     return {
         "headlines": Chart("Sales page: the cards, for these 30 days and the 30 before.", _headlines),
@@ -139,36 +139,36 @@ def _contracts() -> dict[str, str]:
     }
 
 
-def _series(segment: figures.Segment, query: Query) -> object:
-    return figures.series(query, _SCOPE, segment, "revenue", "day", _NOW)
+def _series(segment: metrics.Segment, query: Query) -> object:
+    return metrics.series(query, _SCOPE, segment, "revenue", "day", _NOW)
 
 
 def _headlines(query: Query) -> object:
-    return [figures.total(query, scope) for scope in (_SCOPE, _SCOPE.before())]
+    return [metrics.total(query, scope) for scope in (_SCOPE, _SCOPE.before())]
 
 
 def _sparklines(query: Query) -> object:
-    return figures.sparkline(query, _SCOPE, _TODAY)
+    return metrics.sparkline(query, _SCOPE, _TODAY)
 
 
 def _drivers(query: Query) -> object:
-    return figures.contributions(query, _SCOPE, "country", "revenue", _TODAY)
+    return metrics.contributions(query, _SCOPE, "country", "revenue", _TODAY)
 
 
 def _markets(query: Query) -> object:
-    return figures.country_by_channel(query, _SCOPE, "revenue")
+    return metrics.country_by_channel(query, _SCOPE, "revenue")
 
 
 def _products(query: Query) -> object:
-    return figures.top_products(query, _SCOPE, "revenue")
+    return metrics.top_products(query, _SCOPE, "revenue")
 
 
 def _support(query: Query) -> object:
-    return figures.chats(query, _SCOPE), figures.chats_beside_orders(query, _SCOPE, "day", _NOW)
+    return metrics.chats(query, _SCOPE), metrics.chats_and_orders(query, _SCOPE, "day", _NOW)
 
 
 def _campaigns(query: Query) -> object:
-    return figures.campaigns(query, _SCOPE)
+    return metrics.campaigns(query, _SCOPE)
 
 
 def main() -> None:
