@@ -145,7 +145,7 @@ def test_check_sets_the_exit_code(
     assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "without --check the exit code is 0"
 
 
-def test_a_stuck_processor_is_reported(settings: Settings, find: Find) -> None:
+def test_a_missing_heartbeat_of_the_processor_is_a_problem(settings: Settings, find: Find) -> None:
     try:
         heartbeat.begin(settings.processor_heartbeat, 60)
         heartbeat.beat()
