@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from adventure.core.heartbeat import Sign
+from adventure.core.heartbeat import Heartbeat
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.state import Rejected, State, StreamState, TaskState, TestState
 from adventure.dashboard.pipeline.verdict import problems
@@ -121,12 +121,24 @@ def test_when_tasks_are_overdue_depends_on_their_interval() -> None:
 @pytest.mark.parametrize(
     ("sign", "severity", "message"),
     [
-        (Sign(NOW - MINUTE, NOW - MINUTE, NOW - MINUTE, has_ended=True), "error", "The processor stopped 1 minute ago"),
-        (Sign(NOW - 3 * MINUTE, NOW - 2 * MINUTE, NOW + MINUTE, has_ended=False), "warning", "last seen 3 minutes ago"),
-        (Sign(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False), "error", "continued after 1 hour"),
+        (
+            Heartbeat(NOW - MINUTE, NOW - MINUTE, NOW - MINUTE, has_ended=True),
+            "error",
+            "The processor stopped 1 minute ago",
+        ),
+        (
+            Heartbeat(NOW - 3 * MINUTE, NOW - 2 * MINUTE, NOW + MINUTE, has_ended=False),
+            "warning",
+            "last seen 3 minutes ago",
+        ),
+        (
+            Heartbeat(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False),
+            "error",
+            "continued after 1 hour",
+        ),
     ],
 )
-def test_a_stopped_or_stuck_processor_is_reported(sign: Sign, severity: str, message: str) -> None:
+def test_a_stopped_or_stuck_processor_is_reported(sign: Heartbeat, severity: str, message: str) -> None:
     """Even if no window waits and the tasks run: otherwise it looks as if there were no sales."""
     [problem] = problems(HEALTHY, sign, NOW, 3600)
     assert (problem.severity, problem.place) == (severity, "processor")
@@ -138,7 +150,7 @@ def test_a_stopped_or_stuck_processor_is_reported(sign: Sign, severity: str, mes
 @pytest.mark.parametrize("waits", [timedelta(0), timedelta(hours=1)])
 def test_a_processor_that_waits_for_its_next_cycle_is_ok(waits: timedelta) -> None:
     seen_at = NOW - waits - MINUTE / 2
-    assert problems(HEALTHY, Sign(seen_at, seen_at + waits, NOW + MINUTE, has_ended=False), NOW, 3600) == []
+    assert problems(HEALTHY, Heartbeat(seen_at, seen_at + waits, NOW + MINUTE, has_ended=False), NOW, 3600) == []
 
 
 def test_errors_come_before_warnings() -> None:

@@ -10,7 +10,7 @@ from adventure.dashboard import format
 from adventure.dashboard.pipeline.state import State, StreamState
 
 if TYPE_CHECKING:
-    from adventure.core.heartbeat import Sign
+    from adventure.core.heartbeat import Heartbeat
 
 Severity = Literal["error", "warning"]
 """`error`: data is old or missing. `warning`: the data is correct, but needs attention."""
@@ -42,7 +42,7 @@ def overdue_after(state: State, default_interval: float) -> float:
     return 2 * (state.interval_sec or default_interval) + _BUILD_SEC
 
 
-def problems(state: State, processor: "Sign | None", now: datetime, default_interval: float) -> list[Problem]:
+def problems(state: State, processor: "Heartbeat | None", now: datetime, default_interval: float) -> list[Problem]:
     """Return all problems, errors first.
 
     Args:
@@ -60,7 +60,7 @@ def problems(state: State, processor: "Sign | None", now: datetime, default_inte
     return sorted(found, key=lambda problem: problem.severity != "error")
 
 
-def _processor(sign: "Sign | None", now: datetime) -> Iterator[Problem]:
+def _processor(sign: "Heartbeat | None", now: datetime) -> Iterator[Problem]:
     """Check the heartbeat, which the processor sends whether or not there are new rows."""
     if sign is None:
         return
