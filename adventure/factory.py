@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adventure.dashboard.source import READS, REPORT_PATH, SALES_PATH
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -82,14 +82,14 @@ def open_warehouse(settings: "Settings") -> "Warehouse":
     return SnowflakeWarehouse(settings)
 
 
-def open_sales() -> Copy:
+def open_sales() -> PublishedDataset:
     """The marts."""
     if _reads_snowflake():
         return _in_snowflake("publication", "built_at", "Run `adventure build`: it publishes them anew")
     return _file(SALES_PATH, "dashboard.duckdb", "Run `adventure build`: it replaces it")
 
 
-def open_report() -> Copy:
+def open_report() -> PublishedDataset:
     """What the pipeline says of itself."""
     if _reads_snowflake():
         return _in_snowflake("report", "written_at", "The next run of the tasks replaces it: `adventure tasks run`")
@@ -109,14 +109,14 @@ def _reads_snowflake() -> bool:
 
 
 # Either place needs a package that the other one does not have.
-def _file(variable: str, default: str, remedy: str) -> Copy:
-    from adventure.destinations.duckdb.published import DuckDBCopy
+def _file(variable: str, default: str, remedy: str) -> PublishedDataset:
+    from adventure.destinations.duckdb.published import DuckDBDataset
 
-    return DuckDBCopy(Path(os.environ.get(variable, f".adventure/{default}")), remedy)
+    return DuckDBDataset(Path(os.environ.get(variable, f".adventure/{default}")), remedy)
 
 
-def _in_snowflake(table: str, column: str, remedy: str) -> Copy:
+def _in_snowflake(table: str, column: str, remedy: str) -> PublishedDataset:
     from adventure.destinations.snowflake import published as snowflake_copy
 
     connect = snowflake_copy.active if os.environ[READS] == "session" else snowflake_copy.signed_in
-    return snowflake_copy.SnowflakeCopy(table, column, remedy, connect)
+    return snowflake_copy.SnowflakeDataset(table, column, remedy, connect)

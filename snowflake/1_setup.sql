@@ -62,13 +62,12 @@ create resource monitor if not exists identifier($monitor_name)
 set watch = 'alter warehouse ' || $warehouse_name || ' set resource_monitor = ' || $monitor_name;
 execute immediate $watch;
 
--- Whoever stages or looks sees how many credits are used (CREDIT_BUDGET), and who looks by which query.
+-- The loader and the transformer read how many credits are used (CREDIT_BUDGET).
 set see = 'grant monitor on resource monitor ' || $monitor_name || ' to role ';
 set loader_sees = $see || $loader_role;
 execute immediate $loader_sees;
 set transformer_sees = $see || $transformer_role;
 execute immediate $transformer_sees;
-grant database role snowflake.usage_viewer to role identifier($transformer_role);
 
 use role identifier($owner_role);
 use warehouse identifier($warehouse_name);

@@ -47,6 +47,7 @@ put 'file://snowflake/dashboard/.streamlit/config.toml' @app_files/.streamlit au
 put 'file://adventure/__init__.py' @app_files/adventure auto_compress = false overwrite = true;
 put 'file://adventure/factory.py' @app_files/adventure auto_compress = false overwrite = true;
 put 'file://adventure/core/__init__.py' @app_files/adventure/core auto_compress = false overwrite = true;
+put 'file://adventure/core/ages.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/clock.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/errors.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/destinations/__init__.py' @app_files/adventure/destinations auto_compress = false overwrite = true;

@@ -1,7 +1,7 @@
-"""Writes what each chart of the dashboard asks as a Snowflake worksheet, into snowflake/charts (`make worksheet`).
+"""Write the queries of each dashboard chart as a Snowflake worksheet (`make worksheet`).
 
-The statements are the app's own: each chart's function is run on an empty warehouse, and what it asks is written down,
-with session variables in the place of the days that the app binds.
+The statements are the app's own: each chart's function runs on an empty warehouse, and its statements are written with
+session variables in place of the days that the app binds.
 """
 
 import sys
@@ -23,7 +23,7 @@ from adventure.dashboard.pipeline import state
 from adventure.dashboard.sales import figures
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.common.publication import MARTS
-from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.published import Query
 
@@ -42,8 +42,8 @@ _VARIABLES = {
 
 _HEAD = """\
 -- {title}
--- What the dashboard asks for it, of the last 30 days and all countries and channels. Made by `make worksheet`, not by
--- hand. Run all of it, as a role that may read what was published (ADVENTURE_READER).
+-- The dashboard's queries for the last 30 days and all countries and channels, written by `make worksheet`. Run the
+-- whole file with a role that may read the published tables (ADVENTURE_READER).
 use schema ADVENTURE.DASHBOARD;
 """
 
@@ -75,12 +75,12 @@ def charts() -> dict[str, Chart]:
         "support": Chart("Sales page: support chats, in total and beside the orders of each day.", _support),
         "campaigns": Chart("Sales page: what e-mail campaigns led to.", _campaigns),
         "pipeline": Chart(
-            "Pipeline page: the flow, its tasks, models and tests, and rows set aside by reason.", state.read
+            "Pipeline page: the flow, its tasks, models and tests, and rejected rows by reason.", state.read
         ),
         "cycles": Chart("Pipeline page: rows per cycle of the last hours.", state.cycles),
         "lateness": Chart("Pipeline page: how late rows landed in the last hours.", state.lateness),
         "credits": Chart("Pipeline page: credits used, day by day, as the account meters.", state.credits),
-        "rejected_rows": Chart("Pipeline page: the rows that were set aside last.", state.rejected_rows),
+        "rejected_rows": Chart("Pipeline page: the rows that were rejected last.", state.rejected_rows),
     }
 
 
@@ -112,16 +112,16 @@ def worksheet(chart: Chart, query: Query) -> str:
 
 @contextmanager
 def nothing_published() -> Iterator[Query]:
-    """Answers on a warehouse that holds nothing."""
+    """Query the published tables of an empty warehouse."""
     with TemporaryDirectory() as folder:
         settings = load_settings(data_dir=Path(folder))
-        DuckDBWarehouse(settings).publish_report([], every=None)
+        DuckDBWarehouse(settings).publish_report([], interval=None)
         with duckdb.connect(str(settings.report_path)) as published:
             for mart, columns in _contracts().items():
                 published.execute(f"create table {mart} ({columns})")
             # A view over the account's metering, in Snowflake alone: 5_dashboard.sql.
             published.execute("create table credits (day date, credits double)")
-        yield DuckDBCopy(settings.report_path, "").query
+        yield DuckDBDataset(settings.report_path, "").query
 
 
 def _contracts() -> dict[str, str]:
@@ -173,7 +173,7 @@ def _campaigns(query: Query) -> object:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with nothing_published() as query:
         for name, chart in charts().items():
             (folder / f"{name}.sql").write_text(worksheet(chart, query), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Writes the checks of the sales as a Snowflake worksheet, snowflake/checks.sql (`make worksheet`).
+"""Write the checks of the sales as a Snowflake worksheet (`make worksheet`).
 
-What is asked and expected stands in adventure/monitoring/checks, for both warehouses.
+The statement and the expected figures are in adventure/monitoring/checks, for both warehouses.
 """
 
 import sys
@@ -9,8 +9,8 @@ from pathlib import Path
 from adventure.monitoring.checks.sales import statement
 
 _HEAD = """\
--- The checks of `adventure check` on what sales look like, for a worksheet: made by `make worksheet`, not by hand.
--- Run all of it, as a role that may read the raw tables and the models (ADVENTURE_TRANSFORMER).
+-- The sales checks of `adventure check`, written by `make worksheet`. Run the whole file with a role that may read the
+-- raw tables and the models (ADVENTURE_TRANSFORMER).
 use database ADVENTURE;
 
 """
@@ -22,4 +22,6 @@ def worksheet() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(worksheet(), encoding="utf-8")
+    target = Path(sys.argv[1])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(worksheet(), encoding="utf-8")

@@ -33,4 +33,4 @@ def tasks_serve(
 
     settings, streams = pipeline_of(context)
     interval = parse_duration(every) if every else settings.tasks_interval_sec
-    run_long_lived(settings, lambda stop: serve(settings, streams, every=interval, stop=stop))
+    run_long_lived(settings, lambda stop: serve(settings, streams, interval=interval, stop=stop))

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard.source import HEARTBEAT_PATH
-from adventure.destinations.published import Copy, Identity, Query
+from adventure.destinations.published import PublishedDataset, Query, Version
 
 if TYPE_CHECKING:
     from adventure.core.heartbeat import Sign
@@ -30,15 +30,17 @@ def processor() -> "Sign | None":
     return read(Path(path))
 
 
-def cached(copy: Copy, identity: Identity) -> Query:
+def cached(copy: PublishedDataset, version: Version) -> Query:
     """Asks each question of a publication once, whoever asks."""
 
     def query(statement: str, values: Sequence[object]) -> pd.DataFrame:
-        return _answer(copy, copy.name, identity, statement, tuple(values))
+        return _answer(copy, copy.name, version, statement, tuple(values))
 
     return query
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
-def _answer(_copy: Copy, name: str, identity: Identity, statement: str, values: tuple[object, ...]) -> pd.DataFrame:
+def _answer(
+    _copy: PublishedDataset, name: str, version: Version, statement: str, values: tuple[object, ...]
+) -> pd.DataFrame:
     return _copy.query(statement, values)

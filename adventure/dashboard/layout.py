@@ -12,7 +12,7 @@ from adventure.dashboard.colours import Theme
 from adventure.dashboard.data import cached, processor, tasks_interval_sec
 from adventure.dashboard.pipeline import state as pipeline_state
 from adventure.dashboard.pipeline.verdict import Problem, problems
-from adventure.destinations.published import Copy, Identity
+from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import look_every_sec, open_report
 
 LOOK_EVERY_SEC = look_every_sec()
@@ -47,20 +47,20 @@ def theme() -> Theme:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def watch(*seen: tuple[Copy, Identity | None]) -> None:
+def watch(*seen: tuple[PublishedDataset, Version | None]) -> None:
     """Draws the page anew when one of the copies is not any more what was seen."""
-    if any(copy.identity() != identity for copy, identity in seen):
+    if any(copy.version() != version for copy, version in seen):
         st.rerun(scope="app")
 
 
 def current_problems() -> list[Problem]:
     """What is wrong with the pipeline, for a page that shows only its outcome; nothing where nothing is known of it."""
     copy = open_report()
-    identity = copy.identity()
-    if identity is None:
+    version = copy.version()
+    if version is None:
         return []
     try:
-        return problems(pipeline_state.read(cached(copy, identity)), processor(), utc_now(), tasks_interval_sec())
+        return problems(pipeline_state.read(cached(copy, version)), processor(), utc_now(), tasks_interval_sec())
     except WarehouseError:
         return []
 

@@ -107,7 +107,7 @@ class TaskMetrics:
         else:
             self._in_a_row.labels(run.name).set(0)
 
-    def stands(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
+    def set_totals(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
         """What the ledger and the stages hold now, by stream."""
         for stream, total in totals.items():
             self._loaded.labels(stream).set(total.rows)

@@ -11,6 +11,7 @@ from functools import partial
 from psycopg import sql
 
 from adventure.core import heartbeat
+from adventure.core.ages import short_age
 from adventure.core.clock import utc_now
 from adventure.core.connect import translating_postgres
 from adventure.core.errors import AdventureError, SourceRefused, SourceShapeError
@@ -19,8 +20,7 @@ from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
 from adventure.core.zones import to_utc
-from adventure.destinations.common.records import loaded_spans, loaded_window_ids
-from adventure.destinations.warehouse import Warehouse
+from adventure.destinations.warehouse import Ledger, RawTables, TaskHistory, Warehouse
 from adventure.factory import open_stage
 from adventure.monitoring.gaps import find_gaps
 from adventure.monitoring.origins import mongo_origins, postgres_origins
@@ -80,8 +80,8 @@ def _of_processor(settings: Settings) -> Iterator[Problem]:
     sign, now = heartbeat.read(settings.processor_heartbeat), utc_now()
     if sign and not sign.has_ended and now > sign.stuck_at:
         yield Problem(
-            f"The processor was last seen {_age(now - sign.seen_at)} ago, and meant to go on within"
-            f" {_age(sign.next_by - sign.seen_at)}",
+            f"The processor was last seen {short_age(now - sign.seen_at)} ago, and meant to go on within"
+            f" {short_age(sign.next_by - sign.seen_at)}",
             "See that `adventure process` runs, and what its log says",
         )
 
@@ -94,7 +94,7 @@ def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Probl
         if horizon.age > timedelta(seconds=settings.alert_lag_sec):
             session = blocking_session(connection, 0) or "a session that has ended meanwhile"
             yield Problem(
-                f"The horizon stands still for {_age(horizon.age)}: {session} has been in one transaction"
+                f"The horizon stands still for {short_age(horizon.age)}: {session} has been in one transaction"
                 " or statement since, and newer rows wait",
                 "End that session: select pg_terminate_backend(pid) as an administrator of the source",
             )
@@ -116,7 +116,7 @@ def _of_unread(settings: Settings, streams: Sequence[Stream]) -> Iterator[Proble
         may_wait = timedelta(seconds=settings.alert_lag_sec) + (resolution.longest if resolution else timedelta(0))
         if waits > may_wait:
             yield Problem(
-                f"{stream.name}: rows wait at the source since {first} ({_age(waits)}), above the watermark",
+                f"{stream.name}: rows wait at the source since {first} ({short_age(waits)}), above the watermark",
                 "See that `adventure process` runs, and what its log says",
             )
 
@@ -141,17 +141,17 @@ def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> 
     return value.replace(tzinfo=None) if value.tzinfo else to_utc(value, stream.zone)
 
 
-def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _of_stages(settings: Settings, streams: Sequence[Stream], ledger: Ledger) -> Iterator[Problem]:
     stage, now = open_stage(settings), utc_now()
     for stream in streams:
         windows = stage.windows(stream.stage)
-        loaded = warehouse.loaded(windows)
+        loaded = ledger.loaded(windows)
         waiting = [window for window in windows if window.id not in loaded]
         oldest = min((window.staged_at for window in waiting), default=now)
         if now - oldest > timedelta(seconds=settings.alert_waiting_sec):
             yield Problem(
-                f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {_age(now - oldest)}: its"
-                f" stage {stream.stage} grows",
+                f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {short_age(now - oldest)}:"
+                f" its stage {stream.stage} grows",
                 "See that `adventure tasks serve` runs;"
                 f" `adventure tasks run load_{stream.name}` says what is in the way",
             )
@@ -159,13 +159,13 @@ def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehou
             yield Problem(f"{stream.name}: {error.problem}", error.remedy)
 
 
-def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _of_windows(settings: Settings, streams: Sequence[Stream], ledger: Ledger) -> Iterator[Problem]:
     """What a watermark says was read, and neither the stage nor the ledger holds; or a watermark of another stage."""
     marks, stage = read_watermarks(settings), open_stage(settings)
     # In this order, in which windows move: none is overlooked.
     staged = {stream.name: stage.windows(stream.stage) for stream in streams if stream.name in marks}
-    spans = loaded_spans(warehouse.query)
-    ids = loaded_window_ids(warehouse.query, [mark.window_id for mark in marks.values() if mark.window_id])
+    spans = ledger.loaded_spans()
+    ids = ledger.loaded_window_ids(mark.window_id for mark in marks.values() if mark.window_id)
     for stream in streams:
         if stream.name not in marks:
             continue
@@ -204,8 +204,8 @@ def _of_origins(
             yield Problem(mismatch.problem, mismatch.remedy)
 
 
-def _of_tasks(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
-    for task, (times, message) in warehouse.failures_in_a_row().items():
+def _of_tasks(settings: Settings, history: TaskHistory) -> Iterator[Problem]:
+    for task, (times, message) in history.failures_in_a_row().items():
         if task == RECONCILE:
             # It runs once a day: its first failure counts.
             yield Problem(message, f"After the repair, `adventure tasks run {RECONCILE}` compares again")
@@ -215,23 +215,12 @@ def _of_tasks(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
             )
 
 
-def _of_rejects(streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _of_rejects(streams: Sequence[Stream], raw_tables: RawTables) -> Iterator[Problem]:
     for stream in streams:
-        if rows := warehouse.outstanding_rejects(stream, utc_now() - RECENT):
+        if rows := raw_tables.outstanding_rejects(stream, utc_now() - RECENT):
             yield Problem(
                 f"{stream.name}: {rows:,} rows were rejected in the last day, because they cannot be converted exactly",
                 f"See why: select key, reason from raw_ext.rejected_rows where stream = '{stream.name}'. Fix them at"
                 " the source, or the stream's types in pipeline.toml; then run"
                 f" `adventure reconcile {stream.name} --repair` and `adventure tasks run load_{stream.name}`",
             )
-
-
-def _age(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.0f} h"
-    )

@@ -74,10 +74,10 @@ def test_a_log_that_was_cut_anywhere_holds_all_of_a_load_or_nothing(
         shutil.copytree(settings.data_dir, copy.data_dir)
         os.truncate(copy.duckdb_path.with_suffix(".duckdb.wal"), cut)
         warehouse = DuckDBWarehouse(copy)
-        ((ledger,),) = warehouse.query("select count(*) from raw_ext.load_history")
+        ((ledger,),) = warehouse.execute("select count(*) from raw_ext.load_history")
         kept.add(ledger)
         warehouse.load(STREAM)
-        assert warehouse.query("select id from raw_ext.things_raw order by id") == [(n,) for n in range(500)], cut
+        assert warehouse.execute("select id from raw_ext.things_raw order by id") == [(n,) for n in range(500)], cut
         warehouse.cleanup(STREAM)
         assert FolderStage(copy.stage_dir).entries(STREAM.stage) == []
     assert kept == {0, 1}, "some cuts took the load away, and it was loaded again"

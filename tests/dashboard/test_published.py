@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from adventure.core.errors import WarehouseError
 from adventure.dashboard.source import REPORT_PATH, SALES_PATH
-from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.published import DuckDBDataset
 from tests.dashboard.conftest import Shop
 
 PAGES = {"sales": "dashboard.duckdb", "pipeline": "pipeline.duckdb"}
@@ -67,7 +67,7 @@ def test_a_damaged_publication_is_said_in_a_sentence(folder: Path, shop: Shop, p
 def test_a_whole_publication_after_a_damaged_one_is_read(folder: Path, shop: Shop) -> None:
     file = folder / "dashboard.duckdb"
     file.write_bytes(b"?" * 9000)
-    copy = DuckDBCopy(file, "")
+    copy = DuckDBDataset(file, "")
     with pytest.raises(WarehouseError):
         copy.query("select 1")
     _publish(shop.reader.published_path, file)
@@ -89,15 +89,15 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 @pytest.fixture
-def publications(tmp_path: Path) -> tuple[DuckDBCopy, Path]:
+def publications(tmp_path: Path) -> tuple[DuckDBDataset, Path]:
     """The first one in its place, and the second one that is to come."""
-    copy = DuckDBCopy(tmp_path / "published.duckdb", "")
+    copy = DuckDBDataset(tmp_path / "published.duckdb", "")
     _publish(_numbered(tmp_path / "first.duckdb", 1), copy.path)
     return copy, _numbered(tmp_path / "second.duckdb", 2)
 
 
 def test_a_question_that_is_open_during_a_publication_is_answered_by_the_old_one(
-    publications: tuple[DuckDBCopy, Path],
+    publications: tuple[DuckDBDataset, Path],
 ) -> None:
     copy, second = publications
     begun, published = threading.Event(), threading.Event()
@@ -124,7 +124,7 @@ def test_a_question_that_is_open_during_a_publication_is_answered_by_the_old_one
 
 
 def test_questions_of_many_visitors_during_publications_are_all_answered(
-    publications: tuple[DuckDBCopy, Path],
+    publications: tuple[DuckDBDataset, Path],
 ) -> None:
     copy, second = publications
     first = copy.path.with_name("first.duckdb")

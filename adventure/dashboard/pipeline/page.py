@@ -1,12 +1,13 @@
 """The Pipeline page: whether the figures can be trusted, and what to do where they cannot."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
@@ -15,16 +16,16 @@ from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.verdict import Problem, problems
-from adventure.destinations.published import Copy, Identity, Query
+from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
     """The page."""
     copy = open_report()
-    identity = copy.identity()
+    version = copy.version()
     st.title("Pipeline", anchor=False)
-    if identity is None:
+    if version is None:
         _wait(copy, None)
         st.info(
             "The pipeline has not reported yet: it does after each run of the tasks. `adventure tasks run` runs them"
@@ -33,32 +34,32 @@ def show() -> None:
         )
         return
     try:
-        query = data.cached(copy, identity)
+        query = data.cached(copy, version)
         held = state.read(query)
-        _live(copy, identity, held)
+        _live(copy, version, held)
         _details(query, held, utc_now())
         if copy.is_metered:
             with st.container(border=True):
                 _credits(query)
     except WarehouseError as error:
         damaged(error)
-        _wait(copy, identity)
+        _wait(copy, version)
 
 
 @st.fragment(run_every=LOOK_EVERY_SEC)
-def _wait(copy: Copy, identity: Identity | None) -> None:
-    watch((copy, identity))
+def _wait(copy: PublishedDataset, version: Version | None) -> None:
+    watch((copy, version))
 
 
 @st.fragment(run_every=LOOK_EVERY_SEC)
-def _live(copy: Copy, identity: Identity, held: state.State) -> None:
+def _live(copy: PublishedDataset, version: Version, held: state.State) -> None:
     """The verdict and the picture, whose ages grow while the page is open."""
-    watch((copy, identity))
+    watch((copy, version))
     now = utc_now()
     found = problems(held, data.processor(), now, data.tasks_interval_sec())
-    every = f"every {format.duration(held.every_sec)}" if held.every_sec else "by hand"
+    every = f"every {long_age(timedelta(seconds=held.every_sec))}" if held.every_sec else "by hand"
     st.caption(
-        f"As of {format.moment(held.written_at)}, {format.age(held.written_at, now)} old · the tasks run {every},"
+        f"As of {format.moment(held.written_at)}, {long_age(now - held.written_at)} old · the tasks run {every},"
         f" and report each time · {_processor_seen(now)}"
     )
     verdict(found)
@@ -71,7 +72,7 @@ def _processor_seen(now: datetime) -> str:
     sign = data.processor()
     if sign is None:
         return "the processor cannot be seen from here"
-    return f"the processor {'stopped' if sign.has_ended else 'was seen'} {format.age(sign.seen_at, now)} ago"
+    return f"the processor {'stopped' if sign.has_ended else 'was seen'} {long_age(now - sign.seen_at)} ago"
 
 
 def verdict(found: Sequence[Problem]) -> None:
@@ -145,7 +146,7 @@ def _tasks(held: state.State, now: datetime) -> None:
     st.subheader("Tasks", anchor=False, help="The last run of each task that had something to do.")
     rows = pd.DataFrame(
         [
-            (task.task, task.outcome, f"{format.age(task.ended_at, now)} ago", task.seconds, task.rows, task.message)
+            (task.task, task.outcome, f"{long_age(now - task.ended_at)} ago", task.seconds, task.rows, task.message)
             for task in held.tasks.values()
         ],
         columns=["task", "outcome", "ended", "seconds", "rows", "message"],
@@ -200,9 +201,7 @@ def _rejected(query: Query, held: state.State) -> None:
 def _tests(query: Query, held: state.State, now: datetime) -> None:
     st.subheader("Data tests", anchor=False, help="What dbt found in its last run; rows that fail a test are kept.")
     ran = (
-        f"{held.tests_run:,} tests ran {format.age(held.tested_at, now)} ago."
-        if held.tested_at
-        else "None has run yet."
+        f"{held.tests_run:,} tests ran {long_age(now - held.tested_at)} ago." if held.tested_at else "None has run yet."
     )
     if not held.tests:
         st.caption(f"{ran} None failed, none warned." if held.tested_at else ran)

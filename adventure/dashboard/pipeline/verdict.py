@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from adventure.dashboard import format
+from adventure.core.ages import long_age
 from adventure.dashboard.pipeline.state import State, StreamState
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _processor(sign: "Sign | None", now: datetime) -> Iterator[Problem]:
     """It beats while it lives, whether or not anything is sold."""
     if sign is None:
         return
-    age = format.age(sign.seen_at, now)
+    age = long_age(now - sign.seen_at)
     if sign.has_ended:
         yield Problem(
             "wrong",
@@ -71,7 +71,7 @@ def _processor(sign: "Sign | None", now: datetime) -> Iterator[Problem]:
             "Start `adventure process`; the end of its log says why it stopped",
         )
     elif now > sign.stuck_at or now > sign.next_by + _LONG_STEP:
-        waits = format.duration((sign.next_by - sign.seen_at).total_seconds())
+        waits = long_age(sign.next_by - sign.seen_at)
         yield Problem(
             "wrong" if now > sign.stuck_at else "look",
             "processor",
@@ -85,8 +85,8 @@ def _tasks_missing(state: State, now: datetime, default_every: float) -> Iterato
         yield Problem(
             "wrong",
             "tasks",
-            f"The tasks last ran {format.age(state.written_at, now)} ago and should run every"
-            f" {format.duration(state.every_sec or default_every)}",
+            f"The tasks last ran {long_age(now - state.written_at)} ago and should run every"
+            f" {long_age(timedelta(seconds=state.every_sec or default_every))}",
             "Start `adventure tasks serve`; the end of its log says why it stopped",
         )
 
@@ -116,7 +116,8 @@ def _stream(stream: StreamState, state: State, now: datetime, default_every: flo
         yield Problem(
             "wrong",
             name,
-            f"{name}: {stream.windows_waiting:,} windows have waited to be loaded for {format.duration(waiting_sec)}",
+            f"{name}: {stream.windows_waiting:,} windows have waited to be loaded for"
+            f" {long_age(timedelta(seconds=waiting_sec))}",
             f"`adventure tasks run load_{name}` loads them, or says what is in the way",
         )
     if stream.watermark is None and not stream.windows_waiting:
@@ -126,7 +127,7 @@ def _stream(stream: StreamState, state: State, now: datetime, default_every: flo
             "look",
             name,
             f"{name}: when its last window was loaded, its horizon was"
-            f" {format.duration((stream.last_loaded_at - stream.horizon).total_seconds())} behind",
+            f" {long_age(stream.last_loaded_at - stream.horizon)} behind",
             "A transaction is open that long at the source, or the window lay in the stage; the processor's log names"
             " the session",
         )
@@ -160,6 +161,6 @@ def _rejected(state: State, now: datetime) -> Iterator[Problem]:
                 "look",
                 stream.stream,
                 f"{stream.stream}: {rows:,} row{'s were' if rows > 1 else ' was'} set aside that cannot be carried"
-                f" exactly, the last {format.age(max(each.last_at for each in recent), now)} ago",
+                f" exactly, the last {long_age(now - max(each.last_at for each in recent))} ago",
                 "See them below; mend them at the source and they come again",
             )

@@ -1,23 +1,26 @@
 """The Sales page: how sales trend, and which segments drive them."""
 
+from datetime import timedelta
+
 import streamlit as st
 
+from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
 from adventure.dashboard.layout import LOOK_EVERY_SEC, current_problems, damaged, watch
 from adventure.dashboard.sales import figures, panels
 from adventure.dashboard.sales.filters import choose_scope, nothing_found
-from adventure.destinations.published import Copy, Identity
+from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
     """The page."""
     copy = open_sales()
-    identity = copy.identity()
+    version = copy.version()
     st.title("Sales", anchor=False)
-    if identity is None:
+    if version is None:
         _watch(copy, None, None)
         st.info(
             "Nothing has been published yet. `adventure tasks run` loads what is staged, builds the models and"
@@ -26,15 +29,15 @@ def show() -> None:
         )
         return
     try:
-        _show(copy, identity)
+        _show(copy, version)
     except WarehouseError as error:
         damaged(error)
-        _watch(copy, identity, None)
+        _watch(copy, version, None)
 
 
-def _show(copy: Copy, identity: Identity) -> None:
-    query, now = data.cached(copy, identity), utc_now()
-    _watch(copy, identity, figures.publication(query))
+def _show(copy: PublishedDataset, version: Version) -> None:
+    query, now = data.cached(copy, version), utc_now()
+    _watch(copy, version, figures.publication(query))
     bounds = figures.bounds(query)
     if bounds is None:
         st.info(
@@ -72,13 +75,13 @@ def _trend(panel: panels.Panel) -> None:
 
 
 @st.fragment(run_every=LOOK_EVERY_SEC)
-def _watch(copy: Copy, identity: Identity | None, publication: figures.Publication | None) -> None:
+def _watch(copy: PublishedDataset, version: Version | None, publication: figures.Publication | None) -> None:
     """Draws the page anew when there is a newer publication; until then, says how old this one has become."""
-    watch((copy, identity))
+    watch((copy, version))
     if publication is None:
         return
     now, as_of = utc_now(), publication.data_as_of
-    read = f"Data as of **{format.moment(as_of)}**, {format.age(as_of, now)} old" if as_of else "No live sales yet"
+    read = f"Data as of **{format.moment(as_of)}**, {long_age(now - as_of)} old" if as_of else "No live sales yet"
     st.caption(f"{read} · days are calendar days in UTC · money in US dollars")
     wrong = [problem for problem in current_problems() if problem.severity == "wrong"]
     if wrong:
@@ -87,10 +90,11 @@ def _watch(copy: Copy, identity: Identity | None, publication: figures.Publicati
             f" {wrong[0].do}. The Pipeline page shows more.",
             icon=":material/warning:",
         )
-    elif open_report().identity() is None:
+    elif open_report().version() is None:
         age = (now - publication.built_at).total_seconds()
         if age > 2 * data.tasks_interval_sec():
             st.warning(
-                f"The figures were built {format.duration(age)} ago, longer than expected: see `adventure status`.",
+                f"The figures were built {long_age(timedelta(seconds=age))} ago, longer than expected:"
+                " see `adventure status`.",
                 icon=":material/warning:",
             )

@@ -9,9 +9,9 @@ import duckdb
 from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError
 from adventure.core.log import get_logger
+from adventure.core.sql_text import quoted
 from adventure.demo.history.files import DataFile, find_files, read_file
 from adventure.demo.history.tables import RAW_TABLES, RawTable
-from adventure.destinations.duckdb.columns import quoted
 
 log = get_logger()
 

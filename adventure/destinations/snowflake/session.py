@@ -1,7 +1,7 @@
-"""Connections to Snowflake, and what its refusals mean.
+"""Connects to Snowflake, and translates its errors into messages with a remedy.
 
-A service user signs in with a key pair, a person with a browser, a program of a platform with an OAuth token: never
-with a password. A message names account, user and role, never a secret. This room knows no stage and no table.
+A service user signs in with a key pair, a person with a browser, and a platform's program with an OAuth token; never
+with a password. Messages name account, user and role, and never a secret.
 """
 
 import re
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 LOGIN_TIMEOUT_SEC = 30
 NETWORK_TIMEOUT_SEC = 120
-"""How long the connector itself retries a statement that gets no answer."""
+"""How long the connector retries a statement that gets no answer."""
 _BATCH = 10_000
-"""Rows fetched at once."""
+"""Rows in one batch."""
 
 
 def connect_snowflake(
     settings: Settings, *, role: str | None = None, schema: str = "RAW_EXT", tag: str = ""
 ) -> "SnowflakeConnection":
-    """A session in UTC, in the pipeline's database.
+    """Open a session in UTC, in the pipeline's database.
 
     Args:
-        role: instead of SNOWFLAKE_ROLE.
-        schema: where names without a schema are looked for.
-        tag: what stands in QUERY_TAG of each statement until it is set anew.
+        role: the role to use instead of SNOWFLAKE_ROLE.
+        schema: the schema of names without one.
+        tag: the QUERY_TAG of statements that do not set their own.
 
     Raises:
-        ConfigError: the settings do not say how to sign in.
-        WarehouseRefused: Snowflake says no: account, user, key, role.
-        WarehouseUnavailable: it does not answer.
+        ConfigError: a setting for signing in is missing or wrong.
+        WarehouseRefused: Snowflake refuses the account, user, key or role.
+        WarehouseUnavailable: Snowflake does not answer.
     """
     connector = _connector()
     arguments = {
@@ -49,42 +49,45 @@ def connect_snowflake(
         "paramstyle": "qmark",
         "login_timeout": LOGIN_TIMEOUT_SEC,
         "network_timeout": NETWORK_TIMEOUT_SEC,
-        # Whatever the account prefers: `timestamp` has no zone here, and what has one is printed in UTC.
+        # Override the account's defaults: `timestamp` has no zone, and timestamps with a zone are printed in UTC.
         "session_parameters": {"TIMEZONE": "UTC", "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ", "QUERY_TAG": tag},
         **_account(settings),
-        **_proof(settings),
+        **_credentials(settings),
     }
     with translating_snowflake(settings):
         session: SnowflakeConnection = connector.connect(**arguments)
         return session
 
 
-Ask = Callable[[str, Sequence[object], str], list[tuple[Any, ...]]]
-"""Runs a statement with values for its question marks and a QUERY_TAG; its rows."""
+TaggedExecute = Callable[[str, Sequence[object], str], list[tuple[Any, ...]]]
+"""Runs a statement with values for its question marks and a QUERY_TAG, and returns its rows."""
 
 
 class SnowflakeSession:
-    """One session, opened by the first statement and opened anew when it was lost."""
+    """One session. The first statement opens it, and the next one reopens it after it was lost."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection: SnowflakeConnection | None = None
 
-    def ask(self, statement: str, values: Sequence[object], tag: str) -> list[tuple[Any, ...]]:
-        """Runs one statement, tagged: `adventure:`, the task or stage, and where there is one, `:` and the run.
+    def execute(self, statement: str, values: Sequence[object], tag: str) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows.
+
+        Args:
+            tag: its QUERY_TAG: `adventure:`, the task or stage, and `:` with the run or window where there is one.
 
         Raises:
-            WarehouseError: what Snowflake said, by what one can do about it.
+            WarehouseError: Snowflake refuses, does not answer, or the statement failed.
         """
         return [row for batch in self.batches(statement, values, tag) for row in batch]
 
     def batches(self, statement: str, values: Sequence[object], tag: str) -> Iterator[list[tuple[Any, ...]]]:
-        """The same, a batch of its rows after the other."""
+        """Run one statement and yield its rows in batches; see `execute`."""
         try:
             with translating_snowflake(self._settings):
                 self._connection = self._connection or connect_snowflake(self._settings)
                 with self._connection.cursor() as cursor:
-                    # Of this statement alone: without a statement of its own, and whoever comes next is not mistaken.
+                    # Set QUERY_TAG per statement: it cannot leak into the next one, and costs no extra round trip.
                     cursor.execute(statement, list(values) or None, _statement_params={"QUERY_TAG": tag})
                     while batch := cursor.fetchmany(_BATCH):
                         yield batch
@@ -95,12 +98,12 @@ class SnowflakeSession:
 
 @contextmanager
 def translating_snowflake(settings: Settings) -> Iterator[None]:
-    """Turns the connector's errors within into the error tree's.
+    """Translate the connector's errors within the block into the errors of `adventure.core.errors`.
 
     Raises:
-        WarehouseRefused: Snowflake says no.
-        WarehouseUnavailable: it does not answer.
-        WarehouseError: anything else that it says.
+        WarehouseRefused: Snowflake refuses.
+        WarehouseUnavailable: Snowflake does not answer.
+        WarehouseError: any other error.
     """
     refused = _connector().errors.Error
     try:
@@ -110,15 +113,15 @@ def translating_snowflake(settings: Settings) -> Iterator[None]:
 
 
 def snowflake_error(error: Any, settings: Settings) -> WarehouseError:
-    """The tree's error for what the connector raised: told by its number or, where that says little, its text."""
+    """Return the error for one that the connector raised, by its number or, where several causes share it, its text."""
     where = f"Snowflake (account {settings.snowflake_account}, user {settings.snowflake_user})"
     text = " ".join(str(getattr(error, "raw_msg", None) or getattr(error, "msg", None) or error).split()).rstrip(".")
     number = int(getattr(error, "errno", -1) or -1)
     if found := re.search(r"Insufficient privileges to operate on ([\w ]+?) '([^']+)'", text):
         kind, name = found[1].strip(), found[2]
         return WarehouseRefused(
-            f"{where}: the role {settings.snowflake_role} may not do that with {kind} {name}",
-            f"grant {_PRIVILEGES.get(kind.lower(), 'usage')} on {kind} {name} to role {settings.snowflake_role}",
+            f"{where}: the role {settings.snowflake_role} lacks a privilege on {kind} {name}",
+            f"Run: grant {_PRIVILEGES.get(kind.lower(), 'usage')} on {kind} {name} to role {settings.snowflake_role}",
         )
     for numbers, sign, problem, remedy in _KNOWN:
         if number in numbers or (sign and re.search(sign, text, re.IGNORECASE)):
@@ -140,19 +143,20 @@ _PRIVILEGES = {
 
 _AWAY = "does not answer: {text}"
 
-# By what one can do about it. Numbers of the connector and of the server; texts where several share a number.
+# Error numbers of the connector and of the server, a pattern where several causes share a number, problem and remedy.
 _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     (
         (390144, *range(394300, 394307)),
         "JWT token (is invalid|has expired)",
         "the key does not belong to the user, or is no longer valid",
-        "alter user {s.snowflake_user} set rsa_public_key = '…' with the public half of SNOWFLAKE_PRIVATE_KEY_PATH",
+        "Run: alter user {s.snowflake_user} set rsa_public_key = '…', with the public half of"
+        " SNOWFLAKE_PRIVATE_KEY_PATH",
     ),
     (
         (390186, 390189),
         "Role .* (does not exist|is not granted)",
         "the role {s.snowflake_role} does not exist, or is not granted to the user",
-        "grant role {s.snowflake_role} to user {s.snowflake_user}, or set SNOWFLAKE_ROLE",
+        "Run: grant role {s.snowflake_role} to user {s.snowflake_user}, or set SNOWFLAKE_ROLE",
     ),
     (
         (390100, 390303, 390318),
@@ -170,7 +174,7 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         (606,),
         "No active warehouse|warehouse .* is suspended",
         "the warehouse {s.snowflake_warehouse} does not exist, is suspended, or may not be used by {s.snowflake_role}",
-        "grant usage on warehouse {s.snowflake_warehouse} to role {s.snowflake_role}, and"
+        "Run: grant usage on warehouse {s.snowflake_warehouse} to role {s.snowflake_role}, and"
         " alter warehouse {s.snowflake_warehouse} set auto_resume = true",
     ),
     (
@@ -182,15 +186,15 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     (
         (390422,),
         "is not allowed to access Snowflake",
-        "it lets nobody in from this machine's address: {text}",
-        "Have the address added to the account's network policy, or to that of the user {s.snowflake_user}",
+        "it refuses connections from this machine's address: {text}",
+        "Add the address to the network policy of the account or of the user {s.snowflake_user}",
     ),
     (
         (290403, 290404),
         "404 Not Found|HTTP 403",
         "there is no such account: {text}",
         "Check SNOWFLAKE_ACCOUNT (organisation-account, as in the address of your Snowflake), and that its network"
-        " policy lets this machine in",
+        " policy allows this machine",
     ),
     (
         (250001, 250003, 251001),
@@ -202,14 +206,14 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
 
 
 def _connector() -> Any:
-    """Imported when it is needed: it is an extra, and takes a second.
+    """Import the connector when it is needed: it belongs to an extra, and its import takes a second.
 
     Raises:
         ConfigError: it is not installed.
     """
     try:
         with warnings.catch_warnings():
-            # Of versions of its own copy of requests, which nobody here chooses.
+            # It warns about the versions of its own copy of requests, which users cannot choose.
             warnings.simplefilter("ignore")
             import snowflake.connector
     except ImportError as error:
@@ -224,7 +228,7 @@ def _account(settings: Settings) -> dict[str, Any]:
     if not settings.snowflake_account or not settings.snowflake_user:
         raise ConfigError(
             "WAREHOUSE=snowflake needs SNOWFLAKE_ACCOUNT and SNOWFLAKE_USER",
-            "Set them; docs/snowflake.md goes through it",
+            "Set them; docs/snowflake.md has the steps",
         )
     where: dict[str, Any] = {"account": settings.snowflake_account}
     if settings.snowflake_host:
@@ -233,17 +237,17 @@ def _account(settings: Settings) -> dict[str, Any]:
     return where
 
 
-def _proof(settings: Settings) -> dict[str, Any]:
-    """How the user proves who it is.
+def _credentials(settings: Settings) -> dict[str, Any]:
+    """Return the connector's arguments for SNOWFLAKE_AUTHENTICATOR.
 
     Raises:
-        ConfigError: what the chosen way needs is not set.
+        ConfigError: a setting that it needs is missing.
     """
     way = settings.snowflake_authenticator
     if settings.snowflake_password is not None:
         raise ConfigError(
-            "SNOWFLAKE_PASSWORD is set, and Snowflake takes no passwords from service users",
-            "Make a key pair and set SNOWFLAKE_PRIVATE_KEY_PATH instead; docs/snowflake.md has the three commands",
+            "SNOWFLAKE_PASSWORD is set, but Snowflake accepts no passwords from service users",
+            "Create a key pair and set SNOWFLAKE_PRIVATE_KEY_PATH instead; docs/snowflake.md has the three commands",
         )
     if way == "externalbrowser":
         return {"authenticator": "externalbrowser", "client_store_temporary_credential": True}
@@ -255,10 +259,10 @@ def _proof(settings: Settings) -> dict[str, Any]:
 
 
 def _private_key(settings: Settings) -> bytes:
-    """The key as the connector takes it.
+    """Return the private key in the connector's format.
 
     Raises:
-        ConfigError: there is none, it cannot be read, or the passphrase does not open it.
+        ConfigError: the key is not set, cannot be read, or the passphrase does not open it.
     """
     from cryptography.hazmat.primitives import serialization
 
@@ -266,7 +270,7 @@ def _private_key(settings: Settings) -> bytes:
     if path is None:
         raise ConfigError(
             "SNOWFLAKE_AUTHENTICATOR=keypair needs SNOWFLAKE_PRIVATE_KEY_PATH",
-            "Set it to the file of the private key; docs/snowflake.md has the commands that make one",
+            "Set it to the file of the private key; docs/snowflake.md has the commands that create one",
         )
     phrase = settings.snowflake_private_key_passphrase
     try:
@@ -275,11 +279,12 @@ def _private_key(settings: Settings) -> bytes:
         )
     except OSError as error:
         raise ConfigError(
-            f"The private key {path} cannot be read: {error.strerror}", "Check the path, and whose it is"
+            f"The private key {path} cannot be read: {error.strerror}",
+            "Check the path, and that this user may read the file",
         ) from error
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"The private key {path} cannot be opened: it is no PEM key, or its passphrase is another one",
+            f"The private key {path} cannot be opened: it is no PEM key, or its passphrase differs",
             "Check the file and SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
         ) from error
     return key.private_bytes(

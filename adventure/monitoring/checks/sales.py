@@ -1,14 +1,14 @@
 """What sales look like: March 2013, whose figures are known, beside the last 30 days.
 
 One statement asks and judges, in sales.sql. It is written for both warehouses, but for the expressions named here:
-`adventure check` runs the one text, snowflake/checks.sql is the other (`make worksheet`).
+`adventure check` runs one of them; `make worksheet` writes the other for a Snowflake worksheet.
 """
 
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, Literal
 
-from adventure.destinations.warehouse import Warehouse
+from adventure.destinations.warehouse import Executor
 from adventure.monitoring.checks.check import Check
 
 Dialect = Literal["duckdb", "snowflake"]
@@ -93,13 +93,13 @@ def statement(dialect: Dialect) -> str:
     )
 
 
-def sales_checks(warehouse: Warehouse, dialect: Dialect) -> Iterator[Check]:
+def sales_checks(warehouse: Executor, dialect: Dialect) -> Iterator[Check]:
     """Two checks a figure, one of either period.
 
     Raises:
         WarehouseError: the warehouse cannot be read.
     """
-    for name, *found in warehouse.query(statement(dialect)):
+    for name, *found in warehouse.execute(statement(dialect)):
         yield _check(name, MARCH, *found[:4])
         yield _check(name, LAST_30_DAYS, *found[4:])
 

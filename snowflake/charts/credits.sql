@@ -1,6 +1,0 @@
--- Pipeline page: credits used, day by day, as the account meters.
--- What the dashboard asks for it, of the last 30 days and all countries and channels. Made by `make worksheet`, not by
--- hand. Run all of it, as a role that may read what was published (ADVENTURE_READER).
-use schema ADVENTURE.DASHBOARD;
-
-select day, credits from credits order by day;

@@ -1,6 +1,0 @@
--- Pipeline page: rows per cycle of the last hours.
--- What the dashboard asks for it, of the last 30 days and all countries and channels. Made by `make worksheet`, not by
--- hand. Run all of it, as a role that may read what was published (ADVENTURE_READER).
-use schema ADVENTURE.DASHBOARD;
-
-select stream, minute, windows, "ROWS", rejected from cycles order by minute, stream;
