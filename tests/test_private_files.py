@@ -49,9 +49,9 @@ def test_everything_of_a_pass(
     warehouse = DuckDBWarehouse(settings)
     seen: list[str] = []
     # While the load is open there is a write-ahead log as well; while a report is written, an unfinished one.
-    entered, filled = load._record_file, publish.fill
+    recorded, filled = load._record_file, publish.fill
     monkeypatch.setattr(
-        load, "_record_file", lambda *of: (entered(*of), seen.extend(open_to_others(settings.data_dir)))
+        load, "_record_file", lambda *of: (recorded(*of), seen.extend(open_to_others(settings.data_dir)))
     )
     for stream in streams:
         warehouse.load(stream)

@@ -1,4 +1,4 @@
-"""The credits that `adventure status` shows: the monitor's count of this month, CREDIT_BUDGET and the monitor's quota."""
+"""The credits that `adventure status` shows: the monitor's count of this month, the budget and the quota."""
 
 import pytest
 

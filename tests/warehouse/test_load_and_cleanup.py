@@ -225,7 +225,7 @@ from adventure.core.settings import load_settings
 from adventure.destinations.duckdb import load
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.warehouse.conftest import STREAM
-load._enter = lambda *_: os.kill(os.getpid(), 9)
+load._record_file = lambda *_: os.kill(os.getpid(), 9)
 DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)
 """
 

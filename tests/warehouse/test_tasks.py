@@ -192,7 +192,7 @@ def test_an_idle_server_writes_nothing_to_the_history(
 def test_the_history_of_the_tasks_is_bounded_and_keeps_the_last_success(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adventure.destinations.common.records.RUNS_KEPT", 3)
+    monkeypatch.setattr("adventure.destinations.common.task_history.RUNS_KEPT", 3)
     warehouse = DuckDBWarehouse(settings)
     moments = [datetime(2026, 1, 1) + timedelta(minutes=minute) for minute in range(10)]
     for number, moment in enumerate(moments):
