@@ -63,7 +63,7 @@ def test_a_horizon_that_stands_still(writer_settings: Settings, find: Find) -> N
         idle.execute("select now(), pg_sleep(1.2)")
         assert find() == []
         ((sentence),) = find(alert_lag_sec=1.0)
-    assert sentence.startswith("The horizon stands still for ")
+    assert sentence.startswith("The horizon has not moved for ")
     assert "nightly report" in sentence
 
 
@@ -124,7 +124,7 @@ def test_a_source_that_does_not_answer_is_one_problem(
 ) -> None:
     from adventure.core import connect
 
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.1)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.1)
     away = settings.model_copy(update={"postgres_port": 1})
     found = find_problems(away, streams, DuckDBWarehouse(settings))
     assert [problem.sentence.partition(" (")[0] for problem in found] == ["the source database"]

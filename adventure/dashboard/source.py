@@ -1,8 +1,6 @@
 """Environment variables that tell the dashboard's process where it reads."""
 
 READS = "ADVENTURE_DASHBOARD_READS"
-"""`files`; `session`, inside Snowflake; or `connection`, from a laptop."""
-SALES_PATH = "ADVENTURE_PUBLISHED_PATH"
-REPORT_PATH = "ADVENTURE_REPORT_PATH"
+"""The kind of warehouse, which has variables of its own; see its module `kind`."""
 HEARTBEAT_PATH = "ADVENTURE_PROCESSOR_HEARTBEAT"
 """The processor's heartbeat file, for a dashboard on a machine that sees it."""

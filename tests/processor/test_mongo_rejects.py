@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from adventure.core.manifest import KEY_TEXTS
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
@@ -54,7 +55,7 @@ def test_a_rejected_cursor_is_seen(
     assert verdicts(settings, stream) == {"rejected": 1}
 
 
-@pytest.mark.parametrize("key", ["5", AT, ObjectId(), {"a": 1}, 1e16], ids=str)
+@pytest.mark.parametrize("key", ["5", AT, ObjectId("6b0a01aa7039a1ae564a1669"), {"a": 1}, 1e16], ids=str)
 def test_a_rejected_document_is_not_called_missing(
     settings: Settings,
     chats: Any,
@@ -89,7 +90,7 @@ def test_keys_as_an_earlier_version_wrote_them_are_replaced(
     chats.insert_many([{"_id": key, "last_modified": AT} for key in keys] + [LATER])
     move(settings, chat_stream)
     warehouse = DuckDBWarehouse(settings)
-    warehouse.execute("update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, '{\"$key\": null}')")
+    warehouse.execute(f"update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, '{{\"{KEY_TEXTS}\": null}}')")
     assert set(verdicts(settings, chat_stream, repair=True, force=True)) == {"missing", "deleted"}
     warehouse.load(chat_stream)
     assert verdicts(settings, chat_stream) == {}

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from adventure.core.ages import long_age
+from adventure.core.kinds import SOURCES
 from adventure.dashboard.pipeline.state import State, StreamState
 
 if TYPE_CHECKING:
-    from adventure.core.heartbeat import Sign
+    from adventure.core.heartbeat import Heartbeat
 
 Severity = Literal["wrong", "look"]
 """`wrong`: figures are old or missing. `look`: they are right, and something wants a look."""
@@ -40,7 +41,7 @@ def overdue_after(state: State, default_every: float) -> float:
     return 2 * (state.every_sec or default_every) + _BUILD_SEC
 
 
-def problems(state: State, processor: "Sign | None", now: datetime, default_every: float) -> list[Problem]:
+def problems(state: State, processor: "Heartbeat | None", now: datetime, default_every: float) -> list[Problem]:
     """Worst first.
 
     Args:
@@ -58,7 +59,7 @@ def problems(state: State, processor: "Sign | None", now: datetime, default_ever
     return sorted(found, key=lambda problem: problem.severity != "wrong")
 
 
-def _processor(sign: "Sign | None", now: datetime) -> Iterator[Problem]:
+def _processor(sign: "Heartbeat | None", now: datetime) -> Iterator[Problem]:
     """It beats while it lives, whether or not anything is sold."""
     if sign is None:
         return
@@ -131,12 +132,13 @@ def _stream(stream: StreamState, state: State, now: datetime, default_every: flo
             "A transaction is open that long at the source, or the window lay in the stage; the processor's log names"
             " the session",
         )
-    if stream.source == "postgres" and stream.mode and stream.mode.startswith("lookback"):
+    kind = SOURCES.get(stream.source)
+    if kind and kind.lookback_remedy and stream.mode and stream.mode.startswith("lookback"):
         yield Problem(
             "look",
             name,
             f"{name}: read by {stream.mode}; rows that commit later than the lookback are missed",
-            "Grant the reader's role pg_read_all_stats, or finish the prepared transaction",
+            kind.lookback_remedy,
         )
 
 

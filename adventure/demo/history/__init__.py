@@ -8,9 +8,10 @@ from pathlib import Path
 
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
-from adventure.demo.history.loading import is_loaded, load_files
+from adventure.demo.history.loading import is_loaded
 from adventure.demo.history.synthesis import synthesise
 from adventure.destinations.duckdb.connection import connect
+from adventure.factory import load_history
 
 log = get_logger()
 
@@ -38,13 +39,7 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> No
         ConfigError: a file or column is missing, or a row does not parse; names file and row.
         WarehouseError: another process holds the warehouse; or Snowflake refuses, or does not answer.
     """
-    if settings.warehouse == "snowflake":
-        from adventure.destinations.snowflake import history as snowflake
-
-        snowflake.load(settings, folder, allow_missing=allow_missing)
-        return
-    with connect(settings.duckdb_path) as connection:
-        load_files(connection, folder, allow_missing=allow_missing)
+    load_history(settings, folder, allow_missing=allow_missing)
 
 
 def ensure_history(settings: Settings) -> None:

@@ -48,8 +48,6 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     begun = time.monotonic()
     with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         result = _invoke(arguments)
-    if target == "duckdb":
-        _release_duckdb()
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
     reached(Point.BUILT)
@@ -108,13 +106,6 @@ def _invoke(arguments: list[str]) -> Any:
                 log.info(f"build: {finished} models and tests done after {logged - begun:.0f} s", done=finished)
 
     return dbtRunner(callbacks=[log_progress]).invoke(arguments)
-
-
-def _release_duckdb() -> None:
-    """Close the file that dbt-duckdb keeps open for its next run: other commands wait for it."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
-    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 def _describe(failed: list[Any]) -> str:

@@ -102,19 +102,19 @@ class Dialect(ABC):
 
     def cursor(self, stream: Stream) -> str:
         """Return the cursor as microseconds since 1970."""
-        if _holds_documents(stream):
+        if stream.documents:
             return self.micros(self._document_cursor(stream))
         return self.micros(self.column(stream.cursor))
 
     def naive_cursor(self, stream: Stream) -> str:
         """Return the cursor as a timestamp without a zone, in UTC."""
-        if _holds_documents(stream):
+        if stream.documents:
             return self.naive_utc(self._document_cursor(stream))
         return self.column(stream.cursor)
 
     def key_value(self, stream: Stream, name: str) -> str:
         """Return a key column, or the text of a document's key field."""
-        if not _holds_documents(stream):
+        if not stream.documents:
             return self.column(name)
         # `_adventure_key` has the text where the document's own value does not tell the kind of the key.
         return f"coalesce({self.member('raw', KEY_TEXTS, name)}, {self.member('raw', *name.split('.'))})"
@@ -130,7 +130,7 @@ class Dialect(ABC):
         The parts of a rejected row's key are joined by commas.
         """
         names = _by_lower_name(types)
-        if _holds_documents(stream):
+        if stream.documents:
             kinds = ["document"] * len(stream.key)
         else:
             kinds = [self.key_kinds.get(names.get(name.lower(), "").partition("(")[0], "plain") for name in stream.key]
@@ -144,7 +144,7 @@ class Dialect(ABC):
         The cursor is NULL where the rejected row is a document that could not be decoded, and so does not tell it.
         """
         key = self.without_zeros("key") if tuple(kinds) == ("number",) else "key"
-        path = stream.cursor.split(".") if _holds_documents(stream) else [stream.cursor]
+        path = stream.cursor.split(".") if stream.documents else [stream.cursor]
         row = '"ROW"'
         moment = f"try_cast({self.member(self.parsed(row), *path)} as {self.zoned_timestamp})"
         return (
@@ -172,10 +172,6 @@ class Dialect(ABC):
     def _document_cursor(self, stream: Stream) -> str:
         added, own = self.member("raw", CURSOR_TEXT), self.member("raw", *stream.cursor.split("."))
         return f"try_cast(coalesce({added}, {own}) as {self.zoned_timestamp})"
-
-
-def _holds_documents(stream: Stream) -> bool:
-    return stream.source == "mongo"
 
 
 def _by_lower_name(types: Mapping[str, str]) -> dict[str, str]:

@@ -179,7 +179,7 @@ def lateness_rows(
     rows = []
     for stream in streams:
         # Keys are compared only with each other, so their text in the raw table is enough.
-        kinds = ["document" if stream.source == "mongo" else "plain"] * len(stream.key)
+        kinds = ["document" if stream.documents else "plain"] * len(stream.key)
         found = lateness(stream, kinds, lateness_bounds())
         rows += [(stream.name, number, label, found.get(number, 0)) for number, label in enumerate(LATENESS)]
     return Rows({"stream": "varchar", "number": "integer", "late": "varchar", "ROWS": "bigint"}, rows)

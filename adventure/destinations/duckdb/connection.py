@@ -6,6 +6,7 @@ the file is retried while another program holds it.
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,16 @@ def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def executing(connection: duckdb.DuckDBPyConnection) -> Execute:
     """Return a function that runs statements on an open connection."""
     return lambda statement, values: connection.execute(statement, list(values)).fetchall()
+
+
+@contextmanager
+def released_by_dbt() -> Iterator[None]:
+    """Let dbt close its connections afterwards: dbt-duckdb keeps the file open for its next run."""
+    try:
+        yield
+    finally:
+        if loaded := sys.modules.get("dbt.adapters.duckdb.connections"):
+            loaded.DuckDBConnectionManager.close_all_connections()
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:

@@ -16,7 +16,7 @@ from adventure.destinations.common.build import run_dbt_build, target_dir
 from adventure.destinations.common.dialect import columns_of
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
-from adventure.destinations.duckdb.connection import connect, executing, file_lock
+from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
 from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.load import load_window
 from adventure.destinations.duckdb.publish import publish
@@ -113,7 +113,7 @@ class DuckDBWarehouse(SqlWarehouse):
     def run_dbt(self, scope: Scope) -> str:
         """Run dbt in this process, with the lock that keeps other commands from opening the file."""
         environment = {"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())}
-        with file_lock(self._path):
+        with file_lock(self._path), released_by_dbt():
             return run_dbt_build(self._settings, scope, target="duckdb", environment=environment)
 
     def publish(self) -> int:

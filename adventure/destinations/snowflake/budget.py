@@ -26,9 +26,10 @@ class Monitor:
 class Budget:
     """Tells whether CREDIT_BUDGET is used up, by the resource monitor."""
 
-    def __init__(self, settings: Settings, execute: TaggedExecute) -> None:
+    def __init__(self, settings: Settings, execute: TaggedExecute, role: str) -> None:
         self._settings = settings
         self._execute = execute
+        self._role = role
         self._used = 0.0
         self._read_at = -CACHE_TTL_SEC
 
@@ -42,7 +43,7 @@ class Budget:
         if budget is None:
             return False
         if time.monotonic() - self._read_at >= CACHE_TTL_SEC:
-            self._used, self._read_at = read_monitor(self._settings, self._execute).used, time.monotonic()
+            self._used, self._read_at = read_monitor(self._settings, self._execute, self._role).used, time.monotonic()
         return self._used >= budget
 
     def check(self) -> None:
@@ -62,7 +63,7 @@ class Budget:
         )
 
 
-def read_monitor(settings: Settings, execute: TaggedExecute) -> Monitor:
+def read_monitor(settings: Settings, execute: TaggedExecute, role: str) -> Monitor:
     """Return the resource monitor SNOWFLAKE_MONITOR.
 
     Raises:
@@ -75,6 +76,6 @@ def read_monitor(settings: Settings, execute: TaggedExecute) -> Monitor:
         if str(row[0]).upper() == name.upper():
             return Monitor(float(row[2] or 0), float(row[1]) if row[1] else None)
     raise WarehouseRefused(
-        f"The role {settings.snowflake_role} sees no resource monitor {name}, which counts the credits used",
-        f"Run: grant monitor on resource monitor {name} to role {settings.snowflake_role}, or set SNOWFLAKE_MONITOR",
+        f"The role {role} sees no resource monitor {name}, which counts the credits used",
+        f"Run: grant monitor on resource monitor {name} to role {role}, or set SNOWFLAKE_MONITOR",
     )

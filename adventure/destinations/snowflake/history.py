@@ -22,7 +22,7 @@ from adventure.demo.history.tables import RAW_TABLES, RawTable
 from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.snowflake.budget import Budget
 from adventure.destinations.snowflake.scripts import name_of
-from adventure.destinations.snowflake.session import SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
 
 log = get_logger()
@@ -50,9 +50,10 @@ class HistoryInSnowflake:
     """The raw tables of the history, accessed with the role that owns them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._owner = settings.model_copy(update={"snowflake_role": name_of(settings, "owner_role")})
-        self._session = SnowflakeSession(self._owner)
-        self._budget = Budget(self._owner, self._session.execute)
+        self._settings = settings
+        self._owner = SnowflakeLogin.of_loader(settings, role=name_of(settings, "owner_role"))
+        self._session = SnowflakeSession(settings, self._owner)
+        self._budget = Budget(settings, self._session.execute, self._owner.role)
 
     def last_stamp(self) -> datetime | None:
         """Return when the history was loaded; None if it was not.
@@ -73,7 +74,7 @@ class HistoryInSnowflake:
             StageDamaged: a staged file was removed or changed. The earlier rows are kept.
         """
         self._budget.check()
-        stage = SnowflakeStage(self._owner)
+        stage = SnowflakeStage(self._settings, self._owner)
         # Remove the files of a load that was killed. If a load runs at the same time, its COPY then finds fewer rows
         # than promised, and it changes nothing.
         stage.discard_unfinished(STAGE)
@@ -90,7 +91,7 @@ class HistoryInSnowflake:
         """Stage the table's rows, and return the number of rows by file."""
         files: dict[str, int] = {}
         (rows,) = connection.execute(f"select count(*) from {table.location}").fetchone() or (0,)
-        with tempfile.TemporaryDirectory(dir=self._owner.unfinished_dir) as folder:
+        with tempfile.TemporaryDirectory(dir=self._settings.unfinished_dir) as folder:
             for number, begin in enumerate(range(0, rows, ROWS_A_FILE)):
                 file = Path(folder, f"part-{number:05}.parquet")
                 columns = [

@@ -24,7 +24,7 @@ from adventure.core.settings import Settings
 from adventure.core.stage import StageEntry
 from adventure.destinations.snowflake.budget import Budget
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
-from adventure.destinations.snowflake.session import SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
 
 log = get_logger()
 
@@ -36,10 +36,10 @@ _PARALLEL = 4
 class SnowflakeStage:
     """See `Stage`. The first call opens the one session; it is reopened after it was lost."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, login: SnowflakeLogin | None = None) -> None:
         self._identity = f"Snowflake {settings.snowflake_account}, database {settings.snowflake_database}".lower()
-        self._session = SnowflakeSession(settings)
-        self._budget = Budget(settings, self._session.execute)
+        self._session = SnowflakeSession(settings, login)
+        self._budget = Budget(settings, self._session.execute, self._session.login.role)
         self._manifests: dict[str, Window] = {}
         """Manifests by path; a window.json never changes."""
 

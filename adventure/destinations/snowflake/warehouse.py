@@ -18,7 +18,7 @@ from adventure.destinations.snowflake.budget import Budget, read_monitor
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.publish import publish, publish_report
-from adventure.destinations.snowflake.session import SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.snowflake.versions import copy_suspects, open_versions
 from adventure.destinations.warehouse import Credits, LoadResult, Scope, TaskRun, Versions
@@ -32,10 +32,9 @@ class SnowflakeWarehouse(SqlWarehouse):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         # Sign in with dbt's user and role, which may read the raw tables. The loader's role need not be able to.
-        reader = {"snowflake_user": settings.snowflake_dbt_user, "snowflake_role": settings.snowflake_dbt_role}
-        self._reader = settings.model_copy(update=reader)
-        self._session = SnowflakeSession(self._reader)
-        self._budget = Budget(self._reader, self._session.execute)
+        self._login = SnowflakeLogin.of_dbt(settings)
+        self._session = SnowflakeSession(settings, self._login)
+        self._budget = Budget(settings, self._session.execute, self._login.role)
         self._run_id = uuid.uuid4().hex
         self._dbt_target = target_dir(settings)
         self._is_published = settings.snowflake_dbt_target == "prod"
@@ -158,8 +157,8 @@ class SnowflakeWarehouse(SqlWarehouse):
         Raises:
             WarehouseRefused: the role may not see the monitor.
         """
-        monitor = read_monitor(self._reader, self._session.execute)
-        return Credits(monitor.used, self._reader.credit_budget, monitor.quota)
+        monitor = read_monitor(self._settings, self._session.execute, self._login.role)
+        return Credits(monitor.used, self._settings.credit_budget, monitor.quota)
 
     def versions(
         self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], folder: Path

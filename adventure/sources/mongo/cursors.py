@@ -2,19 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
 from adventure.core.clock import earlier, later
-from adventure.sources.mongo.bson_walk import CannotCarry
-from adventure.sources.mongo.keys import value_at
-
-if TYPE_CHECKING:
-    from pymongo.collection import Collection
+from adventure.sources.mongo.bson_walk import CannotConvert
 
 _OFFSETS = timedelta(days=1)
 """No zone is further from UTC, so a text's own day is at most one day from its day in UTC."""
@@ -34,22 +28,22 @@ def cursor_moment(name: str, value: object) -> datetime:
     """Return a cursor's value as naive UTC. Text without an offset is UTC.
 
     Raises:
-        CannotCarry: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
+        CannotConvert: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
     """
     moment: object = value
     if isinstance(value, DatetimeMS):
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999")
+        raise CannotConvert("its cursor is a date outside of the years 1 to 9999")
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
-            raise CannotCarry(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
+            raise CannotConvert(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
     if not isinstance(moment, datetime):
-        raise CannotCarry(f"its cursor {name} is missing, or neither a date nor text")
+        raise CannotConvert(f"its cursor {name} is missing, or neither a date nor text")
     try:
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     except OverflowError as error:
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999") from error
+        raise CannotConvert("its cursor is a date outside of the years 1 to 9999") from error
 
 
 def cursor_ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
@@ -80,39 +74,11 @@ def cursor_to_add(name: str, value: object) -> str | None:
     DuckDB takes `20260102` for no time, and Snowflake takes it for seconds since 1970.
 
     Raises:
-        CannotCarry: as `cursor_moment`.
+        CannotConvert: as `cursor_moment`.
     """
     if not isinstance(value, str) or _READ_ALIKE.fullmatch(value):
         return None
     return cursor_moment(name, value).isoformat(timespec="microseconds") + "Z"
-
-
-def cursors_from(
-    collection: "Collection[dict[str, Any]]", name: str, low: datetime, *, dates: bool = True
-) -> Iterator[datetime]:
-    """Yield the cursors at or above a moment: text, and with `dates` dates."""
-    options: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-    lenient = collection.with_options(options)
-    for bounds in cursor_ranges(low, None):
-        if not (dates or isinstance(bounds["$gte"], str)):
-            continue
-        for document in lenient.find({name: bounds}, {name: 1}):
-            try:
-                moment = cursor_moment(name, value_at(document, name))
-            except CannotCarry:
-                continue
-            if moment >= low:
-                yield moment
-
-
-def first_cursor(collection: "Collection[dict[str, Any]]", name: str, low: datetime) -> datetime | None:
-    """Return the lowest cursor at or above a moment. Of dates the index finds it; all text above is read."""
-    lowest = min(cursors_from(collection, name, low, dates=False), default=None)
-    for document in collection.find({name: {"$gte": low, "$lte": lowest or datetime.max}}, {name: 1}).sort(name, 1):
-        # A date within an array is no cursor.
-        with suppress(CannotCarry):
-            return cursor_moment(name, value_at(document, name))
-    return lowest
 
 
 def _day(moment: datetime, sign: str) -> str:

@@ -225,14 +225,16 @@ def last_value(mark: Watermark, resolution: Resolution | None, step: timedelta) 
     return last - (last - datetime.min) % unit
 
 
-def lookback(stream: Stream, mark: Watermark | None, *, step: timedelta = MICROSECOND, blind: bool) -> timedelta:
+def lookback(
+    stream: Stream, mark: Watermark | None, *, step: timedelta = MICROSECOND, horizon_unknown: bool
+) -> timedelta:
     """Return how far below the watermark the next window reads again: rows in there are not all staged.
 
     Args:
         step: the distance of two values of the cursor's type: what it rounds to is not read again.
-        blind: the horizon is unknown now, or was when the watermark moved last.
+        horizon_unknown: the horizon is unknown now, or was when the watermark moved last.
     """
-    writers = max(stream.lookback, FALLBACK_LOOKBACK) if blind else stream.lookback
+    writers = max(stream.lookback, FALLBACK_LOOKBACK) if horizon_unknown else stream.lookback
     resolution = Resolution.of(mark.mode) if mark else None
     if mark is None or resolution is None or resolution.unit <= step:
         return writers + (step if writers and step > MICROSECOND else timedelta(0))
@@ -242,3 +244,9 @@ def lookback(stream: Stream, mark: Watermark | None, *, step: timedelta = MICROS
     age = to_local(mark.horizon, stream.zone) - mark.value
     over = age > _OLD or (resolution.longest < A_DAY and age >= resolution.longest)
     return timedelta(0) if over else min(_TIES, resolution.unit / 2)
+
+
+def lag(mark: Watermark | None) -> timedelta:
+    """Return how far a cursor can lie below the moment at which its row is written, by the watermark's mode."""
+    resolution = Resolution.of(mark.mode) if mark else None
+    return resolution.longest if resolution else timedelta(0)
