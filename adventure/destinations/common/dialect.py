@@ -116,7 +116,7 @@ class Dialect(ABC):
         """Return a key column, or the text of a document's key field."""
         if not stream.documents:
             return self.column(name)
-        # `_adventure_key` has the text where the document's own value does not tell the kind of the key.
+        # `_adventure_key` has the text of keys whose kind the document's own value does not show.
         return f"coalesce({self.member('raw', KEY_TEXTS, name)}, {self.member('raw', *name.split('.'))})"
 
     def castable_key(self, stream: Stream, types: Mapping[str, str]) -> list[str]:
@@ -141,7 +141,7 @@ class Dialect(ABC):
     def rejected_versions(self, stream: Stream, kinds: Sequence[str]) -> str:
         """Return a query of the keys and cursors of the rejected rows, with a placeholder for the stream's name.
 
-        The cursor is NULL where the rejected row is a document that could not be decoded, and so does not tell it.
+        The cursor is NULL where the rejected row is a document that could not be decoded.
         """
         key = self.without_zeros("key") if tuple(kinds) == ("number",) else "key"
         path = stream.cursor.split(".") if stream.documents else [stream.cursor]

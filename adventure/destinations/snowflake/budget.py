@@ -24,7 +24,7 @@ class Monitor:
 
 
 class Budget:
-    """Tells whether CREDIT_BUDGET is used up, by the resource monitor."""
+    """CREDIT_BUDGET, compared with the resource monitor's count."""
 
     def __init__(self, settings: Settings, execute: TaggedExecute, role: str) -> None:
         self._settings = settings

@@ -141,7 +141,7 @@ class SnowflakeStage:
         return len(names)
 
     def fetch(self, window: Window, folder: Path) -> Path:
-        """Copy the window's files into a new folder below `folder`, and return it. Skip files that somebody removes.
+        """Copy the window's files into a new folder below `folder`, and return it. Files removed meanwhile are skipped.
 
         Raises:
             StageUnwritable: Snowflake refused, failed, or did not answer.
