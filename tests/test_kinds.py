@@ -192,7 +192,7 @@ def test_a_third_source_needs_no_other_module(
     (problem,) = find_problems(late, streams, warehouse)
     assert problem.sentence.startswith("toys: rows wait at the source since ")
 
-    warehouse.publish_report(streams, every=None)
+    warehouse.publish_report(streams, interval=None)
     (shown,) = dashboard_state.read(DuckDBDataset(settings.report_path, "").query).streams
     assert (shown.source, shown.source_table, shown.raw_rows) == ("toy", "shop.toys", 24)
 

@@ -1,7 +1,7 @@
-"""Prometheus metrics of the long-lived commands, on METRICS_PORT; nothing is imported or counted where it is 0.
+"""Prometheus metrics of the long-lived commands, on METRICS_PORT. If it is 0, nothing is imported or counted.
 
-Counters are of this process, since its start; gauges say how it stands now. Names and labels are described in
-docs/operations.md, and a test compares the two.
+Counters start at zero with the process; gauges show the current state. docs/operations.md describes the names and
+labels, and a test compares the two.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,20 +27,20 @@ log = get_logger()
 
 
 class ProcessorMetrics:
-    """What the processor's cycles did."""
+    """Metrics of the processor's cycles."""
 
     def __init__(self, registry: "CollectorRegistry") -> None:
         from prometheus_client import Counter, Gauge, Histogram
 
         self._rows = Counter("adventure_staged_rows", "Rows staged.", ("stream",), registry=registry)
         self._bytes = Counter("adventure_staged_bytes", "Bytes staged.", ("stream",), registry=registry)
-        self._rejects = Counter("adventure_staged_rejects", "Rows set aside.", ("stream",), registry=registry)
+        self._rejects = Counter("adventure_staged_rejects", "Rows rejected.", ("stream",), registry=registry)
         self._deletes = Counter("adventure_staged_deletes", "Deletions staged.", ("stream",), registry=registry)
         self._windows = Counter("adventure_windows", "Windows staged.", ("stream",), registry=registry)
         self._stream_seconds = Gauge(
-            "adventure_stream_seconds", "What the last window took.", ("stream",), registry=registry
+            "adventure_stream_seconds", "Duration of the last window.", ("stream",), registry=registry
         )
-        self._mark_age = Gauge(
+        self._watermark_age = Gauge(
             "adventure_watermark_age_seconds", "Age of the watermark.", ("stream",), registry=registry
         )
         self._horizon_age = Gauge(
@@ -48,13 +48,13 @@ class ProcessorMetrics:
         )
         self._cycles = Histogram("adventure_cycle_seconds", "Duration of the cycles.", registry=registry)
         self._failures = Counter(
-            "adventure_failures", "Cycles without this stream.", ("stream", "error"), registry=registry
+            "adventure_failures", "Cycles in which this stream failed.", ("stream", "error"), registry=registry
         )
 
     def cycle(
         self, report: "CycleReport", marks: Mapping[str, "Watermark"], streams: Sequence["Stream"], seconds: float
     ) -> None:
-        """Counts one cycle."""
+        """Count one cycle."""
         self._cycles.observe(seconds)
         for each in report.streams:
             self._rows.labels(each.stream).inc(each.rows_staged)
@@ -67,31 +67,31 @@ class ProcessorMetrics:
                 self._stream_seconds.labels(each.stream).set(each.seconds)
         zones = {stream.name: stream.zone for stream in streams}
         for name, mark in marks.items():
-            _ages(self._mark_age.labels(name), to_utc(mark.value, zones.get(name, "UTC")))
+            _track_age(self._watermark_age.labels(name), to_utc(mark.value, zones.get(name, "UTC")))
         for source, horizon in report.horizons.items():
-            _ages(self._horizon_age.labels(source), horizon)
+            _track_age(self._horizon_age.labels(source), horizon)
         self.failed(report.failures)
 
     def failed(self, failures: Mapping[str, Exception]) -> None:
-        """Counts what kept streams from their windows."""
+        """Count the streams that failed, by error."""
         for stream, error in failures.items():
             self._failures.labels(stream, type(error).__name__).inc()
 
 
 class TaskMetrics:
-    """What the task server's runs did, and how the warehouse stands."""
+    """Metrics of the task server's runs and of the warehouse."""
 
     def __init__(self, registry: "CollectorRegistry") -> None:
         from prometheus_client import Counter, Gauge
 
         self._runs = Counter("adventure_task_runs", "Runs of tasks.", ("task", "outcome"), registry=registry)
-        self._seconds = Gauge("adventure_task_seconds", "What the last run took.", ("task",), registry=registry)
+        self._seconds = Gauge("adventure_task_seconds", "Duration of the last run.", ("task",), registry=registry)
         self._in_a_row = Gauge(
-            "adventure_task_failures_in_a_row", "Runs failed since one succeeded.", ("task",), registry=registry
+            "adventure_task_failures_in_a_row", "Failed runs since the last success.", ("task",), registry=registry
         )
         self._loaded = Gauge("adventure_loaded_rows", "Rows in the ledger.", ("stream",), registry=registry)
         self._rejected = Gauge(
-            "adventure_rejected_rows", "Rows set aside, in the ledger.", ("stream",), registry=registry
+            "adventure_rejected_rows", "Rows rejected, in the ledger.", ("stream",), registry=registry
         )
         self._deleted = Gauge("adventure_deleted_rows", "Deletions in the ledger.", ("stream",), registry=registry)
         self._waiting = Gauge(
@@ -99,7 +99,7 @@ class TaskMetrics:
         )
 
     def run(self, run: "TaskRun") -> None:
-        """Counts one run."""
+        """Count one run."""
         self._runs.labels(run.name, run.outcome).inc()
         self._seconds.labels(run.name).set((run.ended_at - run.started_at).total_seconds())
         if run.outcome == "failed":
@@ -108,7 +108,7 @@ class TaskMetrics:
             self._in_a_row.labels(run.name).set(0)
 
     def set_totals(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
-        """What the ledger and the stages hold now, by stream."""
+        """Set the current totals of the ledger and the stages, by stream."""
         for stream, total in totals.items():
             self._loaded.labels(stream).set(total.rows)
             self._rejected.labels(stream).set(total.rejected)
@@ -119,10 +119,10 @@ class TaskMetrics:
 
 @contextmanager
 def processor_metrics(settings: Settings) -> Iterator[ProcessorMetrics | None]:
-    """Serves them while open; None where METRICS_PORT is 0.
+    """Serve the processor's metrics while open; yield None if METRICS_PORT is 0.
 
     Raises:
-        ConfigError: the port is taken, or the address is none of this machine's.
+        ConfigError: the port is in use, or the address does not belong to this machine.
     """
     with _serving(settings) as registry:
         yield ProcessorMetrics(registry) if registry else None
@@ -130,7 +130,7 @@ def processor_metrics(settings: Settings) -> Iterator[ProcessorMetrics | None]:
 
 @contextmanager
 def task_metrics(settings: Settings) -> Iterator[TaskMetrics | None]:
-    """See `processor_metrics`."""
+    """Serve the task server's metrics; see `processor_metrics`."""
     with _serving(settings) as registry:
         yield TaskMetrics(registry) if registry else None
 
@@ -161,6 +161,6 @@ def _serving(settings: Settings) -> "Iterator[CollectorRegistry | None]":
         thread.join()
 
 
-def _ages(gauge: "Gauge", since: datetime) -> None:
-    """The gauge grows with time, also while nothing happens."""
+def _track_age(gauge: "Gauge", since: datetime) -> None:
+    """Make the gauge report the time since `since`, so that it also grows while nothing happens."""
     gauge.set_function(lambda: (utc_now() - since).total_seconds())

@@ -1,6 +1,6 @@
-"""What the commands print: how far each stream is, what the stages hold, how the tasks and checks ended.
+"""Print the output of the commands: status of the streams, staged files, results of tasks and checks.
 
-It only reads and renders; whoever does the work returns values.
+This module only reads and renders. The modules that do the work return values.
 """
 
 from typing import TYPE_CHECKING
@@ -25,41 +25,41 @@ if TYPE_CHECKING:
     from adventure.monitoring.problems import Problem
 
 _PIPED_WIDTH = 160
-"""Characters a line where the output is no terminal: a log or a pipe has no width of its own."""
+"""Line width when the output is not a terminal: a log or a pipe has no width of its own."""
 
 _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
 
 
 def console() -> Console:
-    """Where commands print their tables."""
+    """Return the console for the commands' tables."""
     on_terminal = Console(highlight=False)
     return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
 
 
 def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
-    """A table with text columns and then columns of numbers."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    """Return an empty table with text columns on the left and number columns on the right."""
+    result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for name in left:
-        made.add_column(name, overflow="fold")
+        result.add_column(name, overflow="fold")
     for name in right:
-        made.add_column(name, justify="right", no_wrap=True)
-    return made
+        result.add_column(name, justify="right", no_wrap=True)
+    return result
 
 
 def size(count: int) -> str:
-    """Bytes for people: `17 B`, `21 kB`, `3.4 MB`."""
+    """Return a number of bytes as `17 B`, `21 kB` or `3.4 MB`."""
     if count < 1000:
         return f"{count} B"
     return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
 
 
 def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
-    """The streams, the last run of each task, and what is wrong, which is returned too."""
+    """Print the streams, the last run of each task, and the problems. Return the problems."""
     from adventure.factory import open_warehouse
     from adventure.monitoring.problems import find_problems
 
     now = utc_now()
-    # The warehouse first: that it cannot be reached is known at once, of a source only after a while.
+    # Open the warehouse first: it fails at once when it cannot be reached, a source only after some time.
     warehouse, stage = open_warehouse(settings), open_stage(settings)
     totals = warehouse.totals(streams)
     watermarks = _watermarks(settings)
@@ -87,21 +87,21 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     console().print(rows)
     if sign := heartbeat.read(settings.processor_heartbeat):
         console().print(
-            f"The processor {'stopped' if sign.has_ended else 'was seen'} {short_age(now - sign.seen_at)} ago"
+            f"The processor {'stopped' if sign.has_ended else 'was last seen'} {short_age(now - sign.seen_at)} ago"
         )
     print_task_runs(warehouse.last_runs())
     _print_credits(warehouse)
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
-        console().print(f"Wrong: {problem.sentence}.", style="bold red", markup=False)
-        console().print(f"  Do: {problem.remedy}.", markup=False)
+        console().print(f"Problem: {problem.sentence}.", style="bold red", markup=False)
+        console().print(f"  Fix: {problem.remedy}.", markup=False)
     if not problems:
-        console().print("Nothing is wrong.", style="green")
+        console().print("No problems found.", style="green")
     return problems
 
 
 def _print_credits(warehouse: "Metering") -> None:
-    """Print the credits used this month where the warehouse is metered, or a line that says why they cannot be read."""
+    """Print the credits used this month. If they cannot be read, the rest of the status is still shown."""
     try:
         credits = warehouse.credits()
     except WarehouseError as error:
@@ -110,12 +110,12 @@ def _print_credits(warehouse: "Metering") -> None:
     if credits is None:
         return
     limits = [f"CREDIT_BUDGET {credits.budget:g}"] if credits.budget else []
-    limits += [f"quota of the monitor {credits.quota:g}"] if credits.quota else []
+    limits += [f"monitor quota {credits.quota:g}"] if credits.quota else []
     console().print(f"Credits used this month: {credits.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
 
 
 def _watermarks(settings: Settings) -> "dict[str, Watermark]":
-    """Empty, with a line that says why, when the state cannot be read: the rest is worth showing all the same."""
+    """Return the watermarks. If the state cannot be read, print why and return none: the rest is still shown."""
     from adventure.processor.state import read_watermarks
 
     try:
@@ -126,7 +126,7 @@ def _watermarks(settings: Settings) -> "dict[str, Watermark]":
 
 
 def print_task_runs(runs: "list[TaskRun]") -> None:
-    """One line a run."""
+    """Print one line per run."""
     rows = table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
     for run in runs:
         seconds = (run.ended_at - run.started_at).total_seconds()
@@ -144,22 +144,24 @@ def print_task_runs(runs: "list[TaskRun]") -> None:
 
 
 def print_checks(checks: "list[Check]") -> None:
-    """One line a check; those of one figure in two periods side by side."""
-    rows = table("Is everything there?", left=("check", "expected", "found", ""))
+    """Print one line per check. The two periods of a metric are side by side."""
+    rows = table("Is the data complete?", left=("check", "expected", "found", ""))
     for check in checks:
         if not check.period:
             rows.add_row(check.name, check.expected, check.actual, _verdict(check))
     console().print(rows)
-    figures: dict[str, dict[str, Check]] = {}
+    metrics: dict[str, dict[str, Check]] = {}
     for check in checks:
         if check.period:
-            figures.setdefault(check.name, {})[check.period] = check
-    if not figures:
+            metrics.setdefault(check.name, {})[check.period] = check
+    if not metrics:
         return
-    periods = list(next(iter(figures.values())))
+    periods = list(next(iter(metrics.values())))
     heads = [f"{period}\n{column}" if column else "" for period in periods for column in ("expected", "found", "")]
-    rows = table("Do the sales look right? Rows at each layer, and shares that are not null", left=("figure", *heads))
-    for name, found in figures.items():
+    rows = table(
+        "Are the sales plausible? Rows at each layer, and shares of values that are not null", left=("metric", *heads)
+    )
+    for name, found in metrics.items():
         rows.add_row(name, *[cell for c in found.values() for cell in (c.expected, c.actual, _verdict(c))])
     console().print(rows)
 
@@ -171,7 +173,7 @@ def _verdict(check: "Check") -> str:
 
 
 def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:
-    """The files of one stream's stage or of all, like LIST @stage."""
+    """Print the staged files of one stream or of all, like LIST @stage."""
     chosen = (find_stream(streams, name),) if name else streams
     stage = open_stage(settings)
     rows = table("Staged files", left=("file",), right=("size", "modified (UTC)"))

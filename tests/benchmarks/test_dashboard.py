@@ -1,9 +1,9 @@
-"""The benchmark of the dashboard changes every control to every value, whatever controls there come to be."""
+"""The dashboard's benchmark changes every control to every value, including controls added later."""
 
 from typing import get_args
 
-from adventure.dashboard.sales.figures import MEASURES, SEGMENTS
 from adventure.dashboard.sales.filters import _PERIODS
+from adventure.dashboard.sales.metrics import MEASURES, SEGMENTS
 from adventure.dashboard.sales.scope import Grain
 from benchmarks.dashboard import changes
 
