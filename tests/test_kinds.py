@@ -18,7 +18,7 @@ from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import load_streams
 from adventure.dashboard.pipeline import state as dashboard_state
 from adventure.destinations.duckdb import kind as duckdb_kind
-from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.kind import WarehouseModule
 from adventure.destinations.snowflake import kind as snowflake_kind
@@ -166,7 +166,7 @@ def test_a_third_source_needs_no_other_module(
     rows["no. 7"] = begun + timedelta(seconds=100)
     process_once(settings, streams)
     warehouse.load(stream)
-    held = warehouse.query("select json_extract_string(raw, '$.id'), count(*) from raw_ext.toys_raw group by 1")
+    held = warehouse.execute("select json_extract_string(raw, '$.id'), count(*) from raw_ext.toys_raw group by 1")
     assert dict(held) == dict.fromkeys(rows, 1) | {"no. 7": 2}
     warehouse.cleanup(stream)
 
@@ -188,7 +188,7 @@ def test_a_third_source_needs_no_other_module(
     assert report.is_clean
     warehouse.load(stream)
     warehouse.cleanup(stream)
-    assert warehouse.living_keys(stream) == 21
+    assert warehouse.live_key_count(stream) == 21
     assert not [check for check in flow_checks(settings, warehouse, stream) if check.failed]
 
     rows["no. 22"] = utc_now() - timedelta(seconds=2)
@@ -196,8 +196,8 @@ def test_a_third_source_needs_no_other_module(
     (problem,) = find_problems(late, streams, warehouse)
     assert problem.sentence.startswith("toys: rows wait at the source since ")
 
-    warehouse.publish_report(streams, every=None)
-    (shown,) = dashboard_state.read(DuckDBCopy(settings.report_path, "").query).streams
+    warehouse.publish_report(streams, interval=None)
+    (shown,) = dashboard_state.read(DuckDBDataset(settings.report_path, "").query).streams
     assert (shown.source, shown.source_table, shown.raw_rows) == ("toy", "shop.toys", 24)
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import psycopg
 
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
+from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
-from adventure.sources.postgres.plan import quoted, table_of
+from adventure.sources.postgres.plan import table_of
 from adventure.sources.postgres.relations import Relation, read_relations
 
 _COLUMNS = """
