@@ -6,13 +6,11 @@ It only reads and renders; whoever does the work returns values.
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
+from adventure.core.console import console, table
 from adventure.core.errors import SourceError, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream, find_stream
@@ -25,26 +23,7 @@ if TYPE_CHECKING:
     from adventure.monitoring.checks import Check
     from adventure.monitoring.problems import Problem
 
-_PIPED_WIDTH = 160
-"""Characters a line where the output is no terminal: a log or a pipe has no width of its own."""
-
 _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
-
-
-def console() -> Console:
-    """Where commands print their tables."""
-    on_terminal = Console(highlight=False)
-    return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
-
-
-def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
-    """A table with text columns and then columns of numbers."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for name in left:
-        made.add_column(name, overflow="fold")
-    for name in right:
-        made.add_column(name, justify="right", no_wrap=True)
-    return made
 
 
 def age(moment: datetime | None, now: datetime) -> str:

@@ -39,7 +39,7 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> No
         WarehouseError: another process holds the warehouse; or Snowflake refuses, or does not answer.
     """
     if settings.warehouse == "snowflake":
-        from adventure.destinations.snowflake import history as snowflake
+        from adventure.demo.history import snowflake
 
         snowflake.load(settings, folder, allow_missing=allow_missing)
         return
