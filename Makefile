@@ -19,10 +19,7 @@ help: ## list the targets
 demo: .venv/.demo ## run the whole pipeline on this machine; DEMO_ARGS="--once" ends after one pass
 	@$(BIN)/adventure demo $(DEMO_ARGS)
 
-check: .venv/.dev ## check style and types and run the unit tests, about a minute: what to run before every commit
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
+check: lint ## lint and run the unit tests, about a minute: what to run before every commit
 	@$(PYTEST) -m "unit and not slow" $(TEST_ARGS)
 
 test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stage -x" narrows it, WORKERS=1 limits it
@@ -47,17 +44,19 @@ docs: .venv/.dev ## build the site that documents the dbt project, one page that
 	@$(BIN)/python -m tools.site dbt .adventure/docs/index.html
 	@echo "Open .adventure/docs/index.html"
 
-worksheet: .venv/.dev ## write the checks and the dashboard's charts for a Snowflake worksheet anew, into snowflake/checks.sql and charts/
+worksheet: .venv/.dev ## write the checks and the dashboard's charts for a Snowflake worksheet into snowflake/checks.sql and charts/
 	@$(BIN)/python -m tools.worksheet snowflake/checks.sql
 	@$(BIN)/python -m tools.charts snowflake/charts
 
-lineage: .venv/.dev ## draw the lineage of the models anew, into docs/images/lineage.svg
+lineage: .venv/.dev ## draw the lineage of the models into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg
 
-lint: .venv/.dev ## check style and types
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+lint: .venv/.dev ## check style, spelling, types, and which package imports which
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/codespell
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
 
 format: .venv/.dev ## apply the style
 	$(BIN)/ruff format .
@@ -117,7 +116,7 @@ down: ## stop the containers; their data stays in volumes
 logs: ## follow the containers' logs
 	$(COMPOSE) logs --follow
 
-screenshots: .venv/.dev ## take the pictures of the dashboard anew, of the demo's data (needs chromium)
+screenshots: .venv/.dev ## take the pictures of the dashboard of the demo's data (needs chromium)
 	@$(BIN)/python -m tests.dashboard.screenshots
 
 clean: ## remove the environment and all data of the demo

@@ -63,7 +63,7 @@ def test_the_processor_loads_its_own_rooms_and_one_driver_before_its_first_query
     found = modules(["process"], "adventure.processor.run:process_once")
     assert "psycopg" in found
     rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
-    assert rooms == {"cli", "core", "dashboard", "destinations", "factory", "monitoring", "processor", "sources"}
+    assert rooms == {"cli", "core", "dashboard", "destinations", "factory", "processor", "sources"}
     assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client") == set()
     # A source brings its own: Arrow and ADBC, or pymongo.
     sources = (

@@ -13,10 +13,11 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.destinations.common.records import loaded_spans
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.factory import open_stage
 from adventure.monitoring.gaps import Span, find_gaps
 from adventure.monitoring.problems import find_problems
-from adventure.monitoring.status import remove_windows
 from adventure.processor.run import process_once
+from adventure.reconcile.removal import remove_window
 from tests.processor.conftest import things
 from tests.processor.test_watermark_owner import insert, loaded, run_remedy
 
@@ -78,7 +79,8 @@ def test_windows_that_were_removed_before_they_were_loaded(
     for number in (1, 2):
         insert(writer_settings, number)
         process_once(settings, [things])
-    remove_windows(settings, (things,), "things", force=True)
+    for window in open_stage(settings).windows(things.stage):
+        remove_window(settings, things, window.id, force=True)
     (sentence,) = sentences(settings, things)
     run_remedy(monkeypatch, settings, [things], sentence)
     process_once(settings, [things])

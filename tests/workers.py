@@ -8,7 +8,7 @@ TOGETHER = ("tests/dashboard/test_", "tests/snowflake/test_d")
 """Beginnings of paths. The files share a fixture that takes long to make: the shop, the pair of warehouses."""
 
 
-class ByFile(LoadScopeScheduling):
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     """One worker runs all tests of a file, or of the files in TOGETHER. The order is that of tests/tiers.py."""
 
     def __init__(self, config: Any, log: Any = None) -> None:

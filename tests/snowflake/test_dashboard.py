@@ -96,10 +96,10 @@ FIGURES: dict[str, Callable[[Query, Scope], object]] = {
 }
 for _segment in figures.SEGMENTS:
     for _measure in figures.MEASURES:
-        FIGURES[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: figures.series(
+        FIGURES[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: figures.series(  # type: ignore[misc]
             query, scope, s, m, "week", NOW
         )
-    FIGURES[f"change by {_segment}"] = lambda query, scope, s=_segment: figures.contributions(
+    FIGURES[f"change by {_segment}"] = lambda query, scope, s=_segment: figures.contributions(  # type: ignore[misc]
         query, scope, s, "revenue", TODAY
     )
 
@@ -158,13 +158,13 @@ def test_the_pipelines_state_is_the_same_but_for_its_moments(published: Publishe
         (r.stream, r.reason, r.rows) for r in ours.rejected
     ]
     for query in (state.cycles, state.lateness):
-        mine, its = (query(copy.query) for copy in published.report)
-        assert _rows(its) == _rows(mine)
+        ours_shown, theirs_shown = (query(copy.query) for copy in published.report)
+        assert _rows(theirs_shown) == _rows(ours_shown)
     failing = [test.test for test in ours.tests if test.audit_table]
     assert failing
     for test in failing:
-        mine, its = (state.failing_rows(copy.query, test) for copy in published.report)
-        assert len(its) == len(mine)
+        our_rows, their_rows = (state.failing_rows(copy.query, test) for copy in published.report)
+        assert len(their_rows) == len(our_rows)
 
 
 def test_credits_are_added_up_by_day_of_the_warehouse_that_asks(published: Published) -> None:

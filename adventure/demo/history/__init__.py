@@ -9,7 +9,7 @@ from pathlib import Path
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.demo.history.loading import is_loaded, load_files
-from adventure.demo.history.synthesis import synthesise
+from adventure.demo.history.synthesis import synthesise as synthesise
 from adventure.destinations.duckdb.connection import connect
 
 log = get_logger()
