@@ -1,46 +1,49 @@
-"""Open the implementation that the settings and the streams name. The only module that knows every kind.
+"""Open the implementation that the settings and the streams name.
 
-Implementations are imported when they are opened, so that a kind that is not used needs no package and costs no time.
+Which kinds there are is in `adventure.core.kinds`. The module of a kind is imported when one is opened, so that a kind
+that is not used needs no package and costs no time.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
-from adventure.dashboard.source import READS, REPORT_PATH, SALES_PATH
+from adventure.core.kinds import SOURCES, WAREHOUSES
 from adventure.destinations.published import Copy
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
     from adventure.core.streams import Stream
+    from adventure.destinations.kind import WarehouseModule
     from adventure.destinations.warehouse import Warehouse
+    from adventure.sources.kind import SourceModule
+    from adventure.sources.probe import Probe
     from adventure.sources.side import SourceSide
     from adventure.sources.source import Source
 
+READS = "ADVENTURE_DASHBOARD_READS"
+"""Environment variable of the dashboard's process: the kind of warehouse that it reads."""
+
 
 def open_source(kind: str, settings: "Settings", *, patience: float | None = None) -> "Source":
-    """The source of that kind, connected; see `open_pipeline`.
+    """Return the source of that kind, connected.
 
-    Its driver is imported here: a kind that no stream names costs nothing, and `process_once` waits meanwhile anyway.
+    Args:
+        patience: seconds for which a source that does not answer is tried again.
 
     Raises:
         SourceError: it does not answer, or refuses.
     """
-    if kind == "postgres":
-        from adventure.sources.postgres.source import PostgresSource
-
-        return PostgresSource(settings, patience)
-    from adventure.sources.mongo.source import MongoSource
-
-    return MongoSource(settings, patience)
+    return _source(kind).open_source(settings, patience)
 
 
-@contextmanager
-def open_source_side(settings: "Settings", stream: "Stream", *, rows: bool = False) -> "Iterator[SourceSide]":
-    """The stream's source, with a connection of its own.
+def open_source_side(
+    settings: "Settings", stream: "Stream", *, rows: bool = False
+) -> "AbstractContextManager[SourceSide]":
+    """Return the stream's source as a side of a comparison, with a connection of its own.
 
     Args:
         rows: whole rows are compared, not keys and cursors alone.
@@ -48,75 +51,55 @@ def open_source_side(settings: "Settings", stream: "Stream", *, rows: bool = Fal
     Raises:
         SourceError: it does not answer, refuses, or is not what the stream says.
     """
-    if stream.source == "postgres":
-        from adventure.sources.postgres.reconcile import PostgresSide
+    return _source(stream.source).open_side(settings, stream, rows=rows)
 
-        with PostgresSide.open(settings, stream, rows=rows) as postgres:
-            yield postgres
-        return
-    from adventure.sources.mongo.reconcile import MongoSide
 
-    with MongoSide.open(settings, stream, rows=rows) as mongo:
-        yield mongo
+def open_probe(kind: str, settings: "Settings") -> "AbstractContextManager[Probe]":
+    """Return what `status` and `check` ask a source of that kind, with a connection of its own.
+
+    Raises:
+        SourceError: it does not answer, or refuses.
+    """
+    return _source(kind).open_probe(settings)
 
 
 def open_stage(settings: "Settings") -> "Stage":
-    """The stage that goes with the chosen warehouse."""
-    if settings.warehouse == "duckdb":
-        from adventure.destinations.duckdb.stage import FolderStage
-
-        return FolderStage(settings.stage_dir)
-    from adventure.destinations.snowflake.stage import SnowflakeStage
-
-    return SnowflakeStage(settings)
+    """Return the stage that goes with the chosen warehouse."""
+    return _warehouse(settings.warehouse).open_stage(settings)
 
 
 def open_warehouse(settings: "Settings") -> "Warehouse":
-    """The chosen warehouse."""
-    if settings.warehouse == "duckdb":
-        from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+    """Return the chosen warehouse."""
+    return _warehouse(settings.warehouse).open_warehouse(settings)
 
-        return DuckDBWarehouse(settings)
-    from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
 
-    return SnowflakeWarehouse(settings)
+def sales_dialect(settings: "Settings") -> Mapping[str, str]:
+    """Return the expressions of the checks of sales that the chosen warehouse writes in its own way."""
+    return _warehouse(settings.warehouse).SALES_DIALECT
+
+
+def dashboard_environment(settings: "Settings") -> dict[str, str]:
+    """Return the environment variables from which `open_sales` and `open_report` learn what to open."""
+    return {READS: settings.warehouse} | _warehouse(settings.warehouse).dashboard_environment(settings)
 
 
 def open_sales() -> Copy:
-    """The marts."""
-    if _reads_snowflake():
-        return _in_snowflake("publication", "built_at", "Run `adventure build`: it publishes them anew")
-    return _file(SALES_PATH, "dashboard.duckdb", "Run `adventure build`: it replaces it")
+    """Return the published marts."""
+    return _published().open_sales()
 
 
 def open_report() -> Copy:
-    """What the pipeline says of itself."""
-    if _reads_snowflake():
-        return _in_snowflake("report", "written_at", "The next run of the tasks replaces it: `adventure tasks run`")
-    return _file(REPORT_PATH, "pipeline.duckdb", "The next run of the tasks replaces it: `adventure tasks run`")
+    """Return the published report on the pipeline."""
+    return _published().open_report()
 
 
-def look_every_sec() -> int | None:
-    """How often an open page looks for a newer publication by itself.
-
-    Never in Snowflake: a page that somebody left open would keep the warehouse awake, and bill for it.
-    """
-    return None if _reads_snowflake() else 5
+def _published() -> "WarehouseModule":
+    return _warehouse(os.environ.get(READS) or next(iter(WAREHOUSES)))
 
 
-def _reads_snowflake() -> bool:
-    return os.environ.get(READS, "files") != "files"
+def _source(kind: str) -> "SourceModule":
+    return cast("SourceModule", import_module(SOURCES[kind].module))
 
 
-# Either place needs a package that the other one does not have.
-def _file(variable: str, default: str, remedy: str) -> Copy:
-    from adventure.destinations.duckdb.published import DuckDBCopy
-
-    return DuckDBCopy(Path(os.environ.get(variable, f".adventure/{default}")), remedy)
-
-
-def _in_snowflake(table: str, column: str, remedy: str) -> Copy:
-    from adventure.destinations.snowflake import published as snowflake_copy
-
-    connect = snowflake_copy.active if os.environ[READS] == "session" else snowflake_copy.signed_in
-    return snowflake_copy.SnowflakeCopy(table, column, remedy, connect)
+def _warehouse(kind: str) -> "WarehouseModule":
+    return cast("WarehouseModule", import_module(WAREHOUSES[kind].module))

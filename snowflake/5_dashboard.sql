@@ -49,9 +49,11 @@ put 'file://adventure/factory.py' @app_files/adventure auto_compress = false ove
 put 'file://adventure/core/__init__.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/clock.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/errors.py' @app_files/adventure/core auto_compress = false overwrite = true;
+put 'file://adventure/core/kinds.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/destinations/__init__.py' @app_files/adventure/destinations auto_compress = false overwrite = true;
 put 'file://adventure/destinations/published.py' @app_files/adventure/destinations auto_compress = false overwrite = true;
 put 'file://adventure/destinations/snowflake/__init__.py' @app_files/adventure/destinations/snowflake auto_compress = false overwrite = true;
+put 'file://adventure/destinations/snowflake/kind.py' @app_files/adventure/destinations/snowflake auto_compress = false overwrite = true;
 put 'file://adventure/destinations/snowflake/published.py' @app_files/adventure/destinations/snowflake auto_compress = false overwrite = true;
 put 'file://adventure/dashboard/*.py' @app_files/adventure/dashboard auto_compress = false overwrite = true;
 put 'file://adventure/dashboard/sales/*.py' @app_files/adventure/dashboard/sales auto_compress = false overwrite = true;

@@ -12,8 +12,8 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.destinations.common.records import loaded_spans
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.factory import open_stage
 from adventure.monitoring.gaps import Span, find_gaps
 from adventure.monitoring.problems import find_problems
 from adventure.processor.run import process_once
@@ -79,7 +79,7 @@ def test_windows_that_were_removed_before_they_were_loaded(
     for number in (1, 2):
         insert(writer_settings, number)
         process_once(settings, [things])
-    for window in open_stage(settings).windows(things.stage):
+    for window in FolderStage(settings.stage_dir).windows(things.stage):
         remove_window(settings, things, window.id, force=True)
     (sentence,) = sentences(settings, things)
     run_remedy(monkeypatch, settings, [things], sentence)

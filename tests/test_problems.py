@@ -63,7 +63,7 @@ def test_a_horizon_that_stands_still(writer_settings: Settings, find: Find) -> N
         idle.execute("select now(), pg_sleep(1.2)")
         assert find() == []
         ((sentence),) = find(alert_lag_sec=1.0)
-    assert sentence.startswith("The horizon stands still for ")
+    assert sentence.startswith("The horizon has not moved for ")
     assert "nightly report" in sentence
 
 

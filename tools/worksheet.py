@@ -6,6 +6,7 @@ What is asked and expected stands in adventure/monitoring/checks, for both wareh
 import sys
 from pathlib import Path
 
+from adventure.destinations.snowflake.kind import SALES_DIALECT
 from adventure.monitoring.checks.sales import statement
 
 _HEAD = """\
@@ -18,7 +19,7 @@ use database ADVENTURE;
 
 def worksheet() -> str:
     """The whole file."""
-    return _HEAD + statement("snowflake").rstrip() + ";\n"
+    return _HEAD + statement(SALES_DIALECT).rstrip() + ";\n"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pydantic import Field, FilePath, SecretStr, ValidationError, field_validato
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from adventure.core.errors import ConfigError
+from adventure.core.kinds import WAREHOUSES, check_kind
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -75,9 +76,7 @@ class Settings(BaseSettings):
     chat_stage: str = Field("chat_stage", description="stage of the support chats")
 
     # The warehouse, the models and the dashboard
-    warehouse: Literal["duckdb", "snowflake"] = Field(
-        "duckdb", description="duckdb, or snowflake: the processor stages there, and its tasks load"
-    )
+    warehouse: str = Field("duckdb", description="duckdb, or snowflake: the processor stages there, and its tasks load")
     data_dir: Path = Field(Path(".adventure"), description="folder of everything that is kept on this machine")
     tasks_interval_sec: float = Field(3600.0, gt=0, description="seconds between two runs of the task graph")
     dbt_dir: Path = Field(Path("dbt"), description="folder of the dbt project")
@@ -149,6 +148,11 @@ class Settings(BaseSettings):
     # Everything
     pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")
     log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line")
+
+    @field_validator("warehouse")
+    @classmethod
+    def _is_kind(cls, value: str) -> str:
+        return check_kind(value, WAREHOUSES)
 
     @field_validator("data_dir")
     @classmethod

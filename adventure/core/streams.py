@@ -9,15 +9,14 @@ import tomllib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from adventure.core.errors import ConfigError
+from adventure.core.kinds import SOURCES, SourceKind, check_kind
 from adventure.core.settings import Settings
 from adventure.core.zones import check_zone
-
-Source = Literal["postgres", "mongo"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,10 @@ class Stream:
     """One table or collection on its way to one raw table."""
 
     name: str
-    source: Source
+    source: str
+    """The name of its kind; see `adventure.core.kinds`."""
     namespace: str
-    """The schema (postgres) or the database (mongo)."""
+    """The schema (PostgreSQL) or the database (MongoDB)."""
     table: str
     cursor: str
     key: tuple[str, ...]
@@ -42,6 +42,16 @@ class Stream:
     """Streams before it, with the columns here that hold their keys: a row is never staged before what it refers to."""
     timezone: str | None = None
     """The zone of a cursor that carries none, by its IANA name; None where the stream names none."""
+
+    @property
+    def kind(self) -> SourceKind:
+        """The kind of its source."""
+        return SOURCES[self.source]
+
+    @property
+    def documents(self) -> bool:
+        """Whether its rows are JSON documents, each in the column `raw` of the raw table."""
+        return self.kind.documents
 
     @property
     def zone(self) -> str:
@@ -64,7 +74,7 @@ class _Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Source
+    source: str
     namespace: _Text
     table: _Text
     cursor: _Text
@@ -75,6 +85,11 @@ class _Entry(BaseModel):
     types: dict[str, Annotated[str, Field(pattern=r"^(text|decimal\(\d{1,2},\d{1,2}\))$")]] = {}
     references: dict[str, _Text | Annotated[list[_Text], Field(min_length=1)]] = {}
     timezone: _Text | None = None
+
+    @field_validator("source")
+    @classmethod
+    def _is_kind(cls, value: str) -> str:
+        return check_kind(value, SOURCES)
 
 
 def load_streams(settings: Settings) -> tuple[Stream, ...]:
@@ -127,7 +142,9 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
     try:
         entry = _Entry.model_validate(filled)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        )
         raise ConfigError(
             f"{where}: {faults}", "See the list of keys at the top of the shipped pipeline.toml"
         ) from error
@@ -150,8 +167,9 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
 
 
 def _check_timezone(where: str, entry: _Entry) -> None:
-    if entry.source != "postgres":
-        raise ConfigError(f"{where}.timezone: dates of MongoDB are UTC", "Remove timezone")
+    kind = SOURCES[entry.source]
+    if not kind.zoneless_cursors:
+        raise ConfigError(f"{where}.timezone: dates of {kind.title} are UTC", "Remove timezone")
     try:
         check_zone(entry.timezone or "")
     except ConfigError as error:
@@ -199,8 +217,9 @@ def _check_references(path: Path, stream: Stream, before: dict[str, Stream]) -> 
             raise ConfigError(
                 f"{where}: no stream of that name stands before it", "Put that stream first, or mend the name"
             )
-        if stream.source != "postgres" or parent.source != "postgres":
-            raise ConfigError(f"{where}: only tables of PostgreSQL are read in one snapshot", "Remove the reference")
+        if stream.source != parent.source or not stream.kind.one_snapshot:
+            able = " or ".join(kind.title for kind in SOURCES.values() if kind.one_snapshot)
+            raise ConfigError(f"{where}: only tables of {able} are read in one snapshot", "Remove the reference")
         if len(columns) != len(parent.key):
             raise ConfigError(
                 f"{where}: names {len(columns)} columns where the key of {name} has {len(parent.key)}",

@@ -13,9 +13,11 @@ from adventure.dashboard.data import cached, processor, tasks_interval_sec
 from adventure.dashboard.pipeline import state as pipeline_state
 from adventure.dashboard.pipeline.verdict import Problem, problems
 from adventure.destinations.published import Copy, Identity
-from adventure.factory import look_every_sec, open_report
+from adventure.factory import open_report
 
-LOOK_EVERY_SEC = look_every_sec()
+LOOK_EVERY_SEC = None if open_report().is_metered else 5
+"""How often an open page looks for a newer publication by itself. Never where each look costs: a page that is left open
+would keep the warehouse awake."""
 
 _STYLE = """
 <style>

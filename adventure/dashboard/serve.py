@@ -8,12 +8,11 @@ import sys
 import threading
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from adventure.core import heartbeat
 from adventure.core.errors import AdventureError, ConfigError
 from adventure.core.settings import Settings
-from adventure.dashboard.source import HEARTBEAT_PATH, READS, REPORT_PATH, SALES_PATH
+from adventure.dashboard.source import HEARTBEAT_PATH
+from adventure.factory import dashboard_environment
 
 _THEME = {
     "theme.light.primaryColor": "#0058B8",
@@ -53,22 +52,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TASKS_INTERVAL_SEC": str(settings.tasks_interval_sec),
         HEARTBEAT_PATH: str(settings.processor_heartbeat.resolve()),
     }
-    if settings.warehouse == "snowflake":
-        return told | {READS: "connection"} | _sign_in(settings)
-    return told | {
-        READS: "files",
-        SALES_PATH: str(settings.published_path.resolve()),
-        REPORT_PATH: str(settings.report_path.resolve()),
-    }
-
-
-def _sign_in(settings: Settings) -> dict[str, str]:
-    """The settings that reach Snowflake: those of --env are not in this process's environment."""
-    found = {}
-    for name, value in settings:
-        if name.startswith("snowflake_") and value not in (None, ""):
-            found[name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-    return found
+    return told | dashboard_environment(settings)
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:

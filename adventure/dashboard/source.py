@@ -1,8 +1,4 @@
 """Environment variables that tell the dashboard's process where it reads."""
 
-READS = "ADVENTURE_DASHBOARD_READS"
-"""`files`; `session`, inside Snowflake; or `connection`, from a laptop."""
-SALES_PATH = "ADVENTURE_PUBLISHED_PATH"
-REPORT_PATH = "ADVENTURE_REPORT_PATH"
 HEARTBEAT_PATH = "ADVENTURE_PROCESSOR_HEARTBEAT"
 """The processor's heartbeat file, for a dashboard on a machine that sees it."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from adventure.core.manifest import Window
 from adventure.core.row_text import RowColumn
 from adventure.core.streams import Stream
-from adventure.destinations.common.build import Scope
+from adventure.destinations.scope import Scope
 
 Outcome = Literal["succeeded", "failed", "skipped"]
 

@@ -3,36 +3,24 @@
 It only looks. What each finding means is in docs/operations.md.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
-
-from psycopg import sql
+from datetime import timedelta
 
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
-from adventure.core.connect import translating_postgres
 from adventure.core.errors import AdventureError, SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
-from adventure.core.watermark import Origin
-from adventure.core.zones import to_utc
 from adventure.destinations.common.records import loaded_spans, loaded_window_ids
 from adventure.destinations.warehouse import Warehouse
-from adventure.factory import open_stage
+from adventure.factory import open_probe, open_stage
 from adventure.monitoring.gaps import find_gaps
-from adventure.monitoring.origins import mongo_origins, postgres_origins
 from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
-from adventure.sources.mongo.connect import connect_mongo, translating_mongo
-from adventure.sources.mongo.cursors import first_cursor
-from adventure.sources.postgres.access import require_access
-from adventure.sources.postgres.horizon import blocking_session, read_horizon
-from adventure.sources.postgres.resolution import Resolution
-from adventure.sources.postgres.session import NAME, open_session
+from adventure.sources.probe import Probe
 
 RECENT = timedelta(days=1)
 """Rejects that were loaded before that are history, not news."""
@@ -58,21 +46,18 @@ def find_problems(settings: Settings, streams: Sequence[Stream], warehouse: Ware
         *_of_rejects(streams, warehouse),
         *_of_processor(settings),
     ]
-    looks = (
-        partial(_of_horizon, settings, streams),
-        partial(_of_unread, settings, streams),
-        partial(_of_windows, settings, streams, warehouse),
-        partial(_of_origins, settings, streams, postgres_origins),
-        partial(_of_origins, settings, streams, mongo_origins),
-    )
-    for look in looks:
-        try:
-            for problem in look():
-                found += [problem] if problem not in found else []
-        except AdventureError as error:
-            problem = Problem(error.problem, error.remedy)
-            found += [problem] if problem not in found else []
-    return found
+    for kind in dict.fromkeys(stream.source for stream in streams):
+        found += _caught(_of_source(settings, kind, [stream for stream in streams if stream.source == kind]))
+    found += _caught(_of_windows(settings, streams, warehouse))
+    return list(dict.fromkeys(found))
+
+
+def _caught(look: Iterator[Problem]) -> Iterator[Problem]:
+    """Yield what a look finds; an error that ends it is one more problem."""
+    try:
+        yield from look
+    except AdventureError as error:
+        yield Problem(error.problem, error.remedy)
 
 
 def _of_processor(settings: Settings) -> Iterator[Problem]:
@@ -86,59 +71,37 @@ def _of_processor(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _of_horizon(settings: Settings, streams: Sequence[Stream]) -> Iterator[Problem]:
-    if not any(stream.source == "postgres" for stream in streams):
-        return
-    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
-        horizon = read_horizon(connection, 0)
-        if horizon.age > timedelta(seconds=settings.alert_lag_sec):
-            session = blocking_session(connection, 0) or "a session that has ended meanwhile"
-            yield Problem(
-                f"The horizon stands still for {_age(horizon.age)}: {session} has been in one transaction"
-                " or statement since, and newer rows wait",
-                "End that session: select pg_terminate_backend(pid) as an administrator of the source",
-            )
+def _of_source(settings: Settings, kind: str, streams: Sequence[Stream]) -> Iterator[Problem]:
+    """What is wrong at one source, which all of these streams are read from."""
+    with open_probe(kind, settings) as probe:
+        yield from _caught(_of_horizon(settings, probe))
+        yield from _caught(_of_unread(settings, probe, streams))
+        yield from _caught(_of_origins(settings, probe, streams))
 
 
-def _of_unread(settings: Settings, streams: Sequence[Stream]) -> Iterator[Problem]:
+def _of_horizon(settings: Settings, probe: Probe) -> Iterator[Problem]:
+    if stall := probe.stall(timedelta(seconds=settings.alert_lag_sec)):
+        yield Problem(
+            f"The horizon has not moved for {_age(stall.age)}: {stall.blocker} has been in one transaction"
+            " or statement since, and newer rows wait",
+            stall.remedy,
+        )
+
+
+def _of_unread(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
     """Rows that are at the source for too long and that no window has brought."""
     marks = read_watermarks(settings)
     for stream in streams:
-        mark = marks.get(stream.name)
         try:
-            first = _first_unread(settings, stream, mark.value if mark else None)
+            first = probe.unread(stream, marks.get(stream.name))
         except (SourceRefused, SourceShapeError) as error:
             yield Problem(error.problem, error.remedy)
             continue
-        waits = utc_now() - first if first else timedelta(0)
-        # A row with a coarse cursor may have been written that much after it.
-        resolution = Resolution.of(mark.mode) if mark else None
-        may_wait = timedelta(seconds=settings.alert_lag_sec) + (resolution.longest if resolution else timedelta(0))
-        if waits > may_wait:
+        if first and (waits := utc_now() - first.cursor) > timedelta(seconds=settings.alert_lag_sec) + first.lag:
             yield Problem(
-                f"{stream.name}: rows wait at the source since {first} ({_age(waits)}), above the watermark",
+                f"{stream.name}: rows wait at the source since {first.cursor} ({_age(waits)}), above the watermark",
                 "See that `adventure process` runs, and what its log says",
             )
-
-
-def _first_unread(settings: Settings, stream: Stream, mark: datetime | None) -> datetime | None:
-    """The lowest cursor at or above the mark, naive UTC."""
-    if stream.source == "mongo":
-        uri, name = settings.mongo_conninfo, "the source of the documents"
-        with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
-            collection = client[stream.namespace][stream.table]
-            return first_cursor(collection, stream.cursor, mark or datetime.min)
-    cursor = sql.Identifier(stream.cursor)
-    query = sql.SQL("select min({0}) from {1} where {0} >= {2} and {0} < 'infinity'").format(
-        cursor, sql.Identifier(stream.namespace, stream.table), sql.Literal(str(mark or datetime(1, 1, 1)))
-    )
-    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
-        require_access(connection, stream, settings.postgres_user)
-        found = connection.execute(query).fetchone()
-    value = found[0] if found else None
-    if value is None:
-        return None
-    return value.replace(tzinfo=None) if value.tzinfo else to_utc(value, stream.zone)
 
 
 def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
@@ -190,17 +153,11 @@ def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Wareho
             )
 
 
-def _of_origins(
-    settings: Settings,
-    streams: Sequence[Stream],
-    read_origins: Callable[[Settings, Sequence[Stream]], dict[str, Origin]],
-) -> Iterator[Problem]:
+def _of_origins(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
     """Watermarks that were reached in another database, or in a later state of it."""
     marks = read_watermarks(settings)
-    origins = read_origins(settings, streams)
     for stream in streams:
-        mismatch = origin_mismatch(marks.get(stream.name), stream, origins.get(stream.name, Origin()))
-        if mismatch:
+        if mismatch := origin_mismatch(marks.get(stream.name), stream, probe.origin(stream)):
             yield Problem(mismatch.problem, mismatch.remedy)
 
 

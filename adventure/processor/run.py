@@ -15,7 +15,6 @@ from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, r
 from adventure.processor.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.owner import owner_mismatch, waiting_for
 from adventure.processor.state import State
-from adventure.sources.postgres.horizon import MARGIN
 from adventure.sources.source import Source
 
 log = get_logger()
@@ -72,8 +71,8 @@ def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
     """
     called = time.monotonic()
     with open_pipeline(settings, streams) as pipeline:
-        # The horizon keeps this distance from the clock.
-        time.sleep(max(0.0, called + MARGIN.total_seconds() - time.monotonic()))
+        margin = max(source.margin for source in pipeline.sources.values())
+        time.sleep(max(0.0, called + margin.total_seconds() - time.monotonic()))
         report = run_cycle(pipeline)
     failures = list(dict.fromkeys(report.failures.values()))
     for failure in failures[1:]:

@@ -63,9 +63,6 @@ class Repair:
     side: SourceSide
     stage: Stage
     mark: Watermark
-    lookback: timedelta
-    unsettled: timedelta
-    """How far below the horizon a row can be dated that is written now."""
     folder: Path
     living: int
     """Keys that the warehouse holds and that are not deleted."""
@@ -99,7 +96,8 @@ class Repair:
                     raise cut.unfit[self.stream.name]
                 horizon, end, mode = cut.horizon, cut.end(self.stream), cut.mode
             # Where there is no horizon, or the cursor is coarse, a row may come back with a cursor from as far back.
-            gone_at = earlier(end, self.unsettled if mode == "horizon" else max(self.lookback, self.unsettled))
+            lag = self.side.lag(self.mark)
+            gone_at = earlier(end, lag if mode == "horizon" else max(lag, self.side.lookback(self.mark)))
             deleted += self._stage_deletes(suspects, horizon, gone_at)
         return Repaired(rows, rejected, deleted, living=self.living)
 

@@ -22,8 +22,6 @@ from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, Repaired
-from adventure.sources.postgres.clock_steps import unread_below
-from adventure.sources.postgres.resolution import Resolution, lookback
 from adventure.sources.side import SourceSide
 
 log = get_logger()
@@ -125,7 +123,7 @@ def _reconcile(
     with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
         log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
         comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
-        result = comparison.run(mark.value, _lookback(stream, mark), low, high, without=without)
+        result = comparison.run(mark.value, side.lookback(mark), low, high, without=without)
         lateness = _lateness(warehouse, comparison, side, mark)
         repaired = None
         if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted", "rejected")):
@@ -150,10 +148,7 @@ def _repair(
     with repairing(settings, stream):
         source = open_source(stream.source, settings)
         try:
-            resolution = Resolution.of(mark.mode)
-            unsettled = resolution.longest if resolution else timedelta(0)
-            lookback = _lookback(stream, mark)
-            repair = Repair(stream, source, side, stage, mark, lookback, unsettled, scratch / "files", living, force)
+            repair = Repair(stream, source, side, stage, mark, scratch / "files", living, force)
             return repair.run(comparison, result.count("deleted"))
         finally:
             source.close()
@@ -163,13 +158,6 @@ def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, ma
     bounds = lateness_bounds()
     loaded = warehouse.lateness(comparison.stream, side.key_kinds, bounds)
     return Lateness.of(loaded, comparison.lateness(micros(mark.value), bounds))
-
-
-def _lookback(stream: Stream, mark: Watermark) -> timedelta:
-    """How far below the watermark the next window looks for late rows: they are in flight."""
-    if stream.source != "postgres":
-        return stream.lookback
-    return lookback(stream, mark, blind=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
 
 
 @contextmanager

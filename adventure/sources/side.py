@@ -4,11 +4,13 @@ A transaction that stays open holds back the processor's horizon, and with it ev
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from adventure.core.key_kinds import KeyKind
 from adventure.core.row_text import RowColumn
 from adventure.core.spans import Side, Span
+from adventure.core.watermark import Watermark
 
 Version = tuple[str, int | None, str | None]
 """A key's text; its cursor in microseconds since 1970, None where it is NULL, missing or no moment; and the hash of the
@@ -21,6 +23,12 @@ class SourceSide(Side, Protocol):
     key_kinds: tuple[KeyKind, ...]
     row_columns: tuple[RowColumn, ...]
     """The columns that are compared besides key and cursor; none, unless whole rows are."""
+
+    def lookback(self, mark: Watermark) -> timedelta:
+        """Return how far below the watermark the next window looks for rows: those in there may not be staged yet."""
+
+    def lag(self, mark: Watermark) -> timedelta:
+        """Return how far a cursor can lie below the moment at which its row is written, where cursors are coarse."""
 
     def lowest(self) -> int | None:
         """The lowest cursor, or None when there is no row."""

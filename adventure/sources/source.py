@@ -101,6 +101,10 @@ class Cut(Protocol):
 class Source(Protocol):
     """One source database, with its connection."""
 
+    @property
+    def margin(self) -> timedelta:
+        """How far the horizon of its cuts stays below the clock: rows that young are in the next cut."""
+
     def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> AbstractContextManager[Cut]:
         """Opens a cut for these streams, which stand at these watermarks; one that was never read has none.
 

@@ -14,7 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from adventure.core.errors import WarehouseError
-from adventure.dashboard.source import REPORT_PATH, SALES_PATH
+from adventure.destinations.duckdb.kind import REPORT_PATH, SALES_PATH
 from adventure.destinations.duckdb.published import DuckDBCopy
 from tests.dashboard.conftest import Shop
 

@@ -9,10 +9,12 @@ import sqlglot
 
 from adventure.core.settings import load_settings
 from adventure.demo.history import create
+from adventure.destinations.duckdb import kind as duckdb_kind
+from adventure.destinations.snowflake import kind as snowflake
 from adventure.destinations.snowflake.scripts import split
 from adventure.factory import open_warehouse
 from adventure.monitoring.checks import Check
-from adventure.monitoring.checks.sales import EXPRESSIONS, LAST_30_DAYS, MARCH, sales_checks, statement
+from adventure.monitoring.checks.sales import LAST_30_DAYS, MARCH, sales_checks, statement
 from tests.dbt.conftest import Project, line, new_project, order
 from tools.worksheet import worksheet
 
@@ -31,7 +33,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
 
 
 def checks(path: Path, period: str) -> dict[str, Check]:
-    found = sales_checks(open_warehouse(load_settings(data_dir=path.parent)), "duckdb")
+    found = sales_checks(open_warehouse(load_settings(data_dir=path.parent)), duckdb_kind.SALES_DIALECT)
     return {check.name: check for check in found if check.period == period}
 
 
@@ -113,11 +115,14 @@ def test_the_worksheet_says_the_same(history: Project) -> None:
     """Read as Snowflake's SQL by another parser, and run here; JSON, which no translation brings over, is put in ours."""
     *_, text = split(WORKSHEET.read_text(encoding="utf-8"))
     for name in ("document_date", "document_lines"):
-        assert EXPRESSIONS["snowflake"][name] in text
-        text = text.replace(EXPRESSIONS["snowflake"][name], f"{name}(raw)")
+        assert snowflake.SALES_DIALECT[name] in text
+        text = text.replace(snowflake.SALES_DIALECT[name], f"{name}(raw)")
     [translated] = sqlglot.transpile(text, read="snowflake", write="duckdb")
     with duckdb.connect(str(history.path), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         for name in ("document_date", "document_lines"):
-            connection.execute(f"create temp macro {name}(raw) as {EXPRESSIONS['duckdb'][name]}")
-        assert connection.execute(translated).fetchall() == connection.execute(statement("duckdb")).fetchall()
+            connection.execute(f"create temp macro {name}(raw) as {duckdb_kind.SALES_DIALECT[name]}")
+        assert (
+            connection.execute(translated).fetchall()
+            == connection.execute(statement(duckdb_kind.SALES_DIALECT)).fetchall()
+        )

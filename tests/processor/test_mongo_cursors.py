@@ -21,8 +21,9 @@ from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
 from adventure.sources.mongo import change_stream
 from adventure.sources.mongo.change_stream import Feed
-from adventure.sources.mongo.cursors import cursor_moment, cursor_ranges, first_cursor
-from tests.processor.conftest import on_standalone
+from adventure.sources.mongo.cursors import cursor_moment, cursor_ranges
+from adventure.sources.mongo.rows import SourceDocuments
+from tests.processor.conftest import on_standalone, stream_of
 
 MOMENTS = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29))
 
@@ -129,11 +130,12 @@ def test_the_first_unread_cursor_is_the_lowest_of_dates_and_text(chats: Any) -> 
     day = datetime(2026, 3, 4)
     values = [day, day + timedelta(hours=5), "20260304T0100Z", "2026-03-05T01:00:00+14:00", [day - timedelta(hours=1)]]
     chats.insert_many([{"at": value} for value in [*values, "no date", None]])
-    assert first_cursor(chats, "at", day - timedelta(days=9)) == day
-    assert first_cursor(chats, "at", day + timedelta(minutes=1)) == datetime(2026, 3, 4, 1)
-    assert first_cursor(chats, "at", day + timedelta(hours=2)) == day + timedelta(hours=5)
-    assert first_cursor(chats, "at", day + timedelta(hours=6)) == day + timedelta(hours=11)
-    assert first_cursor(chats, "at", day + timedelta(days=2)) is None
+    first = SourceDocuments(chats, stream_of("chats", source="mongo", cursor="at", key=("_id",))).first
+    assert first(day - timedelta(days=9)) == day
+    assert first(day + timedelta(minutes=1)) == datetime(2026, 3, 4, 1)
+    assert first(day + timedelta(hours=2)) == day + timedelta(hours=5)
+    assert first(day + timedelta(hours=6)) == day + timedelta(hours=11)
+    assert first(day + timedelta(days=2)) is None
 
 
 class SilentThenNot:

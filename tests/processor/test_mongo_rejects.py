@@ -54,7 +54,7 @@ def test_a_rejected_cursor_is_seen(
     assert verdicts(settings, stream) == {"rejected": 1}
 
 
-@pytest.mark.parametrize("key", ["5", AT, ObjectId(), {"a": 1}, 1e16], ids=str)
+@pytest.mark.parametrize("key", ["5", AT, ObjectId("6b0a01aa7039a1ae564a1669"), {"a": 1}, 1e16], ids=str)
 def test_a_rejected_document_is_not_called_missing(
     settings: Settings,
     chats: Any,

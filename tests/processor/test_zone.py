@@ -17,9 +17,8 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream, load_streams
 from adventure.core.zones import to_local, to_utc
 from adventure.demo.sandbox import Sandbox
-from adventure.factory import open_warehouse
+from adventure.factory import open_probe, open_warehouse
 from adventure.monitoring.checks.flow import count_rows
-from adventure.monitoring.problems import _first_unread
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
@@ -232,11 +231,12 @@ def test_status_check_and_reconcile_read_the_zone_of_the_stream(
     warehouse = open_warehouse(settings)
     warehouse.load(stream)
     insert(writer_settings, KOLKATA, 3)
-    mark = read_watermarks(settings)["things"].value
-    unread = _first_unread(settings, stream, mark)
+    mark = read_watermarks(settings)["things"]
+    with open_probe(stream.source, settings) as probe:
+        unread = probe.unread(stream, mark)
     assert unread is not None
-    assert abs(utc_now() - unread) < timedelta(minutes=5)
-    assert abs(utc_now() - to_utc(mark, KOLKATA)) < timedelta(minutes=5)
+    assert abs(utc_now() - unread.cursor) < timedelta(minutes=5)
+    assert abs(utc_now() - to_utc(mark.value, KOLKATA)) < timedelta(minutes=5)
     counts = count_rows(settings, warehouse, stream)
     assert (counts.source, counts.in_flight, counts.raw) == (3, 1, 2)
     (report,) = reconcile(settings, [stream])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from adventure.core.kinds import SOURCES
 from adventure.dashboard import format
 from adventure.dashboard.pipeline.state import State, StreamState
 
@@ -130,12 +131,13 @@ def _stream(stream: StreamState, state: State, now: datetime, default_every: flo
             "A transaction is open that long at the source, or the window lay in the stage; the processor's log names"
             " the session",
         )
-    if stream.source == "postgres" and stream.mode and stream.mode.startswith("lookback"):
+    kind = SOURCES.get(stream.source)
+    if kind and kind.lookback_remedy and stream.mode and stream.mode.startswith("lookback"):
         yield Problem(
             "look",
             name,
             f"{name}: read by {stream.mode}; rows that commit later than the lookback are missed",
-            "Grant the reader's role pg_read_all_stats, or finish the prepared transaction",
+            kind.lookback_remedy,
         )
 
 

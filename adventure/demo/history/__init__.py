@@ -4,11 +4,12 @@ Both ways go through files of one form, described in docs/history.md, into the w
 not know the processor, nor the models.
 """
 
+from importlib import import_module
 from pathlib import Path
 
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
-from adventure.demo.history.loading import is_loaded, load_files
+from adventure.demo.history.loading import is_loaded
 from adventure.demo.history.synthesis import synthesise as synthesise
 from adventure.destinations.duckdb.connection import connect
 
@@ -38,13 +39,9 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> No
         ConfigError: a file or column is missing, or a row does not parse; names file and row.
         WarehouseError: another process holds the warehouse; or Snowflake refuses, or does not answer.
     """
-    if settings.warehouse == "snowflake":
-        from adventure.demo.history import snowflake
-
-        snowflake.load(settings, folder, allow_missing=allow_missing)
-        return
-    with connect(settings.duckdb_path) as connection:
-        load_files(connection, folder, allow_missing=allow_missing)
+    # One module for each warehouse, so that neither needs the packages of the other.
+    warehouse = import_module(f"adventure.demo.history.into_{settings.warehouse}")
+    warehouse.load(settings, folder, allow_missing=allow_missing)
 
 
 def ensure_history(settings: Settings) -> None:

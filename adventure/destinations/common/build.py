@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from adventure.core import heartbeat
 from adventure.core.errors import BuildFailed, ConfigError
@@ -15,13 +15,10 @@ from adventure.core.faults import Point, reached
 from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
+from adventure.destinations.scope import SCOPES as SCOPES
+from adventure.destinations.scope import Scope as Scope
 
 log = get_logger()
-
-Scope = Literal["increment", "whole", "full refresh"]
-"""What is built: what new sales can change; every model and test of the data; or that, from the raw tables."""
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""Each holds the one before it."""
 
 _TOLD_EVERY_SEC = 2.0
 _SELECTORS: dict[Scope, str] = {"increment": "increment", "whole": "whole", "full refresh": "whole"}
@@ -52,8 +49,6 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     begun = time.monotonic()
     with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         result = _invoke(arguments)
-    if target == "duckdb":
-        _release_duckdb()
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
     reached(Point.BUILT)
@@ -110,13 +105,6 @@ def _invoke(arguments: list[str]) -> Any:
                 log.info(f"build: {finished} models and tests done after {told - begun:.0f} s", done=finished)
 
     return dbtRunner(callbacks=[tell]).invoke(arguments)
-
-
-def _release_duckdb() -> None:
-    """dbt-duckdb keeps the file open for its next run; others are waiting for it."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
-    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 def _describe(failed: list[Any]) -> str:

@@ -177,7 +177,7 @@ def lateness_rows(
     rows = []
     for stream in streams:
         # Keys are compared with each other only: as the raw table writes them is good enough.
-        kinds = ["document" if stream.source == "mongo" else "text"] * len(stream.key)
+        kinds = ["document" if stream.documents else "text"] * len(stream.key)
         found = lateness(stream, kinds, lateness_bounds())
         rows += [(stream.name, number, label, found.get(number, 0)) for number, label in enumerate(LATENESS)]
     return Rows({"stream": "varchar", "number": "integer", "late": "varchar", "ROWS": "bigint"}, rows)

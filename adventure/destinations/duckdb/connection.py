@@ -6,6 +6,7 @@ what else holds the file is waited for as well.
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,16 @@ def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def reading(connection: duckdb.DuckDBPyConnection) -> Query:
     """Queries of a connection that is open."""
     return lambda statement, values: connection.execute(statement, list(values)).fetchall()
+
+
+@contextmanager
+def released_by_dbt() -> Iterator[None]:
+    """Let dbt close its connections afterwards: dbt-duckdb keeps the file open for its next run."""
+    try:
+        yield
+    finally:
+        if loaded := sys.modules.get("dbt.adapters.duckdb.connections"):
+            loaded.DuckDBConnectionManager.close_all_connections()
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:

@@ -20,7 +20,7 @@ def expressions(stream: Stream, kinds: Sequence[str]) -> tuple[str, str]:
         kinds: how each key column becomes text.
     """
     parts = [part(column, kind) for column, kind in zip(stream.key, kinds, strict=True)]
-    if stream.source == "mongo":
+    if stream.documents:
         return joined(parts), f"epoch_us({document_moment(stream.cursor)})"
     return joined(parts), f"epoch_us({quoted(stream.cursor)})"
 
@@ -53,7 +53,7 @@ def rejected_key(stream: Stream, held: Mapping[str, str]) -> tuple[str, str]:
     Args:
         held: the raw table's columns with their types.
     """
-    if stream.source == "mongo":
+    if stream.documents:
         return " || ',' || ".join(part(column, "document") for column in stream.key), "rejects.key"
     types = {name.lower(): kind.partition("(")[0] for name, kind in held.items()}
     kinds = [_KINDS.get(types.get(column.lower(), ""), "plain") for column in stream.key]

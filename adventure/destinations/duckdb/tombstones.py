@@ -36,10 +36,10 @@ def insert_tombstones(
     kinds = {name.lower(): kind for name, kind in table.items()}
     for key in stream.key:
         # In a document every key is text.
-        _check_key(connection, stream, key, "JSON" if stream.source == "mongo" else kinds.get(key.lower()), path, label)
+        _check_key(connection, stream, key, "JSON" if stream.documents else kinds.get(key.lower()), path, label)
     # Where the cursor is part of the key, it says which row; the later load makes it the latest.
     cursor = () if stream.cursor in stream.key else (stream.cursor,)
-    if stream.source == "mongo":
+    if stream.documents:
         texts = ", ".join(f"{literal(key)}, key[{literal(key)}]" for key in stream.key)
         members = {key: f"key[{literal(key)}]" for key in stream.key if "." not in key}
         members |= dict.fromkeys(cursor, "strftime(deleted_at, '%Y-%m-%dT%H:%M:%S.%fZ')")

@@ -111,7 +111,7 @@ def copy_versions(
 def _copy_held(
     connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, cursor: str, row: str, suspects: bool
 ) -> None:
-    kind = "document" if stream.source == "mongo" else "plain"
+    kind = "document" if stream.documents else "plain"
     parts = ", ".join(part(column, kind) for column in stream.key)
     # As the models order versions: by cursor, then by load, then rows before tombstones. One number each, because a
     # hash table of numbers is small; the cursor is moved up so that it is not below zero.

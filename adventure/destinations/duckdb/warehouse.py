@@ -19,7 +19,7 @@ from adventure.destinations.common.build import SCOPES, Scope, fingerprint, run_
 from adventure.destinations.common.builds import needed_scope, read_history_stamp, remember_build
 from adventure.destinations.common.ledger import is_loaded
 from adventure.destinations.duckdb.columns import quoted
-from adventure.destinations.duckdb.connection import connect, holding, reading
+from adventure.destinations.duckdb.connection import connect, holding, reading, released_by_dbt
 from adventure.destinations.duckdb.key_text import document_moment, part, raw_table, rejected_key
 from adventure.destinations.duckdb.lateness import lateness
 from adventure.destinations.duckdb.load import columns_of, load_window
@@ -111,7 +111,7 @@ class DuckDBWarehouse:
         needed = needed_scope(self.query, project, today=begun_at.date())
         built = max(needed, scope or needed, key=SCOPES.index)
         environment = {"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())}
-        with holding(self._path):
+        with holding(self._path), released_by_dbt():
             message = run_dbt_build(self._settings, built, target="duckdb", environment=environment)
         if built != "increment":
             remember_build(self.query, begun_at, project, history_loaded_at)
@@ -174,7 +174,7 @@ class DuckDBWarehouse:
         table = ".".join(map(quoted, stream.raw_table.split(".", 1)))
         keys = ", ".join(key_field(stream, key) for key in stream.key)
         cursor = key_field(stream, stream.cursor)
-        if stream.source == "mongo":
+        if stream.documents:
             cursor = f"{document_moment(stream.cursor)} at time zone 'UTC'"
         return records.living_keys(self.query, table, keys, cursor)
 
@@ -229,6 +229,6 @@ class DuckDBWarehouse:
 
 def key_field(stream: Stream, key: str) -> str:
     """The key in the raw table: a column, or a field of the document."""
-    if stream.source == "postgres":
+    if not stream.documents:
         return quoted(key)
     return part(key, "document")

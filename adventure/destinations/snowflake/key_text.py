@@ -23,7 +23,7 @@ def expressions(stream: Stream, kinds: Sequence[str], held: Mapping[str, str]) -
         held: the raw table's columns, in upper case, with their types.
     """
     parts = [part(stream, column, kind, held) for column, kind in zip(stream.key, kinds, strict=True)]
-    if stream.source == "mongo":
+    if stream.documents:
         return _joined(parts), micros(document_moment(stream))
     return _joined(parts), micros(field(stream, stream.cursor))
 
@@ -54,7 +54,7 @@ def printed(stream: Stream, column: str, held: Mapping[str, str]) -> str:
 
 def field(stream: Stream, name: str) -> str:
     """A key or the cursor in the raw table: a column, whose name is in upper case, or a field of the document."""
-    if stream.source == "postgres":
+    if not stream.documents:
         return quoted(name.upper())
     value = "raw"
     for member in name.split("."):
@@ -64,7 +64,7 @@ def field(stream: Stream, name: str) -> str:
 
 def key_field(stream: Stream, name: str) -> str:
     """A field of the key, as text that tells its kind; see `adventure.core.manifest.KEY_TEXTS`."""
-    if stream.source == "postgres":
+    if not stream.documents:
         return field(stream, name)
     return f"coalesce(get(get(raw, {literal(KEY_TEXTS)}), {literal(name)})::varchar, {field(stream, name)})"
 
@@ -82,7 +82,7 @@ def rejected_key(stream: Stream, held: Mapping[str, str]) -> tuple[str, str]:
     Args:
         held: the raw table's columns, in upper case, with their types.
     """
-    if stream.source == "mongo":
+    if stream.documents:
         return " || ',' || ".join(key_field(stream, column) for column in stream.key), "rejects.key"
     kinds = [_KINDS.get(held.get(column.upper(), ""), "plain") for column in stream.key]
     key = " || ',' || ".join(part(stream, column, kind, held) for column, kind in zip(stream.key, kinds, strict=True))

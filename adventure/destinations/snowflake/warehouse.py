@@ -184,7 +184,7 @@ class SnowflakeWarehouse:
         """See `Warehouse`."""
         keys = ", ".join(key_field(stream, key) for key in stream.key)
         cursor = field(stream, stream.cursor)
-        if stream.source == "mongo":
+        if stream.documents:
             cursor = f"cast(convert_timezone('UTC', {document_moment(stream)}) as timestamp_ntz)"
         return records.living_keys(self.query, raw_table(stream), keys, cursor)
 

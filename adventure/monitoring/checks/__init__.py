@@ -6,7 +6,7 @@ from adventure.core.errors import WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.warehouse import Warehouse
-from adventure.factory import open_warehouse
+from adventure.factory import open_warehouse, sales_dialect
 from adventure.monitoring.checks.check import Check
 from adventure.monitoring.checks.flow import MODELS, count_rows, flow_checks
 from adventure.monitoring.checks.sales import sales_checks
@@ -25,7 +25,7 @@ def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
     _require_models(warehouse, [MODELS[stream.name] for stream in streams if stream.name in MODELS])
     checks = [check for stream in streams for check in flow_checks(settings, warehouse, stream)]
     if {stream.name for stream in streams} >= set(MODELS):
-        checks += sales_checks(warehouse, settings.warehouse)
+        checks += sales_checks(warehouse, sales_dialect(settings))
     return checks
 
 

@@ -4,25 +4,16 @@ May be asked while sales go on: what is in flight between two stations is allowe
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
-from psycopg import sql
-
-from adventure.core.clock import earlier
-from adventure.core.connect import translating_postgres
 from adventure.core.errors import SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.warehouse import Warehouse
-from adventure.factory import open_stage
+from adventure.factory import open_probe, open_stage
 from adventure.monitoring.checks.check import Check
 from adventure.processor.state import read_watermarks
-from adventure.sources.mongo.connect import connect_mongo, translating_mongo
-from adventure.sources.mongo.cursors import cursors_from
-from adventure.sources.postgres.access import require_access
-from adventure.sources.postgres.resolution import lookback
-from adventure.sources.postgres.session import NAME, open_session
 
 MODELS = {
     "orders": "base_real_time__sales_orders",
@@ -38,7 +29,7 @@ class Counts:
 
     source: int
     in_flight: int
-    """Of them, those that changed at or after the watermark: the next window brings them."""
+    """Of them, those that no window has read yet; see `SourceCounts`."""
     raw: int
     """Keys in the raw table that are not deleted."""
     rejected: int
@@ -61,13 +52,9 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     raw = warehouse.living_keys(stream)
     rejected = warehouse.outstanding_rejects(stream, datetime.min)
     mark = read_watermarks(settings).get(stream.name)
-    if stream.source == "postgres":
-        # The next window looks below the watermark for rows of units that were not over.
-        coarse = lookback(replace(stream, lookback=timedelta(0)), mark, blind=False)
-        source, in_flight = _count_postgres(settings, stream, earlier(mark.value, coarse) if mark else None)
-    else:
-        source, in_flight = _count_mongo(settings, stream, mark.value if mark else None)
-    return Counts(source, in_flight, raw, rejected, model)
+    with open_probe(stream.source, settings) as probe:
+        source = probe.counts(stream, mark)
+    return Counts(source.rows, source.in_flight, raw, rejected, model)
 
 
 def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Iterator[Check]:
@@ -105,27 +92,3 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
         )
     files = len(stage.entries(stream.stage)) - sum(len(window.all_files) + 1 for window in waiting)
     yield Check(f"{stream.name}: loaded files left in {stream.stage}", "0", f"{files:,}", files == 0)
-
-
-def _count_postgres(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:
-    table = sql.Identifier(stream.namespace, stream.table)
-    cursor = sql.Identifier(stream.cursor)
-    with open_session(settings) as connection, translating_postgres(settings.postgres_dsn, NAME):
-        require_access(connection, stream, settings.postgres_user)
-        changed = connection.execute(
-            sql.SQL("select count(*) from {} where {} >= %s").format(table, cursor), [watermark or datetime(1, 1, 1)]
-        ).fetchone()
-        total = connection.execute(sql.SQL("select count(*) from {}").format(table)).fetchone()
-    assert total is not None
-    assert changed is not None
-    return int(total[0]), int(changed[0])
-
-
-def _count_mongo(settings: Settings, stream: Stream, watermark: datetime | None) -> tuple[int, int]:
-    uri, name = settings.mongo_conninfo, "the source of the documents"
-    with connect_mongo(uri, name=name) as client, translating_mongo(uri, name):
-        collection = client[stream.namespace][stream.table]
-        total = collection.count_documents({})
-        if watermark is None:
-            return total, total
-        return total, sum(1 for _ in cursors_from(collection, stream.cursor, watermark))

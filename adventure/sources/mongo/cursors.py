@@ -2,19 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
 from adventure.core.clock import earlier, later
 from adventure.sources.mongo.bson_walk import CannotCarry
-from adventure.sources.mongo.keys import value_at
-
-if TYPE_CHECKING:
-    from pymongo.collection import Collection
 
 _OFFSETS = timedelta(days=1)
 """No zone is further from UTC, so a text's own day is at most one day from its day in UTC."""
@@ -85,34 +79,6 @@ def cursor_to_add(name: str, value: object) -> str | None:
     if not isinstance(value, str) or _READ_ALIKE.fullmatch(value):
         return None
     return cursor_moment(name, value).isoformat(timespec="microseconds") + "Z"
-
-
-def cursors_from(
-    collection: "Collection[dict[str, Any]]", name: str, low: datetime, *, dates: bool = True
-) -> Iterator[datetime]:
-    """Yield the cursors at or above a moment: text, and with `dates` dates."""
-    options: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-    lenient = collection.with_options(options)
-    for bounds in cursor_ranges(low, None):
-        if not (dates or isinstance(bounds["$gte"], str)):
-            continue
-        for document in lenient.find({name: bounds}, {name: 1}):
-            try:
-                moment = cursor_moment(name, value_at(document, name))
-            except CannotCarry:
-                continue
-            if moment >= low:
-                yield moment
-
-
-def first_cursor(collection: "Collection[dict[str, Any]]", name: str, low: datetime) -> datetime | None:
-    """Return the lowest cursor at or above a moment. Of dates the index finds it; all text above is read."""
-    lowest = min(cursors_from(collection, name, low, dates=False), default=None)
-    for document in collection.find({name: {"$gte": low, "$lte": lowest or datetime.max}}, {name: 1}).sort(name, 1):
-        # A date within an array is no cursor.
-        with suppress(CannotCarry):
-            return cursor_moment(name, value_at(document, name))
-    return lowest
 
 
 def _day(moment: datetime, sign: str) -> str:

@@ -5,12 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
-
-import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.raw_bson import RawBSONDocument
-from pymongo.read_concern import ReadConcern
+from typing import Any
 
 from adventure.core.clock import earlier
 from adventure.core.key_kinds import KeyKind, joined_key
@@ -18,30 +13,22 @@ from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.sources.mongo.bson_json import decode, document_line
 from adventure.sources.mongo.bson_walk import CannotCarry
-from adventure.sources.mongo.connect import MongoDocument, connect_mongo, translating_mongo
-from adventure.sources.mongo.cursors import cursor_moment, cursor_ranges
-from adventure.sources.mongo.keys import key_text, key_value, value_at, with_keys
+from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.keys import key_value, with_keys
+from adventure.sources.mongo.rows import BATCH, Found, SourceDocuments
 from adventure.sources.side import Version
 
-if TYPE_CHECKING:
-    from pymongo.collection import Collection
-
 _NAME = "the source of the documents"
-_BATCH = 10_000
-_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
-)
-
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 
 @dataclass
 class MongoSide:
     """See `SourceSide`. A text cursor is a moment here as it is for the processor: ISO-8601, in UTC unless it says."""
 
-    collection: "Collection[MongoDocument]"
+    documents: SourceDocuments
     uri: str
     stream: Stream
     key_kinds: tuple[KeyKind, ...]
@@ -57,9 +44,16 @@ class MongoSide:
         """
         uri = settings.mongo_conninfo
         with connect_mongo(uri, name=_NAME) as client, translating_mongo(uri, _NAME):
-            collection = client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
             columns = (RowColumn("raw", "document"),) if rows else ()
-            yield cls(collection, uri, stream, tuple("document" for _ in stream.key), columns)
+            yield cls(SourceDocuments.of(client, stream), uri, stream, tuple("document" for _ in stream.key), columns)
+
+    def lookback(self, mark: Watermark) -> timedelta:
+        """Return the stream's lookback."""
+        return self.stream.lookback
+
+    def lag(self, mark: Watermark) -> timedelta:
+        """Return zero: a cursor is a moment, not a period."""
+        return timedelta(0)
 
     def lowest(self) -> int | None:
         """The lowest cursor of either kind. Text sorts by its form and offset: the days before its year's first one."""
@@ -90,7 +84,7 @@ class MongoSide:
         batch: list[Version] = []
         for version in self._versions(span):
             batch.append(version)
-            if len(batch) >= _BATCH:
+            if len(batch) >= BATCH:
                 yield batch
                 batch = []
         if batch:
@@ -105,7 +99,10 @@ class MongoSide:
         wanted = {joined_key(key) for key in keys}
         unknown: list[Version] = [(joined_key(key), None, None) for key in keys if not _is_key(key)]
         query = with_keys(self.stream.key, keys)
-        found = ((self._key(document), self._cursor(document), self._row(raw)) for document, raw in self._find(query))
+        found = (
+            (self.documents.key(document), self._cursor(document), self._row(raw))
+            for document, raw in self._find(query)
+        )
         return unknown + [(key, cursor, row) for key, cursor, row in found if key in wanted]
 
     def unusable(self) -> Iterator[list[str]]:
@@ -128,10 +125,10 @@ class MongoSide:
         batch: list[str] = []
         for query in queries:
             for document, _ in self._find(query):
-                key = self._key(document)
+                key = self.documents.key(document)
                 if self._cursor(document) is None or key is None:
                     batch.append(key or "NULL")
-                if len(batch) >= _BATCH:
+                if len(batch) >= BATCH:
                     yield batch
                     batch = []
         if batch:
@@ -142,25 +139,23 @@ class MongoSide:
         return iter(())
 
     def _versions(self, span: Span) -> Iterator[Version]:
-        for bounds in cursor_ranges(moment(span.low), moment(span.high)):
-            for document, raw in self._find({self.stream.cursor: bounds}):
-                cursor, key = self._cursor(document), self._key(document)
-                if cursor is not None and key is not None and span.low <= cursor < span.high:
-                    yield key, cursor, self._row(raw)
-
-    def _find(self, query: dict[str, Any], *, sort: bool = False) -> Iterator[tuple[dict[str, Any], bytes | None]]:
-        """The documents' keys and cursors, and where rows are compared the whole documents as BSON."""
-        projection = None if self.row_columns else {"_id": 1, self.stream.cursor: 1} | dict.fromkeys(self.stream.key, 1)
         with translating_mongo(self.uri, _NAME):
-            found = self.collection.find_raw_batches(query, projection, batch_size=1 if sort else _BATCH)
-            for batch in found.sort(self.stream.cursor, 1) if sort else found:
-                for raw in bson.decode_all(cast(bytes, batch), _RAW):
-                    document = bytes(raw.raw)
-                    yield bson.decode(document, _OPTIONS), document if self.row_columns else None
+            for document, raw in self.documents.between(moment(span.low), moment(span.high), whole=self._whole):
+                if (key := self.documents.key(document)) is not None:
+                    yield key, self._cursor(document), self._row(raw)
 
-    def _row(self, raw: bytes | None) -> str | None:
+    def _find(self, query: dict[str, Any], *, sort: bool = False) -> Iterator[Found]:
+        with translating_mongo(self.uri, _NAME):
+            yield from self.documents.find(query, whole=self._whole, sort=sort)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether whole documents are compared."""
+        return bool(self.row_columns)
+
+    def _row(self, raw: bytes) -> str | None:
         """The hash of the document as it is staged. One that cannot be converted was rejected."""
-        if raw is None:
+        if not self._whole:
             return None
         try:
             line = document_line(decode(raw), raw, self.stream)
@@ -169,15 +164,8 @@ class MongoSide:
         return hashlib.md5(line, usedforsecurity=False).hexdigest()
 
     def _cursor(self, document: dict[str, Any]) -> int | None:
-        """None where the processor rejects the document."""
-        try:
-            return micros(cursor_moment(self.stream.cursor, value_at(document, self.stream.cursor)))
-        except CannotCarry:
-            return None
-
-    def _key(self, document: dict[str, Any]) -> str | None:
-        values = [value_at(document, name) for name in self.stream.key]
-        return None if None in values else joined_key([key_text(value) for value in values])
+        cursor = self.documents.cursor(document)
+        return None if cursor is None else micros(cursor)
 
 
 def _is_key(key: tuple[str, ...]) -> bool:

@@ -118,6 +118,11 @@ class MongoSource:
         self._followed: dict[str, _Followed] = {}
         self._warned: set[str] = set()
 
+    @property
+    def margin(self) -> timedelta:
+        """Return zero: documents are read up to the server's time."""
+        return timedelta(0)
+
     def close(self) -> None:
         """Ends the connection."""
         self._client.close()

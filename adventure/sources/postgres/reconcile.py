@@ -5,7 +5,7 @@ a thousand sums.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -18,9 +18,12 @@ from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
-from adventure.sources.postgres.access import require_access
+from adventure.core.watermark import Watermark
+from adventure.sources.postgres.clock_steps import unread_below
 from adventure.sources.postgres.plan import plan_stream
+from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.row_text import row_columns, row_hash
+from adventure.sources.postgres.rows import SourceRows
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import open_session
 from adventure.sources.side import Version
@@ -29,16 +32,7 @@ _BATCH = 20_000
 _ROWS_A_STATEMENT = 20_000_000
 """A statement is a transaction: it lasts some twenty seconds, for which new rows wait."""
 
-_FIRST, _LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
 _KINDS: dict[str, KeyKind] = {"numeric": "number", "bpchar": "padded", "bytea": "bytes"}
-
-_COLUMNS = """
-select a.attname, coalesce(base.typname, t.typname), format_type(a.atttypid, -1), a.attnotnull
-from pg_attribute as a
-join pg_type as t on t.oid = a.atttypid
-left join pg_type as base on base.oid = nullif(t.typbasetype, 0)
-where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
-"""
 
 
 @dataclass
@@ -48,15 +42,11 @@ class PostgresSide:
     connection: "psycopg.Connection[tuple[Any, ...]]"
     conninfo: str
     key_kinds: tuple[KeyKind, ...]
-    _table: sql.Composable
-    _cursor: sql.Composable
-    """The bare column, which an index knows."""
-    _zoned: bool
+    _source: SourceRows
     _keys: tuple[sql.Composable, ...]
     """Each key column as text, of table t."""
     _matches: tuple[sql.Composable, ...]
     """Each key column, equal to the text of the same place in table u."""
-    _has_no_key: sql.Composable
     row_columns: tuple[RowColumn, ...] = ()
 
     @classmethod
@@ -69,60 +59,39 @@ class PostgresSide:
         """
         conninfo = settings.postgres_dsn
         with open_session(settings) as connection, translating_postgres(conninfo, _NAME):
-            require_access(connection, stream, settings.postgres_user)
-            table = sql.Identifier(stream.namespace, stream.table)
-            found = connection.execute(_COLUMNS, [table.as_string(connection)]).fetchall()
-            types = {name: (base, full) for name, base, full, _ in found}
-            nullable = {name for name, _, _, not_null in found if not not_null}
-            for name in (stream.cursor, *stream.key):
-                if name not in types:
+            source = SourceRows.read(connection, stream, settings.postgres_user)
+            for name, key in zip(stream.key, source.key, strict=True):
+                if key.base in ("float4", "float8"):
                     raise SourceShapeError(
-                        f"stream {stream.name}: {stream.location} has no column {name}",
-                        "Mend cursor and key in pipeline.toml",
-                    )
-            if types[stream.cursor][0] not in ("timestamp", "timestamptz"):
-                raise SourceShapeError(
-                    f"stream {stream.name}: its cursor {stream.cursor} is of type {types[stream.cursor][1]}",
-                    "A cursor is a timestamp or timestamptz",
-                )
-            bases = [types[key][0] for key in stream.key]
-            for key, base in zip(stream.key, bases, strict=True):
-                if base in ("float4", "float8"):
-                    raise SourceShapeError(
-                        f"stream {stream.name}: its key {key} is a floating point number, which has no exact text",
+                        f"stream {stream.name}: its key {name} is a floating point number, which has no exact text",
                         "Choose another key in pipeline.toml",
                     )
-            columns = [sql.Identifier("t", key) for key in stream.key]
-            casts = [
-                sql.SQL("u.k{}::{}").format(sql.SQL(str(n)), sql.SQL(types[key][1])) for n, key in enumerate(stream.key)
-            ]
-            compared = row_columns(plan_stream(connection, stream, utf8=True)) if rows else ()
             yield cls(
                 connection,
                 conninfo,
-                tuple(_KINDS.get(base, "plain") for base in bases),
-                table,
-                sql.Identifier("t", stream.cursor),
-                types[stream.cursor][0] == "timestamptz",
-                tuple(_text(column, base) for column, base in zip(columns, bases, strict=True)),
-                tuple(sql.SQL("{} = {}").format(*pair) for pair in zip(columns, casts, strict=True)),
-                # Without one that may be NULL the server need not look.
-                sql.SQL(" or ").join(
-                    sql.SQL("{} is null").format(column)
-                    for key, column in zip(stream.key, columns, strict=True)
-                    if key in nullable
-                )
-                if nullable & set(stream.key)
-                else sql.SQL("false"),
-                compared,
+                tuple(_KINDS.get(key.base, "plain") for key in source.key),
+                source,
+                tuple(_text(key.column, key.base) for key in source.key),
+                tuple(
+                    sql.SQL("{} = u.k{}::{}").format(key.column, sql.SQL(str(n)), key.cast)
+                    for n, key in enumerate(source.key)
+                ),
+                row_columns(plan_stream(connection, stream, utf8=True)) if rows else (),
             )
 
+    def lookback(self, mark: Watermark) -> timedelta:
+        """Return how far below the watermark rows may not be staged; see `SourceSide`."""
+        stream = self._source.stream
+        return lookback(stream, mark, blind=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
+
+    def lag(self, mark: Watermark) -> timedelta:
+        """Return how coarse the cursor is; see `SourceSide`."""
+        return lag(mark)
+
     def lowest(self) -> int | None:
-        """The lowest finite cursor."""
-        query = sql.SQL("select min({}) from {} as t where {} >= {}").format(
-            self._utc, self._table, self._cursor, self._literal(_FIRST)
-        )
-        (found,) = self._ask(query)[0]
+        """The lowest usable cursor."""
+        with translating_postgres(self.conninfo, _NAME):
+            found = self._source.lowest(self.connection)
         return micros(found) if found else None
 
     def digests(self, pieces: Pieces) -> dict[int, Digest]:
@@ -137,7 +106,7 @@ class PostgresSide:
                 utc=self._utc,
                 bounds=sql.Literal([moment(bound) for bound in pieces.bounds]),
                 version=self._version,
-                table=self._table,
+                table=self._source.table,
                 within=self._within(part),
             )
             for number, rows, total in self._ask(query):
@@ -148,7 +117,7 @@ class PostgresSide:
     def versions(self, span: Span) -> Iterator[list[Version]]:
         """In batches of one statement."""
         query = sql.SQL("select {}, {}, {} from {} as t where {}").format(
-            self._key, self._micros, self._row, self._table, self._within(span)
+            self._key, self._micros, self._row, self._source.table, self._within(span)
         )
         return self._stream(query)
 
@@ -159,14 +128,14 @@ class PostgresSide:
             " from unnest({arrays}) as u ({names}) join {table} as t on {matches}"
         ).format(
             key=self._key,
-            unusable=self._unusable,
+            unusable=self._source.unusable,
             micros=self._micros,
             row=self._row,
             arrays=sql.SQL(", ").join(
                 sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)
             ),
             names=sql.SQL(", ").join(sql.SQL(f"k{number}") for number in range(len(self._keys))),
-            table=self._table,
+            table=self._source.table,
             matches=sql.SQL(" and ").join(self._matches),
         )
         return self._ask(query)
@@ -174,7 +143,7 @@ class PostgresSide:
     def unusable(self) -> Iterator[list[str]]:
         """Yield the keys of rows whose cursor is NULL, infinite, or outside of the years 1 to 9999."""
         query = sql.SQL("select {} from {} as t where ({}) and not ({})").format(
-            self._key, self._table, self._unusable, self._has_no_key
+            self._key, self._source.table, self._source.unusable, self._source.has_no_key
         )
         for batch in self._stream(query):
             yield [key for (key,) in batch]
@@ -183,7 +152,7 @@ class PostgresSide:
         """Yield the rows a part of whose key is NULL; see `SourceSide`."""
         shown = sql.SQL("array_to_string(array[{}], ',', 'NULL')").format(sql.SQL(", ").join(self._keys))
         query = sql.SQL("select {}, case when not ({}) then {} end from {} as t where {}").format(
-            shown, self._unusable, self._micros, self._table, self._has_no_key
+            shown, self._source.unusable, self._micros, self._source.table, self._source.has_no_key
         )
         return self._stream(query)
 
@@ -191,7 +160,7 @@ class PostgresSide:
         """The span as one statement each: all of it, but for very large tables."""
         ((rows,),) = self._ask(
             sql.SQL("select reltuples::bigint from pg_class where oid = to_regclass({})").format(
-                sql.Literal(self._table.as_string(self.connection))
+                sql.Literal(self._source.table.as_string(self.connection))
             )
         )
         pieces = Pieces.of(span, max(1, rows // _ROWS_A_STATEMENT))
@@ -219,30 +188,20 @@ class PostgresSide:
         return sql.SQL(" || ").join(sql.SQL("length({0}) || ':' || {0}").format(part) for part in parts)
 
     @property
-    def _unusable(self) -> sql.Composable:
-        return sql.SQL("{cursor} is null or {cursor} < {first} or {cursor} > {last}").format(
-            cursor=self._cursor, first=self._literal(_FIRST), last=self._literal(_LAST)
-        )
-
-    @property
     def _utc(self) -> sql.Composable:
-        return sql.SQL("({} at time zone 'utc')").format(self._cursor) if self._zoned else self._cursor
+        return (
+            sql.SQL("({} at time zone 'utc')").format(self._source.cursor)
+            if self._source.is_zoned
+            else self._source.cursor
+        )
 
     @property
     def _micros(self) -> sql.Composable:
-        return sql.SQL("(extract(epoch from {}) * 1000000)::bigint").format(self._cursor)
+        return sql.SQL("(extract(epoch from {}) * 1000000)::bigint").format(self._source.cursor)
 
     def _within(self, span: Span) -> sql.Composable:
-        return sql.SQL("{cursor} >= {low} and {cursor} < {high} and not ({no_key})").format(
-            cursor=self._cursor,
-            low=self._literal(moment(span.low)),
-            high=self._literal(moment(span.high)),
-            no_key=self._has_no_key,
-        )
-
-    def _literal(self, value: datetime) -> sql.Composable:
-        kind, suffix = ("timestamptz", "+00") if self._zoned else ("timestamp", "")
-        return sql.SQL(f"{kind} {{}}").format(sql.Literal(f"{value.isoformat(' ')}{suffix}"))
+        cursors = self._source.between(moment(span.low), moment(span.high))
+        return sql.SQL("{} and not ({})").format(cursors, self._source.has_no_key)
 
     def _stream(self, query: sql.Composed) -> Iterator[list[Any]]:
         """Through a server-side cursor."""

@@ -242,3 +242,9 @@ def lookback(stream: Stream, mark: Watermark | None, *, step: timedelta = MICROS
     age = to_local(mark.horizon, stream.zone) - mark.value
     over = age > _OLD or (resolution.longest < A_DAY and age >= resolution.longest)
     return timedelta(0) if over else min(_TIES, resolution.unit / 2)
+
+
+def lag(mark: Watermark | None) -> timedelta:
+    """Return how far a cursor can lie below the moment at which its row is written, by the watermark's mode."""
+    resolution = Resolution.of(mark.mode) if mark else None
+    return resolution.longest if resolution else timedelta(0)

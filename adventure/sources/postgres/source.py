@@ -18,6 +18,7 @@ from adventure.core.clock import earlier
 from adventure.core.connect import PROBE_CLIENT, translating_postgres
 from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
+from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
@@ -25,7 +26,7 @@ from adventure.sources.deduplicator import Seen
 from adventure.sources.postgres.access import no_table, refusal
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
-from adventure.sources.postgres.horizon import Horizon, blocking_session, read_horizon
+from adventure.sources.postgres.horizon import MARGIN, Horizon, blocking_session, read_horizon
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, refers, table_of
 from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
@@ -243,9 +244,14 @@ class PostgresSource:
             self._extracting_pid = int(next(batches)["pid"][0].as_py())
 
     @property
+    def margin(self) -> timedelta:
+        """How far the horizon stays below the clock; see `Source`."""
+        return MARGIN
+
+    @property
     def delta(self) -> bool:
-        """Snowflake's manual speaks of the first version of Parquet's writer, which has no delta encodings."""
-        return self.settings.warehouse != "snowflake"
+        """Whether the warehouse reads Parquet's delta encodings."""
+        return WAREHOUSES[self.settings.warehouse].delta_encodings
 
     def close(self) -> None:
         """Ends both connections."""

@@ -1,0 +1,75 @@
+"""The kinds of sources and warehouses: where the code of each is, and what all other modules need to know of it.
+
+A kind is a folder with a module `kind`, whose functions `adventure.factory` calls, and one entry here. No other module
+compares the name of a kind.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of source."""
+
+    name: str
+    """As `source` in pipeline.toml has it."""
+    title: str
+    """As people write it."""
+    module: str
+    """Imported when a source of this kind is opened: see `adventure.sources.kind`."""
+    documents: bool = False
+    """A row is one JSON document, in the column `raw`; else each column of the source is one of the raw table."""
+    one_snapshot: bool = False
+    """All of its streams are read in one snapshot, so that one may refer to another."""
+    zoneless_cursors: bool = False
+    """A cursor may carry no time zone; then the stream can name one."""
+    lookback_remedy: str | None = None
+    """What to do where a stream is read by lookback. None where that is the usual way, and no problem."""
+
+
+@dataclass(frozen=True)
+class WarehouseKind:
+    """A kind of warehouse, with its stage and what it publishes."""
+
+    name: str
+    """As WAREHOUSE has it."""
+    module: str
+    """Imported when one is opened: see `adventure.destinations.kind`."""
+    delta_encodings: bool = True
+    """It reads Parquet's delta encodings, which take less time and space."""
+
+
+SOURCES: dict[str, SourceKind] = {
+    kind.name: kind
+    for kind in (
+        SourceKind(
+            "postgres",
+            "PostgreSQL",
+            "adventure.sources.postgres.kind",
+            one_snapshot=True,
+            zoneless_cursors=True,
+            lookback_remedy="Grant the reader's role pg_read_all_stats, or finish the prepared transaction",
+        ),
+        SourceKind("mongo", "MongoDB", "adventure.sources.mongo.kind", documents=True),
+    )
+}
+
+WAREHOUSES: dict[str, WarehouseKind] = {
+    kind.name: kind
+    for kind in (
+        WarehouseKind("duckdb", "adventure.destinations.duckdb.kind"),
+        # Its manual speaks of the first version of Parquet's writer, which has no delta encodings.
+        WarehouseKind("snowflake", "adventure.destinations.snowflake.kind", delta_encodings=False),
+    )
+}
+
+
+def check_kind(name: str, kinds: dict[str, SourceKind] | dict[str, WarehouseKind]) -> str:
+    """Return the name.
+
+    Raises:
+        ValueError: none of these kinds has it; lists those that there are.
+    """
+    if name not in kinds:
+        raise ValueError(f"Input should be {' or '.join(map(repr, kinds))}")
+    return name

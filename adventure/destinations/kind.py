@@ -1,0 +1,34 @@
+"""Interface of the module `kind` of a warehouse's folder: `adventure.factory` calls its functions.
+
+The module itself imports no driver; its functions do.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from adventure.core.settings import Settings
+from adventure.core.stage import Stage
+from adventure.destinations.published import Copy
+from adventure.destinations.warehouse import Warehouse
+
+
+class WarehouseModule(Protocol):
+    """See `adventure.factory` for what the functions do."""
+
+    SALES_DIALECT: Mapping[str, str]
+    """The expressions that `adventure/monitoring/checks/sales.sql` leaves to the warehouse, by name."""
+
+    def open_stage(self, settings: Settings) -> Stage:
+        """Return the stage from which the warehouse loads."""
+
+    def open_warehouse(self, settings: Settings) -> Warehouse:
+        """Return the warehouse."""
+
+    def dashboard_environment(self, settings: Settings) -> dict[str, str]:
+        """Return the environment variables that the functions below read, in the dashboard's process."""
+
+    def open_sales(self) -> Copy:
+        """Return the published marts."""
+
+    def open_report(self) -> Copy:
+        """Return the published report on the pipeline."""

@@ -1,0 +1,26 @@
+"""Interface of the module `kind` of a source's folder: `adventure.factory` calls its functions.
+
+The module itself imports no driver; its functions do.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.sources.probe import Probe
+from adventure.sources.side import SourceSide
+from adventure.sources.source import Source
+
+
+class SourceModule(Protocol):
+    """See `adventure.factory` for what the functions do."""
+
+    def open_source(self, settings: Settings, patience: float | None) -> Source:
+        """Connect, to extract."""
+
+    def open_side(self, settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
+        """Connect, to compare a stream with the warehouse."""
+
+    def open_probe(self, settings: Settings) -> AbstractContextManager[Probe]:
+        """Connect, to look how the source stands."""

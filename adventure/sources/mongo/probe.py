@@ -1,0 +1,65 @@
+"""What `status` and `check` ask of MongoDB."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.core.watermark import Origin, Watermark
+from adventure.sources.mongo.connect import MongoDocument, connect_mongo, translating_mongo
+from adventure.sources.mongo.origin import collection_origin, has_change_streams
+from adventure.sources.mongo.rows import SourceDocuments
+from adventure.sources.probe import SourceCounts, Stall, Unread
+
+if TYPE_CHECKING:
+    import pymongo
+
+_NAME = "the source of the documents"
+
+
+@dataclass
+class MongoProbe:
+    """See `Probe`."""
+
+    uri: str
+    client: "pymongo.MongoClient[MongoDocument]"
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> "Iterator[MongoProbe]":
+        """Connect."""
+        uri = settings.mongo_conninfo
+        with connect_mongo(uri, name=_NAME) as client:
+            yield cls(uri, client)
+
+    def counts(self, stream: Stream, mark: Watermark | None) -> SourceCounts:
+        """Count the documents; see `Probe`."""
+        with translating_mongo(self.uri, _NAME):
+            documents = SourceDocuments.of(self.client, stream)
+            # First those in flight: documents that are written meanwhile only add to all.
+            in_flight = sum(1 for _ in documents.between(mark.value)) if mark else None
+            rows = documents.count()
+        return SourceCounts(rows, rows if in_flight is None else in_flight)
+
+    def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
+        """Return the lowest cursor that was not read; see `Probe`."""
+        with translating_mongo(self.uri, _NAME):
+            cursor = SourceDocuments.of(self.client, stream).first(mark.value if mark else datetime.min)
+        return None if cursor is None else Unread(cursor)
+
+    def stall(self, older_than: timedelta) -> Stall | None:
+        """Return None: nothing holds change streams or lookbacks back."""
+        return None
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return the collection's UUID."""
+        with translating_mongo(self.uri, _NAME):
+            return collection_origin(self.client[stream.namespace][stream.table], self._follows)
+
+    @cached_property
+    def _follows(self) -> bool:
+        return has_change_streams(self.client.admin.command("hello"))

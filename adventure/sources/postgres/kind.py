@@ -1,0 +1,30 @@
+"""Open PostgreSQL as a source; see `adventure.sources.kind`."""
+
+from contextlib import AbstractContextManager
+
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.sources.probe import Probe
+from adventure.sources.side import SourceSide
+from adventure.sources.source import Source
+
+
+def open_source(settings: Settings, patience: float | None) -> Source:
+    """Connect, to extract."""
+    from adventure.sources.postgres.source import PostgresSource
+
+    return PostgresSource(settings, patience)
+
+
+def open_side(settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
+    """Connect, to compare a stream with the warehouse."""
+    from adventure.sources.postgres.reconcile import PostgresSide
+
+    return PostgresSide.open(settings, stream, rows=rows)
+
+
+def open_probe(settings: Settings) -> AbstractContextManager[Probe]:
+    """Connect, to look how the source stands."""
+    from adventure.sources.postgres.probe import PostgresProbe
+
+    return PostgresProbe.open(settings)

@@ -1,0 +1,77 @@
+"""What `status` and `check` ask of PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from adventure.core.clock import earlier
+from adventure.core.connect import translating_postgres
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.core.watermark import Origin, Watermark
+from adventure.core.zones import to_utc
+from adventure.sources.postgres.horizon import blocking_session, read_horizon
+from adventure.sources.postgres.origin import origin_query, read_origin
+from adventure.sources.postgres.resolution import lag, lookback
+from adventure.sources.postgres.rows import FIRST, Connection, SourceRows
+from adventure.sources.postgres.session import NAME, open_session
+from adventure.sources.probe import SourceCounts, Stall, Unread
+
+
+@dataclass
+class PostgresProbe:
+    """See `Probe`."""
+
+    settings: Settings
+    connection: Connection
+    _origin: Origin | None = None
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> "Iterator[PostgresProbe]":
+        """Connect."""
+        with open_session(settings) as connection:
+            yield cls(settings, connection)
+
+    def counts(self, stream: Stream, mark: Watermark | None) -> SourceCounts:
+        """Count the rows; see `Probe`."""
+        with self._translating():
+            rows = SourceRows.read(self.connection, stream, self.settings.postgres_user)
+            if mark is None:
+                every = rows.count(self.connection)
+                return SourceCounts(every, every)
+            # The next window looks below the watermark for rows of units that were not over.
+            coarse = lookback(replace(stream, lookback=timedelta(0)), mark, blind=False)
+            # First those in flight: rows that are written meanwhile only add to all.
+            in_flight = rows.count(self.connection, rows.between(earlier(mark.value, coarse)))
+            return SourceCounts(rows.count(self.connection), in_flight)
+
+    def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
+        """Return the lowest cursor that was not read; see `Probe`."""
+        with self._translating():
+            rows = SourceRows.read(self.connection, stream, self.settings.postgres_user)
+            lowest = rows.lowest(self.connection, mark.value if mark else FIRST)
+        if lowest is None:
+            return None
+        return Unread(lowest if rows.is_zoned else to_utc(lowest, stream.zone), lag(mark))
+
+    def stall(self, older_than: timedelta) -> Stall | None:
+        """Return the horizon and the session that holds it; see `Probe`."""
+        with self._translating():
+            horizon = read_horizon(self.connection, 0)
+            if horizon.age <= older_than:
+                return None
+            session = blocking_session(self.connection, 0) or "a session that has ended meanwhile"
+        remedy = "End that session: select pg_terminate_backend(pid) as an administrator of the source"
+        return Stall(horizon.age, session, remedy)
+
+    def origin(self, stream: Stream) -> Origin:
+        """Return the database, which all streams share."""
+        if self._origin is None:
+            with self._translating():
+                self._origin = read_origin(self.connection, origin_query(self.connection))
+        return self._origin
+
+    def _translating(self) -> AbstractContextManager[None]:
+        return translating_postgres(self.settings.postgres_dsn, NAME)

@@ -1,0 +1,125 @@
+"""What a row at a PostgreSQL source is, for all that count or compare: `check`, `status` and `reconcile`.
+
+Every row of the stream's relation is a row. One whose cursor is NULL, infinite or outside of the years 1 to 9999 is in
+no window (`unusable`). One whose key has a part that is NULL cannot be looked up (`has_no_key`); its window rejects it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from adventure.core.errors import SourceShapeError
+from adventure.core.streams import Stream
+from adventure.sources.postgres.access import require_access
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
+"""The cursors that a window can hold."""
+
+_COLUMNS = """
+select a.attname, coalesce(base.typname, t.typname), format_type(a.atttypid, -1), a.attnotnull
+from pg_attribute as a
+join pg_type as t on t.oid = a.atttypid
+left join pg_type as base on base.oid = nullif(t.typbasetype, 0)
+where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
+"""
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """A column of the key."""
+
+    column: sql.Composable
+    """Of table `t`."""
+    base: str
+    """The name of its type; of a domain, of the type below it."""
+    cast: sql.Composable
+    """The type as a cast names it."""
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """The rows of one stream, as conditions on its relation, which a query names `t`."""
+
+    stream: Stream
+    table: sql.Composable
+    cursor: sql.Composable
+    """The bare column, which an index knows."""
+    is_zoned: bool
+    """Whether the cursor carries a time zone."""
+    key: tuple[KeyColumn, ...]
+
+    @classmethod
+    def read(cls, connection: Connection, stream: Stream, role: str) -> "SourceRows":
+        """Read the catalogue.
+
+        Raises:
+            SourceRefused: rows or columns are hidden from the role.
+            SourceShapeError: the relation or a column is missing, or the cursor is no timestamp.
+            psycopg.Error: the server failed.
+        """
+        require_access(connection, stream, role)
+        table = sql.Identifier(stream.namespace, stream.table)
+        found = connection.execute(_COLUMNS, [table.as_string(connection)]).fetchall()
+        types = {name: (base, full, not_null) for name, base, full, not_null in found}
+        for name in (stream.cursor, *stream.key):
+            if name not in types:
+                raise SourceShapeError(
+                    f"stream {stream.name}: {stream.location} has no column {name}",
+                    "Correct cursor and key in pipeline.toml",
+                )
+        base, full, _ = types[stream.cursor]
+        if base not in ("timestamp", "timestamptz"):
+            raise SourceShapeError(
+                f"stream {stream.name}: its cursor {stream.cursor} is of type {full}",
+                "A cursor is a timestamp or timestamptz",
+            )
+        key = tuple(
+            KeyColumn(sql.Identifier("t", name), types[name][0], sql.SQL(types[name][1]), not types[name][2])
+            for name in stream.key
+        )
+        return cls(stream, table, sql.Identifier("t", stream.cursor), base == "timestamptz", key)
+
+    @property
+    def unusable(self) -> sql.Composable:
+        """The rows that no window can bring."""
+        return sql.SQL("{cursor} is null or {cursor} < {first} or {cursor} > {last}").format(
+            cursor=self.cursor, first=self.literal(FIRST), last=self.literal(LAST)
+        )
+
+    @property
+    def has_no_key(self) -> sql.Composable:
+        """The rows that cannot be looked up. Without a column that may be NULL the server need not look."""
+        nullable = [sql.SQL("{} is null").format(each.column) for each in self.key if each.nullable]
+        return sql.SQL(" or ").join(nullable) if nullable else sql.SQL("false")
+
+    def between(self, low: datetime, high: datetime | None = None) -> sql.Composable:
+        """Return the condition of the rows with a usable cursor in `[low, high)`, or from `low` on."""
+        end = (
+            sql.SQL("<= {}").format(self.literal(LAST)) if high is None else sql.SQL("< {}").format(self.literal(high))
+        )
+        return sql.SQL("{0} >= {1} and {0} {2}").format(self.cursor, self.literal(low), end)
+
+    def count(self, connection: Connection, condition: sql.Composable | None = None) -> int:
+        """Return how many rows there are, all or under a condition."""
+        query = sql.SQL("select count(*) from {} as t where {}").format(self.table, condition or sql.SQL("true"))
+        found = connection.execute(query).fetchone()
+        return int(found[0]) if found else 0
+
+    def lowest(self, connection: Connection, low: datetime = FIRST) -> datetime | None:
+        """Return the lowest usable cursor at or above that moment, by the cursor's index where there is one."""
+        query = sql.SQL("select min({}) from {} as t where {}").format(self.cursor, self.table, self.between(low))
+        found: Sequence[Any] | None = connection.execute(query).fetchone()
+        moment: datetime | None = found[0] if found else None
+        return moment and moment.replace(tzinfo=None)
+
+    def literal(self, value: datetime) -> sql.Composable:
+        """Return a value of the cursor. A literal, since a percent sign in a name would be one of a parameter's."""
+        kind, suffix = ("timestamptz", "+00") if self.is_zoned else ("timestamp", "")
+        return sql.SQL(f"{kind} {{}}").format(sql.Literal(f"{value.isoformat(' ')}{suffix}"))

@@ -1,0 +1,232 @@
+"""A third source or warehouse is a folder and one entry in `adventure.core.kinds`; nothing else names a kind."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from adventure import factory
+from adventure.core.clock import utc_now
+from adventure.core.errors import ConfigError
+from adventure.core.kinds import SOURCES, WAREHOUSES, WarehouseKind
+from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import load_streams
+from adventure.dashboard.pipeline import state as dashboard_state
+from adventure.destinations.duckdb import kind as duckdb_kind
+from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.destinations.kind import WarehouseModule
+from adventure.destinations.snowflake import kind as snowflake_kind
+from adventure.monitoring.checks.flow import flow_checks
+from adventure.monitoring.problems import find_problems
+from adventure.monitoring.status import print_status
+from adventure.processor.run import process_once
+from adventure.reconcile.run import reconcile
+from adventure.sources.kind import SourceModule
+from adventure.sources.mongo import kind as mongo_kind
+from adventure.sources.postgres import kind as postgres_kind
+from tests import toy_source
+
+PACKAGE = Path(factory.__file__).parent
+FOLDERS = {
+    name: PACKAGE.parent / kind.module.rpartition(".")[0].replace(".", "/")
+    for name, kind in (SOURCES | WAREHOUSES).items()
+}
+NAMES = {*FOLDERS, *(kind.title for kind in SOURCES.values())}
+
+IMPORT_KINDS = [PACKAGE / "demo", PACKAGE / "cli" / "snowflake.py"]
+"""The demo makes its data with the drivers of both sources; `adventure snowflake` is a command for that kind alone."""
+
+# mypy finds here whether each module has the functions of its interface.
+SOURCE_MODULES: list[SourceModule] = [postgres_kind, mongo_kind, toy_source]
+WAREHOUSE_MODULES: list[WarehouseModule] = [duckdb_kind, snowflake_kind]
+
+
+def named_kinds(code: str) -> Iterator[tuple[int, str]]:
+    """Yield line and name where a string that is a kind's name is compared, looked up, or kept for that."""
+    for node in ast.walk(ast.parse(code)):
+        found: list[ast.expr | None] = []
+        match node:
+            case ast.Compare():
+                found = [node.left, *node.comparators]
+            case ast.MatchValue() | ast.Assign():
+                found = [node.value]
+            case ast.Dict():
+                found = [*node.keys]
+            case ast.Subscript():
+                found = [node.slice]
+            case ast.Call(func=ast.Attribute(attr="startswith" | "endswith" | "get" | "removeprefix" | "index")):
+                found = [*node.args]
+        for each in found:
+            for part in each.elts if isinstance(each, ast.Tuple | ast.List | ast.Set) else [each]:
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value in NAMES:
+                    yield part.lineno, part.value
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'stream.source == "mongo"',
+        '"mongo" != stream.kind.title',
+        'stream.source in ("postgres", "oracle")',
+        'stream.source not in {"postgres"}',
+        'stream.kind.title == "MongoDB"',
+        'match stream.source:\n    case "mongo" | "oracle": pass',
+        'settings.warehouse.startswith("snowflake")',
+        '{"duckdb": 1}[settings.warehouse]',
+        'dialects.get("duckdb")',
+        'stream.kind is SOURCES["postgres"]',
+        'Source = Literal["mongo", "oracle"]',
+        'MONGO = "mongo"',
+        'TABLES = ("postgres", "mongo")',
+    ],
+)
+def test_a_name_that_is_compared_is_found(code: str) -> None:
+    assert list(named_kinds(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"""mongo"""',
+        'raise ValueError("no mongo")',
+        'find_spec("duckdb")',
+        'folder / "postgres"',
+        'app(name="snowflake")',
+    ],
+)
+def test_a_name_that_is_not_compared_is_left_alone(code: str) -> None:
+    assert not list(named_kinds(code))
+
+
+def others(*, than: Path) -> list[Path]:
+    return [path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(than)]
+
+
+def test_no_module_compares_the_name_of_a_kind() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}: {name}"
+        for path in others(than=PACKAGE / "core" / "kinds.py")
+        for line, name in named_kinds(path.read_text(encoding="utf-8"))
+        if not (name in FOLDERS and path.is_relative_to(FOLDERS[name]))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("side", ["sources", "destinations"])
+def test_only_folders_of_kinds_import_from_one(side: str) -> None:
+    of_kinds = [folder for folder in FOLDERS.values() if folder.parent.name == side]
+    prefixes = tuple(f"adventure.{side}.{folder.name}" for folder in of_kinds)
+    found = [
+        f"{path.relative_to(PACKAGE)}: {module}"
+        for path in PACKAGE.rglob("*.py")
+        if not any(path.is_relative_to(each) for each in [*of_kinds, *IMPORT_KINDS])
+        for module in imports(path)
+        if module.startswith(prefixes)
+    ]
+    assert found == []
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_a_third_source_needs_no_other_module(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(SOURCES, "toy", toy_source.KIND)
+    monkeypatch.setattr(toy_source, "ROWS", rows := {})
+    pipeline = tmp_path / "toys.toml"
+    pipeline.write_text(
+        '[streams.toys]\nsource = "toy"\nnamespace = "shop"\ntable = "toys"\ncursor = "at"\nkey = "id"\n'
+        'stage = "toys_stage"\nraw_table = "raw_ext.toys_raw"\n'
+    )
+    settings = settings.model_copy(update={"pipeline_file": pipeline, "alert_lag_sec": 3600.0})
+    streams = load_streams(settings)
+    (stream,) = streams
+    begun = utc_now() - timedelta(minutes=10)
+    rows |= {f"no. {number}": begun + timedelta(seconds=number) for number in range(20)}
+    warehouse = DuckDBWarehouse(settings)
+
+    assert process_once(settings, streams).streams[0].rows_staged == 20
+    assert warehouse.load(stream).rows == 20
+    rows["no. 7"] = begun + timedelta(seconds=100)
+    process_once(settings, streams)
+    warehouse.load(stream)
+    held = warehouse.query("select json_extract_string(raw, '$.id'), count(*) from raw_ext.toys_raw group by 1")
+    assert dict(held) == dict.fromkeys(rows, 1) | {"no. 7": 2}
+    warehouse.cleanup(stream)
+
+    assert not [check for check in flow_checks(settings, warehouse, stream) if check.failed]
+    assert print_status(settings, streams) == []
+    assert "Nothing is wrong." in capsys.readouterr().out
+    (report,) = reconcile(settings, streams)
+    assert report.result
+    assert (report.result.rows, report.is_clean) == (20, True)
+
+    del rows["no. 3"]
+    rows["no. 20"] = begun + timedelta(seconds=20)
+    rows["no. 21"] = begun + timedelta(hours=-2)
+    (check, *_) = flow_checks(settings, warehouse, stream)
+    assert (check.expected, check.actual, check.failed) == ("21", "20", True)
+    (report,) = reconcile(settings, streams, repair=True)
+    assert report.result
+    assert {verdict: report.result.count(verdict) for verdict in ("missing", "deleted")} == {"missing": 2, "deleted": 1}
+    assert report.is_clean
+    warehouse.load(stream)
+    warehouse.cleanup(stream)
+    assert warehouse.living_keys(stream) == 21
+    assert not [check for check in flow_checks(settings, warehouse, stream) if check.failed]
+
+    rows["no. 22"] = utc_now() - timedelta(seconds=2)
+    late = settings.model_copy(update={"alert_lag_sec": 1.0})
+    (problem,) = find_problems(late, streams, warehouse)
+    assert problem.sentence.startswith("toys: rows wait at the source since ")
+
+    warehouse.publish_report(streams, every=None)
+    (shown,) = dashboard_state.read(DuckDBCopy(settings.report_path, "").query).streams
+    assert (shown.source, shown.source_table, shown.raw_rows) == ("toy", "shop.toys", 24)
+
+
+def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = ModuleType("toy_warehouse")
+    stage, warehouse, sales, report, loaded = object(), object(), object(), SimpleNamespace(is_metered=True), []
+    vars(module).update(
+        SALES_DIALECT={"today": "today()"},
+        open_stage=lambda _: stage,
+        open_warehouse=lambda _: warehouse,
+        load_history=lambda _, folder, *, allow_missing: loaded.append((folder, allow_missing)),
+        dashboard_environment=lambda _: {"TOY": "1"},
+        open_sales=lambda: sales,
+        open_report=lambda: report,
+    )
+    monkeypatch.setitem(sys.modules, "toy_warehouse", module)
+    monkeypatch.setitem(WAREHOUSES, "toy", WarehouseKind("toy", "toy_warehouse"))
+    settings = load_settings(warehouse="toy", data_dir=tmp_path)
+
+    assert factory.open_stage(settings) is stage
+    assert factory.open_warehouse(settings) is warehouse
+    assert factory.sales_dialect(settings) == {"today": "today()"}
+    factory.load_history(settings, tmp_path, allow_missing=True)
+    assert loaded == [(tmp_path, True)]
+    for name, value in factory.dashboard_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert factory.open_sales() is sales
+    assert factory.open_report() is report
+
+
+@pytest.mark.parametrize("name", [*WAREHOUSES, "oracle"])
+def test_a_warehouse_is_one_of_the_kinds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE", name)
+    message = "WAREHOUSE: Input should be 'duckdb' or 'snowflake'"
+    with nullcontext() if name in WAREHOUSES else pytest.raises(ConfigError, match=message):
+        load_settings()
