@@ -28,16 +28,16 @@ READS = "ADVENTURE_DASHBOARD_READS"
 """Environment variable of the dashboard's process: the kind of warehouse that it reads."""
 
 
-def open_source(kind: str, settings: "Settings", *, patience: float | None = None) -> "Source":
+def open_source(kind: str, settings: "Settings", *, retry_for: float | None = None) -> "Source":
     """Return the source of that kind, connected.
 
     Args:
-        patience: seconds for which a source that does not answer is tried again.
+        retry_for: seconds for which a source that does not answer is tried again.
 
     Raises:
         SourceError: it does not answer, or refuses.
     """
-    return _source(kind).open_source(settings, patience)
+    return _source(kind).open_source(settings, retry_for)
 
 
 def open_source_side(

@@ -35,9 +35,9 @@ from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline
-from adventure.sources.deduplicator import Seen
+from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.mongo.connect import connect_mongo
-from adventure.sources.mongo.documents import Reading
+from adventure.sources.mongo.documents import DocumentWriter
 from benchmarks.results import Results, add_argument
 
 GOAL = 1.5
@@ -90,11 +90,11 @@ def write_exactly(batches: Sequence[bytes], stream: Stream, folder: Path) -> flo
     """Seconds from batches in memory to a finished file."""
     gc.collect()
     begun = time.perf_counter()
-    reading = Reading(stream, datetime(2100, 1, 1), Seen(), folder)
+    writer = DocumentWriter(stream, datetime(2100, 1, 1), Deduplicator(), folder)
     for batch in batches:
         for document in bson.decode_all(batch, DEFAULT_RAW_BSON_OPTIONS):
-            reading.take(document)  # type: ignore[arg-type]
-    reading.documents.close()
+            writer.write(document)  # type: ignore[arg-type]
+    writer.documents.close()
     return time.perf_counter() - begun
 
 

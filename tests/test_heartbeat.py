@@ -130,13 +130,13 @@ def test_a_sign_says_when_the_loop_was_seen_and_when_it_meant_to_go_on(file: Pat
     heartbeat.beat(quiet_for=60)
     os.utime(file, (0, 0))
     epoch = datetime(1970, 1, 1)
-    assert heartbeat.read(file) == heartbeat.Sign(
+    assert heartbeat.read(file) == heartbeat.Heartbeat(
         epoch, epoch + timedelta(seconds=60), epoch + timedelta(seconds=70), has_ended=False
     )
     clock[0] += 5
     heartbeat.end()
     os.utime(file, (0, 0))
-    assert heartbeat.read(file) == heartbeat.Sign(epoch, epoch, epoch, has_ended=True)
+    assert heartbeat.read(file) == heartbeat.Heartbeat(epoch, epoch, epoch, has_ended=True)
 
 
 def test_who_has_not_begun_to_work_leaves_the_file_to_whoever_does(file: Path) -> None:

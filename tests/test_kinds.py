@@ -199,7 +199,7 @@ def test_a_third_source_needs_no_other_module(
 
 def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = ModuleType("toy_warehouse")
-    stage, warehouse, sales, report, loaded = object(), object(), object(), SimpleNamespace(is_metered=True), []
+    stage, warehouse, sales, report = object(), object(), object(), SimpleNamespace(is_metered=True)
     vars(module).update(
         SALES_DIALECT={"today": "today()"},
         open_stage=lambda _: stage,

@@ -124,7 +124,7 @@ def test_a_source_that_does_not_answer_is_one_problem(
 ) -> None:
     from adventure.core import connect
 
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.1)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.1)
     away = settings.model_copy(update={"postgres_port": 1})
     found = find_problems(away, streams, DuckDBWarehouse(settings))
     assert [problem.sentence.partition(" (")[0] for problem in found] == ["the source database"]

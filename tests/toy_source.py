@@ -30,7 +30,7 @@ ROWS: dict[str, datetime] = {}
 """The cursor of each key."""
 
 
-def open_source(settings: Settings, patience: float | None) -> "ToySource":
+def open_source(settings: Settings, retry_for: float | None) -> "ToySource":
     return ToySource()
 
 
@@ -45,12 +45,12 @@ def open_probe(settings: Settings) -> "Iterator[ToyProbe]":
 
 
 @dataclass
-class ToyCut:
+class ToySnapshot:
     marks: Mapping[str, Watermark]
     horizon: datetime = field(default_factory=utc_now)
     mode: str = "horizon"
     tick: timedelta = timedelta(microseconds=1)
-    unfit: dict[str, SourceError] = field(default_factory=dict)
+    unreadable: dict[str, SourceError] = field(default_factory=dict)
 
     def origin(self, stream: Stream) -> Origin:
         return Origin("toy")
@@ -71,10 +71,10 @@ class ToySource:
     margin = timedelta(0)
 
     @contextmanager
-    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[ToyCut]:
-        yield ToyCut(marks)
+    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[ToySnapshot]:
+        yield ToySnapshot(marks)
 
-    def remember(self, stream: Stream, floor: datetime) -> None:
+    def mark_staged(self, stream: Stream, floor: datetime) -> None:
         pass
 
     def close(self) -> None:

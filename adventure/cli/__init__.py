@@ -50,9 +50,9 @@ def main() -> None:
 def _fail(sentence: str, code: int, error: BaseException | None = None) -> None:
     if error is not None and "--debug" in sys.argv:
         raise error
-    from adventure.core.log import last_words
+    from adventure.core.log import log_fatal
 
-    if not last_words(sentence):
+    if not log_fatal(sentence):
         typer.secho(sentence, fg=typer.colors.RED, err=True)
     raise SystemExit(code)
 

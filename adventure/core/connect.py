@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.core.log import get_logger
 
-PATIENCE_SEC = 30.0
+RETRY_FOR_SEC = 30.0
 """How long a connection is retried before SourceUnavailable is raised, where nobody says otherwise."""
 
 _SESSION: dict[str, str | int] = {
@@ -88,7 +88,7 @@ def connect_postgres(
     *,
     name: str,
     autocommit: bool = False,
-    patience: float | None = None,
+    retry_for: float | None = None,
     silence: float | None = None,
 ) -> "psycopg.Connection[tuple[Any, ...]]":
     """A connection, retried with backoff while the server is away.
@@ -96,14 +96,14 @@ def connect_postgres(
     Args:
         conninfo: a libpq connection string.
         name: what this database is to the reader of an error, such as `the source database`.
-        patience: seconds for which it is tried again; PATIENCE_SEC when not given, 0 for one attempt.
+        retry_for: seconds for which it is tried again; RETRY_FOR_SEC when not given, 0 for one attempt.
         silence: seconds after which a statement that has heard nothing ends with SourceUnavailable; default: never.
 
     Raises:
         SourceUnavailable: it did not answer for so long.
         SourceRefused: wrong password, no such database or role, no privilege.
     """
-    for attempt in attempts(patience):
+    for attempt in retrying(retry_for):
         with attempt, translating_postgres(conninfo, name):
             connection = _Connection.connect(session_conninfo(conninfo), autocommit=autocommit)
             connection.silence = silence
@@ -205,10 +205,10 @@ def _detail(error: Exception, text: str) -> str:
     return said.strip(" .") + (f" ({explained})" if explained else "")
 
 
-def attempts(patience: float | None) -> Retrying:
+def retrying(retry_for: float | None) -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(SourceUnavailable),
-        stop=stop_after_delay(PATIENCE_SEC if patience is None else patience),
+        stop=stop_after_delay(RETRY_FOR_SEC if retry_for is None else retry_for),
         wait=wait_exponential_jitter(multiplier=0.2, max=5),
         before_sleep=lambda state: get_logger().warning(f"{state.outcome.exception()} Trying again."),  # type: ignore[union-attr]
         reraise=True,

@@ -38,7 +38,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Sign:
+class Heartbeat:
     """The last sign of life of a loop. Moments are naive UTC."""
 
     seen_at: datetime
@@ -103,14 +103,14 @@ def _write(heart: _Heart, line: str) -> None:
         return
 
 
-def read(path: Path) -> Sign | None:
+def read(path: Path) -> Heartbeat | None:
     """The last sign of life in that file; None when there is none, or nothing that could be one."""
     try:
         last, stuck, going_on = path.read_text(encoding="ascii").split()
         seen_at = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
         ended = going_on == "ended"
         next_by = seen_at if ended else seen_at + timedelta(seconds=float(going_on) - float(last))
-        return Sign(seen_at, next_by, seen_at + timedelta(seconds=float(stuck) - float(last)), ended)
+        return Heartbeat(seen_at, next_by, seen_at + timedelta(seconds=float(stuck) - float(last)), ended)
     except (OSError, ValueError, OverflowError):
         return None
 

@@ -38,7 +38,7 @@ def get_logger() -> Any:
     return structlog.get_logger()
 
 
-def last_words(sentence: str) -> bool:
+def log_fatal(sentence: str) -> bool:
     """Logs why a command ends, if its lines are JSON: whoever collects them cannot read anything else."""
     if _as_json:
         get_logger().error(sentence)

@@ -44,7 +44,7 @@ def require_own_session(
         first = _backend(connection)
         if first == connection.info.backend_pid:
             return
-        with closing(connect_postgres(conninfo, name=name, autocommit=True, patience=0)) as other:
+        with closing(connect_postgres(conninfo, name=name, autocommit=True, retry_for=0)) as other:
             for _ in range(ROUNDS):
                 theirs = _backend_soon(other)
                 if theirs is None:

@@ -12,7 +12,7 @@ from adventure.dashboard.source import HEARTBEAT_PATH
 from adventure.destinations.published import Copy, Identity, Query
 
 if TYPE_CHECKING:
-    from adventure.core.heartbeat import Sign
+    from adventure.core.heartbeat import Heartbeat
 
 
 def tasks_interval_sec() -> float:
@@ -20,7 +20,7 @@ def tasks_interval_sec() -> float:
     return float(os.environ.get("TASKS_INTERVAL_SEC", "3600"))
 
 
-def processor() -> "Sign | None":
+def processor() -> "Heartbeat | None":
     """The processor's last sign of life, now; None where it cannot be seen."""
     path = os.environ.get(HEARTBEAT_PATH)
     if not path:

@@ -28,7 +28,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
 from adventure.processor.owner import origin_mismatch, owner_mismatch, owner_of, waiting_for
 from adventure.processor.state import State
-from adventure.sources.source import Cut, Extract, Source
+from adventure.sources.source import Extract, Source, SourceSnapshot
 
 log = get_logger()
 
@@ -69,7 +69,7 @@ class Pipeline:
     stage: Stage
     state: State
     temporary: Path
-    away: Mapping[str, SourceError] = field(default_factory=dict)
+    unavailable: Mapping[str, SourceError] = field(default_factory=dict)
     """Why other sources could not be opened, by `Stream.source`; a cycle reports it, and moves the other streams."""
     refused: Mapping[str, WatermarkMismatch] = field(default_factory=dict)
     """Streams, by name, whose watermark is not theirs."""
@@ -83,7 +83,9 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
     """One window of each stream. A source or stream that fails does not keep the others from theirs."""
     reports: list[StreamReport] = []
     failures: dict[str, AdventureError] = {
-        stream.name: pipeline.away[stream.source] for stream in pipeline.streams if stream.source in pipeline.away
+        stream.name: pipeline.unavailable[stream.source]
+        for stream in pipeline.streams
+        if stream.source in pipeline.unavailable
     }
     failures |= pipeline.refused
     horizons: dict[str, datetime] = {}
@@ -92,17 +94,17 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         streams = [s for s in pipeline.streams if s.source == kind and s.name not in pipeline.refused]
         waiting = {stream.name for stream in streams}
         try:
-            with source.cut(streams, pipeline.state.watermarks) as cut:
-                failures |= cut.unfit
-                refused |= set(cut.unfit)
-                horizons[kind] = cut.horizon
+            with source.open_snapshot(streams, pipeline.state.watermarks) as snapshot:
+                failures |= snapshot.unreadable
+                refused |= set(snapshot.unreadable)
+                horizons[kind] = snapshot.horizon
                 for stream in streams:
-                    if stream.name not in cut.unfit:
-                        origin = cut.origin(stream)
+                    if stream.name not in snapshot.unreadable:
+                        origin = snapshot.origin(stream)
                         if mismatch := _mismatch(pipeline, stream, origin, failures):
                             failures[stream.name] = mismatch
                         else:
-                            reports += _move_windows(pipeline, source, cut, stream, origin)
+                            reports += _extract_windows(pipeline, source, snapshot, stream, origin)
                     waiting.remove(stream.name)
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
@@ -131,47 +133,47 @@ def _mismatch(
     return waiting_for(stream, failures)
 
 
-def _move_windows(
-    pipeline: Pipeline, source: Source, cut: Cut, stream: Stream, origin: Origin
+def _extract_windows(
+    pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
 ) -> Iterator[StreamReport]:
-    """All that the cut has of one stream: one window, or as many as keep each within bounds."""
-    report, more = _move_window(pipeline, source, cut, stream, origin)
+    """All that the snapshot has of one stream: one window, or as many as keep each within bounds."""
+    report, more = _extract_window(pipeline, source, snapshot, stream, origin)
     yield report
     while more:
-        report, more = _move_window(pipeline, source, cut, stream, origin)
+        report, more = _extract_window(pipeline, source, snapshot, stream, origin)
         if report.window:
             yield report
 
 
-def _move_window(
-    pipeline: Pipeline, source: Source, cut: Cut, stream: Stream, origin: Origin
+def _extract_window(
+    pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
 ) -> tuple[StreamReport, bool]:
-    """One stream's rows from its watermark to the cut's horizon: staged whole, then the watermark moved.
+    """One stream's rows from its watermark to the snapshot's horizon: staged whole, then the watermark moved.
 
     Returns:
-        What was done, and whether the cut has more.
+        What was done, and whether the snapshot has more.
     """
     begun = time.monotonic()
     mark = pipeline.state.watermarks.get(stream.name)
     folder = pipeline.temporary / stream.name
     # What a killed process left. Whoever writes a file there makes the folder: an idle cycle writes nothing at all.
     shutil.rmtree(folder, ignore_errors=True)
-    extract = cut.extract(stream, folder)
+    extract = snapshot.extract(stream, folder)
     if not extract.all_files:
-        mode = extract.mode or cut.mode
-        pipeline.state.keep(stream, mode, extract.position, pipeline.owner(stream), origin)
+        mode = extract.mode or snapshot.mode
+        pipeline.state.save_position(stream, mode, extract.position, pipeline.owner(stream), origin)
         return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun), extract.more
 
     reached(Point.FILES_FINISHED, stream.name)
-    window = _window(stream, mark.value if mark else None, cut, extract)
+    window = _window(stream, mark.value if mark else None, snapshot, extract)
     for file in extract.all_files:
         pipeline.stage.put(stream.stage, window.id, file.path)
         reached(Point.FILE_STAGED, stream.name)
     pipeline.stage.commit(window)
     reached(Point.WINDOW_STAGED, stream.name)
-    pipeline.state.move(window, pipeline.owner(stream), origin)
+    pipeline.state.advance(window, pipeline.owner(stream), origin)
     reached(Point.WATERMARK_MOVED, stream.name)
-    source.remember(stream, window.high)
+    source.mark_staged(stream, window.high)
     shutil.rmtree(folder, ignore_errors=True)
 
     report = StreamReport(
@@ -186,14 +188,14 @@ def _move_window(
     return report, extract.more
 
 
-def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) -> Window:
+def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extract: Extract) -> Window:
     """The watermark comes from the data, never from a clock here: a writer whose clock is behind keeps its own time."""
     # Without a cursor in the window, rows that others refer to or that are set aside make it: the watermark stays. In a
     # first window no row told yet how coarse the cursor is: the next one reads from two days below.
-    end = cut.end(stream)
+    end = snapshot.end(stream)
     high = low or end - timedelta(days=2)
     if extract.last_cursor is not None:
-        high = min(end, later(extract.last_cursor, cut.tick))
+        high = min(end, later(extract.last_cursor, snapshot.tick))
     if low:
         # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
         # of the changes, each window has a `high` of its own.
@@ -209,14 +211,14 @@ def _window(stream: Stream, low: datetime | None, cut: Cut, extract: Extract) ->
         deletes=extract.deletes.staged() if extract.deletes else None,
         columns=extract.columns,
         staged_at=utc_now(),
-        horizon=cut.horizon + max(timedelta(0), high - end),
-        mode=extract.mode or cut.mode,
+        horizon=snapshot.horizon + max(timedelta(0), high - end),
+        mode=extract.mode or snapshot.mode,
         position=extract.position,
         notes=extract.notes,
     )
 
 
-def adopt(state: State, stage: Stage, stream: Stream) -> None:
+def recover(state: State, stage: Stage, stream: Stream) -> None:
     """Takes over windows that are whole but whose watermark was not moved, and discards those that are not whole.
 
     To be called once for each opening of the state, before the first cycle. That is enough: the state falls behind
@@ -234,7 +236,7 @@ def adopt(state: State, stage: Stage, stream: Stream) -> None:
         is_next = window.stream == stream.name and window.low == low and (low is None or window.high > low)
         # A stream that was reset is read again, also where the stage holds what was read before.
         if is_next and window.staged_at > reset_at:
-            state.move(window, owner_of(stream, stage.identity()))
+            state.advance(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(
                 f"{stream.name}: adopted {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"

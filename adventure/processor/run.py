@@ -11,7 +11,7 @@ from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_source, open_stage
-from adventure.processor.cycle import CycleReport, Pipeline, adopt, retryable, run_cycle
+from adventure.processor.cycle import CycleReport, Pipeline, recover, retryable, run_cycle
 from adventure.processor.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.owner import owner_mismatch, waiting_for
 from adventure.processor.state import State
@@ -22,14 +22,14 @@ log = get_logger()
 
 @contextmanager
 def open_pipeline(
-    settings: Settings, streams: Sequence[Stream], *, patience: float | None = None
+    settings: Settings, streams: Sequence[Stream], *, retry_for: float | None = None
 ) -> Iterator[Pipeline]:
     """The locked state, level with the stage, the sources' connections and a stage that takes files.
 
     A source that cannot be opened keeps no other from its windows.
 
     Args:
-        patience: seconds for which a source that is away is tried again; see `connect.connect_postgres`.
+        retry_for: seconds for which a source that is away is tried again; see `connect.connect_postgres`.
 
     Raises:
         AlreadyRunning: another processor holds one of the streams.
@@ -48,19 +48,19 @@ def open_pipeline(
             if mismatch := mismatch or waiting_for(stream, refused):
                 refused[stream.name] = mismatch
             else:
-                adopt(state, stage, stream)
+                recover(state, stage, stream)
         sources: dict[str, Source] = {}
-        away: dict[str, SourceError] = {}
+        unavailable: dict[str, SourceError] = {}
         for kind in dict.fromkeys(stream.source for stream in streams):
             try:
-                sources[kind] = open_source(kind, settings, patience=patience)
+                sources[kind] = open_source(kind, settings, retry_for=retry_for)
             except SourceError as error:
-                away[kind] = error
+                unavailable[kind] = error
             else:
                 stack.callback(sources[kind].close)
         if not sources:
-            raise next(iter(away.values()))
-        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, away, refused)
+            raise next(iter(unavailable.values()))
+        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, unavailable, refused)
 
 
 def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
@@ -103,7 +103,7 @@ def process_forever(
             opened = False
             try:
                 # A source that is away is tried again with the next cycle, which moves the others' streams meanwhile.
-                with open_pipeline(settings, streams, patience=0) as pipeline:
+                with open_pipeline(settings, streams, retry_for=0) as pipeline:
                     opened = had_locks = True
                     log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
                     _cycles(pipeline, interval, ends_at, stop, metrics)

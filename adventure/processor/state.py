@@ -32,7 +32,7 @@ from adventure.processor import state_table
 _NAME = "the state database"
 
 # Without a row only a first window may be entered: a row that somebody deleted meanwhile does not come back.
-_MOVE = """
+_ADVANCE = """
 insert into adventure_watermarks as m
     (stream, watermark, window_id, run_id, horizon, mode, position, owner, origin)
 select %(stream)s, %(high)s, %(window_id)s, %(run_id)s, %(horizon)s, %(mode)s, %(position)s, %(owner)s, %(origin)s
@@ -50,7 +50,7 @@ on conflict (stream) do update set
 where m.watermark is not distinct from %(low)s::timestamp
 """
 
-_KEEP = """
+_SAVE_POSITION = """
 update adventure_watermarks set mode = %(mode)s, position = %(position)s, owner = %(owner)s, origin = %(origin)s
 where stream = %(stream)s and watermark = %(watermark)s and position is not distinct from %(before)s
 """
@@ -78,7 +78,7 @@ on conflict (stream) do update set
 where m.watermark is not distinct from %(before)s::timestamp
 """
 
-_HOLDER = """
+_LOCK_HOLDER = """
 select a.pid, a.application_name from pg_locks as l join pg_stat_activity as a on a.pid = l.pid
 where l.locktype = 'advisory' and l.granted and l.objsubid = 1
     and l.database = (select oid from pg_database where datname = current_database())
@@ -87,7 +87,7 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
 
 _LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
 
-KEEP_SECONDS = 60.0
+SAVE_POSITION_SEC = 60.0
 """How old the position of a stream without new rows may become in the table."""
 
 
@@ -165,9 +165,9 @@ class State:
             self.close()
             raise
         self.watermarks, self.resets = contents.watermarks, contents.resets
-        self._kept_at: dict[str, float] = {}
+        self._saved_at: dict[str, float] = {}
 
-    def move(self, window: Window, owner: Mapping[str, str], origin: Origin | None = None) -> None:
+    def advance(self, window: Window, owner: Mapping[str, str], origin: Origin | None = None) -> None:
         """Moves the stream's watermark from the window's low to its high, or not at all.
 
         Args:
@@ -192,7 +192,7 @@ class State:
             "owner": json.dumps(dict(owner)),
             "origin": state_table.origin_json(origin),
         }
-        self._set(window.stream, _MOVE, values)
+        self._set(window.stream, _ADVANCE, values)
         self.watermarks[window.stream] = Watermark(
             stream=window.stream,
             value=window.high,
@@ -206,7 +206,9 @@ class State:
             read_from=before.read_from if before else None,
         )
 
-    def keep(self, stream: Stream, mode: str, position: str | None, owner: Mapping[str, str], origin: Origin) -> None:
+    def save_position(
+        self, stream: Stream, mode: str, position: str | None, owner: Mapping[str, str], origin: Origin
+    ) -> None:
         """Notes how and from where a stream without new rows is read, when that changes; its position once a minute.
 
         A position that stayed where it is while nothing happens would fall off the source's log; one that was written
@@ -221,8 +223,8 @@ class State:
             return
         same_source = (origin.name, origin.timeline) == (mark.origin.name, mark.origin.timeline)
         same = mode == mark.mode and owner == mark.owner and same_source
-        kept_at = self._kept_at.get(stream.name)
-        is_recent = kept_at is not None and time.monotonic() < kept_at + KEEP_SECONDS
+        saved_at = self._saved_at.get(stream.name)
+        is_recent = saved_at is not None and time.monotonic() < saved_at + SAVE_POSITION_SEC
         if same and (position == mark.position or is_recent):
             return
         values = {
@@ -234,7 +236,7 @@ class State:
             "owner": json.dumps(dict(owner)),
             "origin": state_table.origin_json(origin),
         }
-        self._set(stream.name, _KEEP, values)
+        self._set(stream.name, _SAVE_POSITION, values)
         self.watermarks[stream.name] = replace(mark, mode=mode, position=position, owner=owner, origin=origin)
 
     def refuse(self, stream: Stream, mismatch: WatermarkMismatch) -> None:
@@ -296,12 +298,12 @@ class State:
                 f"The watermark of {stream} was moved by somebody else",
                 "See that one processor alone runs on this stream, and start it again",
             )
-        self._kept_at[stream] = time.monotonic()
+        self._saved_at[stream] = time.monotonic()
 
     def _lock(self, stream: Stream) -> None:
         lock = [f"adventure:{stream.name}"]
         if self._connection.execute(_LOCK, lock).fetchone() != (True,):
-            holder = self._connection.execute(_HOLDER, lock).fetchone()
+            holder = self._connection.execute(_LOCK_HOLDER, lock).fetchone()
             who = f": {holder[1]} (session {holder[0]} of the state database)" if holder else ""
             raise AlreadyRunning(f"Another processor works on the stream {stream.name}{who}", "Stop it first")
 

@@ -24,7 +24,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.reconcile.comparison import Comparison, Suspect
 from adventure.sources.side import SourceSide
-from adventure.sources.source import Cut, Source
+from adventure.sources.source import Source, SourceSnapshot
 
 MODE = "repair"
 """What a repair's window has as its mode, and the ledger after it."""
@@ -81,39 +81,41 @@ class Repair:
         """
         rows = rejected = deleted = 0
         for suspects in comparison.suspects("missing", "stale", "changed"):
-            with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
-                window = self._stage_rows(cut, suspects)
+            with self.source.open_snapshot([self.stream], {self.stream.name: self.mark}) as snapshot:
+                window = self._stage_rows(snapshot, suspects)
             rows, rejected = rows + window.rows, rejected + window.rejected
         for suspects in comparison.suspects("rejected"):
-            with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
-                rows += self._stage_rows(cut, suspects, are_rejected=True).rows
+            with self.source.open_snapshot([self.stream], {self.stream.name: self.mark}) as snapshot:
+                rows += self._stage_rows(snapshot, suspects, are_rejected=True).rows
         if deletions > max(HANDFUL, MOST * self.living) and not self.force:
             return Repaired(rows, rejected, withheld=deletions, living=self.living)
         for suspects in comparison.suspects("deleted"):
             # The horizon first: whatever comes back after the look below has a cursor above it.
-            with self.source.cut([self.stream], {self.stream.name: self.mark}) as cut:
-                if self.stream.name in cut.unfit:
-                    raise cut.unfit[self.stream.name]
-                horizon, end, mode = cut.horizon, cut.end(self.stream), cut.mode
+            with self.source.open_snapshot([self.stream], {self.stream.name: self.mark}) as snapshot:
+                if self.stream.name in snapshot.unreadable:
+                    raise snapshot.unreadable[self.stream.name]
+                horizon, end, mode = snapshot.horizon, snapshot.end(self.stream), snapshot.mode
             # Where there is no horizon, or the cursor is coarse, a row may come back with a cursor from as far back.
             lag = self.side.lag(self.mark)
             gone_at = earlier(end, lag if mode == "horizon" else max(lag, self.side.lookback(self.mark)))
             deleted += self._stage_deletes(suspects, horizon, gone_at)
         return Repaired(rows, rejected, deleted, living=self.living)
 
-    def _stage_rows(self, cut: Cut, suspects: Sequence[Suspect], *, are_rejected: bool = False) -> Window:
+    def _stage_rows(
+        self, snapshot: SourceSnapshot, suspects: Sequence[Suspect], *, are_rejected: bool = False
+    ) -> Window:
         """Stage the rows with these keys.
 
         Args:
             are_rejected: they were rejected before. Those that are rejected again are not staged a second time.
         """
         self._empty_folder()
-        if self.stream.name in cut.unfit:
-            raise cut.unfit[self.stream.name]
+        if self.stream.name in snapshot.unreadable:
+            raise snapshot.unreadable[self.stream.name]
         keys = [suspect.key for suspect in suspects]
-        extract = cut.extract_keys(self.stream, keys, self.mark.value, self.folder)
+        extract = snapshot.extract_keys(self.stream, keys, self.mark.value, self.folder)
         rejects = None if are_rejected else extract.rejects
-        return self._commit(cut.horizon, extract.files, extract.columns, rejects=rejects)
+        return self._commit(snapshot.horizon, extract.files, extract.columns, rejects=rejects)
 
     def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, gone_at: datetime) -> int:
         """Stage the deletion of those that are still deleted.

@@ -10,7 +10,7 @@ _A_FEW = 10_000
 """Versions below which sorting out what may be forgotten is not worth it."""
 
 
-class Seen:
+class Deduplicator:
     """The versions of one stream's rows, by key, whose cursor lies within the lookback."""
 
     def __init__(self) -> None:

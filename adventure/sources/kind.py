@@ -16,7 +16,7 @@ from adventure.sources.source import Source
 class SourceModule(Protocol):
     """See `adventure.factory` for what the functions do."""
 
-    def open_source(self, settings: Settings, patience: float | None) -> Source:
+    def open_source(self, settings: Settings, retry_for: float | None) -> Source:
         """Connect, to extract."""
 
     def open_side(self, settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:

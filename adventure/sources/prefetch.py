@@ -27,7 +27,7 @@ class _End:
 
 
 @contextmanager
-def reading_ahead(
+def prefetch(
     items: Iterable[T], cancel: Callable[[], object] = lambda: None, *, depth: int = DEPTH
 ) -> Iterator[Iterator[T]]:
     """The items in their order. What `items` raises is raised where its next item is asked for.
@@ -63,7 +63,7 @@ def reading_ahead(
         if found.error is not None:
             raise found.error
 
-    thread = threading.Thread(target=fetch, name="reading ahead", daemon=True)
+    thread = threading.Thread(target=fetch, name="prefetch", daemon=True)
     thread.start()
     try:
         yield wanted()

@@ -14,7 +14,7 @@ log = get_logger()
 Batch = TypeVar("Batch", bound=Sized)
 
 
-def telling(stream: Stream, batches: Iterable[Batch], what: str) -> Iterator[Batch]:
+def log_progress(stream: Stream, batches: Iterable[Batch], what: str) -> Iterator[Batch]:
     """The batches, and in the log how many of `what` there were."""
     read, told = 0, time.monotonic()
     for batch in batches:

@@ -1,6 +1,6 @@
 """The seam: what a cycle needs of a source database.
 
-A source makes a *cut*: one moment, the horizon, below which all of its streams are read.
+A source makes a *snapshot*: one moment, the horizon, below which all of its streams are read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Extract:
-    """The rows of one stream that a cut gave and that were not staged before, in finished local files."""
+    """The rows of one stream that a snapshot gave and that were not staged before, in finished local files."""
 
     files: "tuple[LocalFile, ...]"
     rejects: "LocalFile | None"
@@ -32,11 +32,11 @@ class Extract:
     deletes: "LocalFile | None" = None
     """Rows that are gone at the source, as `Window.deletes` says."""
     mode: str | None = None
-    """How this stream was read, where that is not as the cut says."""
+    """How this stream was read, where that is not as the snapshot says."""
     position: str | None = None
     """Where the source reads on once this is staged; see `Window.position`."""
     more: bool = False
-    """There is more below the cut: one window would be too large."""
+    """There is more below the snapshot: one window would be too large."""
     ordered: bool = False
     """Its rows may hold later versions of rows with the same cursor: its window is loaded after those before it."""
 
@@ -56,8 +56,8 @@ class Extract:
         return self.rejects.rows if self.rejects else 0
 
 
-class Cut(Protocol):
-    """A moment of a source. Streams that are read from one cut are consistent with each other where the source can."""
+class SourceSnapshot(Protocol):
+    """One moment of a source. Streams read from one snapshot are consistent with each other where the source can."""
 
     horizon: datetime
     """Rows with a cursor below it may be read; naive UTC, from the source's clock."""
@@ -65,7 +65,7 @@ class Cut(Protocol):
     """`horizon`, `change stream`, or `lookback` with the reason."""
     tick: timedelta
     """The cursor's resolution: the smallest step above a value that was read."""
-    unfit: dict[str, SourceError]
+    unreadable: dict[str, SourceError]
     """Streams, by name, that cannot be read, and why; the others can."""
 
     def origin(self, stream: Stream) -> Origin:
@@ -103,16 +103,18 @@ class Source(Protocol):
 
     @property
     def margin(self) -> timedelta:
-        """How far the horizon of its cuts stays below the clock: rows that young are in the next cut."""
+        """How far the horizon of its snapshots stays below the clock: younger rows are in the next one."""
 
-    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> AbstractContextManager[Cut]:
-        """Opens a cut for these streams, which stand at these watermarks; one that was never read has none.
+    def open_snapshot(
+        self, streams: Sequence[Stream], marks: Mapping[str, Watermark]
+    ) -> AbstractContextManager[SourceSnapshot]:
+        """Opens a snapshot for these streams, which stand at these watermarks; one that was never read has none.
 
         Raises:
             SourceError: the source does not answer, or refuses.
         """
 
-    def remember(self, stream: Stream, floor: datetime) -> None:
+    def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged: its rows from `floor` on need not be staged again."""
 
     def close(self) -> None:

@@ -77,10 +77,10 @@ class Processor:
                     yield map(counted, batches)
 
             @contextmanager
-            def cut(self, *arguments: Any) -> Iterator[Any]:
-                with super().cut(*arguments) as cut:
-                    yield cut
-                processor.horizon = cut.horizon
+            def open_snapshot(self, *arguments: Any) -> Iterator[Any]:
+                with super().open_snapshot(*arguments) as snapshot:
+                    yield snapshot
+                processor.horizon = snapshot.horizon
 
         def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
             processor.rows_read += batch.num_rows

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from adventure.core.heartbeat import Sign
+from adventure.core.heartbeat import Heartbeat
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.state import Rejected, State, StreamState, TaskState, TestState
 from adventure.dashboard.pipeline.verdict import problems
@@ -109,12 +109,20 @@ def test_what_is_old_depends_on_how_often_the_tasks_run() -> None:
 @pytest.mark.parametrize(
     ("sign", "severity", "what"),
     [
-        (Sign(NOW - MINUTE, NOW - MINUTE, NOW - MINUTE, has_ended=True), "wrong", "The processor stopped 1 minute ago"),
-        (Sign(NOW - 3 * MINUTE, NOW - 2 * MINUTE, NOW + MINUTE, has_ended=False), "look", "last seen 3 minutes ago"),
-        (Sign(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False), "wrong", "go on after 1 hour"),
+        (
+            Heartbeat(NOW - MINUTE, NOW - MINUTE, NOW - MINUTE, has_ended=True),
+            "wrong",
+            "The processor stopped 1 minute ago",
+        ),
+        (
+            Heartbeat(NOW - 3 * MINUTE, NOW - 2 * MINUTE, NOW + MINUTE, has_ended=False),
+            "look",
+            "last seen 3 minutes ago",
+        ),
+        (Heartbeat(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False), "wrong", "go on after 1 hour"),
     ],
 )
-def test_a_processor_that_is_not_seen_when_it_meant_to_go_on_is_said(sign: Sign, severity: str, what: str) -> None:
+def test_a_processor_that_is_not_seen_when_it_meant_to_go_on_is_said(sign: Heartbeat, severity: str, what: str) -> None:
     """Though nothing waits and the tasks run: it looks as if nothing were sold."""
     [problem] = problems(WELL, sign, NOW, 3600)
     assert (problem.severity, problem.place) == (severity, "processor")
@@ -126,7 +134,7 @@ def test_a_processor_that_is_not_seen_when_it_meant_to_go_on_is_said(sign: Sign,
 @pytest.mark.parametrize("waits", [timedelta(0), timedelta(hours=1)])
 def test_a_processor_that_waits_for_its_next_cycle_is_well(waits: timedelta) -> None:
     seen_at = NOW - waits - MINUTE / 2
-    assert problems(WELL, Sign(seen_at, seen_at + waits, NOW + MINUTE, has_ended=False), NOW, 3600) == []
+    assert problems(WELL, Heartbeat(seen_at, seen_at + waits, NOW + MINUTE, has_ended=False), NOW, 3600) == []
 
 
 def test_what_is_wrong_comes_before_what_wants_a_look() -> None:

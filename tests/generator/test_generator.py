@@ -221,7 +221,7 @@ def test_a_wrong_password_is_one_sentence_without_it(writer_settings: Settings) 
 def test_an_unreachable_server_is_retried_and_then_one_sentence(
     writer_settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 1.0)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 1.0)
     nobody = writer_settings.model_copy(update={"postgres_port": 1})
     with pytest.raises(SourceUnavailable, match=r"PostgreSQL at 127\.0\.0\.1:1, .* does not answer: "):
         generate(nobody, batches=1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adventure.sources.prefetch import DEPTH, reading_ahead
+from adventure.sources.prefetch import DEPTH, prefetch
 
 
 def never() -> None:
@@ -14,12 +14,12 @@ def never() -> None:
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "reading ahead"]
+    return [thread.name for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
 @pytest.mark.parametrize("count", [0, 1, DEPTH, 10 * DEPTH])
 def test_the_items_in_their_order(count: int) -> None:
-    with reading_ahead(iter(range(count)), never) as items:
+    with prefetch(iter(range(count)), never) as items:
         assert list(items) == list(range(count))
     assert threads() == []
 
@@ -32,7 +32,7 @@ def test_it_reads_ahead_as_far_as_there_is_room() -> None:
             read.append(number)
             yield number
 
-    with reading_ahead(source(), never) as items:
+    with prefetch(source(), never) as items:
         deadline = time.monotonic() + 60
         while len(read) <= DEPTH and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -50,7 +50,7 @@ def test_what_the_source_raises_comes_after_what_it_gave() -> None:
     taken: list[int] = []
 
     def take() -> None:
-        with reading_ahead(source(), never) as items:
+        with prefetch(source(), never) as items:
             taken.extend(items)
 
     with pytest.raises(ValueError, match="the source failed"):
@@ -69,7 +69,7 @@ def test_a_caller_that_fails_cancels_what_is_under_way(error: type[BaseException
         raise ConnectionError("cancelled")
 
     def take() -> None:
-        with reading_ahead(source(), cancelled.set) as items:
+        with prefetch(source(), cancelled.set) as items:
             assert next(items) == 1
             raise error
 
@@ -80,6 +80,6 @@ def test_a_caller_that_fails_cancels_what_is_under_way(error: type[BaseException
 
 
 def test_a_caller_that_wants_no_more_leaves_no_thread_behind() -> None:
-    with reading_ahead(iter(range(10 * DEPTH)), never) as items:
+    with prefetch(iter(range(10 * DEPTH)), never) as items:
         assert next(items) == 0
     assert threads() == []

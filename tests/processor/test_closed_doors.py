@@ -197,7 +197,7 @@ def test_secrets_show_nowhere(
     }
     script = (
         "import sys; from adventure.core import connect; from adventure.cli import main;"
-        " connect.PATIENCE_SEC = 0.2; main()"
+        " connect.RETRY_FOR_SEC = 0.2; main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, *command],

@@ -222,11 +222,11 @@ def test_a_session_that_waits_to_change_a_table_is_let_through(
     with open_pipeline(settings, [BUYERS]) as pipeline, psycopg.connect(writer_settings.postgres_dsn) as migration:
         time.sleep(0.15)
         change = threading.Thread(target=migration.execute, args=["alter table buyers add column note text"])
-        with pipeline.sources["postgres"].cut([BUYERS], {}) as cut:
+        with pipeline.sources["postgres"].open_snapshot([BUYERS], {}) as snapshot:
             change.start()
             _await_lock(shop)
             with pytest.raises(SourceUnavailable, match="A session waits to change a table"):
-                cut.extract(BUYERS, tmp_path / "extract")
+                snapshot.extract(BUYERS, tmp_path / "extract")
         change.join()
         migration.commit()
         run_cycle(pipeline)

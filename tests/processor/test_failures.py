@@ -151,7 +151,7 @@ def test_a_source_that_is_away_keeps_no_other_from_its_windows(
     staged: Staged,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.1)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.1)
     insert(writer_settings, 3)
     nobody = settings.model_copy(update={"mongo_uri": None, "mongo_host": "127.0.0.1", "mongo_port": free_port(None)})
     chats = streams[2]
@@ -171,7 +171,7 @@ def test_a_processor_that_goes_on_does_not_wait_for_a_source_that_is_away(
     staged: Staged,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 3600.0)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 3600.0)
     nobody = settings.model_copy(update={"mongo_uri": None, "mongo_host": "127.0.0.1", "mongo_port": free_port(None)})
     stop = threading.Event()
     processor = threading.Thread(

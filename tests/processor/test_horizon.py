@@ -186,12 +186,12 @@ def test_a_transaction_that_began_hidden_makes_the_horizon_unknown(
         connection.execute("begin")
         connection.execute("set track_activities = on")
         reason = "a session began its transaction with track_activities off"
-        assert read_horizon(reader, 0).blind == reason
+        assert read_horizon(reader, 0).unknown_reason == reason
         with sending(connection, "create temp table t (id int); select pg_sleep(0.5)"):
             time.sleep(0.2)
-            assert read_horizon(reader, 0).blind == reason
+            assert read_horizon(reader, 0).unknown_reason == reason
         connection.execute("commit")
-        assert read_horizon(reader, 0).blind is None
+        assert read_horizon(reader, 0).unknown_reason is None
 
 
 def test_a_trigger_on_login_writes_the_time_of_the_connection(

@@ -23,10 +23,10 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_warehouse
 from adventure.processor.run import process_once
-from adventure.sources.deduplicator import Seen
+from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.mongo import documents
 from adventure.sources.mongo.bson_json import decode, to_json
-from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.bson_walk import CannotConvert
 
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 ID = ObjectId("65f000000000000000000001")
@@ -133,7 +133,7 @@ def test_what_the_driver_would_lose_is_kept(document: bytes, expected: Any) -> N
     ],
 )
 def test_what_no_json_can_hold_is_refused_with_its_reason(document: bytes, reason: str) -> None:
-    with pytest.raises(CannotCarry, match=reason):
+    with pytest.raises(CannotConvert, match=reason):
         to_json(decode(document), document)
 
 
@@ -241,16 +241,16 @@ def test_broken_documents_are_set_aside_whole_and_the_others_go_on(chat_stream: 
         bson.encode({"_id": 3, "last_modified": "0001-01-01T00:00:00+14:00"}),
         bson.encode({"_id": 3, "last_modified": Timestamp(5, 6)}),
     ]
-    reading = documents.Reading(chat_stream, NOW, Seen(), tmp_path)
+    writer = documents.DocumentWriter(chat_stream, NOW, Deduplicator(), tmp_path)
     for document in (
         bson.encode({"_id": 1, "last_modified": NOW}),
         *broken,
         bson.encode({"_id": 2, "last_modified": NOW}),
     ):
-        reading.take(RawBSONDocument(document))
-    (file,) = reading.documents.close()
+        writer.write(RawBSONDocument(document))
+    (file,) = writer.documents.close()
     assert file.rows == 2
-    rejects = reading.rejects.close()
+    rejects = writer.rejects.close()
     assert rejects
     rows = [json.loads(line) for line in gzip.decompress(rejects.path.read_bytes()).splitlines()]
     assert [base64.b64decode(row["row"]) for row in rows] == broken

@@ -25,7 +25,7 @@ from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
 from adventure.sources.mongo import origin
 from adventure.sources.mongo import source as mongo
-from adventure.sources.mongo.change_stream import Feed
+from adventure.sources.mongo.change_stream import ChangeStream
 from tests.processor.conftest import Rows, names, on_standalone
 
 Staged = Callable[[Stream], Rows]
@@ -139,7 +139,7 @@ def test_an_idle_cycle_writes_nothing_and_once_a_minute_the_position(
         chats.database["others"].insert_one({"n": "moves the oplog, not the stream"})
         run_cycle(pipeline)
         assert position(settings) == begun
-        monkeypatch.setattr(state, "KEEP_SECONDS", 0.0)
+        monkeypatch.setattr(state, "SAVE_POSITION_SEC", 0.0)
         run_cycle(pipeline)
         assert position(settings) != begun
         assert not list((settings.unfinished_dir).rglob("*.gz"))
@@ -338,8 +338,8 @@ def test_a_user_who_may_not_watch_reads_by_lookback(
         assert capsys.readouterr().out.count("reads by lookback: the user may not watch") == 1
         chats.insert_one(document(2))
         monkeypatch.setattr(mongo, "_AGAIN_SECONDS", 0.0)
-        for followed in pipeline.sources["mongo"]._followed.values():  # type: ignore[attr-defined]
-            followed.ask_again_at = 0.0
+        for cursor in pipeline.sources["mongo"]._cursors.values():  # type: ignore[attr-defined]
+            cursor.ask_again_at = 0.0
         run_cycle(pipeline)
     assert mode(settings) == "change stream", "it was granted meanwhile"
     assert names(staged(chat_stream)) == ["1", "2"]
@@ -372,19 +372,19 @@ def test_an_event_that_is_too_large_is_read_without_its_document(
 
 def _keep_the_token_before_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver had the event, so that its token is past it; with a real failure it never comes so far."""
-    reopen, tokens = Feed._reopen, {}
-    following = Feed._next
+    reopen, tokens = ChangeStream._reopen, {}
+    following = ChangeStream._next
 
-    def remember(self: Feed) -> Any:
+    def remember(self: ChangeStream) -> Any:
         tokens[id(self)] = self._stream.resume_token
         return following(self)
 
-    def go_back(self: Feed) -> None:
+    def go_back(self: ChangeStream) -> None:
         self._stream._resume_token = tokens[id(self)]
         reopen(self)
 
-    monkeypatch.setattr(Feed, "_next", remember)
-    monkeypatch.setattr(Feed, "_reopen", go_back)
+    monkeypatch.setattr(ChangeStream, "_next", remember)
+    monkeypatch.setattr(ChangeStream, "_reopen", go_back)
 
 
 def test_a_window_that_could_not_be_staged_is_read_again(

@@ -20,7 +20,7 @@ from adventure.monitoring.checks.flow import count_rows
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
 from adventure.sources.mongo import change_stream
-from adventure.sources.mongo.change_stream import Feed
+from adventure.sources.mongo.change_stream import ChangeStream
 from adventure.sources.mongo.cursors import cursor_moment, cursor_ranges
 from adventure.sources.mongo.rows import SourceDocuments
 from tests.processor.conftest import on_standalone, stream_of
@@ -166,7 +166,7 @@ class SilentThenNot:
 def test_a_window_ends_at_a_cluster_time_and_not_at_the_first_silence(
     events: list[int | None], times: list[int], until: int, found: list[int]
 ) -> None:
-    changes = feed_of(events, times).changes(Timestamp(until, 1), 100)
+    changes = stream_of_changes(events, times).changes(Timestamp(until, 1), 100)
     assert [change.key["_id"] for change in changes] == found
 
 
@@ -174,17 +174,18 @@ def test_a_shard_that_stays_behind_ends_the_window_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(change_stream, "SETTLE_SECONDS", 0.0)
-    feed = feed_of([None] * 9 + [7], [5] * 9 + [7])
-    assert list(feed.changes(Timestamp(9, 1), 100)) == []
+    late = stream_of_changes([None] * 9 + [7], [5] * 9 + [7])
+    assert list(late.changes(Timestamp(9, 1), 100)) == []
     assert "has come to 1970-01-01 00:00:05 UTC only: a shard lags behind" in capsys.readouterr().out
-    feed = feed_of([7, None], [7, 9])
-    assert [change.key["_id"] for change in feed.changes(Timestamp(9, 1), 100)] == [7]
+    caught_up = stream_of_changes([7, None], [7, 9])
+    assert [change.key["_id"] for change in caught_up.changes(Timestamp(9, 1), 100)] == [7]
 
 
-def feed_of(events: list[int | None], times: list[int]) -> Feed:
-    """A feed whose server answers with these events (None: with nothing) and is at these times after each answer."""
-    feed = Feed.__new__(Feed)
-    feed.more, feed.ended, feed._lean, feed._ahead, feed._name = False, False, False, None, "sales.chats"
+def stream_of_changes(events: list[int | None], times: list[int]) -> ChangeStream:
+    """Return a change stream whose server gives these events (None: nothing) and is at these times after each."""
+    made_by_hand = ChangeStream.__new__(ChangeStream)
+    made_by_hand.more = made_by_hand.ended = made_by_hand._lean = False
+    made_by_hand._prefetched, made_by_hand._name = None, "sales.chats"
     made = [
         {
             "operationType": "insert",
@@ -197,5 +198,5 @@ def feed_of(events: list[int | None], times: list[int]) -> Feed:
         else None
         for event in events
     ]
-    feed._stream = SilentThenNot(made, times)  # type: ignore[assignment]
-    return feed
+    made_by_hand._stream = SilentThenNot(made, times)  # type: ignore[assignment]
+    return made_by_hand

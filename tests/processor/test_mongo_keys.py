@@ -16,7 +16,7 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
 from adventure.sources.mongo.bson_json import decode, document_line
-from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.bson_walk import CannotConvert
 from adventure.sources.mongo.keys import key_text, key_value, value_at, with_keys
 
 AT = datetime(2026, 1, 2, 3, 4, 5)
@@ -137,7 +137,7 @@ def test_a_key_that_is_null_is_rejected_with_its_reason(
 
 def test_a_member_of_our_own_in_a_document_is_rejected(chat_stream: Stream) -> None:
     raw = bson.encode({"_id": 1, "_adventure_key": {"_id": "2"}})
-    with pytest.raises(CannotCarry, match="which Adventure uses"):
+    with pytest.raises(CannotConvert, match="which Adventure uses"):
         document_line(decode(raw), raw, chat_stream)
 
 

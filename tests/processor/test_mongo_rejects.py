@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from adventure.core.manifest import KEY_TEXTS
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
@@ -89,7 +90,7 @@ def test_keys_as_an_earlier_version_wrote_them_are_replaced(
     chats.insert_many([{"_id": key, "last_modified": AT} for key in keys] + [LATER])
     move(settings, chat_stream)
     warehouse = DuckDBWarehouse(settings)
-    warehouse.query("update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, '{\"$key\": null}')")
+    warehouse.query(f"update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, '{{\"{KEY_TEXTS}\": null}}')")
     assert set(verdicts(settings, chat_stream, repair=True, force=True)) == {"missing", "deleted"}
     warehouse.load(chat_stream)
     assert verdicts(settings, chat_stream) == {}

@@ -282,6 +282,6 @@ def test_a_window_ends_where_the_last_whole_unit_does() -> None:
 )
 def test_how_much_is_read_again(things: Stream, mode: str, age: float, expected: float) -> None:
     mark = Watermark("things", NOON, NOON + timedelta(seconds=age), mode, NOON)
-    assert lookback(things, mark, blind=False).total_seconds() == expected
-    of_writers = lookback(replace(things, lookback=timedelta(seconds=5)), mark, blind=False)
+    assert lookback(things, mark, horizon_unknown=False).total_seconds() == expected
+    of_writers = lookback(replace(things, lookback=timedelta(seconds=5)), mark, horizon_unknown=False)
     assert of_writers.total_seconds() >= expected + 5

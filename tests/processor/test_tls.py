@@ -110,7 +110,7 @@ def terminator(sandbox: Sandbox, certificates: Certificates, request: pytest.Fix
 
 @pytest.fixture
 def secured(settings: Settings, terminator: Terminator, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.5)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.5)
     return with_tls(settings, postgres_port=terminator.port)
 
 
@@ -224,6 +224,6 @@ def test_a_document_server_that_is_not_trusted_is_refused(
 def test_a_document_server_without_tls_does_not_answer_in_it(
     settings: Settings, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 0.1)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.1)
     with pytest.raises(SourceUnavailable, match="does not answer"):
         connect_mongo(with_tls(settings, mongo_tls_ca_file=certificates.authority).mongo_conninfo, name="the chats")

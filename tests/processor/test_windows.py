@@ -371,7 +371,7 @@ def test_a_source_that_goes_away_is_awaited(
     staged: Staged,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connect, "PATIENCE_SEC", 1.0)
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 1.0)
     insert(writer_settings, 1)
     stop = threading.Event()
     poller = threading.Thread(

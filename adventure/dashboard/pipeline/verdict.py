@@ -10,7 +10,7 @@ from adventure.dashboard import format
 from adventure.dashboard.pipeline.state import State, StreamState
 
 if TYPE_CHECKING:
-    from adventure.core.heartbeat import Sign
+    from adventure.core.heartbeat import Heartbeat
 
 Severity = Literal["wrong", "look"]
 """`wrong`: figures are old or missing. `look`: they are right, and something wants a look."""
@@ -41,7 +41,7 @@ def overdue_after(state: State, default_every: float) -> float:
     return 2 * (state.every_sec or default_every) + _BUILD_SEC
 
 
-def problems(state: State, processor: "Sign | None", now: datetime, default_every: float) -> list[Problem]:
+def problems(state: State, processor: "Heartbeat | None", now: datetime, default_every: float) -> list[Problem]:
     """Worst first.
 
     Args:
@@ -59,7 +59,7 @@ def problems(state: State, processor: "Sign | None", now: datetime, default_ever
     return sorted(found, key=lambda problem: problem.severity != "wrong")
 
 
-def _processor(sign: "Sign | None", now: datetime) -> Iterator[Problem]:
+def _processor(sign: "Heartbeat | None", now: datetime) -> Iterator[Problem]:
     """It beats while it lives, whether or not anything is sold."""
     if sign is None:
         return

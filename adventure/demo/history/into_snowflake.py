@@ -22,7 +22,7 @@ from adventure.destinations.duckdb.columns import quoted
 from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.snowflake.budget import Budget
 from adventure.destinations.snowflake.scripts import name_of
-from adventure.destinations.snowflake.session import SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
 
 log = get_logger()
@@ -50,9 +50,10 @@ class HistoryInSnowflake:
     """The raw tables of the history in the account, as the role that owns them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._owner = settings.model_copy(update={"snowflake_role": name_of(settings, "owner_role")})
-        self._session = SnowflakeSession(self._owner)
-        self._budget = Budget(self._owner, self._session.ask)
+        self._settings = settings
+        self._owner = SnowflakeLogin.of_loader(settings, role=name_of(settings, "owner_role"))
+        self._session = SnowflakeSession(settings, self._owner)
+        self._budget = Budget(settings, self._session.ask, self._owner.role)
 
     def last_stamp(self) -> datetime | None:
         """When the history was loaded, or None.
@@ -73,7 +74,7 @@ class HistoryInSnowflake:
             StageDamaged: somebody removed or changed what was staged; what was there is there still.
         """
         self._budget.check()
-        stage = SnowflakeStage(self._owner)
+        stage = SnowflakeStage(self._settings, self._owner)
         # Of a load that was killed, or that runs beside this one: its COPY then finds fewer rows, and changes nothing.
         stage.discard_unfinished(STAGE)
         load = secrets.token_hex(4)
@@ -89,7 +90,7 @@ class HistoryInSnowflake:
         """Stages the table's rows; how many there are in each file."""
         files: dict[str, int] = {}
         (rows,) = connection.execute(f"select count(*) from {table.location}").fetchone() or (0,)
-        with tempfile.TemporaryDirectory(dir=self._owner.unfinished_dir) as folder:
+        with tempfile.TemporaryDirectory(dir=self._settings.unfinished_dir) as folder:
             for number, begin in enumerate(range(0, rows, ROWS_A_FILE)):
                 file = Path(folder, f"part-{number:05}.parquet")
                 columns = [

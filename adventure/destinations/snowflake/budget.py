@@ -25,9 +25,10 @@ class Monitor:
 class Budget:
     """CREDIT_BUDGET, held against the resource monitor of the warehouse."""
 
-    def __init__(self, settings: Settings, ask: Ask) -> None:
+    def __init__(self, settings: Settings, ask: Ask, role: str) -> None:
         self._settings = settings
         self._ask = ask
+        self._role = role
         self._used = 0.0
         self._read_at = -_BELIEVED_SEC
 
@@ -41,7 +42,7 @@ class Budget:
         if budget is None:
             return False
         if time.monotonic() - self._read_at >= _BELIEVED_SEC:
-            self._used, self._read_at = read_monitor(self._settings, self._ask).used, time.monotonic()
+            self._used, self._read_at = read_monitor(self._settings, self._ask, self._role).used, time.monotonic()
         return self._used >= budget
 
     def check(self) -> None:
@@ -61,7 +62,7 @@ class Budget:
         )
 
 
-def read_monitor(settings: Settings, ask: Ask) -> Monitor:
+def read_monitor(settings: Settings, ask: Ask, role: str) -> Monitor:
     """The resource monitor SNOWFLAKE_MONITOR.
 
     Raises:
@@ -74,6 +75,6 @@ def read_monitor(settings: Settings, ask: Ask) -> Monitor:
         if str(row[0]).upper() == name.upper():
             return Monitor(float(row[2] or 0), float(row[1]) if row[1] else None)
     raise WarehouseRefused(
-        f"The role {settings.snowflake_role} sees no resource monitor {name}, which tells the credits that are used",
-        f"grant monitor on resource monitor {name} to role {settings.snowflake_role}, or set SNOWFLAKE_MONITOR",
+        f"The role {role} sees no resource monitor {name}, which tells the credits that are used",
+        f"grant monitor on resource monitor {name} to role {role}, or set SNOWFLAKE_MONITOR",
     )

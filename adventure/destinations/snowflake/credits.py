@@ -30,13 +30,13 @@ order by task, begun_at
 """
 
 
-def read_costs(settings: Settings, ask: Ask) -> Costs:
+def read_costs(settings: Settings, ask: Ask, role: str) -> Costs:
     """This month's.
 
     Raises:
         WarehouseError: the monitor or the metering cannot be read.
     """
-    monitor = read_monitor(settings, ask)
+    monitor = read_monitor(settings, ask, role)
     tasks: dict[str, TaskCost] = {}
     for name, begun_at, used in ask(_BY_TASK, (), "adventure:status"):
         before = tasks.get(name)

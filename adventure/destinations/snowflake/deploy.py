@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from adventure.core.errors import WarehouseError, WarehouseRefused
 from adventure.core.settings import Settings
-from adventure.destinations.snowflake.session import connect_snowflake, translating_snowflake
+from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake, translating_snowflake
 
 FIRST_ROLE = "USERADMIN"
 """With which the scripts begin; they change it themselves. Who deploys must have it, SYSADMIN and ACCOUNTADMIN."""
@@ -18,15 +18,14 @@ def run_statements(settings: Settings, statements: Sequence[str], tell: Callable
     Raises:
         WarehouseError: one failed; those before it hold, and running all again is safe.
     """
-    role = FIRST_ROLE
-    with connect_snowflake(settings, role=role, tag="adventure:deploy") as session:
+    login = SnowflakeLogin.of_loader(settings, role=FIRST_ROLE)
+    with connect_snowflake(settings, login, tag="adventure:deploy") as session:
         for statement in statements:
             tell(statement)
             if found := re.fullmatch(r"use role (?:identifier\(\$)?(\w+)\)?", statement):
-                role = found[1].upper()
+                login = SnowflakeLogin.of_loader(settings, role=found[1].upper())
             try:
-                speaking = settings.model_copy(update={"snowflake_role": role})
-                with translating_snowflake(speaking), session.cursor() as cursor:
+                with translating_snowflake(settings, login), session.cursor() as cursor:
                     cursor.execute(statement)
             except WarehouseError as error:
                 first = statement.splitlines()[0]

@@ -116,8 +116,7 @@ def signed_in() -> Any:
         WarehouseError: Snowflake says no, or does not answer.
     """
     from adventure.core.settings import load_settings
-    from adventure.destinations.snowflake.session import connect_snowflake
+    from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
 
     settings = load_settings()
-    reader = {"snowflake_user": settings.snowflake_dbt_user, "snowflake_role": settings.snowflake_dbt_role}
-    return connect_snowflake(settings.model_copy(update=reader), schema=SCHEMA, tag="adventure:dashboard")
+    return connect_snowflake(settings, SnowflakeLogin.of_dbt(settings), schema=SCHEMA, tag="adventure:dashboard")

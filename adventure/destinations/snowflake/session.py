@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adventure.core.errors import ConfigError, WarehouseError, WarehouseRefused, WarehouseUnavailable
@@ -23,13 +24,31 @@ _BATCH = 10_000
 """Rows fetched at once."""
 
 
+@dataclass(frozen=True)
+class SnowflakeLogin:
+    """The user that a session signs in as, and its role. Each signs in as SNOWFLAKE_AUTHENTICATOR says."""
+
+    user: str
+    role: str
+
+    @classmethod
+    def of_loader(cls, settings: Settings, *, role: str = "") -> "SnowflakeLogin":
+        """Return SNOWFLAKE_USER with SNOWFLAKE_ROLE, or with another one of its roles."""
+        return cls(settings.snowflake_user, role or settings.snowflake_role)
+
+    @classmethod
+    def of_dbt(cls, settings: Settings) -> "SnowflakeLogin":
+        """Return the user and the role that build the models; they may read the raw tables."""
+        return cls(settings.snowflake_dbt_user, settings.snowflake_dbt_role)
+
+
 def connect_snowflake(
-    settings: Settings, *, role: str | None = None, schema: str = "RAW_EXT", tag: str = ""
+    settings: Settings, login: SnowflakeLogin | None = None, *, schema: str = "RAW_EXT", tag: str = ""
 ) -> "SnowflakeConnection":
     """A session in UTC, in the pipeline's database.
 
     Args:
-        role: instead of SNOWFLAKE_ROLE.
+        login: who signs in; default: the loader.
         schema: where names without a schema are looked for.
         tag: what stands in QUERY_TAG of each statement until it is set anew.
 
@@ -39,9 +58,10 @@ def connect_snowflake(
         WarehouseUnavailable: it does not answer.
     """
     connector = _connector()
+    login = login or SnowflakeLogin.of_loader(settings)
     arguments = {
-        "user": settings.snowflake_user,
-        "role": role or settings.snowflake_role,
+        "user": login.user,
+        "role": login.role,
         "warehouse": settings.snowflake_warehouse,
         "database": settings.snowflake_database,
         "schema": schema,
@@ -51,10 +71,10 @@ def connect_snowflake(
         "network_timeout": NETWORK_TIMEOUT_SEC,
         # Whatever the account prefers: `timestamp` has no zone here, and what has one is printed in UTC.
         "session_parameters": {"TIMEZONE": "UTC", "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ", "QUERY_TAG": tag},
-        **_account(settings),
+        **_account(settings, login),
         **_proof(settings),
     }
-    with translating_snowflake(settings):
+    with translating_snowflake(settings, login):
         session: SnowflakeConnection = connector.connect(**arguments)
         return session
 
@@ -66,8 +86,9 @@ Ask = Callable[[str, Sequence[object], str], list[tuple[Any, ...]]]
 class SnowflakeSession:
     """One session, opened by the first statement and opened anew when it was lost."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, login: SnowflakeLogin | None = None) -> None:
         self._settings = settings
+        self.login = login or SnowflakeLogin.of_loader(settings)
         self._connection: SnowflakeConnection | None = None
 
     def ask(self, statement: str, values: Sequence[object], tag: str) -> list[tuple[Any, ...]]:
@@ -81,8 +102,8 @@ class SnowflakeSession:
     def batches(self, statement: str, values: Sequence[object], tag: str) -> Iterator[list[tuple[Any, ...]]]:
         """The same, a batch of its rows after the other."""
         try:
-            with translating_snowflake(self._settings):
-                self._connection = self._connection or connect_snowflake(self._settings)
+            with translating_snowflake(self._settings, self.login):
+                self._connection = self._connection or connect_snowflake(self._settings, self.login)
                 with self._connection.cursor() as cursor:
                     # Of this statement alone: without a statement of its own, and whoever comes next is not mistaken.
                     cursor.execute(statement, list(values) or None, _statement_params={"QUERY_TAG": tag})
@@ -94,7 +115,7 @@ class SnowflakeSession:
 
 
 @contextmanager
-def translating_snowflake(settings: Settings) -> Iterator[None]:
+def translating_snowflake(settings: Settings, login: SnowflakeLogin) -> Iterator[None]:
     """Turns the connector's errors within into the error tree's.
 
     Raises:
@@ -106,24 +127,31 @@ def translating_snowflake(settings: Settings) -> Iterator[None]:
     try:
         yield
     except refused as error:
-        raise snowflake_error(error, settings) from error
+        raise snowflake_error(error, settings, login) from error
 
 
-def snowflake_error(error: Any, settings: Settings) -> WarehouseError:
-    """The tree's error for what the connector raised: told by its number or, where that says little, its text."""
-    where = f"Snowflake (account {settings.snowflake_account}, user {settings.snowflake_user})"
+def snowflake_error(error: Any, settings: Settings, login: SnowflakeLogin) -> WarehouseError:
+    """Return the tree's error for what the connector raised.
+
+    The error's number decides. Snowflake gives one number (such as 2003) to refusals that need different remedies, and
+    the driver gives one (250001) to every login that failed, so the text is matched as well. Snowflake does not
+    translate its texts.
+    """
+    where = f"Snowflake (account {settings.snowflake_account}, user {login.user})"
     text = " ".join(str(getattr(error, "raw_msg", None) or getattr(error, "msg", None) or error).split()).rstrip(".")
     number = int(getattr(error, "errno", -1) or -1)
     if found := re.search(r"Insufficient privileges to operate on ([\w ]+?) '([^']+)'", text):
         kind, name = found[1].strip(), found[2]
         return WarehouseRefused(
-            f"{where}: the role {settings.snowflake_role} may not do that with {kind} {name}",
-            f"grant {_PRIVILEGES.get(kind.lower(), 'usage')} on {kind} {name} to role {settings.snowflake_role}",
+            f"{where}: the role {login.role} may not do that with {kind} {name}",
+            f"grant {_PRIVILEGES.get(kind.lower(), 'usage')} on {kind} {name} to role {login.role}",
         )
     for numbers, sign, problem, remedy in _KNOWN:
         if number in numbers or (sign and re.search(sign, text, re.IGNORECASE)):
             kind = WarehouseUnavailable if problem is _AWAY else WarehouseRefused
-            return kind(f"{where}: {problem.format(text=text, s=settings)}", remedy.format(s=settings))
+            return kind(
+                f"{where}: {problem.format(text=text, s=settings, login=login)}", remedy.format(s=settings, login=login)
+            )
     return WarehouseError(f"{where} failed: {text}", "")
 
 
@@ -146,13 +174,13 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         (390144, *range(394300, 394307)),
         "JWT token (is invalid|has expired)",
         "the key does not belong to the user, or is no longer valid",
-        "alter user {s.snowflake_user} set rsa_public_key = '…' with the public half of SNOWFLAKE_PRIVATE_KEY_PATH",
+        "alter user {login.user} set rsa_public_key = '…' with the public half of SNOWFLAKE_PRIVATE_KEY_PATH",
     ),
     (
         (390186, 390189),
         "Role .* (does not exist|is not granted)",
-        "the role {s.snowflake_role} does not exist, or is not granted to the user",
-        "grant role {s.snowflake_role} to user {s.snowflake_user}, or set SNOWFLAKE_ROLE",
+        "the role {login.role} does not exist, or is not granted to the user",
+        "grant role {login.role} to user {login.user}, or set SNOWFLAKE_ROLE",
     ),
     (
         (390100, 390303, 390318),
@@ -169,21 +197,21 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     (
         (606,),
         "No active warehouse|warehouse .* is suspended",
-        "the warehouse {s.snowflake_warehouse} does not exist, is suspended, or may not be used by {s.snowflake_role}",
-        "grant usage on warehouse {s.snowflake_warehouse} to role {s.snowflake_role}, and"
+        "the warehouse {s.snowflake_warehouse} does not exist, is suspended, or may not be used by {login.role}",
+        "grant usage on warehouse {s.snowflake_warehouse} to role {login.role}, and"
         " alter warehouse {s.snowflake_warehouse} set auto_resume = true",
     ),
     (
         (2003, 2043, 90105, 390201),
         "does not exist or not authorized|does not have a current (database|schema)",
         "{text}",
-        "Run `adventure snowflake deploy`, or grant the role {s.snowflake_role} its privileges (snowflake/1_setup.sql)",
+        "Run `adventure snowflake deploy`, or grant the role {login.role} its privileges (snowflake/1_setup.sql)",
     ),
     (
         (390422,),
         "is not allowed to access Snowflake",
         "it lets nobody in from this machine's address: {text}",
-        "Have the address added to the account's network policy, or to that of the user {s.snowflake_user}",
+        "Have the address added to the account's network policy, or to that of the user {login.user}",
     ),
     (
         (290403, 290404),
@@ -220,8 +248,8 @@ def _connector() -> Any:
     return snowflake.connector
 
 
-def _account(settings: Settings) -> dict[str, Any]:
-    if not settings.snowflake_account or not settings.snowflake_user:
+def _account(settings: Settings, login: SnowflakeLogin) -> dict[str, Any]:
+    if not settings.snowflake_account or not login.user:
         raise ConfigError(
             "WAREHOUSE=snowflake needs SNOWFLAKE_ACCOUNT and SNOWFLAKE_USER",
             "Set them; docs/snowflake.md goes through it",

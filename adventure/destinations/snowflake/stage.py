@@ -23,7 +23,7 @@ from adventure.core.manifest import FILE_NAME, MANIFEST, Window, read_manifest
 from adventure.core.settings import Settings
 from adventure.core.stage import StageEntry
 from adventure.destinations.snowflake.budget import Budget
-from adventure.destinations.snowflake.session import SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
 
 log = get_logger()
 
@@ -35,10 +35,10 @@ _PARALLEL = 4
 class SnowflakeStage:
     """See `Stage`. One session, opened by the first call and opened anew when it is lost."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, login: SnowflakeLogin | None = None) -> None:
         self._identity = f"Snowflake {settings.snowflake_account}, database {settings.snowflake_database}".lower()
-        self._session = SnowflakeSession(settings)
-        self._budget = Budget(settings, self._session.ask)
+        self._session = SnowflakeSession(settings, login)
+        self._budget = Budget(settings, self._session.ask, self._session.login.role)
         self._manifests: dict[str, Window] = {}
         """By path: a window.json never changes."""
 

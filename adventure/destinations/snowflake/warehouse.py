@@ -24,7 +24,7 @@ from adventure.destinations.snowflake.credits import read_costs
 from adventure.destinations.snowflake.key_text import document_moment, field, key_field, raw_table, rejected_key
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.publish import publish, publish_report
-from adventure.destinations.snowflake.session import SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.snowflake.versions import columns_of, copy_suspects, lateness, open_versions
 from adventure.destinations.warehouse import Copied, Costs, Moved, RemovedWindow, StreamTotals, TaskRun, Versions
@@ -36,10 +36,9 @@ class SnowflakeWarehouse:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # It signs in as dbt does, which reads what is raw: who stages files need not be able to.
-        reader = {"snowflake_user": settings.snowflake_dbt_user, "snowflake_role": settings.snowflake_dbt_role}
-        self._reader = settings.model_copy(update=reader)
-        self._session = SnowflakeSession(self._reader)
-        self._budget = Budget(self._reader, self._session.ask)
+        self._login = SnowflakeLogin.of_dbt(settings)
+        self._session = SnowflakeSession(settings, self._login)
+        self._budget = Budget(settings, self._session.ask, self._login.role)
         self._run_id = uuid.uuid4().hex
         self._dbt_target = target_dir(settings)
         self._is_shown = settings.snowflake_dbt_target == "prod"
@@ -191,7 +190,7 @@ class SnowflakeWarehouse:
     def costs(self) -> Costs | None:
         """By the account's metering."""
         self._budget.check()
-        return read_costs(self._reader, self._session.ask)
+        return read_costs(self._settings, self._session.ask, self._login.role)
 
     def copied(self, streams: Sequence[Stream]) -> list[Copied] | None:
         """By the account's COPY_HISTORY."""

@@ -21,9 +21,9 @@ from bson.errors import BSONError
 
 from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
 from adventure.core.streams import Stream
-from adventure.sources.mongo.bson_walk import CannotCarry, walk
+from adventure.sources.mongo.bson_walk import CannotConvert, walk
 from adventure.sources.mongo.cursors import cursor_to_add
-from adventure.sources.mongo.keys import texts_to_carry, value_at
+from adventure.sources.mongo.keys import texts_to_keep, value_at
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 # Subclasses are passed on: Code is a kind of str, and would lose what it is.
@@ -36,13 +36,13 @@ def decode(document: bytes) -> dict[str, Any]:
     """The document as Python values, and nothing of it lost.
 
     Raises:
-        CannotCarry: broken BSON, text that is not UTF-8, or a key that comes twice.
+        CannotConvert: broken BSON, text that is not UTF-8, or a key that comes twice.
     """
     try:
         decoded = bson.decode(document, OPTIONS)
         return decoded if bson.encode(decoded) == document else walk(document, OPTIONS)
     except (BSONError, UnicodeError, RecursionError, OverflowError) as error:
-        raise CannotCarry(f"it cannot be decoded: {error}") from error
+        raise CannotConvert(f"it cannot be decoded: {error}") from error
 
 
 def to_json(document: dict[str, Any], raw: bytes) -> bytes:
@@ -52,7 +52,7 @@ def to_json(document: dict[str, Any], raw: bytes) -> bytes:
         raw: its BSON, which tells cheaply whether it may hold a number that is not finite.
 
     Raises:
-        CannotCarry: it holds a date outside the years 1 to 9999.
+        CannotConvert: it holds a date outside the years 1 to 9999.
     """
     # The search takes as long as writing the JSON; few documents have a byte with which it could succeed.
     suspicious = (b"\x7f" in raw or b"\xff" in raw) and _MAYBE_NOT_FINITE.search(raw)
@@ -60,24 +60,24 @@ def to_json(document: dict[str, Any], raw: bytes) -> bytes:
     try:
         return orjson.dumps(value, default=_extended, option=_JSON)
     except orjson.JSONEncodeError as error:
-        raise CannotCarry(f"it cannot be written as JSON: {error.__cause__ or error}") from error
+        raise CannotConvert(f"it cannot be written as JSON: {error.__cause__ or error}") from error
 
 
 def document_line(document: dict[str, Any], raw: bytes, stream: Stream) -> bytes:
     """Return the document as it is staged: its JSON, and its key and cursor where SQL would read them otherwise.
 
     Raises:
-        CannotCarry: as `to_json` and `cursor_moment`; or a field of the key is missing or null, or the document has a
+        CannotConvert: as `to_json` and `cursor_moment`; or a field of the key is missing or null, or the document has a
             member of our own.
     """
     for name in stream.key:
         if value_at(document, name) is None:
-            raise CannotCarry(f"its key {name} is missing or null")
+            raise CannotConvert(f"its key {name} is missing or null")
     for member in (KEY_TEXTS, CURSOR_TEXT):
         if member in document:
-            raise CannotCarry(f"it has a member {member}, which Adventure uses")
+            raise CannotConvert(f"it has a member {member}, which Adventure uses")
     ours: dict[str, Any] = {}
-    if texts := texts_to_carry(document, stream.key):
+    if texts := texts_to_keep(document, stream.key):
         ours[KEY_TEXTS] = texts
     if text := cursor_to_add(stream.cursor, value_at(document, stream.cursor)):
         ours[CURSOR_TEXT] = text
@@ -89,7 +89,7 @@ def _extended(value: Any) -> Any:
     if isinstance(value, ObjectId | Decimal128):
         return str(value)
     if isinstance(value, DatetimeMS):
-        raise CannotCarry(f"it holds a date outside of the years 1 to 9999 ({int(value)} ms)")
+        raise CannotConvert(f"it holds a date outside of the years 1 to 9999 ({int(value)} ms)")
     if isinstance(value, Int64):
         return int(value)
     # A scope of code may hold what JSON has no number for.

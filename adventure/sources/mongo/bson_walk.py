@@ -10,8 +10,8 @@ import bson
 from bson.codec_options import CodecOptions
 
 
-class CannotCarry(Exception):
-    """Why a document cannot be carried exactly. Within this room only: such a document is set aside."""
+class CannotConvert(Exception):
+    """Why a document cannot be converted exactly. Internal: such a document is rejected."""
 
 
 _DOCUMENT, _ARRAY, _UNDEFINED, _REGEX, _POINTER, _SYMBOL, _SCOPED = 0x03, 0x04, 0x06, 0x0B, 0x0C, 0x0E, 0x0F
@@ -24,13 +24,13 @@ def walk(document: bytes, options: CodecOptions[dict[str, Any]]) -> dict[str, An
     """The document as Python values, with symbols, undefined and pointers in extended JSON.
 
     Raises:
-        CannotCarry: a key comes twice, or a value has no exact form.
+        CannotConvert: a key comes twice, or a value has no exact form.
         UnicodeDecodeError: text that is not UTF-8.
     """
     found: dict[str, Any] = {}
     for name, kind, value in _elements(document):
         if name in found:
-            raise CannotCarry(f"it holds the key {name[:50]!r} twice")
+            raise CannotConvert(f"it holds the key {name[:50]!r} twice")
         found[name] = _value(name, kind, value, options)
     return found
 
@@ -48,7 +48,7 @@ def _elements(document: bytes) -> list[tuple[str, int, bytes]]:
         elif kind in _BEFORE_LENGTH:
             at = begin + struct.unpack_from("<i", document, begin)[0] + _BEFORE_LENGTH[kind]
         else:
-            raise CannotCarry(f"its {name[:50]!r} is of the unknown type {kind:#04x}")
+            raise CannotConvert(f"its {name[:50]!r} is of the unknown type {kind:#04x}")
         elements.append((name, kind, document[begin:at]))
     return elements
 
@@ -71,5 +71,5 @@ def _value(name: str, kind: int, value: bytes, options: CodecOptions[dict[str, A
     alone = struct.pack("<i", len(value) + 7) + bytes([kind, 0]) + value + b"\0"
     decoded = bson.decode(alone, options)
     if bson.encode(decoded) != alone:
-        raise CannotCarry(f"its {name[:50]!r} cannot be decoded exactly")
+        raise CannotConvert(f"its {name[:50]!r} cannot be decoded exactly")
     return decoded[""]

@@ -24,7 +24,7 @@ from adventure.sources.mongo.origin import collection_uuid
 
 if TYPE_CHECKING:
     import pymongo
-    from pymongo.change_stream import ChangeStream
+    from pymongo.change_stream import ChangeStream as DriverStream
     from pymongo.client_session import ClientSession
 
 log = get_logger()
@@ -54,11 +54,11 @@ _LEAN = [{"$project": {"operationType": 1, "documentKey": 1, "clusterTime": 1, "
 
 
 class Unwatchable(Exception):
-    """Why a collection has no change stream. Within this room only: it is read by lookback."""
+    """Why a collection cannot be watched. Internal: the caller falls back to lookback reads."""
 
 
 class PositionLost(Exception):
-    """Why a change stream cannot go on from a position. Within this room only: documents are read again.
+    """Why a change stream cannot go on from a position. Internal: the caller reads the documents again.
 
     Args:
         elsewhere: the position is of another collection, so that no watermark of this one goes with it.
@@ -81,7 +81,7 @@ class Change:
     """When, by the server's clock; naive UTC."""
 
 
-class Feed:
+class ChangeStream:
     """The changes of one collection. Opened without a position it tells what is written from now on.
 
     What is read in its `session` afterwards holds everything that was written before.
@@ -96,7 +96,7 @@ class Feed:
         self.more = False
         """The last `changes` ended at its limit."""
         self.ended = False
-        """The collection was dropped or renamed: this feed will have nothing more."""
+        """The collection was dropped or renamed: this stream will have nothing more."""
         self._name = stream.location
         # Majority: what is read will not be rolled back, and so never has to be taken back here.
         self._collection: pymongo.collection.Collection[Any] = client[stream.namespace].get_collection(
@@ -106,7 +106,7 @@ class Feed:
         self._begun: Timestamp | None = None
         self._lean = False
         """Events come without their documents, which are looked up: up to the end of a window with one too large."""
-        self._ahead: RawBSONDocument | None = None
+        self._prefetched: RawBSONDocument | None = None
         try:
             self._open(client, position)
         except BaseException:
@@ -138,11 +138,11 @@ class Feed:
         """
         self.more = False
         # An event that was read ahead without its document is still to be completed.
-        if self._lean and self._ahead is None:
+        if self._lean and self._prefetched is None:
             self._lean = False
             self._reopen()
         for _ in range(limit):
-            event, self._ahead = self._ahead or self._next_until(until), None
+            event, self._prefetched = self._prefetched or self._next_until(until), None
             if event is None:
                 return
             yield from self._change(event)
@@ -166,7 +166,7 @@ class Feed:
         else:
             self._stream = self._watch(resume_after=self._token(position))
             # A server may find only with the first batch that it cannot go on.
-            self._ahead = self._next()
+            self._prefetched = self._next()
 
     def _change(self, event: RawBSONDocument) -> Iterator[Change]:
         kind = event["operationType"]
@@ -216,7 +216,7 @@ class Feed:
         # Without a token nothing was read since the stream was opened.
         self._stream = self._watch(resume_after=token) if token else self._watch(start_at_operation_time=self._begun)
 
-    def _watch(self, **start: Any) -> "ChangeStream[Any]":
+    def _watch(self, **start: Any) -> "DriverStream[Any]":
         try:
             return self._collection.watch(
                 _LEAN if self._lean else None,

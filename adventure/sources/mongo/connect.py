@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from adventure.core.connect import attempts
+from adventure.core.connect import retrying
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MongoDocument = dict[str, Any]
 
 
-def connect_mongo(uri: str, *, name: str, patience: float | None = None) -> "pymongo.MongoClient[MongoDocument]":
+def connect_mongo(uri: str, *, name: str, retry_for: float | None = None) -> "pymongo.MongoClient[MongoDocument]":
     """A client whose server has answered, retried with backoff while it is away; see `connect_postgres`.
 
     Raises:
@@ -22,7 +22,7 @@ def connect_mongo(uri: str, *, name: str, patience: float | None = None) -> "pym
     """
     import pymongo
 
-    for attempt in attempts(patience):
+    for attempt in retrying(retry_for):
         with attempt, translating_mongo(uri, name):
             client: pymongo.MongoClient[MongoDocument] = pymongo.MongoClient(
                 uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, tz_aware=False, appname="adventure"

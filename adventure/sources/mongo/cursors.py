@@ -8,7 +8,7 @@ from typing import Any
 from bson.datetime_ms import DatetimeMS
 
 from adventure.core.clock import earlier, later
-from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.bson_walk import CannotConvert
 
 _OFFSETS = timedelta(days=1)
 """No zone is further from UTC, so a text's own day is at most one day from its day in UTC."""
@@ -28,22 +28,22 @@ def cursor_moment(name: str, value: object) -> datetime:
     """Return a cursor's value as naive UTC. Text without an offset is UTC.
 
     Raises:
-        CannotCarry: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
+        CannotConvert: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
     """
     moment: object = value
     if isinstance(value, DatetimeMS):
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999")
+        raise CannotConvert("its cursor is a date outside of the years 1 to 9999")
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
-            raise CannotCarry(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
+            raise CannotConvert(f"its cursor is text that is no ISO-8601 date: {value[:50]!r}") from error
     if not isinstance(moment, datetime):
-        raise CannotCarry(f"its cursor {name} is missing, or neither a date nor text")
+        raise CannotConvert(f"its cursor {name} is missing, or neither a date nor text")
     try:
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     except OverflowError as error:
-        raise CannotCarry("its cursor is a date outside of the years 1 to 9999") from error
+        raise CannotConvert("its cursor is a date outside of the years 1 to 9999") from error
 
 
 def cursor_ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
@@ -74,7 +74,7 @@ def cursor_to_add(name: str, value: object) -> str | None:
     DuckDB takes `20260102` for no time, and Snowflake takes it for seconds since 1970.
 
     Raises:
-        CannotCarry: as `cursor_moment`.
+        CannotConvert: as `cursor_moment`.
     """
     if not isinstance(value, str) or _READ_ALIKE.fullmatch(value):
         return None

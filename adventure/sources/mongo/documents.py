@@ -1,6 +1,6 @@
-"""Documents on their way into files: which are new, which have to be set aside, and the keys of those that are gone.
+"""Write documents to files: the new ones, the rejected ones, and the keys of the deleted ones.
 
-How they were found, by a change stream or by their cursor, is the source's concern.
+Independent of how they were found: by a change stream or by their cursor.
 """
 
 import base64
@@ -17,9 +17,9 @@ from bson.raw_bson import RawBSONDocument
 from adventure.core.clock import earlier, later
 from adventure.core.files import DELETES, REJECTS, NdjsonFile, NdjsonParts, Reject
 from adventure.core.streams import Stream
-from adventure.sources.deduplicator import Seen
+from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.mongo.bson_json import OPTIONS, decode, document_line
-from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.bson_walk import CannotConvert
 from adventure.sources.mongo.change_stream import Change
 from adventure.sources.mongo.cursors import cursor_moment
 from adventure.sources.mongo.keys import key_text, value_at
@@ -27,19 +27,19 @@ from adventure.sources.mongo.keys import key_text, value_at
 _LENIENT = OPTIONS.with_options(unicode_decode_error_handler="replace")
 
 
-class Reading:
-    """What one extract gathers: documents, those that are set aside, and the keys of those that are gone."""
+class DocumentWriter:
+    """The files of one extract: documents, rejected documents, and the keys of deleted ones."""
 
-    def __init__(self, stream: Stream, horizon: datetime, seen: Seen, folder: Path) -> None:
-        self.stream, self.horizon, self.seen = stream, horizon, seen
+    def __init__(self, stream: Stream, horizon: datetime, deduplicator: Deduplicator, folder: Path) -> None:
+        self.stream, self.horizon, self.deduplicator = stream, horizon, deduplicator
         self.documents = NdjsonParts(folder)
         self.rejects, self.deletes = NdjsonFile(folder / REJECTS), NdjsonFile(folder / DELETES)
         self.last: datetime | None = None
         """The largest cursor below the horizon."""
         self._gone: dict[bytes, tuple[dict[str, Any], datetime]] = {}
 
-    def take(self, document: RawBSONDocument, low: datetime | None = None, high: datetime | None = None) -> None:
-        """Writes one document, unless it was staged already, lies outside of `[low, high)`, or has to be set aside."""
+    def write(self, document: RawBSONDocument, low: datetime | None = None, high: datetime | None = None) -> None:
+        """Write or reject one document, unless it was staged already or lies outside of `[low, high)`."""
         raw = bytes(document.raw)
         try:
             decoded = decode(raw)
@@ -49,27 +49,27 @@ class Reading:
             line = document_line(decoded, raw, self.stream)
             key = bson.encode({"": decoded.get("_id")})
             self._gone.pop(key, None)
-            if self.seen.is_new(key, cursor, hash(raw)):
+            if self.deduplicator.is_new(key, cursor, hash(raw)):
                 self.documents.write(line)
                 # What is dated past the horizon says nothing of how far the others are.
                 if cursor < self.horizon:
                     self.last = max(self.last or cursor, cursor)
-        except CannotCarry as error:
-            if self.seen.is_new(("set aside", hash(raw)), self.horizon, ()):
+        except CannotConvert as error:
+            if self.deduplicator.is_new(("rejected", hash(raw)), self.horizon, ()):
                 key_of = _key_of_reject(raw, self.stream.key)
                 self.rejects.write(Reject(key_of, str(error), base64.b64encode(raw).decode()).line)
         if self.last:
-            self.seen.forget(earlier(self.last, self.stream.lookback))
+            self.deduplicator.forget(earlier(self.last, self.stream.lookback))
 
-    def change(self, change: Change) -> None:
+    def write_change(self, change: Change) -> None:
         """Takes the document of a change; of one that was deleted, and does not come back in this window, the key."""
         if change.document is not None:
-            self.take(change.document)
+            self.write(change.document)
             return
         try:
             key = decode(bytes(change.key.raw))
-        except CannotCarry:
-            # A document with such a key was set aside: nothing of it is there to be marked.
+        except CannotConvert:
+            # A document with such a key was rejected: there is no row to mark as deleted.
             return
         self._gone[bson.encode({"": key["_id"]})] = key, change.at
 
@@ -83,9 +83,9 @@ class Reading:
             values = {name: value_at(names, name) for name in self.stream.key}
             if None in values.values():
                 continue
-            known = self.seen.cursor_of(key)
+            known = self.deduplicator.cursor_of(key)
             at = max(at, later(known, timedelta(microseconds=1))) if known else at
-            if self.seen.is_new(key, at, "deleted"):
+            if self.deduplicator.is_new(key, at, "deleted"):
                 line = {"key": {name: key_text(value) for name, value in values.items()}, "deleted_at": at}
                 self.deletes.write(orjson.dumps(line))
 

@@ -99,7 +99,7 @@ def with_keys(names: Sequence[str], keys: Iterable[tuple[str, ...]]) -> dict[str
     return {"$or": [dict(zip(names, value, strict=True)) for value in values]}
 
 
-def texts_to_carry(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+def texts_to_keep(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
     """Return the texts of those fields of the key that SQL would read otherwise out of the document's JSON."""
     found = {}
     for name in names:

@@ -9,11 +9,11 @@ from adventure.sources.side import SourceSide
 from adventure.sources.source import Source
 
 
-def open_source(settings: Settings, patience: float | None) -> Source:
+def open_source(settings: Settings, retry_for: float | None) -> Source:
     """Connect, to extract."""
     from adventure.sources.mongo.source import MongoSource
 
-    return MongoSource(settings, patience)
+    return MongoSource(settings, retry_for)
 
 
 def open_side(settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:

@@ -15,7 +15,7 @@ from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.sources.mongo.bson_json import decode, document_line
-from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.bson_walk import CannotConvert
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 from adventure.sources.mongo.keys import key_value, with_keys
 from adventure.sources.mongo.rows import BATCH, Found, SourceDocuments
@@ -159,7 +159,7 @@ class MongoSide:
             return None
         try:
             line = document_line(decode(raw), raw, self.stream)
-        except CannotCarry:
+        except CannotConvert:
             return "cannot be converted"
         return hashlib.md5(line, usedforsecurity=False).hexdigest()
 

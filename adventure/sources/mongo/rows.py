@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 
 from adventure.core.key_kinds import joined_key
 from adventure.core.streams import Stream
-from adventure.sources.mongo.bson_walk import CannotCarry
+from adventure.sources.mongo.bson_walk import CannotConvert
 from adventure.sources.mongo.connect import MongoDocument
 from adventure.sources.mongo.cursors import cursor_moment, cursor_ranges
 from adventure.sources.mongo.keys import key_text, value_at
@@ -91,7 +91,7 @@ class SourceDocuments:
         """Return the document's cursor; None where the processor rejects it."""
         try:
             return cursor_moment(self.stream.cursor, value_at(document, self.stream.cursor))
-        except CannotCarry:
+        except CannotConvert:
             return None
 
     def key(self, document: dict[str, Any]) -> str | None:

@@ -33,21 +33,21 @@ from adventure.core.manifest import Column
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
-from adventure.sources.deduplicator import Seen
-from adventure.sources.mongo.change_stream import Feed, PositionLost, Unwatchable
+from adventure.sources.deduplicator import Deduplicator
+from adventure.sources.mongo.change_stream import ChangeStream, PositionLost, Unwatchable
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 from adventure.sources.mongo.cursors import cursor_ranges
-from adventure.sources.mongo.documents import Reading
+from adventure.sources.mongo.documents import DocumentWriter
 from adventure.sources.mongo.keys import with_keys
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
-from adventure.sources.prefetch import reading_ahead
-from adventure.sources.progress import telling
-from adventure.sources.source import Cut, Extract
+from adventure.sources.prefetch import prefetch
+from adventure.sources.progress import log_progress
+from adventure.sources.source import Extract, SourceSnapshot
 
 CHANGE_STREAM = "change stream"
 """The mode; after it the reason, when documents had to be read again."""
 
-BATCHES_AHEAD = 1
+PREFETCHED_BATCHES = 1
 """Of up to 16 MB each, where documents are large."""
 
 CHANGES_A_WINDOW = 50_000
@@ -57,8 +57,8 @@ _NAME = "the source of the documents"
 _COLUMNS = (Column("raw", "json"),)
 _TICK = timedelta(milliseconds=1)
 _REST = timedelta(minutes=5)
-"""How long a feed may rest. Servers end cursors that rest for longer, and one that woke on a machine that had slept was
-seen to skip what the oplog no longer held: resuming at the position finds out."""
+"""Open a change stream again after this much idle time. Servers end idle cursors. After a machine was suspended,
+one skipped entries that the oplog no longer held, without an error; resuming from the token raises the error."""
 _AGAIN_SECONDS = 60.0
 """Until a collection that had no change stream is asked again: a privilege may have been granted."""
 
@@ -66,7 +66,7 @@ log = get_logger()
 
 
 @dataclass
-class MongoCut:
+class MongoSnapshot:
     """The server's time."""
 
     horizon: datetime
@@ -74,7 +74,7 @@ class MongoCut:
     """The server's cluster time; None when it is no replica set."""
     marks: Mapping[str, Watermark]
     source: "MongoSource"
-    unfit: dict[str, SourceError] = field(default_factory=dict)
+    unreadable: dict[str, SourceError] = field(default_factory=dict)
     mode: str = "lookback"
     tick: timedelta = _TICK
 
@@ -87,24 +87,24 @@ class MongoCut:
         return self.horizon
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
-        """The stream's documents as NDJSON, and which are gone; see `Cut`."""
+        """The stream's documents as NDJSON, and which are gone; see `SourceSnapshot`."""
         return self.source.read(stream, self.marks.get(stream.name), self, folder)
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
-        """These documents as NDJSON; see `Cut`."""
+        """These documents as NDJSON; see `SourceSnapshot`."""
         return self.source.read_keys(stream, keys, below, folder)
 
 
 @dataclass
-class _Followed:
-    """What is kept of one stream from cycle to cycle."""
+class StreamCursor:
+    """What the source keeps of one stream from cycle to cycle."""
 
-    seen: Seen = field(default_factory=Seen)
-    feed: Feed | None = None
+    deduplicator: Deduplicator = field(default_factory=Deduplicator)
+    change_stream: ChangeStream | None = None
     read_at: datetime = datetime.min
-    """When the feed was read last, by the server's clock."""
+    """When the change stream was read last, by the server's clock."""
     settled: bool = True
-    """What the last extract brought is staged, or it brought nothing; else the feed is past what the state knows."""
+    """False while the change stream is ahead of the saved resume token."""
     unwatchable: str = ""
     ask_again_at: float = 0.0
 
@@ -112,10 +112,10 @@ class _Followed:
 class MongoSource:
     """The server that holds the documents."""
 
-    def __init__(self, settings: Settings, patience: float | None = None) -> None:
+    def __init__(self, settings: Settings, retry_for: float | None = None) -> None:
         self._uri = settings.mongo_conninfo
-        self._client = connect_mongo(self._uri, name=_NAME, patience=patience)
-        self._followed: dict[str, _Followed] = {}
+        self._client = connect_mongo(self._uri, name=_NAME, retry_for=retry_for)
+        self._cursors: dict[str, StreamCursor] = {}
         self._warned: set[str] = set()
 
     @property
@@ -127,14 +127,14 @@ class MongoSource:
         """Ends the connection."""
         self._client.close()
 
-    def remember(self, stream: Stream, floor: datetime) -> None:
+    def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        followed = self._followed[stream.name]
-        followed.seen.staged(earlier(floor, stream.lookback))
-        followed.settled = True
+        cursor = self._cursors[stream.name]
+        cursor.deduplicator.staged(earlier(floor, stream.lookback))
+        cursor.settled = True
 
     @contextmanager
-    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
+    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
         """Everything up to the server's time."""
         with translating_mongo(self._uri, _NAME):
             hello = self._client.admin.command("hello")
@@ -143,76 +143,80 @@ class MongoSource:
                 self._warn(stream, "a lost position makes one cycle read" if follows else "every cycle reads")
         # Exclusive: a document of this very millisecond belongs to it.
         horizon = hello["localTime"].replace(tzinfo=None) + _TICK
-        yield MongoCut(horizon, hello.get("operationTime") if follows else None, marks, self)
+        yield MongoSnapshot(horizon, hello.get("operationTime") if follows else None, marks, self)
 
     def origin(self, stream: Stream, *, watched: bool) -> Origin:
         """Return which collection this is; `watched` if the server has change streams."""
-        followed = self._followed.get(stream.name)
-        follows = watched and not (followed and followed.unwatchable)
+        cursor = self._cursors.get(stream.name)
+        follows = watched and not (cursor and cursor.unwatchable)
         with translating_mongo(self._uri, _NAME):
             return collection_origin(self._client[stream.namespace][stream.table], follows)
 
-    def read(self, stream: Stream, mark: Watermark | None, cut: MongoCut, folder: Path) -> Extract:
+    def read(self, stream: Stream, mark: Watermark | None, snapshot: MongoSnapshot, folder: Path) -> Extract:
         """Writes the documents that were not staged yet, and the keys of those that are gone."""
-        followed = self._followed.setdefault(stream.name, _Followed())
-        followed.seen.begin()
+        cursor = self._cursors.setdefault(stream.name, StreamCursor())
+        cursor.deduplicator.begin()
         with writing(folder):
-            reading = Reading(stream, cut.horizon, followed.seen, folder)
-            with reading.documents, reading.rejects, reading.deletes, translating_mongo(self._uri, _NAME):
-                if not followed.settled:
-                    self._unfollow(followed)
-                followed.settled = False
-                mode = self._read_into(reading, followed, mark, cut)
-                reading.close()
-            files, rejects, deletes = reading.documents.close(), reading.rejects.close(), reading.deletes.close()
-        followed.settled = not (files or rejects or deletes)
-        feed = followed.feed
+            writer = DocumentWriter(stream, snapshot.horizon, cursor.deduplicator, folder)
+            with writer.documents, writer.rejects, writer.deletes, translating_mongo(self._uri, _NAME):
+                if not cursor.settled:
+                    self._close_stream(cursor)
+                cursor.settled = False
+                mode = self._read_into(writer, cursor, mark, snapshot)
+                writer.close()
+            files, rejects, deletes = writer.documents.close(), writer.rejects.close(), writer.deletes.close()
+        cursor.settled = not (files or rejects or deletes)
+        change_stream = cursor.change_stream
         return Extract(
             files,
             rejects,
             _COLUMNS,
-            reading.last,
+            writer.last,
             deletes=deletes,
             mode=mode,
-            position=feed.position if feed else None,
-            ordered=feed is not None,
-            more=feed.more if feed else False,
+            position=change_stream.position if change_stream else None,
+            ordered=change_stream is not None,
+            more=change_stream.more if change_stream else False,
         )
 
     def read_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """Writes the documents that have one of these keys and a cursor below that moment."""
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
         with writing(folder):
-            reading = Reading(stream, below, Seen(), folder)
-            with reading.documents, reading.rejects, translating_mongo(self._uri, _NAME):
+            writer = DocumentWriter(stream, below, Deduplicator(), folder)
+            with writer.documents, writer.rejects, translating_mongo(self._uri, _NAME):
                 for batch in collection.find_raw_batches(with_keys(stream.key, keys), batch_size=1000):
                     for document in bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS):
-                        reading.take(document, high=below)
-            reading.deletes.close()
-            return Extract(reading.documents.close(), reading.rejects.close(), _COLUMNS, reading.last)
+                        writer.write(document, high=below)
+            writer.deletes.close()
+            return Extract(writer.documents.close(), writer.rejects.close(), _COLUMNS, writer.last)
 
-    def _read_into(self, reading: Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
+    def _read_into(
+        self, writer: DocumentWriter, cursor: StreamCursor, mark: Watermark | None, snapshot: MongoSnapshot
+    ) -> str:
         """Reads by the change stream if there is one, else by lookback; the mode."""
-        stream = reading.stream
-        why_not = "not a replica set" if cut.until is None else followed.unwatchable
-        if cut.until and (not why_not or time.monotonic() >= followed.ask_again_at):
+        stream = writer.stream
+        why_not = "not a replica set" if snapshot.until is None else cursor.unwatchable
+        if snapshot.until and (not why_not or time.monotonic() >= cursor.ask_again_at):
             try:
-                again = self._read_changes(reading, followed, mark, cut)
+                again = self._read_changes(writer, cursor, mark, snapshot)
             except Unwatchable as reason:
                 why_not = str(reason)
-                if why_not != followed.unwatchable:
+                if why_not != cursor.unwatchable:
                     log.warning(f"{stream.name}: reads by lookback: {why_not}", stream=stream.name)
-                followed.unwatchable, followed.ask_again_at = why_not, time.monotonic() + _AGAIN_SECONDS
+                cursor.unwatchable, cursor.ask_again_at = why_not, time.monotonic() + _AGAIN_SECONDS
             else:
-                followed.unwatchable = ""
+                cursor.unwatchable = ""
                 return f"{CHANGE_STREAM}, read again: {again}" if again else CHANGE_STREAM
-        self._unfollow(followed)
+        self._close_stream(cursor)
         low = earlier(mark.value, stream.lookback) if mark else None
-        for document in self._documents(stream, low, cut.horizon):
-            reading.take(document, low, cut.horizon)
+        for document in self._documents(stream, low, snapshot.horizon):
+            writer.write(document, low, snapshot.horizon)
         return f"lookback: {why_not}"
 
-    def _read_changes(self, reading: Reading, followed: _Followed, mark: Watermark | None, cut: MongoCut) -> str:
+    def _read_changes(
+        self, writer: DocumentWriter, cursor: StreamCursor, mark: Watermark | None, snapshot: MongoSnapshot
+    ) -> str:
         """Reads what the stream tells since the position; where there is none to go on from, documents.
 
         Returns:
@@ -221,19 +225,19 @@ class MongoSource:
         Raises:
             Unwatchable: the collection has no change stream.
         """
-        stream, why = reading.stream, ""
+        stream, why = writer.stream, ""
         low = earlier(mark.value, stream.lookback) if mark else None
-        position = followed.feed.position if followed.feed else mark.position if mark else None
-        rested, followed.read_at = cut.horizon - followed.read_at > _REST, cut.horizon
-        assert cut.until
-        if followed.feed or position:
+        position = cursor.change_stream.position if cursor.change_stream else mark.position if mark else None
+        rested, cursor.read_at = snapshot.horizon - cursor.read_at > _REST, snapshot.horizon
+        assert snapshot.until
+        if cursor.change_stream or position:
             try:
-                if followed.feed is None or (rested and position):
-                    self._unfollow(followed)
-                    followed.feed = Feed(self._client, stream, position)
-                for change in followed.feed.changes(cut.until, CHANGES_A_WINDOW):
-                    reading.change(change)
-                if not followed.feed.ended:
+                if cursor.change_stream is None or (rested and position):
+                    self._close_stream(cursor)
+                    cursor.change_stream = ChangeStream(self._client, stream, position)
+                for change in cursor.change_stream.changes(snapshot.until, CHANGES_A_WINDOW):
+                    writer.write_change(change)
+                if not cursor.change_stream.ended:
                     return ""
                 why, low = "the collection was dropped or renamed", None
             except PositionLost as lost:
@@ -244,27 +248,27 @@ class MongoSource:
                 stream=stream.name,
             )
         # First the stream, then the documents: what is written meanwhile is in both, and meets its key downstream.
-        self._unfollow(followed)
+        self._close_stream(cursor)
         try:
-            followed.feed = Feed(self._client, stream, None)
+            cursor.change_stream = ChangeStream(self._client, stream, None)
         except PositionLost as lost:
             raise SourceError(
                 f"{stream.name}: a change stream on {stream.location} cannot even begin: {lost}", "Enlarge the oplog"
             ) from lost
-        for document in self._documents(stream, low, None, followed.feed.session):
-            reading.take(document, low)
+        for document in self._documents(stream, low, None, cursor.change_stream.session):
+            writer.write(document, low)
         return why
 
-    def _unfollow(self, followed: _Followed) -> None:
-        feed, followed.feed = followed.feed, None
-        if feed:
-            feed.close()
+    def _close_stream(self, cursor: StreamCursor) -> None:
+        change_stream, cursor.change_stream = cursor.change_stream, None
+        if change_stream:
+            change_stream.close()
 
     def _documents(
         self, stream: Stream, low: datetime | None, high: datetime | None, session: ClientSession | None = None
     ) -> Iterator[RawBSONDocument]:
         """The documents whose cursor may lie within `[low, high)`; all of them without a `low`."""
-        for documents in telling(stream, self._batches(stream, low, high, session), "documents"):
+        for documents in log_progress(stream, self._batches(stream, low, high, session), "documents"):
             yield from documents
 
     def _batches(
@@ -274,7 +278,7 @@ class MongoSource:
         for bounds in cursor_ranges(low, high) if low else [None]:
             query = {stream.cursor: bounds} if bounds else {}
             found = collection.find_raw_batches(query, batch_size=1000, session=session)
-            with reading_ahead(found, depth=BATCHES_AHEAD) as batches:
+            with prefetch(found, depth=PREFETCHED_BATCHES) as batches:
                 for batch in batches:
                     yield bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
 

@@ -1,4 +1,4 @@
-"""How each PostgreSQL type is selected, and carried into Arrow exactly or not at all.
+"""How each PostgreSQL type is selected and converted to Arrow: exactly, or the row is rejected.
 
 The driver hands numerics over as text with all their digits, marked as of a type that Arrow does not know; such types
 and UUIDs are selected as PostgreSQL prints them.
@@ -32,7 +32,7 @@ _TIMESTAMP, _DATE = pa.timestamp("us"), pa.date32()
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_800
 _LOW_CARDINALITY = (pa.int16(), pa.int32(), pa.bool_(), pa.string())
 
-Carried = tuple[pa.Array, pa.Array | None]
+Converted = tuple[pa.Array, pa.Array | None]
 """A column as it is staged, and which of its rows cannot be (None: all can)."""
 
 
@@ -45,13 +45,13 @@ class SourceColumn:
     """SQL that selects it; the name in it is quoted."""
     type: pa.DataType
     """Staged as."""
-    carry: Callable[[pa.Array], Carried]
+    convert: Callable[[pa.Array], Converted]
     low_cardinality: bool
     """Whether a dictionary pays."""
-    unfit: str = ""
-    """SQL that is true, on a row of the table `t`, where `carry` finds the value unfit; empty where it never does."""
+    reject_if: str = ""
+    """SQL that is true, on a row of the table `t`, where `convert` rejects the value; empty where it never does."""
     reason: str = ""
-    """Why its row is set aside then."""
+    """Why its row is rejected then."""
 
     @property
     def column(self) -> Column:
@@ -60,7 +60,7 @@ class SourceColumn:
 
 
 def plan_column(name: str, type_name: str, typmod: int, override: str | None, *, utf8: bool = True) -> SourceColumn:
-    """How a column of that PostgreSQL type is carried.
+    """Return how a column of that PostgreSQL type is selected and converted.
 
     Args:
         type_name: `pg_type.typname`, of the type below it where it is a domain; empty outside of pg_catalog.
@@ -75,14 +75,14 @@ def plan_column(name: str, type_name: str, typmod: int, override: str | None, *,
     if type_name == "numeric" and (kind := _decimal_type(typmod, override)) is not None:
         reason = f"is no finite number that fits {kind}"
         return SourceColumn(
-            name, quoted, kind, _exact_decimal(kind), False, _unfit_decimal(f"t.{quoted}", kind), reason
+            name, quoted, kind, _exact_decimal(kind), False, _reject_decimal_if(f"t.{quoted}", kind), reason
         )
     kind = _PLAIN.get(type_name, pa.string())
     expression = quoted if type_name in _PLAIN else text
     dictionary = type_name in _PLAIN and kind in _LOW_CARDINALITY
     if kind == pa.string() and not utf8:
-        unfit = f"encode(convert_to(t.{quoted}::text, 'SQL_ASCII'), 'hex') !~ '{_UTF8_AS_HEX}'"
-        return SourceColumn(name, expression, kind, _only_utf8, dictionary, unfit, "is not text in UTF-8")
+        reject_if = f"encode(convert_to(t.{quoted}::text, 'SQL_ASCII'), 'hex') !~ '{_UTF8_AS_HEX}'"
+        return SourceColumn(name, expression, kind, _only_utf8, dictionary, reject_if, "is not text in UTF-8")
     return SourceColumn(name, expression, kind, _as_it_is(kind), dictionary)
 
 
@@ -98,24 +98,24 @@ _UTF8_AS_HEX = (
 def _time_column(name: str, quoted: str, type_name: str) -> SourceColumn:
     # A timestamptz is a moment; its wall clock in UTC is what every other timestamp here is.
     expression = f"{quoted} at time zone 'utc' as {quoted}" if type_name == "timestamptz" else quoted
-    kind, carry = (_DATE, _in_years_of_days) if type_name == "date" else (_TIMESTAMP, _in_years(1_000_000))
+    kind, convert = (_DATE, _in_years_of_days) if type_name == "date" else (_TIMESTAMP, _in_years(1_000_000))
     zone = " 00:00+00" if type_name == "timestamptz" else ""
-    unfit = f"(t.{quoted} < '0001-01-01{zone}' or t.{quoted} >= '10000-01-01{zone}')"
-    return SourceColumn(name, expression, kind, carry, False, unfit, _OUT_OF_YEARS)
+    reject_if = f"(t.{quoted} < '0001-01-01{zone}' or t.{quoted} >= '10000-01-01{zone}')"
+    return SourceColumn(name, expression, kind, convert, False, reject_if, _OUT_OF_YEARS)
 
 
-def _as_it_is(kind: pa.DataType) -> Callable[[pa.Array], Carried]:
+def _as_it_is(kind: pa.DataType) -> Callable[[pa.Array], Converted]:
     return lambda values: (values if values.type == kind else values.cast(kind), None)
 
 
-def _only_utf8(values: pa.Array) -> Carried:
+def _only_utf8(values: pa.Array) -> Converted:
     # Cast to bytes first: the driver says that it is text, whatever it is.
     data = values.cast(pa.binary())
     try:
         return data.cast(pa.string()), None
     except pa.ArrowInvalid:
-        bad = pa.array([not _is_utf8(value) for value in data.to_pylist()])
-        return pc.if_else(bad, pa.scalar(None, data.type), data).cast(pa.string()), bad
+        rejected = pa.array([not _is_utf8(value) for value in data.to_pylist()])
+        return pc.if_else(rejected, pa.scalar(None, data.type), data).cast(pa.string()), rejected
 
 
 def _is_utf8(value: bytes | None) -> bool:
@@ -126,42 +126,42 @@ def _is_utf8(value: bytes | None) -> bool:
     return True
 
 
-def _in_years(units_a_second: int) -> Callable[[pa.Array], Carried]:
+def _in_years(units_a_second: int) -> Callable[[pa.Array], Converted]:
     low, high = _FIRST_SECOND * units_a_second, _LAST_SECOND * units_a_second
 
-    def carry(values: pa.Array) -> Carried:
+    def convert(values: pa.Array) -> Converted:
         numbers = values.cast(_TIMESTAMP).view(pa.int64())
         return _within(numbers, low, high, _TIMESTAMP)
 
-    return carry
+    return convert
 
 
-def _in_years_of_days(values: pa.Array) -> Carried:
+def _in_years_of_days(values: pa.Array) -> Converted:
     return _within(values.cast(_DATE).view(pa.int32()), _FIRST_SECOND // 86_400, _LAST_SECOND // 86_400, _DATE)
 
 
-def _within(numbers: pa.Array, low: int, high: int, kind: pa.DataType) -> Carried:
+def _within(numbers: pa.Array, low: int, high: int, kind: pa.DataType) -> Converted:
     if len(numbers) == numbers.null_count:
         return numbers.view(kind), None
     extremes = pc.min_max(numbers)
     if extremes["min"].as_py() >= low and extremes["max"].as_py() < high:
         return numbers.view(kind), None
-    bad = pc.fill_null(pc.or_(pc.less(numbers, low), pc.greater_equal(numbers, high)), False)
-    return pc.if_else(bad, pa.scalar(None, numbers.type), numbers).view(kind), bad
+    rejected = pc.fill_null(pc.or_(pc.less(numbers, low), pc.greater_equal(numbers, high)), False)
+    return pc.if_else(rejected, pa.scalar(None, numbers.type), numbers).view(kind), rejected
 
 
-def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Carried]:
-    def carry(values: pa.ExtensionArray) -> Carried:
+def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Converted]:
+    def convert(values: pa.ExtensionArray) -> Converted:
         texts = values.storage
         try:
             return texts.cast(kind), None
         except pa.ArrowInvalid:
             # One value does not fit, which is rare: find which, one by one.
             exact = [_shortest(value, kind) for value in texts.to_pylist()]
-            carried = pa.array([text or None for text in exact], pa.string()).cast(kind)
-            return carried, pa.array([text is None for text in exact])
+            converted = pa.array([text or None for text in exact], pa.string()).cast(kind)
+            return converted, pa.array([text is None for text in exact])
 
-    return carry
+    return convert
 
 
 def _shortest(text: str | None, kind: pa.DataType) -> str | None:
@@ -176,7 +176,7 @@ def _shortest(text: str | None, kind: pa.DataType) -> str | None:
     return shortest or "0"
 
 
-def _unfit_decimal(name: str, kind: pa.DataType) -> str:
+def _reject_decimal_if(name: str, kind: pa.DataType) -> str:
     return (
         f"({name}::text in ('NaN', 'Infinity', '-Infinity') or {name} <> round({name}, {kind.scale})"
         f" or abs({name}) >= 1e{kind.precision - kind.scale}::numeric)"

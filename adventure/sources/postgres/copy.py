@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from adventure.core.connect import postgres_error, postgres_silent
 from adventure.core.stopping import cancelling
 from adventure.sources.postgres.silence import Sockets
-from adventure.sources.prefetch import reading_ahead
+from adventure.sources.prefetch import prefetch
 
 BYTES_A_BATCH = 2 << 20
 """Rows come in batches of about this size: smaller ones cost time, larger ones memory."""
@@ -91,7 +91,7 @@ class CopySession:
                     yield batch
 
             prepared.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BYTES_A_BATCH)})
-            with reading_ahead(fetch(), lambda: self._cancel(prepared)) as batches:
+            with prefetch(fetch(), lambda: self._cancel(prepared)) as batches:
                 yield batches
 
     def _end_transaction(self) -> None:

@@ -93,7 +93,7 @@ class Horizon:
     """Naive UTC, from the server's clock."""
     age: timedelta
     """How far it lies behind that clock."""
-    blind: str | None
+    unknown_reason: str | None
     """Why rows may still commit below it; None when none can."""
     asked: Moment = field(default_factory=Moment.now)
     """Our own clocks before the server's was asked,"""
@@ -108,7 +108,7 @@ class Horizon:
     @property
     def mode(self) -> str:
         """As the watermark keeps it."""
-        return f"lookback: {self.blind}" if self.blind else "horizon"
+        return f"lookback: {self.unknown_reason}" if self.unknown_reason else "horizon"
 
 
 def read_horizon(connection: Connection, ignored_pid: int) -> Horizon:
@@ -123,9 +123,9 @@ def read_horizon(connection: Connection, ignored_pid: int) -> Horizon:
     asked = Moment.now()
     clock, *_ = connection.execute(_CLOCK).fetchone() or ()
     answered = Moment.now()
-    oldest, blind = _oldest_and_reason(connection, ignored_pid)
-    moment = (clock if blind else min(clock, oldest or clock)) - MARGIN
-    return Horizon(moment, clock - moment, blind, asked, answered)
+    oldest, unknown_reason = _oldest_and_reason(connection, ignored_pid)
+    moment = (clock if unknown_reason else min(clock, oldest or clock)) - MARGIN
+    return Horizon(moment, clock - moment, unknown_reason, asked, answered)
 
 
 def _oldest_and_reason(connection: Connection, ignored_pid: int) -> tuple[datetime | None, str | None]:

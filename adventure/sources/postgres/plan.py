@@ -99,7 +99,7 @@ class Plan:
         return self.type_names[self.stream.cursor] == "timestamp"
 
     def select(self, condition: str, *, hashed: bool = False) -> str:
-        """All columns, as they are carried, of the rows under a condition on `t`.
+        """All columns, as they are selected, of the rows under a condition on `t`.
 
         Args:
             hashed: with a hash of the whole row behind them: of two versions with the same cursor it tells which.
@@ -127,14 +127,14 @@ class Plan:
 
     @property
     def in_no_window(self) -> str:
-        """The rows whose cursor lies in no window that will ever be cut."""
+        """The rows whose cursor lies in no window that will ever be read."""
         name = f"t.{quoted(self.stream.cursor)}"
         return f"({name} is null or {name} = 'infinity')"
 
     @property
     def guards(self) -> list[tuple[str, str]]:
-        """Why a row may have to be set aside: a condition on `t`, and the reason in words."""
-        found = [(column.unfit, f"{column.name} {column.reason}") for column in self.columns if column.unfit]
+        """Why a row may have to be rejected: a condition on `t`, and the reason in words."""
+        found = [(column.reject_if, f"{column.name} {column.reason}") for column in self.columns if column.reject_if]
         found += [
             (f"t.{quoted(column.name)} is null", f"{column.name}, of its key, is NULL") for column in self.nullable_key
         ]
@@ -146,7 +146,7 @@ class Plan:
 
 
 def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, *, utf8: bool) -> Plan:
-    """How the stream's table is read, asked anew for each cut: columns come and go.
+    """How the stream's table is read, asked anew for each snapshot: columns come and go.
 
     Args:
         utf8: whether the server itself sees to it that text is UTF-8.

@@ -42,7 +42,7 @@ class PostgresProbe:
                 every = rows.count(self.connection)
                 return SourceCounts(every, every)
             # The next window looks below the watermark for rows of units that were not over.
-            coarse = lookback(replace(stream, lookback=timedelta(0)), mark, blind=False)
+            coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
             # First those in flight: rows that are written meanwhile only add to all.
             in_flight = rows.count(self.connection, rows.between(earlier(mark.value, coarse)))
             return SourceCounts(rows.count(self.connection), in_flight)

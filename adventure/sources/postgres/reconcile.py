@@ -82,7 +82,9 @@ class PostgresSide:
     def lookback(self, mark: Watermark) -> timedelta:
         """Return how far below the watermark rows may not be staged; see `SourceSide`."""
         stream = self._source.stream
-        return lookback(stream, mark, blind=mark.mode.startswith("lookback")) + unread_below(mark, stream.zone)
+        return lookback(stream, mark, horizon_unknown=mark.mode.startswith("lookback")) + unread_below(
+            mark, stream.zone
+        )
 
     def lag(self, mark: Watermark) -> timedelta:
         """Return how coarse the cursor is; see `SourceSide`."""

@@ -1,4 +1,4 @@
-"""The rows of a PostgreSQL table that no column can carry: asked of the server, which prints them whole."""
+"""Fetch the rows that cannot be converted exactly, whole and as JSON, for the rejects file."""
 
 import base64
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from adventure.core.files import Reject
 from adventure.sources.postgres.plan import Plan, quoted
 
 
-def unfit_rows_query(plan: Plan, condition: str, *, utf8: bool) -> str:
+def rejected_rows_query(plan: Plan, condition: str, *, utf8: bool) -> str:
     """Each such row under the condition: its key, itself as JSON, and which of `Plan.guards` are true of it.
 
     Args:
@@ -29,8 +29,8 @@ def unfit_rows_query(plan: Plan, condition: str, *, utf8: bool) -> str:
 def rejects_of(plan: Plan, batches: Iterable[pa.RecordBatch]) -> Iterator[Reject]:
     """What that query gives, each row with its reasons."""
     for batch in batches:
-        for key, row, *unfit in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            reasons = [reason for is_unfit, (_, reason) in zip(unfit, plan.guards, strict=True) if is_unfit]
+        for key, row, *rejected in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            reasons = [reason for is_rejected, (_, reason) in zip(rejected, plan.guards, strict=True) if is_rejected]
             yield Reject(_text(key, "backslashreplace"), "; ".join(reasons), _text(row))
 
 

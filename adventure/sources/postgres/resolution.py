@@ -225,14 +225,16 @@ def last_value(mark: Watermark, resolution: Resolution | None, step: timedelta) 
     return last - (last - datetime.min) % unit
 
 
-def lookback(stream: Stream, mark: Watermark | None, *, step: timedelta = MICROSECOND, blind: bool) -> timedelta:
+def lookback(
+    stream: Stream, mark: Watermark | None, *, step: timedelta = MICROSECOND, horizon_unknown: bool
+) -> timedelta:
     """Return how far below the watermark the next window reads again: rows in there are not all staged.
 
     Args:
         step: the distance of two values of the cursor's type: what it rounds to is not read again.
-        blind: the horizon is unknown now, or was when the watermark moved last.
+        horizon_unknown: the horizon is unknown now, or was when the watermark moved last.
     """
-    writers = max(stream.lookback, FALLBACK_LOOKBACK) if blind else stream.lookback
+    writers = max(stream.lookback, FALLBACK_LOOKBACK) if horizon_unknown else stream.lookback
     resolution = Resolution.of(mark.mode) if mark else None
     if mark is None or resolution is None or resolution.unit <= step:
         return writers + (step if writers and step > MICROSECOND else timedelta(0))

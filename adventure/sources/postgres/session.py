@@ -54,12 +54,12 @@ def open_session(settings: Settings) -> "psycopg.Connection[tuple[Any, ...]]":
 
 
 def connect_source(
-    settings: Settings, *, patience: float | None = None, silence: float | None = None
+    settings: Settings, *, retry_for: float | None = None, silence: float | None = None
 ) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect to the source database in autocommit, with the settings of the role.
 
     Args:
-        patience: see `connect_postgres`.
+        retry_for: see `connect_postgres`.
         silence: see `connect_postgres`.
 
     Raises:
@@ -67,7 +67,7 @@ def connect_source(
         SourceRefused: it says no, or a pooler shares its sessions between clients.
     """
     conninfo = settings.postgres_dsn
-    connection = connect_postgres(conninfo, name=NAME, autocommit=True, patience=patience, silence=silence)
+    connection = connect_postgres(conninfo, name=NAME, autocommit=True, retry_for=retry_for, silence=silence)
     try:
         require_own_session(connection, conninfo, NAME, setting="POSTGRES_HOST and POSTGRES_PORT")
     except BaseException:

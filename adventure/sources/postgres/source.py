@@ -1,7 +1,7 @@
 """PostgreSQL as a source: one horizon and one snapshot for all of its streams.
 
-The order within a cut is what keeps its promises: lock the tables, read the catalogue, read the horizon, and only then
-take the snapshot, with the first query.
+The order of the steps matters: lock the tables, read the catalogue, read the horizon, and only then take the snapshot,
+with the first query.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,39 +22,39 @@ from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
-from adventure.sources.deduplicator import Seen
+from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.access import no_table, refusal
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.horizon import MARGIN, Horizon, blocking_session, read_horizon
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, refers, table_of
-from adventure.sources.postgres.rejects import rejects_of, unfit_rows_query
+from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
 from adventure.sources.postgres.relations import Relation, read_relations, rows_in
 from adventure.sources.postgres.resolution import Resolution, coarser, last_value, lookback, shown, whole_units
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
-from adventure.sources.postgres.warnings import FUTURE, Notices, rows_in_the_future
-from adventure.sources.postgres.writer import Reading
+from adventure.sources.postgres.warnings import FUTURE, WarningLog, rows_in_the_future
+from adventure.sources.postgres.writer import RowWriter
 from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
-from adventure.sources.progress import telling
-from adventure.sources.source import Cut, Extract
+from adventure.sources.progress import log_progress
+from adventure.sources.source import Extract, SourceSnapshot
 
 LOCK_TIMEOUT_MS = 1000
-"""How long one connection waits for a lock while the other one holds those of the cut."""
+"""How long one connection waits for a lock while the other one holds those of the snapshot."""
 
 _TICK = timedelta(microseconds=1)
 
 
 @dataclass
-class PostgresCut:
+class PostgresSnapshot:
     """A horizon, and the snapshot that was taken after it."""
 
     horizon: datetime
     mode: str
     plans: dict[str, Plan]
     relations: dict[str, Relation]
-    unfit: dict[str, SourceError]
+    unreadable: dict[str, SourceError]
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
     floors: Floors
@@ -64,42 +64,45 @@ class PostgresCut:
     tick: timedelta = _TICK
 
     def origin(self, stream: Stream) -> Origin:
-        """Return the database, which all streams of the cut share."""
+        """Return the database, which all streams of the snapshot share."""
         return self.database
 
     def end(self, stream: Stream) -> datetime:
-        """Up to where the stream is read, as its cursor has it; see `Cut`."""
+        """Up to where the stream is read, as its cursor has it; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
         horizon = self.local_horizons.get(stream.zone, self.horizon) if plan.is_naive else self.horizon
         return whole_units(horizon, plan.step, self._resolution(stream))
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
-        """The stream's rows as Parquet; see `Cut`."""
+        """The stream's rows as Parquet; see `SourceSnapshot`."""
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
         known = self._resolution(stream)
         hashed = known is not None and known.unit > plan.step
-        seen = self.source.seen(stream, below)
+        deduplicator = self.source.deduplicator(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
-        reading = Reading(plan, folder, below, seen, self.source.delta, hashed, known, last)
+        writer = RowWriter(plan, folder, below, deduplicator, self.source.delta, hashed, known, last)
         conditions = [self._window(plan, "t")]
-        self._read(plan, conditions[0], reading.take, hashed=hashed)
-        if mark and (news := reading.measure.news):
-            # The windows before this one were cut as if their values were finer: read what they may have missed.
+        self._read(plan, conditions[0], writer.write, hashed=hashed)
+        if mark and (news := writer.measure.news):
+            # The windows before this one were read as if their values were finer: read what they may have missed.
             read_from = earlier(mark.value, below)
             conditions.append(plan.between(earlier(read_from, news.longest), read_from))
-            self._read(plan, conditions[-1], reading.take, hashed=hashed)
-        found = coarser(reading.measure.resolution, plan.by_default)
+            self._read(plan, conditions[-1], writer.write, hashed=hashed)
+        found = coarser(writer.measure.resolution, plan.by_default)
         if old := self._old(plan, "t"):
             conditions.append(old)
-            self._read(plan, old, reading.take_old, hashed=hashed)
+            self._read(plan, old, writer.write_old, hashed=hashed)
         if past := self._past(plan, "t"):
             conditions.append(past)
-            self._read(plan, past, reading.take_referred, hashed=hashed)
-        files = reading.close()
-        # The rows of no window are looked for once; those of the windows that were read, where one cannot be carried.
-        suspects = [*(conditions if reading.bad else ()), *(() if stream.name in self.marks else (plan.in_no_window,))]
+            self._read(plan, past, writer.write_referred, hashed=hashed)
+        files = writer.close()
+        # Look for rows with an unusable cursor in the first window only. Query the window again only if it had rejects.
+        suspects = [
+            *(conditions if writer.rejected else ()),
+            *(() if stream.name in self.marks else (plan.in_no_window,)),
+        ]
         with writing(folder):
-            rejects = self._set_aside(plan, reading, suspects, folder)
+            rejects = self._write_rejects(plan, writer, suspects, folder)
         relation = self.relations[stream.name]
         mode = f"lookback: {relation.unsure}" if relation.unsure and self.mode == "horizon" else self.mode
         mode = shown(mode, plan.step, found)
@@ -107,7 +110,7 @@ class PostgresCut:
             files,
             rejects,
             tuple(column.column for column in plan.columns),
-            reading.last,
+            writer.last,
             self.source.notes(plan, new=bool(files or rejects)),
             mode=(f"{mode}, {stream.zone}" if stream.zone != "UTC" else mode) + self.floors.note(stream.name),
             position=self.floors.position(stream.name, relation.position, is_staged=bool(files or rejects)),
@@ -115,23 +118,23 @@ class PostgresCut:
         )
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
-        """These rows as Parquet; see `Cut`."""
+        """These rows as Parquet; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
-        reading = Reading(plan, folder, timedelta(0), Seen(), self.source.delta)
+        writer = RowWriter(plan, folder, timedelta(0), Deduplicator(), self.source.delta)
         condition = plan.with_keys(keys, below)
-        self._read(plan, condition, reading.take)
-        files = reading.close()
+        self._read(plan, condition, writer.write)
+        files = writer.close()
         with writing(folder):
-            rejects = self._set_aside(plan, reading, [condition] if reading.bad else [], folder)
-        return Extract(files, rejects, tuple(column.column for column in plan.columns), reading.last)
+            rejects = self._write_rejects(plan, writer, [condition] if writer.rejected else [], folder)
+        return Extract(files, rejects, tuple(column.column for column in plan.columns), writer.last)
 
     def _read(
-        self, plan: Plan, condition: str, take: Callable[[pa.RecordBatch], None], *, hashed: bool = False
+        self, plan: Plan, condition: str, write: Callable[[pa.RecordBatch], None], *, hashed: bool = False
     ) -> None:
         """The rows under the condition, fetched while those before them are taken."""
         with self.source.batches(plan, plan.select(condition, hashed=hashed)) as batches:
             for batch in batches:
-                take(batch)
+                write(batch)
 
     def _resolution(self, stream: Stream) -> Resolution | None:
         """How coarse the cursor was found to be when the watermark moved last."""
@@ -139,11 +142,11 @@ class PostgresCut:
         return Resolution.of(mark.mode) if mark else None
 
     def _lookback(self, stream: Stream) -> timedelta:
-        """Rows that could commit unseen while the last window was cut have committed by now: one more time for them."""
+        """Without a horizon the previous window may have missed open transactions, so overlap it once more."""
         mark, unsure = self.marks.get(stream.name), self.relations[stream.name].unsure
-        was_blind = mark is not None and mark.mode.startswith("lookback")
-        blind = self.mode.startswith("lookback") or bool(unsure) or was_blind
-        usual = lookback(stream, mark, step=self.plans[stream.name].step, blind=blind)
+        was_unknown = mark is not None and mark.mode.startswith("lookback")
+        horizon_unknown = self.mode.startswith("lookback") or bool(unsure) or was_unknown
+        usual = lookback(stream, mark, step=self.plans[stream.name].step, horizon_unknown=horizon_unknown)
         return usual + self.floors.below_watermark(stream.name)
 
     def _window(self, plan: Plan, alias: str) -> str:
@@ -155,7 +158,7 @@ class PostgresCut:
     def _old(self, plan: Plan, alias: str) -> str | None:
         """The rows below the window that no window has had, such as those of a partition that was attached since.
 
-        They were committed before it was attached, so this cut sees all of them.
+        They were committed before it was attached, so this snapshot sees all of them.
         """
         mark = self.marks.get(plan.stream.name)
         if mark is None or not (lies_in := self.source.attached(plan.stream, self.relations[plan.stream.name], mark)):
@@ -163,7 +166,7 @@ class PostgresCut:
         return f"({plan.between(None, earlier(mark.value, self._lookback(plan.stream)), alias)} and {lies_in(alias)})"
 
     def _past(self, plan: Plan, alias: str) -> str | None:
-        """Rows at or past the horizon to which rows refer that this cut stages.
+        """Rows at or past the horizon to which rows refer that this snapshot stages.
 
         An order that was inserted below the horizon and updated above it has left its window, and its lines have not:
         it goes with them, and comes again in the next window, since the watermark stays at the horizon. What they refer
@@ -181,8 +184,8 @@ class PostgresCut:
                 )
         return f"({plan.past(self.end(plan.stream), alias)} and ({' or '.join(referring)}))" if referring else None
 
-    def _set_aside(self, plan: Plan, reading: Reading, suspects: list[str], folder: Path) -> LocalFile | None:
-        """The rows under these conditions that no column can carry, found by the server in the same snapshot."""
+    def _write_rejects(self, plan: Plan, writer: RowWriter, suspects: list[str], folder: Path) -> LocalFile | None:
+        """Write the rows under these conditions that cannot be converted, found in the same snapshot."""
         if not suspects:
             return None
         found = 0
@@ -191,14 +194,14 @@ class PostgresCut:
             nonlocal found
             for reject in self.source.rejects(plan, " or ".join(suspects)):
                 found += 1
-                if reading.seen.is_new((reject.key, reject.reason), self.end(plan.stream), hash(reject.row)):
+                if writer.deduplicator.is_new((reject.key, reject.reason), self.end(plan.stream), hash(reject.row)):
                     yield reject
 
         rejects = write_rejects(folder, only_new())
-        if found < reading.bad:
+        if found < writer.rejected:
             raise SourceError(
-                f"stream {plan.stream.name}: {reading.bad:,} rows cannot be carried, and the server finds {found:,}",
-                "This is a defect of Adventure; nothing of the window was staged",
+                f"stream {plan.stream.name}: {writer.rejected:,} rows were rejected, and the server finds {found:,}",
+                "This is a bug in Adventure; please report it. Nothing was staged",
             )
         return rejects
 
@@ -208,10 +211,10 @@ class PostgresSource:
     """The source database, with a connection that asks and one that extracts."""
 
     settings: Settings
-    patience: float | None = None
-    _seen: dict[str, Seen] = field(default_factory=dict)
+    retry_for: float | None = None
+    _deduplicators: dict[str, Deduplicator] = field(default_factory=dict)
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
-    _notices: Notices = field(default_factory=Notices)
+    _warnings: WarningLog = field(default_factory=WarningLog)
     _clock: ClockWatch = field(default_factory=ClockWatch)
 
     def __post_init__(self) -> None:
@@ -224,7 +227,7 @@ class PostgresSource:
             raise
 
     def _connect(self) -> None:
-        self._asking = connect_source(self.settings, patience=self.patience, silence=self.settings.silence_sec)
+        self._asking = connect_source(self.settings, retry_for=self.retry_for, silence=self.settings.silence_sec)
         self._connections.callback(self._asking.close)
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
@@ -257,44 +260,48 @@ class PostgresSource:
         """Ends both connections."""
         self._connections.close()
 
-    def seen(self, stream: Stream, lookback: timedelta) -> Seen:
+    def deduplicator(self, stream: Stream, lookback: timedelta) -> Deduplicator:
         """What the stream's next extract need not stage again."""
         self._lookbacks[stream.name] = lookback
-        seen = self._seen.setdefault(stream.name, Seen())
-        seen.begin()
-        return seen
+        deduplicator = self._deduplicators.setdefault(stream.name, Deduplicator())
+        deduplicator.begin()
+        return deduplicator
 
-    def remember(self, stream: Stream, floor: datetime) -> None:
+    def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """The last extract of the stream is staged; see `Source`."""
-        self._seen[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
+        self._deduplicators[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
 
     @contextmanager
-    def cut(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Cut]:
+    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
         """The tables locked against changes of their shape, then the horizon, then one snapshot for all streams.
 
         A table that is rewritten while a snapshot waits for it looks empty to that snapshot: hence the locks first. A
         horizon that is read within the snapshot may lie above rows that the snapshot cannot see: hence it before that.
         """
-        unfit: dict[str, SourceError] = {}
+        unreadable: dict[str, SourceError] = {}
         with self._extracting.transaction():
             with self._translating():
                 self._extracting.execute("set transaction isolation level repeatable read read only")
                 self._asking.execute("set lock_timeout = 0")
                 # Before the snapshot: what is attached after this is new in the next window.
                 relations = read_relations(self._asking, streams)
-                unfit |= self._refused(streams, relations)
-                self._lock(stream for stream in streams if stream.name not in unfit and relations[stream.name].lockable)
+                unreadable |= self._refused(streams, relations)
+                self._lock(
+                    stream for stream in streams if stream.name not in unreadable and relations[stream.name].lockable
+                )
                 # Another session that waits for these locks makes the next one wait behind it: for us, that is forever.
                 self._asking.execute(f"set lock_timeout = {LOCK_TIMEOUT_MS}")
-                plans = self._plan(streams, marks, relations, unfit)
+                plans = self._plan(streams, marks, relations, unreadable)
                 origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
-                self._notices.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
+                self._warnings.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
                 zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
                 floors = self._floors(plans, marks, horizon)
-            yield PostgresCut(horizon.moment, horizon.mode, plans, relations, unfit, marks, self, floors, local, origin)
+            yield PostgresSnapshot(
+                horizon.moment, horizon.mode, plans, relations, unreadable, marks, self, floors, local, origin
+            )
 
     def _floors(self, plans: Mapping[str, Plan], marks: Mapping[str, Watermark], horizon: Horizon) -> Floors:
         """From where each stream has to be read if the server's clock was set back."""
@@ -305,18 +312,18 @@ class PostgresSource:
                 resolution = Resolution.of(marks[name].mode)
                 unit = max(plan.step, resolution.longest if resolution else plan.step)
                 floors.add(marks[name], unit, partial(earliest_ahead, self._asking, zone=zone))
-                self._notices.of_clock(name, floors.reported(name), floors.note(name))
+                self._warnings.of_clock(name, floors.reported(name), floors.note(name))
         return floors
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """What a query of the open cut gives, fetched ahead of whoever takes it."""
+        """What a query of the open snapshot gives, fetched ahead of whoever takes it."""
         with self._extracting.batches(query) as batches:
-            yield telling(plan.stream, batches, "rows")
+            yield log_progress(plan.stream, batches, "rows")
 
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
-        """The rows under the condition that cannot be carried, whole, as PostgreSQL prints them."""
-        with self.batches(plan, unfit_rows_query(plan, condition, utf8=self._utf8)) as batches:
+        """Yield the rows under the condition that cannot be converted, whole, as PostgreSQL prints them."""
+        with self.batches(plan, rejected_rows_query(plan, condition, utf8=self._utf8)) as batches:
             yield from rejects_of(plan, batches)
 
     def notes(self, plan: Plan, *, new: bool) -> dict[str, str]:
@@ -325,12 +332,12 @@ class PostgresSource:
         Args:
             new: whether there is a window to say it.
         """
-        if not new and not self._notices.looks_now(plan, "future"):
+        if not new and not self._warnings.looks_now(plan, "future"):
             return {}
         with self._translating():
             future = rows_in_the_future(plan, self._asking)
         if not new:
-            self._notices.of_future(plan, future)
+            self._warnings.of_future(plan, future)
         return {FUTURE: future} if future else {}
 
     def attached(self, stream: Stream, relation: Relation, mark: Watermark) -> Callable[[str], str] | None:
@@ -338,7 +345,7 @@ class PostgresSource:
         new = relation.new_since(mark.position)
         if not new:
             return None
-        self._notices.of_attached(stream, new)
+        self._warnings.of_attached(stream, new)
         with self._translating():
             return rows_in(self._asking, relation, new)
 
@@ -357,7 +364,7 @@ class PostgresSource:
         return found
 
     def _lock(self, streams: Iterable[Stream]) -> None:
-        """Lock the tables against changes of their columns until the cut ends. Writers neither wait nor block."""
+        """Lock the tables against changes of their columns until the snapshot ends. Writers neither wait nor block."""
         if names := sorted({table_of(stream) for stream in streams}):
             self._extracting.execute(f"lock table {', '.join(names)} in access share mode")
 
@@ -366,25 +373,25 @@ class PostgresSource:
         streams: Sequence[Stream],
         marks: Mapping[str, Watermark],
         relations: Mapping[str, Relation],
-        unfit: dict[str, SourceError],
+        unreadable: dict[str, SourceError],
     ) -> dict[str, Plan]:
         """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
         plans: dict[str, Plan] = {}
         for stream in streams:
             try:
                 for parent in stream.references:
-                    if parent in unfit:
+                    if parent in unreadable:
                         raise SourceShapeError(f"stream {stream.name} waits for {parent}, to which it refers")
-                if stream.name not in unfit:
+                if stream.name not in unreadable:
                     plan = plan_stream(self._asking, stream, utf8=self._utf8)
                     for parent in filter(plans.get, stream.references):
                         check_reference(plan, plans[parent])
                     mark = marks.get(stream.name)
-                    self._notices.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
+                    self._warnings.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
                     plans[stream.name] = plan
-                    self._notices.of_plan(plan, relations[stream.name], self._asking)
+                    self._warnings.of_plan(plan, relations[stream.name], self._asking)
             except SourceShapeError as error:
-                unfit.setdefault(stream.name, error)
+                unreadable.setdefault(stream.name, error)
         return plans
 
     @contextmanager

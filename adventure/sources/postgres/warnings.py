@@ -1,4 +1,4 @@
-"""What whoever runs the processor should know of a PostgreSQL source: said in the log once, not in every cycle."""
+"""Operator warnings about a PostgreSQL source, logged once rather than in every cycle."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -30,8 +30,8 @@ select exists (
 """
 
 
-class Notices:
-    """Remembers what was said."""
+class WarningLog:
+    """The warnings of one source, and which of them were logged."""
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
@@ -43,11 +43,11 @@ class Notices:
         Args:
             blocking: finds the session that holds it back.
         """
-        if horizon.blind and horizon.blind not in self._warned:
-            self._warned.add(horizon.blind)
+        if horizon.unknown_reason and horizon.unknown_reason not in self._warned:
+            self._warned.add(horizon.unknown_reason)
             log.warning(
-                f"postgres: {horizon.blind}, so how late rows may still commit is unknown: each window reads again"
-                f" {FALLBACK_LOOKBACK.total_seconds():.0f} s below the watermark (or the stream's lookback)"
+                f"postgres: {horizon.unknown_reason}, so how late rows may still commit is unknown: each window reads"
+                f" again {FALLBACK_LOOKBACK.total_seconds():.0f} s below the watermark (or the stream's lookback)"
             )
         if horizon.age <= STALLED:
             self._warned.discard("stalled")

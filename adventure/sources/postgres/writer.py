@@ -1,6 +1,6 @@
-"""What one extract of a PostgreSQL table gathers: rows as their columns carry them, each version once, as Parquet.
+"""Convert the rows of one extract of a PostgreSQL table, drop versions that were staged already, and write Parquet.
 
-This room must not know where the batches come from, nor what becomes of the rows that no column can carry.
+Independent of where batches come from and of how rejected rows are handled.
 """
 
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ import pyarrow.compute as pc
 
 from adventure.core.clock import earlier
 from adventure.core.files import LocalFile, ParquetParts, writing
-from adventure.sources.deduplicator import Seen
+from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.plan import Plan
 from adventure.sources.postgres.resolution import Measure, Resolution
 
 
 @dataclass
-class Reading:
-    """What one extract has gathered so far."""
+class RowWriter:
+    """The files of one extract, and what the rows in them tell about the stream."""
 
     plan: Plan
     folder: Path
     lookback: timedelta
-    seen: Seen
+    deduplicator: Deduplicator
     delta: bool
     """As `ParquetParts` takes it."""
     hashed: bool = False
@@ -35,8 +35,8 @@ class Reading:
     """The last value of the window before."""
     last: datetime | None = None
     """The largest cursor value within the window."""
-    bad: int = 0
-    """Rows that cannot be carried."""
+    rejected: int = 0
+    """Rows that cannot be converted."""
 
     def __post_init__(self) -> None:
         columns = self.plan.columns
@@ -48,71 +48,73 @@ class Reading:
             delta=self.delta,
         )
 
-    def take(self, batch: pa.RecordBatch) -> None:
+    def write(self, batch: pa.RecordBatch) -> None:
         """Rows of the window."""
-        whole, carried, hashes = self._carry(batch)
-        # Of the rows that are set aside as well: they are read.
+        whole, converted, hashes = self._convert(batch)
+        # The cursors of rejected rows count as well: these rows were read.
         cursors = whole.column(self.plan.cursor_position)
         self.measure.add(cursors)
         largest = pc.max(cursors).as_py()
         self.last = max(filter(None, (self.last, largest)), default=None)
         if self.lookback and self.last:
             floor = earlier(self.last, self.lookback)
-            carried = self._only_new(carried, hashes, floor)
-            self.seen.forget(floor)
+            converted = self._only_new(converted, hashes, floor)
+            self.deduplicator.forget(floor)
         with writing(self.folder):
-            self._parts.write(carried)
+            self._parts.write(converted)
 
-    def take_old(self, batch: pa.RecordBatch) -> None:
+    def write_old(self, batch: pa.RecordBatch) -> None:
         """Rows below the window, which no window has had: they move no watermark."""
         with writing(self.folder):
-            self._parts.write(self._carry(batch)[1])
+            self._parts.write(self._convert(batch)[1])
 
-    def take_referred(self, batch: pa.RecordBatch) -> None:
+    def write_referred(self, batch: pa.RecordBatch) -> None:
         """Rows past the horizon: they move no watermark, and one that stays there comes once."""
-        _, carried, hashes = self._carry(batch)
+        _, converted, hashes = self._convert(batch)
         with writing(self.folder):
-            self._parts.write(self._only_new(carried, hashes, datetime.min))
+            self._parts.write(self._only_new(converted, hashes, datetime.min))
 
     def close(self) -> tuple[LocalFile, ...]:
         """The finished files."""
         with writing(self.folder):
             return self._parts.close()
 
-    def _carry(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, pa.Array | None]:
+    def _convert(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, pa.Array | None]:
         """Convert a batch.
 
         Returns:
             The batch with NULL for each value that cannot be converted, the batch without the rows that have one, and
             the hashes of the latter.
         """
-        columns, unfit = [], []
+        columns, rejected = [], []
         hashes = batch.columns[-1] if self.hashed else None
         sources = batch.columns[:-1] if self.hashed else batch.columns
         for values, column in zip(sources, self.plan.columns, strict=True):
-            carried, bad = column.carry(values)
-            columns.append(carried)
-            unfit += [bad] if bad is not None else []
+            converted, is_rejected = column.convert(values)
+            columns.append(converted)
+            rejected += [is_rejected] if is_rejected is not None else []
         for column in self.plan.nullable_key:
             values = batch.columns[self.plan.columns.index(column)]
-            unfit += [values.is_null()] if values.null_count else []
-        carried = pa.RecordBatch.from_arrays(columns, schema=self.plan.schema)
-        if not unfit:
-            return carried, carried, hashes
-        any_bad = unfit[0]
-        for bad in unfit[1:]:
-            any_bad = pc.or_(any_bad, bad)
-        self.bad += pc.sum(any_bad).as_py()
-        good = pc.invert(any_bad)
-        return carried, carried.filter(good), hashes.filter(good) if hashes is not None else None
+            rejected += [values.is_null()] if values.null_count else []
+        converted = pa.RecordBatch.from_arrays(columns, schema=self.plan.schema)
+        if not rejected:
+            return converted, converted, hashes
+        any_rejected = rejected[0]
+        for is_rejected in rejected[1:]:
+            any_rejected = pc.or_(any_rejected, is_rejected)
+        self.rejected += pc.sum(any_rejected).as_py()
+        good = pc.invert(any_rejected)
+        return converted, converted.filter(good), hashes.filter(good) if hashes is not None else None
 
     def _only_new(self, batch: pa.RecordBatch, hashes: pa.Array | None, floor: datetime) -> pa.RecordBatch:
-        """Without the rows that were staged already: same key, same cursor, and the same hash where there is one.
+        """Drop the rows that were staged already: same key, same cursor, and the same hash where there is one.
 
-        Rows below the floor are not read again; in a first load, which is nearly all of them, none is looked at.
+        Rows below the floor are not read again. In a first load that is nearly every row, so the check is skipped.
         """
         cursors = batch.column(self.plan.cursor_position)
-        looked_at = pa.array([True] * len(cursors), pa.bool_()) if len(self.seen) else pc.greater_equal(cursors, floor)
+        looked_at = (
+            pa.array([True] * len(cursors), pa.bool_()) if len(self.deduplicator) else pc.greater_equal(cursors, floor)
+        )
         indices = pc.indices_nonzero(looked_at)
         some = batch.take(indices)
         keys = zip(*(some.column(position).to_pylist() for position in self.plan.key_positions), strict=True)
@@ -121,7 +123,7 @@ class Reading:
         old = [
             index
             for index, key, moment, version in zip(indices.to_pylist(), keys, moments, versions, strict=True)
-            if not self.seen.is_new(key, moment, version)
+            if not self.deduplicator.is_new(key, moment, version)
         ]
         return (
             batch.filter(pc.invert(pc.is_in(pa.array(range(len(batch))), pa.array(old, pa.int64())))) if old else batch
