@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,10 @@ def named_kinds(code: str) -> Iterator[tuple[int, str]]:
             case ast.Call(func=ast.Attribute(attr="startswith" | "endswith" | "get" | "removeprefix" | "index")):
                 found = [*node.args]
         for each in found:
-            for part in each.elts if isinstance(each, ast.Tuple | ast.List | ast.Set) else [each]:
+            parts: list[ast.expr | None] = [each]
+            if isinstance(each, ast.Tuple | ast.List | ast.Set):
+                parts = [*each.elts]
+            for part in parts:
                 if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value in NAMES:
                     yield part.lineno, part.value
 
@@ -144,7 +148,8 @@ def test_a_third_source_needs_no_other_module(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(SOURCES, "toy", toy_source.KIND)
-    monkeypatch.setattr(toy_source, "ROWS", rows := {})
+    rows: dict[Any, Any] = {}
+    monkeypatch.setattr(toy_source, "ROWS", rows)
     pipeline = tmp_path / "toys.toml"
     pipeline.write_text(
         '[streams.toys]\nsource = "toy"\nnamespace = "shop"\ntable = "toys"\ncursor = "at"\nkey = "id"\n'
