@@ -2,15 +2,15 @@
 -- Run all of it, as a role that may read the raw tables and the models (ADVENTURE_TRANSFORMER).
 use database ADVENTURE;
 
--- Do the sales look right? March 2013, whose figures are known, beside the last 30 days: one row a figure. Shares are
--- of rows that are not null. A verdict is empty where there is nothing to judge by: docs/operations.md says when.
+-- Are the sales plausible? March 2013, whose metrics are known, beside the last 30 days: one row per metric. A share is
+-- that of values that are not null. A verdict is empty if there is nothing to compare with; see docs/operations.md.
 with periods as (
 
     select '2013-03' as period, timestamp '2013-03-01 00:00:00' as since, timestamp '2013-04-01 00:00:00' as until
     union all
     select '30 days', date_trunc('day', sysdate()) - interval '29 days', timestamp '9999-12-31 00:00:00'
     union all
-    -- Not shown: a column that is empty in all of it is one that the history does not have.
+    -- Not shown. A column that is empty in the whole history is one that this history does not have.
     select 'history', timestamp '0001-01-01 00:00:00', timestamp '2014-07-01 00:00:00'
 
 ),
@@ -24,7 +24,7 @@ raw_history as (
 
 ),
 
--- A key is gone whose latest row says so, as in the base models.
+-- A key is deleted if its latest row says so, as in the base models.
 raw_orders as (
 
     select sales_order_id, order_date, _deleted_at
@@ -71,9 +71,9 @@ line_items as (
 
 ),
 
-stations (place, figure) as (
+layers (sort_order, metric) as (
 
-    select place, figure
+    select sort_order, metric
     from (values
         (1, 'orders: raw'),
         (2, 'orders: base'),
@@ -84,14 +84,14 @@ stations (place, figure) as (
         (7, 'lines: staging'),
         (8, 'lines: intermediate'),
         (9, 'lines: marts')
-    ) as named (place, figure)
+    ) as named (sort_order, metric)
 
 ),
 
--- Each order and each line once at each station, with the date of its order.
-held_rows as (
+-- Each order and each line once per layer, with the date of its order.
+layer_rows as (
 
-    select 1 as place, order_date, 1 as held from raw_history
+    select 1 as sort_order, order_date, 1 as row_count from raw_history
     union all
     select 1, order_date, 1 from raw_orders where _deleted_at is null
     union all
@@ -127,19 +127,19 @@ held_rows as (
 
 counted_rows as (
 
-    select periods.period, held_rows.place, sum(held_rows.held) as held
-    from held_rows
-    inner join periods on held_rows.order_date >= periods.since and held_rows.order_date < periods.until
-    group by periods.period, held_rows.place
+    select periods.period, layer_rows.sort_order, sum(layer_rows.row_count) as row_count
+    from layer_rows
+    inner join periods on layer_rows.order_date >= periods.since and layer_rows.order_date < periods.until
+    group by periods.period, layer_rows.sort_order
 
 ),
 
-rows_of_stations as (
+rows_by_layer as (
 
-    select periods.period, stations.place, stations.figure, coalesce(counted_rows.held, 0) as held
+    select periods.period, layers.sort_order, layers.metric, coalesce(counted_rows.row_count, 0) as row_count
     from periods
-    cross join stations
-    left join counted_rows on periods.period = counted_rows.period and stations.place = counted_rows.place
+    cross join layers
+    left join counted_rows on periods.period = counted_rows.period and layers.sort_order = counted_rows.sort_order
 
 ),
 
@@ -201,7 +201,7 @@ filled_attributes as (
 
 shares as (
 
-    select period, 100 as place, 'not null: ' || lower(name) as figure, filled, total
+    select period, 100 as sort_order, 'not null: ' || lower(name) as metric, filled, total
     from filled_columns
     unpivot (filled for name in (
         sales_order_id,
@@ -249,7 +249,7 @@ shares as (
 
 ),
 
--- Not null in all rows, but for these.
+-- All other columns are never null.
 known_shares as (
 
     select *
@@ -261,7 +261,7 @@ known_shares as (
         ('not null: currency_rate_id', 0.442, 0.444),
         ('not null: purchase_order_number', 0.304, 0.121),
         ('not null: sales_person_id', 0.304, 0.121)
-    ) as known (figure, in_march, in_30_days)
+    ) as known (metric, in_march, in_30_days)
 
 ),
 
@@ -273,23 +273,23 @@ totals as (
 
 ),
 
-figures as (
+metrics as (
 
     select
         counted.period,
-        counted.place,
-        counted.figure,
-        cast(counted.held as double) as found,
+        counted.sort_order,
+        counted.metric,
+        cast(counted.row_count as double) as found,
         cast(case
-            when counted.period = '2013-03' and counted.place < 5 then 441
+            when counted.period = '2013-03' and counted.sort_order < 5 then 441
             when counted.period = '2013-03' then 2613
-            -- What was loaded since the last build is not in the models yet: the raw tables are shown, not judged.
-            when counted.place not in (1, 5) then built.held
+            -- The models do not contain the rows loaded since the last build, so the raw tables are shown but not judged.
+            when counted.sort_order not in (1, 5) then built.row_count
         end as double) as expected,
         cast(0 as double) as tolerance
-    from rows_of_stations as counted
-    inner join rows_of_stations as built
-        on counted.period = built.period and built.place = case when counted.place < 5 then 2 else 6 end
+    from rows_by_layer as counted
+    inner join rows_by_layer as built
+        on counted.period = built.period and built.sort_order = case when counted.sort_order < 5 then 2 else 6 end
     union all
     select
         period,
@@ -297,28 +297,28 @@ figures as (
         'lines per order',
         lines / cast(orders as double),
         case when period = '2013-03' then 5.925 else 3.83 end,
-        -- Four standard errors; the lines of orders deviate by 8.
+        -- Four standard errors; the standard deviation of lines per order is 8.
         case when period = '2013-03' then 0.001 else greatest(0.1, 4 * 8 / sqrt(orders)) end
     from totals
     union all
     select
         shares.period,
-        shares.place,
-        shares.figure,
+        shares.sort_order,
+        shares.metric,
         shares.filled / cast(shares.total as double),
         coalesce(case when shares.period = '2013-03' then known.in_march else known.in_30_days end, 1),
         case
-            when known.figure is null or known.in_30_days = 0 then 0
-            -- Those of the history are exact, but rounded.
+            when known.metric is null or known.in_30_days = 0 then 0
+            -- The shares of the history are exact, but rounded.
             when shares.period = '2013-03' then 0.001
             else greatest(0.02, 4 * sqrt(known.in_30_days * (1 - known.in_30_days) / shares.total))
         end
     from shares
-    left join known_shares as known on shares.figure = known.figure
+    left join known_shares as known on shares.metric = known.metric
 
 ),
 
--- Only AdventureWorks, or what is synthesised like it, has these figures; another history is shown and not judged.
+-- Only AdventureWorks, real or generated, has these metrics. Another history is shown but not judged.
 history as (
 
     select count(*) > 0 as is_known
@@ -330,28 +330,28 @@ history as (
 judged as (
 
     select
-        figures.period,
-        figures.place,
-        figures.figure,
-        round(figures.found, 3) as found,
-        round(figures.expected, 3) as expected,
-        round(figures.tolerance, 3) as tolerance,
+        metrics.period,
+        metrics.sort_order,
+        metrics.metric,
+        round(metrics.found, 3) as found,
+        round(metrics.expected, 3) as expected,
+        round(metrics.tolerance, 3) as tolerance,
         case
-            when figures.expected is null then null
-            when figures.period = '2013-03' and not history.is_known then null
-            when figures.period = '2013-03' and figures.expected > 0 and figures.place >= 100 and ever.found = 0 then null
-            when figures.period = '30 days' and figures.place < 5 and figures.found = 0 then 'does not hold'
-            when abs(figures.found - figures.expected) <= figures.tolerance + 0.000001 then 'holds'
+            when metrics.expected is null then null
+            when metrics.period = '2013-03' and not history.is_known then null
+            when metrics.period = '2013-03' and metrics.expected > 0 and metrics.sort_order >= 100 and in_history.found = 0 then null
+            when metrics.period = '30 days' and metrics.sort_order < 5 and metrics.found = 0 then 'does not hold'
+            when abs(metrics.found - metrics.expected) <= metrics.tolerance + 0.000001 then 'holds'
             else 'does not hold'
         end as verdict
-    from figures
+    from metrics
     cross join history
-    left join figures as ever on figures.figure = ever.figure and ever.period = 'history'
+    left join metrics as in_history on metrics.metric = in_history.metric and in_history.period = 'history'
 
 )
 
 select
-    figure,
+    metric,
     max(case when period = '2013-03' then expected end) as march_expected,
     max(case when period = '2013-03' then tolerance end) as march_tolerance,
     max(case when period = '2013-03' then found end) as march_found,
@@ -362,5 +362,5 @@ select
     max(case when period = '30 days' then verdict end) as last_30_days_verdict
 from judged
 where period <> 'history'
-group by place, figure
-order by place, figure;
+group by sort_order, metric
+order by sort_order, metric;

@@ -1,4 +1,4 @@
-"""The checks hold after a pass and while sales go on, and each kind of damage is found."""
+"""The checks hold after a run and during new sales, and find each kind of damage."""
 
 import shutil
 from collections.abc import Callable
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Flow:
-    """A pipeline after one whole pass."""
+    """A pipeline after one full run."""
 
     reader: Settings
     writer: Settings
@@ -54,19 +54,21 @@ def passed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Flow:
 
 
 def test_before_the_first_build_there_is_nothing_to_check(settings: Settings, streams: tuple[Stream, ...]) -> None:
-    with pytest.raises(WarehouseError, match=r"base_real_time__sales_orders was never built\. Run adventure tasks run"):
+    with pytest.raises(
+        WarehouseError, match=r"base_real_time__sales_orders was never built\. Run `adventure tasks run`"
+    ):
         run_checks(settings, streams)
 
 
 @pytest.fixture
 def flow(passed: Flow, tmp_path: Path) -> Flow:
-    """The same, with a warehouse and stages of the test's own to damage."""
+    """Return a copy of the pipeline with its own warehouse and stages, for the test to damage."""
     copy = tmp_path / "data"
     shutil.copytree(passed.reader.data_dir, copy)
     return Flow(passed.reader.model_copy(update={"data_dir": copy}), passed.writer, passed.streams)
 
 
-def test_all_hold_after_a_pass_and_while_new_sales_are_in_flight(flow: Flow) -> None:
+def test_all_hold_after_a_run_and_while_new_sales_are_in_flight(flow: Flow) -> None:
     assert flow.failing() == []
     generate(flow.writer, seed=6, batches=1)
     assert flow.failing() == []

@@ -1,4 +1,4 @@
-"""The command line: its table of contents and its errors."""
+"""The command line: its help and its errors."""
 
 import json
 import os
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def adventure(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command as a user would, from the repository, with nothing but these variables set."""
+    """Run a command like a user, from the repository, with only these variables set."""
     clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
     return subprocess.run(
         [sys.executable, "-m", "adventure", *arguments],
@@ -25,7 +25,7 @@ def adventure(*arguments: str, **environment: str) -> subprocess.CompletedProces
     )
 
 
-def test_help_lists_the_jobs() -> None:
+def test_help_lists_the_commands() -> None:
     text = adventure("--help").stdout
     for command in (
         "demo",
@@ -62,7 +62,7 @@ def test_an_error_is_one_sentence_and_exit_code_1(
     assert "Traceback" not in done.stderr
 
 
-def test_an_error_is_an_object_where_log_lines_are(tmp_path: Path) -> None:
+def test_with_json_logs_an_error_is_a_json_object(tmp_path: Path) -> None:
     done = adventure("stage", "list", "refunds", DATA_DIR=str(tmp_path), LOG_FORMAT="json")
     assert done.returncode == 1
     line = json.loads(done.stderr)
@@ -76,5 +76,5 @@ def test_debug_shows_the_traceback() -> None:
     assert "Traceback" in done.stderr
 
 
-def test_a_wrong_option_is_a_usage_error() -> None:
+def test_an_unknown_option_is_a_usage_error() -> None:
     assert adventure("process", "--no-such-option").returncode == 2

@@ -1,4 +1,4 @@
-"""Metrics on a real port, during real cycles, against what the sources hold; and the documents name each of them."""
+"""Scrape metrics from a real port during real cycles, and compare them with the sources and the documentation."""
 
 import re
 import socket
@@ -62,7 +62,7 @@ def names(scraped: dict[str, float]) -> set[str]:
     return {re.sub(r"_(bucket|sum|count)$", "", n) for n in found if not n.endswith("_created") and "adventure" in n}
 
 
-def test_the_processor_counts_what_the_sources_hold(
+def test_the_processor_counts_the_rows_of_the_sources(
     measured: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
     backfill(writer_settings, orders=50, days=5, seed=1)
@@ -101,7 +101,7 @@ def test_the_processor_counts_what_the_sources_hold(
         scrape(port)
 
 
-def test_a_failure_is_counted_for_the_stream_that_it_keeps_from_its_window(
+def test_a_failure_is_counted_for_its_stream(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
     with psycopg.connect(writer_settings.postgres_dsn, autocommit=True) as connection:
@@ -120,7 +120,7 @@ def test_a_failure_is_counted_for_the_stream_that_it_keeps_from_its_window(
     assert failures == {("order_details", "SourceShapeError"): 2}
 
 
-def test_the_task_server_counts_runs_failures_and_what_waits(
+def test_the_task_server_counts_runs_failures_and_waiting_windows(
     measured: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -148,7 +148,7 @@ def test_the_task_server_counts_runs_failures_and_what_waits(
     assert {name for name in names(scraped) if f"`{name}`" not in OPERATIONS} == set()
 
 
-def test_a_port_that_is_taken_is_one_sentence(measured: Settings, streams: tuple[Stream, ...]) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(measured: Settings, streams: tuple[Stream, ...]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", measured.metrics_port))
         taken.listen()
@@ -156,7 +156,7 @@ def test_a_port_that_is_taken_is_one_sentence(measured: Settings, streams: tuple
             process_forever(measured, streams, interval=1, max_runtime=1, stop=threading.Event())
 
 
-def test_without_a_port_nothing_of_prometheus_is_imported() -> None:
+def test_without_a_port_prometheus_is_not_imported() -> None:
     script = "import sys, adventure.processor.run, adventure.tasks.graph; print('prometheus_client' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""What is wrong shows in `adventure status`, as sentences and as an exit code; what is right does not."""
+"""`adventure status` reports problems as sentences and as an exit code."""
 
 import gzip
 import os
@@ -58,7 +58,7 @@ def test_rows_that_wait_at_the_source(writer_settings: Settings, find: Find) -> 
     ]
 
 
-def test_a_horizon_that_stands_still(writer_settings: Settings, find: Find) -> None:
+def test_a_horizon_that_does_not_move(writer_settings: Settings, find: Find) -> None:
     with psycopg.connect(writer_settings.postgres_dsn, application_name="nightly report") as idle:
         idle.execute("select now(), pg_sleep(1.2)")
         assert find() == []
@@ -90,7 +90,7 @@ def test_a_window_that_is_damaged(
     assert "is not a window's manifest" in sentence
 
 
-def test_a_task_that_failed_again_and_again(settings: Settings, find: Find) -> None:
+def test_a_task_that_failed_repeatedly(settings: Settings, find: Find) -> None:
     warehouse = DuckDBWarehouse(settings)
     begun = utc_now() - timedelta(hours=1)
     for minute, outcome in enumerate(["failed", "failed", "failed", "succeeded", "failed", "skipped", "failed"]):
@@ -100,7 +100,7 @@ def test_a_task_that_failed_again_and_again(settings: Settings, find: Find) -> N
     assert find(alert_failures=2) == ["Task build failed 2 times in a row: no. 6"]
 
 
-def test_rows_set_aside_of_the_last_day(
+def test_rows_rejected_in_the_last_day(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
 ) -> None:
     backfill(writer_settings, orders=10, days=2, seed=1)
@@ -130,22 +130,22 @@ def test_a_source_that_does_not_answer_is_one_problem(
     assert [problem.sentence.partition(" (")[0] for problem in found] == ["the source database"]
 
 
-def test_the_exit_code_is_for_monitors(
+def test_check_sets_the_exit_code(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = settings.model_copy(update={"alert_lag_sec": 1.0})
     monkeypatch.setattr(cli, "pipeline_of", lambda _context: (strict, streams))
     right = CliRunner().invoke(cli.app, ["status", "--check"])
-    assert (right.exit_code, "Nothing is wrong." in right.output) == (0, True)
+    assert (right.exit_code, "No problems found." in right.output) == (0, True)
     backfill(writer_settings, orders=10, days=2, seed=1)
     time.sleep(1.1)
     wrong = CliRunner().invoke(cli.app, ["status", "--check"])
     assert wrong.exit_code == 1
-    assert "Wrong: orders: rows wait at the source since" in wrong.output
-    assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "who looks on is not a monitor"
+    assert "Problem: orders: rows wait at the source since" in wrong.output
+    assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "without --check the exit code is 0"
 
 
-def test_a_processor_that_is_not_seen(settings: Settings, find: Find) -> None:
+def test_a_stuck_processor_is_reported(settings: Settings, find: Find) -> None:
     try:
         heartbeat.begin(settings.processor_heartbeat, 60)
         heartbeat.beat()
@@ -155,6 +155,6 @@ def test_a_processor_that_is_not_seen(settings: Settings, find: Find) -> None:
         assert sentence.startswith("The processor was last seen ")
         heartbeat.end()
         os.utime(settings.processor_heartbeat, (0, 0))
-        assert find() == [], "it was told to stop"
+        assert find() == [], "the processor was stopped"
     finally:
         heartbeat.begin(None, 1)

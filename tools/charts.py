@@ -20,7 +20,7 @@ import yaml
 
 from adventure.core.settings import load_settings
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import figures
+from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.common.publication import MARTS
 from adventure.destinations.duckdb.published import DuckDBCopy
@@ -63,11 +63,11 @@ def charts() -> dict[str, Chart]:
             f"Sales page: revenue by day and {dimension.label.lower()}. For orders or units, sum those.",
             partial(_series, segment),
         )
-        for segment, dimension in figures.SEGMENTS.items()
+        for segment, dimension in metrics.SEGMENTS.items()
     }
     return {
         "headlines": Chart("Sales page: the cards, these 30 days and the 30 before.", _headlines),
-        "sparklines": Chart("Sales page: the course of the cards' figures, day by day.", _sparklines),
+        "sparklines": Chart("Sales page: the sparklines of the cards, day by day.", _sparklines),
         **by_segment,
         "drivers": Chart("Sales page: what drives the change in revenue, by country: now, and before.", _drivers),
         "countries_and_channels": Chart("Sales page: countries and channels, by revenue.", _markets),
@@ -75,12 +75,12 @@ def charts() -> dict[str, Chart]:
         "support": Chart("Sales page: support chats, in total and beside the orders of each day.", _support),
         "campaigns": Chart("Sales page: what e-mail campaigns led to.", _campaigns),
         "pipeline": Chart(
-            "Pipeline page: the flow, its tasks, models and tests, and rows set aside by reason.", state.read
+            "Pipeline page: the flow, its tasks, models and tests, and rejected rows by reason.", state.read
         ),
         "cycles": Chart("Pipeline page: rows per cycle of the last hours.", state.cycles),
         "lateness": Chart("Pipeline page: how late rows landed in the last hours.", state.lateness),
         "credits": Chart("Pipeline page: credits used, day by day, as the account meters.", state.credits),
-        "rejected_rows": Chart("Pipeline page: the rows that were set aside last.", state.rejected_rows),
+        "rejected_rows": Chart("Pipeline page: the latest rejected rows.", state.rejected_rows),
     }
 
 
@@ -139,36 +139,36 @@ def _contracts() -> dict[str, str]:
     }
 
 
-def _series(segment: figures.Segment, query: Query) -> object:
-    return figures.series(query, _SCOPE, segment, "revenue", "day", _NOW)
+def _series(segment: metrics.Segment, query: Query) -> object:
+    return metrics.series(query, _SCOPE, segment, "revenue", "day", _NOW)
 
 
 def _headlines(query: Query) -> object:
-    return [figures.total(query, scope) for scope in (_SCOPE, _SCOPE.before())]
+    return [metrics.total(query, scope) for scope in (_SCOPE, _SCOPE.before())]
 
 
 def _sparklines(query: Query) -> object:
-    return figures.sparkline(query, _SCOPE, _TODAY)
+    return metrics.sparkline(query, _SCOPE, _TODAY)
 
 
 def _drivers(query: Query) -> object:
-    return figures.contributions(query, _SCOPE, "country", "revenue", _TODAY)
+    return metrics.contributions(query, _SCOPE, "country", "revenue", _TODAY)
 
 
 def _markets(query: Query) -> object:
-    return figures.country_by_channel(query, _SCOPE, "revenue")
+    return metrics.country_by_channel(query, _SCOPE, "revenue")
 
 
 def _products(query: Query) -> object:
-    return figures.top_products(query, _SCOPE, "revenue")
+    return metrics.top_products(query, _SCOPE, "revenue")
 
 
 def _support(query: Query) -> object:
-    return figures.chats(query, _SCOPE), figures.chats_beside_orders(query, _SCOPE, "day", _NOW)
+    return metrics.chats(query, _SCOPE), metrics.chats_and_orders(query, _SCOPE, "day", _NOW)
 
 
 def _campaigns(query: Query) -> object:
-    return figures.campaigns(query, _SCOPE)
+    return metrics.campaigns(query, _SCOPE)
 
 
 def main() -> None:

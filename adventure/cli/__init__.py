@@ -1,6 +1,6 @@
-"""The commands: one thin function a job, no logic; those of a group in a module of its name.
+"""The commands: one thin function each, without logic. Each group of commands has its own module.
 
-Rooms are imported inside the functions, so that `adventure --help` loads none of them.
+The functions import the packages that they need, so that `adventure --help` loads none of them.
 """
 
 import signal
@@ -18,24 +18,24 @@ from adventure.core.private import only_owner
 
 app = typer.Typer(
     name="adventure",
-    help="Moves sales from PostgreSQL and support chats from MongoDB to a dashboard: nothing lost, nothing doubled.",
+    help="Move sales from PostgreSQL and support chats from MongoDB to a dashboard. No row is lost or duplicated.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
-_TOGETHER = "All at once"
-_LIVE = "Live sales"
-_MOVE = "From the sources to the raw tables"
-_SHOW = "From the raw tables to the dashboard"
+_GENERAL = "General"
+_LIVE = "Generated sales"
+_MOVE = "Sources to raw tables"
+_SHOW = "Raw tables to dashboard"
 
-Seed = Annotated[int | None, typer.Option(help="Makes what is generated repeatable.")]
+Seed = Annotated[int | None, typer.Option(help="Seed that makes the generated data repeatable.")]
 
 
 def main() -> None:
-    """Runs a command; what goes wrong is one sentence on stderr and exit code 1 (a traceback with --debug)."""
+    """Run a command. An error is one sentence on stderr and exit code 1 (with --debug, a traceback)."""
     only_owner()
-    # The first process of a container does not even hear a SIGTERM for which it has no handler.
+    # Linux ignores SIGTERM for a container's first process unless it has a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
@@ -43,8 +43,8 @@ def main() -> None:
         _fail("Interrupted.", 130)
     except AdventureError as error:
         _fail(str(error), 1, error)
-    except Exception as error:  # noqa: BLE001 - the last door: whatever was not foreseen is still one sentence
-        _fail(f"Unexpected {type(error).__name__}: {error}. Run it again with --debug to see where.", 1, error)
+    except Exception as error:  # noqa: BLE001 - an unforeseen error is also reported in one sentence
+        _fail(f"Unexpected {type(error).__name__}: {error}. Run the command again with --debug to see where.", 1, error)
 
 
 def _fail(sentence: str, code: int, error: BaseException | None = None) -> None:
@@ -60,20 +60,20 @@ def _fail(sentence: str, code: int, error: BaseException | None = None) -> None:
 @app.callback()
 def _options(
     context: typer.Context,
-    env: Annotated[Path | None, typer.Option(help="File of settings, like .env.example (default: .env).")] = None,
+    env: Annotated[Path | None, typer.Option(help="Settings file, like .env.example (default: .env).")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     context.obj = env
 
 
-@app.command(rich_help_panel=_TOGETHER)
+@app.command(rich_help_panel=_GENERAL)
 def demo(
     context: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="End after one full pass, without serving.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop after one full pass; serve nothing.")] = False,
     orders: Annotated[int, typer.Option(min=1, help="Orders in the first backfill.")] = 6000,
     seed: Seed = None,
 ) -> None:
-    """Everything on this machine: embedded servers, sales, the pipeline, the dashboard."""
+    """Run everything on this machine: embedded servers, generated sales, the pipeline and the dashboard."""
     with importing_demo():
         from adventure.demo.run import run_demo
 
@@ -84,9 +84,9 @@ def demo(
 def generate(
     context: typer.Context,
     seed: Seed = None,
-    batches: Annotated[int | None, typer.Option(min=1, help="End after this many batches.")] = None,
+    batches: Annotated[int | None, typer.Option(min=1, help="Stop after this many batches.")] = None,
 ) -> None:
-    """Writes sales into PostgreSQL and chats into MongoDB, a batch every GENERATION_INTERVAL_SEC."""
+    """Write sales to PostgreSQL and chats to MongoDB, one batch every GENERATION_INTERVAL_SEC."""
     with importing_demo():
         from adventure.demo.generator.run import generate as run_generator
 
@@ -96,7 +96,7 @@ def generate(
 
 @app.command(rich_help_panel=_MOVE)
 def process(context: typer.Context) -> None:
-    """Extracts and stages what is new: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
+    """Extract and stage new rows: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
     from adventure.processor.run import process_forever, process_once
 
     settings, streams = pipeline_of(context)
@@ -112,7 +112,7 @@ def process(context: typer.Context) -> None:
             max_runtime=settings.processor_max_runtime_sec,
             stop=stop,
         ),
-        beats_in=settings.processor_heartbeat,
+        heartbeat_file=settings.processor_heartbeat,
     )
 
 
@@ -123,13 +123,13 @@ def build(
         bool, typer.Option("--full-refresh", help="Rebuild every model from the raw tables.")
     ] = False,
 ) -> None:
-    """Builds and tests all dbt models, and publishes what the dashboard shows."""
+    """Build and test all dbt models, and publish the dashboard's data."""
     run_tasks(context, "build", scope="full refresh" if full_refresh else "whole")
 
 
 @app.command(rich_help_panel=_SHOW)
 def check(context: typer.Context) -> None:
-    """Compares source, raw tables and models, as a table; exit code 1 if a check does not hold."""
+    """Compare source, raw tables and models, and print a table. Exit code 1 if a check does not hold."""
     from adventure.core.errors import CheckFailed
     from adventure.monitoring.checks import run_checks
     from adventure.monitoring.status import print_checks
@@ -146,26 +146,32 @@ def reconcile(
     context: typer.Context,
     stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Stage what is missing or older, and mark what is gone as deleted.")
+        bool,
+        typer.Option(
+            "--repair", help="Stage missing and outdated rows, and mark rows as deleted that the source has deleted."
+        ),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --repair: mark as deleted also more than 10 % of the stream's keys.")
+        bool,
+        typer.Option(
+            "--force", help="With --repair: mark rows as deleted even if they are more than 10 % of the stream's keys."
+        ),
     ] = False,
     rows: Annotated[
-        bool, typer.Option("--rows", help="Compare whole rows, not only keys and cursors; reads every column.")
+        bool, typer.Option("--rows", help="Compare whole rows, not only keys and cursors. Reads every column.")
     ] = False,
     without: Annotated[
         list[str] | None,
-        typer.Option("--without", help="A staged window that will not be loaded: take it as not staged."),
+        typer.Option("--without", help="Ignore this staged window, because it will not be loaded."),
     ] = None,
     low: Annotated[
-        datetime | None, typer.Option("--from", help="Compare from this cursor on (UTC). Default: from the lowest.")
+        datetime | None, typer.Option("--from", help="Compare from this cursor (UTC). Default: the lowest.")
     ] = None,
     high: Annotated[
-        datetime | None, typer.Option("--to", help="Compare up to below this cursor (UTC). Default: the watermark.")
+        datetime | None, typer.Option("--to", help="Compare below this cursor (UTC). Default: the watermark.")
     ] = None,
 ) -> None:
-    """Compares source and warehouse by key and version; exit code 1 if something differs and was not repaired."""
+    """Compare source and warehouse by key and version. Exit code 1 if rows differ and were not repaired."""
     from adventure.core.console import console
     from adventure.core.errors import CheckFailed, ConfigError
     from adventure.core.streams import find_stream
@@ -173,7 +179,7 @@ def reconcile(
     from adventure.reconcile.run import reconcile as run_reconciliation
 
     if force and not repair:
-        raise ConfigError("--force changes nothing without --repair", "Give both, or neither")
+        raise ConfigError("--force has no effect without --repair", "Add --repair, or leave out --force")
     settings, streams = pipeline_of(context)
     chosen = (find_stream(streams, stream),) if stream else streams
     reports = run_reconciliation(
@@ -182,17 +188,19 @@ def reconcile(
     print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:
-        raise CheckFailed(f"Source and warehouse differ in {', '.join(different)}", "See above what can be done")
+        raise CheckFailed(
+            f"Source and warehouse differ in {', '.join(different)}", "The output above names a fix for each difference"
+        )
 
 
 @app.command(rich_help_panel=_SHOW)
 def status(
     context: typer.Context,
     check: Annotated[
-        bool, typer.Option("--check", help="End with exit code 1 if something is wrong. For monitors.")
+        bool, typer.Option("--check", help="Exit with code 1 if there is a problem. For monitors.")
     ] = False,
 ) -> None:
-    """Shows, per stream, how far it is: watermark, windows waiting, rows loaded, last task runs; and what is wrong."""
+    """Show each stream's watermark, waiting windows and loaded rows, the last task runs, and all problems."""
     from adventure.monitoring.status import print_status
 
     problems = print_status(*pipeline_of(context))
@@ -200,11 +208,11 @@ def status(
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=_TOGETHER)
+@app.command(rich_help_panel=_GENERAL)
 def health(
-    file: Annotated[Path, typer.Argument(envvar="HEARTBEAT_FILE", help="The heartbeat of a long-lived command.")],
+    file: Annotated[Path, typer.Argument(envvar="HEARTBEAT_FILE", help="The heartbeat file of a long-lived command.")],
 ) -> None:
-    """Tells whether a long-lived command is stuck; exit code 1 if it is. For health checks."""
+    """Check whether a long-lived command is stuck. Exit code 1 if it is. For health checks."""
     from adventure.core.heartbeat import check as check_heartbeat
 
     found = check_heartbeat(file)
@@ -215,7 +223,7 @@ def health(
 
 @app.command(rich_help_panel=_SHOW)
 def dashboard(context: typer.Context) -> None:
-    """Serves the dashboard on DASHBOARD_PORT."""
+    """Serve the dashboard on DASHBOARD_PORT."""
     from adventure.dashboard.serve import serve
 
     settings = settings_of(context)

@@ -1,4 +1,4 @@
-"""`adventure history`: fills the warehouse with years of sales."""
+"""`adventure history`: create or load the history, years of sales."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +7,15 @@ import typer
 
 from adventure.cli.job import importing_demo, settings_of
 
-app = typer.Typer(no_args_is_help=True, help="Creates or loads the warehouse's years of history.")
+app = typer.Typer(no_args_is_help=True, help="Create or load the history: years of sales.")
 
 
 @app.command("create")
 def history_create(
     context: typer.Context,
-    seed: Annotated[int, typer.Option(help="Another seed gives another history of the same shape.")] = 1,
+    seed: Annotated[int, typer.Option(help="A different seed gives a different history of the same shape.")] = 1,
 ) -> None:
-    """Synthesises years of orders, purchases, campaigns, customers and products, and loads them."""
+    """Generate years of orders, purchases, campaigns, customers and products, and load them."""
     with importing_demo():
         from adventure.demo.history import create
 
@@ -28,7 +28,7 @@ def history_load(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with one file or folder per raw table.")],
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave tables without a file empty.")] = False,
 ) -> None:
-    """Loads the history from files that you have."""
+    """Load the history from your own files."""
     with importing_demo():
         from adventure.demo.history import load
 

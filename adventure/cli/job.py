@@ -1,4 +1,4 @@
-"""What every command begins with: its settings, its streams and, where it lives long, a way to be stopped."""
+"""Helpers of the commands: load settings and streams, run long-lived jobs and tasks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def settings_of(context: typer.Context) -> "Settings":
-    """From the environment and the file of `--env`; the log takes the form that they ask for."""
+    """Load the settings from the environment and the file of `--env`, and configure the log format."""
     from adventure.core import log
     from adventure.core.settings import load_settings
 
@@ -26,7 +26,7 @@ def settings_of(context: typer.Context) -> "Settings":
 
 
 def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]":
-    """The settings, and the streams of PIPELINE_FILE."""
+    """Load the settings, and the streams of PIPELINE_FILE."""
     from adventure.core.streams import load_streams
 
     settings = settings_of(context)
@@ -34,13 +34,13 @@ def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]"
 
 
 def run_long_lived(
-    settings: "Settings", job: "Callable[[threading.Event], Any]", *, beats_in: "Path | None" = None
+    settings: "Settings", job: "Callable[[threading.Event], Any]", *, heartbeat_file: "Path | None" = None
 ) -> None:
-    """Runs a long-lived job until SIGTERM or Ctrl-C, with a heartbeat in HEARTBEAT_FILE or else in `beats_in`."""
+    """Run a long-lived job until SIGTERM or Ctrl-C. Its heartbeat goes to HEARTBEAT_FILE, else to `heartbeat_file`."""
     from adventure.core import heartbeat
     from adventure.core.stopping import run_until_stopped
 
-    heartbeat.begin(settings.heartbeat_file or beats_in, settings.stuck_after_sec)
+    heartbeat.begin(settings.heartbeat_file or heartbeat_file, settings.stuck_after_sec)
     run_until_stopped(job)
     heartbeat.end()
 
@@ -64,7 +64,7 @@ def importing_demo() -> "Iterator[None]":
 
 
 def run_tasks(context: typer.Context, name: str | None, *, scope: "Scope | None" = None) -> None:
-    """Runs the task of that name and those that depend on it, or all; exit code 1 if one fails."""
+    """Run the named task and the tasks that depend on it, or all tasks. Exit code 1 if one fails."""
     from adventure.monitoring.status import print_task_runs
     from adventure.tasks.graph import run_task
 

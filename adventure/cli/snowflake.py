@@ -1,4 +1,4 @@
-"""`adventure snowflake`: sets an account up."""
+"""`adventure snowflake`: set up or tear down an account."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,18 +9,18 @@ from adventure.cli.job import pipeline_of, settings_of
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Sets Snowflake up, or takes all of it down.")
+app = typer.Typer(no_args_is_help=True, help="Set up Snowflake, or remove everything from it.")
 
 
 @app.command("deploy")
 def snowflake_deploy(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script, and run nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script without running it.")] = False,
     triggered: Annotated[
-        bool, typer.Option("--triggered", help="Load within a minute of a new file, instead of every hour.")
+        bool, typer.Option("--triggered", help="Load within a minute after a file arrives, instead of every hour.")
     ] = False,
 ) -> None:
-    """Makes roles, warehouse, stages, tables, tasks and the dashboard, or brings them up to date."""
+    """Create or update the roles, warehouse, stages, tables, tasks and dashboard."""
     from adventure.destinations.snowflake.scripts import deployment
 
     settings, streams = pipeline_of(context)
@@ -30,10 +30,10 @@ def snowflake_deploy(
 @app.command("destroy")
 def snowflake_destroy(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script, and run nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script without running it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Removes all that deploy made, the rows included."""
+    """Remove everything that deploy created, including all rows."""
     from adventure.destinations.snowflake.scripts import teardown
 
     settings = settings_of(context)

@@ -1,4 +1,4 @@
-"""`adventure stage`: lists what is staged, or removes it."""
+"""`adventure stage`: list or remove staged files."""
 
 from typing import Annotated
 
@@ -6,14 +6,14 @@ import typer
 
 from adventure.cli.job import pipeline_of
 
-app = typer.Typer(no_args_is_help=True, help="Lists what is staged, or removes it.")
+app = typer.Typer(no_args_is_help=True, help="List or remove staged files.")
 
 
 @app.command("list")
 def stage_list(
     context: typer.Context, stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None
 ) -> None:
-    """Lists staged files, like LIST @stage."""
+    """List staged files, like LIST @stage."""
     from adventure.monitoring.status import print_stage
 
     print_stage(*pipeline_of(context), stream)
@@ -24,21 +24,17 @@ def stage_remove(
     context: typer.Context,
     stream: Annotated[str, typer.Argument(help="The stream whose windows to remove.")],
     window: Annotated[
-        str | None, typer.Argument(help="One window, as `adventure stage list` shows it. Default: all that are loaded.")
+        str | None, typer.Argument(help="One window, as `adventure stage list` shows it. Default: all loaded windows.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Remove that window even if rows of it are lost to the warehouse.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Remove the window even if its rows are lost.")] = False,
 ) -> None:
-    """Removes a stream's loaded windows, like REMOVE @stage; or one window whose rows are not lost with it."""
+    """Remove a stream's loaded windows, like REMOVE @stage; or one window, unless rows would be lost."""
     from adventure.core.errors import ConfigError
     from adventure.core.streams import find_stream
     from adventure.reconcile.removal import remove_loaded, remove_window
 
     if force and window is None:
-        raise ConfigError(
-            "--force removes one window, which must be named", f"`adventure stage list {stream}` shows the windows"
-        )
+        raise ConfigError("--force needs the name of one window", f"`adventure stage list {stream}` shows the windows")
     settings, streams = pipeline_of(context)
     found = find_stream(streams, stream)
     typer.echo(remove_window(settings, found, window, force=force) if window else remove_loaded(settings, found))

@@ -1,4 +1,4 @@
-"""`adventure stream`: changes how far a stream is read."""
+"""`adventure stream`: change where a stream is read from."""
 
 from typing import Annotated
 
@@ -6,21 +6,21 @@ import typer
 
 from adventure.cli.job import pipeline_of
 
-app = typer.Typer(no_args_is_help=True, help="Changes how far a stream is read.")
+app = typer.Typer(no_args_is_help=True, help="Change where a stream is read from.")
 
 
 @app.command("reset")
 def stream_reset(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The stream that is read again.")],
+    name: Annotated[str, typer.Argument(help="The stream to read again.")],
     at: Annotated[
         str | None,
         typer.Option(
-            "--from", help="Read from this cursor on (in the stream's timezone, else UTC). Default: from the beginning."
+            "--from", help="Read from this cursor (in the stream's timezone, else UTC). Default: the beginning."
         ),
     ] = None,
 ) -> None:
-    """Lets the next cycle read a stream again, and accepts its source, table and stage as they are now."""
+    """Read a stream again in the next cycle, and accept its current source, table and stage."""
     from adventure.core.streams import find_stream
     from adventure.core.zones import parse_moment
     from adventure.processor.reset import reset_stream
@@ -29,4 +29,4 @@ def stream_reset(
     stream = find_stream(streams, name)
     moment = parse_moment(at, stream.zone) if at else None
     reset_stream(settings, stream, moment)
-    typer.echo(f"{name}: the next cycle reads from {moment or 'the beginning'} on")
+    typer.echo(f"{name}: the next cycle reads from {moment or 'the beginning'}")

@@ -50,6 +50,6 @@ def serving_metrics(settings: Settings) -> "Iterator[CollectorRegistry | None]":
         thread.join()
 
 
-def grow_with_time(gauge: "Gauge", since: datetime) -> None:
-    """Let the gauge show the seconds since that time, also while nothing happens."""
+def track_age(gauge: "Gauge", since: datetime) -> None:
+    """Make the gauge report the time since `since`, so that it also grows while nothing happens."""
     gauge.set_function(lambda: (utc_now() - since).total_seconds())

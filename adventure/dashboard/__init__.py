@@ -1,6 +1,6 @@
-"""The dashboard: a Streamlit app of two pages over what was published. It must know neither stage nor warehouse.
+"""The dashboard: a Streamlit app with two pages over the published data. It imports neither stage nor warehouse.
 
-`app.py` is what Streamlit runs, `sales/` and `pipeline/` are the pages, `source.py` is the seam to what they read, and
-`serve.py` serves the app on this machine. Inside Snowflake the same files run without the last one, where only Python,
-Streamlit and what that brings along is installed: the pages import nothing else.
+Streamlit runs `app.py`. The pages are in `sales/` and `pipeline/`; `source.py` names the environment variables that say
+where they read. `serve.py` serves the app on this machine. Inside Snowflake the other files run without it: only
+Python, Streamlit and Streamlit's dependencies are installed there, so the pages import nothing else.
 """

@@ -1,4 +1,4 @@
-"""Two pages in one app. Streamlit runs this file from top to bottom for each visitor and each change of a control."""
+"""The app with its two pages. Streamlit runs this file from top to bottom for each visitor and each control change."""
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ from adventure.dashboard.sales import page as sales
 
 
 def run() -> None:
-    """Draws the page that is chosen."""
+    """Draw the selected page."""
     st.set_page_config(page_title="Adventure", page_icon="🚲", layout="wide")
     style()
     pages = [

@@ -1,12 +1,13 @@
-"""The axis of whatever is counted or paid, for all charts."""
+"""The axis for counts and amounts of money, shared by all charts."""
 
 import altair as alt
 
 
 def amounts(ticks: int, *, money: bool = False) -> alt.Axis:
-    """`0`, `500`, `1.5k`, `2M`, about as many of them as asked: whole numbers, each with its own unit.
+    """Return an axis with about `ticks` labels such as `0`, `500`, `1.5k`, `2M`.
 
-    Vega's own would write `0k` beside `1.5k`, and `500m` for a half, of which there is none.
+    Each label has its own unit and is a whole number. Vega's default format writes `0k` beside `1.5k`, and `500m` for a
+    half.
     """
     form = "$~s" if money else "~s"
     return alt.Axis(tickCount=ticks, tickMinStep=1, labelExpr=f"format(datum.value, '{form}')")

@@ -1,7 +1,7 @@
-"""A colour for each segment that stays with it, in a light and a dark page.
+"""A fixed colour for each segment, for light and dark pages.
 
-The hues are Okabe and Ito's (jfly.uni-koeln.de/color), shifted until each stands out from the page by 3:1 and any two
-stay apart for people without red, green or blue cones; a test computes both.
+The hues are Okabe and Ito's (jfly.uni-koeln.de/color), adjusted until each has a contrast of 3:1 with the page and any
+two stay distinct for colour-blind people. A test computes both.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ PALETTES: dict[Theme, tuple[str, ...]] = {
     "dark": ("#005FC1", "#E5A702", "#04A274", "#E06605", "#B972C8", "#55C8EB", "#7A6181"),
 }
 NEUTRAL = "#808080"
-"""Of what is no segment; stands out from both pages."""
+"""For marks that are no segment. It contrasts with both pages."""
 
-_PLACES = {
-    name: place
-    for place, name in [
+_SLOTS = {
+    name: slot
+    for slot, name in [
         (0, "United States"), (1, "Australia"), (2, "Canada"), (3, "United Kingdom"), (4, "France"), (5, "Germany"),
         (0, "online"), (1, "reseller"),
         (0, "first-time"), (2, "repeat"),
@@ -31,10 +31,10 @@ _PLACES = {
 
 
 def colours(segments: Sequence[str], theme: Theme) -> list[str]:
-    """A colour for each: known ones keep theirs, others take what is left in the order of their names."""
+    """Return a colour for each segment. Known segments keep theirs; others get free ones in order of their names."""
     palette = PALETTES[theme]
-    taken = {_PLACES[name] for name in segments if name in _PLACES}
-    free = [place for place in range(len(palette)) if place not in taken] or list(range(len(palette)))
-    unknown = sorted(name for name in segments if name not in _PLACES)
-    places = {name: free[position % len(free)] for position, name in enumerate(unknown)} | _PLACES
-    return [palette[places[name]] for name in segments]
+    taken = {_SLOTS[name] for name in segments if name in _SLOTS}
+    free = [slot for slot in range(len(palette)) if slot not in taken] or list(range(len(palette)))
+    unknown = sorted(name for name in segments if name not in _SLOTS)
+    slots = {name: free[position % len(free)] for position, name in enumerate(unknown)} | _SLOTS
+    return [palette[slots[name]] for name in segments]

@@ -1,4 +1,4 @@
-"""What was published as the pages ask it: answers are kept for as long as their publication is the newest."""
+"""Cached queries for the pages. An answer is reused until a newer version is published."""
 
 import os
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def tasks_interval_sec() -> float:
-    """How often the tasks run, where the report does not say."""
+    """Return how often the tasks run. Used where the report does not say."""
     return float(os.environ.get("TASKS_INTERVAL_SEC", "3600"))
 
 
-def processor() -> "Heartbeat | None":
-    """The processor's last sign of life, now; None where it cannot be seen."""
+def processor_heartbeat() -> "Heartbeat | None":
+    """Return the processor's last heartbeat; None where its file is not visible from here."""
     path = os.environ.get(HEARTBEAT_PATH)
     if not path:
         return None
@@ -30,15 +30,15 @@ def processor() -> "Heartbeat | None":
     return read(Path(path))
 
 
-def cached(copy: Copy, identity: Identity) -> Query:
-    """Asks each question of a publication once, whoever asks."""
+def cached_query(dataset: Copy, version: Identity) -> Query:
+    """Return a query function that runs each statement once per version, for all visitors."""
 
     def query(statement: str, values: Sequence[object]) -> pd.DataFrame:
-        return _answer(copy, copy.name, identity, statement, tuple(values))
+        return _answer(dataset, dataset.name, version, statement, tuple(values))
 
     return query
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
-def _answer(_copy: Copy, name: str, identity: Identity, statement: str, values: tuple[object, ...]) -> pd.DataFrame:
-    return _copy.query(statement, values)
+def _answer(_dataset: Copy, name: str, version: Identity, statement: str, values: tuple[object, ...]) -> pd.DataFrame:
+    return _dataset.query(statement, values)

@@ -1,4 +1,4 @@
-"""Numbers, moments and names as people read them. This file must not know Streamlit."""
+"""Format numbers, times and names for people. This module must not import Streamlit."""
 
 import html
 import math
@@ -8,7 +8,7 @@ from decimal import Decimal
 
 
 def money(amount: Decimal | float) -> str:
-    """`$987`, `$12.3k`, `$4.56M`; a minus stands first."""
+    """Return `$987`, `$12.3k` or `$4.56M`; a minus comes before the dollar sign."""
     sign, size = "−" if amount < 0 else "", abs(Decimal(amount))
     for unit, least, digits in (("M", 1_000_000, 2), ("k", 1_000, 1)):
         if size >= least:
@@ -17,32 +17,32 @@ def money(amount: Decimal | float) -> str:
 
 
 def count(number: int) -> str:
-    """`12,345`."""
+    """Return the number with thousands separators: `12,345`."""
     return f"{number:,}"
 
 
 def short(number: int | None) -> str:
-    """`987`, `12.3k`, `4.56M`; `–` for none."""
+    """Return `987`, `12.3k` or `4.56M`; `–` for None."""
     return "–" if number is None else money(number).replace("$", "")
 
 
 def decimal(number: float | None, digits: int = 1) -> str:
-    """`4.1`; `–` for none."""
+    """Return `4.1`; `–` for None and NaN."""
     return "–" if number is None or math.isnan(number) else f"{number:,.{digits}f}"
 
 
 def percent(change: float | None) -> str | None:
-    """`+4.2%`, `-4.2%`; None stays None. With a plain minus: by that alone Streamlit sees that a figure falls."""
+    """Return `+4.2%` or `-4.2%`; None stays None. Streamlit recognises a falling metric only by an ASCII minus."""
     return None if change is None else f"{change:+,.1%}"
 
 
 def age(moment: datetime, now: datetime) -> str:
-    """`4 seconds`, `5 minutes`, `3 hours`, `2 days`; never less than zero."""
+    """Return how long ago `moment` was, such as `5 minutes`; never less than zero."""
     return duration(max(0.0, (now - moment).total_seconds()))
 
 
 def duration(seconds: float) -> str:
-    """`4 seconds`, `5 minutes`, `3 hours`, `2 days`: the largest unit of which there is one."""
+    """Return `4 seconds`, `5 minutes`, `3 hours` or `2 days`, in the largest unit that is not zero."""
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= size:
             number = int(seconds // size)
@@ -52,32 +52,32 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes: `17 B`, `21 kB`, `3.4 MB`."""
+    """Return a number of bytes as `17 B`, `21 kB` or `3.4 MB`."""
     if count < 1000:
         return f"{count} B"
     return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
 
 
 def day(value: date) -> str:
-    """`3 March 2013`."""
+    """Return `3 March 2013`."""
     return f"{value.day} {value:%B %Y}"
 
 
 def moment(value: datetime) -> str:
-    """`3 March 2013, 14:05 UTC`."""
+    """Return `3 March 2013, 14:05 UTC`."""
     return f"{day(value)}, {value:%H:%M} UTC"
 
 
 def markdown(text: str) -> str:
-    """The text itself, where Streamlit reads Markdown: no link, emphasis, formula, icon or HTML comes of it."""
+    """Escape text for Streamlit's Markdown: it shows no link, emphasis, formula, icon or HTML."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=\"'])", r"\\\1", " ".join(text.split()))
 
 
 def markup(text: object) -> str:
-    """The text itself, within HTML."""
+    """Escape text for HTML."""
     return html.escape(str(text), quote=True)
 
 
 def hover_format(measure: str) -> str:
-    """For a chart's hover: every digit that counts."""
+    """Return the number format of a chart's tooltip, with all significant digits."""
     return "$,.2f" if measure == "revenue" else ",d"

@@ -1,4 +1,4 @@
-"""Serves the app on this machine, over the published files or from a laptop over Snowflake."""
+"""Serve the dashboard on this machine, reading published files or Snowflake."""
 
 import http.client
 import os
@@ -21,11 +21,11 @@ _THEME = {
     "theme.baseRadius": "medium",
 }
 
-_LOOK_EVERY_SEC = 5.0
+_HEALTH_CHECK_SEC = 5.0
 
 
 def serve_command(settings: Settings) -> list[str]:
-    """The command line that serves the app. Nothing it does leaves this machine."""
+    """Return the command that serves the app. It sends nothing to other machines."""
     options = {
         "server.address": settings.dashboard_host,
         "server.port": settings.dashboard_port,
@@ -47,31 +47,31 @@ def serve_command(settings: Settings) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What the app is told: where it reads, how often the tasks run, and where the processor beats."""
-    told = os.environ | {
+    """Return the app's environment: where to read, how often the tasks run, and the processor's heartbeat file."""
+    variables = os.environ | {
         "TASKS_INTERVAL_SEC": str(settings.tasks_interval_sec),
         HEARTBEAT_PATH: str(settings.processor_heartbeat.resolve()),
     }
-    return told | dashboard_environment(settings)
+    return variables | dashboard_environment(settings)
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
-    """Serves until `stop` is set; beats while the server answers.
+    """Serve until `stop` is set. Send heartbeats while the server answers.
 
     Raises:
-        ConfigError: something listens on the port already.
+        ConfigError: the port is already in use.
         AdventureError: Streamlit ended with an error.
     """
     _refuse_taken(settings.dashboard_host, settings.dashboard_port)
-    # A session of its own: Ctrl-C reaches this process alone.
+    # Start a new session, so that Ctrl-C reaches only this process.
     server = subprocess.Popen(
         serve_command(settings), env=environment(settings), stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        while not stop.wait(_LOOK_EVERY_SEC):
+        while not stop.wait(_HEALTH_CHECK_SEC):
             if server.poll() is not None:
                 raise AdventureError(
-                    f"The dashboard's server ended with exit code {server.returncode}", "See its lines above"
+                    f"The dashboard's server ended with exit code {server.returncode}", "See its output above"
                 )
             if _answers(settings.dashboard_port):
                 heartbeat.beat()
@@ -81,8 +81,8 @@ def serve(settings: Settings, stop: threading.Event) -> None:
 
 
 def _answers(port: int) -> bool:
-    """Whether Streamlit says of itself that it is well."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_LOOK_EVERY_SEC)
+    """Return whether Streamlit's health check succeeds."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_HEALTH_CHECK_SEC)
     try:
         connection.request("GET", "/_stcore/health")
         return connection.getresponse().status == http.HTTPStatus.OK
@@ -98,4 +98,4 @@ def _refuse_taken(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ConfigError(f"Port {port} is taken", "Set DASHBOARD_PORT to another one") from error
+            raise ConfigError(f"Port {port} is already in use", "Set DASHBOARD_PORT to a free port") from error

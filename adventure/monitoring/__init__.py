@@ -1,1 +1,1 @@
-"""What is wrong with the pipeline: status, problems, checks and metrics."""
+"""Monitor the pipeline: status, problems, checks and metrics."""

@@ -1,7 +1,7 @@
-"""What a watermark says was read, and neither the stage nor the warehouse's ledger holds.
+"""Find rows that a watermark says were read, but that neither the stage nor the warehouse's ledger has.
 
-Each window covers `[low, high)` of its stream. Together the windows that are staged or loaded must cover everything
-below the watermark. What they do not cover was lost with a stage, or with a warehouse that an older copy replaced.
+Each window covers `[low, high)` of its stream. Together the staged and loaded windows must cover everything below the
+watermark. A gap means that a stage was lost, or that the warehouse was replaced by an older copy.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,12 +12,12 @@ from adventure.core.manifest import Window
 from adventure.core.watermark import Watermark
 
 Span = tuple[datetime | None, datetime]
-"""From `low`, or from the beginning, up to below `high`."""
+"""`[low, high)`; None means from the beginning."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A span of the cursor whose rows were read and are nowhere."""
+    """A span of the cursor whose rows were read and then lost."""
 
     low: datetime | None
     """None for the beginning."""
@@ -28,11 +28,11 @@ class Gap:
 
 
 def find_gaps(mark: Watermark, staged: Iterable[Window], loaded: Sequence[Span]) -> list[Gap]:
-    """Return what lies below the watermark in no window, lowest first.
+    """Return the spans below the watermark that no window covers, lowest first.
 
     Args:
-        staged: the windows of the stage; they are listed before `loaded` is read, since windows move that way.
-        loaded: what the ledger holds of the stream.
+        staged: the windows of the stage. List them before reading `loaded`, because windows move in that direction.
+        loaded: the spans of the stream in the ledger.
     """
     reached = mark.read_from or datetime.min
     gaps = []

@@ -1,6 +1,6 @@
-"""What is wrong with a running pipeline, in plain sentences, for `adventure status` and whoever is woken by it.
+"""Find problems of a running pipeline, for `adventure status` and its operator.
 
-It only looks. What each finding means is in docs/operations.md.
+This module only reads. docs/operations.md explains each problem.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,73 +23,73 @@ from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.sources.probe import Probe
 
 RECENT = timedelta(days=1)
-"""Rejects that were loaded before that are history, not news."""
+"""Older rejects are not reported."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what, and what to do."""
+    """One problem and its fix."""
 
     sentence: str
     remedy: str
 
 
 def find_problems(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> list[Problem]:
-    """All of them; a source or state that cannot be read is one itself.
+    """Return all problems. A source or state that cannot be read is a problem too.
 
     Raises:
         WarehouseError: the warehouse cannot be read.
     """
     found = [
-        *_of_stages(settings, streams, warehouse),
-        *_of_tasks(settings, warehouse),
-        *_of_rejects(streams, warehouse),
-        *_of_processor(settings),
+        *_stage_problems(settings, streams, warehouse),
+        *_task_problems(settings, warehouse),
+        *_reject_problems(streams, warehouse),
+        *_processor_problems(settings),
     ]
     for kind in dict.fromkeys(stream.source for stream in streams):
-        found += _caught(_of_source(settings, kind, [stream for stream in streams if stream.source == kind]))
-    found += _caught(_of_windows(settings, streams, warehouse))
+        found += _caught(_source_problems(settings, kind, [stream for stream in streams if stream.source == kind]))
+    found += _caught(_window_problems(settings, streams, warehouse))
     return list(dict.fromkeys(found))
 
 
-def _caught(look: Iterator[Problem]) -> Iterator[Problem]:
-    """Yield what a look finds; an error that ends it is one more problem."""
+def _caught(check: Iterator[Problem]) -> Iterator[Problem]:
+    """Yield the problems of a check. An error that ends the check is one more problem."""
     try:
-        yield from look
+        yield from check
     except AdventureError as error:
         yield Problem(error.problem, error.remedy)
 
 
-def _of_processor(settings: Settings) -> Iterator[Problem]:
-    """One that was told to stop is no problem; what is sold meanwhile will be, at the source."""
+def _processor_problems(settings: Settings) -> Iterator[Problem]:
+    """Check the processor's heartbeat. A stopped processor is no problem here: unread rows are reported instead."""
     sign, now = heartbeat.read(settings.processor_heartbeat), utc_now()
     if sign and not sign.has_ended and now > sign.stuck_at:
         yield Problem(
-            f"The processor was last seen {_age(now - sign.seen_at)} ago, and meant to go on within"
+            f"The processor was last seen {_age(now - sign.seen_at)} ago, but should have continued within"
             f" {_age(sign.next_by - sign.seen_at)}",
-            "See that `adventure process` runs, and what its log says",
+            "Check that `adventure process` is running, and read its log",
         )
 
 
-def _of_source(settings: Settings, kind: str, streams: Sequence[Stream]) -> Iterator[Problem]:
-    """What is wrong at one source, which all of these streams are read from."""
+def _source_problems(settings: Settings, kind: str, streams: Sequence[Stream]) -> Iterator[Problem]:
+    """Check one source, which all of these streams are read from."""
     with open_probe(kind, settings) as probe:
-        yield from _caught(_of_horizon(settings, probe))
-        yield from _caught(_of_unread(settings, probe, streams))
-        yield from _caught(_of_origins(settings, probe, streams))
+        yield from _caught(_horizon_problems(settings, probe))
+        yield from _caught(_unread_problems(settings, probe, streams))
+        yield from _caught(_origin_problems(settings, probe, streams))
 
 
-def _of_horizon(settings: Settings, probe: Probe) -> Iterator[Problem]:
+def _horizon_problems(settings: Settings, probe: Probe) -> Iterator[Problem]:
     if stall := probe.stall(timedelta(seconds=settings.alert_lag_sec)):
         yield Problem(
             f"The horizon has not moved for {_age(stall.age)}: {stall.blocker} has been in one transaction"
-            " or statement since, and newer rows wait",
+            " or statement since then. Newer rows wait",
             stall.remedy,
         )
 
 
-def _of_unread(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
-    """Rows that are at the source for too long and that no window has brought."""
+def _unread_problems(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
+    """Check for rows that have been at the source too long without being in a window."""
     marks = read_watermarks(settings)
     for stream in streams:
         try:
@@ -100,11 +100,11 @@ def _of_unread(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> I
         if first and (waits := utc_now() - first.cursor) > timedelta(seconds=settings.alert_lag_sec) + first.lag:
             yield Problem(
                 f"{stream.name}: rows wait at the source since {first.cursor} ({_age(waits)}), above the watermark",
-                "See that `adventure process` runs, and what its log says",
+                "Check that `adventure process` is running, and read its log",
             )
 
 
-def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _stage_problems(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
     stage, now = open_stage(settings), utc_now()
     for stream in streams:
         windows = stage.windows(stream.stage)
@@ -113,19 +113,19 @@ def _of_stages(settings: Settings, streams: Sequence[Stream], warehouse: Warehou
         oldest = min((window.staged_at for window in waiting), default=now)
         if now - oldest > timedelta(seconds=settings.alert_waiting_sec):
             yield Problem(
-                f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {_age(now - oldest)}: its"
-                f" stage {stream.stage} grows",
-                "See that `adventure tasks serve` runs;"
-                f" `adventure tasks run load_{stream.name}` says what is in the way",
+                f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {_age(now - oldest)}. The"
+                f" stage {stream.stage} is growing",
+                "Check that `adventure tasks serve` is running."
+                f" `adventure tasks run load_{stream.name}` says what prevents the load",
             )
         for error in damaged_windows(stage, stream):
             yield Problem(f"{stream.name}: {error.problem}", error.remedy)
 
 
-def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
-    """What a watermark says was read, and neither the stage nor the ledger holds; or a watermark of another stage."""
+def _window_problems(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+    """Check that windows cover everything below each watermark, and that the watermark belongs to this stage."""
     marks, stage = read_watermarks(settings), open_stage(settings)
-    # In this order, in which windows move: none is overlooked.
+    # Read the stage before the ledger: windows move in this direction, so none is missed.
     staged = {stream.name: stage.windows(stream.stage) for stream in streams if stream.name in marks}
     spans = loaded_spans(warehouse.query)
     ids = loaded_window_ids(warehouse.query, [mark.window_id for mark in marks.values() if mark.window_id])
@@ -136,7 +136,7 @@ def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Wareho
         if mismatch := owner_mismatch(mark, stream, stage.identity()):
             yield Problem(mismatch.problem, mismatch.remedy)
         if stage.damaged(stream.stage):
-            # They are reported, and what they cover is not known.
+            # Damaged windows are reported elsewhere, and the span that they cover is unknown.
             continue
         gaps = find_gaps(mark, windows, spans.get(stream.name, []))
         lost, since = "", mark.value if mark.window_id else None
@@ -147,32 +147,33 @@ def _of_windows(settings: Settings, streams: Sequence[Stream], warehouse: Wareho
         if lost:
             where = f" --from {since.isoformat()}" if since else ""
             yield Problem(
-                f"{stream.name}: its watermark is {mark.value}, and neither the stage nor the warehouse holds {lost}",
-                f"Restore what was lost; or stop the processor and run `adventure stream reset {stream.name}{where}`,"
-                f" which reads it again, and after the next load `adventure reconcile {stream.name} --repair`",
+                f"{stream.name}: its watermark is {mark.value}, but neither the stage nor the warehouse holds {lost}",
+                f"Restore the lost data; or stop the processor, run `adventure stream reset {stream.name}{where}` to"
+                f" read it again, and after the next load run `adventure reconcile {stream.name} --repair`",
             )
 
 
-def _of_origins(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
-    """Watermarks that were reached in another database, or in a later state of it."""
+def _origin_problems(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
+    """Check for watermarks from another database, or from a later state of this one."""
     marks = read_watermarks(settings)
     for stream in streams:
         if mismatch := origin_mismatch(marks.get(stream.name), stream, probe.origin(stream)):
             yield Problem(mismatch.problem, mismatch.remedy)
 
 
-def _of_tasks(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
+def _task_problems(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
     for task, (times, message) in warehouse.failures_in_a_row().items():
         if task == RECONCILE:
-            # It runs once a day: its first failure counts.
-            yield Problem(message, f"After the repair, `adventure tasks run {RECONCILE}` compares again")
+            # It runs once a day, so report its first failure.
+            yield Problem(message, f"After the repair, run `adventure tasks run {RECONCILE}` to compare again")
         elif times >= settings.alert_failures:
             yield Problem(
-                f"Task {task} failed {times:,} times in a row: {message}", f"`adventure tasks run {task}` tries it"
+                f"Task {task} failed {times:,} times in a row: {message}",
+                f"Fix the cause, then run `adventure tasks run {task}`",
             )
 
 
-def _of_rejects(streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _reject_problems(streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
     for stream in streams:
         if rows := warehouse.outstanding_rejects(stream, utc_now() - RECENT):
             yield Problem(

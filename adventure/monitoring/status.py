@@ -1,6 +1,6 @@
-"""What the commands print: how far each stream is, what the stages hold, how the tasks and checks ended.
+"""Print the output of the commands: status of the streams, staged files, results of tasks and checks.
 
-It only reads and renders; whoever does the work returns values.
+This module only reads and renders. The modules that do the work return values.
 """
 
 from datetime import datetime
@@ -27,7 +27,7 @@ _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
 
 
 def age(moment: datetime | None, now: datetime) -> str:
-    """How long ago, for people: `12 s`, `5 min`, `3 h`, `2 d`; `-` for never."""
+    """Return how long ago `moment` was: `12 s`, `5 min`, `3 h`, `2 d`; `-` for None."""
     if moment is None:
         return "-"
     seconds = max(0.0, (now - moment).total_seconds())
@@ -38,19 +38,19 @@ def age(moment: datetime | None, now: datetime) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people: `17 B`, `21 kB`, `3.4 MB`."""
+    """Return a number of bytes as `17 B`, `21 kB` or `3.4 MB`."""
     if count < 1000:
         return f"{count} B"
     return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
 
 
 def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
-    """The streams, the last run of each task, and what is wrong, which is returned too."""
+    """Print the streams, the last run of each task, and the problems. Return the problems."""
     from adventure.factory import open_warehouse
     from adventure.monitoring.problems import find_problems
 
     now = utc_now()
-    # The warehouse first: that it cannot be reached is known at once, of a source only after a while.
+    # Open the warehouse first: it fails at once when it cannot be reached, a source only after some time.
     warehouse, stage = open_warehouse(settings), open_stage(settings)
     totals = warehouse.totals(streams)
     watermarks = _watermarks(settings)
@@ -77,42 +77,44 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
         )
     console().print(rows)
     if sign := heartbeat.read(settings.processor_heartbeat):
-        console().print(f"The processor {'stopped' if sign.has_ended else 'was seen'} {age(sign.seen_at, now)} ago")
+        console().print(
+            f"The processor {'stopped' if sign.has_ended else 'was last seen'} {age(sign.seen_at, now)} ago"
+        )
     print_task_runs(warehouse.last_runs())
-    print_copied(warehouse, streams)
+    print_copy_history(warehouse, streams)
     _print_costs(warehouse)
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
-        console().print(f"Wrong: {problem.sentence}.", style="bold red", markup=False)
-        console().print(f"  Do: {problem.remedy}.", markup=False)
+        console().print(f"Problem: {problem.sentence}.", style="bold red", markup=False)
+        console().print(f"  Fix: {problem.remedy}.", markup=False)
     if not problems:
-        console().print("Nothing is wrong.", style="green")
+        console().print("No problems found.", style="green")
     return problems
 
 
-def print_copied(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
-    """The files that the warehouse's own COPY took up, where one does; nothing of them is no reason to show no more."""
+def print_copy_history(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
+    """Print the files that the warehouse's COPY loaded. If they are unknown, the rest of the status is still shown."""
     try:
-        copied = warehouse.copied(streams)
+        history = warehouse.copied(streams)
     except WarehouseError as error:
-        console().print(f"What COPY did is not shown: {error}", style="yellow")
+        console().print(f"COPY history is not shown: {error}", style="yellow")
         return
-    if copied is None:
+    if history is None:
         return
     rows = table(
-        "Files that COPY took up within a day",
+        "Files that COPY loaded in the last 24 hours",
         left=("table", "last file that failed", "its first error"),
         right=("files loaded", "rows", "failed"),
     )
-    for each in copied:
+    for each in history:
         failed = f"[red]{each.failed:,}[/red]" if each.failed else "0"
         file, reason = (escape(text or "") for text in (each.last_failed_file, each.first_error))
         rows.add_row(each.table, file, reason, f"{each.files:,}", f"{each.rows:,}", failed)
-    console().print(rows if rows.row_count else "COPY took up no file within a day")
+    console().print(rows if rows.row_count else "COPY loaded no files in the last 24 hours")
 
 
 def _print_costs(warehouse: "Warehouse") -> None:
-    """What the account metered, where one does; that it may not be seen is no reason to show nothing else."""
+    """Print the account's credits. If they cannot be read, the rest of the status is still shown."""
     try:
         costs = warehouse.costs()
     except WarehouseError as error:
@@ -121,10 +123,10 @@ def _print_costs(warehouse: "Warehouse") -> None:
     if costs is None:
         return
     limits = [f"CREDIT_BUDGET {costs.budget:g}"] if costs.budget else []
-    limits += [f"quota of the monitor {costs.quota:g}"] if costs.quota else []
+    limits += [f"monitor quota {costs.quota:g}"] if costs.quota else []
     console().print(f"Credits used this month: {costs.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
     rows = table(
-        "Of queries alone, up to 8 hours late",
+        "Credits of queries, up to 8 hours late",
         left=("task", "last run metered (UTC)"),
         right=("runs", "credits this month", "a run", "last run"),
     )
@@ -137,11 +139,11 @@ def _print_costs(warehouse: "Warehouse") -> None:
             f"{task.credits / task.runs:.4f}",
             f"{task.last_run_credits:.4f}",
         )
-    console().print(rows if rows.row_count else "No query of this month is metered yet")
+    console().print(rows if rows.row_count else "No query of this month has been metered yet")
 
 
 def _watermarks(settings: Settings) -> "dict[str, Watermark]":
-    """Empty, with a line that says why, when the state cannot be read: the rest is worth showing all the same."""
+    """Return the watermarks. If the state cannot be read, print why and return none: the rest is still shown."""
     from adventure.processor.state import read_watermarks
 
     try:
@@ -152,7 +154,7 @@ def _watermarks(settings: Settings) -> "dict[str, Watermark]":
 
 
 def print_task_runs(runs: "list[TaskRun]") -> None:
-    """One line a run."""
+    """Print one line per run."""
     rows = table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
     for run in runs:
         seconds = (run.ended_at - run.started_at).total_seconds()
@@ -170,22 +172,24 @@ def print_task_runs(runs: "list[TaskRun]") -> None:
 
 
 def print_checks(checks: "list[Check]") -> None:
-    """One line a check; those of one figure in two periods side by side."""
-    rows = table("Is everything there?", left=("check", "expected", "found", ""))
+    """Print one line per check. The two periods of a metric are side by side."""
+    rows = table("Is the data complete?", left=("check", "expected", "found", ""))
     for check in checks:
         if not check.period:
             rows.add_row(check.name, check.expected, check.actual, _verdict(check))
     console().print(rows)
-    figures: dict[str, dict[str, Check]] = {}
+    metrics: dict[str, dict[str, Check]] = {}
     for check in checks:
         if check.period:
-            figures.setdefault(check.name, {})[check.period] = check
-    if not figures:
+            metrics.setdefault(check.name, {})[check.period] = check
+    if not metrics:
         return
-    periods = list(next(iter(figures.values())))
+    periods = list(next(iter(metrics.values())))
     heads = [f"{period}\n{column}" if column else "" for period in periods for column in ("expected", "found", "")]
-    rows = table("Do the sales look right? Rows at each layer, and shares that are not null", left=("figure", *heads))
-    for name, found in figures.items():
+    rows = table(
+        "Are the sales plausible? Rows at each layer, and shares of values that are not null", left=("metric", *heads)
+    )
+    for name, found in metrics.items():
         rows.add_row(name, *[cell for c in found.values() for cell in (c.expected, c.actual, _verdict(c))])
     console().print(rows)
 
@@ -197,7 +201,7 @@ def _verdict(check: "Check") -> str:
 
 
 def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:
-    """The files of one stream's stage or of all, like LIST @stage."""
+    """Print the staged files of one stream or of all, like LIST @stage."""
     chosen = (find_stream(streams, name),) if name else streams
     stage = open_stage(settings)
     rows = table("Staged files", left=("file",), right=("size", "modified (UTC)"))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from adventure.core.metrics import grow_with_time, serving_metrics
+from adventure.core.metrics import serving_metrics, track_age
 from adventure.core.settings import Settings
 from adventure.core.zones import to_utc
 
@@ -28,9 +28,9 @@ class ProcessorMetrics:
         self._deletes = Counter("adventure_staged_deletes", "Deletions staged.", ("stream",), registry=registry)
         self._windows = Counter("adventure_windows", "Windows staged.", ("stream",), registry=registry)
         self._stream_seconds = Gauge(
-            "adventure_stream_seconds", "What the last window took.", ("stream",), registry=registry
+            "adventure_stream_seconds", "Duration of the last window.", ("stream",), registry=registry
         )
-        self._mark_age = Gauge(
+        self._watermark_age = Gauge(
             "adventure_watermark_age_seconds", "Age of the watermark.", ("stream",), registry=registry
         )
         self._horizon_age = Gauge(
@@ -38,7 +38,7 @@ class ProcessorMetrics:
         )
         self._cycles = Histogram("adventure_cycle_seconds", "Duration of the cycles.", registry=registry)
         self._failures = Counter(
-            "adventure_failures", "Cycles without this stream.", ("stream", "error"), registry=registry
+            "adventure_failures", "Cycles in which this stream failed.", ("stream", "error"), registry=registry
         )
 
     def cycle(
@@ -57,13 +57,13 @@ class ProcessorMetrics:
                 self._stream_seconds.labels(each.stream).set(each.seconds)
         zones = {stream.name: stream.zone for stream in streams}
         for name, mark in marks.items():
-            grow_with_time(self._mark_age.labels(name), to_utc(mark.value, zones.get(name, "UTC")))
+            track_age(self._watermark_age.labels(name), to_utc(mark.value, zones.get(name, "UTC")))
         for source, horizon in report.horizons.items():
-            grow_with_time(self._horizon_age.labels(source), horizon)
+            track_age(self._horizon_age.labels(source), horizon)
         self.failed(report.failures)
 
     def failed(self, failures: Mapping[str, Exception]) -> None:
-        """Count the streams of a cycle that staged no window because of an error."""
+        """Count the streams that failed, by error."""
         for stream, error in failures.items():
             self._failures.labels(stream, type(error).__name__).inc()
 

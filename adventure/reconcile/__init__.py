@@ -1,5 +1,5 @@
-"""Reconciliation: is in the warehouse what is at the source, key by key and version by version?
+"""Reconcile source and warehouse: compare them key by key and version by version, and repair differences.
 
-It knows both sides, as the checks do: the processor's sources and the stage, and the warehouse through its seam. The
-processor and the warehouse know nothing of it.
+Like the checks, this package uses both sides: sources and stage, and the warehouse through its interface. Neither the
+processor nor the warehouse imports it.
 """

@@ -1,6 +1,6 @@
-"""The comparison of one stream: what the warehouse holds, the source as it is, and what differs, key by key.
+"""Compare one stream between source and warehouse, key by key.
 
-All that grows with the data lies in a DuckDB file of the comparison's own: the memory does not grow with the rows.
+Everything that grows with the data is in a temporary DuckDB file, so memory does not grow with the number of rows.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -25,41 +25,41 @@ VERDICTS = {
     "stale": "the warehouse holds an older version",
     "changed": "the same version on both sides, with other values",
     "deleted": "in the warehouse, deleted at the source",
-    "behind": "the source's version is older than what the warehouse holds, or than its deletion",
-    "unusable": "at the source without a usable cursor: no window brings it",
+    "behind": "the source's version is older than the warehouse's version or deletion",
+    "unusable": "at the source without a usable cursor, so no window contains it",
 }
-"""How a row can differ."""
+"""The ways in which a row can differ."""
 
 BATCH = 5_000
-"""Keys asked for at once."""
+"""Keys per lookup at the source."""
 
 EXAMPLES = 5
-"""Shown of each verdict."""
+"""Examples shown per verdict."""
 
 MEMORY = "1GB"
-"""What DuckDB may take; the rest goes to disk."""
+"""DuckDB's memory limit; it spills the rest to disk."""
 
 _TABLES = """
-create table listed (key varchar, cursor bigint, row varchar);
-create table listed_there (key varchar, cursor bigint, row varchar);
+create table listed_source (key varchar, cursor bigint, row varchar);
+create table listed_warehouse (key varchar, cursor bigint, row varchar);
 create table suspects (key varchar);
 create table asked (key varchar, rejected_key varchar);
 create table present (key varchar, cursor bigint, row varchar);
 create table keyless (rejected_key varchar, cursor bigint, row varchar);
 """
 
-# A key is suspect when one side alone has it in that version, in a span whose hashes differ.
+# A key is suspect if only one side has it in that version, in a span whose hashes differ.
 _SUSPECTS = """
 insert into suspects
 with differing as (
-    (from listed except from listed_there)
+    (from listed_source except from listed_warehouse)
     union all
-    (from listed_there except from listed)
+    (from listed_warehouse except from listed_source)
 )
 select distinct key from differing
 """
 
-# Of what was read again, after both sides were read: what moved in between is no difference.
+# Compare re-read rows only, so that rows changed during the comparison are not reported.
 _VERDICTS = """
 create table verdicts as
 with sources as (
@@ -70,7 +70,7 @@ waiting as (
     from staged where live is not null group by key
 ),
 rejects as (
-    -- Without a cursor it is not known which version it was.
+    -- The version of a rejected row without a cursor is unknown.
     select
         key,
         max(cursor) as cursor,
@@ -124,7 +124,7 @@ left join rejects on rejects.key = keyless.rejected_key
 
 @dataclass(frozen=True)
 class Example:
-    """One row that differs. Cursors are naive UTC; None on the side that has no such row."""
+    """One row that differs. Cursors are naive UTC; None on a side that does not have the row."""
 
     key: str
     source: datetime | None
@@ -136,16 +136,16 @@ class Suspect:
     """A key with a verdict."""
 
     key: tuple[str, ...]
-    """The text of each of its columns at the source."""
+    """The text of each key column at the source."""
     parts: tuple[str, ...] | None
-    """The same as the raw table prints it; None where it has no such key."""
+    """The same columns as the raw table prints them; None if it does not have the key."""
     held: int | None
-    """The cursor that the warehouse holds."""
+    """The cursor in the warehouse."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """All rows that differ in one way."""
+    """All rows with one verdict."""
 
     rows: int
     examples: tuple[Example, ...]
@@ -153,28 +153,28 @@ class Difference:
 
 @dataclass(frozen=True)
 class Result:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     stream: Stream
     span: Span | None
-    """What was compared; None when neither side has a row below the watermark."""
+    """The compared span; None if neither side has a row below the watermark."""
     rows: int
-    """Of the source, in the span."""
+    """Rows of the source in the span."""
     verdicts: dict[str, Difference]
-    """By verdict; those of VERDICTS are differences, `rejected` and `in flight` are none."""
+    """By verdict. Those in VERDICTS are differences; `rejected` and `in flight` are not."""
 
     @property
     def differs(self) -> bool:
-        """Whether the warehouse lacks what the source has, or has what the source lacks."""
+        """Return whether source and warehouse differ."""
         return any(self.count(verdict) for verdict in VERDICTS)
 
     def count(self, verdict: str) -> int:
-        """How many rows have that verdict."""
+        """Return the number of rows with that verdict."""
         return self.verdicts[verdict].rows if verdict in self.verdicts else 0
 
 
 class Comparison:
-    """One stream's comparison, and the file that it works in."""
+    """The comparison of one stream, with its temporary file."""
 
     def __init__(self, stream: Stream, warehouse: Warehouse, source: SourceSide, scratch: Path) -> None:
         self.stream = stream
@@ -189,12 +189,12 @@ class Comparison:
         *,
         without: Collection[str] = (),
     ) -> Result:
-        """Compares the cursors in `[low, high)`, at most up to the watermark; default: all below it.
+        """Compare the rows with cursors in `[low, high)`, at most up to the watermark. Default: all below it.
 
         Args:
-            lookback: how far below the watermark the next window still looks for late rows. Not while a window is
-                damaged: the processor staged its rows, and does not stage them again.
-            without: ids of windows that are taken as not staged.
+            lookback: how far below the watermark the next window looks for late rows; they count as in flight. Ignored
+                while a window is damaged: the processor staged its rows and does not stage them again.
+            without: ids of windows that count as not staged.
         """
         kinds, rows_of = self._source.key_kinds, self._source.row_columns
         with (
@@ -204,7 +204,7 @@ class Comparison:
             connection.execute(_TABLES)
             span = self._span(held, micros(watermark), low, high)
             rows = self._find_suspects(connection, held, span) if span else 0
-            self._ask_again(connection)
+            self._recheck(connection)
         are_whole = self._warehouse.copy_suspects(self.stream, kinds, rows_of, self._scratch, without=without)
         in_flight = micros(earlier(watermark, lookback) if are_whole and not without else watermark)
         with self.open() as connection:
@@ -212,7 +212,7 @@ class Comparison:
             return Result(self.stream, span, rows, _differences(connection))
 
     def suspects(self, *verdicts: str) -> Iterator[list[Suspect]]:
-        """The keys that `run` found with one of these verdicts, in batches."""
+        """Yield the keys for which `run` found one of these verdicts, in batches."""
         with self.open() as connection:
             connection.execute(
                 "select key, parts, held from verdicts where list_contains(?, verdict) and not is_keyless order by key",
@@ -225,7 +225,7 @@ class Comparison:
                 ]
 
     def lateness(self, mark: int, bounds: Sequence[int]) -> dict[int, int]:
-        """Missing and stale rows by the number of the first bound that holds how far they are below the mark."""
+        """Count missing and stale rows by how far below the mark they are: by index of the first bound that fits."""
         with self.open() as connection:
             found = connection.execute(
                 """
@@ -240,7 +240,7 @@ class Comparison:
 
     @contextmanager
     def open(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The comparison's own file."""
+        """Open the temporary file."""
         with duckdb.connect(str(self._scratch)) as connection:
             connection.execute(f"set memory_limit = '{MEMORY}'")
             connection.execute("set preserve_insertion_order = false")
@@ -257,18 +257,18 @@ class Comparison:
         return Span(begin, end) if begin < end else None
 
     def _find_suspects(self, connection: duckdb.DuckDBPyConnection, held: Versions, span: Span) -> int:
-        """Hashes both sides, lists the keys where they differ; the number of the source's rows."""
-        source = _Counting(self._source)
-        for part in joined(differing(source, _Held(held), span)):
+        """Hash both sides and list the keys where they differ. Return the number of rows at the source."""
+        source = _RowCounter(self._source)
+        for part in joined(differing(source, _WarehouseSide(held), span)):
             for batch in self._source.versions(part):
-                _insert(connection, "listed", batch)
+                _insert(connection, "listed_source", batch)
             for batch in held.between(part.low, part.high):
-                _insert(connection, "listed_there", batch)
+                _insert(connection, "listed_warehouse", batch)
         connection.execute(_SUSPECTS)
         return source.rows or 0
 
-    def _ask_again(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """What the source has now of the suspects, and what it has that no range of the cursor holds."""
+    def _recheck(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Read the suspects again from the source, and the rows that are in no range of the cursor."""
         with connection.cursor() as reading:
             reading.execute("select key from suspects")
             while batch := reading.fetchmany(BATCH):
@@ -286,27 +286,27 @@ class Comparison:
         _insert(connection, "present", self._source.lookup(parts))
 
 
-class _Held:
-    """The warehouse's side."""
+class _WarehouseSide:
+    """The warehouse as a `Side`."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
 
     def digests(self, pieces: Pieces) -> dict[int, Digest]:
-        """See `Side`."""
+        """Return a digest per piece; see `Side`."""
         found = self._versions.digests(pieces.span.low, pieces.span.high, pieces.width)
         return {number: Digest(rows, total) for number, rows, total in found}
 
 
-class _Counting:
-    """A side that remembers how many rows its first, whole digest had."""
+class _RowCounter:
+    """A side that records the row count of its first digest, which covers the whole span."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
         self.rows: int | None = None
 
     def digests(self, pieces: Pieces) -> dict[int, Digest]:
-        """See `Side`."""
+        """Return a digest per piece; see `Side`."""
         found = self._side.digests(pieces)
         if self.rows is None:
             self.rows = sum(digest.rows for digest in found.values())

@@ -1,4 +1,4 @@
-"""The lateness histogram: by how much rows landed below the watermark, and the lookback that would have held them."""
+"""The lateness histogram: how far below the watermark rows arrived, and the lookback that would have caught them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,32 +7,32 @@ from datetime import timedelta
 from adventure.destinations.common.ledger import LATENESS as BOUNDS
 
 _LONGEST_LOOKBACK = timedelta(hours=1)
-"""A row that is later than this is rather lost in another way; a lookback would read too much again."""
+"""A later row was probably lost in another way. A longer lookback would re-read too much."""
 
 
 @dataclass(frozen=True)
 class Lateness:
-    """Rows of one stream that came late, in the order of BOUNDS."""
+    """Late rows of one stream, in the order of BOUNDS."""
 
     loaded: tuple[int, ...]
-    """That a window brought, by how much below its beginning."""
+    """Rows in windows, by how far below the start of their window."""
     missing: tuple[int, ...]
-    """That no window brought, by how much below the watermark as it is now: they came at most so late."""
+    """Rows in no window, by how far below the current watermark. That is the most they can be late."""
 
     @classmethod
     def of(cls, loaded: Mapping[int, int], missing: Mapping[int, int]) -> "Lateness":
-        """From the rows by the number of their bound."""
+        """Build the histogram from row counts by the index of their bound."""
         numbers = range(len(BOUNDS))
         return cls(tuple(loaded.get(n, 0) for n in numbers), tuple(missing.get(n, 0) for n in numbers))
 
     @property
     def rows(self) -> int:
-        """All of them."""
+        """Return the number of all late rows."""
         return sum(self.loaded) + sum(self.missing)
 
     @property
     def lookback(self) -> timedelta:
-        """The smallest bound that holds all rows that came at most an hour late; zero when none did."""
+        """Return the smallest bound that covers all rows at most an hour late; zero if there are none."""
         held = timedelta(0)
         for loaded, missing, bound in zip(self.loaded, self.missing, BOUNDS.values(), strict=True):
             if (loaded or missing) and bound <= _LONGEST_LOOKBACK:
@@ -41,7 +41,7 @@ class Lateness:
 
     @property
     def beyond(self) -> int:
-        """Rows that no lookback is meant for."""
+        """Return the number of rows that are too late for any lookback."""
         return sum(
             loaded + missing
             for loaded, missing, bound in zip(self.loaded, self.missing, BOUNDS.values(), strict=True)

@@ -1,4 +1,4 @@
-"""The reconciliation that runs by itself: the last hours of each stream, once a day by default."""
+"""The scheduled reconciliation: compare the last hours of each stream, once a day by default."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from adventure.reconcile.run import Report
 
 TASK = "reconcile"
-"""Its name among the tasks."""
+"""The name of the task."""
 
 RETRY_SEC = 600.0
-"""After a run that found differences or failed, the next one follows this soon, so that a repair shows."""
+"""Delay until the next run after one that failed or found differences, so that a repair shows soon."""
 
 
 def is_due(settings: Settings, warehouse: Warehouse) -> bool:
@@ -34,14 +34,14 @@ def is_due(settings: Settings, warehouse: Warehouse) -> bool:
 
 
 def reconcile_recent(settings: Settings, streams: Sequence[Stream]) -> tuple[int, str]:
-    """Compare what each stream's source changed in the last RECONCILE_WINDOW_SEC before its watermark.
+    """Compare the rows of each stream that changed in the last RECONCILE_WINDOW_SEC before its watermark.
 
     Returns:
-        How many rows of the sources were compared, and a sentence that says so.
+        The number of source rows compared, and a message that says so.
 
     Raises:
-        CheckFailed: a stream differs, or could not be compared. The other streams were compared.
-        ConfigError: DuckDB is not installed, in which the two sides are compared.
+        CheckFailed: a stream differs or could not be compared. The other streams are still compared.
+        ConfigError: DuckDB, which compares the two sides, is not installed.
     """
     if find_spec("duckdb") is None:
         raise ConfigError(

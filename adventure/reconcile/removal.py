@@ -1,4 +1,4 @@
-"""`adventure stage remove`: removes windows from a stage, and none whose rows would be lost with it."""
+"""`adventure stage remove`: remove windows from a stage, unless rows would be lost."""
 
 from datetime import datetime
 
@@ -14,10 +14,10 @@ from adventure.reconcile.run import reconcile
 
 
 def remove_loaded(settings: Settings, stream: Stream) -> str:
-    """Remove the stream's windows that are loaded whole, and return a line that says so.
+    """Remove the stream's fully loaded windows, and return a summary.
 
     Raises:
-        AdventureError: others are not loaded yet, and were kept.
+        AdventureError: other windows are not loaded yet and were kept.
     """
     stage = open_stage(settings)
     windows = stage.windows(stream.stage)
@@ -33,40 +33,40 @@ def remove_loaded(settings: Settings, stream: Stream) -> str:
 
 
 def remove_window(settings: Settings, stream: Stream, window_id: str, *, force: bool) -> str:
-    """Remove one window, damaged or not, and return a line that says what was removed.
+    """Remove one window, damaged or not, and return a summary.
 
     Args:
-        force: removes it whatever is lost with it.
+        force: remove it even if rows are lost.
 
     Raises:
-        ConfigError: the stage has no such window.
-        AdventureError: rows of it are in no other window and not in the warehouse; nothing was removed.
+        ConfigError: the stage does not have the window.
+        AdventureError: its rows are neither in another window nor in the warehouse. Nothing was removed.
     """
     stage, warehouse = open_stage(settings), open_warehouse(settings)
-    place = f"{stream.stage}/{window_id}"
-    names = {entry.path.partition(f"{place}/")[2] for entry in stage.entries(stream.stage)} - {""}
+    path = f"{stream.stage}/{window_id}"
+    names = {entry.path.partition(f"{path}/")[2] for entry in stage.entries(stream.stage)} - {""}
     if MANIFEST not in names and not force:
-        unfinished = " that is whole: it is being staged, or the processor removes it at its next start"
+        incomplete = f"{path} is incomplete: it is still being staged, or the processor removes it at its next start"
         raise ConfigError(
-            f"{stream.stage} has no window {window_id}{unfinished if names else ''}",
+            incomplete if names else f"{stream.stage} has no window {window_id}",
             f"`adventure stage list {stream.name}` shows the windows",
         )
     window = next((each for each in stage.windows(stream.stage) if each.id == window_id), None)
     if window is None or window.id not in warehouse.loaded([window]):
-        lost = _what_is_lost(settings, stream, window, window_id)
+        lost = _lost_rows(settings, stream, window, window_id)
         if lost and not force:
-            raise AdventureError(f"{place} was kept: {lost}", _remedy(stream, window, window_id))
+            raise AdventureError(f"{path} was kept: {lost}", _remedy(stream, window, window_id))
         if not lost:
             warehouse.record_removal(_removed(stage, warehouse, stream, window, window_id))
     files = stage.discard(stream.stage, window_id)
     return f"{stream.name}: removed the window {window_id} ({files} files)"
 
 
-def _what_is_lost(settings: Settings, stream: Stream, window: Window | None, window_id: str) -> str:
-    """Return a clause that says what the window holds and no other place does; empty if there is nothing."""
+def _lost_rows(settings: Settings, stream: Stream, window: Window | None, window_id: str) -> str:
+    """Return a clause that says which rows exist only in the window; empty if there are none."""
     mark = read_watermarks(settings).get(stream.name)
     if window is None and (mark is None or _high(window_id) > mark.value):
-        # The watermark never moved past it: the processor reads its rows again.
+        # The watermark is below the window, so the processor reads its rows again.
         return ""
     holds = "its window.json cannot be read"
     if window:
@@ -79,7 +79,7 @@ def _what_is_lost(settings: Settings, stream: Stream, window: Window | None, win
         if report.failure:
             raise report.failure
     except SourceError as error:
-        return f"{holds}, and whether they are elsewhere cannot be told: {error.problem}"
+        return f"{holds}, and it could not be checked whether they are elsewhere: {error.problem}"
     result = report.result
     counts = [(result.count(verdict), verdict) for verdict in ("missing", "stale", "deleted") if result]
     found = ", ".join(f"{count:,} {verdict}" for count, verdict in counts if count)
@@ -90,7 +90,7 @@ def _remedy(stream: Stream, window: Window | None, window_id: str) -> str:
     load = f"`adventure tasks run load_{stream.name}`, which loads it; or " if window else ""
     return (
         f"Run {load}`adventure reconcile {stream.name} --repair --without {window_id}`, which stages its rows again,"
-        " and then this command; or give --force if they may be lost"
+        " and then this command again; or add --force if the rows may be lost"
     )
 
 
@@ -99,7 +99,7 @@ def _removed(
 ) -> RemovedWindow:
     if window:
         return RemovedWindow(stream.name, stream.stage, window.id, window.low, window.high, window.run_id)
-    # A window begins where the one before it ends.
+    # A window starts where the previous one ends.
     high = _high(window_id)
     ends = [each.high for each in stage.windows(stream.stage) if each.stream == stream.name and each.high < high]
     query = "select max(high) from raw_ext.load_history where stream = ? and high < cast(? as timestamp)"
@@ -110,10 +110,10 @@ def _removed(
 
 
 def _high(window_id: str) -> datetime:
-    """Return the end of a window, which its name tells.
+    """Return the end of a window, from its id.
 
     Raises:
-        ConfigError: it is no window's name.
+        ConfigError: it is not the id of a window.
     """
     try:
         return datetime.strptime(window_id.partition("-")[0], "%Y%m%dT%H%M%S%fZ")

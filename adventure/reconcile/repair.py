@@ -1,7 +1,7 @@
-"""Stages what a comparison found: missing and stale rows, and the keys that are gone, as windows of their own.
+"""Stage the differences that a comparison found as repair windows: missing and stale rows, and deleted keys.
 
-They take the way of every window: stage, load, ledger. None moves the watermark: its low and high are both the
-watermark, which is what no window that is to be adopted has.
+Repair windows are staged, loaded and recorded in the ledger like all windows. They do not move the watermark: their low
+and high are both equal to it, and the processor does not recover such windows.
 """
 
 import secrets
@@ -27,13 +27,13 @@ from adventure.sources.side import SourceSide
 from adventure.sources.source import Source, SourceSnapshot
 
 MODE = "repair"
-"""What a repair's window has as its mode, and the ledger after it."""
+"""The mode of a repair window, in its manifest and in the ledger."""
 
-HANDFUL = 10
-"""So many deletions are staged whatever their share is."""
+ALWAYS_ALLOWED = 10
+"""Up to this number, deletions are staged whatever their share."""
 
-MOST = 0.1
-"""The share of a stream's living keys above which deletions are not staged without `--force`."""
+MAX_DELETED_SHARE = 0.1
+"""Above this share of a stream's live keys, deletions are staged only with `--force`."""
 
 _TICK = timedelta(microseconds=1)
 
@@ -41,22 +41,22 @@ log = get_logger()
 
 
 @dataclass(frozen=True)
-class Repaired:
-    """What was staged."""
+class RepairResult:
+    """The counts of a repair."""
 
     rows: int = 0
-    """Missing, stale and changed rows, and those that were rejected before and are converted now."""
+    """Staged rows: missing, stale and changed rows, and rejected rows that can now be converted."""
     rejected: int = 0
     deleted: int = 0
     withheld: int = 0
-    """Deletions that were not staged, because they are more than MOST of the living keys."""
-    living: int = 0
-    """Keys that the warehouse holds and that are not deleted."""
+    """Deletions that were not staged, because they exceed MAX_DELETED_SHARE of the live keys."""
+    live_keys: int = 0
+    """Keys in the warehouse that are not deleted."""
 
 
 @dataclass(frozen=True)
 class Repair:
-    """One stream's repair: from where, to where, and where the stream stands."""
+    """The repair of one stream."""
 
     stream: Stream
     source: Source
@@ -64,16 +64,16 @@ class Repair:
     stage: Stage
     mark: Watermark
     folder: Path
-    living: int
-    """Keys that the warehouse holds and that are not deleted."""
+    live_keys: int
+    """Keys in the warehouse that are not deleted."""
     force: bool = False
-    """Stages deletions whatever their share is."""
+    """Stage deletions whatever their share."""
 
-    def run(self, comparison: Comparison, deletions: int) -> Repaired:
-        """Stages a window for every few thousand keys. Killed anywhere, what is staged whole is whole.
+    def run(self, comparison: Comparison, deletions: int) -> RepairResult:
+        """Stage one window per few thousand keys. If killed, the complete windows remain valid.
 
-        What cannot be seen at the source looks as if it were deleted: a privilege that is missing, another database, a
-        detached partition. So deletions above a share of the living keys are not staged without `force`.
+        Rows that the role cannot see look deleted: because of a missing privilege, another database, or a detached
+        partition. Therefore deletions above a share of the live keys are not staged without `force`.
 
         Raises:
             SourceError: the source failed.
@@ -87,19 +87,19 @@ class Repair:
         for suspects in comparison.suspects("rejected"):
             with self.source.open_snapshot([self.stream], {self.stream.name: self.mark}) as snapshot:
                 rows += self._stage_rows(snapshot, suspects, are_rejected=True).rows
-        if deletions > max(HANDFUL, MOST * self.living) and not self.force:
-            return Repaired(rows, rejected, withheld=deletions, living=self.living)
+        if deletions > max(ALWAYS_ALLOWED, MAX_DELETED_SHARE * self.live_keys) and not self.force:
+            return RepairResult(rows, rejected, withheld=deletions, live_keys=self.live_keys)
         for suspects in comparison.suspects("deleted"):
-            # The horizon first: whatever comes back after the look below has a cursor above it.
+            # Read the horizon before the lookup below: a row that comes back after the lookup has a cursor above it.
             with self.source.open_snapshot([self.stream], {self.stream.name: self.mark}) as snapshot:
                 if self.stream.name in snapshot.unreadable:
                     raise snapshot.unreadable[self.stream.name]
                 horizon, end, mode = snapshot.horizon, snapshot.end(self.stream), snapshot.mode
-            # Where there is no horizon, or the cursor is coarse, a row may come back with a cursor from as far back.
+            # Without a horizon, or with a coarse cursor, a row can come back with a cursor this far below it.
             lag = self.side.lag(self.mark)
-            gone_at = earlier(end, lag if mode == "horizon" else max(lag, self.side.lookback(self.mark)))
-            deleted += self._stage_deletes(suspects, horizon, gone_at)
-        return Repaired(rows, rejected, deleted, living=self.living)
+            deleted_at = earlier(end, lag if mode == "horizon" else max(lag, self.side.lookback(self.mark)))
+            deleted += self._stage_deletes(suspects, horizon, deleted_at)
+        return RepairResult(rows, rejected, deleted, live_keys=self.live_keys)
 
     def _stage_rows(
         self, snapshot: SourceSnapshot, suspects: Sequence[Suspect], *, are_rejected: bool = False
@@ -107,7 +107,7 @@ class Repair:
         """Stage the rows with these keys.
 
         Args:
-            are_rejected: they were rejected before. Those that are rejected again are not staged a second time.
+            are_rejected: the rows were rejected before. Rows that are rejected again are not staged a second time.
         """
         self._empty_folder()
         if self.stream.name in snapshot.unreadable:
@@ -117,23 +117,23 @@ class Repair:
         rejects = None if are_rejected else extract.rejects
         return self._commit(snapshot.horizon, extract.files, extract.columns, rejects=rejects)
 
-    def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, gone_at: datetime) -> int:
-        """Stage the deletion of those that are still deleted.
+    def _stage_deletes(self, suspects: Sequence[Suspect], horizon: datetime, deleted_at: datetime) -> int:
+        """Stage deletions for the keys that are still deleted. Return their number.
 
         Args:
-            gone_at: when, as the cursor has it. A row that comes back gets a cursor above it.
+            deleted_at: time of the deletion on the cursor's scale. A row that comes back has a later cursor.
         """
         self._empty_folder()
-        there = {key for key, *_ in self.side.lookup([suspect.key for suspect in suspects])}
-        gone = [suspect for suspect in suspects if joined_key(suspect.key) not in there]
+        present = {key for key, *_ in self.side.lookup([suspect.key for suspect in suspects])}
+        deleted = [suspect for suspect in suspects if joined_key(suspect.key) not in present]
         with writing(self.folder), NdjsonFile(self.folder / DELETES) as file:
-            for suspect in gone:
+            for suspect in deleted:
                 assert suspect.parts is not None
                 held = moment(suspect.held) if suspect.held is not None else datetime.min
                 line = {
                     "key": dict(zip(self.stream.key, suspect.parts, strict=True)),
-                    # Later than the version that it ends.
-                    "deleted_at": max(gone_at, later(held, _TICK)),
+                    # The deletion must be later than the version that it deletes.
+                    "deleted_at": max(deleted_at, later(held, _TICK)),
                 }
                 file.write(orjson.dumps(line))
             written = file.close()
@@ -171,7 +171,7 @@ class Repair:
             self.stage.commit(window)
             log.info(
                 f"{self.stream.name}: staged {window.stage}/{window.id}: {window.rows:,} rows,"
-                f" {deletes.rows if deletes else 0:,} deletions; the next load takes them",
+                f" {deletes.rows if deletes else 0:,} deletions; the next load picks them up",
                 stream=self.stream.name,
                 window=window.id,
                 rows=window.rows,

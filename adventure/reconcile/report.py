@@ -1,4 +1,4 @@
-"""What `adventure reconcile` prints."""
+"""Print the output of `adventure reconcile`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from adventure.core.spans import moment
 from adventure.core.streams import Stream
 from adventure.destinations.common.ledger import LATENESS as BOUNDS
 from adventure.reconcile.comparison import VERDICTS, Example
-from adventure.reconcile.repair import Repaired
+from adventure.reconcile.repair import RepairResult
 from adventure.reconcile.run import Report
 
 _REMEDIES = {
@@ -18,17 +18,17 @@ _REMEDIES = {
     "stale": "`adventure reconcile --repair` stages them",
     "changed": "`adventure reconcile --rows --repair` stages them",
     "deleted": "`adventure reconcile --repair` marks them as deleted",
-    "behind": "give them a later cursor at the source: the models keep the latest version",
-    "unusable": "give them a cursor at the source, and the next window brings them",
+    "behind": "set a later cursor on them at the source; the models keep the latest version",
+    "unusable": "set a cursor on them at the source; the next window then contains them",
 }
 
 
 def print_reports(console: Console, reports: Sequence[Report]) -> None:
-    """One line a stream, then what differs with examples, then how late rows were."""
+    """Print one line per stream, then the differences with examples, then the lateness of rows."""
     rows = table(
         "Source and warehouse, below the watermark",
         left=("stream", "from", "to"),
-        right=("rows at source", *VERDICTS, "set aside", "in flight"),
+        right=("rows at source", *VERDICTS, "rejected", "in flight"),
     )
     for report in reports:
         result = report.result
@@ -48,11 +48,11 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
 
 
 def _compared(reports: Sequence[Report]) -> str:
-    """How many rows of the sources were compared; a stream without any is named, since it shows nothing."""
+    """Return how many source rows were compared. Name streams without compared rows: they prove nothing."""
     total = sum(report.result.rows for report in reports if report.result)
     none = [report.stream.name for report in reports if not (report.result and report.result.rows)]
-    without = f" Nothing was compared of {', '.join(none)}." if none else ""
-    return f"Compared {total:,} rows of the sources.{without}"
+    without = f" Nothing was compared for {', '.join(none)}." if none else ""
+    return f"Compared {total:,} source rows.{without}"
 
 
 def _print_differences(console: Console, report: Report) -> None:
@@ -67,27 +67,27 @@ def _print_differences(console: Console, report: Report) -> None:
                 console.print(f"  {_shown(example)}", markup=False)
     if count := report.result.count("rejected"):
         console.print(
-            f"{report.stream.name}: {count:,} rows are rejected; raw_ext.rejected_rows has their reasons. Fix them at"
+            f"{report.stream.name}: {count:,} rows are rejected; raw_ext.rejected_rows has the reasons. Fix them at"
             f" the source, or the stream's types in pipeline.toml; `adventure reconcile {report.stream.name} --repair`"
-            " stages those that can be converted then",
+            " then stages the rows that can be converted",
             markup=False,
         )
     if repaired := report.repaired:
         console.print(
             f"{report.stream.name}: staged {repaired.rows:,} rows and {repaired.deleted:,} deletions"
-            + (f", set {repaired.rejected:,} rows aside" if repaired.rejected else "")
+            + (f", rejected {repaired.rejected:,} rows" if repaired.rejected else "")
             + "; the next `adventure tasks run` loads them"
         )
         if repaired.withheld:
             _print_withheld(console, report.stream, repaired)
 
 
-def _print_withheld(console: Console, stream: Stream, repaired: Repaired) -> None:
-    share = repaired.withheld / repaired.living if repaired.living else 1
+def _print_withheld(console: Console, stream: Stream, repaired: RepairResult) -> None:
+    share = repaired.withheld / repaired.live_keys if repaired.live_keys else 1
     console.print(
-        f"{stream.name}: nothing is marked as deleted, because that would be {repaired.withheld:,} of"
-        f" {repaired.living:,} living keys ({share * 100:.0f} %), the first of which are shown above. See that the role"
-        f" sees all rows of {stream.location}, and that this is the right table. If they really are deleted at the"
+        f"{stream.name}: no rows are marked as deleted, because they are {repaired.withheld:,} of"
+        f" {repaired.live_keys:,} live keys ({share * 100:.0f} %). The first ones are shown above. Check that the role"
+        f" can see all rows of {stream.location}, and that this is the right table. If they are really deleted at the"
         f" source, run `adventure reconcile {stream.name} --repair --force`.",
         style="bold red",
         markup=False,
@@ -97,10 +97,10 @@ def _print_withheld(console: Console, stream: Stream, repaired: Repaired) -> Non
 def _print_lateness(console: Console, reports: Sequence[Report]) -> None:
     late = [(report, report.lateness) for report in reports if report.lateness and report.lateness.rows]
     if not late:
-        console.print("No row landed below its watermark: no stream needs a longer lookback.")
+        console.print("No row arrived below its watermark. No stream needs a longer lookback.")
         return
     rows = table(
-        "Rows that landed below the watermark, by how much",
+        "Rows that arrived below the watermark, by how much",
         left=("stream", ""),
         right=(*BOUNDS, "lookback", "suggested"),
     )
@@ -109,13 +109,13 @@ def _print_lateness(console: Console, reports: Sequence[Report]) -> None:
         suggested = f"{max(lateness.lookback, report.stream.lookback).total_seconds():g} s"
         rows.add_row(report.stream.name, "loaded", *map(_plain, lateness.loaded), has, suggested)
         if any(lateness.missing):
-            rows.add_row("", "missing (at most so late)", *map(_plain, lateness.missing))
+            rows.add_row("", "missing (at most this late)", *map(_plain, lateness.missing))
     console.print(rows)
     for report, lateness in late:
         if lateness.beyond:
             console.print(
-                f"{report.stream.name}: {lateness.beyond:,} rows are more than an hour below the watermark, for which"
-                " no lookback is meant: see what wrote them, or lost them"
+                f"{report.stream.name}: {lateness.beyond:,} rows are more than an hour below the watermark. A longer"
+                " lookback is not the fix: find out what wrote or lost them"
             )
 
 

@@ -1,4 +1,4 @@
-"""`adventure reconcile`: each stream compared, and with `repair` staged what is missing and gone."""
+"""`adventure reconcile`: compare each stream, and with `repair` stage missing rows and deletions."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from adventure.factory import open_source, open_source_side, open_stage, open_wa
 from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
 from adventure.reconcile.lateness import Lateness
-from adventure.reconcile.repair import Repair, Repaired
+from adventure.reconcile.repair import Repair, RepairResult
 from adventure.sources.side import SourceSide
 
 log = get_logger()
@@ -29,21 +29,21 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class Report:
-    """What was found of one stream, and done about it."""
+    """The result of one stream's comparison and repair."""
 
     stream: Stream
     watermark: datetime | None
     result: Result | None
-    """None when the stream was never read: nothing of it can be missing."""
+    """None if the stream was never read, so that nothing can be missing."""
     lateness: Lateness | None
-    repaired: Repaired | None
-    """None when no repair was asked for, or nothing differs that one can repair."""
+    repaired: RepairResult | None
+    """None if no repair was requested, or there was nothing to repair."""
     failure: SourceError | None = None
-    """Why the stream could not be compared: its source refuses, or is not what the stream says."""
+    """Why the stream could not be compared: its source refuses, or does not match the stream's configuration."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing differs, or what differs is staged now."""
+        """Return whether nothing differs, or all differences are now staged."""
         if self.failure or (self.repaired and self.repaired.withheld):
             return False
         if self.result is None or not self.result.differs:
@@ -66,17 +66,17 @@ def reconcile(
     """Compare each stream's source with the warehouse by key and cursor.
 
     Args:
-        force: stages deletions also where they are a large share of the stream's living keys.
-        low: compares from this cursor on; default: from the lowest that either side has.
-        high: up to below this cursor, and never at or above the watermark, where rows are in flight.
-        recent: compares only so much of each stream before its watermark.
-        rows: compares whole rows, by a hash of all columns that each server computes.
-        without: ids of staged windows that are taken as not staged, because they will not be loaded.
+        force: stage deletions even if they are a large share of the stream's live keys.
+        low: compare from this cursor; default: the lowest of either side.
+        high: compare below this cursor, at most up to the watermark; rows above it are in flight.
+        recent: compare only this much of each stream before its watermark.
+        rows: compare whole rows, by a hash of all columns that each server computes.
+        without: ids of staged windows that count as not staged, because they will not be loaded.
 
     Raises:
         SourceError: a source does not answer.
         WarehouseError: the warehouse cannot be read.
-        AlreadyRunning: another repair of the same stream is under way.
+        AlreadyRunning: another repair of the same stream is running.
     """
     warehouse = open_warehouse(settings)
     marks = read_watermarks(settings)
@@ -127,8 +127,8 @@ def _reconcile(
         lateness = _lateness(warehouse, comparison, side, mark)
         repaired = None
         if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted", "rejected")):
-            living = warehouse.living_keys(stream)
-            repaired = _repair(settings, comparison, result, side, mark, scratch, living=living, force=force)
+            live_keys = warehouse.living_keys(stream)
+            repaired = _repair(settings, comparison, result, side, mark, scratch, live_keys=live_keys, force=force)
     return Report(stream, mark.value, result, lateness, repaired)
 
 
@@ -140,15 +140,15 @@ def _repair(
     mark: Watermark,
     scratch: Path,
     *,
-    living: int,
+    live_keys: int,
     force: bool,
-) -> Repaired:
+) -> RepairResult:
     stream, stage = comparison.stream, open_stage(settings)
     stage.check_writable(stream.stage)
     with repairing(settings, stream):
         source = open_source(stream.source, settings)
         try:
-            repair = Repair(stream, source, side, stage, mark, scratch / "files", living, force)
+            repair = Repair(stream, source, side, stage, mark, scratch / "files", live_keys, force)
             return repair.run(comparison, result.count("deleted"))
         finally:
             source.close()

@@ -121,7 +121,7 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
                     _report(server.warehouse, streams, every=every)
                     if metrics:
                         totals = server.warehouse.totals(streams)
-                        metrics.stands(totals, _waiting(settings, server.warehouse, streams))
+                        metrics.set_totals(totals, _waiting(settings, server.warehouse, streams))
                 except AdventureError as error:
                     if server is None and isinstance(error, ConfigError | WarehouseRefused):
                         raise

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class TaskMetrics:
-    """Metrics of the tasks' runs, and of what the ledger and the stages hold."""
+    """Metrics of the task server's runs and of the warehouse."""
 
     def __init__(self, registry: "CollectorRegistry") -> None:
         from prometheus_client import Counter, Gauge
 
         self._runs = Counter("adventure_task_runs", "Runs of tasks.", ("task", "outcome"), registry=registry)
-        self._seconds = Gauge("adventure_task_seconds", "What the last run took.", ("task",), registry=registry)
+        self._seconds = Gauge("adventure_task_seconds", "Duration of the last run.", ("task",), registry=registry)
         self._in_a_row = Gauge(
-            "adventure_task_failures_in_a_row", "Runs failed since one succeeded.", ("task",), registry=registry
+            "adventure_task_failures_in_a_row", "Failed runs since the last success.", ("task",), registry=registry
         )
         self._loaded = Gauge("adventure_loaded_rows", "Rows in the ledger.", ("stream",), registry=registry)
         self._rejected = Gauge(
-            "adventure_rejected_rows", "Rejected rows in the ledger.", ("stream",), registry=registry
+            "adventure_rejected_rows", "Rows rejected, in the ledger.", ("stream",), registry=registry
         )
         self._deleted = Gauge("adventure_deleted_rows", "Deletions in the ledger.", ("stream",), registry=registry)
         self._waiting = Gauge(
@@ -42,8 +42,8 @@ class TaskMetrics:
         else:
             self._in_a_row.labels(run.name).set(0)
 
-    def stands(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
-        """Set what the ledger and the stages hold now, by stream."""
+    def set_totals(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
+        """Set the current totals of the ledger and the stages, by stream."""
         for stream, total in totals.items():
             self._loaded.labels(stream).set(total.rows)
             self._rejected.labels(stream).set(total.rejected)

@@ -1,4 +1,4 @@
--- Pipeline page: the flow, its tasks, models and tests, and rows set aside by reason.
+-- Pipeline page: the flow, its tasks, models and tests, and rejected rows by reason.
 -- What the dashboard asks for it, of the last 30 days and all countries and channels. Made by `make worksheet`, not by
 -- hand. Run all of it, as a role that may read what was published (ADVENTURE_READER).
 use schema ADVENTURE.DASHBOARD;

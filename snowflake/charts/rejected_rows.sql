@@ -1,4 +1,4 @@
--- Pipeline page: the rows that were set aside last.
+-- Pipeline page: the latest rejected rows.
 -- What the dashboard asks for it, of the last 30 days and all countries and channels. Made by `make worksheet`, not by
 -- hand. Run all of it, as a role that may read what was published (ADVENTURE_READER).
 use schema ADVENTURE.DASHBOARD;

@@ -1,4 +1,4 @@
--- Sales page: the course of the cards' figures, day by day.
+-- Sales page: the sparklines of the cards, day by day.
 -- What the dashboard asks for it, of the last 30 days and all countries and channels. Made by `make worksheet`, not by
 -- hand. Run all of it, as a role that may read what was published (ADVENTURE_READER).
 use schema ADVENTURE.DASHBOARD;

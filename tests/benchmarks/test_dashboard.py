@@ -2,8 +2,8 @@
 
 from typing import get_args
 
-from adventure.dashboard.sales.figures import MEASURES, SEGMENTS
 from adventure.dashboard.sales.filters import _PERIODS
+from adventure.dashboard.sales.metrics import MEASURES, SEGMENTS
 from adventure.dashboard.sales.scope import Grain
 from benchmarks.dashboard import changes
 

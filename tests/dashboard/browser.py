@@ -1,4 +1,4 @@
-"""Debian's Chromium without a screen, and when a page of Streamlit's has come to rest."""
+"""Headless Chromium from Debian, and a wait until a Streamlit page has settled."""
 
 from typing import Any
 
@@ -31,6 +31,6 @@ quietMs => new Promise(done => {
 
 
 def settled(page: Any, *, quiet_ms: int = 400) -> None:
-    """Waits until the script has run and the page has not changed for a while: its charts are drawn."""
+    """Wait until the script has run and the page has not changed for `quiet_ms`, so that its charts are drawn."""
     page.wait_for_selector("[data-testid=stApp]", timeout=60_000)
     page.evaluate(_QUIET, quiet_ms)

@@ -1,4 +1,4 @@
-"""One small shop for all tests of the dashboard: real databases, moved through the whole pipeline once."""
+"""One small shop for all dashboard tests: real databases, loaded once through the whole pipeline."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from adventure.tasks.graph import run_task
 ROOT = Path(__file__).parent.parent.parent
 
 HOSTILE = "<script>document.title='owned'</script> \"q\" 'q' 🚲 $x^2$ :material/home: [a](http://b) **b** " + "x" * 300
-"""A text field that would be more than text if it were let."""
+"""A text value that tries to inject HTML, Markdown and quotes."""
 
 COUNTRIES = {
     **dict.fromkeys(range(1, 6), "United States"),
@@ -37,14 +37,14 @@ COUNTRIES = {
     9: "Australia",
     10: "United Kingdom",
 }
-"""By territory: where the customers live. Germany has another name in this shop."""
+"""The customers' country by territory. In this shop, territory 8 (Germany) has a hostile name."""
 CATEGORIES = {product.product_id: product.category or "Unknown" for product in products()}
 HOSTILE_PRODUCT = 782
 
 
 @dataclass(frozen=True)
 class Order:
-    """An order as the source has it."""
+    """An order at the source."""
 
     order_id: str
     customer_id: int
@@ -58,24 +58,24 @@ class Order:
 
 @dataclass(frozen=True)
 class Shop:
-    """Its databases and its pipeline."""
+    """The shop's databases and pipeline."""
 
     reader: Settings
     writer: Settings
     streams: tuple[Stream, ...]
 
     def sell(self, batches: int = 1) -> None:
-        """Writes new sales into the databases."""
+        """Write new sales to the databases."""
         generate(self.writer.model_copy(update={"generation_interval_sec": 0}), seed=5, batches=batches)
 
-    def move(self) -> None:
-        """From the databases to the published copies."""
+    def run_pipeline(self) -> None:
+        """Run the pipeline from the databases to the published copies."""
         process_once(self.reader, self.streams)
         runs = run_task(self.reader, self.streams)
         assert [(run.name, run.message) for run in runs if run.outcome == "failed"] == []
 
     def orders(self) -> list[Order]:
-        """All orders, from PostgreSQL."""
+        """Return all orders, from PostgreSQL."""
         statement = """
             select o.sales_order_id::text, o.customer_id, o.territory_id, o.online_order_flag = 1, o.order_date,
                 o.sub_total,
@@ -95,17 +95,17 @@ class Shop:
         ]
 
     def chats(self) -> list[dict[str, object]]:
-        """All chats, from MongoDB."""
+        """Return all chats, from MongoDB."""
         with connect_mongo(self.writer.mongo_conninfo, name="the chats") as client:
             return list(client[self.writer.mongo_db][self.writer.mongo_collection].find())
 
     def history(self, statement: str) -> list[tuple[Any, ...]]:
-        """Asks the raw history."""
+        """Query the raw history."""
         with duckdb.connect(str(self.reader.duckdb_path), read_only=True) as connection:
             return connection.execute(statement).fetchall()
 
     def first_order_ids(self) -> set[str]:
-        """Each customer's first order, of the history and the live sales."""
+        """Return each customer's first order, from history and live sales."""
         first: dict[int, tuple[datetime, str]] = {}
         raw = "select (raw->>'CustomerID')::integer, (raw->>'OrderDate')::timestamp, raw->>'SalesOrderID'"
         known = self.history(f"{raw} from ecom.sales_order_raw")
@@ -115,15 +115,15 @@ class Shop:
         return {order_id for _, order_id in first.values()}
 
     def product_names(self) -> dict[int, str]:
-        """As the warehouse has them."""
+        """Return the product names in the warehouse."""
         return dict(self.history("select productid, productname from adventure_db.product_prod_db"))
 
     @property
-    def sales_copy(self) -> Copy:
+    def sales(self) -> Copy:
         return DuckDBCopy(self.reader.published_path, "")
 
     @property
-    def report_copy(self) -> Copy:
+    def report(self) -> Copy:
         return DuckDBCopy(self.reader.report_path, "")
 
 
@@ -133,7 +133,7 @@ def _naive(value: object) -> object:
 
 @pytest.fixture(scope="session")
 def shop(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """A shop with a history, 70 days of live sales, a product and a rejected row with hostile texts."""
+    """Return a shop with a history, 70 days of live sales, and hostile texts in a product and a rejected row."""
     folder = tmp_path_factory.mktemp("shop")
     made = create_databases(sandbox, "dashboard", mongo_db="dashboard_support")
     reader, writer = (
@@ -167,15 +167,15 @@ def shop(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Shop:
             """,
             [HOSTILE],
         )
-    made_shop = Shop(reader, writer, load_streams(reader))
-    made_shop.move()
-    return made_shop
+    shop_ = Shop(reader, writer, load_streams(reader))
+    shop_.run_pipeline()
+    return shop_
 
 
 @pytest.fixture(scope="session")
 def ask(shop: Shop) -> Query:
-    """Asks the published copy of the shop."""
-    return shop.sales_copy.query
+    """Return the query function of the shop's published copy."""
+    return shop.sales.query
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""Takes the pictures of the dashboard that the documents show: both pages, light and dark, wide and narrow.
+"""Take the screenshots for the documentation: both pages, light and dark, wide and narrow.
 
-`make screenshots` runs it over the demo's data (DATA_DIR); what stands in docs/images is replaced.
+`make screenshots` runs it on the demo's data (DATA_DIR). It replaces the files in docs/images.
 """
 
 import shutil
@@ -19,11 +19,11 @@ from tests.e2e.test_demo import answer_within
 IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
 WIDTHS = (1440, 390)
 TALLEST = 2000
-"""Pixels; what lies below says no more of the page."""
+"""Maximum height of a screenshot, in pixels."""
 
 
 def take(browser: Any, address: str, page_name: str, scheme: str, width: int) -> None:
-    """One picture, of the whole page up to TALLEST."""
+    """Take one screenshot of the whole page, up to TALLEST."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.goto(f"{address}/{'' if page_name == 'sales' else page_name}")
@@ -39,7 +39,7 @@ def take(browser: Any, address: str, page_name: str, scheme: str, width: int) ->
 
 
 def shrink(path: Path) -> None:
-    """To 256 colours, which a page of text and lines hardly misses; fewer take thin lines and marks for each other."""
+    """Reduce the image to 256 colours. With fewer, thin lines and marks become indistinguishable."""
     from PIL import Image
 
     with Image.open(path) as picture:
@@ -47,7 +47,7 @@ def shrink(path: Path) -> None:
 
 
 def main() -> None:
-    """All of them."""
+    """Take all screenshots."""
     settings = load_settings().model_copy(update={"dashboard_port": free_port(None)})
     server = subprocess.Popen(serve_command(settings), env=environment(settings), stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{settings.dashboard_port}"

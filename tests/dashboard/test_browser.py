@@ -1,4 +1,4 @@
-"""Both pages in a real browser, as a visitor meets them; without Debian's Chromium these tests are skipped, visibly."""
+"""Both pages in a real browser. Without Chromium these tests are reported as skipped."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ import pytest
 
 from adventure.core import heartbeat
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import figures
+from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment, serve_command
 from adventure.demo.sandbox.process import free_port
@@ -33,13 +33,13 @@ pytestmark = [
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 EXCEPTIONS = {
-    # By rule, what its findings must contain to be forgiven. Streamlit 1.51 draws all of it, and has no option for it.
-    "aria-allowed-attr": '<div aria-haspopup="true" aria-expanded="false">',  # round a button of a table's toolbar
-    "summary-name": '<svg viewBox="0 0 16 16"',  # the menu of a chart, which saves it as a picture
-    "svg-img-alt": "metric_chart_",  # a course on a card, whose figures are in the CSV below the cards
+    # By rule: text that a finding must contain to be ignored. Streamlit 1.51 draws these, and has no option for them.
+    "aria-allowed-attr": '<div aria-haspopup="true" aria-expanded="false">',  # around a button of a table's toolbar
+    "summary-name": '<svg viewBox="0 0 16 16"',  # the menu of a chart, which saves it as an image
+    "svg-img-alt": "metric_chart_",  # a sparkline on a card; the CSV below the cards has its values
 }
 PROBES = re.compile(r"/pipeline/_stcore/(health|host-config)$")
-"""Streamlit takes a page's own address for that of the whole app first (streamlit/streamlit#7074)."""
+"""Streamlit first takes a page's address for the address of the app (streamlit/streamlit#7074)."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def browser() -> Iterator[Any]:
 
 @dataclass
 class Visit:
-    """An open page, with what it asked for and what it complained of."""
+    """An open page, with its requests to other hosts and its console errors."""
 
     page: Any
     address: str
@@ -80,21 +80,21 @@ class Visit:
         settled(self.page)
 
     def metric(self, label: str) -> str:
-        """The figure on a card."""
+        """Return the value on a card."""
         card = self.page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{label}"))
         return str(card.first.get_by_test_id("stMetricValue").inner_text())
 
     def control(self, name: str) -> Any:
-        """By the name that it has in the URL."""
+        """Return a control by its name in the URL."""
         return self.page.locator(f".st-key-{name}")
 
     def choose(self, name: str, option: str) -> None:
-        """Clicks an option of a segmented control."""
+        """Click an option of a segmented control."""
         self.control(name).get_by_text(option, exact=True).click()
         self.settle()
 
     def pick(self, name: str, option: str) -> None:
-        """Adds one to those that are chosen of many."""
+        """Add an option to a multiple choice."""
         self.control(name).get_by_role("combobox").click()
         self.page.get_by_role("option", name=option, exact=True).click()
         self.settle()
@@ -103,7 +103,7 @@ class Visit:
         return bool(self.page.get_by_role("heading", name=text, exact=True).is_visible())
 
     def files(self) -> list[str]:
-        """Names of all that can be downloaded, without their ending; what is folded away is unfolded for it."""
+        """Return the names of all downloads, without extension. Opens all expanders."""
         folded = self.page.locator("[data-testid=stExpander] details:not([open]) > summary")
         while folded.count():
             folded.first.click()
@@ -115,19 +115,19 @@ class Visit:
         return list(found)
 
     def saved(self, name: str) -> list[dict[str, str]]:
-        """The rows of the CSV file that a click gives."""
+        """Download a CSV file and return its rows."""
         with self.page.expect_download() as waiting:
             self.control(f"download-{name}").get_by_role("button").click()
         assert waiting.value.suggested_filename == f"{name}.csv"
         return rows_of(Path(waiting.value.path()).read_text(encoding="utf-8"))
 
     def table(self, name: str) -> list[dict[str, str]] | None:
-        """What is in view of the table above that download, with its values; None where a chart is above it."""
+        """Return the visible rows of the table above that download; None if there is a chart instead."""
         above = self.control(f"download-{name}").locator("xpath=preceding-sibling::*[1]")
         above.scroll_into_view_if_needed()
         if not above.get_by_test_id("stDataFrame").count():
             return None
-        self.page.wait_for_timeout(150)  # drawn when it comes into view
+        self.page.wait_for_timeout(150)  # drawn after scrolling into view
         rows = above.evaluate(
             "element => [...element.querySelectorAll('tr')].map(row =>"
             " [...row.querySelectorAll('[role=gridcell], [role=columnheader]')].map(cell => cell.textContent))"
@@ -140,12 +140,12 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def written(frame: pd.DataFrame) -> list[dict[str, str]]:
-    """The frame as its CSV file has it."""
+    """Return the frame as rows of its CSV file."""
     return rows_of(frame.to_csv(index=False))
 
 
 def same(shown: str, saved: str, header: str) -> bool:
-    """Whether a cell of a table shows the value of a file; tables have floats, and shares as hundredths."""
+    """Return whether a table cell shows the value in the file. Tables have floats, and shares as percentages."""
     try:
         scale = 100 if "share" in header.lower() or header == "Rate" else 1
         return float(shown) == pytest.approx(float(Decimal(saved) * scale), rel=1e-9, abs=1e-9)
@@ -157,7 +157,7 @@ def same(shown: str, saved: str, header: str) -> bool:
 
 @pytest.fixture
 def visit(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Visit]:
-    """A visitor with the Sales page open, in light unless the test asks for more."""
+    """Open the Sales page, in the light scheme unless the test asks for another."""
     scheme = getattr(request, "param", "light")
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     made = Visit(context.new_page(), address)
@@ -183,7 +183,7 @@ def _is_error(message: Any) -> bool:
 
 
 def inaccessible(visit: Visit) -> list[str]:
-    """What axe finds wrong by all rules of WCAG 2.2, A and AA, but for the exceptions."""
+    """Return axe's findings by all rules of WCAG 2.2, A and AA, except EXCEPTIONS."""
     visit.page.add_script_tag(path=AXE)
     found = visit.page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", RULES)
     wrong = [(each["id"], node["html"]) for each in found["violations"] for node in each["nodes"]]
@@ -196,26 +196,26 @@ def last_30_days(**chosen: tuple[str, ...]) -> Scope:
 
 
 @both_schemes
-def test_both_pages_open_and_can_be_read(visit: Visit) -> None:
+def test_both_pages_are_accessible(visit: Visit) -> None:
     assert visit.heading("Sales")
-    visit.files()  # unfolds what is folded away
+    visit.files()  # opens all expanders
     assert inaccessible(visit) == []
     visit.page.get_by_role("link", name="Pipeline").click()
     visit.page.get_by_role("heading", name="Pipeline", exact=True).wait_for()
     visit.settle()
-    assert visit.page.get_by_role("group", name="The flow").is_visible()
+    assert visit.page.get_by_role("group", name="Pipeline flow").is_visible()
     visit.files()
     assert inaccessible(visit) == []
     assert visit.page.title() != "owned", "a text field was run as a script"
 
 
 @pytest.mark.parametrize(("path", "heading"), [("", "Sales"), ("pipeline", "Pipeline")])
-def test_a_page_that_is_opened_directly_shows_no_error_in_the_console(visit: Visit, path: str, heading: str) -> None:
+def test_a_page_opened_by_its_url_logs_no_console_error(visit: Visit, path: str, heading: str) -> None:
     visit.open(path)
     assert visit.heading(heading)
 
 
-def test_each_control_changes_what_is_shown_and_the_url(visit: Visit) -> None:
+def test_each_control_changes_the_page_and_the_url(visit: Visit) -> None:
     month = visit.metric("Orders")
     visit.choose("period", "7 days")
     assert visit.metric("Orders") != month
@@ -237,7 +237,7 @@ def test_each_control_changes_what_is_shown_and_the_url(visit: Visit) -> None:
 
 
 def test_every_period_has_a_chart(visit: Visit) -> None:
-    """Also one with other grains than the period before it had."""
+    """Also after a change to a period with other grains."""
     for option, grain in {
         "3 days": "hour", "90 days": "day", "Year": "week", "7 days": "day", "All": "month", "Custom": "day",
     }.items():  # fmt: skip
@@ -247,11 +247,11 @@ def test_every_period_has_a_chart(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(("name", "option"), [("country", "France"), ("channel", "reseller")])
-def test_a_filter_leaves_its_sales_alone(visit: Visit, shop: Shop, name: str, option: str) -> None:
+def test_a_filter_shows_only_matching_sales(visit: Visit, shop: Shop, name: str, option: str) -> None:
     visit.pick(name, option)
     assert f"{name}={option}" in visit.page.url
     scope = last_30_days(**{"countries" if name == "country" else "channels": (option,)})
-    wanted = figures.total(shop.sales_copy.query, scope)
+    wanted = metrics.total(shop.sales.query, scope)
     assert visit.metric("Orders") == f"{wanted.orders:,}"
     assert visit.metric("Customers") == f"{wanted.customers:,}"
     if name == "country":
@@ -259,7 +259,7 @@ def test_a_filter_leaves_its_sales_alone(visit: Visit, shop: Shop, name: str, op
         assert row["Country"] == option
     visit.control(name).get_by_role("button", name=re.compile("clear", re.I)).first.click()
     visit.settle()
-    assert visit.metric("Orders") == f"{figures.total(shop.sales_copy.query, last_30_days()).orders:,}"
+    assert visit.metric("Orders") == f"{metrics.total(shop.sales.query, last_30_days()).orders:,}"
 
 
 def test_any_days_can_be_chosen(visit: Visit, shop: Shop) -> None:
@@ -269,7 +269,7 @@ def test_any_days_can_be_chosen(visit: Visit, shop: Shop) -> None:
     days.press("Enter")
     visit.settle()
     assert "from=2013-03-01&to=2013-03-31" in visit.page.url
-    wanted = figures.total(shop.sales_copy.query, Scope(date(2013, 3, 1), date(2013, 3, 31)))
+    wanted = metrics.total(shop.sales.query, Scope(date(2013, 3, 1), date(2013, 3, 31)))
     assert visit.metric("Orders") == f"{wanted.orders:,}"
     assert visit.page.get_by_text("1 March 2013 – 31 March 2013").first.is_visible()
 
@@ -278,7 +278,7 @@ def test_any_days_can_be_chosen(visit: Visit, shop: Shop) -> None:
     ("name", "table"),
     [("market", "{measure}-by-country-and-channel"), ("top", "top-products-by-{measure}")],
 )
-def test_a_table_has_the_measure_that_its_switch_says(visit: Visit, shop: Shop, name: str, table: str) -> None:
+def test_a_table_shows_the_selected_measure(visit: Visit, shop: Shop, name: str, table: str) -> None:
     for option in ("Units", "Orders"):
         visit.choose(name, option)
         measure = option.lower()
@@ -286,22 +286,22 @@ def test_a_table_has_the_measure_that_its_switch_says(visit: Visit, shop: Shop, 
         rows = visit.table(table.format(measure=measure))
         assert rows
         if name == "market":
-            wide = figures.country_by_channel(shop.sales_copy.query, last_30_days(), measure)  # type: ignore[arg-type]
+            wide = metrics.country_by_channel(shop.sales.query, last_30_days(), measure)  # type: ignore[arg-type]
             assert [float(row["Total"]) for row in rows] == [float(value) for value in wide["Total"]]
         else:
-            best = figures.top_products(shop.sales_copy.query, last_30_days(), measure)  # type: ignore[arg-type]
+            best = metrics.top_products(shop.sales.query, last_30_days(), measure)  # type: ignore[arg-type]
             assert [int(row[option]) for row in rows] == list(best[measure])
 
 
-# What the files below charts hold, where no table shows it.
+# The content of the files below charts.
 CHARTS: dict[str, Callable[..., Any]] = {
     "headlines-over-time": lambda ask, scope, today: (
-        figures.sparkline(ask, scope, today).rename_axis("period").reset_index()
+        metrics.sparkline(ask, scope, today).rename_axis("period").reset_index()
     ),
-    "change-of-revenue-by-country": lambda ask, scope, today: figures.contributions(
+    "change-of-revenue-by-country": lambda ask, scope, today: metrics.contributions(
         ask, scope, "country", "revenue", today
     ),
-    "campaign-funnel": lambda ask, scope, _: figures.funnel(figures.campaigns(ask, scope)),
+    "campaign-funnel": lambda ask, scope, _: metrics.funnel(metrics.campaigns(ask, scope)),
     "rows-per-cycle": lambda ask, *_: state.cycles(ask),
     "lateness": lambda ask, *_: state.lateness(ask),
 }
@@ -318,14 +318,14 @@ DOWNLOADS = {
 
 
 @pytest.mark.parametrize("path", list(DOWNLOADS))
-def test_every_file_holds_what_is_shown(visit: Visit, shop: Shop, path: str) -> None:
+def test_every_file_matches_the_page(visit: Visit, shop: Shop, path: str) -> None:
     visit.open(path)
     names = visit.files()
     assert DOWNLOADS[path] <= set(names)
     for name in names:
         saved, shown = visit.saved(name), visit.table(name)
         if shown is None:
-            ask = (shop.report_copy if path == "pipeline" else shop.sales_copy).query
+            ask = (shop.report if path == "pipeline" else shop.sales).query
             scope = MARCH if "2013" in path else last_30_days()
             assert saved == written(CHARTS[name](ask, scope, last_30_days().last)), name
             continue
@@ -338,7 +338,7 @@ def test_every_file_holds_what_is_shown(visit: Visit, shop: Shop, path: str) -> 
 CONTROLS = ["period", "country", "channel", "measure", "segment", "grain", "market", "top"]
 
 
-def test_every_control_is_reached_and_changed_by_keyboard(visit: Visit) -> None:
+def test_every_control_works_by_keyboard(visit: Visit) -> None:
     reached: set[str] = set()
     for _ in range(120):
         visit.page.keyboard.press("Tab")
@@ -351,9 +351,9 @@ def test_every_control_is_reached_and_changed_by_keyboard(visit: Visit) -> None:
         )
         if "BODY" in reached:
             break
-    assert "BODY" in reached, "the keyboard is caught in the page"
+    assert "BODY" in reached, "the page traps keyboard focus"
     assert {*CONTROLS, *(f"download-{name}" for name in SALES_FILES - {"revenue-by-country-and-day"})} <= reached
-    assert {"Sales", "Pipeline", "CANVAS", "SUMMARY"} <= reached, "pages, tables and what is folded away"
+    assert {"Sales", "Pipeline", "CANVAS", "SUMMARY"} <= reached, "pages, tables and expanders"
     for name, place, key, query in (
         ("period", 1, "Space", "period=7d"),
         ("measure", 2, "Enter", "measure=units"),
@@ -372,7 +372,7 @@ def test_every_control_is_reached_and_changed_by_keyboard(visit: Visit) -> None:
             visit.page.keyboard.press(key)
         visit.settle()
         assert f"{name}=" in visit.page.url
-    visit.page.locator("summary").filter(has_text="The numbers").first.press("Enter")
+    visit.page.locator("summary").filter(has_text="Data table").first.press("Enter")
     visit.settle()
     assert visit.control("download-units-by-channel-and-hour").is_visible()
 
@@ -380,7 +380,7 @@ def test_every_control_is_reached_and_changed_by_keyboard(visit: Visit) -> None:
 def test_new_sales_appear_without_a_restart(visit: Visit, shop: Shop) -> None:
     before = int(visit.metric("Orders").replace(",", ""))
     shop.sell()
-    shop.move()
+    shop.run_pipeline()
     visit.page.wait_for_function(
         "before => [...document.querySelectorAll('[data-testid=stMetric]')].some(card =>"
         " card.innerText.startsWith('Orders')"
@@ -392,12 +392,12 @@ def test_new_sales_appear_without_a_restart(visit: Visit, shop: Shop) -> None:
     assert int(visit.metric("Orders").replace(",", "")) == before + shop.writer.order_batch_size
 
 
-def test_a_processor_that_stops_is_seen_without_a_run_of_the_tasks(visit: Visit, shop: Shop) -> None:
+def test_a_stopped_processor_shows_before_the_tasks_run_again(visit: Visit, shop: Shop) -> None:
     heartbeat.begin(shop.reader.processor_heartbeat, 600)
     try:
         heartbeat.beat()
         visit.open("pipeline")
-        assert visit.page.get_by_text("the processor was seen").is_visible()
+        assert visit.page.get_by_text("the processor was last seen").is_visible()
         warning = visit.page.get_by_test_id("stAlertContentError").get_by_text("The processor stopped")
         assert not warning.is_visible()
         heartbeat.end()
@@ -408,7 +408,7 @@ def test_a_processor_that_stops_is_seen_without_a_run_of_the_tasks(visit: Visit,
         shop.reader.processor_heartbeat.unlink()
 
 
-def test_a_hostile_value_is_shown_as_text(visit: Visit) -> None:
+def test_a_hostile_value_is_escaped(visit: Visit) -> None:
     visit.page.get_by_role("combobox").first.click()
     assert visit.page.get_by_role("option").filter(has_text=HOSTILE[:40]).count() == 1
     assert visit.page.locator("a[href='http://b']").count() == 0

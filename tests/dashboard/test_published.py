@@ -1,4 +1,4 @@
-"""What both pages say where nothing can be read, and what questions get while something is published."""
+"""What both pages show when nothing can be read, and what queries return during a publish."""
 
 import os
 import shutil
@@ -23,14 +23,14 @@ PAGES = {"sales": "dashboard.duckdb", "pipeline": "pipeline.duckdb"}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the app looks for what was published."""
+    """Return the folder where the app looks for published data."""
     monkeypatch.setenv(SALES_PATH, str(tmp_path / "dashboard.duckdb"))
     monkeypatch.setenv(REPORT_PATH, str(tmp_path / "pipeline.duckdb"))
     return tmp_path
 
 
 def opened(page: str) -> Any:
-    """The page as a visitor finds it; no error of ours may reach Streamlit."""
+    """Return the page as a visitor sees it. No exception may reach Streamlit."""
     found = AppTest.from_string(f"from adventure.dashboard.{page} import page\npage.show()", default_timeout=60).run()
     assert not found.exception
     return found
@@ -43,7 +43,7 @@ def opened(page: str) -> Any:
         ("pipeline", "has not reported yet", ["`adventure tasks run`", "`adventure tasks serve`"]),
     ],
 )
-def test_without_a_publication_a_page_says_what_to_do(folder: Path, page: str, what: str, do: list[str]) -> None:
+def test_without_published_data_a_page_says_what_to_run(folder: Path, page: str, what: str, do: list[str]) -> None:
     [info] = opened(page).info
     assert what in info.value
     assert [each for each in do if each not in info.value] == []
@@ -51,7 +51,7 @@ def test_without_a_publication_a_page_says_what_to_do(folder: Path, page: str, w
 
 @pytest.mark.parametrize("page", list(PAGES))
 @pytest.mark.parametrize("damage", ["torn", "no database", "empty", "another version's"])
-def test_a_damaged_publication_is_said_in_a_sentence(folder: Path, shop: Shop, page: str, damage: str) -> None:
+def test_damaged_published_data_is_reported_in_one_sentence(folder: Path, shop: Shop, page: str, damage: str) -> None:
     file = folder / PAGES[page]
     whole = {"sales": shop.reader.published_path, "pipeline": shop.reader.report_path}[page].read_bytes()
     if damage == "another version's":
@@ -64,7 +64,7 @@ def test_a_damaged_publication_is_said_in_a_sentence(folder: Path, shop: Shop, p
     assert "\n" not in error.value
 
 
-def test_a_whole_publication_after_a_damaged_one_is_read(folder: Path, shop: Shop) -> None:
+def test_intact_data_published_after_damaged_data_is_read(folder: Path, shop: Shop) -> None:
     file = folder / "dashboard.duckdb"
     file.write_bytes(b"?" * 9000)
     copy = DuckDBCopy(file, "")
@@ -75,14 +75,14 @@ def test_a_whole_publication_after_a_damaged_one_is_read(folder: Path, shop: Sho
 
 
 def _publish(source: Path, target: Path) -> None:
-    """As `publish` does: written beside it, then in its place."""
+    """Publish as the task does: write a file beside the old one, then replace it."""
     beside = target.with_name(f".{target.name}.unfinished")
     shutil.copyfile(source, beside)
     beside.replace(target)
 
 
 def _numbered(path: Path, number: int) -> Path:
-    """A publication that can be told from others."""
+    """Write published data with a number that identifies it."""
     with duckdb.connect(str(path)) as connection:
         connection.execute("create table publication as select ? as number", [number])
     return path
@@ -90,26 +90,26 @@ def _numbered(path: Path, number: int) -> Path:
 
 @pytest.fixture
 def publications(tmp_path: Path) -> tuple[DuckDBCopy, Path]:
-    """The first one in its place, and the second one that is to come."""
+    """Return the first published dataset, and the file of the second."""
     copy = DuckDBCopy(tmp_path / "published.duckdb", "")
     _publish(_numbered(tmp_path / "first.duckdb", 1), copy.path)
     return copy, _numbered(tmp_path / "second.duckdb", 2)
 
 
-def test_a_question_that_is_open_during_a_publication_is_answered_by_the_old_one(
+def test_a_query_running_during_a_publish_reads_the_old_data(
     publications: tuple[DuckDBCopy, Path],
 ) -> None:
     copy, second = publications
     begun, published = threading.Event(), threading.Event()
 
-    def waits_for_the_publication(number: int) -> int:
+    def waits_for_the_publish(number: int) -> int:
         begun.set()
         assert published.wait(60)
         return number
 
-    copy.query("select 1")  # it is open from now on
+    copy.query("select 1")  # opens the connection
     connection = copy._connection()
-    connection.create_function("waits", waits_for_the_publication, ["integer"], "integer")
+    connection.create_function("waits", waits_for_the_publish, ["integer"], "integer")
     answers: list[int] = []
     asking = threading.Thread(
         target=lambda: answers.append(copy.query("select waits(number) as number from publication")["number"][0])
@@ -123,7 +123,7 @@ def test_a_question_that_is_open_during_a_publication_is_answered_by_the_old_one
     assert copy.query("select number from publication")["number"][0] == 2
 
 
-def test_questions_of_many_visitors_during_publications_are_all_answered(
+def test_all_queries_during_publishes_are_answered(
     publications: tuple[DuckDBCopy, Path],
 ) -> None:
     copy, second = publications
@@ -153,7 +153,7 @@ def test_questions_of_many_visitors_during_publications_are_all_answered(
     assert copy.query("select number from publication")["number"][0] == 1
 
 
-def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -167,4 +167,4 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> None:
             timeout=60,
         )
     assert done.returncode == 1
-    assert done.stderr.strip() == f"Port {port} is taken. Set DASHBOARD_PORT to another one."
+    assert done.stderr.strip() == f"Port {port} is already in use. Set DASHBOARD_PORT to a free port."

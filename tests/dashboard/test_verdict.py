@@ -1,4 +1,4 @@
-"""One glance: each thing that can be wrong is said, with what to do, and nothing is said of what is well."""
+"""The verdict reports each problem with its fix, and reports nothing for a healthy pipeline."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,9 +34,9 @@ STREAM = StreamState(
     last_loaded_at=NOW - MINUTE,
 )
 TASK = TaskState("load_orders", NOW - MINUTE, NOW - MINUTE, "succeeded", 100, 1, "", NOW - MINUTE, 0)
-WELL = State(
+HEALTHY = State(
     written_at=NOW - MINUTE,
-    every_sec=60,
+    interval_sec=60,
     streams=(STREAM,),
     tasks={"load_orders": TASK},
     models=(),
@@ -48,103 +48,119 @@ WELL = State(
 
 
 def streams(**changes: object) -> State:
-    return replace(WELL, streams=(replace(STREAM, **changes),))  # type: ignore[arg-type]
+    return replace(HEALTHY, streams=(replace(STREAM, **changes),))  # type: ignore[arg-type]
 
 
-def test_nothing_is_said_of_what_is_well() -> None:
-    assert problems(WELL, None, NOW, 3600) == []
+def test_a_healthy_pipeline_has_no_problems() -> None:
+    assert problems(HEALTHY, None, NOW, 3600) == []
 
 
 @pytest.mark.parametrize(
-    ("state", "severity", "what", "do"),
+    ("state", "severity", "message", "fix"),
     [
-        (replace(WELL, written_at=NOW - 5 * MINUTE), "wrong", "last ran 5 minutes ago", "adventure tasks serve"),
+        (replace(HEALTHY, written_at=NOW - 5 * MINUTE), "error", "last ran 5 minutes ago", "adventure tasks serve"),
         (
-            replace(WELL, tasks={"load_orders": replace(TASK, outcome="failed", message="No.", failures_in_a_row=3)}),
-            "wrong",
+            replace(
+                HEALTHY, tasks={"load_orders": replace(TASK, outcome="failed", message="No.", failures_in_a_row=3)}
+            ),
+            "error",
             "load_orders failed 3 times in a row: No.",
             "adventure tasks run load_orders",
         ),
-        (streams(damaged="window.json is torn. Remove it."), "wrong", "window.json is torn", "later windows"),
+        (streams(damaged="window.json is torn. Remove it."), "error", "window.json is torn", "Later windows"),
         (
             streams(windows_waiting=2, waiting_since=NOW - 10 * MINUTE),
-            "wrong",
+            "error",
             "2 windows have waited to be loaded for 10 minutes",
             "adventure tasks run load_orders",
         ),
-        (streams(watermark=None, horizon=None, last_loaded_at=None), "look", "nothing has come", "adventure process"),
-        (streams(horizon=NOW - 30 * MINUTE), "look", "its horizon was 29 minutes behind", "open that long"),
-        (streams(mode="lookback: no privilege"), "look", "lookback: no privilege", "pg_read_all_stats"),
         (
-            replace(WELL, tests=(TestState("t", "test", "m", "fail", 2, "Got 2", None),)),
-            "wrong",
+            streams(watermark=None, horizon=None, last_loaded_at=None),
+            "warning",
+            "no data has arrived",
+            "adventure process",
+        ),
+        (streams(horizon=NOW - 30 * MINUTE), "warning", "the horizon was 29 minutes behind", "open that long"),
+        (streams(mode="lookback: no privilege"), "warning", "lookback: no privilege", "pg_read_all_stats"),
+        (
+            replace(HEALTHY, tests=(TestState("t", "test", "m", "fail", 2, "Got 2", None),)),
+            "error",
             "Test t failed with 2 rows: Got 2",
             "below",
         ),
-        (replace(WELL, tests=(TestState("t", "test", "m", "warn", 1, "", None),)), "look", "Test t warns", "below"),
         (
-            replace(WELL, rejected=(Rejected("orders", "NaN", 1, NOW - MINUTE),)),
-            "look",
-            "1 row was set aside",
+            replace(HEALTHY, tests=(TestState("t", "test", "m", "warn", 1, "", None),)),
+            "warning",
+            "Test t warned",
+            "below",
+        ),
+        (
+            replace(HEALTHY, rejected=(Rejected("orders", "NaN", 1, NOW - MINUTE),)),
+            "warning",
+            "rejected 1 row that",
             "at the source",
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_what_to_do(state: State, severity: str, what: str, do: str) -> None:
+def test_each_problem_is_reported_with_its_fix(state: State, severity: str, message: str, fix: str) -> None:
     [problem] = problems(state, None, NOW, 3600)
     assert problem.severity == severity
-    assert what in problem.what
-    assert do in problem.do
+    assert message in problem.message
+    assert fix in problem.fix
 
 
-def test_what_is_old_depends_on_how_often_the_tasks_run() -> None:
-    old = replace(WELL, written_at=NOW - 90 * MINUTE)
+def test_when_tasks_are_overdue_depends_on_their_interval() -> None:
+    old = replace(HEALTHY, written_at=NOW - 90 * MINUTE)
     assert [problem.place for problem in problems(old, None, NOW, 3600)] == ["tasks"]
-    assert problems(replace(old, every_sec=3600), None, NOW, 60) == []
-    by_hand = replace(old, every_sec=None)
+    assert problems(replace(old, interval_sec=3600), None, NOW, 60) == []
+    by_hand = replace(old, interval_sec=None)
     assert problems(by_hand, None, NOW, 3600) == []
     assert [problem.place for problem in problems(by_hand, None, NOW, 60)] == ["tasks"]
 
 
 @pytest.mark.parametrize(
-    ("sign", "severity", "what"),
+    ("sign", "severity", "message"),
     [
         (
             Heartbeat(NOW - MINUTE, NOW - MINUTE, NOW - MINUTE, has_ended=True),
-            "wrong",
+            "error",
             "The processor stopped 1 minute ago",
         ),
         (
             Heartbeat(NOW - 3 * MINUTE, NOW - 2 * MINUTE, NOW + MINUTE, has_ended=False),
-            "look",
+            "warning",
             "last seen 3 minutes ago",
         ),
-        (Heartbeat(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False), "wrong", "go on after 1 hour"),
+        (
+            Heartbeat(NOW - 90 * MINUTE, NOW - 30 * MINUTE, NOW - MINUTE, has_ended=False),
+            "error",
+            "continued after 1 hour",
+        ),
     ],
 )
-def test_a_processor_that_is_not_seen_when_it_meant_to_go_on_is_said(sign: Heartbeat, severity: str, what: str) -> None:
-    """Though nothing waits and the tasks run: it looks as if nothing were sold."""
-    [problem] = problems(WELL, sign, NOW, 3600)
+def test_a_stopped_or_stuck_processor_is_reported(sign: Heartbeat, severity: str, message: str) -> None:
+    """Even if no window waits and the tasks run: otherwise it looks as if there were no sales."""
+    [problem] = problems(HEALTHY, sign, NOW, 3600)
     assert (problem.severity, problem.place) == (severity, "processor")
-    assert what in problem.what
-    assert "adventure process" in problem.do
-    assert f'class="node {severity}' in flow(WELL, [problem], NOW, None, "light")
+    assert message in problem.message
+    assert "adventure process" in problem.fix
+    assert f'class="node {severity}' in flow(HEALTHY, [problem], NOW, None, "light")
 
 
 @pytest.mark.parametrize("waits", [timedelta(0), timedelta(hours=1)])
-def test_a_processor_that_waits_for_its_next_cycle_is_well(waits: timedelta) -> None:
+def test_a_processor_that_waits_for_its_next_cycle_is_ok(waits: timedelta) -> None:
     seen_at = NOW - waits - MINUTE / 2
-    assert problems(WELL, Heartbeat(seen_at, seen_at + waits, NOW + MINUTE, has_ended=False), NOW, 3600) == []
+    assert problems(HEALTHY, Heartbeat(seen_at, seen_at + waits, NOW + MINUTE, has_ended=False), NOW, 3600) == []
 
 
-def test_what_is_wrong_comes_before_what_wants_a_look() -> None:
+def test_errors_come_before_warnings() -> None:
     both = replace(streams(mode="lookback"), written_at=NOW - 60 * MINUTE)
-    assert [problem.severity for problem in problems(both, None, NOW, 60)] == ["wrong", "look"]
+    assert [problem.severity for problem in problems(both, None, NOW, 60)] == ["error", "warning"]
 
 
-def test_names_from_settings_are_text_in_the_picture() -> None:
+def test_names_from_settings_are_escaped_in_the_flow_diagram() -> None:
     name = "<script>alert('x')</script>"
-    state = replace(WELL, streams=(replace(STREAM, stream=name, stage=name, source_table=name, raw_table=name),))
+    state = replace(HEALTHY, streams=(replace(STREAM, stream=name, stage=name, source_table=name, raw_table=name),))
     picture = flow(state, problems(state, None, NOW, 3600), NOW, None, "light")
     assert "<script" not in picture
     assert picture.count("&lt;script&gt;") == 4

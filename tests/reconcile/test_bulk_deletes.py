@@ -1,4 +1,4 @@
-"""A repair that would delete much deletes nothing, says what it would delete, and wants --force."""
+"""A repair that would delete many rows deletes none, shows what it would delete, and requires --force."""
 
 from collections.abc import Callable
 
@@ -18,9 +18,9 @@ THINGS = stream_of("things")
 
 @pytest.fixture
 def filled(settings: Settings, writer_settings: Settings) -> Callable[[int, int], None]:
-    """So many rows are loaded, and then so many deleted at the source."""
+    """Return a function that loads `rows` rows and then deletes `deletions` at the source."""
 
-    def fill(rows: int, gone: int) -> None:
+    def fill(rows: int, deletions: int) -> None:
         with writer(writer_settings) as connection:
             connection.execute(
                 "create table things (id int primary key, changed_at timestamptz not null default now(), note text)"
@@ -29,7 +29,7 @@ def filled(settings: Settings, writer_settings: Settings) -> Callable[[int, int]
         process_once(settings, [THINGS])
         DuckDBWarehouse(settings).load(THINGS)
         with writer(writer_settings) as connection:
-            connection.execute("delete from things where id <= %s", [gone])
+            connection.execute("delete from things where id <= %s", [deletions])
 
     return fill
 
@@ -37,14 +37,14 @@ def filled(settings: Settings, writer_settings: Settings) -> Callable[[int, int]
 Filled = Callable[[int, int], None]
 
 
-def living(settings: Settings) -> int:
+def live_keys(settings: Settings) -> int:
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(THINGS)
     return warehouse.living_keys(THINGS)
 
 
 @pytest.mark.parametrize(
-    ("rows", "gone", "deleted"),
+    ("rows", "deletions", "deleted"),
     [
         (100, 100, 0),
         (110, 12, 0),
@@ -54,15 +54,15 @@ def living(settings: Settings) -> int:
     ],
     ids=["all", "more than a tenth", "a handful", "a tenth", "one more than a tenth"],
 )
-def test_a_repair_deletes_few_rows_by_itself_and_never_many(
-    settings: Settings, filled: Filled, rows: int, gone: int, deleted: int
+def test_a_repair_without_force_deletes_few_rows_but_not_many(
+    settings: Settings, filled: Filled, rows: int, deletions: int, deleted: int
 ) -> None:
-    filled(rows, gone)
+    filled(rows, deletions)
     (report,) = reconcile(settings, [THINGS], repair=True)
     assert report.repaired is not None
-    assert (report.repaired.deleted, report.repaired.withheld) == (deleted, gone - deleted)
+    assert (report.repaired.deleted, report.repaired.withheld) == (deleted, deletions - deleted)
     assert report.is_clean == (deleted > 0)
-    assert living(settings) == rows - deleted
+    assert live_keys(settings) == rows - deleted
 
 
 def test_force_deletes_them(settings: Settings, filled: Filled) -> None:
@@ -70,10 +70,12 @@ def test_force_deletes_them(settings: Settings, filled: Filled) -> None:
     (report,) = reconcile(settings, [THINGS], repair=True, force=True)
     assert report.repaired is not None
     assert (report.repaired.deleted, report.repaired.withheld, report.is_clean) == (30, 0, True)
-    assert living(settings) == 20
+    assert live_keys(settings) == 20
 
 
-def test_what_is_missing_is_staged_all_the_same(settings: Settings, writer_settings: Settings, filled: Filled) -> None:
+def test_missing_rows_are_staged_even_if_deletions_are_withheld(
+    settings: Settings, writer_settings: Settings, filled: Filled
+) -> None:
     filled(50, 30)
     with writer(writer_settings) as connection:
         connection.execute("insert into things (id, changed_at) values (99, now() - interval '1 day')")
@@ -88,14 +90,14 @@ def test_the_command_shows_what_it_would_delete(
     filled(50, 30)
     monkeypatch.setattr(cli, "pipeline_of", lambda _: (settings, (THINGS,)))
     refused = CliRunner().invoke(cli.app, ["reconcile", "--repair"])
-    said = " ".join(refused.output.split())
+    output = " ".join(refused.output.split())
     assert refused.exit_code == 1
-    assert "30 of 50 living keys (60 %)" in said
-    assert "adventure reconcile things --repair --force" in said
-    assert " 1: at the source none" in said, "some of the keys"
-    assert living(settings) == 50
+    assert "30 of 50 live keys (60 %)" in output
+    assert "adventure reconcile things --repair --force" in output
+    assert " 1: at the source none" in output, "some of the keys"
+    assert live_keys(settings) == 50
     assert CliRunner().invoke(cli.app, ["reconcile", "things", "--repair", "--force"]).exit_code == 0
-    assert living(settings) == 20
+    assert live_keys(settings) == 20
 
 
 def test_force_without_repair_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

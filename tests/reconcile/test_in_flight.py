@@ -1,4 +1,4 @@
-"""What moves is no difference; what came too late is found; a repair gets along with the processor."""
+"""Rows in flight are no differences, late rows are found, and a repair works beside a running processor."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,7 +63,7 @@ def now(**ago: float) -> datetime:
     return (datetime.now(UTC) - timedelta(**ago)).replace(tzinfo=None)
 
 
-def test_a_stream_that_was_never_read_lacks_nothing(settings: Settings, things: Stream) -> None:
+def test_a_stream_that_was_never_read_has_no_differences(settings: Settings, things: Stream) -> None:
     ((report),) = reconcile(settings, [things])
     assert (report.result, report.is_clean) == (None, True)
 
@@ -81,7 +81,7 @@ def test_rows_in_flight_are_no_differences(settings: Settings, things: Stream, e
     assert verdicts == {"in flight": 2}, "row 1 waits in the stage, row 2 for the next window; row 4 was never held"
 
 
-def test_what_comes_later_than_the_lookback_is_detected_and_repaired(
+def test_rows_later_than_the_lookback_are_found_and_repaired(
     settings: Settings, things: Stream, execute: Execute
 ) -> None:
     stream = replace(things, lookback=timedelta(seconds=30))
@@ -115,14 +115,14 @@ def test_rows_read_again_after_a_restart_are_not_late(settings: Settings, things
     assert report.lateness == Lateness.of({}, {})
 
 
-def test_rows_that_were_set_aside_are_counted_apart(settings: Settings, things: Stream, execute: Execute) -> None:
+def test_rejected_rows_are_counted_separately(settings: Settings, things: Stream, execute: Execute) -> None:
     execute("insert into things (id, amount) values (1, 1), (2, 'NaN')")
     process_once(settings, [things])
     assert found(settings, things)[1] == {"rejected": 1, "in flight": 1}
     load(settings, things)
     report, verdicts = found(settings, things)
     assert (report.is_clean, verdicts) == (True, {"rejected": 1})
-    # A version that would fit, and was lost, is another thing.
+    # A later version that can be converted, and was lost, counts as missing.
     execute("update things set amount = 2, changed_at = changed_at + interval '1 microsecond' where id = 2")
     execute("insert into things (id) values (3)")
     process_once(settings, [things])
@@ -134,7 +134,7 @@ def test_rows_that_were_set_aside_are_counted_apart(settings: Settings, things: 
     assert found(settings, things)[1] == {"missing": 2}
 
 
-def test_a_range_is_compared_alone(settings: Settings, things: Stream, execute: Execute) -> None:
+def test_only_the_given_range_is_compared(settings: Settings, things: Stream, execute: Execute) -> None:
     moments = [datetime(2026, 1, day) for day in (1, 2, 3)]
     for number, moment in enumerate(moments):
         execute("insert into things (id, changed_at) values (%s, %s)", number, moment)
@@ -173,7 +173,7 @@ def test_a_row_that_comes_back_before_the_repair_is_not_marked_as_deleted(
     assert found(settings, things)[1] == {}
 
 
-def test_a_deletion_is_older_than_whatever_is_written_after_it(
+def test_a_deletion_is_older_than_any_row_written_after_it(
     settings: Settings, writer_settings: Settings, things: Stream, execute: Execute
 ) -> None:
     execute("insert into things (id) values (1), (2)")
@@ -192,7 +192,7 @@ def test_a_deletion_is_older_than_whatever_is_written_after_it(
     assert found(settings, things)[1] == {}
 
 
-def test_a_repair_moves_no_watermark_and_is_neither_adopted_nor_discarded(
+def test_a_repair_window_moves_no_watermark_and_survives_a_restart(
     settings: Settings, things: Stream, execute: Execute
 ) -> None:
     execute("insert into things (id) values (1), (2)")
@@ -208,7 +208,7 @@ def test_a_repair_moves_no_watermark_and_is_neither_adopted_nor_discarded(
     assert [each.id for each in FolderStage(settings.stage_dir).windows(things.stage)] == [window.id]
 
 
-def test_a_processor_that_starts_leaves_alone_what_a_repair_is_staging(
+def test_a_starting_processor_keeps_the_files_of_a_running_repair(
     settings: Settings, things: Stream, tmp_path: Path
 ) -> None:
     stage = FolderStage(settings.stage_dir)
@@ -224,7 +224,7 @@ def test_a_processor_that_starts_leaves_alone_what_a_repair_is_staging(
         assert stage.entries(things.stage) == []
 
 
-def test_the_command_ends_with_1_until_it_is_repaired(
+def test_the_exit_code_is_1_until_the_repair(
     settings: Settings, things: Stream, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute("insert into things (id) values (1), (2)")
@@ -241,7 +241,7 @@ def test_the_command_ends_with_1_until_it_is_repaired(
     assert "staged 0 rows and 1 deletions" in results[1].output
 
 
-def test_nothing_is_left_behind(settings: Settings, things: Stream, execute: Execute) -> None:
+def test_temporary_files_are_removed(settings: Settings, things: Stream, execute: Execute) -> None:
     execute("insert into things (id) values (1)")
     process_once(settings, [things])
     running.reconcile(settings, [things], repair=True)

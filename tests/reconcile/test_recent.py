@@ -1,4 +1,4 @@
-"""The reconciliation that the task server runs by itself: what it compares, when it is due, and who hears of it."""
+"""The scheduled reconciliation: what it compares, when it is due, and how differences are reported."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ OLD = NOW - timedelta(days=3)
 
 @pytest.fixture
 def table(settings: Settings, writer_settings: Settings) -> Table:
-    """A table with an old and a new row, both loaded."""
+    """Return a table with an old and a new row, both loaded."""
     make_hostile_table(writer_settings)
     world = Table(settings, writer_settings, HOSTILE)
     world.put(("old", "1"), OLD)
@@ -48,7 +48,7 @@ def test_a_lost_row_of_the_last_hours_is_found(table: Table) -> None:
         reconcile_recent(table.settings, [HOSTILE])
 
 
-def test_what_is_older_than_the_window_is_left_to_a_whole_reconciliation(table: Table) -> None:
+def test_rows_older_than_the_window_are_left_to_a_full_reconciliation(table: Table) -> None:
     lose(table, "old")
     assert reconcile_recent(table.settings, [HOSTILE])[0] == 1
 
@@ -58,7 +58,7 @@ def test_a_table_without_rows_says_that_nothing_was_compared(settings: Settings,
     assert reconcile_recent(settings, [HOSTILE])[1].startswith("Nothing was compared")
 
 
-def test_a_stream_that_cannot_be_compared_leaves_the_others(table: Table, writer_settings: Settings) -> None:
+def test_the_other_streams_are_compared_if_one_cannot_be(table: Table, writer_settings: Settings) -> None:
     lose(table, "new")
     with psycopg.connect(writer_settings.postgres_dsn, autocommit=True) as connection:
         connection.execute("create table other (id int primary key, at timestamptz)")

@@ -1,6 +1,6 @@
-"""Whatever state the two sides are in, reconcile finds exactly what differs; a repair with a load makes it equal.
+"""For any state of source and warehouse, reconcile finds exactly the differences, and a repair and a load fix them.
 
-Of either warehouse: Snowflake is its emulator, to which the real connector speaks.
+Runs on both warehouses. Snowflake is the emulator, used through the real connector.
 """
 
 import os
@@ -21,11 +21,11 @@ from tests.reconcile.worlds import CHATS, HOSTILE, IDS, Change, Documents, Table
 
 T0 = datetime(2026, 1, 2, 3, 4, 5)
 MARK = T0 + timedelta(days=1)
-"""The cursor of a row that nothing happens to: everything else lies below the watermark."""
+"""The cursor of a row that never changes, so that all other rows are below the watermark."""
 
 KEYS = ["a", "", "1:b", "x,y", "ü'\"%"]
 NUMBERS = ["1", "2.50", "-10"]
-# Few moments, the first and last microsecond of pieces among them.
+# Few timestamps, including the first and last microsecond of pieces.
 MOMENTS = [T0 + timedelta(microseconds=n) for n in (0, 1, 2, 1000, 999_999, 1_000_000)] + [
     T0 + timedelta(hours=n) for n in range(1, 4)
 ]
@@ -52,7 +52,7 @@ def changes(draw: st.DrawFn, parts: list[list[str]], cursors: list[datetime]) ->
 
 @pytest.fixture
 def pipeline(request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings of a pipeline into each warehouse in turn."""
+    """Return the settings of a pipeline into the warehouse that the test asks for."""
     if request.param == "duckdb":
         return settings
     from tests.snowflake import account
@@ -78,7 +78,7 @@ def documents(pipeline: Settings, writer_settings: Settings) -> Documents:
 
 
 def check(world: Any, made: list[Change], mark_key: tuple[str, ...]) -> None:
-    """Loads the state before, makes the state now, and compares what reconcile says with what was done."""
+    """Load the old state, apply the changes, and compare reconcile's result with the changes."""
     world.clear()
     world.put(mark_key, MARK)
     for change in made:
@@ -108,7 +108,7 @@ def check(world: Any, made: list[Change], mark_key: tuple[str, ...]) -> None:
     assert repaired.is_clean == (not left)
     after = world.run()
     assert {verdict: found.rows for verdict, found in after.result.verdicts.items()} == left
-    # Row for row, but for what differs for good: there the warehouse's row stays as it was.
+    # All rows are equal except those that a repair cannot fix: there the warehouse keeps its row.
     kept = {world.canonical(c.key) for c in made if c.verdict in ("behind", "unusable")}
     source, latest = world.source(), world.latest()
     cursors = {key: row[0] for key, row in source.items() if key not in kept}
@@ -120,7 +120,7 @@ def check(world: Any, made: list[Change], mark_key: tuple[str, ...]) -> None:
 
 
 def _examples(count: int) -> hypothesis_settings:
-    """An example takes a second or two, and some more with Snowflake: servers, processor and warehouse are real."""
+    """Return the settings for `count` examples. Each takes seconds: servers, processor and warehouse are real."""
     return hypothesis_settings(max_examples=int(os.environ.get("RECONCILE_EXAMPLES", count)))
 
 

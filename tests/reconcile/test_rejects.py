@@ -1,4 +1,4 @@
-"""Rows that were rejected come back once they can be converted, and none of their kind ends a reconciliation."""
+"""Rejected rows are staged once they can be converted, and never end a reconciliation."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ Execute = Callable[..., Any]
 
 @pytest.fixture
 def execute(writer_settings: Settings) -> Iterator[Execute]:
-    """Runs statements on a table `things(id, amount numeric, changed_at)`."""
+    """Return a function that runs statements on a table `things(id, amount numeric, changed_at)`."""
     with writer(writer_settings) as connection:
         connection.execute(
             "create table things (id int, amount numeric,"
@@ -64,12 +64,12 @@ def rejected(settings: Settings) -> int:
 
 
 def failing(settings: Settings, warehouse: DuckDBWarehouse) -> list[str]:
-    """The counts that do not hold. Nothing is cleaned up here, so files are left in the stage."""
+    """Return the failed count checks. These tests run no cleanup, so files stay in the stage."""
     return [c.label for c in flow_checks(settings, warehouse, AMOUNTS) if c.failed and "keys" in c.label]
 
 
 def begin(settings: Settings, execute: Execute) -> None:
-    """One row that fits, one that has too many digits, and one above them that moves the watermark past both."""
+    """Load a row that fits, one with too many digits, and a later one that moves the watermark past both."""
     execute("insert into things values (1, 1.25), (2, 0.123456)")
     execute("insert into things values (3, 3)")
     process_once(settings, [AMOUNTS])
@@ -77,7 +77,7 @@ def begin(settings: Settings, execute: Execute) -> None:
     assert (amounts(settings), rejected(settings)) == ([Decimal("1.25"), Decimal(3)], 1)
 
 
-def test_after_a_change_of_types_a_repair_brings_the_row(settings: Settings, execute: Execute) -> None:
+def test_after_a_change_of_types_a_repair_stages_the_row(settings: Settings, execute: Execute) -> None:
     begin(settings, execute)
     wider = replace(AMOUNTS, types={"amount": "decimal(18,6)"})
     (before,) = reconcile(settings, [AMOUNTS])
@@ -181,7 +181,9 @@ def test_a_key_that_is_null_ends_no_reconciliation(settings: Settings, execute: 
     assert counts(reconcile(settings, [AMOUNTS])[0]) == {"unusable": 2}
 
 
-def test_a_part_of_a_key_that_is_null_is_told(settings: Settings, execute: Execute, writer_settings: Settings) -> None:
+def test_a_null_in_a_composite_key_is_reported_as_rejected(
+    settings: Settings, execute: Execute, writer_settings: Settings
+) -> None:
     both = replace(AMOUNTS, key=("id", "amount"))
     execute("insert into things values (1, null), (2, 2)")
     process_once(settings, [both])

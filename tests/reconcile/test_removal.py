@@ -1,4 +1,4 @@
-"""A damaged window is replaced by the commands that its error names; none is removed with rows that it alone has."""
+"""The commands in the error replace a damaged window. A window with rows that exist nowhere else is kept."""
 
 import re
 import time
@@ -35,7 +35,7 @@ def _no_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def insert(writer_settings: Settings) -> Iterator[Callable[[int], None]]:
-    """Adds a row to an empty table `things`."""
+    """Return a function that adds a row to the table `things`."""
     with writer(writer_settings) as connection:
         connection.execute(
             "create table things (id int primary key, value text,"
@@ -56,7 +56,7 @@ def stage(settings: Settings) -> FolderStage:
 
 @pytest.fixture
 def stream(request: pytest.FixtureRequest) -> Stream:
-    """With the lookback, in seconds, that a test asks for."""
+    """Return the stream with the lookback, in seconds, that the test asks for."""
     return replace(THINGS, lookback=timedelta(seconds=getattr(request, "param", 0)))
 
 
@@ -65,14 +65,14 @@ Run = Callable[[str], Result]
 
 @pytest.fixture
 def run(settings: Settings, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command line."""
+    """Return a function that runs a command line."""
     for place in ("adventure.cli", "adventure.cli.stage", "adventure.cli.job"):
         monkeypatch.setattr(f"{place}.pipeline_of", lambda _: (settings, (stream,)))
     return lambda line: CliRunner().invoke(cli.app, line.removeprefix("adventure ").split())
 
 
 def windows(stage: FolderStage, settings: Settings, stream: Stream, insert: Callable[[int], None]) -> list[Window]:
-    """Two windows with a row each, staged and not loaded."""
+    """Stage two windows of one row each, without loading them."""
     with open_pipeline(settings, [stream]) as pipeline:
         for number in (1, 2):
             insert(number)
@@ -109,7 +109,7 @@ DAMAGES: dict[str, Callable[[FolderStage, Window], object]] = {
     ],
     indirect=["stream"],
 )
-def test_the_commands_that_the_error_names_bring_back_every_row(
+def test_the_commands_in_the_error_recover_every_row(
     settings: Settings,
     stream: Stream,
     stage: FolderStage,
@@ -136,7 +136,7 @@ def test_the_commands_that_the_error_names_bring_back_every_row(
     assert removed == (bad.low, bad.high), "what the window covered is accounted for"
 
 
-def test_a_damaged_window_is_kept_while_its_rows_are_nowhere_else(
+def test_a_damaged_window_is_kept_if_its_rows_exist_nowhere_else(
     settings: Settings, stream: Stream, stage: FolderStage, insert: Callable[[int], None], run: Run
 ) -> None:
     bad = windows(stage, settings, stream, insert)[1]
@@ -163,7 +163,7 @@ def test_a_window_that_can_be_loaded_is_kept(
     assert run(f"adventure stage remove {stream.name}").output == f"{stream.name}: removed 1 windows (2 files)\n"
 
 
-def test_a_damaged_window_whose_watermark_did_not_move_goes_at_once(
+def test_a_damaged_window_above_the_watermark_is_removed(
     settings: Settings,
     stream: Stream,
     stage: FolderStage,
@@ -188,9 +188,9 @@ def test_a_damaged_window_whose_watermark_did_not_move_goes_at_once(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("--force", "--force removes one window, which must be named"),
+        ("--force", "--force needs the name of one window"),
         ("20260101T000000000000Z-abc", "things_stage has no window 20260101T000000000000Z-abc"),
     ],
 )
-def test_what_is_not_there_is_not_removed(run: Run, insert: object, arguments: str, sentence: str) -> None:
+def test_a_missing_window_is_an_error(run: Run, insert: object, arguments: str, sentence: str) -> None:
     assert sentence in str(run(f"adventure stage remove things {arguments}").exception)

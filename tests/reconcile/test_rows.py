@@ -1,4 +1,4 @@
-"""`reconcile --rows`: an update that did not touch its cursor is found by the rows' hashes, and repaired."""
+"""`reconcile --rows` finds updates that did not change the cursor by comparing row hashes, and repairs them."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ KEYS: dict[str, list[tuple[Any, ...]]] = {
 
 @pytest.fixture(params=list(KEYS))
 def world(request: pytest.FixtureRequest, settings: Settings, writer_settings: Settings) -> World:
-    """Three rows, loaded; then the note of the first changes, and its cursor does not."""
+    """Load three rows, then change the note of the first without changing its cursor."""
     made: Table | Documents
     if request.param == "table":
         make_hostile_table(writer_settings)
@@ -41,11 +41,11 @@ def world(request: pytest.FixtureRequest, settings: Settings, writer_settings: S
     return made
 
 
-def test_keys_and_cursors_alone_do_not_show_it(world: World) -> None:
+def test_keys_and_cursors_alone_do_not_show_the_update(world: World) -> None:
     assert world.run().result.verdicts == {}
 
 
-def test_it_is_found_shown_and_repaired(world: World) -> None:
+def test_the_update_is_found_and_repaired(world: World) -> None:
     report = world.run(rows=True)
     assert {verdict: found.rows for verdict, found in report.result.verdicts.items()} == {"changed": 1}
     assert report.result.rows == 3
@@ -57,7 +57,7 @@ def test_it_is_found_shown_and_repaired(world: World) -> None:
     assert world.latest() == world.source()  # type: ignore[attr-defined]
 
 
-def test_a_column_that_the_raw_table_lacks_is_null_there(settings: Settings, writer_settings: Settings) -> None:
+def test_a_column_missing_in_the_raw_table_counts_as_null(settings: Settings, writer_settings: Settings) -> None:
     make_hostile_table(writer_settings)
     table = Table(settings, writer_settings, HOSTILE)
     for key in KEYS["table"]:
@@ -71,7 +71,7 @@ def test_a_column_that_the_raw_table_lacks_is_null_there(settings: Settings, wri
     assert table.run(rows=True).result.count("changed") == 1
 
 
-def test_snowflake_says_that_it_compares_no_rows(snowflake_settings: Settings) -> None:
+def test_snowflake_refuses_to_compare_whole_rows(snowflake_settings: Settings) -> None:
     warehouse = open_warehouse(snowflake_settings)
     with pytest.raises(ConfigError, match="without --rows"):
         warehouse.versions(HOSTILE, ["plain"], [RowColumn("note", "plain")], snowflake_settings.data_dir)

@@ -1,4 +1,4 @@
-"""Hashes of ranges find every difference, wherever the borders fall, and look at little else."""
+"""Range hashes find every difference, wherever the borders of ranges are, and read few other rows."""
 
 from collections import Counter
 from itertools import pairwise
@@ -15,7 +15,7 @@ Rows = dict[str, int]
 
 
 class Side:
-    """Rows in memory: cursor by key."""
+    """A side in memory: cursors by key."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows, self.read = rows, 0
@@ -37,13 +37,13 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(spans, name, value)
 
 
-# Few cursors, so that many rows share one, and share the borders of the pieces.
+# Few distinct cursors, so that many rows share a cursor and lie on the borders of pieces.
 rows = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(-5, 40) | st.sampled_from([0, 8, 16, 1000]))
 
 
-@given(one=rows, changes=rows, gone=st.sets(st.text("abc", min_size=1, max_size=3)))
-def test_every_difference_lies_in_a_span_and_no_span_is_without_one(one: Rows, changes: Rows, gone: set[str]) -> None:
-    other = {key: cursor for key, cursor in (one | changes).items() if key not in gone}
+@given(one=rows, changes=rows, deleted=st.sets(st.text("abc", min_size=1, max_size=3)))
+def test_every_difference_is_in_a_span_and_every_span_has_one(one: Rows, changes: Rows, deleted: set[str]) -> None:
+    other = {key: cursor for key, cursor in (one | changes).items() if key not in deleted}
     found = list(differing(Side(one), Side(other), Span(-5, 1001)))
     different = set(one.items()) ^ set(other.items())
     for _, cursor in different:
@@ -60,28 +60,28 @@ def test_equal_sides_are_read_once() -> None:
     assert (one.read, other.read) == (1000, 1000)
 
 
-def test_one_difference_costs_its_own_surroundings_only() -> None:
+def test_one_difference_reads_only_rows_near_it() -> None:
     one, other = Side({str(n): n for n in range(1000)}), Side({str(n): n for n in range(1000) if n != 500})
     assert [500 in range(span.low, span.high) for span in differing(one, other, Span(0, 1000))] == [True]
     assert one.read < 1250
 
 
-def test_an_empty_span_holds_nothing() -> None:
+def test_an_empty_span_has_no_differences() -> None:
     assert list(differing(Side({"a": 1}), Side({}), Span(5, 5))) == []
 
 
 @given(st.lists(st.integers(0, 20), max_size=30, unique=True).map(sorted))
-def test_neighbours_are_joined(lows: list[int]) -> None:
+def test_adjacent_spans_are_joined(lows: list[int]) -> None:
     found = list(joined(Span(low, low + 1) for low in lows))
     assert [n for span in found for n in range(span.low, span.high)] == lows
     assert all(before.high < after.low for before, after in pairwise(found))
 
 
 @given(st.lists(st.text(), min_size=1, max_size=4))
-def test_a_key_comes_back_from_its_text(parts: list[str]) -> None:
+def test_a_key_survives_the_round_trip_through_text(parts: list[str]) -> None:
     assert key_parts(joined_key(parts), len(parts)) == tuple(parts)
 
 
 @given(st.lists(st.text("1:a"), min_size=2, max_size=2), st.lists(st.text("1:a"), min_size=2, max_size=2))
-def test_two_keys_never_share_a_text(one: list[str], other: list[str]) -> None:
+def test_different_keys_have_different_texts(one: list[str], other: list[str]) -> None:
     assert (joined_key(one) == joined_key(other)) == (one == other)

@@ -1,6 +1,6 @@
-"""A source table or collection that anything may happen to, and what a warehouse holds of it.
+"""A source table or collection with arbitrary changes, and its rows in a warehouse.
 
-The warehouse is any of the two: what is done to its rows here is written in SQL that both take.
+The SQL that changes rows of the warehouse works on both DuckDB and Snowflake.
 """
 
 from collections.abc import Sequence
@@ -29,17 +29,17 @@ META = ("_file", "_file_row", "_loaded_at", "_deleted_at")
 
 @dataclass
 class Change:
-    """What happens to a key after the first load."""
+    """A change to a key after the first load."""
 
     key: tuple[str, ...]
     before: datetime | None
-    """Its cursor when it was loaded; None: it was not there."""
+    """The cursor when it was loaded; None if the key did not exist."""
     now: datetime | None
-    """Its cursor at the source now; None: it is gone."""
+    """The cursor at the source now; None if the row is deleted."""
     held: str
-    """What becomes of its rows in the warehouse: kept, lost, doubled by an older version, or only an older one left."""
+    """The state of its rows in the warehouse: kept, lost, doubled (with an older version) or older (only that left)."""
     nulled: bool = False
-    """The source's row loses its cursor."""
+    """Whether the row at the source loses its cursor."""
 
     @property
     def held_cursor(self) -> datetime | None:
@@ -79,7 +79,7 @@ class World:
         self.warehouse.load(self.stream)
 
     def forget(self) -> None:
-        """The warehouse as if nothing had been loaded, and no watermark."""
+        """Reset the warehouse as if nothing had been loaded, and delete the watermarks."""
         with psycopg.connect(self.settings.state_conninfo, autocommit=True) as state:
             state.execute("drop table if exists adventure_watermarks")
         self.warehouse.query(f"drop table if exists {self.stream.raw_table}")
@@ -90,11 +90,15 @@ class World:
             stage.remove(window)
 
     def quoted(self, name: str) -> str:
-        """A column: Snowflake's are in upper case."""
+        """Return a quoted column name. Snowflake's are in upper case."""
         return '"' + (name.upper() if self.settings.warehouse == "snowflake" else name).replace('"', '""') + '"'
 
     def latest_of(self, rows: Sequence[tuple[str, datetime | None, str, Any, Any, Any]]) -> Latest:
-        """Of key, cursor, note, `_loaded_at`, `_file` and `_deleted_at`, as the models choose."""
+        """Return the latest version of each key, chosen as in the models.
+
+        Args:
+            rows: key, cursor, note, `_loaded_at`, `_file` and `_deleted_at`.
+        """
         found = {}
         for row in sorted(rows, key=lambda row: (row[1] or datetime.min, row[3], row[4])):
             found[row[0]] = row
@@ -147,7 +151,7 @@ class Table(World):
         return self.latest_of([(joined_key([row[0], f"{row[1].normalize():f}"]), *row[2:]) for row in rows])
 
     def canonical(self, key: tuple[str, ...]) -> str:
-        """As both sides write it: a numeric without zeros at its end."""
+        """Return the key as both sides write it: numerics without trailing zeros."""
         return joined_key((key[0], key[1].rstrip("0").rstrip(".") if "." in key[1] else key[1]))
 
     def damage(self, change: Change) -> None:
@@ -203,7 +207,7 @@ IDS = {
 
 
 class Documents(World):
-    """A collection with keys of several kinds; every second one has its cursor as text."""
+    """A collection with keys of several types, some with a text cursor."""
 
     @property
     def collection(self) -> Any:
@@ -215,7 +219,7 @@ class Documents(World):
         if cursor and key[0] == "7":
             value = cursor.isoformat()
         if cursor and key[0] == "text":
-            # In a form that no warehouse reads for sure.
+            # A format that not every warehouse can parse.
             value = cursor.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=-7))).strftime("%Y%m%dT%H%M%S.%f%z")
         document = {"note": note} | ({} if cursor is None else {self.stream.cursor: value})
         self.collection.replace_one({"_id": IDS[key[0]]}, document, upsert=True)
@@ -232,7 +236,7 @@ class Documents(World):
 
     @staticmethod
     def key_of(raw: dict[str, Any]) -> str:
-        """The key's text in a staged document."""
+        """Return the key's text in a staged document."""
         return str(raw.get("_adventure_key", raw)["_id"])
 
     def source(self) -> dict[str, tuple[datetime | None, str]]:
@@ -272,6 +276,6 @@ class Documents(World):
 
 
 def moment(value: Any) -> datetime | None:
-    """Of a cursor, which is a date or text; naive UTC."""
+    """Return a cursor, which is a date or text, as naive UTC."""
     found = datetime.fromisoformat(value) if isinstance(value, str) else value
     return found.astimezone(UTC).replace(tzinfo=None) if found and found.tzinfo else found

@@ -19,7 +19,7 @@ from adventure.core.errors import WarehouseError
 from adventure.core.settings import Settings
 from adventure.dashboard import format
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import figures
+from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment
 from adventure.destinations.duckdb.published import DuckDBCopy
@@ -81,33 +81,33 @@ SCOPES = {
     "countries and a channel": Scope(date(2011, 1, 1), TODAY, ("United States", "Canada"), ("online",)),
     "no days": Scope(date(1999, 1, 1), date(1999, 1, 30)),
 }
-FIGURES: dict[str, Callable[[Query, Scope], object]] = {
-    "total": figures.total,
-    "sparkline": lambda query, scope: figures.sparkline(query, scope, TODAY),
-    "country_by_channel": lambda query, scope: figures.country_by_channel(query, scope, "revenue"),
-    "top_products": lambda query, scope: figures.top_products(query, scope, "revenue"),
-    "top_products_by_units": lambda query, scope: figures.top_products(query, scope, "units"),
-    "chats": figures.chats,
-    "chats_beside_orders": lambda query, scope: figures.chats_beside_orders(query, scope, "day", NOW),
-    "campaigns": figures.campaigns,
-    "options": lambda query, scope: [figures.options(query, "country"), figures.options(query, "channel")],
-    "bounds": lambda query, scope: [figures.bounds(query), figures.campaign_bounds(query)],
-    "descriptions": lambda query, scope: figures.descriptions(query),
+METRICS: dict[str, Callable[[Query, Scope], object]] = {
+    "total": metrics.total,
+    "sparkline": lambda query, scope: metrics.sparkline(query, scope, TODAY),
+    "country_by_channel": lambda query, scope: metrics.country_by_channel(query, scope, "revenue"),
+    "top_products": lambda query, scope: metrics.top_products(query, scope, "revenue"),
+    "top_products_by_units": lambda query, scope: metrics.top_products(query, scope, "units"),
+    "chats": metrics.chats,
+    "chats_beside_orders": lambda query, scope: metrics.chats_and_orders(query, scope, "day", NOW),
+    "campaigns": metrics.campaigns,
+    "options": lambda query, scope: [metrics.options(query, "country"), metrics.options(query, "channel")],
+    "bounds": lambda query, scope: [metrics.bounds(query), metrics.campaign_bounds(query)],
+    "descriptions": lambda query, scope: metrics.descriptions(query),
 }
-for _segment in figures.SEGMENTS:
-    for _measure in figures.MEASURES:
-        FIGURES[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: figures.series(  # type: ignore[misc]
+for _segment in metrics.SEGMENTS:
+    for _measure in metrics.MEASURES:
+        METRICS[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: metrics.series(  # type: ignore[misc]
             query, scope, s, m, "week", NOW
         )
-    FIGURES[f"change by {_segment}"] = lambda query, scope, s=_segment: figures.contributions(  # type: ignore[misc]
+    METRICS[f"change by {_segment}"] = lambda query, scope, s=_segment: metrics.contributions(  # type: ignore[misc]
         query, scope, s, "revenue", TODAY
     )
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("figure", FIGURES)
-def test_every_figure_is_the_same(published: Published, figure: str, scope: str) -> None:
-    ask = FIGURES[figure]
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_is_the_same(published: Published, metric: str, scope: str) -> None:
+    ask = METRICS[metric]
     ask(published.in_both, SCOPES[scope])
     ours, theirs = (_plain(ask(copy.query, SCOPES[scope])) for copy in published.sales)
     assert theirs == ours
@@ -115,8 +115,8 @@ def test_every_figure_is_the_same(published: Published, figure: str, scope: str)
 
 def test_there_is_something_to_compare(published: Published) -> None:
     for name in ("total", "chats", "campaigns", "top_products", "country_by_channel"):
-        assert _plain(FIGURES[name](published.in_both, SCOPES["all days"]))
-    assert figures.total(published.in_both, SCOPES["30 days"]).orders
+        assert _plain(METRICS[name](published.in_both, SCOPES["all days"]))
+    assert metrics.total(published.in_both, SCOPES["30 days"]).orders
 
 
 @pytest.mark.parametrize("path", CHARTS, ids=lambda path: path.stem)
@@ -158,13 +158,13 @@ def test_the_pipelines_state_is_the_same_but_for_its_moments(published: Publishe
         (r.stream, r.reason, r.rows) for r in ours.rejected
     ]
     for query in (state.cycles, state.lateness):
-        ours_shown, theirs_shown = (query(copy.query) for copy in published.report)
-        assert _rows(theirs_shown) == _rows(ours_shown)
+        our_frame, their_frame = (query(copy.query) for copy in published.report)
+        assert _rows(their_frame) == _rows(our_frame)
     failing = [test.test for test in ours.tests if test.audit_table]
     assert failing
     for test in failing:
-        our_rows, their_rows = (state.failing_rows(copy.query, test) for copy in published.report)
-        assert len(their_rows) == len(our_rows)
+        our_frame, their_frame = (state.failing_rows(copy.query, test) for copy in published.report)
+        assert len(their_frame) == len(our_frame)
 
 
 def test_credits_are_added_up_by_day_of_the_warehouse_that_asks(published: Published) -> None:
@@ -200,7 +200,7 @@ def test_a_laptop_reads_the_same_over_the_connector(published: Published, monkey
     copy = open_sales()
     try:
         assert (copy.is_metered, copy.published_at()) == (True, published.sales[1].published_at())
-        assert figures.total(copy.query, SCOPES["all days"]) == figures.total(
+        assert metrics.total(copy.query, SCOPES["all days"]) == metrics.total(
             published.sales[0].query, SCOPES["all days"]
         )
     finally:
@@ -353,11 +353,11 @@ def test_no_credits_are_on_the_page_where_nothing_is_metered(
 
 
 def test_the_cards_show_what_duckdb_holds(published: Published, shown: dict[str, Any]) -> None:
-    total = figures.total(published.sales[0].query, SCOPES["30 days"])
-    metrics = shown["sales"]["metrics"]
-    assert metrics["Revenue"] == format.money(total.revenue)
-    assert metrics["Orders"] == format.count(total.orders)
-    assert metrics["Customers"] == format.count(total.customers)
+    total = metrics.total(published.sales[0].query, SCOPES["30 days"])
+    cards = shown["sales"]["metrics"]
+    assert cards["Revenue"] == format.money(total.revenue)
+    assert cards["Orders"] == format.count(total.orders)
+    assert cards["Customers"] == format.count(total.customers)
 
 
 def _rows(frame: pd.DataFrame, statement: str = "") -> list[tuple[Any, ...]]:

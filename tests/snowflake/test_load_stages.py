@@ -23,7 +23,7 @@ from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.warehouse import Copied
 from adventure.factory import open_warehouse
-from adventure.monitoring.status import print_copied
+from adventure.monitoring.status import print_copy_history
 from tests.snowflake.emulator import staged_path
 from tests.snowflake.procedure import Session, run
 
@@ -241,7 +241,7 @@ def test_the_account_tells_what_copy_stumbled_over(
     assert (copied.table, copied.files, copied.failed) == ("raw_ext.orders_raw", 0, 1)
     assert (copied.last_failed_file or "").endswith("part-00000.parquet")
     assert "parquet" in (copied.first_error or "")
-    print_copied(warehouse, streams)
+    print_copy_history(warehouse, streams)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Files that COPY took up within a day" in shown
+    assert "Files that COPY loaded in the last 24 hours" in shown
     assert "raw_ext.orders_raw part-00000.parquet" in shown

@@ -1,4 +1,4 @@
-"""The charts of the pipeline: what came when, and how late."""
+"""The charts of the Pipeline page: rows per cycle, lateness, credits."""
 
 from datetime import datetime, timedelta
 
@@ -10,11 +10,11 @@ from adventure.dashboard.colours import Theme, colours
 
 
 def cycles_chart(rows: pd.DataFrame, streams: list[str], now: datetime, theme: Theme) -> alt.VConcatChart:
-    """A panel a stream: rows of the cycles of each minute, on one time axis."""
+    """Return one panel per stream with the rows per cycle of each minute, on a shared time axis."""
     begun = max(rows["minute"].min(), now - timedelta(hours=6)) - timedelta(minutes=1)
     x_scale = alt.Scale(domain=[begun.isoformat(), now.isoformat()])
-    # No more than there are whole minutes: labels cannot tell the moments within one apart.
     panels = []
+    # At most one tick per minute: labels show no seconds.
     ticks = max(1, min(6, (now - begun) // timedelta(minutes=1)))
     for stream, colour in zip(streams, colours(streams, theme), strict=True):
         axis = alt.Axis(format="%H:%M", grid=False, tickCount=ticks, labels=stream == streams[-1])
@@ -29,7 +29,7 @@ def cycles_chart(rows: pd.DataFrame, streams: list[str], now: datetime, theme: T
                     alt.Tooltip("minute:T", title="Minute (UTC)", format="%d %b, %H:%M"),
                     alt.Tooltip("windows:Q", title="Cycles with rows", format=",d"),
                     alt.Tooltip("rows:Q", title="Rows", format=",d"),
-                    alt.Tooltip("rejected:Q", title="Set aside", format=",d"),
+                    alt.Tooltip("rejected:Q", title="Rejected", format=",d"),
                 ],
             )
             .properties(height=78, width="container")
@@ -38,10 +38,10 @@ def cycles_chart(rows: pd.DataFrame, streams: list[str], now: datetime, theme: T
 
 
 def lateness_chart(rows: pd.DataFrame, streams: list[str], theme: Theme) -> alt.Chart:
-    """Bars a class of lateness: rows that landed below the watermark, by how much."""
+    """Return bars of the rows that arrived below the watermark, grouped by how far below."""
     order = list(dict.fromkeys(rows["late"]))
     scale = alt.Scale(domain=streams, range=colours(streams, theme))
-    made: alt.Chart = (
+    chart: alt.Chart = (
         alt.Chart(rows)
         .mark_bar()
         .encode(
@@ -55,13 +55,13 @@ def lateness_chart(rows: pd.DataFrame, streams: list[str], theme: Theme) -> alt.
                 alt.Tooltip("rows:Q", title="Rows", format=",d"),
             ],
         )
-        .properties(height=240, description="Rows that landed below the watermark, by how much")
+        .properties(height=240, description="Rows that arrived below the watermark, by how much")
     )
-    return made
+    return chart
 
 
 def credits_chart(rows: pd.DataFrame, theme: Theme) -> alt.Chart:
-    """A bar a day; a day on which nothing ran is none."""
+    """Return one bar per day. A day on which nothing ran has no bar."""
     data = rows.assign(day=pd.to_datetime(rows["day"]))
     chart: alt.Chart = (
         alt.Chart(data)
@@ -74,6 +74,6 @@ def credits_chart(rows: pd.DataFrame, theme: Theme) -> alt.Chart:
                 alt.Tooltip("credits:Q", title="Credits", format=",.3f"),
             ],
         )
-        .properties(height=180, description="Credits used a day")
+        .properties(height=180, description="Credits used per day")
     )
     return chart

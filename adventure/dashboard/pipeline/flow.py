@@ -1,8 +1,9 @@
-"""The flow as a picture: sources → stages → raw → models → dashboard, with what stands at each step now.
+"""The flow diagram: sources → stages → raw → models → dashboard, with the current state of each step.
 
-Plain HTML and CSS, which follows the page's colours and width; on a narrow screen the steps stand below each other.
+Plain HTML and CSS, so that it follows the page's colours and width. On a narrow screen the steps are stacked.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,8 +13,8 @@ from adventure.dashboard.format import markup
 from adventure.dashboard.pipeline.state import State, StreamState
 from adventure.dashboard.pipeline.verdict import Problem, Severity
 
-_MARKS: dict[Severity | None, str] = {"wrong": "✕", "look": "!", None: "✓"}
-_WORDS: dict[Severity | None, str] = {"wrong": "wrong", "look": "look", None: "well"}
+_MARKS: dict[Severity | None, str] = {"error": "✕", "warning": "!", None: "✓"}
+_LABELS: dict[Severity | None, str] = {"error": "error", "warning": "warning", None: "ok"}
 
 _STYLE = """
 <style>
@@ -26,18 +27,18 @@ _STYLE = """
 .flow .node .name {font-weight: 600; display: flex; justify-content: space-between; gap: 0.4rem}
 .flow .node .big {font-size: 1.25rem; line-height: 1.5}
 .flow .node .mark {color: var(--mark); font-weight: 700}
-.flow .well {--mark: var(--well)} .flow .look {--mark: var(--look)} .flow .wrong {--mark: var(--wrong)}
+.flow .ok {--mark: var(--ok)} .flow .warning {--mark: var(--warning)} .flow .error {--mark: var(--error)}
 .flow .arrow {align-self: center; font-size: 1.1rem; text-align: center}
 .flow .tall {grid-row: 2 / span var(--streams)}
-.flow.light {--well: #02795f; --look: #9c5500; --wrong: #c0271d}
-.flow.dark {--well: #2fbf95; --look: #e5a702; --wrong: #ff7a6e}
+.flow.light {--ok: #02795f; --warning: #9c5500; --error: #c0271d}
+.flow.dark {--ok: #2fbf95; --warning: #e5a702; --error: #ff7a6e}
 .flow .only-narrow {display: none}
 @media (max-width: 820px) {
   .flow {grid-template-columns: 1fr}
   .flow > * {grid-column: auto !important; grid-row: auto !important}
   .flow .head {display: none}
   .flow .arrow {transform: rotate(90deg); line-height: 1}
-  /* Below a lane stands the next one, which it does not lead to. */
+  /* The next lane is below, but this one does not lead to it. */
   .flow .arrow.between {visibility: hidden}
   .flow .only-narrow {display: inline; font-weight: 400}
 }
@@ -46,7 +47,7 @@ _STYLE = """
 
 
 def flow(state: State, found: Sequence[Problem], now: datetime, sales_built_at: datetime | None, theme: str) -> str:
-    """The picture's HTML; whatever comes from a source or a setting is escaped."""
+    """Return the diagram's HTML. All text from sources and settings is escaped."""
     parts = [
         _head(name, column) for column, name in enumerate(("Sources", "Stages", "Raw tables", "Models", "Dashboard"))
     ]
@@ -56,9 +57,8 @@ def flow(state: State, found: Sequence[Problem], now: datetime, sales_built_at: 
     parts += _models(state, found, now)
     parts += _dashboard(state, found, now, sales_built_at)
     style = f"--streams: {max(1, len(state.streams))}"
-    return (
-        f'{_STYLE}<div class="flow {theme}" style="{style}" role="group" aria-label="The flow">{"".join(parts)}</div>'
-    )
+    attributes = f'class="flow {theme}" style="{style}" role="group" aria-label="Pipeline flow"'
+    return f"{_STYLE}<div {attributes}>{''.join(parts)}</div>"
 
 
 def _head(name: str, column: int) -> str:
@@ -66,8 +66,8 @@ def _head(name: str, column: int) -> str:
 
 
 def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: datetime, row: int) -> list[str]:
-    """One stream from its source to its raw table."""
-    severity = _worst(found, stream.stream)
+    """Return the nodes of one stream, from its source to its raw table."""
+    severity = _worst_severity(found, stream.stream)
     waiting = stream.windows_waiting
     load = state.tasks.get(f"load_{stream.stream}")
     read = [
@@ -81,7 +81,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
     loaded = [("last load", _ago(stream.last_loaded_at, now))]
     if load:
         loaded.append(("took", _took(load.seconds)))
-    loaded.append(("set aside", f"{stream.rows_rejected:,}"))
+    loaded.append(("rejected", f"{stream.rows_rejected:,}"))
     files = f"{stream.files_waiting:,} file{'' if stream.files_waiting == 1 else 's'} waiting"
     return [
         _node(
@@ -90,11 +90,11 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
             stream.stream,
             f"{stream.source} · {stream.source_table}",
             read,
-            _worst(found, stream.stream, "processor"),
+            _worst_severity(found, stream.stream, "processor"),
             kind="source",
         ),
         _arrow(2, row),
-        _node(3, row, stream.stage, files if waiting else "no file waiting", staged if waiting else [], severity),
+        _node(3, row, stream.stage, files if waiting else "no files waiting", staged if waiting else [], severity),
         _arrow(4, row),
         _node(
             5,
@@ -102,20 +102,20 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
             stream.raw_table,
             f"{format.short(stream.raw_rows)} rows",
             loaded,
-            _of_task(state, f"load_{stream.stream}"),
+            _task_severity(state, f"load_{stream.stream}"),
         ),
     ]
 
 
 def _models(state: State, found: Sequence[Problem], now: datetime) -> list[str]:
     build = state.tasks.get("build")
-    failed = any(problem.place == "tests" and problem.severity == "wrong" for problem in found)
+    failed = any(problem.place == "tests" and problem.severity == "error" for problem in found)
     warned = any(problem.place == "tests" for problem in found)
-    severity = _of_task(state, "build") or ("wrong" if failed else "look" if warned else None)
-    bad = sum(test.outcome != "warn" for test in state.tests)
+    severity = _task_severity(state, "build") or ("error" if failed else "warning" if warned else None)
+    failures = sum(test.outcome != "warn" for test in state.tests)
     facts = [
         ("tables", f"{len(state.models):,}"),
-        ("tests", f"{state.tests_run:,} run, {bad:,} failed, {len(state.tests) - bad:,} warned"),
+        ("tests", f"{state.tests_run:,} run, {failures:,} failed, {len(state.tests) - failures:,} warned"),
         ("last build", f"{build.outcome}, {_ago(build.ended_at, now)}" if build else "never"),
     ]
     if build:
@@ -130,9 +130,9 @@ def _dashboard(state: State, found: Sequence[Problem], now: datetime, built_at: 
     if publish:
         facts += [("outcome", publish.outcome), ("took", _took(publish.seconds))]
     facts.append(("tasks ran", _ago(state.written_at, now)))
-    missing: Severity | None = "wrong" if any(problem.place == "tasks" for problem in found) else None
+    missing: Severity | None = "error" if any(problem.place == "tasks" for problem in found) else None
     rows = sum(model.rows for model in state.models if model.shown)
-    severity = _of_task(state, "publish") or missing
+    severity = _task_severity(state, "publish") or missing
     return [_node(9, 2, "published copy", f"{format.short(rows)} rows", facts, severity, tall=True)]
 
 
@@ -149,12 +149,17 @@ def _node(
 ) -> str:
     place = f"grid-column: {column}" + ("" if tall else f"; grid-row: {row}")
     lines = "".join(f"<div>{markup(label)} <b>{markup(value)}</b></div>" for label, value in facts)
-    title = f'<div class="{"" if kind == "source" else "big"}">{markup(big)}</div>'
-    mark = f'<span class="mark" role="img" aria-label="{_WORDS[severity]}">{_MARKS[severity]}</span>'
+    title = f'<div class="{"" if kind == "source" else "big"}">{_breakable(big)}</div>'
+    mark = f'<span class="mark" role="img" aria-label="{_LABELS[severity]}">{_MARKS[severity]}</span>'
     return (
-        f'<div class="node {_WORDS[severity]}{" tall" if tall else ""}" style="{place}">'
-        f'<div class="name"><span>{markup(name)}</span>{mark}</div>{title}{lines}</div>'
+        f'<div class="node {_LABELS[severity]}{" tall" if tall else ""}" style="{place}">'
+        f'<div class="name"><span>{_breakable(name)}</span>{mark}</div>{title}{lines}</div>'
     )
+
+
+def _breakable(name: str) -> str:
+    """Return the escaped name with line breaks allowed after dots and underscores, not within words."""
+    return re.sub(r"([._])", r"\1<wbr>", markup(name))
 
 
 def _arrow(column: int, row: int, *, kind: str = "") -> str:
@@ -162,14 +167,14 @@ def _arrow(column: int, row: int, *, kind: str = "") -> str:
     return f'<div class="arrow {kind}" style="{place}" aria-hidden="true">→</div>'
 
 
-def _worst(found: Sequence[Problem], *places: str) -> Severity | None:
+def _worst_severity(found: Sequence[Problem], *places: str) -> Severity | None:
     marks = {problem.severity for problem in found if problem.place in places}
-    return "wrong" if "wrong" in marks else "look" if marks else None
+    return "error" if "error" in marks else "warning" if marks else None
 
 
-def _of_task(state: State, name: str) -> Severity | None:
+def _task_severity(state: State, name: str) -> Severity | None:
     task = state.tasks.get(name)
-    return "wrong" if task and task.outcome == "failed" else None
+    return "error" if task and task.outcome == "failed" else None
 
 
 def _utc(watermark: datetime | None, mode: str | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The Pipeline page: whether the figures can be trusted, and what to do where they cannot."""
+"""The Pipeline page: whether the data can be trusted, and what to fix if it cannot."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ import streamlit as st
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
-from adventure.dashboard.layout import LOOK_EVERY_SEC, damaged, download, empty, table, theme, watch
+from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, table, theme
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
@@ -20,106 +20,109 @@ from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
-    """The page."""
-    copy = open_report()
-    identity = copy.identity()
+    """Draw the page."""
+    dataset = open_report()
+    version = dataset.identity()
     st.title("Pipeline", anchor=False)
-    if identity is None:
-        _wait(copy, None)
+    if version is None:
+        _watch(dataset, None)
         st.info(
-            "The pipeline has not reported yet: it does after each run of the tasks. `adventure tasks run` runs them"
-            " once, `adventure tasks serve` keeps them running.",
+            "The pipeline has not reported yet. It reports after each run of the tasks: `adventure tasks run` runs them"
+            " once, `adventure tasks serve` runs them on a schedule.",
             icon=":material/hourglass_empty:",
         )
         return
     try:
-        query = data.cached(copy, identity)
-        held = state.read(query)
-        _live(copy, identity, held)
-        _details(query, held, utc_now())
-        if copy.is_metered:
+        query = data.cached_query(dataset, version)
+        current = state.read(query)
+        _status(dataset, version, current)
+        _details(query, current, utc_now())
+        if dataset.is_metered:
             with st.container(border=True):
                 _credits(query)
     except WarehouseError as error:
-        damaged(error)
-        _wait(copy, identity)
+        show_error(error)
+        _watch(dataset, version)
 
 
-@st.fragment(run_every=LOOK_EVERY_SEC)
-def _wait(copy: Copy, identity: Identity | None) -> None:
-    watch((copy, identity))
+@st.fragment(run_every=REFRESH_SEC)
+def _watch(dataset: Copy, version: Identity | None) -> None:
+    rerun_on_publish((dataset, version))
 
 
-@st.fragment(run_every=LOOK_EVERY_SEC)
-def _live(copy: Copy, identity: Identity, held: state.State) -> None:
-    """The verdict and the picture, whose ages grow while the page is open."""
-    watch((copy, identity))
+@st.fragment(run_every=REFRESH_SEC)
+def _status(dataset: Copy, version: Identity, current: state.State) -> None:
+    """Draw the verdict and the flow diagram. A fragment: their ages grow while the page is open."""
+    rerun_on_publish((dataset, version))
     now = utc_now()
-    found = problems(held, data.processor(), now, data.tasks_interval_sec())
-    every = f"every {format.duration(held.every_sec)}" if held.every_sec else "by hand"
+    found = problems(current, data.processor_heartbeat(), now, data.tasks_interval_sec())
+    every = f"every {format.duration(current.interval_sec)}" if current.interval_sec else "by hand"
     st.caption(
-        f"As of {format.moment(held.written_at)}, {format.age(held.written_at, now)} old · the tasks run {every},"
-        f" and report each time · {_processor_seen(now)}"
+        f"As of {format.moment(current.written_at)}, {format.age(current.written_at, now)} old · the tasks run {every}"
+        f" and report after each run · {_processor_seen(now)}"
     )
-    verdict(found)
+    show_verdict(found)
     with st.container(border=True):
-        st.html(flow(held, found, now, open_sales().published_at(), theme()))
+        st.html(flow(current, found, now, open_sales().published_at(), theme()))
 
 
 def _processor_seen(now: datetime) -> str:
-    """Between two reports as well: its heartbeat is no part of them."""
-    sign = data.processor()
+    """Return when the processor was last seen. The heartbeat is read live; it is not part of the report."""
+    sign = data.processor_heartbeat()
     if sign is None:
-        return "the processor cannot be seen from here"
-    return f"the processor {'stopped' if sign.has_ended else 'was seen'} {format.age(sign.seen_at, now)} ago"
+        return "this dashboard cannot see the processor"
+    return f"the processor {'stopped' if sign.has_ended else 'was last seen'} {format.age(sign.seen_at, now)} ago"
 
 
-def verdict(found: Sequence[Problem]) -> None:
-    """One glance."""
-    wrong = [problem for problem in found if problem.severity == "wrong"]
+def show_verdict(found: Sequence[Problem]) -> None:
+    """Show whether there are problems, and how to fix them."""
+    errors = [problem for problem in found if problem.severity == "error"]
     if not found:
-        st.success("**All is well.** What was read is loaded, built and shown.", icon=":material/check_circle:")
+        st.success(
+            "**No problems.** All data that was read is loaded, built and published.", icon=":material/check_circle:"
+        )
         return
-    say, icon = (st.error, ":material/error:") if wrong else (st.warning, ":material/visibility:")
-    head = "**Something is wrong.**" if wrong else "**The figures are right; something wants a look.**"
-    lines = [f"- {format.markdown(problem.what)}.  \n  **What to do:** {problem.do}." for problem in found]
-    say("\n".join([head, "", *lines]), icon=icon)
+    show, icon = (st.error, ":material/error:") if errors else (st.warning, ":material/warning:")
+    head = "**Data may be old or missing.**" if errors else "**The data is correct, but needs attention.**"
+    lines = [f"- {format.markdown(problem.message)}.  \n  **Fix:** {problem.fix}." for problem in found]
+    show("\n".join([head, "", *lines]), icon=icon)
 
 
-def _details(query: Query, held: state.State, now: datetime) -> None:
-    streams = [stream.stream for stream in held.streams]
+def _details(query: Query, current: state.State, now: datetime) -> None:
+    streams = [stream.stream for stream in current.streams]
     left, right = st.columns(2, gap="small")
     with left.container(border=True, height="stretch"):
-        st.subheader("Rows per cycle", anchor=False, help="Rows of each window, by the minute in which it was staged.")
+        st.subheader("Rows per cycle", anchor=False, help="Rows of each window, by the minute it was staged.")
         cycles = state.cycles(query)
         if cycles.empty:
-            empty(
-                "No window was staged within the last 6 hours: nothing was sold, or it was not read. Above stands when"
-                " the processor was seen last."
+            show_empty(
+                "No window was staged in the last 6 hours: there were no sales, or the processor did not read them. The"
+                " line above the verdict shows when the processor was last seen."
             )
         else:
             st.altair_chart(cycles_chart(cycles, streams, now, theme()), width="stretch")
             download(cycles, "rows-per-cycle")
     with right.container(border=True, height="stretch"):
-        _tasks(held, now)
+        _tasks(current, now)
     with st.container(border=True):
         _lateness(query, streams)
     with st.container(border=True):
-        _rejected(query, held)
+        _rejected(query, current)
     with st.container(border=True):
-        _tests(query, held, now)
+        _tests(query, current, now)
 
 
 def _credits(query: Query) -> None:
     st.subheader(
         "Snowflake credits used",
         anchor=False,
-        help="By day (UTC), of the warehouse that loads, builds and shows this page, idle minutes included:"
-        " ACCOUNT_USAGE.WAREHOUSE_METERING_HISTORY, up to three hours late. `adventure status` shows them by task.",
+        help="Credits per day (UTC) of the warehouse that loads, builds and serves this page, idle minutes included."
+        " Source: ACCOUNT_USAGE.WAREHOUSE_METERING_HISTORY, up to three hours late. `adventure status` shows credits by"
+        " task.",
     )
     rows = state.credits(query)
     if rows.empty:
-        empty("Nothing of the last 30 days is metered yet: Snowflake tells of credits up to three hours late.")
+        show_empty("No credits are metered for the last 30 days yet. Snowflake reports credits up to three hours late.")
         return
     st.altair_chart(credits_chart(rows, theme()), width="stretch")
     st.caption(f"{format.decimal(float(rows['credits'].sum()), 2)} credits in the last 30 days.")
@@ -130,23 +133,23 @@ def _lateness(query: Query, streams: list[str]) -> None:
     st.subheader(
         "Lateness",
         anchor=False,
-        help="Rows of the last 6 hours whose cursor lies below the watermark at which their window began: what sets a"
-        " stream's lookback. `adventure reconcile` adds those that no window brought.",
+        help="Rows of the last 6 hours whose cursor is below the watermark at which their window began. They show how"
+        " long a stream's lookback must be. `adventure reconcile` also counts rows that no window brought.",
     )
     rows = state.lateness(query)
     if not rows["rows"].any():
-        st.caption("No row of the last 6 hours landed below its stream's watermark.")
+        st.caption("In the last 6 hours, no row arrived below its stream's watermark.")
         return
     st.altair_chart(lateness_chart(rows, streams, theme()), width="stretch")
     download(rows, "lateness")
 
 
-def _tasks(held: state.State, now: datetime) -> None:
-    st.subheader("Tasks", anchor=False, help="The last run of each task that had something to do.")
+def _tasks(current: state.State, now: datetime) -> None:
+    st.subheader("Tasks", anchor=False, help="The last run of each task that had work to do.")
     rows = pd.DataFrame(
         [
             (task.task, task.outcome, f"{format.age(task.ended_at, now)} ago", task.seconds, task.rows, task.message)
-            for task in held.tasks.values()
+            for task in current.tasks.values()
         ],
         columns=["task", "outcome", "ended", "seconds", "rows", "message"],
     )
@@ -164,16 +167,16 @@ def _tasks(held: state.State, now: datetime) -> None:
     )
 
 
-def _rejected(query: Query, held: state.State) -> None:
+def _rejected(query: Query, current: state.State) -> None:
     st.subheader(
-        "Rows set aside",
+        "Rejected rows",
         anchor=False,
-        help="Rows with a value that cannot be carried exactly: kept whole in raw_ext.rejected_rows, with the reason.",
+        help="Rows with a value that cannot be converted exactly. raw_ext.rejected_rows keeps them, with the reason.",
     )
-    if not held.rejected:
-        st.caption("None: every row that was read could be carried exactly.")
+    if not current.rejected:
+        st.caption("None. Every row that was read was converted exactly.")
         return
-    reasons = pd.DataFrame([(r.stream, r.reason, r.rows, r.last_at) for r in held.rejected],
+    reasons = pd.DataFrame([(r.stream, r.reason, r.rows, r.last_at) for r in current.rejected],
                            columns=["stream", "reason", "rows", "last"])  # fmt: skip
     table(
         reasons,
@@ -185,7 +188,7 @@ def _rejected(query: Query, held: state.State) -> None:
             "last": st.column_config.DatetimeColumn("Last (UTC)", format="YYYY-MM-DD HH:mm:ss"),
         },
     )
-    with st.expander("The rows that were set aside last"):
+    with st.expander("Latest rejected rows"):
         columns: dict[str, Any] = {
             "stream": "Stream",
             "key": "Key",
@@ -197,25 +200,25 @@ def _rejected(query: Query, held: state.State) -> None:
         table(state.rejected_rows(query), "rejected-rows", columns=columns)
 
 
-def _tests(query: Query, held: state.State, now: datetime) -> None:
-    st.subheader("Data tests", anchor=False, help="What dbt found in its last run; rows that fail a test are kept.")
+def _tests(query: Query, current: state.State, now: datetime) -> None:
+    st.subheader("Data tests", anchor=False, help="Results of dbt's last run. Rows that fail a test are kept.")
     ran = (
-        f"{held.tests_run:,} tests ran {format.age(held.tested_at, now)} ago."
-        if held.tested_at
-        else "None has run yet."
+        f"{current.tests_run:,} tests ran {format.age(current.tested_at, now)} ago."
+        if current.tested_at
+        else "No tests have run yet."
     )
-    if not held.tests:
-        st.caption(f"{ran} None failed, none warned." if held.tested_at else ran)
+    if not current.tests:
+        st.caption(f"{ran} None failed or warned." if current.tested_at else ran)
         return
     st.caption(ran)
-    for test in held.tests:
+    for test in current.tests:
         rows = state.failing_rows(query, test.test)
-        mark = ":material/visibility:" if test.outcome == "warn" else ":material/error:"
+        mark = ":material/warning:" if test.outcome == "warn" else ":material/error:"
         label = f"{mark} {format.markdown(test.test)} · {test.outcome} · {test.rows or 0:,} rows"
         with st.expander(label):
             st.text(f"{test.kind} of {test.model}: {test.message or 'no message'}")
             if test.audit_table:
-                st.text(f"All of its rows: select * from {test.audit_table}")
+                st.text(f"All failing rows: select * from {test.audit_table}")
             if not rows.empty:
                 columns = {"row": st.column_config.TextColumn("Row", width="large")}
                 table(rows, f"failing-{test.test}", columns=columns)

@@ -1,4 +1,4 @@
-"""How the pipeline stands, as questions to its report. This file must not know Streamlit."""
+"""Query the pipeline's state from its report. This module must not import Streamlit."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from adventure.destinations.published import Query
 
 @dataclass(frozen=True)
 class StreamState:
-    """One stream, from its source to its raw table. Moments are naive UTC."""
+    """The state of one stream, from its source to its raw table. Times are naive UTC."""
 
     stream: str
     source: str
@@ -25,9 +25,9 @@ class StreamState:
     bytes_waiting: int
     waiting_since: datetime | None
     damaged: str | None
-    """What is wrong with a window that cannot be read."""
+    """Why a window cannot be read; None if all can."""
     watermark: datetime | None
-    """Of what is loaded; None before the first load."""
+    """The watermark of the loaded data; None before the first load."""
     horizon: datetime | None
     mode: str | None
     rows_loaded: int
@@ -37,7 +37,7 @@ class StreamState:
 
 @dataclass(frozen=True)
 class TaskState:
-    """The last run of a task that had something to do."""
+    """The last run of a task that had work to do."""
 
     task: str
     started_at: datetime
@@ -51,23 +51,23 @@ class TaskState:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Return how long the run took."""
         return (self.ended_at - self.started_at).total_seconds()
 
 
 @dataclass(frozen=True)
 class ModelRows:
-    """A table that dbt made."""
+    """The row count of a table built by dbt."""
 
     model: str
     rows: int
     shown: bool
-    """On the dashboard."""
+    """Whether the dashboard shows it."""
 
 
 @dataclass(frozen=True)
 class TestState:
-    """A test or model of dbt's last run that failed or warned."""
+    """A test or model that failed or warned in dbt's last run."""
 
     __test__ = False  # not one of pytest's
 
@@ -78,12 +78,12 @@ class TestState:
     rows: int | None
     message: str
     audit_table: str | None
-    """Where its rows are."""
+    """The table with all failing rows."""
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """Rows of a stream that were set aside for one reason."""
+    """Rows of a stream that were rejected for one reason."""
 
     stream: str
     reason: str
@@ -93,11 +93,11 @@ class Rejected:
 
 @dataclass(frozen=True)
 class State:
-    """All that the verdict and the picture need."""
+    """The pipeline's state: everything that the verdict and the flow diagram show."""
 
     written_at: datetime
-    """After each run of the tasks."""
-    every_sec: float | None
+    """The report is written after each run of the tasks."""
+    interval_sec: float | None
     """Seconds between two runs of the tasks; None when the last one was run by hand."""
     streams: tuple[StreamState, ...]
     tasks: dict[str, TaskState]
@@ -109,7 +109,7 @@ class State:
 
 
 def read(query: Query) -> State:
-    """The whole state."""
+    """Query the pipeline's state."""
     report = query("select written_at, every_sec from report", []).iloc[0]
     run = query("select ran_at, tests from test_run", []).iloc[0]
     streams = query(
@@ -140,7 +140,7 @@ def read(query: Query) -> State:
     )
     return State(
         written_at=report.written_at.to_pydatetime(),
-        every_sec=_plain(report.every_sec),
+        interval_sec=_plain(report.every_sec),
         streams=tuple(_all(StreamState, streams)),
         tasks={task.task: task for task in tasks},
         models=tuple(_all(ModelRows, query('select model, "ROWS", shown from models order by model', []))),
@@ -169,29 +169,29 @@ def read(query: Query) -> State:
 
 
 def cycles(query: Query) -> pd.DataFrame:
-    """A row a stream and minute with a window: windows, rows, rejected."""
+    """Return windows, rows and rejected rows, one row per stream and minute that has a window."""
     return query('select stream, minute, windows, "ROWS", rejected from cycles order by minute, stream', [])
 
 
 def lateness(query: Query) -> pd.DataFrame:
-    """A row a stream and class of lateness: rows that landed below the watermark, by how much."""
+    """Return the rows that arrived below the watermark, one row per stream and class of lateness."""
     return query('select stream, late, "ROWS" from lateness order by number, stream', [])
 
 
 def credits(query: Query) -> pd.DataFrame:
-    """A row a day of the last 30 on which Snowflake's warehouse ran: `day`, `credits`. Only where a copy is metered."""
+    """Return `day` and `credits` of the last 30 days on which Snowflake's warehouse ran. Only for a metered dataset."""
     return query("select day, credits from credits order by day", [])
 
 
 def rejected_rows(query: Query) -> pd.DataFrame:
-    """The rows that were set aside last."""
+    """Return the latest rejected rows."""
     return query(
         'select stream, key, reason, "ROW", file, loaded_at from rejected_rows order by loaded_at desc, key', []
     )
 
 
 def failing_rows(query: Query, test: str) -> pd.DataFrame:
-    """Rows that a test of the last build did not like, each as JSON."""
+    """Return the rows that failed a test of the last build, each as JSON."""
     return query('select "ROW" from failing_rows where test = ?', [test])
 
 
@@ -203,7 +203,7 @@ def _all(kind: type[T], rows: pd.DataFrame) -> list[T]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a frame as Python's own; what is missing is None."""
+    """Return a frame's value as a plain Python value; missing values are None."""
     if value is None or value is pd.NaT or (isinstance(value, float) and pd.isna(value)):
         return None
     if isinstance(value, pd.Timestamp):

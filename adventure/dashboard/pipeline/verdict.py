@@ -1,4 +1,4 @@
-"""One glance: all is well, or what is wrong and what to do. Plain functions over the state; no Streamlit, no SQL."""
+"""Find problems in the pipeline's state, each with its fix. Plain functions; no Streamlit, no SQL."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,83 +12,84 @@ from adventure.dashboard.pipeline.state import State, StreamState
 if TYPE_CHECKING:
     from adventure.core.heartbeat import Heartbeat
 
-Severity = Literal["wrong", "look"]
-"""`wrong`: figures are old or missing. `look`: they are right, and something wants a look."""
+Severity = Literal["error", "warning"]
+"""`error`: data is old or missing. `warning`: the data is correct, but needs attention."""
 
 _BUILD_SEC = 120.0
-"""A run of the tasks may take that long beyond its interval before it counts as missing."""
+"""How long a run of the tasks may take beyond its interval before it is overdue."""
 _HELD_BACK = timedelta(minutes=10)
-"""A horizon that is that much older than its window was held back by an open transaction."""
+"""A horizon this much older than its window was held back by an open transaction."""
 _REJECTED_WITHIN = timedelta(days=1)
 _RECONCILE = "reconcile"
 _LONG_STEP = timedelta(minutes=1)
-"""The processor beats every second, but for a step of the source's own; one that takes longer wants a look."""
+"""The processor sends a heartbeat every second, except during a single step of the source. A step longer than this is
+reported as a warning."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, where, and what to do about it."""
+    """A problem, its place, and its fix."""
 
     severity: Severity
     place: str
-    """A stream's or a task's name, `processor`, `tasks`, or `tests`."""
-    what: str
-    do: str
+    """The name of a stream or task, `processor`, `tasks`, or `tests`."""
+    message: str
+    fix: str
 
 
-def overdue_after(state: State, default_every: float) -> float:
-    """Seconds after which a run of the tasks is missing: two intervals, and what a build may take."""
-    return 2 * (state.every_sec or default_every) + _BUILD_SEC
+def overdue_after(state: State, default_interval: float) -> float:
+    """Return the seconds after which a run of the tasks is overdue: two intervals, plus the time of a build."""
+    return 2 * (state.interval_sec or default_interval) + _BUILD_SEC
 
 
-def problems(state: State, processor: "Heartbeat | None", now: datetime, default_every: float) -> list[Problem]:
-    """Worst first.
+def problems(state: State, processor: "Heartbeat | None", now: datetime, default_interval: float) -> list[Problem]:
+    """Return all problems, errors first.
 
     Args:
-        processor: its last sign of life; None where it cannot be seen, which is no problem.
-        default_every: seconds between two runs of the tasks where the report does not say.
+        processor: its last heartbeat; None if it is not visible from here, which is no problem.
+        default_interval: seconds between two runs of the tasks, used if the report does not say.
     """
     found = [
         *_processor(processor, now),
-        *_tasks_missing(state, now, default_every),
+        *_tasks_missing(state, now, default_interval),
         *_tasks_failed(state),
-        *(problem for stream in state.streams for problem in _stream(stream, state, now, default_every)),
+        *(problem for stream in state.streams for problem in _stream(stream, state, now, default_interval)),
         *_tests(state),
         *_rejected(state, now),
     ]
-    return sorted(found, key=lambda problem: problem.severity != "wrong")
+    return sorted(found, key=lambda problem: problem.severity != "error")
 
 
 def _processor(sign: "Heartbeat | None", now: datetime) -> Iterator[Problem]:
-    """It beats while it lives, whether or not anything is sold."""
+    """Check the heartbeat, which the processor sends whether or not there are new rows."""
     if sign is None:
         return
     age = format.age(sign.seen_at, now)
     if sign.has_ended:
         yield Problem(
-            "wrong",
+            "error",
             "processor",
-            f"The processor stopped {age} ago: what was sold since then is not read",
-            "Start `adventure process`; the end of its log says why it stopped",
+            f"The processor stopped {age} ago. Newer rows are not read",
+            "Start `adventure process`. The end of its log says why it stopped",
         )
     elif now > sign.stuck_at or now > sign.next_by + _LONG_STEP:
         waits = format.duration((sign.next_by - sign.seen_at).total_seconds())
         yield Problem(
-            "wrong" if now > sign.stuck_at else "look",
+            "error" if now > sign.stuck_at else "warning",
             "processor",
-            f"The processor was last seen {age} ago, and meant to go on after {waits}",
-            "See whether `adventure process` runs, and start it if not; if it does, its log says at which step it is",
+            f"The processor was last seen {age} ago, but should have continued after {waits}",
+            "Check whether `adventure process` is running, and start it if not. Its log shows the current step",
         )
 
 
-def _tasks_missing(state: State, now: datetime, default_every: float) -> Iterator[Problem]:
-    if (now - state.written_at).total_seconds() > overdue_after(state, default_every):
+def _tasks_missing(state: State, now: datetime, default_interval: float) -> Iterator[Problem]:
+    if (now - state.written_at).total_seconds() > overdue_after(state, default_interval):
         yield Problem(
-            "wrong",
+            "error",
             "tasks",
-            f"The tasks last ran {format.age(state.written_at, now)} ago and should run every"
-            f" {format.duration(state.every_sec or default_every)}",
-            "Start `adventure tasks serve`; the end of its log says why it stopped",
+            f"The tasks last ran {format.age(state.written_at, now)} ago, but should run every"
+            f" {format.duration(state.interval_sec or default_interval)}",
+            "Start `adventure tasks serve`. The end of its log says why it stopped",
         )
 
 
@@ -96,47 +97,52 @@ def _tasks_failed(state: State) -> Iterator[Problem]:
     for task in state.tasks.values():
         if task.outcome == "failed" and task.task == _RECONCILE:
             yield Problem(
-                "wrong", task.task, task.message, f"After the repair, `adventure tasks run {_RECONCILE}` compares again"
+                "error",
+                task.task,
+                task.message,
+                f"After the repair, run `adventure tasks run {_RECONCILE}` to compare again",
             )
         elif task.outcome == "failed":
             times = f" {task.failures_in_a_row} times in a row" if task.failures_in_a_row > 1 else ""
             yield Problem(
-                "wrong",
+                "error",
                 task.task,
                 f"{task.task} failed{times}: {task.message}",
-                f"Mend that; the next run tries again, or `adventure tasks run {task.task}` does so now",
+                f"Fix the cause. The next run tries again; `adventure tasks run {task.task}` tries now",
             )
 
 
-def _stream(stream: StreamState, state: State, now: datetime, default_every: float) -> Iterator[Problem]:
+def _stream(stream: StreamState, state: State, now: datetime, default_interval: float) -> Iterator[Problem]:
     name = stream.stream
     if stream.damaged:
-        yield Problem("wrong", name, f"{name}: {stream.damaged}", "Until then its later windows are loaded without it")
+        yield Problem("error", name, f"{name}: {stream.damaged}", "Later windows are still loaded without it")
     waiting_sec = (now - stream.waiting_since).total_seconds() if stream.waiting_since else 0.0
-    if waiting_sec > overdue_after(state, default_every):
+    if waiting_sec > overdue_after(state, default_interval):
         yield Problem(
-            "wrong",
+            "error",
             name,
             f"{name}: {stream.windows_waiting:,} windows have waited to be loaded for {format.duration(waiting_sec)}",
-            f"`adventure tasks run load_{name}` loads them, or says what is in the way",
+            f"Run `adventure tasks run load_{name}`. It loads them, or says what prevents it",
         )
     if stream.watermark is None and not stream.windows_waiting:
-        yield Problem("look", name, f"{name}: nothing has come yet", "`adventure process` reads its source")
-    if stream.horizon and stream.last_loaded_at and stream.last_loaded_at - stream.horizon > _HELD_BACK:
         yield Problem(
-            "look",
+            "warning", name, f"{name}: no data has arrived yet", "Run `adventure process`, which reads the source"
+        )
+    if stream.horizon and stream.last_loaded_at and stream.last_loaded_at - stream.horizon > _HELD_BACK:
+        behind = format.duration((stream.last_loaded_at - stream.horizon).total_seconds())
+        yield Problem(
+            "warning",
             name,
-            f"{name}: when its last window was loaded, its horizon was"
-            f" {format.duration((stream.last_loaded_at - stream.horizon).total_seconds())} behind",
-            "A transaction is open that long at the source, or the window lay in the stage; the processor's log names"
-            " the session",
+            f"{name}: the horizon was {behind} behind when the last window was loaded",
+            "Either a transaction was open that long at the source, or the window waited in the stage. The processor's"
+            " log names the session: end its transaction",
         )
     kind = SOURCES.get(stream.source)
     if kind and kind.lookback_remedy and stream.mode and stream.mode.startswith("lookback"):
         yield Problem(
-            "look",
+            "warning",
             name,
-            f"{name}: read by {stream.mode}; rows that commit later than the lookback are missed",
+            f"{name}: read by {stream.mode}. Rows that commit later than the lookback are missed",
             kind.lookback_remedy,
         )
 
@@ -145,11 +151,11 @@ def _tests(state: State) -> Iterator[Problem]:
     for test in state.tests:
         rows = f" with {test.rows:,} rows" if test.rows else ""
         if test.outcome == "warn":
-            yield Problem("look", "tests", f"Test {test.test} warns{rows}", "See the rows below")
+            yield Problem("warning", "tests", f"Test {test.test} warned{rows}", "See the rows below")
         else:
             yield Problem(
-                "wrong", "tests", f"{test.kind.capitalize()} {test.test} failed{rows}: {test.message}",
-                "See the rows below; the models after it keep their last good state",
+                "error", "tests", f"{test.kind.capitalize()} {test.test} failed{rows}: {test.message}",
+                "See the rows below. Downstream models keep their last valid state",
             )  # fmt: skip
 
 
@@ -159,9 +165,9 @@ def _rejected(state: State, now: datetime) -> Iterator[Problem]:
         if recent:
             rows = sum(each.rows for each in recent)
             yield Problem(
-                "look",
+                "warning",
                 stream.stream,
-                f"{stream.stream}: {rows:,} row{'s were' if rows > 1 else ' was'} set aside that cannot be carried"
-                f" exactly, the last {format.age(max(each.last_at for each in recent), now)} ago",
-                "See them below; mend them at the source and they come again",
+                f"{stream.stream}: rejected {rows:,} row{'s' if rows > 1 else ''} that cannot be converted exactly,"
+                f" most recently {format.age(max(each.last_at for each in recent), now)} ago",
+                "See the rows below and fix them at the source. Fixed rows are read again",
             )

@@ -1,1 +1,1 @@
-"""The Sales page. `figures.py` asks, `charts.py` draws, `page.py` lays out."""
+"""The Sales page. `metrics.py` queries, `charts.py` draws, `page.py` and `panels.py` lay out."""

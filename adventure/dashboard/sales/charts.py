@@ -1,4 +1,4 @@
-"""The charts of sales. Times are drawn as they are: Streamlit hands the browser times without a zone."""
+"""The charts of the Sales page. Times are drawn in UTC: Streamlit sends them to the browser without a time zone."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ import pandas as pd
 from adventure.dashboard import axes, format
 from adventure.dashboard.colours import NEUTRAL, Theme, colours
 from adventure.dashboard.format import hover_format
-from adventure.dashboard.sales.figures import Measure
+from adventure.dashboard.sales.metrics import Measure
 from adventure.dashboard.sales.scope import Grain
 
 _RUNNING = {
@@ -27,21 +27,24 @@ _WHEN = {
     "month": "%B %Y",
 }
 
+_LABEL_WIDTH = 60
+"""Pixels of the longest label of a bar, such as `+$744.2k`."""
+
 
 def sales_chart(
     rows: pd.DataFrame, measure: Measure, grain: Grain, now: datetime, theme: Theme, title: str
 ) -> alt.LayerChart:
-    """Lines over time, a legend that filters, and all values of the period under the pointer."""
+    """Return lines over time, with a legend that filters and a tooltip that shows all values of a period."""
     data = rows.assign(value=rows["value"].astype(float))
     segments: list[str] = list(dict.fromkeys(rows["segment"]))
     shown = alt.selection_point(fields=["segment"], bind="legend")
     hovered = alt.selection_point(fields=["period"], nearest=True, on="pointerover", empty=False, clear="pointerout")
     x = _time_axis(rows["period"], grain)
     y = alt.Y("value:Q", title=None, axis=axes.amounts(5, money=measure == "revenue"))
-    # In one row, which a narrow screen would cut.
-    columns = alt.ExprRef("width < 480 ? 2 : 0")
+    # A narrow screen would cut off a legend in one row.
+    columns, limit = alt.ExprRef("width < 480 ? 2 : 0"), alt.ExprRef("width < 480 ? 100 : 160")
     legend = alt.Legend(
-        title=None, orient="top", columns=columns, labelLimit=160, symbolType="stroke", symbolStrokeWidth=4
+        title=None, orient="top", columns=columns, labelLimit=limit, symbolType="stroke", symbolStrokeWidth=4
     )
     colour = alt.Color("segment:N", scale=_scale(segments, theme), sort=segments, legend=legend)
     lines = (
@@ -51,7 +54,7 @@ def sales_chart(
         .add_params(shown)
     )
     wide = data.pivot(index="period", columns="segment", values="value").reset_index()
-    # Names that are not plain may not stand in Vega's field paths: the hover reads numbered columns.
+    # Number the columns for the tooltip: Vega's field paths do not allow special characters in names.
     wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
     tooltip = [alt.Tooltip("period:T", title="When", format=_WHEN[grain])]
     tooltip += [
@@ -64,7 +67,7 @@ def sales_chart(
         .encode(x=x, opacity=alt.condition(hovered, alt.value(0.7), alt.value(0)), tooltip=tooltip)
         .add_params(hovered)
     )
-    # Only those under the pointer are drawn: of years of days there are tens of thousands.
+    # Draw only the points under the pointer: years of daily points are tens of thousands.
     points = (
         alt.Chart(data)
         .mark_point(filled=True, size=45, aria=False)
@@ -76,7 +79,7 @@ def sales_chart(
 
 
 def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title: str) -> alt.LayerChart:
-    """A bar a segment: what it adds to the change, or takes from it."""
+    """Return one bar per segment: its contribution to the change."""
     segments = list(rows["segment"])
     data = rows.assign(change=rows["change"].astype(float), relative=rows["relative"].astype(float))
     data["now"], data["before"] = rows["now"].astype(float), rows["before"].astype(float)
@@ -88,8 +91,8 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
             alt.Tooltip("segment:N", title="Segment"),
             alt.Tooltip("change:Q", title="Change", format=hover_format(measure)),
             alt.Tooltip("relative:Q", title="Relative", format="+.1%"),
-            alt.Tooltip("now:Q", title="These days", format=hover_format(measure)),
-            alt.Tooltip("before:Q", title="Days before", format=hover_format(measure)),
+            alt.Tooltip("now:Q", title="This period", format=hover_format(measure)),
+            alt.Tooltip("before:Q", title="Previous period", format=hover_format(measure)),
         ],
     )
     bars = base.mark_bar(cornerRadius=2).encode(
@@ -103,7 +106,7 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
 
 
 def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> alt.VConcatChart:
-    """Orders above, chats below, on one time axis."""
+    """Return orders above and chats below, on a shared time axis."""
     grain = "day" if grain == "hour" else grain
     blue, orange = colours(["orders", "order_details"], theme)
     tooltip = [
@@ -125,7 +128,7 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> a
 
 
 def funnel_chart(rows: pd.DataFrame, theme: Theme, title: str) -> alt.LayerChart:
-    """A bar a step, with the share of the step before."""
+    """Return one bar per step, with its share of the previous step."""
     texts = [
         f"{events:,}" + ("" if pd.isna(share) else f" · {share:.1%}")
         for events, share in zip(rows["events"], rows["share"], strict=True)
@@ -137,7 +140,7 @@ def funnel_chart(rows: pd.DataFrame, theme: Theme, title: str) -> alt.LayerChart
         tooltip=[
             alt.Tooltip("step:N", title="Step"),
             alt.Tooltip("events:Q", title="Events", format=",d"),
-            alt.Tooltip("share:Q", title="Of the step before", format=".1%"),
+            alt.Tooltip("share:Q", title="Share of previous step", format=".1%"),
         ],
     )
     bars = base.mark_bar(cornerRadius=2, color=colours(["orders"], theme)[0])
@@ -150,7 +153,7 @@ def _ink(theme: Theme) -> str:
 
 
 def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) -> alt.X:
-    """Days and months, with the year where there are several."""
+    """Return the time axis. Its labels show the year if the data spans several years."""
     years = moments.max().year - moments.min().year
     form = _AXIS[grain] if years == 0 else ("%b %Y" if years < 4 else "%Y")
     axis = alt.Axis(format=form, labelOverlap=True, grid=False, labels=labels, tickCount=8)
@@ -158,7 +161,7 @@ def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) 
 
 
 def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt.LayerChart]:
-    """The period that is not over: a band behind the end of the lines, and words above it that say so."""
+    """Return a labelled band that marks the period that is not over; empty if all are over."""
     last = moments.max()
     step = {
         "hour": pd.DateOffset(hours=1),
@@ -183,10 +186,15 @@ def _scale(segments: Sequence[str], theme: Theme) -> alt.Scale:
 
 
 def _padded(data: pd.DataFrame) -> alt.Scale:
-    """Room at the bars' ends for their values."""
-    low, high = min(0.0, data["change"].min()), max(0.0, data["change"].max())
-    room = (high - low or 1.0) * 0.22
-    return alt.Scale(domain=[low - room if low < 0 else low, high + room if high > 0 else high], nice=False)
+    """Return a scale with _LABEL_WIDTH pixels at the ends of the bars for their labels, at any width of the chart."""
+    low, high = min(0.0, float(data["change"].min())), max(0.0, float(data["change"].max()))
+    ends = (low < 0) + (high > 0)
+    padding = f"{high - low or 1.0} * {_LABEL_WIDTH} / max(40, width - {ends * _LABEL_WIDTH})"
+    return alt.Scale(
+        domainMin=alt.ExprRef(f"{low} - {padding}") if low < 0 else low,
+        domainMax=alt.ExprRef(f"{high} + {padding}") if high > 0 else high,
+        nice=False,
+    )
 
 
 def _signed(value: float, *, money: bool) -> str:

@@ -1,11 +1,11 @@
-"""The row of filters above the Sales page, and what it says when they leave nothing. All of them are in the URL."""
+"""The filters of the Sales page, and its message when no sales match them. All filters are in the URL."""
 
 from datetime import date, timedelta
 
 import streamlit as st
 
 from adventure.dashboard import controls, format
-from adventure.dashboard.sales import figures
+from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.published import Query
 
@@ -20,7 +20,7 @@ _NAMES = ("period", "days", "country", "channel")
 
 
 def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
-    """What the filters say.
+    """Show the filters and return the chosen scope.
 
     Args:
         bounds: the first and the last day with sales.
@@ -30,20 +30,20 @@ def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
     period = controls.choice(row, "Period", "period", names, "30d")
     first, last = today - timedelta(days=29), today
     if period == "custom":
-        first, last = controls.days(row, "From and to", first, last, min(bounds[0], first), max(bounds[1], today))
+        first, last = controls.date_range(row, "From and to", first, last, min(bounds[0], first), max(bounds[1], today))
     else:
-        controls.forget("from", "to")
+        controls.remove_params("from", "to")
     if period == "all":
         first, last = bounds[0], max(bounds[1], today)
     elif period in _PERIODS:
         first = today - timedelta(days=_PERIODS[period][1] - 1)
-    countries = controls.several(row, "Country", "country", figures.options(query, "country"), "All countries")
-    channels = controls.several(row, "Channel", "channel", figures.options(query, "channel"), "All channels")
+    countries = controls.multi_choice(row, "Country", "country", metrics.options(query, "country"), "All countries")
+    channels = controls.multi_choice(row, "Channel", "channel", metrics.options(query, "channel"), "All channels")
     return Scope(first, last, countries, channels)
 
 
-def nothing_found(scope: Scope, bounds: tuple[date, date]) -> None:
-    """Why there is nothing, and a way out of it."""
+def show_no_sales(scope: Scope, bounds: tuple[date, date]) -> None:
+    """Show why there are no sales, with buttons that change the filters."""
     filters = " and ".join(
         f"{name} {', '.join(format.markdown(value) for value in chosen)}"
         for name, chosen in (("country", scope.countries), ("channel", scope.channels))
@@ -51,18 +51,18 @@ def nothing_found(scope: Scope, bounds: tuple[date, date]) -> None:
     )
     st.info(
         f"There are no sales from {format.day(scope.first)} to {format.day(scope.last)}"
-        f"{f' for {filters}' if filters else ''}. The warehouse holds sales from {format.day(bounds[0])} to"
-        f" {format.day(bounds[1])}. Choose another period or clear the filters; if there should be sales, the Pipeline"
-        " page tells how far each stream is.",
+        f"{f' for {filters}' if filters else ''}. The warehouse has sales from {format.day(bounds[0])} to"
+        f" {format.day(bounds[1])}. Choose another period or clear the filters. If you expected sales here, the"
+        " Pipeline page shows how far each stream is.",
         icon=":material/search_off:",
     )
     row = st.container(horizontal=True)
-    row.button("Clear the filters", on_click=controls.clear, args=_NAMES)
+    row.button("Clear filters", on_click=controls.reset, args=_NAMES)
     row.button(f"Show the 30 days up to {format.day(bounds[1])}", on_click=show_days_up_to, args=(bounds[1],))
 
 
 def show_days_up_to(last: date, days: int = 30) -> None:
-    """Sets the filters to these days alone; for a button's callback."""
-    controls.clear(*_NAMES)
+    """Set the filters to the days up to `last`. Made for a button's callback."""
+    controls.reset(*_NAMES)
     st.session_state["period"] = "custom"
     st.session_state["days"] = (last - timedelta(days=days - 1), last)

@@ -1,54 +1,54 @@
-"""The Sales page: how sales trend, and which segments drive them."""
+"""The Sales page: how sales develop, and which segments drive them."""
 
 import streamlit as st
 
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
-from adventure.dashboard.layout import LOOK_EVERY_SEC, current_problems, damaged, watch
-from adventure.dashboard.sales import figures, panels
-from adventure.dashboard.sales.filters import choose_scope, nothing_found
+from adventure.dashboard.layout import REFRESH_SEC, current_problems, rerun_on_publish, show_error
+from adventure.dashboard.sales import metrics, panels
+from adventure.dashboard.sales.filters import choose_scope, show_no_sales
 from adventure.destinations.published import Copy, Identity
 from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
-    """The page."""
-    copy = open_sales()
-    identity = copy.identity()
+    """Draw the page."""
+    dataset = open_sales()
+    version = dataset.identity()
     st.title("Sales", anchor=False)
-    if identity is None:
-        _watch(copy, None, None)
+    if version is None:
+        _watch(dataset, None, None)
         st.info(
-            "Nothing has been published yet. `adventure tasks run` loads what is staged, builds the models and"
-            " publishes; `make demo` does all of it with sales of its own.",
+            "Nothing has been published yet. `adventure tasks run` loads the staged files, builds the models and"
+            " publishes them; `make demo` does the same with generated sales.",
             icon=":material/hourglass_empty:",
         )
         return
     try:
-        _show(copy, identity)
+        _show(dataset, version)
     except WarehouseError as error:
-        damaged(error)
-        _watch(copy, identity, None)
+        show_error(error)
+        _watch(dataset, version, None)
 
 
-def _show(copy: Copy, identity: Identity) -> None:
-    query, now = data.cached(copy, identity), utc_now()
-    _watch(copy, identity, figures.publication(query))
-    bounds = figures.bounds(query)
+def _show(dataset: Copy, version: Identity) -> None:
+    query, now = data.cached_query(dataset, version), utc_now()
+    _watch(dataset, version, metrics.publication(query))
+    bounds = metrics.bounds(query)
     if bounds is None:
         st.info(
-            "The models hold no sales, neither live ones nor a history. `adventure status` tells how far each stream"
-            " is; `adventure history create` makes a history.",
+            "The models contain no sales, neither live nor historical. `adventure status` shows how far each stream"
+            " is; `adventure history create` generates a history.",
             icon=":material/hourglass_empty:",
         )
         return
     scope = choose_scope(query, bounds, now.date())
-    current = figures.total(query, scope)
+    current = metrics.total(query, scope)
     if not current.orders:
-        nothing_found(scope, bounds)
+        show_no_sales(scope, bounds)
         return
-    panel = panels.Panel(query, scope, now, figures.descriptions(query))
+    panel = panels.Panel(query, scope, now, metrics.descriptions(query))
     panels.headlines(panel, current)
     _trend(panel)
     with st.container(border=True):
@@ -61,9 +61,9 @@ def _show(copy: Copy, identity: Identity) -> None:
 
 @st.fragment
 def _trend(panel: panels.Panel) -> None:
-    """What the measure and the segment are chosen for. A fragment: the other panels stay as they are."""
+    """Draw the panels that depend on measure and segment. A fragment: changing these reruns no other panel."""
     with st.container(border=True):
-        measure, segment = panels.explore(panel)
+        measure, segment = panels.sales_over_time(panel)
     left, right = st.columns(2, gap="small")
     with left.container(border=True, height="stretch"):
         panels.contributions(panel, measure, segment)
@@ -71,26 +71,26 @@ def _trend(panel: panels.Panel) -> None:
         panels.markets(panel)
 
 
-@st.fragment(run_every=LOOK_EVERY_SEC)
-def _watch(copy: Copy, identity: Identity | None, publication: figures.Publication | None) -> None:
-    """Draws the page anew when there is a newer publication; until then, says how old this one has become."""
-    watch((copy, identity))
+@st.fragment(run_every=REFRESH_SEC)
+def _watch(dataset: Copy, version: Identity | None, publication: metrics.Publication | None) -> None:
+    """Show the age of the data and any error of the pipeline. Rerun the page when newer data is published."""
+    rerun_on_publish((dataset, version))
     if publication is None:
         return
     now, as_of = utc_now(), publication.data_as_of
     read = f"Data as of **{format.moment(as_of)}**, {format.age(as_of, now)} old" if as_of else "No live sales yet"
     st.caption(f"{read} · days are calendar days in UTC · money in US dollars")
-    wrong = [problem for problem in current_problems() if problem.severity == "wrong"]
-    if wrong:
+    errors = [problem for problem in current_problems() if problem.severity == "error"]
+    if errors:
         st.warning(
-            f"The figures may be older than they should be. {format.markdown(wrong[0].what)}."
-            f" {wrong[0].do}. The Pipeline page shows more.",
+            f"This data may be old or incomplete. {format.markdown(errors[0].message)}."
+            f" **Fix:** {errors[0].fix}. The Pipeline page shows more.",
             icon=":material/warning:",
         )
     elif open_report().identity() is None:
         age = (now - publication.built_at).total_seconds()
         if age > 2 * data.tasks_interval_sec():
             st.warning(
-                f"The figures were built {format.duration(age)} ago, longer than expected: see `adventure status`.",
+                f"This data was built {format.duration(age)} ago, longer than expected. `adventure status` shows why.",
                 icon=":material/warning:",
             )

@@ -1,4 +1,4 @@
-"""What the Sales page is made of, from top to bottom: one function a panel."""
+"""The panels of the Sales page, from top to bottom: one function per panel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,36 +10,36 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import controls, format
-from adventure.dashboard.layout import download, empty, table, theme
-from adventure.dashboard.sales import charts, figures
+from adventure.dashboard.layout import download, show_empty, table, theme
+from adventure.dashboard.sales import charts, metrics
 from adventure.dashboard.sales.filters import show_days_up_to
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
 from adventure.destinations.published import Query
 
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
 _PERCENT = "%.1f%%"
-"""Of hundredths: Streamlit's own "percent" shows as many decimals as each number happens to have."""
+"""Format of percentages. Streamlit's "percent" format shows a varying number of decimals."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What every panel is drawn from."""
+    """The data that all panels share."""
 
     query: Query
     scope: Scope
     now: datetime
     descriptions: dict[tuple[str, str], str]
 
-    def said(self, mart: str, name: str) -> str:
-        """How dbt describes a mart's column or figure: the help text of whatever shows it."""
+    def description(self, mart: str, name: str) -> str:
+        """Return dbt's description of a mart's column or metric, used as help text."""
         return self.descriptions.get((mart, name), "")
 
 
-def headlines(panel: Panel, current: figures.Total) -> None:
-    """The figures of the period, each with its change and its course."""
+def headlines(panel: Panel, current: metrics.Total) -> None:
+    """Draw the headline metrics, each with its change and sparkline."""
     scope, today = panel.scope, panel.now.date()
-    line = figures.sparkline(panel.query, scope, today)
-    cards: list[tuple[str, str, str, str, Callable[[figures.Total], Decimal | int]]] = [
+    line = metrics.sparkline(panel.query, scope, today)
+    cards: list[tuple[str, str, str, str, Callable[[metrics.Total], Decimal | int]]] = [
         ("Revenue", format.money(current.revenue), "sales_by_hour", "revenue", lambda t: t.revenue),
         ("Orders", format.count(current.orders), "sales_by_hour", "orders", lambda t: t.orders),
         ("Average order", _average(current), "sales_by_hour", "average_order", lambda t: t.average_order),
@@ -47,15 +47,19 @@ def headlines(panel: Panel, current: figures.Total) -> None:
         ("Customers", format.count(current.customers), "customers_by_day", "customers", lambda t: t.customers),
     ]
     row = st.container(key="headlines")
-    for column, (label, value, mart, name, figure) in zip(row.columns(len(cards), gap="small"), cards, strict=True):
-        change = figures.changes(panel.query, scope, today, figure)
-        compared = panel.said("sales_by_hour", "change") if change is not None else "There is nothing before it."
+    for column, (label, value, mart, name, metric) in zip(row.columns(len(cards), gap="small"), cards, strict=True):
+        change = metrics.metric_change(panel.query, scope, today, metric)
+        compared = (
+            panel.description("sales_by_hour", "change")
+            if change is not None
+            else "There is no earlier data to compare with."
+        )
         column.metric(
             label,
             value,
             format.percent(change) or "no comparison",
             delta_color="off" if change is None else "normal",
-            help=f"{panel.said(mart, name)} {compared}",
+            help=f"{panel.description(mart, name)} {compared}",
             border=True,
             chart_data=[float(point) for point in line[name]] if len(line) > 1 else None,
             chart_type="area",
@@ -65,44 +69,46 @@ def headlines(panel: Panel, current: figures.Total) -> None:
         download(line.rename_axis("period").reset_index(), "headlines-over-time")
 
 
-def _average(total: figures.Total) -> str:
+def _average(total: metrics.Total) -> str:
     return f"${total.average_order:,.0f}"
 
 
 def _compared(scope: Scope, panel: Panel) -> str:
-    """Which days the cards show, and which their changes compare."""
+    """Return which days the cards show, and which days their changes compare."""
     compared = scope.compared(panel.now.date())
     shown = f"{format.day(scope.first)} – {format.day(scope.last)}"
     if compared is None:
-        return f"{shown}. Today is not over: there is no whole day to compare."
+        return f"{shown}. Today is not over, so there is no full day to compare."
     now, before = compared
-    today_out = "; today is not over and is left out of both" if now.last != scope.last else ""
+    today_out = "; today is not over, so both periods leave it out" if now.last != scope.last else ""
     return f"{shown}, compared with {format.day(before.first)} – {format.day(before.last)}{today_out}."
 
 
-def explore(panel: Panel) -> tuple[figures.Measure, figures.Segment]:
-    """Sales over time, a line a segment; the measure and the segment that were chosen."""
+def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
+    """Draw sales over time, one line per segment. Return the chosen measure and segment."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    measure: Any = controls.choice(row, "Measure", "measure", figures.MEASURES)
-    labels = {key: dimension.label for key, dimension in figures.SEGMENTS.items()}
-    segment: Any = controls.choice(row, "One line for each", "segment", labels)
+    measure: Any = controls.choice(row, "Measure", "measure", metrics.MEASURES)
+    labels = {key: dimension.label for key, dimension in metrics.SEGMENTS.items()}
+    segment: Any = controls.choice(row, "Split by", "segment", labels)
     grain = _grain(row, panel.scope)
-    rows = figures.series(panel.query, panel.scope, segment, measure, grain, panel.now)
-    dimension = figures.SEGMENTS[segment]
-    name = f"{figures.MEASURES[measure]} by {grain} and {dimension.label.lower()}"
-    st.subheader(name, anchor=False, help=panel.said(dimension.mart, measure))
+    rows = metrics.series(panel.query, panel.scope, segment, measure, grain, panel.now)
+    dimension = metrics.SEGMENTS[segment]
+    name = f"{metrics.MEASURES[measure]} by {grain} and {dimension.label.lower()}"
+    st.subheader(name, anchor=False, help=panel.description(dimension.mart, measure))
     if rows.empty:
-        empty("The orders of these days have no lines yet; they come with a later window.")
+        show_empty("The orders in this period have no lines yet. A later window will bring them.")
         return measure, segment
     st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name), width="stretch")
-    st.caption("A click on a name shows it alone, with Shift one more; the pointer shows all values of a moment.")
-    with st.expander("The numbers"):
-        _series_table(figures.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
+    st.caption(
+        "Click a name to show it alone, Shift-click to add another. Hover over the chart to see all values of a period."
+    )
+    with st.expander("Data table"):
+        _series_table(metrics.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
     return measure, segment
 
 
 def _grain(row: Any, scope: Scope) -> Grain:
-    """Hour, day or week; what suits the period unless the URL or a click says otherwise."""
+    """Show the choice of grain and return it. "Auto" picks the grain that suits the period."""
     options = {"auto": "Auto"} | {grain: _GRAINS[grain] for grain in possible_grains(scope.days)}
     grain: Any = controls.choice(row, "Grain", "grain", options)
     return default_grain(scope.days) if grain == "auto" else grain
@@ -116,42 +122,42 @@ def _series_table(wide: pd.DataFrame, measure: str, grain: Grain, name: str) -> 
     table(shown, name, exact=exact, columns=columns | {"period": st.column_config.TextColumn("Period (UTC)")})
 
 
-def contributions(panel: Panel, measure: figures.Measure, segment: figures.Segment) -> None:
-    """Which segments drive the change against the days before."""
-    said = panel.said("sales_by_hour", "contribution")
-    st.subheader(f"What drives the change in {figures.MEASURES[measure].lower()}", anchor=False, help=said)
-    rows = figures.contributions(panel.query, panel.scope, segment, measure, panel.now.date())
+def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segment) -> None:
+    """Draw which segments drive the change against the days before."""
+    description = panel.description("sales_by_hour", "contribution")
+    st.subheader(f"What drives the change in {metrics.MEASURES[measure].lower()}", anchor=False, help=description)
+    rows = metrics.contributions(panel.query, panel.scope, segment, measure, panel.now.date())
     if rows.empty or not rows["before"].any():
-        empty("There is nothing before this period to compare it with. Choose a shorter or a later one.")
+        show_empty("There is no data before this period to compare with. Choose a shorter or later period.")
         return
-    title = f"Change in {measure} by {figures.SEGMENTS[segment].label.lower()}"
+    title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
     st.altair_chart(charts.contribution_chart(rows, measure, theme(), title), width="stretch")
     download(rows, f"change-of-{measure}-by-{segment}")
 
 
 @st.fragment
 def markets(panel: Panel) -> None:
-    """Countries against channels, with each country's share."""
+    """Draw the table of countries by channels, with each country's share."""
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Countries and channels", anchor=False, width="content")
-    measure: Any = controls.choice(row, "Measure", "market", figures.MEASURES, hidden=True)
-    wide = figures.country_by_channel(panel.query, panel.scope, measure).reset_index(names="Country")
+    measure: Any = controls.choice(row, "Measure", "market", metrics.MEASURES, hidden=True)
+    wide = metrics.country_by_channel(panel.query, panel.scope, measure).reset_index(names="Country")
     channels = [name for name in wide.columns if name not in ("Country", "Total", "Share")]
     shown = wide.astype(dict.fromkeys([*channels, "Total"], float)).assign(Share=100 * wide["Share"])
-    said = panel.said("sales_by_hour", measure)
-    columns: dict[str, Any] = {name: _number(measure, name.capitalize(), said) for name in channels}
-    columns["Total"] = _number(measure, "Total", said)
+    description = panel.description("sales_by_hour", measure)
+    columns: dict[str, Any] = {name: _number(measure, name.capitalize(), description) for name in channels}
+    columns["Total"] = _number(measure, "Total", description)
     columns["Share"] = st.column_config.ProgressColumn("Share", format=_PERCENT, min_value=0, max_value=100)
     table(shown, f"{measure}-by-country-and-channel", exact=wide, columns=columns)
 
 
 @st.fragment
 def products(panel: Panel) -> None:
-    """The products that sold most."""
+    """Draw the table of best-selling products."""
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Top products", anchor=False, width="content")
-    measure: Any = controls.choice(row, "Ranked by", "top", figures.MEASURES, hidden=True)
-    rows = figures.top_products(panel.query, panel.scope, measure)
+    measure: Any = controls.choice(row, "Ranked by", "top", metrics.MEASURES, hidden=True)
+    rows = metrics.top_products(panel.query, panel.scope, measure)
     shown = rows.assign(revenue=rows["revenue"].astype(float), share=100 * rows["share"])
     columns: dict[str, Any] = {
         "product": st.column_config.TextColumn("Product", width="large"),
@@ -160,20 +166,20 @@ def products(panel: Panel) -> None:
             f"Share of {measure}", format=_PERCENT, min_value=0, max_value=float(shown["share"].max() or 100)
         ),
     }
-    for name, label in figures.MEASURES.items():
-        columns[name] = _number(name, label, panel.said("product_sales_by_day", name))
+    for name, label in metrics.MEASURES.items():
+        columns[name] = _number(name, label, panel.description("product_sales_by_day", name))
     table(shown, f"top-products-by-{measure}", exact=rows, columns=columns)
 
 
-def support(panel: Panel, current: figures.Total) -> None:
-    """Support chats beside the sales that they are about."""
-    st.subheader("Support chats beside sales", anchor=False)
-    chats = figures.chats(panel.query, panel.scope)
+def support(panel: Panel, current: metrics.Total) -> None:
+    """Draw support chats and the orders of the same period."""
+    st.subheader("Support chats and sales", anchor=False)
+    chats = metrics.chats(panel.query, panel.scope)
     if not chats.chats:
-        empty("No support chat began in this period. The history has none: choose a period with live sales.")
+        show_empty("No support chat began in this period. The history has no chats: choose a period with live sales.")
         return
     grain = default_grain(panel.scope.days)
-    rows = figures.chats_beside_orders(panel.query, panel.scope, grain, panel.now)
+    rows = metrics.chats_and_orders(panel.query, panel.scope, grain, panel.now)
     per_order = format.decimal(100 * chats.chats / current.orders)
     rating, hours = _chat_changes(panel)
     cards = [
@@ -184,25 +190,26 @@ def support(panel: Panel, current: figures.Total) -> None:
     ]
     left, right = st.columns([2, 3], gap="medium")
     for place, card in zip([*left.columns(2), *left.columns(2)], cards, strict=True):
-        label, value, delta, name, good = card
-        said = panel.said("support_chats_by_day", name)
-        said += f" {panel.said('sales_by_hour', 'change')}" if delta else ""
-        place.metric(label, value, delta, help=said, border=True, delta_color=good)  # type: ignore[arg-type]
-    # Years of the history have orders and no chats.
+        label, value, delta, name, delta_color = card
+        description = panel.description("support_chats_by_day", name)
+        description += f" {panel.description('sales_by_hour', 'change')}" if delta else ""
+        place.metric(label, value, delta, help=description, border=True, delta_color=delta_color)  # type: ignore[arg-type]
+    # Start at the first chat: the years of history have orders, but no chats.
     drawn = rows[rows["chats"].cumsum() > 0]
-    right.altair_chart(charts.chats_chart(drawn, grain, theme(), "Orders, and chats that began"), width="stretch")
-    with st.expander("The numbers"):
+    right.altair_chart(charts.chats_chart(drawn, grain, theme(), "Orders and new chats"), width="stretch")
+    with st.expander("Data table"):
         exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d"))
         table(exact.iloc[::-1], "chats-beside-orders", columns=_chat_columns(panel))
 
 
 def _chat_changes(panel: Panel) -> tuple[str | None, str | None]:
-    """Of satisfaction and of the hours to resolution, between the days that the headlines compare, too."""
+    """Return the changes of satisfaction and hours to resolution, between the days that the headlines compare."""
     compared = panel.scope.compared(panel.now.date())
     if compared is None:
         return None, None
-    now, before = (figures.chats(panel.query, scope) for scope in compared)
-    return _less(now.satisfaction, before.satisfaction, 2), _less(now.resolution_hours, before.resolution_hours, 1)
+    now, before = (metrics.chats(panel.query, scope) for scope in compared)
+    satisfaction = _difference(now.satisfaction, before.satisfaction, 2)
+    return satisfaction, _difference(now.resolution_hours, before.resolution_hours, 1)
 
 
 def _chat_columns(panel: Panel) -> dict[str, Any]:
@@ -213,42 +220,44 @@ def _chat_columns(panel: Panel) -> dict[str, Any]:
         "first_response_minutes": ("Minutes to first answer", "%.0f"),
     }
     columns: dict[str, Any] = {
-        name: st.column_config.NumberColumn(label, format=form, help=panel.said("support_chats_by_day", name))
+        name: st.column_config.NumberColumn(label, format=form, help=panel.description("support_chats_by_day", name))
         for name, (label, form) in formats.items()
     }
-    orders = _number("orders", "Orders", panel.said("sales_by_hour", "orders"))
+    orders = _number("orders", "Orders", panel.description("sales_by_hour", "orders"))
     return columns | {"period": st.column_config.TextColumn("Period (UTC)"), "orders": orders}
 
 
 def campaigns(panel: Panel) -> None:
-    """What e-mail campaigns led to, from the opened e-mail to the order."""
-    said = panel.said("campaign_events_by_day", "conversion_rate")
-    st.subheader("Campaign conversion", anchor=False, help=said)
-    rows = figures.campaigns(panel.query, panel.scope)
+    """Draw the e-mail campaigns, from the opened e-mail to the order."""
+    description = panel.description("campaign_events_by_day", "conversion_rate")
+    st.subheader("Campaign conversion", anchor=False, help=description)
+    rows = metrics.campaigns(panel.query, panel.scope)
     if rows.empty:
-        bounds = figures.campaign_bounds(panel.query)
+        bounds = metrics.campaign_bounds(panel.query)
         if bounds is None:
-            empty("The warehouse holds no events of e-mail campaigns; they come with a history.")
+            show_empty("The warehouse has no e-mail campaign events. They come with the history.")
             return
-        empty(
-            "No e-mail campaign in these days: the feeds report from"
+        show_empty(
+            "No e-mail campaign events in this period. The feeds cover"
             f" {format.day(bounds[0])} to {format.day(bounds[1])}."
         )
-        st.button("Show their last 90 days", on_click=show_days_up_to, args=(bounds[1], 90))
+        st.button("Show the last 90 days of campaigns", on_click=show_days_up_to, args=(bounds[1], 90))
         return
     left, right = st.columns([2, 3], gap="medium")
-    steps = figures.funnel(rows)
+    steps = metrics.funnel(rows)
     with left:
         st.altair_chart(charts.funnel_chart(steps, theme(), "From opened e-mails to orders"), width="stretch")
         st.caption(
-            "Of all countries chosen, whatever the channel." if panel.scope.channels else "Share: of the step before."
+            "Campaigns of the chosen countries, all channels."
+            if panel.scope.channels
+            else "Share of the previous step."
         )
         download(steps, "campaign-funnel")
     columns: dict[str, Any] = {
         "segment": st.column_config.TextColumn("Segment"),
         "category": st.column_config.TextColumn("Category"),
         "strategy": st.column_config.TextColumn("Strategy"),
-        "conversion_rate": st.column_config.NumberColumn("Rate", format=_PERCENT, help=said),
+        "conversion_rate": st.column_config.NumberColumn("Rate", format=_PERCENT, help=description),
     }
     labels = {
         "opened": "Opened",
@@ -258,14 +267,14 @@ def campaigns(panel: Panel) -> None:
         "revenue": "Revenue",
     }
     for name, label in labels.items():
-        columns[name] = _number(name, label, panel.said("campaign_events_by_day", name))
+        columns[name] = _number(name, label, panel.description("campaign_events_by_day", name))
     with right:
         shown = rows.assign(revenue=rows["revenue"].astype(float), conversion_rate=100 * rows["conversion_rate"])
         table(shown, "campaigns", exact=rows, columns=columns)
 
 
-def _less(now: float | None, before: float | None, digits: int) -> str | None:
-    """The difference to the days before, signed."""
+def _difference(now: float | None, before: float | None, digits: int) -> str | None:
+    """Return the signed difference from the days before."""
     return None if now is None or before is None else f"{now - before:+.{digits}f}"
 
 

@@ -1,4 +1,4 @@
-"""Which sales are looked at: days, countries, channels. Days are calendar days in UTC."""
+"""The scope of the Sales page: days, countries, channels. Days are calendar days in UTC."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ Grain = Literal["hour", "day", "week", "month"]
 
 HOURLY_UP_TO_DAYS = 31
 DAILY_UP_TO_DAYS = 1_200
-"""More hours, or days, than that cannot be told apart: there are fewer pixels."""
+"""The chart has fewer pixels than these periods have hours or days, so longer ones use a coarser grain."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Sales from the first to the last day, both included. No country or channel stands for all of them."""
+    """Sales from the first to the last day, both included. Empty countries or channels mean all."""
 
     first: date
     last: date
@@ -23,17 +23,17 @@ class Scope:
 
     @property
     def days(self) -> int:
-        """How many."""
+        """Return the number of days."""
         return (self.last - self.first).days + 1
 
     def before(self) -> "Scope":
-        """As many days, just before."""
+        """Return the scope with as many days, just before this one."""
         return replace(self, first=self.first - timedelta(self.days), last=self.first - timedelta(1))
 
     def compared(self, today: date) -> tuple["Scope", "Scope"] | None:
-        """What a change compares: these days and as many before, without the day that is not over and its like.
+        """Return the two scopes that a change compares: these days, and as many before.
 
-        None when no day is over.
+        If the last day is not over, both leave out their last day. None if no day is over.
         """
         before = self.before()
         if self.last < today:
@@ -44,11 +44,11 @@ class Scope:
         return replace(self, last=last), replace(before, last=before.first + (last - self.first))
 
     def condition(self, column: str, *, any_channel: bool = True) -> tuple[str, list[object]]:
-        """SQL that holds for the scope's rows, and its values.
+        """Return an SQL condition for the scope's rows, and its bound values.
 
         Args:
-            column: a day or a moment.
-            any_channel: no channel of the scope stands for all rows, not for those whose channel is `any`.
+            column: the column with a day or a timestamp.
+            any_channel: without a chosen channel, select all rows. If False, select the rows whose channel is `any`.
         """
         terms = [f"{column} >= ? and {column} < ?"]
         values: list[object] = [_start(self.first), _start(self.last + timedelta(1))]
@@ -61,7 +61,7 @@ class Scope:
 
 
 def default_grain(days: int) -> Grain:
-    """Hours for a few days, then days, then weeks, months for many years."""
+    """Return the grain that suits this many days: hours for a few, months for many years."""
     if days <= 3:
         return "hour"
     if days <= 120:
@@ -70,7 +70,7 @@ def default_grain(days: int) -> Grain:
 
 
 def possible_grains(days: int) -> Sequence[Grain]:
-    """Those of which there are neither too many to see nor too few to draw."""
+    """Return the grains that give neither too many nor too few points for this many days."""
     grains: list[Grain] = ["hour"] if days <= HOURLY_UP_TO_DAYS else []
     grains += ["day"] if 1 < days <= DAILY_UP_TO_DAYS else []
     grains += ["week"] if days > 14 else []

@@ -1,4 +1,4 @@
-"""The checks of `adventure check`: is everything there (`flow`), and does it look right (`sales`)?"""
+"""The checks of `adventure check`: is the data complete (`flow`), and are the sales plausible (`sales`)?"""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ __all__ = ["MODELS", "Check", "count_rows", "run_checks"]
 
 
 def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
-    """All checks; those of what sales look like only where the shipped streams bring them.
+    """Run all checks. The checks of sales run only if all shipped streams are configured.
 
     Raises:
         SourceError: a source does not answer, or refuses.
-        WarehouseError: the warehouse cannot be read, or nothing was built in it yet.
+        WarehouseError: the warehouse cannot be read, or no model was built yet.
     """
     warehouse = open_warehouse(settings)
     _require_models(warehouse, [MODELS[stream.name] for stream in streams if stream.name in MODELS])
@@ -34,4 +34,6 @@ def _require_models(warehouse: Warehouse, models: Sequence[str]) -> None:
         "select lower(table_name) from information_schema.tables where lower(table_schema) = 'dbt_prod'"
     )
     if missing := [model for model in models if (model,) not in found]:
-        raise WarehouseError(f"There is nothing to check yet: {missing[0]} was never built", "Run adventure tasks run")
+        raise WarehouseError(
+            f"There is nothing to check yet: {missing[0]} was never built", "Run `adventure tasks run`"
+        )

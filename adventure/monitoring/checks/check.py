@@ -1,19 +1,19 @@
-"""What a check says."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: what was expected, what was found, and whether that holds."""
+    """One check: the expected value, the actual value, and whether the check holds."""
 
     name: str
     expected: str
     actual: str
     holds: bool | None
-    """None where there is nothing to judge by."""
+    """None if there is nothing to compare with."""
     period: str = ""
-    """Of which sales; empty where it is all of them. Checks of one name stand side by side, a column a period."""
+    """The period of the sales; empty means all. Checks of the same name are shown side by side, by period."""
 
     @property
     def failed(self) -> bool:
@@ -21,5 +21,5 @@ class Check:
 
     @property
     def label(self) -> str:
-        """The name, with the period where there is one."""
+        """Return the name, followed by the period if there is one."""
         return f"{self.name} ({self.period})" if self.period else self.name

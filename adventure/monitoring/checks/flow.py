@@ -1,6 +1,6 @@
-"""Does what the sources hold stand in the raw tables and the models, row for row?
+"""Check that raw tables and models contain the rows of the sources.
 
-May be asked while sales go on: what is in flight between two stations is allowed for, and shown.
+The checks also work while there are new sales: they allow for rows in flight between two layers, and show them.
 """
 
 from collections.abc import Iterator
@@ -20,26 +20,26 @@ MODELS = {
     "order_details": "base_real_time__order_details",
     "chat_logs": "stg_real_time__chat_logs",
 }
-"""The model that holds each key of a shipped stream once."""
+"""The model with one row per key, for each shipped stream."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows of one stream at each station."""
+    """Rows of one stream at each layer."""
 
     source: int
     in_flight: int
-    """Of them, those that no window has read yet; see `SourceCounts`."""
+    """The part of `source` that no window has read yet; see `SourceCounts`."""
     raw: int
     """Keys in the raw table that are not deleted."""
     rejected: int
-    """Keys that were rejected and of which no row was loaded since."""
+    """Keys that were rejected, with no row loaded since."""
     model: int | None
-    """Rows of the model that are not deleted; None for a stream that has none here."""
+    """Rows of the model that are not deleted; None for a stream without a model in MODELS."""
 
 
 def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Counts:
-    """Counts one stream's rows, last station first, so that sales that go on only add at the source.
+    """Count one stream's rows. The last layer is counted first, so that new sales only add rows at the source.
 
     Raises:
         SourceError: the source does not answer, or refuses.
@@ -47,8 +47,8 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     """
     model = None
     if stream.name in MODELS:
-        held = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
-        model = int(warehouse.query(held)[0][0])
+        statement = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
+        model = int(warehouse.query(statement)[0][0])
     raw = warehouse.living_keys(stream)
     rejected = warehouse.outstanding_rejects(stream, datetime.min)
     mark = read_watermarks(settings).get(stream.name)
@@ -58,7 +58,7 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
 
 
 def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Iterator[Check]:
-    """One stream's keys at each station, and what its stage has left."""
+    """Check one stream's keys at each layer, and its stage for leftover files."""
     stage = open_stage(settings)
     windows = stage.windows(stream.stage)
     loaded = warehouse.loaded(windows)
@@ -69,7 +69,7 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
         yield Check(f"{stream.name}: raw keys = source rows", "-", f"{error}", holds=False)
         return
     moving = counts.in_flight + sum(window.rows + window.rejected for window in waiting)
-    # A rejected key may have an older row in the raw table, and may be deleted at the source by now.
+    # A rejected key may have an older row in the raw table, or may already be deleted at the source.
     least = max(0, counts.source - moving - counts.rejected)
     why = [f"{moving:,} in flight"] * bool(moving) + [f"{counts.rejected:,} rejected"] * bool(counts.rejected)
     expected = f"{least:,} to {counts.source:,} ({', '.join(why)})" if why else f"{counts.source:,}"
@@ -81,7 +81,7 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
         least <= counts.raw <= counts.source if compared else None,
     )
     if counts.model is not None:
-        # The model lags behind the raw table by what was loaded since the last build.
+        # The model lags behind the raw table by the rows loaded since the last build.
         since = 0 if not warehouse.build_is_due() else counts.raw - counts.model
         low = counts.raw - max(0, since)
         yield Check(

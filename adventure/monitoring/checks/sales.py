@@ -1,7 +1,7 @@
-"""What sales look like: March 2013, whose figures are known, beside the last 30 days.
+"""Check that sales are plausible: March 2013, whose metrics are known, beside the last 30 days.
 
-One statement asks and judges, in sales.sql. All warehouses run it, but for the expressions that the module
-`kind` of each names: `adventure check` runs one text, snowflake/checks.sql is another (`make worksheet`).
+One statement in sales.sql queries and judges. All warehouses run it, each with the expressions of its module `kind`:
+`adventure check` runs one text, snowflake/checks.sql is another (`make worksheet`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,43 +18,44 @@ COLUMNS = (
     "sales_order_number", "sales_person_id", "ship_date", "shipping_method", "ship_to_address_id", "status",
     "sub_total", "tax_amt", "territory_id", "total_due",
 )  # fmt: skip
-"""Of `stg_ecom__sales_orders`, in its order."""
+"""The columns of `stg_ecom__sales_orders`, in its order."""
 
 ATTRIBUTES = (
     "sales_order_detail_id", "carrier_tracking_number", "order_qty", "product_id", "special_offer_id", "unit_price",
     "unit_price_discount", "line_total", "modified_date",
 )  # fmt: skip
-"""Of the lines nested in an order."""
+"""The attributes of the lines nested in an order."""
 
 SHARES = {
     "comment": (0, 0),
-    # Live sales have none.
+    # Live sales have no delivery estimate.
     "delivery_estimate_days": (1, 0),
     "credit_card_id": (0.964, 0.964),
     "credit_card_approval_code": (0.964, 0.964),
     "currency_rate_id": (0.442, 0.444),
-    # Only stores' orders have them.
+    # Only orders of stores have these.
     "purchase_order_number": (0.304, 0.121),
     "sales_person_id": (0.304, 0.121),
 }
-"""Expected shares of orders in which a column is not null, in March 2013 and in the last 30 days, where not in all.
+"""The expected share of orders in which a column is not null, in March 2013 and in the last 30 days.
 
-Those of AdventureWorks: the live generator follows its orders of all years.
+A column that is not listed is never null. The shares are those of AdventureWorks; the live generator follows its orders
+of all years.
 """
 
 MARCH, LAST_30_DAYS = "March 2013", "last 30 days"
 _MARCH_ORDERS, _MARCH_LINES = 441, 2_613
 _LINES_PER_ORDER = (5.925, 3.83)
 _LINES_DEVIATION = 8
-"""Standard deviation of the number of lines of an order: stores order up to 72."""
+"""Standard deviation of the number of lines per order: stores order up to 72 lines."""
 _FIRST_ORDER_ID = 43_659
 
 
 def statement(dialect: Mapping[str, str]) -> str:
-    """Return the statement, one row a figure: its name, then expected, tolerance, found and verdict of either period.
+    """Return the statement. Its result has one row per metric: name; expected, tolerance, found, verdict per period.
 
     Args:
-        dialect: the expressions that the warehouse writes in its own way; see `adventure.destinations.kind`.
+        dialect: the warehouse's own expressions; see `adventure.destinations.kind`.
     """
     shares = [f"        ('not null: {name}', {march}, {recent})" for name, (march, recent) in SHARES.items()]
     return (
@@ -78,7 +79,7 @@ def statement(dialect: Mapping[str, str]) -> str:
 
 
 def sales_checks(warehouse: Warehouse, dialect: Mapping[str, str]) -> Iterator[Check]:
-    """Two checks a figure, one of either period.
+    """Return two checks per metric, one for each period.
 
     Raises:
         WarehouseError: the warehouse cannot be read.
@@ -102,7 +103,7 @@ def _check(name: str, period: str, expected: Any, tolerance: Any, found: Any, ve
 def _expected(value: Any, tolerance: Any, is_wrong_count: bool) -> str:
     if value is None:
         return "-"
-    # Where nothing stands at any layer they agree, and still something is wrong.
+    # If all layers are empty they agree, but the check does not hold: some rows are expected.
     return "some" if is_wrong_count and not value else f"{value:,g}" + (f" ± {tolerance:.3f}" if tolerance else "")
 
 

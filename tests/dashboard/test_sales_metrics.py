@@ -1,4 +1,4 @@
-"""The dashboard's numbers against the source databases: what figures and charts show, recomputed from their rows."""
+"""Compare the dashboard's metrics with values recomputed from the source databases."""
 
 import itertools
 from collections import defaultdict
@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adventure.dashboard.sales import figures
-from adventure.dashboard.sales.figures import MEASURES, Measure, Segment
+from adventure.dashboard.sales import metrics
+from adventure.dashboard.sales.metrics import MEASURES, Measure, Segment
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
 from adventure.destinations.published import Query
 from tests.dashboard.conftest import CATEGORIES, COUNTRIES, Order, Shop
@@ -62,8 +62,8 @@ def units(order: Order) -> int:
     return sum(quantity for _, quantity, _ in order.lines)
 
 
-def total(orders: list[Order]) -> figures.Total:
-    return figures.Total(
+def total(orders: list[Order]) -> metrics.Total:
+    return metrics.Total(
         len(orders),
         sum(units(order) for order in orders),
         sum((order.sub_total for order in orders), Decimal(0)),
@@ -79,7 +79,7 @@ VALUE: dict[Measure, Callable[[Order], Decimal | int]] = {
 
 
 def by_segment(orders: list[Order], segment: Segment, measure: Measure, first_ids: set[str]) -> dict[str, Decimal]:
-    """The measure of each segment, added up order by order."""
+    """Return the measure of each segment, summed order by order."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for order in orders:
         if segment == "category":
@@ -104,7 +104,7 @@ def by_segment(orders: list[Order], segment: Segment, measure: Measure, first_id
 
 
 def test_headlines(ask: Query, orders: list[Order], scope: Scope) -> None:
-    assert figures.total(ask, scope) == total(within(orders, scope))
+    assert metrics.total(ask, scope) == total(within(orders, scope))
 
 
 def test_changes_compare_days_that_are_over(ask: Query, orders: list[Order], scope: Scope, now: datetime) -> None:
@@ -114,11 +114,11 @@ def test_changes_compare_days_that_are_over(ask: Query, orders: list[Order], sco
     current = total(within(orders, Scope(scope.first, ends, scope.countries, scope.channels)))
     before = total(within(orders, then))
     for name in ("revenue", "orders", "units", "customers", "average_order"):
-        found = figures.changes(ask, scope, now.date(), lambda t, name=name: getattr(t, name))  # type: ignore[misc]
+        found = metrics.metric_change(ask, scope, now.date(), lambda t, name=name: getattr(t, name))  # type: ignore[misc]
         assert found == pytest.approx(float(getattr(current, name) / getattr(before, name)) - 1), name
 
 
-@pytest.mark.parametrize("segment", list(figures.SEGMENTS))
+@pytest.mark.parametrize("segment", list(metrics.SEGMENTS))
 @pytest.mark.parametrize("measure", list(MEASURES))
 def test_the_chart_adds_up_to_each_segment(
     ask: Query,
@@ -129,14 +129,14 @@ def test_the_chart_adds_up_to_each_segment(
     segment: Segment,
     measure: Measure,
 ) -> None:
-    rows = figures.series(ask, scope, segment, measure, default_grain(scope.days), now)
+    rows = metrics.series(ask, scope, segment, measure, default_grain(scope.days), now)
     shown = rows.groupby("segment")["value"].sum().to_dict()
     assert shown == by_segment(within(orders, scope), segment, measure, first_ids)
 
 
 @pytest.mark.parametrize("grain", ["hour", "day", "week", "month"])
 def test_every_point_of_the_chart(ask: Query, orders: list[Order], scope: Scope, now: datetime, grain: Grain) -> None:
-    rows = figures.series(ask, scope, "country", "revenue", grain, now)
+    rows = metrics.series(ask, scope, "country", "revenue", grain, now)
     expected: dict[tuple[datetime, str], Decimal] = defaultdict(Decimal)
     for order in within(orders, scope):
         hour = order.order_date.replace(minute=0, second=0, microsecond=0)
@@ -150,7 +150,7 @@ def test_every_point_of_the_chart(ask: Query, orders: list[Order], scope: Scope,
         for period, segment, value in rows[["period", "segment", "value"]].itertuples(index=False, name=None)
     }
     assert {key: value for key, value in shown.items() if value} == dict(expected)
-    # What was not sold is zero, in every period and for every segment.
+    # Every period and segment has a value; no sales are zero.
     periods = sorted({period for period, _ in shown})
     assert len(shown) == len(periods) * len({segment for _, segment in shown})
     steps = {
@@ -166,7 +166,7 @@ def test_every_point_of_the_chart(ask: Query, orders: list[Order], scope: Scope,
 def test_what_drives_the_change(
     ask: Query, first_ids: set[str], orders: list[Order], scope: Scope, now: datetime
 ) -> None:
-    rows = figures.contributions(ask, scope, "loyalty", "revenue", now.date())
+    rows = metrics.contributions(ask, scope, "loyalty", "revenue", now.date())
     compared = scope.compared(now.date())
     assert compared is not None
     now_by, before_by = (by_segment(within(orders, each), "loyalty", "revenue", first_ids) for each in compared)
@@ -187,7 +187,7 @@ def test_top_products(ask: Query, shop: Shop, orders: list[Order], scope: Scope,
     sold = {key: {"revenue": r, "orders": len(o), "units": u} for key, (r, o, u) in sums.items()}
     ranked = sorted(sold, key=lambda key: (-sold[key][measure], str(key)))[:10]
     names = shop.product_names()
-    rows = figures.top_products(ask, scope, measure)
+    rows = metrics.top_products(ask, scope, measure)
     assert [list(row) for row in rows[["product", "revenue", "orders", "units"]].to_numpy()] == [
         [names[key], *sold[key].values()] for key in ranked
     ]
@@ -200,7 +200,7 @@ def test_countries_and_channels(ask: Query, orders: list[Order], scope: Scope, m
     expected: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for order in within(orders, scope):
         expected[COUNTRIES[order.territory_id], channel(order)] += VALUE[measure](order)
-    wide = figures.country_by_channel(ask, scope, measure)
+    wide = metrics.country_by_channel(ask, scope, measure)
     cells = {(country, name): wide.loc[country, name] for country in wide.index for name in wide.columns[:-2]}
     assert {key: value for key, value in cells.items() if value} == dict(expected)
     assert wide["Total"].sum() == sum(expected.values())
@@ -226,15 +226,15 @@ def test_support_chats(ask: Query, shop: Shop, orders: list[Order], scope: Scope
         for chat in chats
         if (agents := [m for m in chat["messages"] if m["sender"] == "agent"])
     ]
-    found = figures.chats(ask, scope)
+    found = metrics.chats(ask, scope)
     assert found.chats == len(chats)
     assert found.satisfaction == (pytest.approx(sum(ratings) / len(ratings)) if ratings else None)
     assert found.resolution_hours == (pytest.approx(sum(ended) / len(ended) / 60) if ended else None)
     assert found.first_response_minutes == (pytest.approx(sum(answered) / len(answered)) if answered else None)
 
 
-def test_sparklines_leave_out_the_running_day(ask: Query, orders: list[Order], scope: Scope, now: datetime) -> None:
-    line = figures.sparkline(ask, scope, now.date())
+def test_sparklines_leave_out_today(ask: Query, orders: list[Order], scope: Scope, now: datetime) -> None:
+    line = metrics.sparkline(ask, scope, now.date())
     for day, row in line.iterrows():
         that = total(within(orders, Scope(day.date(), day.date(), scope.countries, scope.channels)))  # type: ignore[attr-defined]
         assert (row["orders"], row["customers"], row["units"]) == (that.orders, that.customers, that.units)
@@ -244,27 +244,27 @@ def test_sparklines_leave_out_the_running_day(ask: Query, orders: list[Order], s
 
 def test_the_sparkline_of_all_history_has_a_point_a_month(ask: Query, now: datetime) -> None:
     first, last = date(2011, 5, 31), now.date()
-    line = figures.sparkline(ask, Scope(first, last), last)
+    line = metrics.sparkline(ask, Scope(first, last), last)
     assert list(line.index) == list(pd.date_range("2011-05-01", last, freq="MS"))
-    whole = figures.total(ask, Scope(first, last))
+    whole = metrics.total(ask, Scope(first, last))
     assert line["orders"].sum() == whole.orders
     assert line["revenue"].sum() == pytest.approx(float(whole.revenue))
 
 
-def test_the_history_of_2013_is_there_as_its_documents_say(ask: Query, shop: Shop, now: datetime) -> None:
+def test_march_2013_matches_the_raw_history(ask: Query, shop: Shop, now: datetime) -> None:
     march = Scope(date(2013, 3, 1), date(2013, 3, 31))
     [(orders, customers, revenue)] = shop.history(
         "select count(*), count(distinct raw->>'CustomerID'), sum((raw->>'SubTotal')::decimal(38, 9))"
         " from ecom.sales_order_raw where (raw->>'OrderDate') like '2013-03-%'"
     )
-    found = figures.total(ask, march)
+    found = metrics.total(ask, march)
     assert (found.orders, found.customers, found.revenue) == (orders, customers, revenue)
-    assert figures.series(ask, march, "category", "units", "day", now)["value"].sum() == found.units
-    assert figures.bounds(ask) == (date(2011, 5, 31), max(order.order_date.date() for order in shop.orders()))
+    assert metrics.series(ask, march, "category", "units", "day", now)["value"].sum() == found.units
+    assert metrics.bounds(ask) == (date(2011, 5, 31), max(order.order_date.date() for order in shop.orders()))
 
 
 def test_campaigns_convert_each_order_once(ask: Query, shop: Shop) -> None:
-    rows = figures.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
+    rows = metrics.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
     [(orders, revenue)] = shop.history(
         """
         with events as (
@@ -283,14 +283,14 @@ def test_campaigns_convert_each_order_once(ask: Query, shop: Shop) -> None:
 
 
 def test_the_funnel_adds_up_all_campaigns(ask: Query) -> None:
-    rows = figures.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
-    steps = figures.funnel(rows)
+    rows = metrics.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
+    steps = metrics.funnel(rows)
     opened, clicked, into_cart, converted = (
         int(rows[name].sum()) for name in ("opened", "clicked", "into_cart", "converted")
     )
     assert list(steps["events"]) == [opened, clicked, into_cart, converted]
     assert list(steps["share"][1:]) == [clicked / opened, into_cart / clicked, converted / into_cart]
-    assert figures.funnel(rows[:0])["share"].isna().all()
+    assert metrics.funnel(rows[:0])["share"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -308,32 +308,32 @@ def test_the_grain_suits_the_days(days: int, grain: Grain, possible: list[Grain]
     assert grain in possible
 
 
-def test_a_period_of_today_alone_has_nothing_to_compare(ask: Query, now: datetime) -> None:
+def test_today_alone_has_nothing_to_compare_with(ask: Query, now: datetime) -> None:
     today = Scope(now.date(), now.date())
     assert today.compared(now.date()) is None
-    assert figures.changes(ask, today, now.date(), lambda t: t.orders) is None
-    assert figures.contributions(ask, today, "country", "orders", now.date()).empty
+    assert metrics.metric_change(ask, today, now.date(), lambda t: t.orders) is None
+    assert metrics.contributions(ask, today, "country", "orders", now.date()).empty
 
 
 def test_a_period_without_sales_is_empty_everywhere(ask: Query, now: datetime) -> None:
     nothing = Scope(date(2016, 1, 1), date(2016, 1, 31))
-    assert figures.total(ask, nothing) == figures.Total(0, 0, Decimal(0), 0)
-    assert figures.series(ask, nothing, "country", "orders", "day", now).empty
-    assert figures.top_products(ask, nothing, "units").empty
-    assert figures.country_by_channel(ask, nothing, "units").empty
-    assert figures.campaigns(ask, nothing).empty
-    assert figures.chats(ask, nothing) == figures.Chats(0, None, None, None)
+    assert metrics.total(ask, nothing) == metrics.Total(0, 0, Decimal(0), 0)
+    assert metrics.series(ask, nothing, "country", "orders", "day", now).empty
+    assert metrics.top_products(ask, nothing, "units").empty
+    assert metrics.country_by_channel(ask, nothing, "units").empty
+    assert metrics.campaigns(ask, nothing).empty
+    assert metrics.chats(ask, nothing) == metrics.Chats(0, None, None, None)
 
 
 def test_the_table_under_the_chart_holds_every_value_and_their_sum(ask: Query, scope: Scope, now: datetime) -> None:
-    rows = figures.series(ask, scope, "channel", "revenue", "day", now)
-    wide = figures.table(rows)
-    assert wide["Total"].sum() == figures.total(ask, scope).revenue
+    rows = metrics.series(ask, scope, "channel", "revenue", "day", now)
+    wide = metrics.table(rows)
+    assert wide["Total"].sum() == metrics.total(ask, scope).revenue
     assert list(wide.index) == sorted(wide.index, reverse=True)
 
 
-def test_every_figure_has_a_description_of_dbt(ask: Query) -> None:
-    said = figures.descriptions(ask)
+def test_every_metric_has_a_description_from_dbt(ask: Query) -> None:
+    texts = metrics.descriptions(ask)
     wanted = [
         ("sales_by_hour", name) for name in ("revenue", "orders", "average_order", "units", "change", "contribution")
     ]
@@ -342,5 +342,5 @@ def test_every_figure_has_a_description_of_dbt(ask: Query) -> None:
     wanted += [("customers_by_day", "customers"), ("campaign_events_by_day", "conversion_rate")]
     names = ("chats", "chats_per_100_orders", "satisfaction", "resolution_hours", "first_response_minutes")
     wanted += [("support_chats_by_day", name) for name in names]
-    assert [key for key in wanted if not said.get(key)] == []
-    assert not any(text.startswith("{{") for text in said.values())
+    assert [key for key in wanted if not texts.get(key)] == []
+    assert not any(text.startswith("{{") for text in texts.values())

@@ -1,4 +1,4 @@
-"""Numbers and moments for people, names as text, and colours that everybody can tell apart."""
+"""Numbers and times are formatted for people, names are escaped, and colours are distinct for everyone."""
 
 import itertools
 from datetime import datetime, timedelta
@@ -38,17 +38,17 @@ def test_changes_for_people() -> None:
 
 
 @pytest.mark.parametrize(("change", "colour"), [(0.5, "GREEN"), (-0.5, "RED")])
-def test_a_figure_that_falls_is_shown_as_falling(change: float, colour: str) -> None:
+def test_a_falling_metric_is_red_and_a_rising_one_green(change: float, colour: str) -> None:
     script = f"import streamlit as st\nst.metric('Orders', '1', {format.percent(change)!r})"
     [metric] = AppTest.from_string(script).run().metric
     assert MetricProto.MetricColor.Name(metric.proto.color) == colour
 
 
-def test_a_name_is_no_markdown() -> None:
+def test_markdown_in_a_name_is_escaped() -> None:
     assert format.markdown("a_b *c* [d](e) $f$ :g: <h>") == r"a\_b \*c\* \[d\]\(e\) \$f\$ \:g\: \<h\>"
 
 
-def test_a_segment_keeps_its_colour_whatever_stands_beside_it() -> None:
+def test_a_segment_keeps_its_colour_beside_any_other() -> None:
     assert colours(["Germany", "France"], "light")[1] == colours(["France"], "light")[0]
     countries = ["United States", "Australia", "Canada", "United Kingdom", "France", "Germany", "Unknown"]
     assert len(set(colours(countries, "light"))) == 7
@@ -61,8 +61,8 @@ def linear(colour: str) -> Channels:
 
 
 @pytest.mark.parametrize(("theme", "page"), [("light", "#FFFFFF"), ("dark", "#0E1117")])
-def test_every_colour_stands_out_from_the_page(theme: Theme, page: str) -> None:
-    """By 3:1, what WCAG 2.1 (1.4.11) asks of graphics."""
+def test_every_colour_contrasts_with_the_page(theme: Theme, page: str) -> None:
+    """WCAG 2.1 (1.4.11) requires 3:1 for graphics."""
 
     def luminance(colour: str) -> float:
         return float(linear(colour) @ np.array([0.2126, 0.7152, 0.0722]))
@@ -72,7 +72,7 @@ def test_every_colour_stands_out_from_the_page(theme: Theme, page: str) -> None:
         assert (high + 0.05) / (low + 0.05) >= 3, colour
 
 
-# Machado, Oliveira and Fernandes 2009, severity 1: what linear colours look like without one kind of cone.
+# Machado, Oliveira and Fernandes 2009, severity 1: linear colours as seen without one kind of cone.
 SEEN = {
     "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
@@ -97,8 +97,8 @@ _TO_LAB = np.array(
 
 @pytest.mark.parametrize("theme", list(PALETTES))
 @pytest.mark.parametrize("cones", list(SEEN))
-def test_any_two_colours_can_be_told_apart(theme: Theme, cones: str) -> None:
-    """Their distance in OKLab (Ottosson 2020), where 0.02 is about what can just be seen side by side."""
+def test_any_two_colours_are_distinct(theme: Theme, cones: str) -> None:
+    """Measured as the distance in OKLab (Ottosson 2020). About 0.02 is just noticeable side by side."""
 
     def place(colour: str) -> Channels:
         seen = np.clip(np.array(SEEN[cones]) @ linear(colour), 0, 1)

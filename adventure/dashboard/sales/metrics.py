@@ -1,6 +1,6 @@
-"""The figures of sales, as questions to the marts. This file must not know Streamlit.
+"""Query the sales metrics from the marts. This module must not import Streamlit.
 
-Questions name marts and columns out of our own lists and bind everything else.
+Statements contain only marts and columns from the lists below; all other values are bound.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ MEASURES: dict[Measure, str] = {"revenue": "Revenue", "orders": "Orders", "units
 
 @dataclass(frozen=True)
 class Dimension:
-    """What a segment is called, and where its sales are."""
+    """A segment's label, and the mart and column that hold it."""
 
     label: str
     mart: str
@@ -40,7 +40,7 @@ SEGMENTS: dict[Segment, Dimension] = {
 
 @dataclass(frozen=True)
 class Publication:
-    """When the published copy was built, and up to when its sales were read; naive UTC."""
+    """When the published data was built, and up to when sales were read; naive UTC."""
 
     built_at: datetime
     data_as_of: datetime | None
@@ -48,7 +48,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class Total:
-    """Sales of a scope."""
+    """The totals of a scope."""
 
     orders: int
     units: int
@@ -57,37 +57,37 @@ class Total:
 
     @property
     def average_order(self) -> Decimal:
-        """Revenue per order; zero without orders."""
+        """Return the revenue per order; zero without orders."""
         return self.revenue / self.orders if self.orders else Decimal(0)
 
 
 def publication(query: Query) -> Publication:
-    """What the copy says of itself."""
+    """Return when the published data was built and read."""
     row = query("select built_at, data_as_of from publication", []).iloc[0]
     as_of = None if pd.isna(row.data_as_of) else row.data_as_of.to_pydatetime()
     return Publication(row.built_at.to_pydatetime(), as_of)
 
 
 def descriptions(query: Query) -> dict[tuple[str, str], str]:
-    """What dbt says of each mart's columns and figures, by mart and name."""
+    """Return dbt's descriptions of columns and metrics, by mart and name."""
     rows = query("select model, name, text from descriptions", [])
     return {(model, name): text for model, name, text in rows.to_numpy().tolist()}
 
 
 def bounds(query: Query) -> tuple[date, date] | None:
-    """The first and the last day with sales; None without any."""
+    """Return the first and last day with sales; None without sales."""
     row = query("select min(order_hour) as first_hour, max(order_hour) as last_hour from sales_by_hour", []).iloc[0]
     return None if pd.isna(row.first_hour) else (row.first_hour.date(), row.last_hour.date())
 
 
 def options(query: Query, column: Literal["country", "channel"]) -> list[str]:
-    """All values of a filter, those with most revenue first."""
+    """Return all values of a filter, ordered by revenue."""
     rows = query(f"select {column} as name from sales_by_hour group by 1 order by sum(revenue) desc, 1", [])
     return list(rows["name"])
 
 
 def total(query: Query, scope: Scope) -> Total:
-    """Sales of the scope. A customer who ordered on several of its days counts once."""
+    """Return the totals of the scope. A customer who ordered on several days counts once."""
     condition, values = scope.condition("order_hour")
     row = query(
         f"""
@@ -112,22 +112,22 @@ def total(query: Query, scope: Scope) -> Total:
     return Total(int(row.orders), int(row.units), Decimal(row.revenue), int(customers))
 
 
-def changes(query: Query, scope: Scope, today: date, figure: Callable[[Total], Decimal | int]) -> float | None:
-    """The relative change of a figure against the days before; None where there is nothing to compare with."""
+def metric_change(query: Query, scope: Scope, today: date, metric: Callable[[Total], Decimal | int]) -> float | None:
+    """Return a metric's relative change against the days before; None if there is nothing to compare with."""
     compared = scope.compared(today)
     if compared is None:
         return None
-    now, before = (figure(total(query, each)) for each in compared)
-    return change(now, before)
+    now, before = (metric(total(query, each)) for each in compared)
+    return relative_change(now, before)
 
 
-def change(now: Decimal | int | float, before: Decimal | int | float) -> float | None:
-    """The relative change; None where there was nothing before."""
+def relative_change(now: Decimal | int | float, before: Decimal | int | float) -> float | None:
+    """Return the relative change; None if `before` is zero."""
     return float(now / before) - 1 if before else None  # type: ignore[operator]
 
 
 def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
-    """A row a day that is over, or a week or month: orders, units, revenue, average_order, customers."""
+    """Return orders, units, revenue, average_order and customers, one row per finished day, or per week or month."""
     grain = "day" if scope.days <= 120 else default_grain(scope.days)
     condition, values = scope.condition("order_hour")
     sales = query(
@@ -166,7 +166,7 @@ def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
 
 
 def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain: Grain, now: datetime) -> pd.DataFrame:
-    """One row a period and segment: `period`, `segment`, `value`. What was not sold is zero, not missing.
+    """Return `period`, `segment` and `value`, one row per period and segment. No sales are zero, not missing.
 
     Segments are ordered by their sum, largest first. Periods that have not begun are left out.
     """
@@ -197,7 +197,7 @@ def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain
 
 
 def periods(first: date, end: date | datetime, grain: str) -> pd.DatetimeIndex:
-    """The begin of each hour, day, week (from Monday) or month from `first` to `end`."""
+    """Return the start of each hour, day, week (from Monday) or month from `first` to `end`."""
     start = pd.Timestamp(first)
     if grain == "week":
         start -= pd.Timedelta(days=start.weekday())
@@ -207,7 +207,7 @@ def periods(first: date, end: date | datetime, grain: str) -> pd.DatetimeIndex:
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The series as a table: a row a period, newest first, a column a segment, and their sum."""
+    """Return the series as a table: one row per period, newest first, one column per segment, and their sum."""
     order = list(dict.fromkeys(rows["segment"]))
     wide = rows.pivot(index="period", columns="segment", values="value")[order].sort_index(ascending=False)
     wide.columns.name = None
@@ -216,7 +216,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def contributions(query: Query, scope: Scope, segment: Segment, measure: Measure, today: date) -> pd.DataFrame:
-    """What each segment adds to the change: `segment`, `now`, `before`, `change`, `relative`; largest gain first."""
+    """Return each segment's contribution to the change: `segment`, `now`, `before`, `change`, `relative`."""
     dimension, compared = SEGMENTS[segment], scope.compared(today)
     if compared is None:
         return pd.DataFrame()
@@ -231,13 +231,13 @@ def contributions(query: Query, scope: Scope, segment: Segment, measure: Measure
         sums.append(dict(zip(found["segment"], found["value"].map(Decimal), strict=True)))
     now, before = sums
     rows = [(name, now.get(name, Decimal(0)), before.get(name, Decimal(0))) for name in now.keys() | before.keys()]
-    made = [(name, late, early, late - early, change(late, early)) for name, late, early in rows]
-    made.sort(key=lambda row: (-row[3], row[0]))
-    return pd.DataFrame(made, columns=["segment", "now", "before", "change", "relative"])
+    changes = [(name, late, early, late - early, relative_change(late, early)) for name, late, early in rows]
+    changes.sort(key=lambda row: (-row[3], row[0]))
+    return pd.DataFrame(changes, columns=["segment", "now", "before", "change", "relative"])
 
 
 def top_products(query: Query, scope: Scope, measure: Measure, limit: int = 10) -> pd.DataFrame:
-    """The products that sold most by a measure: product, category, revenue, orders, units, share of the measure."""
+    """Return the best-selling products by a measure: product, category, revenue, orders, units, share."""
     condition, values = scope.condition("order_day")
     found = query(
         f"""
@@ -268,7 +268,7 @@ def top_products(query: Query, scope: Scope, measure: Measure, limit: int = 10) 
 
 
 def country_by_channel(query: Query, scope: Scope, measure: Measure) -> pd.DataFrame:
-    """A row a country, a column a channel, their sum and each country's share of the whole; largest first."""
+    """Return one row per country and one column per channel, with total and share; largest first."""
     condition, values = scope.condition("order_hour")
     found = query(
         f"select country, channel, sum({measure}) as value from sales_by_hour where {condition} group by 1, 2", values
@@ -288,7 +288,7 @@ def country_by_channel(query: Query, scope: Scope, measure: Measure) -> pd.DataF
 
 @dataclass(frozen=True)
 class Chats:
-    """Support chats of a scope. Means are None where there is nothing to take them of."""
+    """Support chats of a scope. A mean without values is None."""
 
     chats: int
     satisfaction: float | None
@@ -296,7 +296,7 @@ class Chats:
     first_response_minutes: float | None
 
 
-_CHAT_FIGURES = """
+_CHAT_METRICS = """
     cast(coalesce(sum(chats), 0) as bigint) as chats,
     cast(sum(rating_points) as double) / nullif(sum(rated), 0) as satisfaction,
     cast(sum(resolution_minutes) as double) / nullif(sum(resolved), 0) / 60 as resolution_hours,
@@ -305,20 +305,20 @@ _CHAT_FIGURES = """
 
 
 def chats(query: Query, scope: Scope) -> Chats:
-    """Chats that began in the scope."""
+    """Return the chats that began in the scope."""
     condition, values = scope.condition("start_day")
-    row = query(f"select {_CHAT_FIGURES} from support_chats_by_day where {condition}", values).iloc[0]
+    row = query(f"select {_CHAT_METRICS} from support_chats_by_day where {condition}", values).iloc[0]
     means = (row.satisfaction, row.resolution_hours, row.first_response_minutes)
     return Chats(int(row.chats), *(None if pd.isna(mean) else float(mean) for mean in means))
 
 
-def chats_beside_orders(query: Query, scope: Scope, grain: Grain, now: datetime) -> pd.DataFrame:
-    """A row a day, week or month: period, orders, chats, satisfaction, resolution_hours, first_response_minutes."""
+def chats_and_orders(query: Query, scope: Scope, grain: Grain, now: datetime) -> pd.DataFrame:
+    """Return orders and chat metrics, one row per day, week or month."""
     grain = "day" if grain == "hour" else grain
     condition, values = scope.condition("start_day")
     found = query(
         f"""
-        select cast(date_trunc('{grain}', start_day) as date) as period, {_CHAT_FIGURES}
+        select cast(date_trunc('{grain}', start_day) as date) as period, {_CHAT_METRICS}
         from support_chats_by_day where {condition} group by 1
         """,
         values,
@@ -336,9 +336,9 @@ def chats_beside_orders(query: Query, scope: Scope, grain: Grain, now: datetime)
 
 
 def campaigns(query: Query, scope: Scope) -> pd.DataFrame:
-    """A row a campaign (segment, category, strategy): what was opened, clicked, put into carts, converted; revenue.
+    """Return the funnel and revenue of each campaign (segment, category, strategy), one row per campaign.
 
-    The scope's channels do not matter: only e-mails to people are campaigns, and most lead to no order.
+    The scope's channels are ignored: campaigns are e-mails to people, and most lead to no order.
     """
     condition, values = replace(scope, channels=()).condition("event_day")
     found = query(
@@ -364,7 +364,7 @@ def campaigns(query: Query, scope: Scope) -> pd.DataFrame:
 
 
 def funnel(campaigns: pd.DataFrame) -> pd.DataFrame:
-    """From opened e-mails to orders, of all campaigns: `step`, `events`, and `share` of the step before, if any."""
+    """Return `step`, `events` and `share` of the previous step, from opened e-mails to orders, over all campaigns."""
     steps = {"Opened": "opened", "Clicked": "clicked", "Into the cart": "into_cart", "Ordered": "converted"}
     events = [int(campaigns[column].sum()) for column in steps.values()]
     shares = [now / before if before else None for now, before in zip(events[1:], events, strict=False)]
@@ -372,7 +372,7 @@ def funnel(campaigns: pd.DataFrame) -> pd.DataFrame:
 
 
 def campaign_bounds(query: Query) -> tuple[date, date] | None:
-    """The first and the last day with an event of a campaign; None without any."""
+    """Return the first and last day with a campaign event; None without events."""
     row = query("select min(event_day) as first_day, max(event_day) as last_day from campaign_events_by_day", []).iloc[
         0
     ]
