@@ -1,10 +1,10 @@
-"""Runs benchmarks one after the other, each in a process of its own, and gathers their figures.
+"""Run benchmarks one after the other, each in its own process, and collect their figures.
 
     make bench                                         all of them, about 25 minutes
-    make bench BENCH_ARGS="growth mongo_load"          some; the others' figures stay as they are
-    make bench BENCH_ARGS="--folder somewhere"         elsewhere than in benchmarks/results
+    make bench BENCH_ARGS="growth mongo_load"          some; the figures of the others are kept
+    make bench BENCH_ARGS="--folder somewhere"         write there instead of benchmarks/results
 
-Writes `figures.json`: by benchmark its figures, its command and the machine with its load then; and the plots.
+Writes the plots, and `figures.json` with each benchmark's figures, command, machine and load average.
 """
 
 import argparse
@@ -28,12 +28,12 @@ BENCHMARKS: dict[str, list[str]] = {
     "freshness": ["--minutes", "3"],
     "growth": ["--plot", "{folder}/growth.svg"],
 }
-"""By module, with the arguments that make it part of a run of all."""
+"""Modules and their arguments in a run of all benchmarks."""
 RESULTS = Path(__file__).with_name("results")
 
 
 def run(names: Sequence[str], folder: Path) -> list[str]:
-    """Runs these, and writes what they found into `folder`; the names of those that failed."""
+    """Run these benchmarks, write their figures into `folder`, and return the names of those that failed."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "figures.json"
     gathered = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -1,7 +1,7 @@
-"""Does a build cost what is new, or what is there? One batch of 200 orders on 50,000 live orders and on 1,000,000.
+"""Measure whether the cost of a build depends on the new rows or on the total: 200 orders on 50,000 and on 1,000,000.
 
-Fills the raw tables by SQL, as loads would have, builds, and then times builds of one batch each. Counted is the time
-of the models as dbt reports it, without dbt's own start and without the tests; the ratio of the medians is what grows.
+It fills the raw tables by SQL, builds, and then times builds of one batch each. The time is that of the models as dbt
+reports it, without dbt's start and the tests. The result is the ratio of the medians.
 
     make bench-build, or python -m benchmarks.build_growth [--orders 50000 1000000] [--rounds 5]
 """
@@ -53,7 +53,7 @@ select
     i % {batch} as _file_row,
     {loaded_at} as _loaded_at
 from (
-    -- Within the last 30 days, as the generator's are: the mart of the last days reads them all.
+    -- Within the last 30 days, as the generator's orders are: the mart of the last days reads all of them.
     select
         i,
         11000 + (i * 7919) % 18484 as customer_id,
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def measure(sizes: Sequence[int], rounds: int) -> Results:
-    """Prints every batch's figures; the largest history is compared with the smallest."""
+    """Print every batch's figures, and compare the largest number of orders with the smallest."""
     results, models = Results("build_growth"), {}
     for orders in sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def measure(sizes: Sequence[int], rounds: int) -> Results:
 
 
 def _measure(settings: Settings, orders: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of the models, and of the whole build, for each batch."""
+    """Return the seconds of the models and of the whole build for each batch."""
     warehouse = open_warehouse(settings)
     ensure_history(settings)
     now = utc_now()
@@ -150,8 +150,8 @@ def _measure(settings: Settings, orders: int, rounds: int) -> tuple[list[float],
 
 
 def fill(settings: Settings, first: int, last: int, now: datetime) -> None:
-    """Orders `first` to `last` with their lines and chats, each batch of them with a stamp of its own."""
-    # Builds tell what is new by the stamp: from the first batch on it only grows.
+    """Insert orders `first` to `last` with their lines and chats; each batch gets its own stamp."""
+    # Builds detect new rows by the stamp, so it must only grow.
     start = f"timestamp '{now - timedelta(days=29)}'"
     loaded_at = f"{start} + to_seconds(i // {BATCH})"
     loaded_since = f"{start} + to_seconds({first} // {BATCH})"
@@ -162,7 +162,7 @@ def fill(settings: Settings, first: int, last: int, now: datetime) -> None:
 
 
 def _model_times(settings: Settings) -> dict[str, float]:
-    """Seconds by model, of the last build."""
+    """Return the seconds of each model in the last build."""
     path = settings.data_dir / "dbt" / "target" / "run_results.json"
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
     return {

@@ -1,13 +1,13 @@
-"""How long does a visitor wait for each change of a control, over a million live orders and the history?
+"""Measure how long a visitor waits after changing a control, with a million live orders and the history.
 
-Fills the raw tables by SQL as loads would have, builds and publishes, and then changes every control of the Sales page
-to every value, in the view of the last 30 days and in that of all history; and opens both pages. Measured is each
+It fills the raw tables by SQL, builds and publishes. Then it opens both pages and changes every control of the Sales
+page to every value, for the last 30 days and for all history. It measures each change
 
-- in the app: from the change to the end of its script, with no answer kept (the first visitor after a publication) and
-  with the answers that were kept;
-- with --browser, in a headless Chromium: from the click to the last change of the page that follows it.
+- in the app: from the change to the end of the script, with an empty cache (the first visitor after a publication) and
+  with a full one;
+- with --browser, in a headless Chromium: from the click to the last change of the page.
 
-Printed is every run, and for each way the slowest change. The goal is a second at most for each of them.
+It prints every run and the slowest change of each kind. The goal is at most one second for every change.
 
     make bench-dashboard, or python -m benchmarks.dashboard [--orders 1000000] [--rounds 3] [--browser] [--json FILE]
 """
@@ -39,16 +39,16 @@ GOAL = 1.0
 
 @dataclass(frozen=True)
 class Change:
-    """One control, and what it is changed to."""
+    """A control and its new value."""
 
     label: str
-    """The control's, as the page shows it."""
+    """The control's label on the page."""
     key: str
-    """The control's, as the app calls it."""
+    """The control's key in the app."""
     option: str
-    """As the page shows it."""
+    """The value's label on the page."""
     value: str
-    """As the app calls it."""
+    """The value in the app."""
 
 
 PERIODS = [Change("Period", "period", option, value) for option, value in (
@@ -73,9 +73,9 @@ WITHIN = [
 
 
 def changes() -> Iterator[tuple[str, Change]]:
-    """All of them in an order in which a visitor could make them, each with the view that it is made in."""
+    """Yield all changes in an order that a visitor could follow, each with the view that it is made in."""
     yield from (("30 days", each) for each in (*PERIODS, MONTH, *WITHIN, COUNTRY, CHANNEL) if each.value != "month")
-    # All history has neither hours nor days; the filters stay, and are taken back.
+    # The view of all history has neither hours nor days. The filters are still set and are reset here.
     yield from (("all", each) for each in (ALL, CHANNEL, COUNTRY, *WITHIN) if each.value not in ("hour", "day"))
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     arguments.add_argument("--orders", type=int, default=1_000_000)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--browser", action="store_true", help="measure in Chromium as well")
-    arguments.add_argument("--data", type=Path, help="keep the warehouse there, or take it from there")
+    arguments.add_argument("--data", type=Path, help="folder for the warehouse; an existing one is reused")
     add_argument(arguments)
     options = arguments.parse_args()
     results = Results("dashboard")
@@ -115,7 +115,7 @@ def _publish(settings: Settings, orders: int) -> None:
 
 
 def _in_the_app(settings: Settings, rounds: int, results: Results) -> None:
-    """Streamlit's own harness runs the app as its server does, without a browser."""
+    """Run the app in Streamlit's test harness, without a browser."""
     from streamlit.testing.v1 import AppTest
 
     from adventure import dashboard
@@ -131,11 +131,11 @@ def _in_the_app(settings: Settings, rounds: int, results: Results) -> None:
         for _ in range(rounds):
             for name, seconds in _round(app, kept=kept):
                 times.setdefault(name, []).append(seconds)
-        _tell(times, f"in the app, {'answers kept' if kept else 'no answer kept'}", results)
+        _report(times, f"in the app, {'full cache' if kept else 'empty cache'}", results)
 
 
 def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
-    """Both pages opened and every change made once: what was done, and the seconds that it took."""
+    """Open both pages, make every change once, and yield each action with its seconds."""
     import streamlit as st
     from streamlit.testing.v1 import AppTest
 
@@ -159,7 +159,7 @@ def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
 
 def _set(test: Any, change: Change) -> None:
     for control in test.button_group:
-        # The harness takes what is chosen for a list, which it is not where one alone can be chosen.
+        # The harness always treats the selection as a list, even for controls with a single choice.
         control.set_value([test.session_state[control.key]])
     if change.key in ("country", "channel"):
         control = test.multiselect(key=change.key)
@@ -168,8 +168,8 @@ def _set(test: Any, change: Change) -> None:
         test.button_group(key=change.key).set_value([change.value])
 
 
-# When a change began, when the script that it started was over, and when the page changed last. Captions count their
-# ages up by themselves.
+# Record when a change began, when its script ended, and when the page last changed. Ignore captions, whose ages update
+# continuously.
 _CLOCK = """
 () => {
   const app = document.querySelector('[data-testid=stApp]');
@@ -187,7 +187,7 @@ _CLOCK = """
   }).observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
 }
 """
-# Of a script that is over within a frame the page never says that it ran: then its silence tells.
+# The page never shows a script that ends within one frame as running; then wait for two seconds without a change.
 _SETTLED = """
 document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
     && performance.now() - clock.last > 500 && (clock.ran !== null || performance.now() - clock.begun > 2000)
@@ -195,7 +195,7 @@ document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRu
 
 
 def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
-    """From the click to the last change of the page that follows it."""
+    """Measure from the click to the last change of the page."""
     import shutil
 
     from playwright.sync_api import sync_playwright
@@ -203,7 +203,7 @@ def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
     from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
 
     if shutil.which(CHROMIUM) is None:
-        print(f"Not measured in a browser: there is no {CHROMIUM} here")
+        print(f"Not measured in a browser: {CHROMIUM} is not installed")
         return
     with _serving(settings) as address, sync_playwright() as running:
         browser = running.chromium.launch(executable_path=shutil.which(CHROMIUM), args=ARGUMENTS)
@@ -221,11 +221,11 @@ def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
                 )
             page.close()
         browser.close()
-    _tell(times, "in Chromium, from the click to the last change of the page", results)
+    _report(times, "in Chromium, from the click to the last change of the page", results)
 
 
 def _click(page: Any, change: Change) -> None:
-    """Opens what has to be opened first; the click or key that changes something comes last."""
+    """Open popovers if needed; make the click or key press that changes the value last."""
     control = page.locator(f".st-key-{change.key}")
     if change.key not in ("country", "channel"):
         control.get_by_text(change.option, exact=True).click()
@@ -261,8 +261,8 @@ def _name(change: Change) -> str:
     return f"{change.label} ({change.key}) → {change.option}"
 
 
-def _tell(times: dict[str, list[float]], how: str, results: Results) -> None:
-    """Every run of every change, and the slowest and the middle one as figures."""
+def _report(times: dict[str, list[float]], how: str, results: Results) -> None:
+    """Print every run of every change, and add the slowest and the median change as figures."""
     print(f"Seconds {how}:")
     for name, runs in times.items():
         print(f"  {name}: {', '.join(f'{run:.2f}' for run in runs)}")

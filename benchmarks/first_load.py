@@ -1,8 +1,8 @@
-"""What does it cost to stage whole tables, against the fastest way in which PostgreSQL gives them away?
+"""Measure the cost of staging whole tables against PostgreSQL's fastest export.
 
-Fills an embedded PostgreSQL with orders and four lines each, and runs one cycle of the processor on them in a process
-of its own: from the first query to files that are synced and a watermark that has moved. The yardstick is psql, which
-copies the same rows to /dev/null in the server's own binary format. The staged values are compared with the source's.
+It fills an embedded PostgreSQL with orders of four lines each and runs one cycle of the processor in its own process:
+from the first query to synced files and an advanced watermark. The yardstick is psql, which copies the same rows to
+/dev/null in the server's binary format. The staged values are compared with the source's.
 
     make bench-first-load, or python -m benchmarks.first_load [--orders 1000000] [--rounds 3] [--json FILE]
 """
@@ -32,12 +32,12 @@ MEMORY_GOAL_MB = 250
 
 @dataclass(frozen=True)
 class FirstLoad:
-    """What one first load took."""
+    """The cost of a first load."""
 
     seconds: dict[str, float]
-    """By stream."""
+    """Seconds by stream."""
     memory_mb: float
-    """The process's largest, with all that it imports."""
+    """Peak memory of the process, including its imports."""
 
 
 def main() -> None:
@@ -50,10 +50,10 @@ def main() -> None:
 
 
 def measure(orders: int, rounds: int) -> Results:
-    """Prints every round's figures.
+    """Print every round's figures.
 
     Raises:
-        AssertionError: what was staged is not what the source holds.
+        AssertionError: the staged values differ from the source's.
     """
     results = Results("first_load")
     with sales_source(orders) as sales:
@@ -74,17 +74,17 @@ def measure(orders: int, rounds: int) -> Results:
 
 
 def first_load(settings: Settings, streams: Sequence[Stream]) -> FirstLoad:
-    """One first load, after forgetting that there ever was one."""
+    """Run a first load, after deleting the watermarks and stages of earlier ones."""
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
         connection.execute("drop table if exists adventure_watermarks")
     shutil.rmtree(settings.data_dir, ignore_errors=True)
-    os.sync()  # what the disk has still to write is not the load's
+    os.sync()  # pending writes of the disk must not count for the load
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_load, (settings, streams))
 
 
 def _load(settings: Settings, streams: Sequence[Stream]) -> FirstLoad:
-    """In a process of its own."""
+    """Run the load; called in a separate process."""
     with open_pipeline(settings, streams) as pipeline:
         report = run_cycle(pipeline)
     if report.failures:
@@ -94,10 +94,10 @@ def _load(settings: Settings, streams: Sequence[Stream]) -> FirstLoad:
 
 
 def check_values(sales: Sales, stream: Stream) -> None:
-    """Compares the number of rows, and the sum of a checksum of every whole row, on both sides.
+    """Compare the number of rows and the sum of the rows' checksums on both sides.
 
     Raises:
-        AssertionError: they differ.
+        AssertionError: the two sides differ.
     """
     stage = FolderStage(sales.settings.stage_dir)
     (window,) = stage.windows(stream.stage)
@@ -120,7 +120,7 @@ def check_values(sales: Sales, stream: Stream) -> None:
 
 
 def _as_source_text(column: Column) -> str:
-    """A text that the value has in both databases; to PostgreSQL."""
+    """Return PostgreSQL SQL for the value as text that is equal in both databases."""
     name = f'"{column.name}"'
     if column.type.startswith("decimal"):
         name = f"{name}::numeric{column.type.removeprefix('decimal128')}"
@@ -130,7 +130,7 @@ def _as_source_text(column: Column) -> str:
 
 
 def _as_staged_text(column: Column) -> str:
-    """The same to DuckDB."""
+    """Return the same SQL for DuckDB."""
     name = f'"{column.name}"'
     if column.type == "timestamp[us]":
         name = f"strftime({name}, '%Y-%m-%d %H:%M:%S.%f')"

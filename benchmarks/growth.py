@@ -1,8 +1,8 @@
-"""Does a cycle cost what is new, or what is there? And does a first load cost the same for each row?
+"""Measure whether the cost of a cycle depends only on new rows, and that of a first load only on the number of rows.
 
-Grows the tables of an embedded PostgreSQL from 100,000 lines on. At each size both tables are staged anew, in a process
-of their own, and then a running processor meets batches of 5,000 orders and 20,000 lines. Draws time and memory over
-the size of the tables: a cycle and the memory should be flat, and a first load in proportion to the rows.
+It grows the tables of an embedded PostgreSQL from 100,000 lines on. At each size a separate process stages both tables
+from scratch, and then a running processor reads batches of 5,000 orders and 20,000 lines. It plots time and memory over
+the size of the tables: cycle time and memory should be flat, and a first load proportional to the rows.
 
     make bench-growth, or python -m benchmarks.growth [--lines 100000 300000 1000000] [--rounds 5] [--plot FILE]
 """
@@ -25,32 +25,32 @@ from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
 SIZES = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 BATCH = 5_000
 GOAL = 1.5
-"""At most so many times what the smallest size takes."""
+"""Goals: at most this many times the value of the smallest size."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured at one size."""
+    """The measurements at one size."""
 
     lines: int
-    """In the source when the first load began."""
+    """Lines in the source when the first load began."""
     load: FirstLoad
     cycles: list[float]
-    """Seconds of each."""
+    """Seconds of each cycle."""
 
     @property
     def rows(self) -> int:
-        """Orders and lines."""
+        """Return the number of orders and lines."""
         return self.lines + self.lines // LINES_AN_ORDER
 
     @property
     def load_seconds(self) -> float:
-        """Of both tables."""
+        """Return the seconds of the first load of both tables."""
         return sum(self.load.seconds.values())
 
 
 def measure(sizes: Sequence[int], rounds: int, batch: int = BATCH) -> list[Measured]:
-    """Each size in turn, in one server that grows."""
+    """Measure each size in turn, in one growing server."""
     found = []
     orders = min(sizes) // LINES_AN_ORDER
     with sales_source(orders) as sales:
@@ -75,9 +75,9 @@ def measure(sizes: Sequence[int], rounds: int, batch: int = BATCH) -> list[Measu
 
 
 def _cycle(sales: Sales, pipeline: Pipeline, first: int, batch: int) -> float:
-    """Seconds of the cycle that stages so many new orders and their lines."""
+    """Return the seconds of the cycle that stages this many new orders and their lines."""
     sales.add(first, first + batch)
-    # All of them lie below the horizon then.
+    # Wait until all of them are below the horizon.
     time.sleep(2 * MARGIN.total_seconds())
     begun = time.perf_counter()
     report = run_cycle(pipeline)
@@ -87,8 +87,8 @@ def _cycle(sales: Sales, pipeline: Pipeline, first: int, batch: int) -> float:
     return seconds
 
 
-def tell(found: Sequence[Measured]) -> Results:
-    """The figures: each size's, and the largest against the smallest."""
+def report(found: Sequence[Measured]) -> Results:
+    """Return the figures of each size, and the ratios of the largest size to the smallest."""
     results = Results("growth")
     for each in found:
         results.add(f"first load over {each.lines:,} lines", [each.load_seconds])
@@ -97,14 +97,14 @@ def tell(found: Sequence[Measured]) -> Results:
     small, large = found[0], found[-1]
     results.add("a cycle, largest against smallest", large.cycles, yardstick=small.cycles, goal=GOAL)
     per_row = [[1e6 * each.load_seconds / each.rows] for each in (large, small)]
-    results.add("a row of a first load, the same", per_row[0], "µs", yardstick=per_row[1], goal=GOAL)
+    results.add("a row of a first load, largest against smallest", per_row[0], "µs", yardstick=per_row[1], goal=GOAL)
     memory = [[each.load.memory_mb] for each in (large, small)]
-    results.add("memory of a first load, the same", memory[0], "MB", yardstick=memory[1], goal=GOAL)
+    results.add("memory of a first load, largest against smallest", memory[0], "MB", yardstick=memory[1], goal=GOAL)
     return results
 
 
 def plot(found: Sequence[Measured], path: Path) -> None:
-    """Three panels over the number of lines."""
+    """Draw three panels over the number of lines."""
     lines = [each.lines for each in found]
     cycles = Series(lines, [statistics.median(each.cycles) for each in found])
     seconds = Series(lines, [each.load_seconds for each in found])
@@ -121,11 +121,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--lines", type=int, nargs="+", default=SIZES, help="sizes of order_details")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures there, as SVG")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="file for the plot, as SVG")
     add_argument(parser)
     options = parser.parse_args()
     found = measure(options.lines, options.rounds)
-    tell(found).write(options.json)
+    report(found).write(options.json)
     if options.plot:
         plot(found, options.plot)
 

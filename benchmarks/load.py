@@ -1,8 +1,8 @@
-"""What does loading a staged window cost beyond what DuckDB needs to read its Parquet?
+"""Measure the cost of loading a staged window against DuckDB's plain import of the same Parquet files.
 
-Stages one window of order lines, as the processor would, and loads it into an empty warehouse: files checked against
-window.json, rows with their file and row number, ledger entries, all in one transaction. The yardstick is a bare
-`insert into … select … from read_parquet` of the same files into an empty DuckDB file, opened and closed alike.
+It stages one window of order lines and loads it into an empty warehouse in one transaction: files checked against
+window.json, rows with their file and row number, ledger entries. The yardstick is a plain
+`insert into … select … from read_parquet` of the same files into an empty DuckDB file, which is also opened and closed.
 
     make bench-load, or python -m benchmarks.load [--rows 4000000] [--rounds 3] [--json FILE]
 """
@@ -59,10 +59,10 @@ def main() -> None:
 
 
 def measure(rows: int, rounds: int) -> Results:
-    """Prints every round's figures.
+    """Print every round's figures.
 
     Raises:
-        AssertionError: the two ways do not hold the same values.
+        AssertionError: the values of the two imports differ.
     """
     results = Results("load")
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def measure(rows: int, rounds: int) -> Results:
 
 
 def stage_lines(settings: Settings, stream: Stream, rows: int) -> Window:
-    """One window with that many lines."""
+    """Stage a window with that many lines."""
     stage = FolderStage(settings.stage_dir)
     folder = settings.unfinished_dir / stream.name
     with duckdb.connect() as connection:
@@ -118,26 +118,26 @@ def stage_lines(settings: Settings, stream: Stream, rows: int) -> Window:
 
 
 def check_values(settings: Settings, stream: Stream, window: Window, bare: Path) -> None:
-    """Compares the rows of both files by their number and the sum of a hash of every whole row.
+    """Compare the number of rows in both files and the sum of the rows' hashes.
 
     Raises:
-        AssertionError: they differ.
+        AssertionError: the two files differ.
     """
     names = ", ".join(column.name for column in window.columns)
     sums = [
-        _ask(path, f"select count(*), sum(hash({names})::hugeint) from {table}")
+        _query(path, f"select count(*), sum(hash({names})::hugeint) from {table}")
         for path, table in ((bare, "lines"), (settings.duckdb_path, stream.raw_table))
     ]
     assert sums[0] == sums[1], f"{sums[0]} against {sums[1]}"
 
 
-def _ask(path: Path, query: str) -> tuple[object, ...] | None:
+def _query(path: Path, query: str) -> tuple[object, ...] | None:
     with duckdb.connect(str(path), read_only=True) as connection:
         return connection.execute(query).fetchone()
 
 
 def _in_a_process(job: Callable[..., None], *arguments: object) -> tuple[float, float]:
-    """Seconds, and the process's largest memory in MB."""
+    """Run a function in a separate process; return its seconds and peak memory in MB."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_timed, (job, *arguments))
 
@@ -149,7 +149,7 @@ def _timed(job: Callable[..., None], *arguments: object) -> tuple[float, float]:
 
 
 def _insert(path: Path, files: list[str]) -> None:
-    """The yardstick."""
+    """Run the yardstick."""
     with duckdb.connect(str(path)) as connection:
         connection.execute("set enable_progress_bar = false")
         connection.execute("create table lines as select * from read_parquet(?) limit 0", [files])
@@ -157,7 +157,7 @@ def _insert(path: Path, files: list[str]) -> None:
 
 
 def _load(settings: Settings, stream: Stream) -> None:
-    """What the load task does."""
+    """Run the load task."""
     open_warehouse(settings).load(stream)
 
 

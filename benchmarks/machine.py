@@ -1,4 +1,4 @@
-"""What a figure was measured on, in words that name no machine."""
+"""Describe the machine on which figures were measured, without its name."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Cores, memory, load, Python and day."""
+    """Return cores, memory, operating system, Python, load average and date."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()},"
@@ -18,7 +18,7 @@ def machine() -> str:
 
 
 def peak_memory_mb() -> float:
-    """The largest memory of this process so far. Linux counts what its parent held into rusage, which is no answer."""
+    """Return the peak memory of this process so far. On Linux, rusage would include the parent's memory."""
     status = Path("/proc/self/status")
     if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))):
         return int(found[1]) / 1024

@@ -1,12 +1,12 @@
-"""How much does exact NDJSON cost? Documents of a collection into staged files, against reading them and doing nothing.
+"""Measure the cost of exact NDJSON: staging a collection's documents against reading and discarding them.
 
-Two figures, each beside its yardstick in the same run:
+It measures two figures, each against a yardstick in the same run:
 
-- from the server: a first window, from the cut to the moved watermark, against reading the same raw batches and
-  dropping them. The server is the sandbox's: MongoDB-compatible, slower than MongoDB itself, and here without change
-  streams, since to open one it reads all that was ever written, which MongoDB does not;
+- from the server: a first window, from the snapshot to the advanced watermark, against reading and discarding the same
+  raw batches. The server is the sandbox's, which is slower than MongoDB. It runs without change streams, since it reads
+  its whole log to open one, which MongoDB does not;
 - from memory: the same batches, already fetched, into a compressed file, against decoding them and writing each
-  document as JSON without a look at what got lost. This is what a faster server would come to feel.
+  document as JSON without checking for losses. With a faster server, this is the limit.
 
     make bench-mongo, or python -m benchmarks.mongo_load [--documents 100000] [--rounds 3]
 """
@@ -46,18 +46,18 @@ _BEGIN = datetime(2026, 1, 1)
 
 
 def chats(count: int) -> Iterator[dict[str, Any]]:
-    """Chats as the generator writes them: most have been worked on."""
-    chance = random.Random(8)
+    """Yield chats as the generator writes them; most have an answer."""
+    rng = random.Random(8)
     for number in range(count):
         now = _BEGIN + timedelta(seconds=number)
-        order_id = f"{chance.getrandbits(128):032x}"
+        order_id = f"{rng.getrandbits(128):032x}"
         sale = Sale(order_id, now - timedelta(days=1), 11_000 + number % 18_000, 707 + number % 290, "", (), True)
-        chat = open_chat(chance, sale, now)
-        yield chat | advance_chat(chance, chat, now) if chance.random() < 0.8 else chat
+        chat = open_chat(rng, sale, now)
+        yield chat | advance_chat(rng, chat, now) if rng.random() < 0.8 else chat
 
 
 def fill(settings: Settings, count: int) -> None:
-    """Writes them into the collection, indexed on the cursor."""
+    """Write the documents into the collection, with an index on the cursor."""
     with connect_mongo(settings.mongo_conninfo, name="the benchmark's server") as client:
         collection = client[settings.mongo_db][settings.mongo_collection]
         collection.create_index("last_modified")
@@ -67,7 +67,7 @@ def fill(settings: Settings, count: int) -> None:
 
 
 def read_raw(settings: Settings) -> tuple[float, list[bytes]]:
-    """The yardstick: seconds to fetch all documents, and their batches."""
+    """Return the seconds to fetch all documents (the yardstick), and their batches."""
     with connect_mongo(settings.mongo_conninfo, name="the benchmark's server") as client:
         majority = ReadConcern("majority")
         collection = client[settings.mongo_db].get_collection(settings.mongo_collection, read_concern=majority)
@@ -77,7 +77,7 @@ def read_raw(settings: Settings) -> tuple[float, list[bytes]]:
 
 
 def stage(settings: Settings, stream: Stream, expected: int) -> float:
-    """Seconds of a cycle that stages all documents as a first window."""
+    """Return the seconds of a cycle that stages all documents as a first window."""
     with open_pipeline(settings, [stream]) as pipeline:
         begun = time.perf_counter()
         report = run_cycle(pipeline)
@@ -87,7 +87,7 @@ def stage(settings: Settings, stream: Stream, expected: int) -> float:
 
 
 def write_exactly(batches: Sequence[bytes], stream: Stream, folder: Path) -> float:
-    """Seconds from batches in memory to a finished file."""
+    """Return the seconds from batches in memory to a finished file."""
     gc.collect()
     begun = time.perf_counter()
     writer = DocumentWriter(stream, datetime(2100, 1, 1), Deduplicator(), folder)
@@ -99,7 +99,7 @@ def write_exactly(batches: Sequence[bytes], stream: Stream, folder: Path) -> flo
 
 
 def write_plainly(batches: Sequence[bytes]) -> float:
-    """Seconds to decode batches and write them as JSON into memory, with nothing checked."""
+    """Return the seconds to decode batches and write them as JSON into memory, without checks."""
     gc.collect()
     gc.disable()
     try:
@@ -112,14 +112,14 @@ def write_plainly(batches: Sequence[bytes]) -> float:
 
 
 def run(folder: Path, documents: int, rounds: int) -> Results:
-    """All rounds, on a server of their own."""
+    """Run all rounds on a separate server."""
     results = Results("mongo_load")
     staged, raw, exact, plain = [], [], [], []
     servers = Sandbox(folder / "servers")
     servers.mongo.options = ("--standalone",)
     with servers as sandbox:
         for number in range(rounds):
-            # Each round has watermarks and a stage of its own; the documents are the same.
+            # Each round has its own watermarks and stage; the documents are the same.
             environment = create_databases(sandbox, f"round_{number}").reader_env
             names = {name.lower(): value for name, value in environment.items()}
             settings = load_settings(**names, data_dir=folder / f"round_{number}")

@@ -1,4 +1,4 @@
-"""Small multiples as SVG: points over a size that grows tenfold from mark to mark, drawn without a library."""
+"""Draw charts side by side as SVG without a library: points over a logarithmic size."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _INK, _SOFT, _LINE = "#333333", "#d9d9d9", "#1f6f8b"
 
 @dataclass(frozen=True)
 class Series:
-    """Points."""
+    """The points of a chart."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -21,17 +21,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart. Its y-axis begins at zero, or is logarithmic as the x-axis where y is in proportion to x."""
+    """A chart. Its y-axis begins at zero, or is logarithmic if y is proportional to x."""
 
     title: str
     unit: str
     series: Series
     proportional: bool = False
-    """Beside the points, the line on which the first one's proportion would lie."""
+    """Draw the line of proportional growth from the first point as well."""
 
 
 def draw(panels: Sequence[Panel], x_title: str, path: Path) -> None:
-    """Writes the panels side by side."""
+    """Write the panels side by side."""
     width = len(panels) * (_LEFT + _WIDTH + _GAP)
     height = _TOP + _HEIGHT + _BOTTOM
     body = "".join(
@@ -89,13 +89,13 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
-    """Powers of ten around the values."""
+    """Return the powers of ten around the values."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     return low, max(high, low + 1)
 
 
 def _steps(largest: float) -> list[float]:
-    """Round numbers from zero to past the largest, four to eight of them."""
+    """Return four to eight round numbers from zero to past the largest value."""
     size = 10.0 ** math.floor(math.log10(largest))
     step = next(size * share for share in (0.2, 0.5, 1, 2) if size * share * 6 >= largest)
     return [step * number for number in range(math.ceil(largest / step) + 1)]

@@ -1,6 +1,6 @@
-"""Figures of a benchmark: each printed with its runs, its yardstick and its goal, and written to a JSON file if asked.
+"""Print a benchmark's figures with runs, yardstick and goal, and write them to a JSON file on request.
 
-Every benchmark takes `--json FILE` (see `add_argument`); `make bench` gathers the files.
+Every benchmark accepts `--json FILE` (see `add_argument`); `make bench` collects the files.
 """
 
 import argparse
@@ -13,12 +13,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """One thing that was measured."""
+    """A measured figure."""
 
     benchmark: str
-    """Its module: `first_load`."""
+    """Module of the benchmark, such as `first_load`."""
     figure: str
-    """What was measured, in words."""
+    """Description of the measured quantity."""
     value: float
     """The median of the runs."""
     unit: str
@@ -29,18 +29,18 @@ class Figure:
     ratio: float | None = None
     """value / yardstick, of the medians."""
     goal: float | None = None
-    """At most this is wanted: of the ratio where there is a yardstick, of the value where there is none."""
+    """Maximum of the ratio if there is a yardstick, else of the value."""
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the goal is reached; None without one."""
+        """Return whether the goal is met; None without a goal."""
         measured = self.value if self.ratio is None else self.ratio
         return None if self.goal is None else measured <= self.goal
 
     def __str__(self) -> str:
-        text = f"{self.figure}: {self.value:.4g} {self.unit} ({_several(self.runs)})"
+        text = f"{self.figure}: {self.value:.4g} {self.unit} ({_format_runs(self.runs)})"
         if self.yardstick is not None:
-            text += f", {self.ratio:.2f} × the yardstick's {self.yardstick:.4g} ({_several(self.yardstick_runs)})"
+            text += f", {self.ratio:.2f} × the yardstick's {self.yardstick:.4g} ({_format_runs(self.yardstick_runs)})"
         if self.goal is not None:
             text += f"; goal ≤ {self.goal:g}: {'met' if self.is_met else 'MISSED'}"
         return text
@@ -48,7 +48,7 @@ class Figure:
 
 @dataclass
 class Results:
-    """The figures of one run of a benchmark."""
+    """The figures of a run of a benchmark."""
 
     benchmark: str
     figures: list[Figure] = field(default_factory=list)
@@ -62,11 +62,11 @@ class Results:
         yardstick: Sequence[float] = (),
         goal: float | None = None,
     ) -> Figure:
-        """Prints and keeps a figure.
+        """Print and store a figure.
 
         Args:
-            runs: what every run gave.
-            yardstick: what every run of the yardstick gave, in the same unit.
+            runs: the value of every run.
+            yardstick: the value of every run of the yardstick, in the same unit.
             goal: see `Figure.goal`.
         """
         value = statistics.median(runs)
@@ -80,7 +80,7 @@ class Results:
         return found
 
     def write(self, path: Path | None) -> None:
-        """Writes the figures, if a file was asked for: a JSON array of objects, each a `Figure`."""
+        """Write the figures as a JSON array of `Figure` objects, if a file is given."""
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             figures = [asdict(figure) for figure in self.figures]
@@ -88,9 +88,9 @@ class Results:
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
-    """`--json FILE`, for `Results.write`."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    """Add the argument `--json FILE` for `Results.write`."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the figures into as well")
 
 
-def _several(runs: Sequence[float]) -> str:
+def _format_runs(runs: Sequence[float]) -> str:
     return ", ".join(f"{run:.3g}" for run in runs)

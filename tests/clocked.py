@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own whose clock a test sets, by libfaketime."""
+"""Run a separate PostgreSQL server whose clock a test sets through libfaketime."""
 
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _LIBRARIES = ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/
 
 @dataclass
 class ClockedServer:
-    """Stands for a `Sandbox` where databases are created."""
+    """A stand-in for `Sandbox` where databases are created."""
 
     postgres: PostgresServer
     mongo: Any
@@ -41,7 +41,7 @@ def library() -> Path | None:
 
 @contextmanager
 def clocked_server(folder: Path, sandbox: Sandbox | SimpleNamespace) -> Iterator[ClockedServer]:
-    """Run such a server; skips the test where libfaketime is not installed."""
+    """Run such a server; skip the test if libfaketime is not installed."""
     preload = library()
     if preload is None:
         pytest.skip("libfaketime is not installed (Debian: apt install libfaketime)")

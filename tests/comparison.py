@@ -1,6 +1,6 @@
-"""Compares each station of the flow with the sources, row for row: raw tables, models, the dashboard's copy, stages.
+"""Compare raw tables, models, the dashboard's copy and the stages with the sources, row for row.
 
-The sources are the truth: what they hold now must stand at each station once, in that version, and nothing else.
+Each of them must contain every row of the source once, in its current version, and nothing else.
 """
 
 from collections import Counter
@@ -36,17 +36,17 @@ _CHAT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """One station against the source."""
+    """The result of comparing one part of the flow with the source."""
 
     station: str
     rows: int
-    """Rows at the source, each compared."""
+    """Rows at the source; all are compared."""
     lost: tuple[str, ...]
-    """Keys that are missing there, or stand there in another version."""
+    """Keys that are missing or have another version."""
     doubled: tuple[str, ...]
-    """Keys that stand there more than once, or files that were loaded more than once."""
+    """Keys that appear more than once, or files that were loaded more than once."""
     extra: tuple[str, ...]
-    """Keys that the source does not hold."""
+    """Keys that the source does not have."""
 
     @property
     def holds(self) -> bool:
@@ -54,7 +54,7 @@ class Comparison:
 
 
 def compare_raw(settings: Settings, stream: Stream) -> Comparison:
-    """The latest version of each key in the raw table; and each staged file's rows once, as the ledger has them."""
+    """Compare the latest version of each key in the raw table; check each file's rows against the ledger."""
     warehouse = open_warehouse(settings)
     source = dict(source_rows(settings, stream))
     doubled = [
@@ -64,7 +64,7 @@ def compare_raw(settings: Settings, stream: Stream) -> Comparison:
 
 
 def compare_model(settings: Settings, stream: Stream) -> Comparison:
-    """The model that holds each key of the stream once."""
+    """Compare the model that contains each key of the stream once."""
     warehouse, model = open_warehouse(settings), f"dbt_prod.{MODELS[stream.name]}"
     source = dict(source_rows(settings, stream))
     if stream.source == "mongo":
@@ -82,7 +82,7 @@ def compare_model(settings: Settings, stream: Stream) -> Comparison:
 
 
 def compare_dashboard(settings: Settings) -> Comparison:
-    """Orders, units and revenue by day and channel in the published copy."""
+    """Compare orders, units and revenue by day and channel in the published copy."""
     with psycopg.connect(settings.postgres_dsn) as source:
         expected = source.execute(
             """
@@ -112,16 +112,16 @@ def compare_dashboard(settings: Settings) -> Comparison:
     return _compare("dashboard", dict(cells), shown)
 
 
-def left_behind(settings: Settings, streams: Iterable[Stream]) -> list[str]:
-    """Files in the stages and in the folders where files are made."""
+def leftover_files(settings: Settings, streams: Iterable[Stream]) -> list[str]:
+    """Return files left in the stages and in the folders for unfinished files."""
     stage = open_stage(settings)
     staged = [entry.path for stream in streams for entry in stage.entries(stream.stage)]
     made = [path for folder in (settings.stage_dir / ".tmp", settings.unfinished_dir) for path in folder.rglob("*")]
     return staged + [str(path.relative_to(settings.data_dir)) for path in made if path.is_file()]
 
 
-def read_again(settings: Settings, stream: Stream) -> int:
-    """Rows of the raw table whose key and version stand there already: what was staged twice."""
+def count_rows_staged_twice(settings: Settings, stream: Stream) -> int:
+    """Return the number of rows of the raw table whose key and version appear more than once."""
     key, version = _key_and_version(stream)
     (count,), *_ = open_warehouse(settings).query(
         f"select count(*) - count(distinct ({key}, {version})) from {stream.raw_table} where _deleted_at is null"
@@ -130,7 +130,7 @@ def read_again(settings: Settings, stream: Stream) -> int:
 
 
 def source_rows(settings: Settings, stream: Stream) -> Iterator[tuple[str, Row]]:
-    """What the source holds, by key."""
+    """Return the rows of the source by key."""
     if stream.source == "mongo":
         with pymongo.MongoClient[RawBSONDocument](
             settings.mongo_conninfo, document_class=RawBSONDocument, serverSelectionTimeoutMS=10_000
@@ -170,7 +170,7 @@ def _latest_raw(warehouse: Warehouse, stream: Stream) -> list[tuple[str, Row]]:
 
 
 def _loaded_twice(warehouse: Warehouse, stream: Stream) -> list[tuple[Any, ...]]:
-    """Files whose rows in the raw table, or entries in the ledger, are not what was loaded once."""
+    """Return files whose rows in the raw table, or entries in the ledger, do not match a single load."""
     return warehouse.query(
         f"""
         with loaded as (
@@ -219,7 +219,7 @@ def _document(document: Row) -> tuple[str, Row]:
 
 
 def _plain(value: Any) -> Any:
-    """One form for what the stations hold in several: numbers, identifiers and dates as text."""
+    """Convert numbers, identifiers and dates to text, so that values of different types compare equal."""
     match value:
         case None | list() | dict():
             return value

@@ -1,4 +1,4 @@
-"""Real servers for every test that needs one: started once a worker, with databases of its own for each test."""
+"""Fixtures with real servers: started once per worker, with separate databases for each test."""
 
 import itertools
 import shutil
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 _numbers = itertools.count(1)
 
-# The same examples in every run: what fails was changed, not drawn. `--hypothesis-profile=search` draws new ones.
-# An example is often a window through real servers, so how long it takes or how large it is says nothing.
+# Use the same examples in every run, so that failures are due to changes. `--hypothesis-profile=search` draws new ones.
+# No limits on time or size: an example is often a window through real servers.
 for name, same in (("same", True), ("search", False)):
     hypothesis_settings.register_profile(
         name,
@@ -64,16 +64,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ByFile":
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the servers of workers that were killed, once all workers have ended."""
+    """Stop the servers of killed workers after all workers have exited."""
     if not hasattr(session.config, "workerinput"):
         leftovers.stop(shared_folder(session.config._tmp_path_factory) / "servers")  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Synthesise a history and parse the dbt project once a session, and note the servers that tests start.
+    """Synthesise each history and parse the dbt project once per session, and record the servers that tests start.
 
-    A history is determined by its seed: each test gets a copy of the same files.
+    A history depends only on its seed, so each test gets a copy of the same files.
     """
     shared, synthesise, invoke = shared_folder(tmp_path_factory), history.synthesise, build._invoke
     launch = process.launch
@@ -100,7 +100,7 @@ def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
-    """A command that a test runs in this process sends the log to a stderr that is closed when it ends."""
+    """Restore the log's output: a command run in this process leaves it on a stderr that is closed afterwards."""
     yield
     structlog.reset_defaults()
 
@@ -113,7 +113,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def template(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    """Databases with roles and empty source tables, which PostgreSQL copies for each test."""
+    """Template databases with roles and empty source tables; PostgreSQL copies them for each test."""
     made = create_databases(sandbox, "template", mongo_db="template")
     create_tables(_settings(made.writer_env, tmp_path_factory.mktemp("template")))
     return made
@@ -121,7 +121,7 @@ def template(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Data
 
 @pytest.fixture
 def databases(sandbox: Sandbox, template: Databases, tmp_path: Path) -> Databases:
-    """Databases that no other test sees, with the source tables in them, empty."""
+    """Databases of this test only, with empty source tables."""
     number = next(_numbers)
     sales, state = f"sales_{number}", f"sales_{number}_state"
     with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
@@ -130,7 +130,7 @@ def databases(sandbox: Sandbox, template: Databases, tmp_path: Path) -> Database
             (state, "template_state", "adventure_state"),
         ):
             connection.execute(f"create database {database} template {copied} owner {owner}")  # type: ignore[arg-type]
-        # A copy has the rights within the database, not those to it.
+        # A copied database keeps grants on its objects, but not grants on the database itself.
         connection.execute(f"grant connect on database {sales} to adventure_reader")  # type: ignore[arg-type]
     own = {
         "POSTGRES_DB": sales,
@@ -138,19 +138,20 @@ def databases(sandbox: Sandbox, template: Databases, tmp_path: Path) -> Database
         "STATE_DSN": sandbox.postgres.dsn(state, user="adventure_state", password=sandbox.password),
     }
     made = Databases(template.reader_env | own, template.writer_env | own)
-    create_tables(_settings(made.writer_env, tmp_path))  # of MongoDB; those of PostgreSQL are there
+    # This creates MongoDB's indexes; the template already has PostgreSQL's tables.
+    create_tables(_settings(made.writer_env, tmp_path))
     return made
 
 
 @pytest.fixture
 def settings(databases: Databases, tmp_path: Path) -> Settings:
-    """As the pipeline: the reader's role, the state's database, a data folder of the test's own."""
+    """Settings of the pipeline: the reader's role, the state database and a separate data folder."""
     return _settings(databases.reader_env, tmp_path)
 
 
 @pytest.fixture
 def writer_settings(databases: Databases, tmp_path: Path) -> Settings:
-    """As the application that sells."""
+    """Settings of the shop's application, which can write."""
     return _settings(databases.writer_env, tmp_path)
 
 
@@ -176,5 +177,5 @@ def emulator() -> Iterator["Emulator"]:
 
 @pytest.fixture
 def snowflake_settings(emulator: "Emulator", tmp_path: Path) -> Settings:
-    """As the pipeline with WAREHOUSE=snowflake: a database that no other test sees, with the schemas of the setup."""
+    """Settings of the pipeline with WAREHOUSE=snowflake, with a database of this test only."""
     return emulator.new_database(f"adventure_{next(_numbers)}", tmp_path)

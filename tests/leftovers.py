@@ -1,4 +1,4 @@
-"""Servers that outlive their tests: pytest-xdist kills its workers at Ctrl-C, and an abort ends one at once."""
+"""Stop servers that outlive their tests: pytest-xdist kills its workers at Ctrl-C, and a worker may crash."""
 
 import contextlib
 from pathlib import Path
@@ -18,6 +18,6 @@ def stop(folder: Path) -> None:
     for path in folder.glob("*"):
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(int(path.name))
-            # By now the number may be another process's.
+            # The pid may have been reused by another process.
             if str(process.create_time()) == path.read_text():
                 process.terminate()

@@ -1,7 +1,7 @@
-"""dbt parses the project once a session: every other run in a process of the tests begins with that result.
+"""Parse the dbt project once per session: all other runs within the tests' processes reuse the result.
 
-dbt keeps what it parsed in its target folder, and takes it up again unless the profile has changed. A test's warehouse
-has a path of its own, which is part of the profile, though nothing that dbt parses depends on it.
+dbt stores the result in its target folder and reuses it unless the profile has changed. Each test has another path of
+the warehouse, which is part of the profile although nothing that dbt parses depends on it.
 """
 
 import os
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def parse_once(parsed: Path) -> None:
-    """Let every later run of dbt in this process begin with `parsed`; the first one without it writes it."""
+    """Make every later run of dbt in this process start with `parsed`; the first run writes it."""
     from dbt.artifacts.schemas.base import schema_version  # noqa: F401 - the order of dbt's imports
     from dbt.constants import PARTIAL_PARSE_FILE_NAME
     from dbt.contracts.files import FileHash  # type: ignore[attr-defined]
@@ -27,7 +27,7 @@ def parse_once(parsed: Path) -> None:
     )
 
     def own(loader: ManifestLoader) -> Path | None:
-        """Where a run on the project's embedded target keeps what it parsed; None for another project or target."""
+        """Return the file in which a run on the project's embedded target stores the result; None for other targets."""
         project = loader.root_project
         if Path(project.project_root).resolve() != ROOT / "dbt" or project.target_name != "duckdb":
             return None
@@ -36,7 +36,7 @@ def parse_once(parsed: Path) -> None:
     def checked(loader: ManifestLoader) -> object:
         state = check(loader)  # type: ignore[no-untyped-call]
         if own(loader):
-            # The name of the database stands in what is parsed; its path does not.
+            # The result contains the database's name, but not its path.
             state.profile_hash = FileHash.from_contents(loader.root_project.credentials.database)
         return state
 

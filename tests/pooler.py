@@ -1,4 +1,4 @@
-"""PgBouncer in front of a server."""
+"""Run PgBouncer in front of a server."""
 
 import os
 import pwd
@@ -16,15 +16,15 @@ from tests.waiting import until
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 Pool = Callable[..., int]
-"""Starts a pooler of this mode, with more options; returns the port on which it answers."""
+"""Start a pooler in this mode with these options; return its port."""
 
 
 @contextmanager
 def poolers(sandbox: Any, new_folder: Callable[[], Path]) -> Iterator[Pool]:
-    """Give a function that starts poolers, which are stopped in the end.
+    """Yield a function that starts poolers; stop them at the end.
 
     Args:
-        sandbox: a `Sandbox`, or what stands for one.
+        sandbox: a `Sandbox`, or a stand-in for one.
     """
     running = []
 
@@ -51,7 +51,7 @@ def poolers(sandbox: Any, new_folder: Callable[[], Path]) -> Iterator[Pool]:
             for path in (folder, *folder.iterdir()):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
             command += ["-u", "nobody"]
-            # pytest's folders let nobody else pass.
+            # Other users cannot enter pytest's folders.
             for parent in [folder, *folder.parents][:6]:
                 if parent.name.startswith(("pytest-", "popen-")):
                     parent.chmod(0o755)

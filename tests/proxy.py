@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts, resets or stalls connections: at a byte of the server's answer, or at a moment of choice.
+"""A TCP proxy that closes, resets or stalls connections, at a given byte of the server's answer or on request.
 
 with Proxy(server_port) as proxy:
     settings = settings.model_copy(update={"postgres_port": proxy.port})
@@ -22,20 +22,20 @@ class How(StrEnum):
     """What happens to a connection."""
 
     CUT = "cut"
-    """Closed in order (FIN): the client reads an end of file."""
+    """Close in order (FIN): the client reads an end of file."""
     RESET = "reset"
-    """Closed at once (RST): the client's call fails."""
+    """Close abruptly (RST): the client's call fails."""
     STALL = "stall"
-    """Nothing is passed on for a while, in either direction; both sockets stay open."""
+    """Forward nothing for a while, in either direction; both sockets stay open."""
 
 
 @dataclass(frozen=True, eq=False)
 class Strike:
-    """Where one connection is hit, once.
+    """Where to hit a connection, once.
 
-    It is the first connection whose client sends `trigger`; an empty trigger means the next connection that is opened.
-    Then `after` bytes of the server's answers still pass. With `before`, the answers pass up to `early` bytes before
-    that text instead.
+    It hits the first connection whose client sends `trigger`; an empty trigger means the next new connection. The proxy
+    still forwards `after` bytes of the server's answers. With `before`, it forwards the answers up to `early` bytes
+    before that text instead.
     """
 
     how: How
@@ -44,9 +44,9 @@ class Strike:
     before: bytes = b""
     early: int = 0
     skip: int = 0
-    """How many matching connections or requests are left alone first."""
+    """Number of matching connections or requests to skip first."""
     seconds: float = 0.0
-    """How long a stall takes."""
+    """Duration of a stall in seconds."""
 
 
 @dataclass(eq=False)
@@ -55,24 +55,24 @@ class _Connection:
     server: socket.socket
     moving: threading.Event = field(default_factory=threading.Event)
     strike: Strike | None = None
-    """What is due on this connection."""
+    """The strike that is due on this connection."""
     passed: int = 0
     """Bytes of answers since the trigger."""
     requested: bytes = b""
-    """The end of what the client sent, in which a trigger may begin."""
+    """The end of the client's data, in which a trigger may begin."""
 
 
 class Proxy:
-    """Listens on `port` of 127.0.0.1 and passes everything on to the server, until a strike says otherwise."""
+    """Listen on `port` of 127.0.0.1 and forward everything to the server, except during a strike."""
 
     def __init__(self, server_port: int, server_host: str = "127.0.0.1") -> None:
         self._server = (server_host, server_port)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.opened = 0
-        """Connections so far."""
+        """Number of connections so far."""
         self.hit: list[How] = []
-        """What was done to a connection so far, in its order."""
+        """The strikes carried out so far, in order."""
         self._lock = threading.Condition()
         self._connections: set[_Connection] = set()
         self._armed: Strike | None = None
@@ -81,33 +81,33 @@ class Proxy:
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
     def arm(self, strike: Strike) -> None:
-        """Hits the next connection that matches; replaces a strike that has not happened yet."""
+        """Hit the next connection that matches; replace a strike that has not happened yet."""
         with self._lock:
             for connection in self._connections:
                 connection.strike = None
             self._armed, self._skipped = strike, 0
 
     def disarm(self) -> None:
-        """Leaves every connection alone from now on."""
+        """Hit no more connections."""
         with self._lock:
             self._armed = None
             for connection in self._connections:
                 connection.strike = None
 
     def wait(self, strike: Strike, seconds: float) -> bool:
-        """Whether the strike happens within that time."""
+        """Return whether the strike happens within that time."""
         with self._lock:
             return self._lock.wait_for(lambda: strike in self._done, seconds)
 
     def strike_all(self, how: How, seconds: float = 0.0) -> None:
-        """Hits every open connection now."""
+        """Hit every open connection now."""
         with self._lock:
             connections = list(self._connections)
         for connection in connections:
             self._hit(connection, how, seconds)
 
     def close(self) -> None:
-        """Ends every connection and stops listening."""
+        """Close every connection and stop listening."""
         self._listening.close()
         self.strike_all(How.RESET)
 
@@ -139,7 +139,7 @@ class Proxy:
                 threading.Thread(target=move, args=[connection], name="proxy", daemon=True).start()
 
     def _match(self, connection: _Connection) -> None:
-        """Takes the armed strike for this connection, unless it is still to be skipped."""
+        """Take the armed strike for this connection, unless it still has to skip some."""
         assert self._armed is not None
         if self._skipped < self._armed.skip:
             self._skipped += 1
@@ -156,12 +156,12 @@ class Proxy:
                         connection.requested = (connection.requested + data)[-len(trigger) + 1 :]
                     else:
                         connection.requested = b""
-                # A server that answers nothing yet is hit before it hears the request.
+                # Without forwarded bytes the strike comes before the server receives the request.
                 if (strike := connection.strike) and not strike.before and not strike.after:
                     self._carry_out(connection, strike)
                 connection.moving.wait()
                 connection.server.sendall(data)
-        # The end of the client is not passed on either while the connection stalls.
+        # While the connection stalls, do not forward the client's end of file either.
         connection.moving.wait()
         self._end(connection)
 
@@ -209,13 +209,13 @@ class Proxy:
         with self._lock:
             self._connections.discard(connection)
             if connection.strike and not self._armed:
-                # It ended before its strike came: another connection takes it.
+                # The connection closed before its strike: another connection takes it.
                 self._armed, connection.strike = connection.strike, None
         for each in (connection.client, connection.server):
             with contextlib.suppress(OSError):
                 if how is How.RESET:
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                # A thread that waits in recv keeps the socket open; this wakes it. SHUT_RD sends nothing to the peer.
+                # Wake the thread that waits in recv and keeps the socket open. SHUT_RD sends nothing to the peer.
                 each.shutdown(socket.SHUT_RD if how is How.RESET else socket.SHUT_RDWR)
             each.close()
         connection.moving.set()

@@ -1,4 +1,4 @@
-"""What takes long to make and is the same for every test: made once a session, also when several workers run."""
+"""Create expensive files once per session, even with several workers."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ from filelock import FileLock
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
     """Return a temporary folder of this session that all workers see."""
     base = factory.getbasetemp()
-    # The base of a worker is a folder of its own within that of the session.
+    # A worker's base folder is within the session's folder.
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Return `folder` after the first worker that asks for it has filled it; the others wait for that."""
+    """Return `folder`, filled by the first worker that asks for it; the others wait."""
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             unfinished = folder.with_name(f"{folder.name}.unfinished")

@@ -1,4 +1,4 @@
-"""The catalogue has the shape of the books, and needs nothing but the standard library."""
+"""Test the catalogue's counts and distributions, and that it needs only the standard library."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def test_266_products_were_sold_under_ids_from_707_to_999() -> None:
     assert max(ids) == 999
 
 
-def test_98_products_are_sold_no_more() -> None:
+def test_98_products_are_no_longer_sold() -> None:
     assert sum(product.sell_end is not None for product in products()) == 98
 
 
@@ -57,7 +57,7 @@ def test_cost_is_about_55_percent_of_the_price() -> None:
 
 
 @pytest.mark.parametrize("attribute", ["product_id", "name", "product_number"])
-def test_every_product_has_its_own(attribute: str) -> None:
+def test_product_ids_names_and_numbers_are_unique(attribute: str) -> None:
     assert len({getattr(product, attribute) for product in products()}) == 504
 
 
@@ -87,7 +87,7 @@ def test_individuals_by_country() -> None:
     }
 
 
-def test_territories_carry_all_orders_of_the_history() -> None:
+def test_territories_add_up_to_all_orders_of_the_history() -> None:
     assert [t.online_orders + t.reseller_orders for t in TERRITORIES] == [
         4594,
         352,

@@ -1,4 +1,4 @@
-"""The checks hold after a run and during new sales, and find each kind of damage."""
+"""The checks pass after a pass and during sales, and find each kind of damage."""
 
 import shutil
 from collections.abc import Callable
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Flow:
-    """A pipeline after one full run."""
+    """A pipeline after one full pass."""
 
     reader: Settings
     writer: Settings
@@ -53,7 +53,7 @@ def passed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Flow:
     return flow
 
 
-def test_before_the_first_build_there_is_nothing_to_check(settings: Settings, streams: tuple[Stream, ...]) -> None:
+def test_checks_before_the_first_build_name_the_command_to_run(settings: Settings, streams: tuple[Stream, ...]) -> None:
     with pytest.raises(
         WarehouseError, match=r"base_real_time__sales_orders was never built\. Run `adventure tasks run`"
     ):
@@ -62,13 +62,13 @@ def test_before_the_first_build_there_is_nothing_to_check(settings: Settings, st
 
 @pytest.fixture
 def flow(passed: Flow, tmp_path: Path) -> Flow:
-    """Return a copy of the pipeline with its own warehouse and stages, for the test to damage."""
+    """The pipeline with its own copy of warehouse and stages, which a test can damage."""
     copy = tmp_path / "data"
     shutil.copytree(passed.reader.data_dir, copy)
     return Flow(passed.reader.model_copy(update={"data_dir": copy}), passed.writer, passed.streams)
 
 
-def test_all_hold_after_a_run_and_while_new_sales_are_in_flight(flow: Flow) -> None:
+def test_all_checks_pass_after_a_pass_and_with_sales_in_flight(flow: Flow) -> None:
     assert flow.failing() == []
     generate(flow.writer, seed=6, batches=1)
     assert flow.failing() == []
@@ -103,7 +103,7 @@ def _leave_a_file(flow: Flow) -> None:
         pytest.param(
             _execute("delete from dbt_prod.base_real_time__sales_orders where rowid = 0"),
             "orders: base_real_time__sales_orders",
-            id="lost in the model",
+            id="missing from the model",
         ),
         pytest.param(
             _execute(
@@ -111,12 +111,12 @@ def _leave_a_file(flow: Flow) -> None:
                 " select * from dbt_prod.base_real_time__sales_orders limit 1"
             ),
             "orders: base_real_time__sales_orders",
-            id="doubled in the model",
+            id="duplicate in the model",
         ),
         pytest.param(
             _execute("update dbt_prod.stg_real_time__sales_orders set comment = 'x' where rowid = 0"),
             "not null: comment (last 30 days)",
-            id="a column filled that never is",
+            id="a value in an empty column",
         ),
         pytest.param(
             _execute("update dbt_prod.stg_real_time__sales_orders set order_date = null, customer_id = null"),
@@ -126,7 +126,7 @@ def _leave_a_file(flow: Flow) -> None:
         pytest.param(
             _execute("update dbt_prod.stg_real_time__sales_orders set currency_rate_id = '1'"),
             "not null: currency_rate_id (last 30 days)",
-            id="a share that is off",
+            id="a share out of range",
         ),
         pytest.param(
             _execute("update dbt_prod.stg_real_time__sales_orders set order_details = order_details[:1]"),
@@ -136,17 +136,17 @@ def _leave_a_file(flow: Flow) -> None:
         pytest.param(
             _execute("delete from dbt_prod.fct_sales_order_lines where rowid = 0"),
             "lines: marts (last 30 days)",
-            id="lost in a mart",
+            id="missing from a mart",
         ),
         pytest.param(_leave_a_file, "orders: loaded files left in orders_stage", id="a file left in the stage"),
     ],
 )
-def test_damage_is_found(flow: Flow, damage: Callable[[Flow], None], found: str) -> None:
+def test_each_kind_of_damage_fails_its_check(flow: Flow, damage: Callable[[Flow], None], found: str) -> None:
     damage(flow)
     assert any(name.startswith(found) for name in flow.failing())
 
 
-def test_a_window_that_waits_for_its_load_is_in_flight(flow: Flow) -> None:
+def test_a_staged_window_counts_as_in_flight(flow: Flow) -> None:
     generate(flow.writer, seed=7, batches=1)
     process_once(flow.reader, flow.streams)
     assert open_stage(flow.reader).windows("orders_stage")

@@ -1,4 +1,4 @@
-"""The command line: its help and its errors."""
+"""Test the command line's help and its errors."""
 
 import json
 import os
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def adventure(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command like a user, from the repository, with only these variables set."""
+    """Run a command from the repository as a user would, with only these variables set."""
     clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
     return subprocess.run(
         [sys.executable, "-m", "adventure", *arguments],
@@ -62,7 +62,7 @@ def test_an_error_is_one_sentence_and_exit_code_1(
     assert "Traceback" not in done.stderr
 
 
-def test_with_json_logs_an_error_is_a_json_object(tmp_path: Path) -> None:
+def test_an_error_is_a_json_object_with_json_logs(tmp_path: Path) -> None:
     done = adventure("stage", "list", "refunds", DATA_DIR=str(tmp_path), LOG_FORMAT="json")
     assert done.returncode == 1
     line = json.loads(done.stderr)

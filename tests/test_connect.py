@@ -1,4 +1,4 @@
-"""What every session with PostgreSQL is opened with, and which error of ours a driver's error becomes."""
+"""Test the options of sessions with PostgreSQL and the translation of driver errors."""
 
 import adbc_driver_manager
 import psycopg
@@ -11,7 +11,7 @@ from adventure.core.settings import Settings
 from tests.proxy import How, Proxy
 
 
-def test_a_host_that_vanishes_is_given_up_within_a_minute() -> None:
+def test_a_dead_host_is_detected_within_a_minute() -> None:
     session = conninfo_to_dict(session_conninfo("host=db dbname=sales"))
     assert (session["host"], session["dbname"]) == ("db", "sales")
     waited = int(session["keepalives_idle"] or 0) + int(session["keepalives_interval"] or 0) * int(
@@ -22,7 +22,7 @@ def test_a_host_that_vanishes_is_given_up_within_a_minute() -> None:
 
 
 @pytest.mark.parametrize("given", ["connect_timeout=60", "application_name=nightly", "tcp_user_timeout=0"])
-def test_a_connection_string_has_the_last_word(given: str) -> None:
+def test_the_connection_string_overrides_the_defaults(given: str) -> None:
     name, _, value = given.partition("=")
     assert conninfo_to_dict(session_conninfo(f"host=db {given}"))[name] == value
 
@@ -60,20 +60,22 @@ def adbc(text: str, state: str | None = None) -> adbc_driver_manager.Error:
     ],
     ids=str,
 )
-def test_an_error_is_told_by_its_state_and_never_by_a_statement(error: Exception, expected: type[SourceError]) -> None:
+def test_errors_are_classified_by_sqlstate_and_not_by_the_statement(
+    error: Exception, expected: type[SourceError]
+) -> None:
     lost = True if isinstance(error, adbc_driver_manager.Error) else None
     found = postgres_error(error, "host=db dbname=sales user=reader", "the source database", lost=lost)
     assert type(found) is expected
     assert "select" not in str(found)
 
 
-def test_a_lost_connection_is_said_to_be_lost() -> None:
+def test_a_lost_connection_is_reported_as_lost() -> None:
     error = adbc(f"IO: [libpq] Failed to prepare query: {LOST}\nQuery was:select 1")
     found = postgres_error(error, "host=db dbname=sales user=reader", "the source database", lost=True)
     assert found.problem.endswith("does not answer: Failed to prepare query: server closed the connection unexpectedly")
 
 
-def test_a_session_on_which_nothing_comes_is_given_up(settings: Settings) -> None:
+def test_a_silent_session_is_closed(settings: Settings) -> None:
     with Proxy(settings.postgres_port) as proxy:
         conninfo = settings.model_copy(update={"postgres_port": proxy.port}).postgres_dsn
         with connect_postgres(conninfo, name="the source", autocommit=True, silence=0.2) as connection:

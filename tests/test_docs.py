@@ -1,4 +1,4 @@
-"""The documents name every command and setting, and their links lead somewhere."""
+"""The documents list every command and setting, and their links are valid."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ DOCUMENTS = [
 
 
 def commands(group: typer.Typer = app, prefix: str = "adventure") -> Iterator[str]:
-    """Every command, as it is typed."""
+    """Yield every command as a user types it."""
     for command in group.registered_commands:
         assert command.callback is not None
         yield f"{prefix} {command.name or command.callback.__name__}"
@@ -40,7 +40,7 @@ def test_every_setting_is_in_the_settings_table(name: str) -> None:
     assert re.search(rf"\b{name}\b", table)
 
 
-def test_every_make_target_that_a_document_names_exists() -> None:
+def test_every_make_target_in_a_document_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {
         target for path in DOCUMENTS for target in re.findall(r"`make ([a-z-]+)", path.read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def test_every_make_target_that_a_document_names_exists() -> None:
     assert named <= targets
 
 
-def test_every_make_target_says_what_it_does() -> None:
+def test_every_make_target_has_a_description() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(makefile.partition(".PHONY: ")[2].partition("\n")[0].split())
     assert targets == set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
@@ -83,7 +83,7 @@ def test_links_lead_to_headings_that_exist(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_commands_that_a_document_types_exist(document: Path) -> None:
+def test_commands_in_documents_exist(document: Path) -> None:
     known = set(commands())
     typed = set(re.findall(r"`(adventure [a-z]+(?: [a-z]+)?)", document.read_text(encoding="utf-8")))
     unknown = {

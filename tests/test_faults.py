@@ -1,4 +1,4 @@
-"""The crash points: armed by the variable, at the right place and time, and listed in the documents."""
+"""Crash points are armed by the variable, end the process at the right place, and are documented."""
 
 import os
 import re
@@ -32,7 +32,7 @@ for stream in ("orders", "chat_logs", "orders", "chat_logs"):
         ("window-staged::4", ["orders", "chat_logs", "orders", "chat_logs"]),
     ],
 )
-def test_the_armed_point_is_the_processs_end(armed: str, printed: list[str]) -> None:
+def test_the_armed_point_ends_the_process(armed: str, printed: list[str]) -> None:
     run = subprocess.run(
         [sys.executable, "-c", _REACH],
         env=os.environ | {"ADVENTURE_CRASH_AT": armed},
@@ -51,12 +51,12 @@ def test_an_unarmed_point_is_passed() -> None:
 
 
 @pytest.mark.parametrize("text", ["nowhere", "file-staged:orders:0", "file-staged:orders:x"])
-def test_a_variable_that_names_no_point_is_refused(text: str) -> None:
+def test_an_unknown_crash_point_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="The points are extracting, files-finished"):
         _parse(text)
 
 
-def test_the_documents_table_is_the_list() -> None:
+def test_the_documented_crash_points_match_the_code() -> None:
     table = GUARANTEES[GUARANTEES.index("## Crash points") :]
     rows = re.findall(r"^\| `(.+)` \| (.+) \| (.+) \|$", table[: table.index("\n## ", 1)], re.MULTILINE)
     assert rows == [(point.label, point.of or "-", point.afterwards) for point in Point]

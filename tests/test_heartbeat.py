@@ -1,4 +1,4 @@
-"""The heartbeat: quiet is not stuck, stuck is late, and a health check costs little."""
+"""Test the heartbeat: a quiet loop is not stuck, a late one is, and a health check is cheap."""
 
 import os
 import subprocess
@@ -27,13 +27,13 @@ def file(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The monotonic clock, as the only element."""
+    """A list with the fake monotonic clock as its only element."""
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
-def test_a_loop_that_beats_is_alive_and_one_that_does_not_is_stuck(file: Path, clock: list[float]) -> None:
+def test_a_loop_is_alive_while_it_beats_and_stuck_after(file: Path, clock: list[float]) -> None:
     heartbeat.begin(file, 10)
     heartbeat.beat()
     clock[0] += 10
@@ -44,7 +44,7 @@ def test_a_loop_that_beats_is_alive_and_one_that_does_not_is_stuck(file: Path, c
     assert found.sentence == "Stuck: the last sign of life is 11 s old, 1 s too old"
 
 
-def test_a_quiet_loop_is_late_only_after_the_quiet_that_it_announced(file: Path, clock: list[float]) -> None:
+def test_a_quiet_loop_is_late_only_after_the_announced_time(file: Path, clock: list[float]) -> None:
     heartbeat.begin(file, 10)
     heartbeat.beat(quiet_for=3600)
     clock[0] += 3609
@@ -53,7 +53,7 @@ def test_a_quiet_loop_is_late_only_after_the_quiet_that_it_announced(file: Path,
     assert not heartbeat.check(file).alive
 
 
-def test_work_after_a_quiet_time_has_the_shorter_deadline_again(file: Path, clock: list[float]) -> None:
+def test_work_after_a_quiet_time_has_the_shorter_deadline(file: Path, clock: list[float]) -> None:
     heartbeat.begin(file, 10)
     heartbeat.beat(quiet_for=3600)
     clock[0] += 5
@@ -62,7 +62,7 @@ def test_work_after_a_quiet_time_has_the_shorter_deadline_again(file: Path, cloc
     assert not heartbeat.check(file).alive
 
 
-def test_beats_in_a_row_touch_the_disk_once_a_second(file: Path, clock: list[float]) -> None:
+def test_frequent_beats_write_once_a_second(file: Path, clock: list[float]) -> None:
     heartbeat.begin(file, 10)
     heartbeat.beat()
     first = file.stat().st_ino, file.read_text()
@@ -80,13 +80,13 @@ def test_without_a_file_nothing_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_written_is_named_at_the_start(tmp_path: Path) -> None:
+def test_an_unwritable_file_is_an_error_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"file/heartbeat.*HEARTBEAT_FILE"):
         heartbeat.begin(tmp_path / "file" / "heartbeat", 10)
 
 
-def test_a_beat_that_cannot_be_written_is_a_beat_that_is_missed(file: Path, clock: list[float]) -> None:
+def test_a_failed_beat_counts_as_missed(file: Path, clock: list[float]) -> None:
     heartbeat.begin(file, 10)
     heartbeat.beat()
     file.unlink()
@@ -107,7 +107,7 @@ def test_a_beat_that_cannot_be_written_is_a_beat_that_is_missed(file: Path, cloc
         ("0 1e12 ended\n", 1, "Ended"),
     ],
 )
-def test_the_command_tells_by_exit_code_and_sentence(
+def test_the_health_command_prints_a_sentence_and_sets_the_exit_code(
     tmp_path: Path, content: str | None, code: int, sentence: str
 ) -> None:
     file = tmp_path / "heartbeat"
@@ -123,8 +123,8 @@ def test_the_command_tells_by_exit_code_and_sentence(
     assert (done.returncode, sentence in done.stdout) == (code, True)
 
 
-def test_a_sign_says_when_the_loop_was_seen_and_when_it_meant_to_go_on(file: Path, clock: list[float]) -> None:
-    """By the file's own time: the machine's monotonic clock begins anew when it restarts."""
+def test_a_heartbeat_has_its_time_and_the_announced_next_beat(file: Path, clock: list[float]) -> None:
+    """The heartbeat uses the file's modification time, since the monotonic clock restarts with the machine."""
     heartbeat.begin(file, 10)
     clock[0] += 5
     heartbeat.beat(quiet_for=60)
@@ -139,7 +139,7 @@ def test_a_sign_says_when_the_loop_was_seen_and_when_it_meant_to_go_on(file: Pat
     assert heartbeat.read(file) == heartbeat.Heartbeat(epoch, epoch, epoch, has_ended=True)
 
 
-def test_who_has_not_begun_to_work_leaves_the_file_to_whoever_does(file: Path) -> None:
+def test_a_process_that_has_not_started_work_leaves_the_file_alone(file: Path) -> None:
     file.write_text("0 1e12 1e11\n")
     heartbeat.begin(file, 10)
     heartbeat.end()
@@ -147,7 +147,7 @@ def test_who_has_not_begun_to_work_leaves_the_file_to_whoever_does(file: Path) -
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_a_processor_that_is_refused_leaves_the_heartbeat_of_the_one_that_runs(
+def test_a_refused_processor_leaves_the_running_ones_heartbeat(
     settings: Settings, streams: tuple[Stream, ...], file: Path
 ) -> None:
     heartbeat.begin(file, 10)
@@ -163,15 +163,15 @@ def test_a_processor_that_is_refused_leaves_the_heartbeat_of_the_one_that_runs(
 
 
 @pytest.mark.parametrize("content", [None, "", "0 1e12\n", "0 nan 0\n", "0 1e300 0\n", "\xff 1 1", "1 2 3 4"])
-def test_what_is_no_heartbeat_is_no_sign(tmp_path: Path, content: str | None) -> None:
+def test_an_invalid_heartbeat_file_is_ignored(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "heartbeat"
     if content is not None:
         file.write_text(content, encoding="latin-1")
     assert heartbeat.read(file) is None
 
 
-def test_a_command_that_is_told_to_stop_says_so(settings: Settings) -> None:
-    """And the processor beats where the dashboard looks, without any setting."""
+def test_a_stopped_command_writes_that_to_the_heartbeat(settings: Settings) -> None:
+    """Without any setting, the processor writes the heartbeat where the dashboard reads it."""
     environment = os.environ | {
         "POSTGRES_HOST": settings.postgres_host,
         "POSTGRES_PORT": str(settings.postgres_port),

@@ -1,4 +1,4 @@
-"""What a command imports before it begins, which is most of what its start costs: no room and no library too many."""
+"""Commands import only what they need before they start; imports are most of the cost of a start."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-# Runs a command up to where its job begins, which is replaced; then says which modules there are.
+# Run a command with its job replaced by a no-op, then print the imported modules.
 SCRIPT = """
 import importlib, json, sys
 from adventure import cli
@@ -28,12 +28,12 @@ EVERYTHING_ELSE = ("dbt", "streamlit", "altair", "snowflake", "sqlfluff", "fakes
 
 
 def modules(arguments: list[str], job: str = "") -> set[str]:
-    """All modules that are there when the command has run."""
+    """Return all modules imported when the command has run."""
     return _left_by(SCRIPT.replace("ARGUMENTS", repr(arguments)).replace("JOB", repr(job)))
 
 
 def imported(module: str) -> set[str]:
-    """All modules that are there when this one is."""
+    """Return all modules imported by importing this one."""
     return _left_by(f"import json, sys, {module}\nprint(json.dumps(sorted(sys.modules)))")
 
 
@@ -46,11 +46,11 @@ def _left_by(script: str) -> set[str]:
 
 
 def below(found: set[str], *names: str) -> set[str]:
-    """Those of these modules and of what is within them that were found."""
+    """Return the found modules that are among these packages or within them."""
     return {each for each in found if any(each == name or each.startswith(f"{name}.") for name in names)}
 
 
-def test_help_loads_no_room_and_no_driver() -> None:
+def test_help_imports_no_package_and_no_driver() -> None:
     found = modules(["--help"])
     rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
     assert rooms == {"cli", "core"}
@@ -59,13 +59,13 @@ def test_help_loads_no_room_and_no_driver() -> None:
     assert below(found, "pydantic", "pydantic_settings", "structlog", "tenacity", "prometheus_client") == set()
 
 
-def test_the_processor_loads_its_own_rooms_and_one_driver_before_its_first_query() -> None:
+def test_the_processor_imports_only_its_packages_and_one_driver() -> None:
     found = modules(["process"], "adventure.processor.run:process_once")
     assert "psycopg" in found
     rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
     assert rooms == {"cli", "core", "dashboard", "destinations", "factory", "processor", "sources"}
     assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client") == set()
-    # A source brings its own: Arrow and ADBC, or pymongo.
+    # Each source imports its own driver: Arrow and ADBC, or pymongo.
     sources = (
         "adventure.sources.postgres.source",
         "pyarrow",
@@ -76,10 +76,10 @@ def test_the_processor_loads_its_own_rooms_and_one_driver_before_its_first_query
     assert below(found, *sources, "numpy") == set()
 
 
-def test_a_source_loads_its_own_driver_alone() -> None:
+def test_a_source_imports_only_its_own_driver() -> None:
     found = imported("adventure.sources.postgres.source")
     assert {"pyarrow.parquet", "adbc_driver_postgresql"} <= found
-    # pandas comes with pyarrow.dataset, wherever it is installed.
+    # pyarrow.dataset imports pandas if it is installed.
     assert below(found, "pymongo", "pandas", "pyarrow.dataset") == set()
     assert (
         below(imported("adventure.sources.mongo.source"), "adbc_driver_manager", "pandas", "pyarrow.dataset") == set()
@@ -87,7 +87,7 @@ def test_a_source_loads_its_own_driver_alone() -> None:
 
 
 def test_snowflake_as_the_warehouse_needs_no_duckdb() -> None:
-    """The extra `snowflake`, and the image processor-snowflake, have none."""
+    """The extra `snowflake` and the image processor-snowflake do not contain DuckDB."""
     assert below(imported("adventure.destinations.snowflake.warehouse"), "duckdb", "dbt", "pandas") == set()
 
 

@@ -1,4 +1,4 @@
-"""`adventure status --check` is red while a watermark is above rows that neither the stage nor the warehouse holds."""
+"""`adventure status --check` fails while a watermark is above rows that are in neither stage nor warehouse."""
 
 import shutil
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def load_and_clean_up(settings: Settings, stream: Stream) -> list[int]:
 
 @pytest.mark.parametrize("processor_went_on", [False, True])
 @pytest.mark.parametrize("warehouse", ["an older copy", "none"])
-def test_a_warehouse_that_an_older_one_replaced(
+def test_an_older_warehouse_is_reported(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
@@ -70,7 +70,7 @@ def test_a_warehouse_that_an_older_one_replaced(
     assert sentences(settings, things) == []
 
 
-def test_windows_that_were_removed_before_they_were_loaded(
+def test_windows_removed_before_their_load_are_reported(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
@@ -87,12 +87,12 @@ def test_windows_that_were_removed_before_they_were_loaded(
     assert loaded(settings, things) == [1, 2]
 
 
-def test_a_window_without_a_span_of_its_own(
+def test_a_window_without_a_span_is_not_lost(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
 ) -> None:
-    """A window of rejected rows alone leaves the watermark where it is."""
+    """A window that contains only rejected rows does not move the watermark."""
     insert(writer_settings, 1)
     process_once(settings, [things])
     loaded(settings, things)
@@ -102,7 +102,7 @@ def test_a_window_without_a_span_of_its_own(
     assert "holds the window 20260101T000000000000Z-0badf00d" in sentence
 
 
-def test_rows_that_wait_in_the_stage_are_not_lost(
+def test_rows_in_the_stage_are_not_lost(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
@@ -135,7 +135,9 @@ def day(number: int) -> datetime:
         ([(None, day(3)), (day(12), day(14))], None, [(day(3), day(9))]),
     ],
 )
-def test_gaps(spans: Sequence[Span], read_from: datetime | None, gaps: list[tuple[datetime | None, datetime]]) -> None:
+def test_gaps_between_spans_are_found(
+    spans: Sequence[Span], read_from: datetime | None, gaps: list[tuple[datetime | None, datetime]]
+) -> None:
     mark = Watermark("things", day(9), day(9), "horizon", day(9), read_from=read_from)
     assert [(gap.low, gap.high) for gap in find_gaps(mark, [], spans)] == gaps
 
@@ -148,7 +150,7 @@ def test_gaps(spans: Sequence[Span], read_from: datetime | None, gaps: list[tupl
         ([(day(1), day(9)), (day(2), day(3)), (day(8), day(12))], [(day(1), day(12))]),
     ],
 )
-def test_windows_of_the_ledger_that_follow_one_another_are_one_span(
+def test_adjacent_windows_of_the_ledger_form_one_span(
     settings: Settings, windows: Sequence[Span], spans: list[Span]
 ) -> None:
     warehouse = DuckDBWarehouse(settings)

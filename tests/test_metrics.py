@@ -1,4 +1,4 @@
-"""Scrape metrics from a real port during real cycles, and compare them with the sources and the documentation."""
+"""Compare metrics, served on a real port during real cycles, with the sources; and check their documentation."""
 
 import re
 import socket
@@ -148,7 +148,7 @@ def test_the_task_server_counts_runs_failures_and_waiting_windows(
     assert {name for name in names(scraped) if f"`{name}`" not in OPERATIONS} == set()
 
 
-def test_a_port_in_use_is_reported_in_one_sentence(measured: Settings, streams: tuple[Stream, ...]) -> None:
+def test_an_occupied_port_is_a_one_sentence_error(measured: Settings, streams: tuple[Stream, ...]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", measured.metrics_port))
         taken.listen()

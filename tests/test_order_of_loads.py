@@ -1,4 +1,4 @@
-"""Loads follow each other while the processor goes on: what they leave fits together."""
+"""Loads that run one after the other while the processor continues leave consistent tables."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from adventure.processor.run import process_once
 from adventure.tasks.graph import task_graph
 
 
-def test_windows_that_arrive_during_the_loads_bring_no_line_without_its_order(
+def test_windows_staged_during_loads_leave_no_line_without_its_order(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sell(seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Files that hold customers' data are readable by their owner only, whatever the umask is."""
+"""Files with customers' data are readable by their owner only, whatever the umask."""
 
 import os
 import threading
@@ -30,12 +30,12 @@ def _open_umask() -> Iterator[None]:
 
 
 def open_to_others(folder: Path) -> list[str]:
-    """Files and folders below, and the folder itself, that anybody but their owner may read, write or pass."""
+    """Return the folder and the files and folders below it that other users can read, write or enter."""
     found = [path for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
     return [f"{path.relative_to(folder.parent)} {path.stat().st_mode & 0o777:o}" for path in found]
 
 
-def test_everything_of_a_pass(
+def test_files_of_a_pass_are_private(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backfill(writer_settings, orders=20, days=2, seed=1)
@@ -48,7 +48,7 @@ def test_everything_of_a_pass(
 
     warehouse = DuckDBWarehouse(settings)
     seen: list[str] = []
-    # While the load is open there is a write-ahead log as well; while a report is written, an unfinished one.
+    # An open load has a write-ahead log, and a report being written has an unfinished file.
     entered, filled = load._enter, publish.fill
     monkeypatch.setattr(load, "_enter", lambda *of: (entered(*of), seen.extend(open_to_others(settings.data_dir))))
     for stream in streams:
@@ -64,7 +64,7 @@ def test_everything_of_a_pass(
     assert open_to_others(settings.data_dir) == []
 
 
-def test_the_heartbeat_and_the_task_server(settings: Settings) -> None:
+def test_files_of_heartbeat_and_task_server_are_private(settings: Settings) -> None:
     stop = threading.Event()
     stop.set()
     try:
@@ -77,7 +77,7 @@ def test_the_heartbeat_and_the_task_server(settings: Settings) -> None:
         heartbeat.begin(None, 1)
 
 
-def test_the_logs_of_a_build(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_of_a_build_are_private(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     class Done:
         success, exception, result = True, None, ()
 
@@ -91,7 +91,7 @@ def test_the_logs_of_a_build(settings: Settings, monkeypatch: pytest.MonkeyPatch
     assert open_to_others(settings.data_dir) == []
 
 
-def test_the_files_of_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_a_history_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "adventure.demo.history.synthesis._write_files",
         lambda folder, _seed: (folder / "orders.csv.gz").write_bytes(b""),
@@ -100,7 +100,7 @@ def test_the_files_of_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert open_to_others(tmp_path / "data") == []
 
 
-def test_what_an_earlier_version_left_open_is_closed(settings: Settings, streams: tuple[Stream, ...]) -> None:
+def test_files_of_earlier_versions_become_private(settings: Settings, streams: tuple[Stream, ...]) -> None:
     DuckDBWarehouse(settings)
     settings.duckdb_path.chmod(0o644)
     (settings.stage_dir / "orders_stage").mkdir(parents=True)

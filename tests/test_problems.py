@@ -1,4 +1,4 @@
-"""`adventure status` reports problems as sentences and as an exit code."""
+"""`adventure status` reports problems as sentences and by its exit code, and reports nothing else."""
 
 import gzip
 import os
@@ -36,7 +36,7 @@ def find(settings: Settings, streams: tuple[Stream, ...]) -> Find:
     return sentences
 
 
-def test_a_pipeline_that_keeps_up_has_no_problem(
+def test_a_healthy_pipeline_has_no_problem(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
 ) -> None:
     backfill(writer_settings, orders=10, days=2, seed=1)
@@ -46,7 +46,7 @@ def test_a_pipeline_that_keeps_up_has_no_problem(
     assert find() == []
 
 
-def test_rows_that_wait_at_the_source(writer_settings: Settings, find: Find) -> None:
+def test_rows_waiting_at_the_source_are_a_problem(writer_settings: Settings, find: Find) -> None:
     backfill(writer_settings, orders=200, days=2, seed=1)
     assert find() == []
     time.sleep(1.1)
@@ -58,7 +58,7 @@ def test_rows_that_wait_at_the_source(writer_settings: Settings, find: Find) -> 
     ]
 
 
-def test_a_horizon_that_does_not_move(writer_settings: Settings, find: Find) -> None:
+def test_a_stalled_horizon_is_a_problem(writer_settings: Settings, find: Find) -> None:
     with psycopg.connect(writer_settings.postgres_dsn, application_name="nightly report") as idle:
         idle.execute("select now(), pg_sleep(1.2)")
         assert find() == []
@@ -67,7 +67,7 @@ def test_a_horizon_that_does_not_move(writer_settings: Settings, find: Find) -> 
     assert "nightly report" in sentence
 
 
-def test_a_stage_that_grows(
+def test_a_growing_stage_is_a_problem(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
 ) -> None:
     backfill(writer_settings, orders=200, days=2, seed=1)
@@ -78,7 +78,7 @@ def test_a_stage_that_grows(
     assert len(found) == 3
 
 
-def test_a_window_that_is_damaged(
+def test_a_damaged_window_is_a_problem(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
 ) -> None:
     backfill(writer_settings, orders=10, days=2, seed=1)
@@ -90,7 +90,7 @@ def test_a_window_that_is_damaged(
     assert "is not a window's manifest" in sentence
 
 
-def test_a_task_that_failed_repeatedly(settings: Settings, find: Find) -> None:
+def test_repeated_failures_of_a_task_are_a_problem(settings: Settings, find: Find) -> None:
     warehouse = DuckDBWarehouse(settings)
     begun = utc_now() - timedelta(hours=1)
     for minute, outcome in enumerate(["failed", "failed", "failed", "succeeded", "failed", "skipped", "failed"]):
@@ -100,7 +100,7 @@ def test_a_task_that_failed_repeatedly(settings: Settings, find: Find) -> None:
     assert find(alert_failures=2) == ["Task build failed 2 times in a row: no. 6"]
 
 
-def test_rows_rejected_in_the_last_day(
+def test_rejected_rows_of_the_last_day_are_a_problem(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
 ) -> None:
     backfill(writer_settings, orders=10, days=2, seed=1)
@@ -119,7 +119,7 @@ def test_rows_rejected_in_the_last_day(
     assert find() == [expected]
 
 
-def test_a_source_that_does_not_answer_is_one_problem(
+def test_an_unavailable_source_is_one_problem(
     settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from adventure.core import connect
@@ -145,7 +145,7 @@ def test_check_sets_the_exit_code(
     assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "without --check the exit code is 0"
 
 
-def test_a_stuck_processor_is_reported(settings: Settings, find: Find) -> None:
+def test_a_missing_heartbeat_of_the_processor_is_a_problem(settings: Settings, find: Find) -> None:
     try:
         heartbeat.begin(settings.processor_heartbeat, 60)
         heartbeat.beat()

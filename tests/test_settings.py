@@ -1,4 +1,4 @@
-"""Settings: what is read, what is refused, and that no secret shows."""
+"""Test which settings are read and refused, and that no secret is shown."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parent.parent / ".env.example"
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the developer's variables nor a .env in the working directory may reach these tests."""
+    """Isolate the tests from the developer's variables and from a .env in the working directory."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
@@ -104,18 +104,18 @@ def test_a_malformed_state_dsn_is_named_and_not_shown(monkeypatch: pytest.Monkey
         ({"postgres_sslrootcert": str(EXAMPLE), "postgres_sslmode": "verify-ca"}, "verify-ca"),
     ],
 )
-def test_certificates_are_checked_unless_said_otherwise(given: dict[str, str], mode: str | None) -> None:
+def test_certificates_are_verified_by_default(given: dict[str, str], mode: str | None) -> None:
     assert conninfo_to_dict(load_settings(**given).postgres_dsn).get("sslmode") == mode
 
 
-def test_tls_options_join_those_of_a_mongo_uri() -> None:
+def test_tls_options_are_added_to_a_mongo_uri() -> None:
     settings = load_settings(mongo_uri=SecretStr("mongodb://u:p@h:1/?replicaSet=r"), mongo_tls_ca_file=EXAMPLE)
     options = pymongo.uri_parser.parse_uri(settings.mongo_conninfo)["options"]
     assert (options["tls"], options["tlsCAFile"], options["replicaSet"]) == (True, str(EXAMPLE), "r")
     assert load_settings(mongo_host="h", mongo_port=1, mongo_tls=True).mongo_conninfo == "mongodb://h:1/?tls=true"
 
 
-def test_a_certificate_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_certificate_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONGO_TLS_CA_FILE", "/absent.pem")
     with pytest.raises(ConfigError, match="MONGO_TLS_CA_FILE"):
         load_settings()
@@ -138,7 +138,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "10 s", "0s", "-5", "5d"])
-def test_durations_that_are_none(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a duration"):
         parse_duration(text)
 
@@ -153,5 +153,5 @@ def test_the_example_lists_every_setting_with_its_description_and_default() -> N
         assert lines[index - 1] == f"# {field.description}", name
 
 
-def test_the_example_loads_as_it_is_and_gives_the_defaults() -> None:
+def test_the_example_loads_unchanged_and_gives_the_defaults() -> None:
     assert load_settings(EXAMPLE) == load_settings()

@@ -1,4 +1,4 @@
-"""SIGTERM ends every long-lived command cleanly, whatever it is at: with exit code 0, and not as a last resort."""
+"""SIGTERM stops every long-lived command cleanly, with exit code 0, whatever it is doing."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ LAST_RESORT = "Could not be interrupted"
 
 
 class Service:
-    """A long-lived command with its log."""
+    """A long-lived command and its log."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process, self._log = process, log
@@ -41,7 +41,7 @@ class Service:
         return self._log.read_text()
 
     def await_line(self, text: str) -> None:
-        """Waits until the log holds that text."""
+        """Wait until the log contains that text."""
         deadline = time.monotonic() + 60
         while text not in self.log:
             assert self.process.poll() is None, self.log
@@ -49,7 +49,7 @@ class Service:
             time.sleep(0.02)
 
     def terminate(self) -> None:
-        """SIGTERM; it must end by itself, well before anybody would kill it."""
+        """Send SIGTERM; the command must exit by itself, well before a supervisor would kill it."""
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(60) == 0, self.log
         assert LAST_RESORT not in self.log
@@ -57,7 +57,7 @@ class Service:
 
 @contextmanager
 def service(tmp_path: Path, environment: dict[str, str], *arguments: str) -> Iterator[Service]:
-    """Runs a command until the block ends."""
+    """Run a command until the block ends."""
     path = tmp_path / "service.log"
     variables = {"DATA_DIR": str(tmp_path / "adventure"), "PROCESSOR_INTERVAL_SEC": "600", **environment}
     with path.open("wb") as log:
@@ -72,7 +72,7 @@ def service(tmp_path: Path, environment: dict[str, str], *arguments: str) -> Ite
             process.wait()
 
 
-def test_between_two_batches(tmp_path: Path, databases: Databases) -> None:
+def test_stop_between_two_batches(tmp_path: Path, databases: Databases) -> None:
     environment = databases.writer_env | {"GENERATION_INTERVAL_SEC": "600"}
     with service(tmp_path, environment, "generate") as running:
         running.await_line("generator: 200 orders")
@@ -80,7 +80,7 @@ def test_between_two_batches(tmp_path: Path, databases: Databases) -> None:
         assert INTERRUPTED not in running.log
 
 
-def test_between_two_cycles(tmp_path: Path, databases: Databases, writer_settings: Settings) -> None:
+def test_stop_between_two_cycles(tmp_path: Path, databases: Databases, writer_settings: Settings) -> None:
     backfill(writer_settings, orders=10, days=1)
     with service(tmp_path, databases.reader_env, "process") as running:
         running.await_line("order_details: staged")
@@ -88,7 +88,7 @@ def test_between_two_cycles(tmp_path: Path, databases: Databases, writer_setting
         assert INTERRUPTED not in running.log
 
 
-def test_between_two_runs_of_the_tasks(tmp_path: Path) -> None:
+def test_stop_between_two_task_runs(tmp_path: Path) -> None:
     with service(tmp_path, {"DBT_DIR": str(tmp_path)}, "tasks", "serve", "--every", "10m") as running:
         running.await_line("There is no dbt project")
         running.terminate()
@@ -96,14 +96,14 @@ def test_between_two_runs_of_the_tasks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["generate", "process"])
-def test_while_a_database_is_away(tmp_path: Path, command: str) -> None:
+def test_stop_while_a_database_is_unavailable(tmp_path: Path, command: str) -> None:
     environment = {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": str(free_port(None)), "STATE_DSN": ""}
     with service(tmp_path, environment, command) as running:
         running.await_line("Trying again.")
         running.terminate()
 
 
-def test_while_a_query_waits_for_a_lock(
+def test_stop_while_a_query_waits_for_a_lock(
     tmp_path: Path, databases: Databases, settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
     backfill(writer_settings, orders=10, days=1)
@@ -115,12 +115,12 @@ def test_while_a_query_waits_for_a_lock(
     assert_nothing_was_lost(settings, streams, orders=10)
 
 
-def test_in_the_middle_of_a_large_extract(
+def test_stop_during_a_large_extract(
     tmp_path: Path, databases: Databases, settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
     backfill(writer_settings, orders=10, days=1)
     with psycopg.connect(writer_settings.postgres_dsn) as connection:
-        # A table whose rows come for minutes.
+        # A view whose rows take minutes to fetch.
         connection.execute("alter table orders rename to sold")
         connection.execute(
             "create view orders as select sold.* from sold, generate_series(1, 100000000) as n"
@@ -137,7 +137,7 @@ def test_in_the_middle_of_a_large_extract(
     assert_nothing_was_lost(settings, streams, orders=10)
 
 
-def test_in_the_middle_of_a_build(tmp_path: Path) -> None:
+def test_stop_during_a_build(tmp_path: Path) -> None:
     project = tmp_path / "dbt"
     (project / "models").mkdir(parents=True)
     shutil.copy(ROOT / "dbt" / "profiles.yml", project)
@@ -155,16 +155,16 @@ def test_in_the_middle_of_a_build(tmp_path: Path) -> None:
         assert INTERRUPTED in running.log
 
 
-def test_the_dashboard(tmp_path: Path) -> None:
+def test_stop_the_dashboard(tmp_path: Path) -> None:
     heartbeat, port = tmp_path / "heartbeat", str(free_port(None))
     with service(tmp_path, {"DASHBOARD_PORT": port, "HEARTBEAT_FILE": str(heartbeat)}, "dashboard") as running:
         begun = await_text(heartbeat)
-        # It beats once Streamlit answers.
+        # The heartbeat starts when Streamlit answers.
         until(lambda: await_text(heartbeat) != begun)
         running.terminate()
 
 
-def test_a_job_that_knows_no_interrupt_ends_all_the_same(tmp_path: Path) -> None:
+def test_a_job_that_ignores_interrupts_is_stopped(tmp_path: Path) -> None:
     script = """
 import signal, threading, time
 from adventure.core import log, stopping
@@ -190,7 +190,7 @@ stopping.run_until_stopped(stubborn)
     assert LAST_RESORT in log
 
 
-def test_an_interrupt_that_the_interpreter_ignores_is_repeated() -> None:
+def test_an_ignored_interrupt_is_repeated() -> None:
     script = """
 import time
 from adventure.core import log, stopping
@@ -211,7 +211,7 @@ stopping.run_until_stopped(deaf_once)
     assert process.wait(60) == 0
 
 
-def test_a_further_signal_does_not_break_into_closing() -> None:
+def test_a_second_signal_does_not_interrupt_closing() -> None:
     script = """
 import os, signal, time
 from adventure.core import log, stopping
@@ -235,8 +235,8 @@ stopping.run_until_stopped(work)
     assert (process.returncode, rest) == (0, "closed\n")
 
 
-def test_a_one_time_command_hears_sigterm(tmp_path: Path) -> None:
-    """The kernel keeps a signal from a container's first process that has no handler for it."""
+def test_a_one_time_command_stops_at_sigterm(tmp_path: Path) -> None:
+    """The kernel does not deliver a signal without a handler to the first process of a container."""
     with service(
         tmp_path, {"POSTGRES_PORT": str(free_port(None)), "PROCESSOR_INTERVAL_SEC": "0"}, "process"
     ) as running:
@@ -245,7 +245,7 @@ def test_a_one_time_command_hears_sigterm(tmp_path: Path) -> None:
         assert running.process.wait(60) == 130
 
 
-def test_what_a_job_raises_goes_on_its_way_and_handlers_are_put_back() -> None:
+def test_a_jobs_exception_propagates_and_signal_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
     def job(_: Event) -> None:
@@ -257,20 +257,20 @@ def test_what_a_job_raises_goes_on_its_way_and_handlers_are_put_back() -> None:
 
 
 def assert_nothing_was_lost(settings: Settings, streams: tuple[Stream, ...], *, orders: int) -> None:
-    """The next run stages each order once."""
+    """Check that the next run stages each order once."""
     process_once(settings, streams)
     windows = FolderStage(settings.stage_dir).windows("orders_stage")
     assert sum(window.rows for window in windows) == orders
 
 
 def await_waiting_session(settings: Settings) -> None:
-    """Waits until a session of the reader's waits for a lock."""
+    """Wait until a session of the reader waits for a lock."""
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
         until(lambda: connection.execute("select count(*) from pg_locks where not granted").fetchone() != (0,))
 
 
 def await_that(holds: Callable[[], bool], running: Service) -> None:
-    """Waits until something holds."""
+    """Wait until the condition is true."""
     deadline = time.monotonic() + 60
     while not holds():
         assert running.process.poll() is None, running.log
@@ -279,6 +279,6 @@ def await_that(holds: Callable[[], bool], running: Service) -> None:
 
 
 def await_text(path: Path) -> str:
-    """The file's content, once it has one."""
+    """Wait until the file has content, and return it."""
     until(lambda: path.exists() and path.read_text() != "")
     return path.read_text()

@@ -1,4 +1,4 @@
-"""pipeline.toml: what is read, and how a malformed one is reported."""
+"""Test how pipeline.toml is read and how errors in it are reported."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("[streams.returns]", "[stream.returns]", "names no stream"),
     ],
 )
-def test_a_fault_is_reported_with_file_and_key(tmp_path: Path, old: str, new: str, named: str) -> None:
+def test_an_error_names_file_and_key(tmp_path: Path, old: str, new: str, named: str) -> None:
     assert old in GOOD
     with pytest.raises(ConfigError, match=named) as caught:
         load_streams(settings_with(tmp_path, GOOD.replace(old, new)))
@@ -128,6 +128,6 @@ def test_references_are_read(tmp_path: Path) -> None:
         (GOOD + REFERRING.replace('["order", "line"]', '"order"'), "names 1 columns where the key of returns has 2"),
     ],
 )
-def test_references_that_cannot_be_kept_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+def test_unsupported_references_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         load_streams(settings_with(tmp_path, text))

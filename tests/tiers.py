@@ -1,4 +1,4 @@
-"""Which tier a test belongs to, and in which order the files run.
+"""Assign tests to tiers, and sort the test files.
 
 `unit` tests start nothing outside their own process: `make check` runs them. `integration` tests start servers, other
 processes or dbt. A test is `slow` only where it says so: `make test-slow` runs those.
@@ -13,12 +13,12 @@ import pytest
 from adventure.demo.sandbox import Sandbox
 
 STARTS_SOMETHING = {"sandbox", "emulator", "dbt_folder", "standalone"}
-"""Fixtures that start a server or run dbt. What depends on one of them names it as well."""
+"""Fixtures that start a server or run dbt. A test's list of fixtures includes the indirect ones."""
 FOLDERS = {"benchmarks", "chaos", "crash", "dbt", "e2e", "history", "sandbox"}
 """Folders whose tests start servers or run dbt without any of these fixtures, or work for many seconds."""
 
 LONGEST_FIRST: tuple[str, ...] = ("crash/", "dashboard/")
-"""Begin with what takes longest, so that the workers end at about the same time."""
+"""Start with the longest files, so that the workers end at about the same time."""
 
 
 def mark(item: pytest.Item) -> None:

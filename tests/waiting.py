@@ -1,11 +1,11 @@
-"""Waits for what another thread or process is about to do."""
+"""Wait for another thread or process."""
 
 import time
 from collections.abc import Callable
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Returns once it holds; fails when it does not within a minute."""
+    """Return when the condition is true; fail if it is not true within a minute."""
     deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, "it never held"

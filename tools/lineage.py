@@ -1,7 +1,7 @@
-"""Draws the lineage of the dbt project, as dbt's manifest tells it, into docs/images/lineage.svg (`make lineage`).
+"""Draw the lineage of the dbt project from dbt's manifest into docs/images/lineage.svg (`make lineage`).
 
-Sources stand on the left and the dashboard on the right, a column a layer. Each node and each arrow names itself in the
-picture, so that a test can tell whether it is still the project's.
+Each layer is a column, from the sources on the left to the dashboard on the right. The SVG names its nodes and arrows,
+so that a test can compare it with the project.
 """
 
 import json
@@ -32,11 +32,11 @@ path { fill: none; stroke: #818b98; stroke-opacity: 0.6 }
 """
 
 Graph = dict[str, set[str]]
-"""The names of a node's parents, by its name."""
+"""Node names, each with the names of its parents."""
 
 
 def read_graph(manifest: dict[str, Any]) -> tuple[Graph, dict[str, str]]:
-    """The graph of sources, seeds, models and exposures, and each node's layer."""
+    """Return the graph of sources, seeds, models and exposures, and each node's layer."""
     found = {**manifest["sources"], **manifest["nodes"], **manifest["exposures"]}
     nodes = {key: node for key, node in found.items() if node["resource_type"] not in ("test", "analysis")}
     names = {key: _name(node) for key, node in nodes.items()}
@@ -48,7 +48,7 @@ def read_graph(manifest: dict[str, Any]) -> tuple[Graph, dict[str, str]]:
 
 
 def read_drawn(picture: str) -> Graph:
-    """The graph that a picture was drawn from."""
+    """Return the graph of a drawn picture."""
     graph: Graph = {name: set() for name in re.findall(r'data-node="([^"]+)"', picture)}
     for parent, child in re.findall(r'data-edge="([^ "]+) ([^ "]+)"', picture):
         graph[child].add(parent)
@@ -56,7 +56,7 @@ def read_drawn(picture: str) -> Graph:
 
 
 def draw(graph: Graph, layers: dict[str, str]) -> str:
-    """The picture, as SVG."""
+    """Return the picture as SVG."""
     stops = _stops(graph, layers)
     columns = _arrange(graph, layers, stops)
     tallest = max(len(column) for column in columns)
@@ -97,7 +97,7 @@ def _layer(node: dict[str, Any]) -> str:
 
 
 def _stops(graph: Graph, layers: dict[str, str]) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """By arrow, the empty places that it passes: one in each column between its ends, so that no box hides it."""
+    """Return, for each arrow, a free position in each column between its ends, so that no box hides it."""
     found = {}
     for child in sorted(graph):
         for parent in sorted(graph[child]):
@@ -109,7 +109,7 @@ def _stops(graph: Graph, layers: dict[str, str]) -> dict[tuple[str, str], list[t
 def _arrange(
     graph: Graph, layers: dict[str, str], stops: dict[tuple[str, str], list[tuple[str, str]]]
 ) -> list[list[str]]:
-    """Nodes and stops by column, each near those it is joined to: sorted by their mean place, over and over."""
+    """Sort nodes and stops in each column repeatedly by the mean position of their neighbours."""
     placed = layers | {stop: layer for between in stops.values() for stop, layer in between}
     columns = [sorted(name for name in placed if placed[name] == layer) for layer in LAYERS]
     joined: Graph = {name: set() for name in placed}
@@ -135,7 +135,7 @@ def _edge(parent: str, child: str, places: dict[str, tuple[float, float]], betwe
     line = f"M {x + WIDTH:g} {y + half:g}"
     for stop in [*(name for name, _ in between), child]:
         next_x, next_y = places[stop]
-        # Within a column: round its right side.
+        # Within a column, draw the arrow around the right side.
         end, turn = (next_x, -bend) if next_x > x else (next_x + WIDTH, bend)
         line += f" C {x + WIDTH + bend:g} {y + half:g}, {end + turn:g} {next_y + half:g}, {end:g} {next_y + half:g}"
         if stop != child:

@@ -1,4 +1,4 @@
-"""Runs dbt on the project for what describes it: no warehouse is needed, and none is touched."""
+"""Run dbt to describe the project, without a warehouse."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def run_dbt(project: Path, target: Path, *command: str) -> None:
-    """Runs a dbt command that writes into `target`, on an empty warehouse there; ends the program if dbt fails."""
+    """Run a dbt command on an empty warehouse in `target`, which also gets its output; exit if dbt fails."""
     from dbt.cli.main import dbtRunner
 
     os.environ["ADVENTURE_DUCKDB_PATH"] = str(target / "empty.duckdb")

@@ -1,4 +1,4 @@
-"""Builds dbt's own site on the project, lineage included, into one page that opens without a network (`make docs`)."""
+"""Build dbt's documentation site, with lineage, as one page that opens without a network (`make docs`)."""
 
 import shutil
 import sys
@@ -11,7 +11,7 @@ from tools.project import run_dbt
 def main() -> None:
     project, page = map(Path, sys.argv[1:])
     with TemporaryDirectory() as target:
-        # No catalogue: what a warehouse holds today is not what the project says.
+        # No catalogue: the site describes the project, not the content of a warehouse.
         run_dbt(project, Path(target), "docs", "generate", "--static", "--empty-catalog")
         page.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(target) / "static_index.html", page)

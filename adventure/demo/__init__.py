@@ -1,1 +1,1 @@
-"""The demo: a shop that sells, its history, embedded servers and the command that runs them all."""
+"""The demo: generated sales and history, embedded database servers, and the command that runs everything."""

@@ -1,7 +1,7 @@
-"""The whole pipeline on one machine: one full pass with a summary, then small cycles until Ctrl-C.
+"""Run the whole pipeline on one machine: one full pass with a summary, then small cycles until Ctrl-C.
 
-The servers are the sandbox's, the data stays in `settings.data_dir` for the next run. After the first pass the
-same commands run as separate processes that a scheduler or containers would run.
+The database servers come from the sandbox. The data stays in `settings.data_dir` for the next run. After the first
+pass, the demo runs the same commands that a scheduler or containers would run, each as a separate process.
 """
 
 import os
@@ -38,15 +38,15 @@ from adventure.processor.run import process_once
 from adventure.tasks.graph import run_task
 
 BACKFILL_DAYS = 60
-"""The last 30 days, and the 30 before that the dashboard compares them with."""
+"""The dashboard shows the last 30 days and compares them with the 30 days before."""
 
 GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 2.0, 5.0
-"""How often the demo generates a batch, looks for new rows, and runs the tasks: what is sold is shown seconds later."""
+"""Intervals of the generator, the processor and the task server: a sale appears on the dashboard seconds later."""
 
 
 @dataclass
-class Steps:
-    """Announces each step when it begins, and keeps how long it took."""
+class StepTimer:
+    """Print the name of each step when it starts and record how long it took."""
 
     console: Console
     seconds: dict[str, float] = field(default_factory=dict)
@@ -60,35 +60,35 @@ class Steps:
 
 
 def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None) -> None:
-    """Starts the servers, makes one full pass, prints a summary and serves until Ctrl-C, or ends with `once`.
+    """Start the servers, run one full pass and print a summary; then serve until Ctrl-C, unless `once` is set.
 
     Raises:
-        CheckFailed: a data-flow check does not hold after the pass (with `once`).
-        AlreadyRunning: another demo uses the same `settings.data_dir`.
+        CheckFailed: a data-flow check fails after the pass (with `once`).
+        AlreadyRunning: another demo is using the same `settings.data_dir`.
     """
     console = terminal()
     data_dir = settings.data_dir.resolve()
     make_data_dir(data_dir)
-    steps = Steps(console)
+    steps = StepTimer(console)
     with ExitStack() as stack:
-        stack.enter_context(_only_one(data_dir))
+        stack.enter_context(_lock_demo(data_dir))
         with steps.step("Starting PostgreSQL and MongoDB"):
             sandbox = stack.enter_context(Sandbox(data_dir / "sandbox"))
             databases = create_databases(sandbox)
         reader = _environment(databases.reader_env, data_dir, settings)
         writer = _environment(databases.writer_env, data_dir, settings)
         env_file = _write_env_file(data_dir / "demo.env", reader)
-        reader_settings, writer_settings = _settings_of(reader), _settings_of(writer)
+        reader_settings, writer_settings = _settings_from(reader), _settings_from(writer)
         checks_hold = _first_pass(reader_settings, writer_settings, steps, orders, seed)
         if once:
             if not checks_hold:
-                raise CheckFailed("The demo's pass ended with checks that do not hold", "See the table above")
+                raise CheckFailed("Checks failed after the demo's pass", "See the table above")
             return
         _serve(console, reader, writer, reader_settings, env_file)
 
 
-def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, seed: int | None) -> bool:
-    """From nothing (or the data of the last run) to a published dashboard; True if every check holds."""
+def _first_pass(reader: Settings, writer: Settings, steps: StepTimer, orders: int, seed: int | None) -> bool:
+    """Run every step, from preparing the history to publishing; return True if all checks pass."""
     console, streams = steps.console, load_streams(reader)
     with steps.step("Preparing the warehouse's history"):
         ensure_history(reader)
@@ -105,7 +105,9 @@ def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, s
     print_task_runs(runs)
     failed = [run for run in runs if run.outcome == "failed"]
     if failed:
-        raise AdventureError(f"Task {failed[0].name} failed: {failed[0].message}", "Mend that and run the demo again")
+        raise AdventureError(
+            f"Task {failed[0].name} failed: {failed[0].message}", "Fix the cause, then run the demo again"
+        )
     with steps.step("Checking the data flow"):
         checks = run_checks(reader, streams)
     print_checks(checks)
@@ -118,9 +120,9 @@ def _first_pass(reader: Settings, writer: Settings, steps: Steps, orders: int, s
 
 
 def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, ...], staged: dict[str, int]) -> None:
-    """Rows at each station of the flow, and what is left in the stages."""
+    """Print the number of rows at each point of the flow, and of files left in the stages."""
     stage, warehouse = open_stage(settings), open_warehouse(settings)
-    stations = ("at source", "staged now", "keys in raw", "in the models", "files left in stage")
+    stations = ("at source", "staged now", "keys in raw", "in models", "files left in stage")
     rows = table("Rows", left=("stream",), right=stations)
     for stream in streams:
         counts = count_rows(settings, warehouse, stream)
@@ -133,7 +135,7 @@ def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, 
 def _serve(
     console: Console, reader: dict[str, str], writer: dict[str, str], settings: Settings, env_file: Path
 ) -> None:
-    """Runs the four long-lived commands side by side until Ctrl-C or until one of them ends."""
+    """Run the four long-lived commands side by side until Ctrl-C, or until one of them exits."""
     commands = {
         "generate": (["generate"], writer),
         "process": (["process"], reader),
@@ -143,25 +145,25 @@ def _serve(
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, (arguments, environment) in commands.items():
-            # A session of its own: Ctrl-C reaches this process alone, which then ends them in order.
+            # In its own session the child does not receive Ctrl-C; this process stops the children in order.
             children[name] = subprocess.Popen(
                 [sys.executable, "-m", "adventure", *arguments], env=os.environ | environment, start_new_session=True
             )
         console.print(f"\n[bold green]The dashboard is at http://127.0.0.1:{settings.dashboard_port}[/bold green]")
         command = os.path.relpath(Path(sys.executable).with_name("adventure"))
-        console.print(f"In another terminal: {command} --env {env_file} status    Ctrl-C ends the demo.\n")
+        console.print(f"In another terminal: {command} --env {env_file} status    Ctrl-C stops the demo.\n")
         _wait_for_end(children)
     finally:
-        console.print("Stopping: the data stays for the next run", style="dim")
+        console.print("Stopping. The data is kept for the next run", style="dim")
         for child in children.values():
             stop(child, signal.SIGTERM)
 
 
 def _wait_for_end(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Returns at Ctrl-C or SIGTERM.
+    """Wait for Ctrl-C or SIGTERM.
 
     Raises:
-        AdventureError: a child ended by itself.
+        AdventureError: a child process exited.
     """
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -169,25 +171,23 @@ def _wait_for_end(children: dict[str, subprocess.Popen[bytes]]) -> None:
     while not ended:
         for name, child in children.items():
             if child.poll() is not None:
-                raise AdventureError(
-                    f"`adventure {name}` ended with exit code {child.returncode}", "See its lines above"
-                )
+                raise AdventureError(f"`adventure {name}` exited with code {child.returncode}", "See its output above")
         time.sleep(0.2)
 
 
 @contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
+def _lock_demo(data_dir: Path) -> Iterator[None]:
     try:
         with FileLock(data_dir / "demo.lock", timeout=0):
             yield
     except Timeout as error:
         raise AlreadyRunning(
-            f"Another demo runs on {data_dir}", "End it first, or set DATA_DIR to another folder"
+            f"Another demo is using {data_dir}", "Stop it first, or set DATA_DIR to another folder"
         ) from error
 
 
 def _environment(database_env: dict[str, str], data_dir: Path, settings: Settings) -> dict[str, str]:
-    """The variables of the demo's commands: they win over whatever .env or the shell say of other databases."""
+    """Return the environment of the demo's commands; it overrides .env and the shell."""
     return database_env | {
         "DATA_DIR": str(data_dir),
         "WAREHOUSE": "duckdb",
@@ -199,12 +199,12 @@ def _environment(database_env: dict[str, str], data_dir: Path, settings: Setting
     }
 
 
-def _settings_of(environment: dict[str, str]) -> Settings:
+def _settings_from(environment: dict[str, str]) -> Settings:
     return load_settings(None, **{name.lower(): value for name, value in environment.items()})
 
 
 def _write_env_file(path: Path, environment: dict[str, str]) -> Path:
-    """For commands in another terminal. Readable by its owner only: it holds the sandbox's passwords."""
+    """Write the settings for commands in another terminal. Only the owner can read them: they hold passwords."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.writelines(f"{name}='{value}'\n" for name, value in environment.items())

@@ -1,4 +1,4 @@
-"""The command: the scenarios named, or all, and a table of what they came to."""
+"""Run the given scenarios, or all, and print a table of results."""
 
 import argparse
 import logging
@@ -15,20 +15,22 @@ from benchmarks.late_commits.stress import stress
 from benchmarks.late_commits.system import PostgresSystem
 
 _HEADINGS = (
-    "| scenario | rows written | missing | found by reconcile | missing by `> max` | doubled | stale"
+    "| scenario | rows written | missing | found by reconcile | missing by `> max` | duplicates | stale"
     " | lines before their order | rows read per row | cycles | seconds |\n" + 11 * "|---" + "|"
 )
 
 
 def main() -> None:
-    """Runs the scenarios named, or all, and prints a table; exit code 1 if a promise was broken."""
+    """Run the given scenarios, or all, and print a table; exit code 1 if a promise was broken."""
     parser = argparse.ArgumentParser(
         description=benchmarks.late_commits.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("scenario", nargs="*", help=f"any of: {', '.join(each.name for each in SCENARIOS)}")
     parser.add_argument("--rows", type=int, default=Load.rows)
     parser.add_argument("--writers", type=int, default=Load.writers)
-    parser.add_argument("--longest", type=float, default=Load.longest, help="seconds of the longest transaction")
+    parser.add_argument(
+        "--longest", type=float, default=Load.longest, help="seconds for which the longest transaction stays open"
+    )
     parser.add_argument("--processors", type=int, default=Load.processors)
     given = parser.parse_args()
     chosen = [each for each in SCENARIOS if not given.scenario or each.name in given.scenario]

@@ -1,4 +1,4 @@
-"""Who reads beside the writers: the processor in tight cycles, and the yardstick."""
+"""The readers beside the writers: the processor in tight cycles, and the yardstick."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ from adventure.sources.postgres.source import PostgresSource
 
 
 class Processor:
-    """The real thing, in tight cycles, with every window looked at when it is staged."""
+    """The real processor in tight cycles; every window is checked when it is staged."""
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
         self._settings, self._streams = settings, tuple(streams)
@@ -36,7 +36,7 @@ class Processor:
         self.failure: BaseException | None = None
 
     def run(self, stop: threading.Event, drained_at: Callable[[], datetime]) -> None:
-        """Cycles until told to stop, and from then on until everything has been read."""
+        """Run cycles until the writers stop, and then until everything has been read."""
         try:
             with self._open() as pipeline:
                 stopped = False
@@ -48,7 +48,7 @@ class Processor:
             self.failure = error
 
     def detected(self) -> int:
-        """Loads what is staged, and asks `adventure reconcile` what the warehouse lacks."""
+        """Load the staged windows, and return how many missing rows `adventure reconcile` finds."""
         warehouse = open_warehouse(self._settings)
         for stream in self._streams:
             warehouse.load(stream)
@@ -68,7 +68,7 @@ class Processor:
         class Watching(FolderStage):
             def commit(self, window: Window) -> None:
                 super().commit(window)
-                processor._look_at(window, [self.path(window, file.name) for file in window.files])
+                processor._check_window(window, [self.path(window, file.name) for file in window.files])
 
         class Counting(PostgresSource):
             @contextmanager
@@ -94,8 +94,8 @@ class Processor:
         finally:
             source.close()
 
-    def _look_at(self, window: Window, paths: list[Path]) -> None:
-        """Enters the window's rows; a line whose order is not there by now was staged too early."""
+    def _check_window(self, window: Window, paths: list[Path]) -> None:
+        """Record the window's rows; count lines whose order is not staged yet."""
         which = 0 if window.stream == self._streams[0].name else 1
         for path in paths:
             table = pq.read_table(path)
@@ -108,7 +108,7 @@ class Processor:
                 self.orphans += sum(order not in self.staged[0] for order in table.column("order_id").to_pylist())
 
 
-class Plain:
+class MaxCursorPoller:
     """`cursor > the largest seen`, which loses what commits late."""
 
     def __init__(self, dsn: str, tables: Sequence[str]) -> None:
@@ -116,7 +116,7 @@ class Plain:
         self.staged: tuple[dict[int, set[int]], ...] = tuple({} for _ in tables)
 
     def run(self, stop: threading.Event) -> None:
-        """Polls until told to stop, and once more."""
+        """Poll until the writers stop, and once more."""
         largest = [datetime.min] * len(self._tables)
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             last = False

@@ -1,4 +1,4 @@
-"""What is written, how it is read, and what is promised of it."""
+"""The scenarios: how to write, how to read, and the promises that must hold."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,14 +10,14 @@ class Clock:
     """How writers set the cursor."""
 
     of: str = "server"
-    """`server`, within the writing transaction, or `client`."""
+    """`server` (within the writing transaction) or `client`."""
     offset: float = 0.0
     """Seconds by which a client's clock is wrong."""
     jump: float = 0.0
-    """Seconds by which it is set when half of the rows are written."""
+    """Seconds by which the clock is set when half of the rows are written."""
 
     def now(self, progress: float) -> datetime | None:
-        """The cursor to write; None: the server sets it."""
+        """Return the cursor to write; None if the server sets it."""
         if self.of == "server":
             return None
         wrong = self.offset + (self.jump if progress >= 0.5 else 0.0)
@@ -29,31 +29,31 @@ class Load:
     """How much is written, and how."""
 
     rows: int = 100_000
-    """Inserts and updates that are committed, of orders and lines together."""
+    """Number of committed inserts and updates of orders and lines."""
     writers: int = 16
     longest: float = 5.0
-    """Seconds that the longest transaction stays open; the shortest, a millisecond."""
+    """Seconds for which the longest transaction stays open; the shortest takes a millisecond."""
     processors: int = 2
     rows_a_transaction: int = 48
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A way to write and a way to read, and what is promised of it."""
+    """A way to write and to read, with its promises."""
 
     name: str
     clock: Clock = Clock()
     lookback: float = 0.0
-    """Seconds; of every stream."""
+    """Lookback of every stream, in seconds."""
     privileged: bool = True
-    """Whether the role sees open transactions; without, the processor falls back to a lookback."""
+    """Whether the role can see open transactions; without it, the processor falls back to a lookback."""
     lossless: bool = True
-    """Whether no row may be missing. Where one may, `adventure reconcile` has to find it."""
+    """Whether no row may be missing. If rows may be missing, `adventure reconcile` must find them."""
     most_read: float = math.inf
-    """Rows read for each row written, at most."""
+    """Maximum number of rows read per row written."""
 
     def shortened(self, factor: float) -> "Scenario":
-        """The same with clocks that are less wrong; only a lookback that is to be exceeded shrinks with them."""
+        """Return the scenario with smaller clock errors, and a smaller lookback if the error is to exceed it."""
         clock = replace(self.clock, offset=self.clock.offset * factor, jump=self.clock.jump * factor)
         return replace(self, clock=clock, lookback=self.lookback * (1 if self.lossless else factor))
 
@@ -70,33 +70,33 @@ SCENARIOS = (
 
 @dataclass
 class Figures:
-    """What one run of one scenario came to; of several processors, the worst."""
+    """The result of a run of a scenario; with several processors, the worst result."""
 
     scenario: str
     written: int = 0
     missing: int = 0
     """Rows whose last version was never staged."""
     stale: int = 0
-    """Rows whose last version was staged, and is not the latest by its cursor: its writer's clock went back."""
+    """Rows whose last version was staged but is not the latest by its cursor: the writer's clock went back."""
     doubled: int = 0
-    """Rows more than the source has, when each key is kept once."""
+    """Rows in excess of the source after deduplication by key."""
     orphans: int = 0
-    """Lines that were staged before their order, at any moment."""
+    """Lines that were staged before their order at any time."""
     read: float = 0.0
     """Rows read for each row written."""
     staged: float = 0.0
     """Rows staged for each row written."""
     cycles: int = 0
     detected: int = 0
-    """Rows missing or stale that `adventure reconcile` finds; it is asked where some may be."""
+    """Missing or stale rows that `adventure reconcile` finds; it runs where rows may be missing."""
     undetected: int = 0
-    """Rows missing that it does not find."""
+    """Missing rows that `adventure reconcile` does not find."""
     plain_missing: int = 0
     """Rows that `cursor > the largest seen` lost in the same run."""
     seconds: float = 0.0
 
     def faults(self, scenario: Scenario) -> list[str]:
-        """Which promises were broken."""
+        """Return the broken promises."""
         found = [f"{self.missing:,} rows missing"] if self.missing and scenario.lossless else []
         found += [f"{self.undetected:,} missing rows that reconcile does not find"] if self.undetected > 0 else []
         found += [f"{self.doubled:,} rows doubled"] if self.doubled else []

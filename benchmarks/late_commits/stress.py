@@ -1,4 +1,4 @@
-"""One scenario from its first write to the full count."""
+"""Run a scenario from its first write to the full count."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from benchmarks.late_commits.system import System, Versions
 
 
 def stress(system: System, scenario: Scenario, load: Load) -> Figures:
-    """Runs one scenario to its end and counts."""
+    """Run a scenario to its end and count the rows."""
     begun, stop = time.monotonic(), threading.Event()
     processors = [system.processor(scenario, number) for number in range(load.processors)]
     plain = system.plain()
@@ -52,7 +52,7 @@ def _compare(
     staged: Sequence[dict[int, set[int]]],
     latest: Sequence[dict[int, tuple[datetime, int]]] = (),
 ) -> tuple[int, int, int]:
-    """Rows missing, stale and doubled, over all tables."""
+    """Return the numbers of missing, stale and duplicate rows over all tables."""
     missing = sum(
         version not in found.get(key, ())
         for true, found in zip(truth, staged, strict=True)
@@ -60,7 +60,7 @@ def _compare(
     )
     stale = sum(
         kept[key][1] != version and version in found.get(key, ())
-        for true, found, kept in zip(truth, staged, latest)  # noqa: B905 - the yardstick keeps no latest
+        for true, found, kept in zip(truth, staged, latest)  # noqa: B905 - the yardstick does not record the latest version
         for key, version in true.items()
         if key in kept
     )

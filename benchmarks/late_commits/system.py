@@ -1,4 +1,4 @@
-"""A database under stress: how it is written, what it holds in the end, and who reads it."""
+"""The database under stress: writers, final content and readers."""
 
 import threading
 from dataclasses import dataclass, field, replace
@@ -14,36 +14,36 @@ from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
 from adventure.processor.state import State
-from benchmarks.late_commits.readers import Plain, Processor
+from benchmarks.late_commits.readers import MaxCursorPoller, Processor
 from benchmarks.late_commits.scenarios import Load, Scenario
 from benchmarks.late_commits.writer import Writer
 
 Versions = dict[int, int]
-"""Key -> version, which every write of the row counts up."""
+"""Key -> version; every write of a row increments it."""
 
 
 class System(Protocol):
-    """A database under stress: how it is written and read."""
+    """Interface of a database under stress."""
 
     def write(self, scenario: Scenario, load: Load, stop: threading.Event) -> int:
-        """Writes `load.rows` rows with all writers; the number written."""
+        """Write `load.rows` rows with all writers; return the number of rows written."""
 
     def truth(self) -> tuple[Versions, Versions]:
-        """The last version of each order and each line, once the writers are done."""
+        """Return the last version of each order and line, after the writers have ended."""
 
     def drained_at(self) -> datetime:
-        """Past this horizon every row has been read."""
+        """Return the time that the horizon must pass so that every row has been read."""
 
     def processor(self, scenario: Scenario, number: int) -> Processor:
-        """A processor with watermarks and a stage of its own."""
+        """Return a processor with its own watermarks and stage."""
 
-    def plain(self) -> Plain:
-        """The yardstick."""
+    def plain(self) -> MaxCursorPoller:
+        """Return the yardstick."""
 
 
 @dataclass
 class PostgresSystem:
-    """Orders and lines in a database of the embedded PostgreSQL."""
+    """Orders and lines in the embedded PostgreSQL."""
 
     sandbox: Sandbox
     folder: Path
@@ -79,7 +79,7 @@ class PostgresSystem:
         with psycopg.connect(self._writer, autocommit=True) as connection:
             connection.execute(self.SCHEMA)
             connection.execute(f"alter role unprivileged password '{self.sandbox.password}'")  # type: ignore[arg-type]
-        # The watermarks' table is made by whoever comes first, and here several come at once.
+        # Create the watermark table here, since several processors would create it at the same time.
         State(self._reader, []).close()
 
     def write(self, scenario: Scenario, load: Load, stop: threading.Event) -> int:
@@ -103,11 +103,11 @@ class PostgresSystem:
         if failures:
             raise failures[0]
         if not scenario.lossless:
-            self._go_on(scenario)
+            self._write_past_lookback(scenario)
         return sum(counts)
 
-    def _go_on(self, scenario: Scenario) -> None:
-        """Writes once more, a lookback later: what lies within it is in flight, which no reconciliation counts."""
+    def _write_past_lookback(self, scenario: Scenario) -> None:
+        """Write one more row, a lookback later: reconcile counts rows within the lookback as in flight."""
         with psycopg.connect(self._writer) as connection:
             later = self.drained_at() + timedelta(seconds=scenario.lookback)
             connection.execute("insert into orders values (2000000000, 1, %s)", [later])
@@ -127,7 +127,7 @@ class PostgresSystem:
         return found[0] if found and found[0] else datetime.min
 
     def processor(self, scenario: Scenario, number: int) -> Processor:
-        """See `System`. Streams of its own name are locked on their own."""
+        """See `System`. Each processor has its own stream names, and so its own locks."""
         changes: dict[str, Any] = {"data_dir": self.folder / str(number)}
         if not scenario.privileged:
             changes |= {"postgres_user": "unprivileged", "postgres_password": SecretStr(self.sandbox.password)}
@@ -142,6 +142,6 @@ class PostgresSystem:
         lines = replace(lines, references={orders.name: ("order_id",)})
         return Processor(self._reader.model_copy(update=changes), [orders, lines])
 
-    def plain(self) -> Plain:
+    def plain(self) -> MaxCursorPoller:
         """See `System`."""
-        return Plain(self._writer, self.TABLES)
+        return MaxCursorPoller(self._writer, self.TABLES)

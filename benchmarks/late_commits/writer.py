@@ -1,4 +1,4 @@
-"""A session that writes orders with their lines, and leaves its transactions open for a while."""
+"""A session that writes orders with their lines and keeps its transactions open for a while."""
 
 import math
 import random
@@ -11,7 +11,7 @@ from benchmarks.late_commits.scenarios import Clock, Load
 
 
 class Writer:
-    """One session that inserts orders with their lines and updates those that it wrote before."""
+    """A session that inserts orders with their lines and updates those it wrote before."""
 
     LINES_AN_ORDER = 3
 
@@ -21,7 +21,7 @@ class Writer:
         self._base, self._orders = number * 1_000_000, 0
 
     def transaction(self, load: Load, progress: float) -> int:
-        """One transaction, open from a millisecond to the longest, often with an update right behind; rows written."""
+        """Run a transaction that stays open for a random time, often followed by an update; return the rows written."""
         fresh = max(1, load.rows_a_transaction // (2 * (1 + self.LINES_AN_ORDER)))
         old = self._some_orders(fresh)
         rows = self._insert(fresh, progress)
@@ -31,7 +31,7 @@ class Writer:
             rows += self._update(self._newest(fresh), progress, with_lines=False)
         self._connection.commit()
         if self._random.random() < 0.5:
-            # An order that leaves its window while its lines stay in it.
+            # The update moves the order to a later window than its lines.
             time.sleep(self._random.uniform(0, 0.2))
             rows += self._update(self._newest(fresh), progress, with_lines=False)
             self._connection.commit()

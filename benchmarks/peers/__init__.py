@@ -1,1 +1,1 @@
-"""Adventure beside other tools that copy tables: the same tables in the same run. See `__main__.py`."""
+"""Compare Adventure with other tools that copy tables, on the same tables in the same run. See `__main__.py`."""

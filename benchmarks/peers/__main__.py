@@ -1,9 +1,9 @@
-"""Adventure beside dlt, sling, ingestr, rivet-cli and pandas: the same tables, the same server, the same run.
+"""Compare Adventure with dlt, sling, ingestr, rivet-cli and pandas: the same tables, server and run.
 
-Each tool copies orders and their lines whole, and then, as a process of its own each time, what a few batches brought.
-Counted are seconds and the largest memory of its processes, from start to end; then its whole copy is compared with
-the source, value by value. Each lives in an environment of its own, made from the versions pinned beside this file
-(Adventure in the processor's, as its image has it); one that cannot be installed, or fails, is named with the reason.
+Each tool copies orders and their lines completely, and then the rows of a few batches, each time in a new process. The
+figures are seconds and the peak memory of its processes. At the end its whole copy is compared with the source, value
+by value. Each tool has its own environment with the versions pinned beside this file; Adventure has that of the
+processor's image. A tool that cannot be installed, or fails, is listed with the reason.
 
     make bench-peers, or python -m benchmarks.peers [--orders 250000] [--batches 3] [--readme README.md]
 """
@@ -25,26 +25,26 @@ import psycopg
 from benchmarks.machine import machine
 from benchmarks.peers.environments import CannotInstall, prepare
 from benchmarks.peers.exactness import PROBES, Source
-from benchmarks.peers.ways import QUIET, SCRIPTS, WAYS, Job, Way
+from benchmarks.peers.tools import QUIET, SCRIPTS, TOOLS, Job, Tool
 from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
 
 BATCH = 5_000
-"""Orders of an increment."""
+"""Orders per batch."""
 BEGIN = datetime(1970, 1, 1)
 TIMEOUT_SEC = 1800
 MARKERS = ("<!-- peers: written by `make bench-peers` -->", "<!-- end of peers -->")
 
 
 class Failed(Exception):
-    """Why a tool has no figures."""
+    """Raised if a tool has no figures; holds the reason."""
 
 
 @dataclass
 class Contender:
-    """A tool in the run, and what it took."""
+    """A tool in the run, with its figures."""
 
-    way: Way
+    tool: Tool
     environment: Path
     folder: Path
     first: float = 0.0
@@ -54,13 +54,16 @@ class Contender:
     failure: str = ""
 
     def copy(self, sales: Sales, since: datetime) -> float:
-        """Seconds of one run of the tool.
+        """Run the tool and return the seconds.
 
         Raises:
-            Failed: it ended with an error.
+            Failed: the tool exited with an error.
         """
         job = Job(sales.settings, self.folder, self.environment, since)
-        commands, variables = self.way.commands(job), QUIET | {"HOME": str(self.folder)} | dict(self.way.variables(job))
+        commands, variables = (
+            self.tool.commands(job),
+            QUIET | {"HOME": str(self.folder)} | dict(self.tool.variables(job)),
+        )
         seconds = 0.0
         for command in commands:
             took, memory = _run(command, self.folder, variables)
@@ -68,24 +71,24 @@ class Contender:
         return seconds
 
 
-def enter(way: Way, environments: Path, folder: Path) -> Contender:
-    """A tool with its environment, or with what keeps it from having one."""
-    environment = environments / way.pins.stem if way.pins else Path(sys.prefix)
-    found = Contender(way, environment, folder / way.name.replace(" ", "_"))
+def prepare_contender(tool: Tool, environments: Path, folder: Path) -> Contender:
+    """Return the tool with its environment, or with the reason why it could not be installed."""
+    environment = environments / tool.pins.stem if tool.pins else Path(sys.prefix)
+    found = Contender(tool, environment, folder / tool.name.replace(" ", "_"))
     found.folder.mkdir()
-    if way.pins:
+    if tool.pins:
         try:
-            prepare(environment, way.pins)
+            prepare(environment, tool.pins)
         except CannotInstall as reason:
             found.failure = f"could not be installed: {reason}"
     return found
 
 
 def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> tuple[float, float]:
-    """Seconds of a command, and MB of memory of the largest of its processes.
+    """Run a command; return its seconds and the peak memory, in MB, of the largest of its processes.
 
     Raises:
-        Failed: it ended with an error, or ran too long.
+        Failed: the command exited with an error or took too long.
     """
     log, report = folder / "log.txt", folder / "used.txt"
     measured = [sys.executable, "-S", str(SCRIPTS / "measured.py"), str(report), *command]
@@ -101,14 +104,14 @@ def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> tup
             raise Failed(f"did not end within {TIMEOUT_SEC:,} s") from None
     if process.returncode:
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        raise Failed(f"exit code {process.returncode}: {said[-1].strip()[:200] if said else 'no word'}")
+        raise Failed(f"exit code {process.returncode}: {said[-1].strip()[:200] if said else 'no output'}")
     seconds, kilobytes = map(float, report.read_text().split())
     return seconds, kilobytes / 1024
 
 
-def compete(ways: Sequence[Way], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
-    """All tools in turn: the first load, and then each batch."""
-    contenders = [enter(way, environments, folder) for way in ways]
+def run_all(tools: Sequence[Tool], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
+    """Run all tools in turn: the first load, and then each batch."""
+    contenders = [prepare_contender(tool, environments, folder) for tool in tools]
     with sales_source(orders) as sales:
         with psycopg.connect(sales.server.dsn()) as connection:
             connection.execute(PROBES.encode())
@@ -119,29 +122,29 @@ def compete(ways: Sequence[Way], orders: int, batches: int, environments: Path, 
                 sales.add(orders + (number - 1) * BATCH, orders + number * BATCH)
             for contender in contenders:
                 if not contender.failure:
-                    _take_turn(contender, sales, number, marks[-1])
+                    _run_tool(contender, sales, number, marks[-1])
             marks.append(_newest(sales))
         source = Source.read(sales.server.dsn(), folder)
         for contender in contenders:
             if not contender.failure:
-                contender.faults = source.faults(contender.way, contender.folder)
-                print(f"{contender.way.name}: {', '.join(contender.faults) or 'all values are the same'}", flush=True)
+                contender.faults = source.faults(contender.tool, contender.folder)
+                print(f"{contender.tool.name}: {', '.join(contender.faults) or 'all values are the same'}", flush=True)
     return contenders
 
 
-def _take_turn(contender: Contender, sales: Sales, number: int, since: datetime) -> None:
+def _run_tool(contender: Contender, sales: Sales, number: int, since: datetime) -> None:
     try:
         seconds = contender.copy(sales, since)
     except Failed as failed:
         contender.failure = str(failed)
-        print(f"{contender.way.name}: {failed}", flush=True)
+        print(f"{contender.tool.name}: {failed}", flush=True)
         return
     if number:
         contender.increments.append(seconds)
     else:
         contender.first = seconds
     what = f"batch {number}" if number else "first load"
-    print(f"{contender.way.name}: {what} {seconds:.2f} s, {contender.memory_mb:,.0f} MB", flush=True)
+    print(f"{contender.tool.name}: {what} {seconds:.2f} s, {contender.memory_mb:,.0f} MB", flush=True)
 
 
 def _newest(sales: Sales) -> datetime:
@@ -152,7 +155,7 @@ def _newest(sales: Sales) -> datetime:
 
 
 def table(contenders: Sequence[Contender], orders: int) -> str:
-    """What the README shows."""
+    """Return the table for the README."""
     lines = [
         f"{orders:,} orders and {orders * LINES_AN_ORDER:,} lines, then batches of {BATCH:,} and"
         f" {BATCH * LINES_AN_ORDER:,}; every run a process of its own. {machine()}.",
@@ -161,7 +164,7 @@ def table(contenders: Sequence[Contender], orders: int) -> str:
         "|---|---|---|---|---|",
     ]
     for each in contenders:
-        name = each.way.name + (f" ({each.way.note})" if each.way.note else "")
+        name = each.tool.name + (f" ({each.tool.note})" if each.tool.note else "")
         if each.failure:
             reason = each.failure.replace("|", r"\|")
             lines.append(f"| {name} | skipped: {reason} | | | |")
@@ -173,7 +176,7 @@ def table(contenders: Sequence[Contender], orders: int) -> str:
 
 
 def write_between_markers(path: Path, text: str) -> None:
-    """Replaces what stands between the markers."""
+    """Replace the text between the markers."""
     old = path.read_text(encoding="utf-8")
     begin, end = old.index(MARKERS[0]) + len(MARKERS[0]), old.index(MARKERS[1])
     path.write_text(f"{old[:begin]}\n{text}\n{old[end:]}", encoding="utf-8")
@@ -183,22 +186,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--orders", type=int, default=250_000, help="each has four lines")
     parser.add_argument("--batches", type=int, default=3)
-    parser.add_argument("--environments", type=Path, default=Path(".adventure/peers"), help="kept for the next run")
-    parser.add_argument("--only", nargs="*", help="some of the tools, by name")
-    parser.add_argument("--readme", type=Path, help="write the table there, between its markers")
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        default=Path(".adventure/peers"),
+        help="folder for the tools' environments, reused by the next run",
+    )
+    parser.add_argument("--only", nargs="*", help="names of the tools to run")
+    parser.add_argument("--readme", type=Path, help="file to write the table into, between its markers")
     add_argument(parser)
     options = parser.parse_args()
-    ways = [way for way in WAYS if not options.only or way.name in options.only]
+    tools = [tool for tool in TOOLS if not options.only or tool.name in options.only]
     options.environments.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        contenders = compete(ways, options.orders, options.batches, options.environments.resolve(), Path(folder))
+        contenders = run_all(tools, options.orders, options.batches, options.environments.resolve(), Path(folder))
     results = Results("peers")
     for each in contenders:
         if not each.failure:
-            results.add(f"{each.way.name}: first load", [each.first])
+            results.add(f"{each.tool.name}: first load", [each.first])
             if each.increments:
-                results.add(f"{each.way.name}: a batch", each.increments)
-            results.add(f"{each.way.name}: peak memory", [each.memory_mb], "MB")
+                results.add(f"{each.tool.name}: a batch", each.increments)
+            results.add(f"{each.tool.name}: peak memory", [each.memory_mb], "MB")
     results.write(options.json)
     text = table(contenders, options.orders)
     print(text)

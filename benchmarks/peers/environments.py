@@ -1,4 +1,4 @@
-"""An environment of its own for each tool: what it needs in pinned versions, compiled, with nothing beside it."""
+"""Create a separate environment for each tool, with pinned versions and nothing else."""
 
 import hashlib
 import shutil
@@ -8,17 +8,17 @@ from pathlib import Path
 
 
 class CannotInstall(Exception):
-    """Why a tool has no environment."""
+    """Raised if a tool's environment cannot be created; holds the reason."""
 
 
 def prepare(environment: Path, pins: Path) -> None:
-    """Makes the environment where it is not there yet, or was made from other pins.
+    """Create the environment if it does not exist or was created from other pins.
 
     Args:
-        pins: a requirements file that is whole: nothing that it does not name is installed.
+        pins: a complete requirements file; nothing else is installed.
 
     Raises:
-        CannotInstall: with the installer's reason.
+        CannotInstall: the installer failed; holds its message.
     """
     stamp, digest = environment / "pins", hashlib.sha256(pins.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:

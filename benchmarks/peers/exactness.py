@@ -1,7 +1,7 @@
-"""Did values survive? Every row of a copy beside the source's, value by value.
+"""Compare every row of a copy with the source, value by value.
 
-A value is the same if it is the same number, the same moment or the same text; how the copy types it does not count,
-except where that has changed it. NULL and the empty text are two values.
+Values are equal if they are the same number, time or text, whatever their type in the copy. NULL and empty text are
+different values.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks.peers.ways import NUMERICS, TABLES, Way
+from benchmarks.peers.tools import NUMERICS, TABLES, Tool
 
 KEYS = {"orders": "sales_order_id", "order_details": "sales_order_detail_id"}
 
@@ -22,18 +22,18 @@ where sales_order_detail_id = (select max(sales_order_detail_id::text)::uuid fro
 update orders set comment = 'naïve 🚲' || chr(10) || ' two lines '
 where sales_order_id = (select min(sales_order_id::text)::uuid from orders);
 """
-"""Values within what numeric and text may hold, which not every way carries."""
+"""Valid values of numeric and text that some tools change or lose."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The source's rows as text, held in a file of DuckDB."""
+    """The source's rows as text, in a DuckDB file."""
 
     path: Path
 
     @classmethod
     def read(cls, dsn: str, folder: Path) -> "Source":
-        """Copies them there."""
+        """Copy the source's rows into a DuckDB file."""
         path = folder / "source.duckdb"
         path.unlink(missing_ok=True)
         with psycopg.connect(dsn) as connection, duckdb.connect(str(path)) as copy:
@@ -51,18 +51,18 @@ class Source:
                 csv.unlink()
         return cls(path)
 
-    def faults(self, way: Way, folder: Path) -> list[str]:
-        """What of the copy is not as at the source, in words; empty if all of it is.
+    def faults(self, tool: Tool, folder: Path) -> list[str]:
+        """Return the differences between the copy and the source as text; empty if there are none.
 
         Args:
-            folder: the tool's.
+            folder: the tool's folder.
         """
         found: list[str] = []
         with duckdb.connect() as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute(f"attach '{self.path}' as source (read_only)")
             for table in TABLES:
-                *before, query = way.rows(folder, table).split("; ")
+                *before, query = tool.rows(folder, table).split("; ")
                 try:
                     for statement in before:
                         connection.execute(statement.replace("attach ", "attach if not exists "))
@@ -78,7 +78,7 @@ def _differences(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]
     names = [name for (name,) in connection.execute(f"select column_name from (describe source.{table})").fetchall()]
     there = {name for (name,) in connection.execute("select column_name from (describe copy)").fetchall()}
     if lacking := [name for name in names if name not in there]:
-        # Tools leave out a column that holds nothing.
+        # Some tools leave out columns that contain only NULL.
         rows = connection.execute(f"select {', '.join(f'count({name})' for name in lacking)} from source.{table}")
         counts = rows.fetchone() or ()
         found = [f"{table}.{name} is missing" for name, count in zip(lacking, counts, strict=True) if count]
@@ -110,5 +110,5 @@ def _same(table: str, name: str) -> str:
         return f"({here} is not distinct from {there}::varchar)"
     else:
         return f"(lower({here}) is not distinct from lower({there}::varchar))"
-    # By way of text: a double is the number that it prints as.
+    # Cast through text: a double counts as the number that it prints as.
     return f"(try_cast({here} as {kind}) is not distinct from try_cast({there}::varchar as {kind}))"

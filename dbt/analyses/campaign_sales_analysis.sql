@@ -1,5 +1,5 @@
--- What each campaign sold: one row per campaign and one for the orders that none converted, so that orders and revenue add
--- up to those of all orders. Revenue is sub_total, without tax and freight, in US dollars.
+-- Sales by campaign: one row per campaign, and one for the orders without a conversion, so that orders and revenue add up
+-- to those of all orders. Revenue is sub_total, without tax and freight, in US dollars.
 with sales_orders as (
 
     select

@@ -1,7 +1,7 @@
--- How far e-mails brought customers: the funnel from opened to ordered, for all campaigns together, for each segment,
--- category and strategy, and for each campaign of the three. `level` says which of these a row is; NULL means all.
--- Counted are events: an e-mail that is opened twice counts twice. A rate is a step's events by those of the step before;
--- revenue is the sub_total of the orders that were converted, in US dollars.
+-- The funnel from opened e-mail to order: for all campaigns, for each segment, category and strategy, and for each
+-- campaign. `level` names the kind of row; NULL in a column means all of its values.
+-- The funnel counts events: an e-mail opened twice counts twice. A rate is a step's events divided by those of the step
+-- before. Revenue is the sub_total of the converted orders, in US dollars.
 with events as (
 
     select event_id, campaign_segment, campaign_category, campaign_strategy, event_type

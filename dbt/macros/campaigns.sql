@@ -1,6 +1,6 @@
-{#- What the e-mail feeds write: `29-May-2011 12.05 PM`, and `segment~category~strategy`. -#}
+{#- Parse the formats of the e-mail feeds: `29-May-2011 12.05 PM`, and `segment~category~strategy`. -#}
 
-{#- `29-May-2011 12.05 PM` as a timestamp (UTC); NULL for what is no such time. -#}
+{#- Convert text such as `29-May-2011 12.05 PM` to a timestamp (UTC); NULL if it is not valid. -#}
 {% macro campaign_event_date(text) -%}
     {{ return(adapter.dispatch('campaign_event_date')(text)) }}
 {%- endmacro %}
@@ -14,7 +14,7 @@
 {%- endmacro %}
 
 
-{#- Whether a campaign is three names with `~` between them. -#}
+{#- Return whether a campaign id is three names with `~` between them. -#}
 {% macro is_campaign(campaign_id) -%}
     (
         length({{ campaign_id }}) - length(replace({{ campaign_id }}, '~', '')) = 2
@@ -25,7 +25,7 @@
 {%- endmacro %}
 
 
-{#- The campaign's first, second or third name; NULL where the campaign is of another form. -#}
+{#- Return the campaign id's first, second or third name; NULL if it has another form. -#}
 {% macro campaign_part(campaign_id, place) -%}
     case when {{ is_campaign(campaign_id) }} then split_part({{ campaign_id }}, '~', {{ place }}) end
 {%- endmacro %}

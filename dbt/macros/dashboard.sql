@@ -1,8 +1,8 @@
-{#- The dashboard's marts: periods are added up anew when an order in them has changed, the others are left alone. -#}
+{#- The dashboard's incremental marts: recompute only the periods in which an order changed. -#}
 
 {#-
-The CTEs of such a mart: `sales_orders`, those of the changed periods with `period` beside their columns, and in an
-incremental build `changed_periods`, for `periods_without_sales`.
+The first CTEs of a mart: `sales_orders`, the orders of the changed periods with the column `period` added, and in an
+incremental build `changed_periods`, which `periods_without_sales` needs.
 -#}
 {% macro sales_orders_of_changed_periods(grain) -%}
 dated as (
@@ -37,8 +37,8 @@ sales_orders as (
 
 
 {#-
-The end of such a mart: the changed periods that have no sales any more, as rows without `_loaded_at`, which take those
-periods out of the table (see the strategy `replace`).
+The end of a mart: changed periods without sales, as rows whose `_loaded_at` is NULL. The strategy `replace` removes these
+periods from the table.
 -#}
 {% macro union_emptied_periods(totals, column, nulls) -%}
 {% if is_incremental() %}

@@ -1,4 +1,4 @@
-{#- "2 weeks" or "5 days" as a number of days; NULL for no text, another unit or no number. -#}
+{#- Convert "2 weeks" or "5 days" to a number of days; NULL if text, number or a known unit is missing. -#}
 {% macro delivery_estimate_days(text) -%}
     {{ try_cast("split_part(trim(" ~ text ~ "), ' ', 1)", 'integer') }}
     * case

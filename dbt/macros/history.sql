@@ -1,6 +1,6 @@
 {#-
-Condition for `qualify`: of the rows of one key the one that changed last, and of those the one that stands last in the
-files. A team's own files may hold a row twice.
+Condition for `qualify`: keep the row of each key that changed last, and of equal ones the last in the files. A team's own
+files may contain a row twice.
 -#}
 {% macro is_latest_row(key, changed) -%}
     row_number() over (

@@ -1,10 +1,9 @@
-{#- The live path: rows come in versions, builds take what is new. -#}
+{#- Incremental models of live rows: each row arrives in versions, and builds read only new ones. -#}
 
 {#-
-How far an incremental model is: the largest `_loaded_at` that its table holds, as a literal; what lies above it is new.
-A load commits all its rows with one stamp that is larger than those of all loads before it, so that nothing can come
-later at or below the mark. A literal, because a subquery in its place keeps the warehouse from skipping what it need
-not read.
+Return the high-water mark of an incremental model: the largest `_loaded_at` in its table. Rows above it are new. A load
+commits all its rows with one stamp, later than in all earlier loads, so no row can appear later at or below the mark. The
+mark is a literal, because with a subquery the warehouse could not prune the rows that it need not read.
 -#}
 {% macro high_water_mark() -%}
     {%- set held = run_query('select ' ~ timestamp_text('max(_loaded_at)') ~ ' from ' ~ this) if execute else none -%}
@@ -13,7 +12,7 @@ not read.
 {%- endmacro %}
 
 
-{#- Condition for `qualify`: the row is the latest version of its key. The rest of the order only settles ties. -#}
+{#- Condition for `qualify`: the row is the latest version of its key. The columns after last_modified break ties. -#}
 {% macro is_latest_version(key) -%}
     row_number() over (
         partition by {{ key }}
@@ -23,15 +22,15 @@ not read.
 
 
 {#-
-The ends of a base model's CTEs: `latest`, one row for each key of `loaded`, in its latest version. A key that is gone at
-the source keeps the values of that version, and has `_deleted_at`; a version that is later than the delete brings it
-back. In an incremental build what is held takes part as one version and one delete more, so that rows may come in
-any order and in any number of builds: the same rows give the same table. (A row that is held twice below counts once.)
+The last CTEs of a base model: `latest` has one row for each key of `loaded`, in its latest version. A key deleted at the
+source keeps the values of that version and gets `_deleted_at`; a version later than the delete restores it. In an
+incremental build, the rows of the table take part as additional versions and deletes. So the same rows give the same
+table, in whatever order and in however many builds they arrive. (A row that `held` contains twice counts once.)
 -#}
 {% macro latest_versions(key) -%}
 {%- if is_incremental() %}
--- Of what is held only what can matter, in three parts that the warehouse can each find without reading all of the table:
--- versions that are later than one that came, keys that were deleted, and keys of which a delete or no time came.
+-- The rows of the table that can affect the result, in three parts that the warehouse finds without a full scan: versions
+-- later than a loaded one, deleted keys, and keys for which a delete or a version without a time was loaded.
 held as (
 
     select held.*
@@ -135,9 +134,9 @@ latest as (
 
 
 {#-
-The end of a model that takes increments: a table that is built whole has its rows in the order in which they were loaded,
-as increments would have left them. So the warehouse can skip what is older than a mark, and the lines of an order, which
-came together, are found together: builds afterwards cost the same, however the table began.
+The end of an incremental model: a full build stores the rows in the order in which they were loaded, as increments would
+have. The warehouse can then skip rows below a mark, and the lines of an order, which were loaded together, are stored
+together. So later builds cost the same whether the table began with a full build or with increments.
 -#}
 {% macro in_order_of_loading() -%}
     {% if not is_incremental() -%} order by _loaded_at, _file, _file_row {%- endif %}
@@ -145,8 +144,8 @@ came together, are found together: builds afterwards cost the same, however the 
 
 
 {#-
-A subquery: the rows of a table that were loaded last, as many as fifty batches of the generator. The stamps are looked at
-first and alone, so that of the wide columns only those rows are read and sorted, not the table.
+A subquery for the rows of a table that were loaded last, as many as fifty batches of the generator. It reads the stamps
+first, so that the wide columns are read and sorted for these rows only.
 -#}
 {% macro latest_rows(relation) -%}
     (
@@ -163,16 +162,15 @@ first and alone, so that of the wide columns only those rows are read and sorted
 
 
 {#-
-The incremental strategy `replace`: the keys of the batch lose the rows that the table holds of them, and get those of the
-batch. As `delete+insert`, but a key may end: a row of the batch without `_loaded_at` has a key that is gone and is
-not inserted.
+The incremental strategy `replace`: for each key of the batch, replace the rows of the table with those of the batch. It
+works as `delete+insert`, but can also remove a key: a row of the batch whose `_loaded_at` is NULL is not inserted.
 -#}
 {% macro get_incremental_replace_sql(arguments) -%}
     {{ return(adapter.dispatch('get_incremental_replace_sql')(arguments)) }}
 {%- endmacro %}
 
 {% macro duckdb__get_incremental_replace_sql(arguments) -%}
-    {#- The materialization has opened a transaction. -#}
+    {#- The materialization has already opened a transaction. -#}
     {{ replace_statements(arguments) }}
 {%- endmacro %}
 

@@ -1,7 +1,7 @@
 {#-
-Reading one key of a semi-structured column: JSON in DuckDB, VARIANT in Snowflake.
-Keys keep their case. A missing key and JSON's null are NULL; a value that does not fit the type is NULL too, so that
-one bad document never stops a build: tests find it.
+Read one key of a semi-structured column: JSON in DuckDB, VARIANT in Snowflake. Keys are case-sensitive. A missing key
+and JSON's null give NULL. So does a value that does not fit the type: one faulty document does not stop a build, and the
+tests report it.
 -#}
 
 {% macro json_text(column, key) -%}
@@ -17,7 +17,7 @@ one bad document never stops a build: tests find it.
 {%- endmacro %}
 
 
-{#- A number, exactly. DuckDB's path functions read numbers as doubles; json_transform reads their digits. -#}
+{#- Read a number exactly. DuckDB's path functions read numbers as doubles; json_transform reads their digits. -#}
 {% macro json_number(column, key, type) -%}
     {{ return(adapter.dispatch('json_number')(column, key, type)) }}
 {%- endmacro %}
@@ -31,13 +31,13 @@ one bad document never stops a build: tests find it.
 {%- endmacro %}
 
 
-{#- An ISO-8601 text as a naive UTC timestamp. -#}
+{#- Read ISO 8601 text as a naive UTC timestamp. -#}
 {% macro json_timestamp(column, key) -%}
     {{ utc_timestamp(json_text(column, key)) }}
 {%- endmacro %}
 
 
-{#- An object or array as it is: JSON in DuckDB, VARIANT in Snowflake. -#}
+{#- Read an object or array unchanged: JSON in DuckDB, VARIANT in Snowflake. -#}
 {% macro json_value(column, key) -%}
     {{ return(adapter.dispatch('json_value')(column, key)) }}
 {%- endmacro %}
@@ -65,8 +65,8 @@ one bad document never stops a build: tests find it.
 
 
 {#-
-Rows out of a JSON array: `from documents {{ flatten_json('documents.items', 'item') }}`, then
-{{ json_text('item.value', 'name') }}. A row without an array, or with an empty one, gives none.
+Turn a JSON array into rows: `from documents {{ flatten_json('documents.items', 'item') }}`, then
+{{ json_text('item.value', 'name') }}. A row without an array, or with an empty one, gives no rows.
 -#}
 {% macro flatten_json(array, alias) -%}
     {{ return(adapter.dispatch('flatten_json')(array, alias)) }}
@@ -82,8 +82,8 @@ Rows out of a JSON array: `from documents {{ flatten_json('documents.items', 'it
 
 
 {#-
-The text of a document's key that tells its kind: 5 and "5" are two keys. Where the document's own value does not tell,
-the processor adds the text in the member `_adventure_key`.
+Return a document's key as text that distinguishes types: 5 and "5" are two keys. If the value alone is ambiguous, the
+processor adds the text in the member `_adventure_key`.
 -#}
 {% macro json_key(column, key) -%}
     coalesce({{ json_text(json_value(column, '_adventure_key'), key) }}, {{ json_text(column, key) }})
@@ -91,7 +91,7 @@ the processor adds the text in the member `_adventure_key`.
 
 
 {#-
-A document's cursor as a naive UTC timestamp. Where it is text in a form that no warehouse reads for sure, such as
+Return a document's cursor as a naive UTC timestamp. If it is text in a form that not every warehouse reads, such as
 20260102T030405+0530, the processor adds it in UTC in the member `_adventure_cursor`.
 -#}
 {% macro json_cursor(column, key) -%}

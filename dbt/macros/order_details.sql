@@ -1,10 +1,10 @@
 {#-
-An order's lines nested in one column, as an array of objects with the keys of the source system: a list of structs in
-DuckDB, which keeps every type and digit, and an ARRAY of objects in Snowflake. Nested from rows (live sales) or read
-from a document (history), then flattened again for the models below.
+An order's lines nested in one column, as an array of objects with the source system's keys: a list of structs in DuckDB,
+which keeps all types and digits, and an ARRAY of objects in Snowflake. The lines are nested from rows (live sales) or read
+from a document (history), and flattened again in downstream models.
 -#}
 
-{#- The objects' keys in their order, each with the column it is nested from and the type it has again when flattened. -#}
+{#- The objects' keys in order, each with the column it is nested from and its type after flattening. -#}
 {% macro order_detail_attributes() %}
     {{ return([
         {'key': 'SalesOrderDetailID', 'column': 'sales_order_detail_id', 'type': 'varchar'},
@@ -20,7 +20,7 @@ from a document (history), then flattened again for the models below.
 {% endmacro %}
 
 
-{#- Aggregate: the group's lines, from the columns of `relation`, sorted by SalesOrderDetailID. -#}
+{#- Aggregate the group's lines from the columns of `relation`, sorted by SalesOrderDetailID. -#}
 {% macro nest_order_details(relation) -%}
     {{ return(adapter.dispatch('nest_order_details')(relation)) }}
 {%- endmacro %}
@@ -49,7 +49,7 @@ from a document (history), then flattened again for the models below.
 {%- endmacro %}
 
 
-{#- The lines that a document holds under `key`. An attribute that does not fit its type is NULL: tests find it. -#}
+{#- Read the lines under `key` of a document. An attribute that does not fit its type is NULL, and a test reports it. -#}
 {% macro order_details_from_json(column, key) -%}
     {{ return(adapter.dispatch('order_details_from_json')(column, key)) }}
 {%- endmacro %}
@@ -67,7 +67,7 @@ from a document (history), then flattened again for the models below.
 {%- endmacro %}
 
 
-{#- Rows out of the nested lines: `from orders {{ flatten_order_details('orders.order_details', 'line') }}`. -#}
+{#- Turn the nested lines into rows: `from orders {{ flatten_order_details('orders.order_details', 'line') }}`. -#}
 {% macro flatten_order_details(array, alias) -%}
     {{ return(adapter.dispatch('flatten_order_details')(array, alias)) }}
 {%- endmacro %}
@@ -81,7 +81,7 @@ from a document (history), then flattened again for the models below.
 {%- endmacro %}
 
 
-{#- One attribute of a flattened line, typed. -#}
+{#- Return one attribute of a flattened line, typed. -#}
 {% macro order_detail(line, key) -%}
     {%- set attribute = order_detail_attributes() | selectattr('key', 'equalto', key) | first -%}
     {{ return(adapter.dispatch('order_detail')(line, attribute)) }}
@@ -96,7 +96,7 @@ from a document (history), then flattened again for the models below.
 {%- endmacro %}
 
 
-{#- The units of an order: its quantities added up without flattening it. -#}
+{#- Return the units of an order: the sum of its quantities, without flattening it. -#}
 {% macro order_units(array) -%}
     {{ return(adapter.dispatch('order_units')(array)) }}
 {%- endmacro %}

@@ -9,6 +9,6 @@
 {%- endmacro %}
 
 {% macro snowflake__try_cast(expression, type) -%}
-    {#- Snowflake's takes text only. -#}
+    {#- Snowflake's try_cast accepts text only. -#}
     try_cast(cast({{ expression }} as varchar) as {{ type }})
 {%- endmacro %}

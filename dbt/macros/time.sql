@@ -1,6 +1,6 @@
 {#- Time: naive UTC everywhere. -#}
 
-{#- Now, in UTC, without a time zone. Unit tests set it through `overrides`. -#}
+{#- Return the current time in UTC, without a time zone. Unit tests set it through `overrides`. -#}
 {% macro utc_now() -%}
     {{ return(adapter.dispatch('utc_now')()) }}
 {%- endmacro %}
@@ -14,15 +14,15 @@
 {%- endmacro %}
 
 
-{#- Text in ISO 8601, with or without an offset (then it is UTC), as a naive UTC timestamp; NULL if it is no time. -#}
+{#- Convert ISO 8601 text to a naive UTC timestamp; without an offset it is read as UTC. NULL if it is not valid. -#}
 {% macro utc_timestamp(text) -%}
     {{ return(adapter.dispatch('utc_timestamp')(text)) }}
 {%- endmacro %}
 
 {% macro duckdb__utc_timestamp(text) -%}
     {#-
-    A cast to timestamp would drop the offset without a word. DuckDB also reads `infinity`, `epoch`, years BC and years
-    of six digits, which no other tool takes.
+    A cast to timestamp would silently drop the offset. DuckDB also accepts `infinity`, `epoch`, years BC and six-digit
+    years, which no other tool accepts.
     -#}
     case
         when {{ text }} like '____-__-__%' and {{ text }} not like '%(BC)%'
@@ -31,7 +31,7 @@
 {%- endmacro %}
 
 {% macro snowflake__utc_timestamp(text) -%}
-    {#- Text without an offset must not become a time of the session's zone, nor digits seconds since 1970. -#}
+    {#- Do not read text without an offset in the session's time zone, or digits as seconds since 1970. -#}
     case
         when regexp_like({{ text }}, '[0-9]{4}-[0-9]{2}-[0-9]{2}.+(Z|[+-][0-9]{2}(:?[0-9]{2})?)')
             then cast(convert_timezone('UTC', try_cast({{ text }} as timestamp_tz)) as timestamp_ntz)
@@ -41,7 +41,7 @@
 {%- endmacro %}
 
 
-{#- A timestamp as text that keeps its microseconds: Snowflake's casts to text drop all after the third digit. -#}
+{#- Convert a timestamp to text with microseconds: Snowflake's casts to text drop digits after the third. -#}
 {% macro timestamp_text(timestamp) -%}
     {{ return(adapter.dispatch('timestamp_text')(timestamp)) }}
 {%- endmacro %}
@@ -55,13 +55,13 @@
 {%- endmacro %}
 
 
-{#- The day's first moment, in UTC. -#}
+{#- Return the start of the day in UTC. -#}
 {% macro utc_today() -%}
     {{ dbt.date_trunc('day', utc_now()) }}
 {%- endmacro %}
 
 
-{#- 1 for Monday to 7 for Sunday. -#}
+{#- Return the weekday: 1 for Monday to 7 for Sunday. -#}
 {% macro iso_weekday(date) -%}
     {{ return(adapter.dispatch('iso_weekday')(date)) }}
 {%- endmacro %}
@@ -75,9 +75,9 @@
 {%- endmacro %}
 
 
-{#- Whole minutes from one moment to another, by the seconds between them; NULL if one is. -#}
+{#- Return the whole minutes between two times, computed from the seconds; NULL if either is NULL. -#}
 {% macro minutes_between(earlier, later) -%}
-    {#- More minutes than an integer holds (4,083 years) are NULL: one wrong date must not stop a build. -#}
+    {#- Return NULL for more minutes than an integer holds (4,083 years): one wrong date must not stop a build. -#}
     case
         when abs({{ dbt.datediff(earlier, later, 'second') }}) < 128849018820
             then cast(floor({{ dbt.datediff(earlier, later, 'second') }} / 60) as integer)

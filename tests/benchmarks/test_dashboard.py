@@ -1,4 +1,4 @@
-"""The benchmark of the dashboard changes every control to every value, whatever controls there come to be."""
+"""The dashboard's benchmark changes every control to every value, including controls added later."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""The benchmarks of the flow, short: that they run, and that what they time is right. Never how long it takes."""
+"""Short runs of the flow's benchmarks: they run, and the timed work is correct. Durations are not tested."""
 
 import json
 from pathlib import Path

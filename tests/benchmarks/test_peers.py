@@ -1,4 +1,4 @@
-"""The comparison with other tools, with none of them: the run, the look at every value, and the table."""
+"""Test the comparison with other tools without installing any: the run, the value comparison and the table."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +10,11 @@ import pytest
 
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.exactness import PROBES, Source
-from benchmarks.peers.ways import WAYS, Job, Way
+from benchmarks.peers.tools import TOOLS, Job, Tool
 from benchmarks.sales_source import Sales, sales_source
 
-# In the environment of the tests, which is there already.
-ADVENTURE = replace(WAYS[0], pins=None)
+# Run in the tests' environment instead of creating one.
+ADVENTURE = replace(TOOLS[0], pins=None)
 
 
 def _copy(job: Job) -> list[list[str]]:
@@ -25,9 +25,9 @@ def _broken(job: Job) -> list[list[str]]:
     return [["/bin/sh", "-c", "echo some words; echo 'it cannot | be done' >&2; exit 3"]]
 
 
-def test_adventure_carries_every_value_of_the_comparison(tmp_path: Path) -> None:
-    broken = Way("broken", _broken, lambda folder, table: "")
-    here, other = peers.compete([ADVENTURE, broken], 200, 1, tmp_path, tmp_path)
+def test_adventure_copies_every_value_of_the_comparison(tmp_path: Path) -> None:
+    broken = Tool("broken", _broken, lambda folder, table: "")
+    here, other = peers.run_all([ADVENTURE, broken], 200, 1, tmp_path, tmp_path)
     assert (here.failure, here.faults, len(here.increments)) == ("", [], 1)
     assert here.memory_mb > 10
     assert other.failure == "exit code 3: it cannot | be done"
@@ -45,8 +45,8 @@ def sales() -> Iterator[Sales]:
         yield made
 
 
-def written(sales: Sales, folder: Path, changes: str) -> Way:
-    """A copy of the source as Parquet, all of it as text, after some changes to it."""
+def written(sales: Sales, folder: Path, changes: str) -> Tool:
+    """Write a copy of the source as Parquet, all values as text, after some changes to it."""
     source = Source.read(sales.server.dsn(), folder)
     with duckdb.connect() as connection:
         connection.execute(f"attach '{source.path}' as source (read_only)")
@@ -55,7 +55,7 @@ def written(sales: Sales, folder: Path, changes: str) -> Way:
         connection.execute(changes)
         for table in ("orders", "order_details"):
             connection.execute(f"copy {table} to '{folder / table}.parquet'")
-    return Way("copy", _copy, lambda folder, table: f"from read_parquet('{folder / table}.parquet')")
+    return Tool("copy", _copy, lambda folder, table: f"from read_parquet('{folder / table}.parquet')")
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def written(sales: Sales, folder: Path, changes: str) -> Way:
         ("alter table orders alter customer_id type integer", []),
     ],
 )
-def test_what_a_copy_has_changed_is_told(sales: Sales, tmp_path: Path, changes: str, faults: list[str]) -> None:
-    way = written(sales, tmp_path, changes)
-    assert Source.read(sales.server.dsn(), tmp_path).faults(way, tmp_path) == faults
+def test_changed_values_of_a_copy_are_reported(sales: Sales, tmp_path: Path, changes: str, faults: list[str]) -> None:
+    tool = written(sales, tmp_path, changes)
+    assert Source.read(sales.server.dsn(), tmp_path).faults(tool, tmp_path) == faults
 
 
-def test_a_copy_that_cannot_be_read_is_a_fault_and_not_the_end(sales: Sales, tmp_path: Path) -> None:
-    way = Way("nothing", _copy, lambda folder, table: f"from read_parquet('{folder / table}.parquet')")
-    faults = Source.read(sales.server.dsn(), tmp_path).faults(way, tmp_path)
+def test_an_unreadable_copy_is_a_fault_and_the_run_continues(sales: Sales, tmp_path: Path) -> None:
+    tool = Tool("nothing", _copy, lambda folder, table: f"from read_parquet('{folder / table}.parquet')")
+    faults = Source.read(sales.server.dsn(), tmp_path).faults(tool, tmp_path)
     assert [fault.partition(": ")[0] for fault in faults] == ["orders cannot be read", "order_details cannot be read"]
 
 
@@ -101,19 +101,19 @@ def test_a_tool_that_cannot_be_installed_is_skipped_with_the_reason(
 ) -> None:
     pins = tmp_path / "nothing.txt"
     pins.write_text("this-is ==not a requirement\n")
-    contender = peers.enter(replace(ADVENTURE, pins=pins), tmp_path / "environments", tmp_path)
+    contender = peers.prepare_contender(replace(ADVENTURE, pins=pins), tmp_path / "environments", tmp_path)
     assert contender.failure.startswith("could not be installed: ")
 
 
 def test_every_tool_has_its_versions_pinned() -> None:
-    for way in WAYS:
-        assert way.pins
-        named = [line for line in way.pins.read_text().splitlines() if line[:1].isalnum()]
+    for tool in TOOLS:
+        assert tool.pins
+        named = [line for line in tool.pins.read_text().splitlines() if line[:1].isalnum()]
         assert named
         assert all("==" in line for line in named)
 
 
-def test_the_table_replaces_what_stands_between_its_markers(tmp_path: Path) -> None:
+def test_the_table_replaces_the_text_between_its_markers(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     begin, end = peers.MARKERS
     path.write_text(f"before\n{begin}\nold\n{end}\nafter\n")

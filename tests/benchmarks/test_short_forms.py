@@ -1,4 +1,4 @@
-"""The longer benchmarks, short: that they run to their end, and check what they time. Never how long it takes."""
+"""Short runs of the longer benchmarks: they run and check the timed work. Durations are not tested."""
 
 import json
 import re
@@ -30,8 +30,8 @@ def test_mongo_load_stages_every_document(tmp_path: Path) -> None:
 def test_growth_measures_each_size(tmp_path: Path) -> None:
     found = growth.measure([400, 1200], rounds=2, batch=20)
     assert [(each.lines, len(each.cycles)) for each in found] == [(400, 2), (1200, 2)]
-    figures = growth.tell(found).figures
-    assert figures[-1].figure == "memory of a first load, the same"
+    figures = growth.report(found).figures
+    assert figures[-1].figure == "memory of a first load, largest against smallest"
     assert figures[-1].ratio == pytest.approx(found[1].load.memory_mb / found[0].load.memory_mb)
     growth.plot(found, tmp_path / "growth.svg")
     circles = ElementTree.parse(tmp_path / "growth.svg").findall(".//{http://www.w3.org/2000/svg}circle")
@@ -56,10 +56,10 @@ def test_reconcile_compares_equal_rows(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert figures[0]["figure"].startswith("500 equal rows compared")
 
 
-def test_freshness_tells_each_stamped_order_by_its_hour(
+def test_freshness_identifies_each_stamped_order_by_its_hour(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
-    """Without the demo around it: what it commits is in the published copy after one pass, and nothing else is."""
+    """Without the demo, the published copy contains exactly the committed orders after one pass."""
     ensure_history(settings)
     hours = [freshness.FIRST_HOUR + timedelta(hours=number) for number in range(3)]
     with psycopg.connect(writer_settings.postgres_dsn) as connection:
@@ -68,7 +68,7 @@ def test_freshness_tells_each_stamped_order_by_its_hour(
     process_once(settings, streams)
     run_task(settings, streams, None)
     watch = freshness.Watch(settings.published_path)
-    watch.look()
+    watch.refresh()
     assert sorted(watch.seen) == hours
 
 
@@ -87,7 +87,7 @@ def test_a_plot_keeps_its_points_within_its_axes(tmp_path: Path) -> None:
     assert all(0 <= float(x) <= 280 and 0 <= float(y) <= 190 for x, y in found)
 
 
-def test_a_run_of_some_keeps_the_figures_of_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_partial_run_keeps_the_other_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "figures.json").write_text('{"other": {"figures": []}}')
     monkeypatch.setitem(runner.BENCHMARKS, "mongo_load", ["--documents", "200", "--rounds", "1"])
     assert runner.run(["mongo_load"], tmp_path) == []

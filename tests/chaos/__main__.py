@@ -1,4 +1,4 @@
-"""`make chaos CHAOS_ARGS="--minutes 10 --seed 3"`: kills everything at random under load, and compares in the end."""
+"""`make chaos CHAOS_ARGS="--minutes 10 --seed 3"`: kill everything at random under load, and compare at the end."""
 
 import argparse
 import sys
@@ -12,7 +12,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where servers, logs and data are left (default: a temporary one)")
+    parser.add_argument(
+        "--folder", type=Path, help="folder that keeps servers, logs and data (default: a temporary one)"
+    )
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="adventure-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)

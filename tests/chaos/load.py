@@ -1,7 +1,7 @@
-"""The load: sellers in PostgreSQL and agents in MongoDB, who go on whatever becomes of the servers.
+"""The load: writers of sales in PostgreSQL and of chats in MongoDB, which continue through kills of the servers.
 
-Each writer changes its own rows alone, and remembers what the server acknowledged last: so a server that loses that is
-told from a pipeline that does. Where a connection broke within a commit either outcome is right; such rows are let be.
+Each writer changes only its own rows and records what the server acknowledged. This distinguishes data lost by a server
+from data lost by the pipeline. If a connection broke during a commit, either outcome is right; such rows are ignored.
 """
 
 import random
@@ -21,25 +21,25 @@ from adventure.demo.generator.chats import advance_chat, open_chat
 from adventure.demo.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
 
 OPEN_SEC = (0.0, 0.005, 0.05, 0.3, 2.0)
-"""How long a transaction stays open after it has taken its timestamps."""
+"""Seconds for which a transaction stays open after it has taken its timestamps."""
 
 LATE_SEC = (0.0, 0.0, 0.2, 2.0, 10.0)
-"""By how much a document's cursor lies behind the clock when it arrives; the stream's lookback is longer."""
+"""Seconds by which a document's cursor is behind the clock when it arrives; the stream's lookback is longer."""
 
 
 class Writer(threading.Thread):
-    """One writer, with a new connection whenever the old one broke, until `stop` is set."""
+    """A writer that reconnects whenever its connection breaks, until `stop` is set."""
 
     def __init__(self, settings: Settings, stop: threading.Event, seed: int, number: int) -> None:
         super().__init__(daemon=True)
         self.settings, self.ended = settings, stop
-        self.chance = random.Random(f"{seed}:{type(self).__name__}:{number}")
-        self.maker = OrderMaker(self.chance.randrange(10**9), 10**9 * (number + 1), datetime.now(UTC).date())
+        self.rng = random.Random(f"{seed}:{type(self).__name__}:{number}")
+        self.maker = OrderMaker(self.rng.randrange(10**9), 10**9 * (number + 1), datetime.now(UTC).date())
         self.acknowledged: dict[str, Any] = {}
-        """The last version of each row, by key; None of one that was deleted."""
+        """The last acknowledged version of each row, by key; None for a deleted row."""
         self.writes = self.broken = 0
         self.error: Exception | None = None
-        """What no server that went away explains."""
+        """Errors that the kill of a server does not explain."""
 
     def run(self) -> None:
         while not self.ended.is_set():
@@ -48,38 +48,38 @@ class Writer(threading.Thread):
             except (psycopg.OperationalError, PyMongoError):
                 self.broken += 1
                 self.ended.wait(0.2)
-            except Exception as error:  # noqa: BLE001 - told at the end, where it fails the run
+            except Exception as error:  # noqa: BLE001 - reported at the end, where it fails the run
                 self.error = error
                 return
 
     def work(self) -> None:
-        """Writes on one connection until it breaks or `ended` is set."""
+        """Write on one connection until it breaks or `ended` is set."""
         raise NotImplementedError
 
     def held(self) -> dict[str, Any]:
-        """The versions that the server holds, by key."""
+        """Return the versions in the server, by key."""
         raise NotImplementedError
 
     def lost(self) -> list[str]:
-        """Acknowledged versions that the server no longer holds."""
+        """Return acknowledged versions that the server has lost."""
         held = self.held()
         return [key for key, version in self.acknowledged.items() if held.get(key) != version]
 
     def _sales(self, stamp: str, now: datetime) -> list[Sale]:
-        return [self.maker.make(dates.recent(self.chance, now), stamp) for _ in range(self.chance.randint(1, 12))]
+        return [self.maker.make(dates.recent(self.rng, now), stamp) for _ in range(self.rng.randint(1, 12))]
 
 
 class Seller(Writer):
-    """Orders with their lines and updates of earlier orders, in transactions that commit late."""
+    """Write orders with their lines and updates of earlier orders, in transactions that commit late."""
 
     def work(self) -> None:
         with psycopg.connect(self.settings.postgres_dsn, connect_timeout=5, autocommit=True) as connection:
             while not self.ended.is_set():
                 self._sell(connection)
-                self.ended.wait(self.chance.uniform(0, 0.6))
+                self.ended.wait(self.rng.uniform(0, 0.6))
 
     def _sell(self, connection: psycopg.Connection[Any]) -> None:
-        updated = self.chance.sample(sorted(self.acknowledged), min(len(self.acknowledged), self.chance.randint(0, 4)))
+        updated = self.rng.sample(sorted(self.acknowledged), min(len(self.acknowledged), self.rng.randint(0, 4)))
         before = {key: self.acknowledged.pop(key) for key in updated}
         with connection.transaction():
             ((now,),) = connection.execute("select now() at time zone 'utc'").fetchall()
@@ -91,7 +91,7 @@ class Seller(Writer):
                 " where sales_order_id = any(%s::uuid[])",
                 [now, updated],
             )
-            time.sleep(self.chance.choice(OPEN_SEC))
+            time.sleep(self.rng.choice(OPEN_SEC))
         self.acknowledged |= {key: revision + 1 for key, revision in before.items()}
         self.acknowledged |= {sale.order_id: int(sale.order.split("\t")[1]) for sale in sales}
         self.writes += 1
@@ -102,7 +102,7 @@ class Seller(Writer):
 
 
 class Agent(Writer):
-    """Chats that are opened, worked on and deleted, each version later than the one before it, some arriving late."""
+    """Open, advance and delete chats. Each version is later than the one before it; some arrive late."""
 
     def work(self) -> None:
         with self._client() as client:
@@ -110,17 +110,17 @@ class Agent(Writer):
             while not self.ended.is_set():
                 now = datetime.now(UTC).replace(tzinfo=None)
                 there = sorted(key for key, version in self.acknowledged.items() if version)
-                job = self.chance.choices((self._advance_chat, self._delete_chat), (8, 1))[0]
-                if there and self.chance.random() < 0.4:
-                    job(chats, self.chance.choice(there), now)
+                job = self.rng.choices((self._advance_chat, self._delete_chat), (8, 1))[0]
+                if there and self.rng.random() < 0.4:
+                    job(chats, self.rng.choice(there), now)
                 else:
                     self._open_chat(chats, now)
                 self.writes += 1
-                self.ended.wait(self.chance.uniform(0, 0.1))
+                self.ended.wait(self.rng.uniform(0, 0.1))
 
     def _open_chat(self, chats: Any, now: datetime) -> None:
         (sale, *_) = self._sales(now.isoformat(" "), now)
-        chat = open_chat(self.chance, sale, now - timedelta(seconds=self.chance.choice(LATE_SEC)))
+        chat = open_chat(self.rng, sale, now - timedelta(seconds=self.rng.choice(LATE_SEC)))
         chat["_id"] = str(chat["_id"])
         chats.insert_one(chat)
         self.acknowledged[chat["_id"]] = chat["last_modified"]
@@ -131,8 +131,8 @@ class Agent(Writer):
         if chat is None:
             self.acknowledged[key] = before
             return
-        late = now - timedelta(seconds=self.chance.choice(LATE_SEC))
-        changes = advance_chat(self.chance, chat, max(late, before + timedelta(milliseconds=1)))
+        late = now - timedelta(seconds=self.rng.choice(LATE_SEC))
+        changes = advance_chat(self.rng, chat, max(late, before + timedelta(milliseconds=1)))
         chats.update_one({"_id": key}, {"$set": changes})
         self.acknowledged[key] = changes["last_modified"]
 

@@ -1,4 +1,4 @@
-"""One run: servers, load, processor and task server; kills for some minutes; in the end a comparison of everything."""
+"""A chaos run: servers, load, processor and task server; some minutes of kills; then a comparison of everything."""
 
 import subprocess
 import sys
@@ -16,14 +16,21 @@ from adventure.demo.sandbox.databases import create_databases
 from adventure.factory import open_warehouse
 from tests.chaos.load import Agent, Seller, Writer
 from tests.chaos.victims import ROOT, Command, Strike, Victim, schedule
-from tests.comparison import Comparison, compare_dashboard, compare_model, compare_raw, left_behind, read_again
+from tests.comparison import (
+    Comparison,
+    compare_dashboard,
+    compare_model,
+    compare_raw,
+    count_rows_staged_twice,
+    leftover_files,
+)
 
 SELLERS, AGENTS = 4, 2
 
 
 @dataclass
 class Report:
-    """What a run did, and whether everything arrived."""
+    """What a run did, and whether all data arrived."""
 
     kills: Counter[str] = field(default_factory=Counter)
     ended_by_themselves: list[str] = field(default_factory=list)
@@ -39,11 +46,11 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Nothing lost, nothing doubled, nothing invented, nothing left."""
+        """Return True if nothing was lost, duplicated, invented or left behind."""
         return all(each.holds for each in self.comparisons) and not (self.left or self.errors)
 
     def lines(self) -> list[str]:
-        """The report as text."""
+        """Return the report as text."""
         kills = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
         lines = [
             f"kills survived      {self.kills.total()} ({kills})",
@@ -71,10 +78,10 @@ class Report:
 
 
 def run(folder: Path, *, minutes: float, seed: int) -> Report:
-    """Kills for that long, then lets everything converge and compares.
+    """Kill for that long, then let everything converge and compare.
 
     Args:
-        folder: empty; servers, logs and the pipeline's data are left there.
+        folder: an empty folder; servers, logs and the pipeline's data stay there.
     """
     report, stop = Report(), threading.Event()
     with Sandbox(folder / "servers") as sandbox:
@@ -116,7 +123,7 @@ def run(folder: Path, *, minutes: float, seed: int) -> Report:
 
 
 def _strike(victims: dict[str, Victim], commands: dict[str, Command], strikes: object, report: Report) -> None:
-    """Kills on schedule, and starts again what is down. A victim that is down already is let be."""
+    """Kill on schedule, and restart killed victims. A victim that is already down is skipped."""
     begun = time.monotonic()
     down: dict[str, float] = {}
 
@@ -128,7 +135,7 @@ def _strike(victims: dict[str, Victim], commands: dict[str, Command], strikes: o
                 victims[name].start()
             for name, command in commands.items():
                 if name not in down:
-                    command.look()
+                    command.restart_if_exited()
             if now >= moment:
                 return
             time.sleep(0.05)
@@ -144,7 +151,7 @@ def _strike(victims: dict[str, Victim], commands: dict[str, Command], strikes: o
 
 
 def _converge(environment: dict[str, str], report: Report) -> None:
-    """One clean run of each command, without any kill."""
+    """Run each command once, without kills."""
     for arguments in (["process"], ["tasks", "run"]):
         done = subprocess.run(
             [sys.executable, "-m", "adventure", *arguments],
@@ -173,8 +180,8 @@ def _compare(settings: Settings, streams: tuple[Stream, ...], writers: list[Writ
     for compare in (compare_raw, compare_model):
         report.comparisons += [compare(settings, stream) for stream in streams]
     report.comparisons.append(compare_dashboard(settings))
-    report.again = {stream.name: read_again(settings, stream) for stream in streams}
-    report.left = left_behind(settings, streams)
+    report.again = {stream.name: count_rows_staged_twice(settings, stream) for stream in streams}
+    report.left = leftover_files(settings, streams)
 
 
 def _settings(environment: dict[str, str]) -> Settings:

@@ -1,4 +1,4 @@
-"""A short run of `make chaos`: kills of everything under load lose, double, invent and leave nothing."""
+"""A short run of `make chaos`: kills under load lose, duplicate, invent and leave nothing."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.timeout(600)
-def test_kills_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_random_kills_lose_and_duplicate_nothing(tmp_path: Path) -> None:
     report = run(tmp_path, minutes=0.5, seed=4)
     text = "\n".join(report.lines())
     assert report.holds, text
@@ -21,7 +21,7 @@ def test_kills_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
     assert all(each.rows for each in report.comparisons), text
 
 
-def test_the_seed_repeats_the_schedule() -> None:
+def test_the_same_seed_gives_the_same_schedule() -> None:
     assert list(schedule(3, 600)) == list(schedule(3, 600)) != list(schedule(4, 600))
     for seed in (1, 2, 3):
         assert {strike.victim for strike in schedule(seed, 600)} == set(WEIGHTS)

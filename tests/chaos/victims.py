@@ -1,4 +1,4 @@
-"""What is killed, and when: a schedule that the seed repeats, and the processes that it strikes."""
+"""The processes to kill, and the schedule of the kills, which depends only on the seed."""
 
 import os
 import random
@@ -16,32 +16,32 @@ ROOT = Path(__file__).parent.parent.parent
 
 WEIGHTS = {"processor": 4, "task server": 3, "PostgreSQL": 2, "MongoDB": 2}
 MEAN_SEC = 3.0
-"""Between two kills."""
+"""Mean seconds between two kills."""
 
 
 @dataclass(frozen=True)
 class Strike:
-    """One kill."""
+    """A kill."""
 
     at: float
-    """Seconds after the begin."""
+    """Seconds after the start of the run."""
     victim: str
     down: float
-    """Seconds until it is started again."""
+    """Seconds until the victim is restarted."""
 
 
 def schedule(seed: int, seconds: float) -> Iterator[Strike]:
-    """The kills of a run: the same seed gives the same ones."""
-    chance = random.Random(f"{seed}:schedule")
+    """Yield the kills of a run; the same seed gives the same kills."""
+    rng = random.Random(f"{seed}:schedule")
     at = 2.0
     while at < seconds:
-        (victim,) = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        yield Strike(at, victim, chance.uniform(0, 2.5))
-        at += chance.expovariate(1 / MEAN_SEC)
+        (victim,) = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        yield Strike(at, victim, rng.uniform(0, 2.5))
+        at += rng.expovariate(1 / MEAN_SEC)
 
 
 class Victim(Protocol):
-    """A process that can be killed and started again."""
+    """A process that can be killed and restarted."""
 
     def start(self) -> None: ...
 
@@ -52,17 +52,17 @@ class Victim(Protocol):
 
 @dataclass
 class Command:
-    """One of the long-lived commands. Its lines go to a log."""
+    """A long-lived command that writes its output to a log."""
 
     arguments: list[str]
     environment: dict[str, str]
     log: Path
     ended_by_itself: list[str] = field(default_factory=list)
-    """The last line of each time that it ended without being killed: a server that is away must not end it."""
+    """The last line of output for each exit without a kill. An unavailable server must not end a command."""
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts it."""
+        """Start the command."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "adventure", *self.arguments],
@@ -75,15 +75,15 @@ class Command:
             )
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill the command with kill -9."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """A clean end."""
+        """Stop the command cleanly."""
         self._end(signal.SIGTERM)
 
-    def look(self) -> None:
-        """Notes that it ended by itself, and starts it again."""
+    def restart_if_exited(self) -> None:
+        """Record an exit without a kill, and start the command again."""
         if self._process is not None and self._process.poll() is not None:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
             self.ended_by_itself.append(f"exit code {self._process.returncode}: {lines[-1] if lines else ''}")
@@ -91,7 +91,7 @@ class Command:
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
-            self.look()
+            self.restart_if_exited()
             self._process.send_signal(how)
             self._process.wait()
             self._process = None

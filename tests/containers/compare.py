@@ -1,6 +1,6 @@
-"""Runs in the tasks image: every row of the source against the latest version of its key in the raw tables.
+"""Compare every row of the source with the latest version of its key in the raw tables; runs in the tasks image.
 
-Written without anything of the product but its settings and streams, so that it cannot share an error with it.
+It uses nothing of the product except settings and streams, so that it cannot share an error with it.
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ Rows = dict[str, tuple[str | None, ...]]
 
 
 def text(value: object) -> str | None:
-    """A value as both sides print it."""
+    """Return a value as text, the same for both sides."""
     if isinstance(value, datetime):
         return value.isoformat(" ", "microseconds")
     if isinstance(value, Decimal):
@@ -60,12 +60,12 @@ def main() -> None:
 
 
 def plain(document: dict[str, Any]) -> dict[str, object]:
-    """Fields as text at every depth, dates without their zone and as far as milliseconds, as both sides have them."""
+    """Return nested fields as text; dates have no zone and only milliseconds, since both sides have these."""
     return {name: moment(value) for name, value in document.items()}
 
 
 def moment(value: object) -> object:
-    """One value, or those within it."""
+    """Convert a value, or the values within it."""
     if isinstance(value, dict):
         return sorted(plain(value).items())
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The environment of compose.yml under podman: images, services, and what the test asks of them."""
+"""Run the environment of compose.yml under podman: build images, start services, run commands in them."""
 
 import json
 import os
@@ -19,18 +19,18 @@ PREFIX = "localhost/adventure-standins"
 PYTHON_SERVICES = ("generator", "processor", "tasks", "dashboard")
 SERVICES = ("postgres", "mongo", *PYTHON_SERVICES)
 
-# A build may have to reach a package index by way of this machine's network and certificates.
+# A build may need this machine's network and certificates to reach a package index.
 _BUILD = ["build", "--format", "docker", "--network", "host"]
 _WITH_CERTIFICATES = ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro"]
 
 
-def say(text: str) -> None:
-    """A line about what is being done."""
+def log_step(text: str) -> None:
+    """Print the current step."""
     print(f"{time.strftime('%H:%M:%S')} ▸ {text}", flush=True)
 
 
 def podman(*arguments: str, check: bool = True, timeout: float = 600) -> str:
-    """Runs podman; its output. What it says on stderr is shown only when it fails."""
+    """Run podman and return its output; show its stderr only if it fails."""
     done = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode:
         raise AssertionError(f"podman {' '.join(arguments)} ended with {done.returncode}: {done.stderr}{done.stdout}")
@@ -38,7 +38,7 @@ def podman(*arguments: str, check: bool = True, timeout: float = 600) -> str:
 
 
 def use_working_configuration() -> None:
-    """Where podman cannot run a container as it is configured, the configuration beside this file may help."""
+    """Use the configuration beside this file if podman cannot run a container with its own."""
     image = f"{PREFIX}/python"
     probe = ["podman", "run", "--rm", "--network", "none", image, "true"]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
@@ -47,23 +47,23 @@ def use_working_configuration() -> None:
 
 
 def build_images(*, official: bool) -> None:
-    """The product's images, on the official base or on stand-ins, which are made as well."""
+    """Build the product's images on the official base images, or on stand-ins, which are built first."""
     base: list[str] = []
     if not official:
         if subprocess.run(["podman", "image", "exists", f"{PREFIX}/python"], check=False).returncode:
-            say("making a stand-in of the Python image")
+            log_step("making a stand-in of the Python image")
             subprocess.run([STANDINS / "base", f"{PREFIX}/python"], check=True, stderr=subprocess.DEVNULL)
         use_working_configuration()
         base = ["--build-arg", f"PYTHON={PREFIX}/python"]
         lock = (ROOT / "requirements" / "demo.lock").read_text()
         server = next(line.split()[0] for line in lock.splitlines() if line.startswith("secantusdb=="))
         for name in ("postgres", "mongo"):
-            say(f"building a stand-in of the {name} image")
+            log_step(f"building a stand-in of the {name} image")
             file = str(STANDINS / f"{name}.Dockerfile")
             pinned = ["--build-arg", f"SECANTUSDB={server}", *_WITH_CERTIFICATES] if name == "mongo" else []
             podman(*_BUILD, *base, *pinned, "--file", file, "--tag", f"{PREFIX}/{name}", str(STANDINS))
     for target in ("processor", "processor-snowflake", "generator", "tasks"):
-        say(f"building the {target} image")
+        log_step(f"building the {target} image")
         file = str(ROOT / "docker" / "Dockerfile")
         podman(
             *_BUILD,
@@ -81,7 +81,7 @@ def build_images(*, official: bool) -> None:
 
 @dataclass
 class Environment:
-    """One project of compose.yml, with passwords and ports of its own."""
+    """A project of compose.yml, with its own passwords and ports."""
 
     folder: Path
     official: bool
@@ -94,7 +94,7 @@ class Environment:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What compose.yml, docker/backup and docker/restore take from the environment."""
+        """Return the environment variables for compose.yml, docker/backup and docker/restore."""
         images = (
             {} if self.official else {f"{name.upper()}_IMAGE": f"{PREFIX}/{name}" for name in ("postgres", "mongo")}
         )
@@ -117,15 +117,15 @@ class Environment:
 
     @property
     def compose_command(self) -> str:
-        """podman-compose with this project's compose.yml, whatever the working directory."""
+        """Return the podman-compose command for this project's compose.yml, for any working directory."""
         return f"{Path(sys.executable).with_name('podman-compose')} --in-pod false"
 
     def compose(self, *arguments: str, check: bool = True) -> str:
-        """Runs podman-compose; its output."""
+        """Run podman-compose and return its output."""
         return self.run(*self.compose_command.split(), *arguments, check=check)
 
     def run(self, *command: str, check: bool = True) -> str:
-        """Runs a command with this project's variables; its output."""
+        """Run a command with this project's variables and return its output."""
         done = subprocess.run(
             command, cwd=ROOT, env=os.environ | self.variables, capture_output=True, text=True, timeout=600, check=False
         )
@@ -134,7 +134,7 @@ class Environment:
         return done.stdout
 
     def container(self, service: str) -> str:
-        """The service's container."""
+        """Return the name of the service's container."""
         labels = (f"io.podman.compose.project={self.project}", f"com.docker.compose.service={service}")
         filters = [part for label in labels for part in ("--filter", f"label={label}")]
         found = podman("ps", "--all", "--format", "{{.Names}}", *filters).split()
@@ -142,35 +142,35 @@ class Environment:
         return found[0]
 
     def inspect(self, service: str) -> dict[str, object]:
-        """podman's state of the service."""
+        """Return the service's state according to podman."""
         state: dict[str, object] = json.loads(podman("inspect", self.container(service)))[0]["State"]
         return state
 
     def healthy(self, service: str) -> bool:
-        """What its health check says now."""
+        """Return whether the service's health check passes."""
         command = ["podman", "healthcheck", "run", self.container(service)]
         return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
     def logs(self, service: str) -> str:
-        """All that the service has logged."""
+        """Return the service's log."""
         done = subprocess.run(
             ["podman", "logs", self.container(service)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
         )
         return done.stdout.decode(errors="replace")
 
     def exec(self, service: str, *command: str, check: bool = True) -> str:
-        """Runs a command in the service's container."""
+        """Run a command in the service's container."""
         return podman("exec", self.container(service), *command, check=check)
 
     def leftovers(self) -> list[str]:
-        """Containers, volumes and networks of the project."""
+        """Return the project's containers, volumes and networks."""
         names = podman("ps", "--all", "--format", "{{.Names}}").split()
         names += podman("volume", "ls", "--format", "{{.Name}}").split()
         names += podman("network", "ls", "--format", "{{.Name}}").split()
         return [name for name in names if name.startswith(self.project)]
 
     def down(self) -> None:
-        """Removes all of it."""
+        """Remove the project's containers, volumes and networks."""
         self.compose("--profile", "*", "down", "--volumes", "--timeout", "10", check=False)
         for name in self.leftovers():
             for kind in ("container", "volume", "network"):
@@ -178,7 +178,7 @@ class Environment:
 
 
 def wait_for(what: str, holds: Callable[[], bool], seconds: float = 120) -> None:
-    """Waits until something holds."""
+    """Wait until the condition is true."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"Waited {seconds:.0f} s for: {what}"

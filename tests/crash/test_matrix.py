@@ -1,4 +1,4 @@
-"""Every crash point, for every stream: the real commands die there by kill -9, and the next run makes up for it."""
+"""Kill the real commands with kill -9 at every crash point, for every stream; the next run must recover."""
 
 import shutil
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from adventure.core.faults import Point
 from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from tests.comparison import compare_dashboard, compare_model, compare_raw, left_behind
+from tests.comparison import compare_dashboard, compare_model, compare_raw, leftover_files
 from tests.crash.conftest import World
 
 STREAMS = {"orders": "orders_stage", "order_details": "order_details_stage", "chat_logs": "chat_stage"}
 
-# The point, and the first or a later time: a window's second file that is staged is its window.json.
+# The crash point, and which of its hits: the second staged file of a window is its window.json.
 PROCESSOR = [
     (Point.EXTRACTING, 1),
     (Point.FILES_FINISHED, 1),
@@ -24,9 +24,9 @@ PROCESSOR = [
     (Point.WATERMARK_MOVED, 1),
 ]
 LOAD = [Point.ROWS_WRITTEN, Point.LEDGER_WRITTEN, Point.COMMITTED]
-# A window's file, and then its window.json.
+# The window's data file, and then its window.json.
 CLEANUP = [(Point.FILE_REMOVED, 1), (Point.FILE_REMOVED, 2)]
-# Before which models others wait, and what is due afterwards: build and publish.
+# The models for which others wait, and the tasks after the crash: build and publish.
 BUILD = [
     ("model-built:base_real_time__sales_orders", True),
     ("model-built:stg_real_time__sales_orders", True),
@@ -52,15 +52,15 @@ def test_every_point_is_in_the_matrix() -> None:
 
 @by_stream
 @at_processor
-def test_a_processor_that_dies(world: World, point: Point, time: int, stream: str) -> None:
-    again = world.read_again()
+def test_a_killed_processor(world: World, point: Point, time: int, stream: str) -> None:
+    again = world.count_rows_staged_twice()
     _crash_between_writes(world, at(point, stream, time))
     world.converge()
-    assert world.read_again() == again, "what was staged was adopted, not read again"
+    assert world.count_rows_staged_twice() == again, "staged windows were recovered, not extracted again"
 
 
 @at_processor
-def test_a_processor_that_dies_over_documents_without_a_change_stream(
+def test_a_killed_processor_without_a_change_stream(
     world_without_change_streams: World, point: Point, time: int
 ) -> None:
     _crash_between_writes(world_without_change_streams, at(point, "chat_logs", time))
@@ -68,7 +68,7 @@ def test_a_processor_that_dies_over_documents_without_a_change_stream(
 
 
 def _crash_between_writes(world: World, at: str) -> None:
-    """The processor dies over rows that are below the horizon, others are committed meanwhile, late and afterwards."""
+    """Kill the processor over rows below the horizon, while other rows are committed before, late and afterwards."""
     world.write()
     with world.late_transaction():
         world.write()
@@ -77,7 +77,7 @@ def _crash_between_writes(world: World, at: str) -> None:
 
 
 @by_stream
-def test_a_window_that_is_loaded_and_gone_before_its_processor_comes_back(world: World, stream: str) -> None:
+def test_a_window_loaded_and_removed_before_the_processor_restarts(world: World, stream: str) -> None:
     world.write()
     world.crash("process", at=at(Point.WINDOW_STAGED, stream))
     world.load()
@@ -87,7 +87,7 @@ def test_a_window_that_is_loaded_and_gone_before_its_processor_comes_back(world:
 
 @by_stream
 @pytest.mark.parametrize("point", LOAD, ids=lambda point: point.label)
-def test_a_load_that_dies(world: World, point: Point, stream: str) -> None:
+def test_a_killed_load(world: World, point: Point, stream: str) -> None:
     world.write()
     world.process()
     world.crash("tasks", "run", f"load_{stream}", at=at(point, stream))
@@ -97,7 +97,7 @@ def test_a_load_that_dies(world: World, point: Point, stream: str) -> None:
 
 @by_stream
 @pytest.mark.parametrize(("point", "time"), CLEANUP, ids=["file", "window.json"])
-def test_a_cleanup_that_dies(world: World, point: Point, time: int, stream: str) -> None:
+def test_a_killed_cleanup(world: World, point: Point, time: int, stream: str) -> None:
     world.write()
     world.process()
     world.load(cleanup=False)
@@ -108,7 +108,7 @@ def test_a_cleanup_that_dies(world: World, point: Point, time: int, stream: str)
 
 
 @pytest.mark.parametrize(("point", "build_is_due"), BUILD, ids=[point for point, _ in BUILD])
-def test_a_build_or_a_publish_that_dies(world: World, point: str, build_is_due: bool) -> None:
+def test_a_killed_build_or_publish(world: World, point: str, build_is_due: bool) -> None:
     world.write()
     world.converge()
     world.crash("tasks", "run", "build", at=point)
@@ -120,7 +120,7 @@ def test_a_build_or_a_publish_that_dies(world: World, point: str, build_is_due: 
             assert comparison.holds, comparison
 
 
-def test_after_all_that_every_station_equals_the_source(world: World) -> None:
+def test_everything_equals_the_source_after_all_crashes(world: World) -> None:
     world.write()
     world.process()
     world.run("tasks", "run")
@@ -128,7 +128,7 @@ def test_after_all_that_every_station_equals_the_source(world: World) -> None:
         for comparison in (compare_raw(world.settings, stream), compare_model(world.settings, stream)):
             assert comparison.holds, comparison
             assert comparison.rows > 0
-    assert left_behind(world.settings, world.streams) == []
+    assert leftover_files(world.settings, world.streams) == []
     assert compare_dashboard(world.settings).holds
 
 

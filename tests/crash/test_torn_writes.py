@@ -1,4 +1,4 @@
-"""Writes that end in their middle: a disk that is full, and a log of DuckDB that a crash cut anywhere."""
+"""Test interrupted writes: a full disk, and a write-ahead log of DuckDB truncated at any byte."""
 
 import os
 import shutil
@@ -35,9 +35,7 @@ DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)
     ],
     ids=["process", "load", "build"],
 )
-def test_a_disk_that_is_full_stops_a_command_and_damages_nothing(
-    world: World, command: tuple[str, ...], sentence: str
-) -> None:
+def test_a_full_disk_stops_a_command_and_damages_nothing(world: World, command: tuple[str, ...], sentence: str) -> None:
     world.converge()
     backfill(world.writer, orders=1500, days=20)
     if command != ("process",):
@@ -53,7 +51,7 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(data_dir=tmp_path / "adventure")
 
 
-def test_a_log_that_was_cut_anywhere_holds_all_of_a_load_or_nothing(
+def test_a_truncated_log_contains_a_whole_load_or_none_of_it(
     settings: Settings,
     put: Stager,  # noqa: F811
     tmp_path: Path,
@@ -80,4 +78,4 @@ def test_a_log_that_was_cut_anywhere_holds_all_of_a_load_or_nothing(
         assert warehouse.query("select id from raw_ext.things_raw order by id") == [(n,) for n in range(500)], cut
         warehouse.cleanup(STREAM)
         assert FolderStage(copy.stage_dir).entries(STREAM.stage) == []
-    assert kept == {0, 1}, "some cuts took the load away, and it was loaded again"
+    assert kept == {0, 1}, "some truncations removed the load, and it was loaded again"

@@ -1,4 +1,4 @@
-"""The dbt project on raw tables that a test fills row by row, as the load tasks would."""
+"""Fixtures that run the dbt project on raw tables, which a test fills row by row."""
 
 import json
 import os
@@ -22,11 +22,11 @@ Row = dict[str, Any]
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 NOON = TODAY - timedelta(days=1) + timedelta(hours=12)
-"""Noon of yesterday: within the last 30 days, whenever the tests run."""
+"""Noon of yesterday, so that it is always within the last 30 days."""
 
 
 def order(order_id: str, **changes: Any) -> Row:
-    """A live online order without lines of 0 dollars, placed at NOON."""
+    """Return a live online order of 0 dollars without lines, placed at NOON."""
     placed = changes.get("order_date", NOON)
     row = {
         "sales_order_id": order_id,
@@ -58,7 +58,7 @@ def order(order_id: str, **changes: Any) -> Row:
 
 
 def line(line_id: str, order_id: str, **changes: Any) -> Row:
-    """A line of one unit of product 707 for 10 dollars."""
+    """Return a line of one unit of product 707 for 10 dollars."""
     row = {
         "sales_order_detail_id": line_id,
         "sales_order_id": order_id,
@@ -74,7 +74,7 @@ def line(line_id: str, order_id: str, **changes: Any) -> Row:
 
 
 def chat(chat_id: str, **changes: Any) -> Row:
-    """An open chat with one message."""
+    """Return an open chat with one message."""
     started = NOON.isoformat() + "Z"
     return {
         "_id": chat_id,
@@ -97,28 +97,28 @@ def chat(chat_id: str, **changes: Any) -> Row:
     } | changes
 
 
-def gone(key: str, value: str, at: datetime) -> Row:
-    """What a load writes for a key that was deleted at the source."""
+def tombstone(key: str, value: str, at: datetime) -> Row:
+    """Return the row that a load writes for a key deleted at the source."""
     return {key: value, "last_modified": at, "_deleted_at": at}
 
 
-def gone_chat(chat_id: str, at: datetime) -> Row:
-    """The same for a document, whose key and cursor stand in it."""
-    return gone("_id", chat_id, at) | {"last_modified": at.isoformat() + "Z"}
+def chat_tombstone(chat_id: str, at: datetime) -> Row:
+    """Return the tombstone of a document, which contains key and cursor itself."""
+    return tombstone("_id", chat_id, at) | {"last_modified": at.isoformat() + "Z"}
 
 
 @dataclass
 class Project:
-    """A warehouse of its own, and dbt run on it in this process."""
+    """A separate warehouse, on which dbt runs in this process."""
 
     path: Path
     folder: Path
     statuses: dict[str, str] = field(default_factory=dict)
-    """How each node ended in the last run, by name."""
+    """The status of each node in the last run, by name."""
     _loads: int = 0
 
     def load(self, *, orders: Iterable[Row] = (), lines: Iterable[Row] = (), chats: Iterable[Row] = ()) -> None:
-        """One load of each raw table: the rows get one stamp, later than every stamp before it."""
+        """Load rows into each raw table with one stamp, later than all stamps before."""
         documents = [
             {"raw": json.dumps({**document, "_deleted_at": None}), "_deleted_at": document.get("_deleted_at")}
             for document in chats
@@ -128,7 +128,7 @@ class Project:
             self.insert(f"raw_ext.{table}", [{**row, **stamps, "_file_row": i} for i, row in enumerate(rows)])
 
     def next_stamp(self) -> datetime:
-        """What the rows of one load have as `_loaded_at`."""
+        """Return `_loaded_at` for the next load."""
         self._loads += 1
         return TODAY + timedelta(seconds=self._loads)
 
@@ -139,7 +139,7 @@ class Project:
                 connection.execute(f"insert into {table} ({names}) values ({marks})", list(row.values()))
 
     def dbt(self, *arguments: str) -> None:
-        """Runs dbt; what failed is an assertion error, what warned is in `statuses`."""
+        """Run dbt. A failed node raises AssertionError; warnings are in `statuses`."""
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
@@ -158,11 +158,11 @@ class Project:
         assert failed == {}
 
     def build(self, *arguments: str) -> None:
-        """Builds and tests the models; unit tests have a test of their own."""
+        """Build the models and run the data tests."""
         self.dbt("build", "--exclude-resource-type", "unit_test", *arguments)
 
     def build_models(self, *arguments: str) -> None:
-        """Without any test."""
+        """Build the models without tests."""
         self.dbt("build", "--resource-type", "model", "--resource-type", "seed", *arguments)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
@@ -171,13 +171,13 @@ class Project:
             return connection.execute(statement).fetchall()
 
     def table(self, name: str) -> list[str]:
-        """All rows of a model as text, sorted: the same for the same rows in any order."""
+        """Return all rows of a model as text, sorted."""
         return sorted(str(row) for row in self.query(f"select * from dbt_prod.{name}"))
 
 
 @pytest.fixture(scope="session")
 def dbt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all, so that dbt parses the project once."""
+    """A copy of the project that all tests share, so that dbt parses it once."""
     parse_once(shared_folder(tmp_path_factory) / "parsed")
     return tmp_path_factory.mktemp("dbt")
 

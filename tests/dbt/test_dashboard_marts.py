@@ -1,4 +1,4 @@
-"""The dashboard's marts, built step by step, hold what the same rows give at once."""
+"""The dashboard's marts, built in increments, equal those of a single build."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.dbt.conftest import NOON, Project, chat, gone, line, new_project, order
+from tests.dbt.conftest import NOON, Project, chat, line, new_project, order, tombstone
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -35,7 +35,7 @@ def tables(project: Project) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
-    """What moves an order from one total to another: its date, its customer's country, an earlier order, its end."""
+    """Builds with every change that moves an order between totals: its date, customer, an earlier order, a delete."""
     project = new_project(tmp_path_factory.mktemp("warehouse"), dbt_folder)
     products = [("707", "Bikes"), ("708", "Clothing"), ("709", None)]
     project.insert(
@@ -62,9 +62,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
     project.build_models(*MODELS)
     project.load(
         orders=[
-            # Another hour; gone; earlier than what was the customer's first.
+            # An order that moves to another hour, a deleted one, and one earlier than the customer's first.
             order("moves", order_date=NOON + 2 * HOUR, sub_total=Decimal(10), last_modified=NOON + 5 * HOUR),
-            gone("sales_order_id", "ends", NOON + 5 * HOUR),
+            tombstone("sales_order_id", "ends", NOON + 5 * HOUR),
             order("first", order_date=NOON - 20 * DAY, sub_total=Decimal(10)),
             order("not-there-yet", customer_id=99, sub_total=Decimal(10)),
         ],
@@ -74,7 +74,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
     return project
 
 
-def test_totals_follow_what_changes(project: Project) -> None:
+def test_totals_follow_changes(project: Project) -> None:
     assert project.query(
         "select order_hour, country, channel, loyalty, orders, units, revenue from dbt_prod.sales_by_hour order by all"
     ) == [
@@ -110,15 +110,15 @@ def test_customers_of_any_period_are_counted_once(project: Project, days: int, c
     assert found == customers
 
 
-def test_a_chat_finds_its_order_when_that_comes_later(project: Project) -> None:
+def test_a_chat_is_joined_to_an_order_that_arrives_later(project: Project) -> None:
     assert project.query("select country, channel, chats from dbt_prod.support_chats_by_day order by all") == [
         ("France", "online", 1),
         ("Unknown", "online", 1),
     ]
 
 
-def test_built_at_once_they_are_the_same(project: Project) -> None:
-    # Another load of the customers, in which one has moved.
+def test_a_full_build_gives_the_same_marts(project: Project) -> None:
+    # Load the customers again; one of them has moved to another country.
     with duckdb.connect(str(project.path)) as connection:
         connection.execute("delete from adventure_db.customer_prod_db")
     moved = [customer(11000, "Canada"), customer(11001, "Germany")]

@@ -1,4 +1,4 @@
-"""Rows that are deleted at the source leave the models, whenever and in whatever order that is told."""
+"""Rows deleted at the source leave the models, whenever and in whatever order the tombstones arrive."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -6,23 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.dbt.conftest import NOON, Project, chat, gone, gone_chat, line, new_project, order
+from tests.dbt.conftest import NOON, Project, chat, chat_tombstone, line, new_project, order, tombstone
 
 HOUR = timedelta(hours=1)
 KEPT = NOON - 48 * HOUR
 
 
-def order_gone(order_id: str, at: timedelta = 5 * HOUR) -> dict[str, object]:
-    return gone("sales_order_id", order_id, NOON + at)
+def delete_order(order_id: str, at: timedelta = 5 * HOUR) -> dict[str, object]:
+    return tombstone("sales_order_id", order_id, NOON + at)
 
 
-def line_gone(line_id: str, at: timedelta = 5 * HOUR) -> dict[str, object]:
-    return gone("sales_order_detail_id", line_id, NOON + at)
+def delete_line(line_id: str, at: timedelta = 5 * HOUR) -> dict[str, object]:
+    return tombstone("sales_order_detail_id", line_id, NOON + at)
 
 
 @pytest.fixture(scope="module", params=["in increments", "at once"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
-    """What is deleted after it was built, before it was ever seen, and what comes back; built twice, or from scratch."""
+    """Rows deleted after a build, before any version arrived, and restored later; built in increments or at once."""
     project = new_project(tmp_path_factory.mktemp("warehouse"), dbt_folder)
     increments = request.param == "in increments"
 
@@ -51,10 +51,14 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     )
     build()
     project.load(
-        # An order of which nothing was known yet, and a delete that is older than what is held.
-        orders=[order_gone("deleted"), order_gone("back"), order_gone("early"), order_gone("kept", -50 * HOUR)],
-        lines=[line_gone("deleted-1"), line_gone("deleted-2"), line_gone("emptied-1"), line_gone("kept-2")],
-        chats=[gone_chat("deleted", NOON + HOUR), gone_chat("back", NOON + HOUR), gone_chat("early", NOON + HOUR)],
+        # A delete of an order without any version, and a delete that is older than the version in the table.
+        orders=[delete_order("deleted"), delete_order("back"), delete_order("early"), delete_order("kept", -50 * HOUR)],
+        lines=[delete_line("deleted-1"), delete_line("deleted-2"), delete_line("emptied-1"), delete_line("kept-2")],
+        chats=[
+            chat_tombstone("deleted", NOON + HOUR),
+            chat_tombstone("back", NOON + HOUR),
+            chat_tombstone("early", NOON + HOUR),
+        ],
     )
     build()
     project.load(
@@ -96,7 +100,7 @@ def test_deleted_lines_leave_their_orders_and_the_mart(project: Project) -> None
     assert details is None
 
 
-def test_the_next_order_is_a_customers_first_when_the_first_is_deleted(project: Project) -> None:
+def test_the_next_order_becomes_the_first_when_the_first_is_deleted(project: Project) -> None:
     assert project.query(
         "select sales_order_id, loyalty from dbt_prod.int_sales_order_with_customers where customer_id = '11001'"
     ) == [("second", "first-time")]
@@ -108,7 +112,7 @@ def test_the_next_order_is_a_customers_first_when_the_first_is_deleted(project: 
     ]
 
 
-def test_the_dashboards_mart_counts_what_is_left(project: Project) -> None:
+def test_the_dashboards_mart_counts_the_remaining_orders(project: Project) -> None:
     assert project.query("select sum(orders), sum(units), sum(revenue) from dbt_prod.sales_last_30_days") == [
         (4, 3, Decimal(50))
     ]
@@ -121,7 +125,7 @@ def test_deleted_chats_leave_the_mart_and_come_back(project: Project) -> None:
     ]
 
 
-def test_base_models_keep_what_a_deleted_row_was(project: Project) -> None:
+def test_base_models_keep_the_values_of_deleted_rows(project: Project) -> None:
     assert project.query(
         "select sales_order_id, status, _deleted_at from dbt_prod.base_real_time__sales_orders order by 1"
     ) == [

@@ -1,4 +1,4 @@
-"""The models of the synthesised history against figures that plain Python takes from its raw documents."""
+"""Compare the models of the synthesised history with figures that plain Python computes from its documents."""
 
 import json
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
 
 
 def documents(project: Project, table: str) -> list[Document]:
-    """Numbers as decimals, digit by digit."""
+    """Return the documents of a table, numbers as exact decimals."""
     rows = project.query(f"select raw::varchar from {table} order by _file, _file_row")
     return [json.loads(raw, parse_float=Decimal) for (raw,) in rows]
 
@@ -38,7 +38,7 @@ def orders(history: Project) -> dict[str, Document]:
 
 @pytest.fixture(scope="module")
 def events(history: Project) -> dict[int, Document]:
-    """Both feeds in the older one's names, the newer feed's event before the older one's, once each."""
+    """Return each event once, with the older feed's keys; the newer feed's version takes precedence."""
     found = {event["event_id"]: event for event in documents(history, "ecom.email_campaign_raw")}
     for event in documents(history, "new_mktg.email_mktg_raw"):
         found[event["EventID"]] = {
@@ -53,7 +53,7 @@ def events(history: Project) -> dict[int, Document]:
 
 @pytest.fixture(scope="module")
 def conversions(events: dict[int, Document]) -> dict[str, Document]:
-    """The earliest conversion of each order."""
+    """Return the earliest conversion of each order."""
     found: dict[str, Document] = {}
     for event in sorted(events.values(), key=lambda event: (when(event), event["event_id"])):
         if event["event_type"] == "conversion":
@@ -65,7 +65,7 @@ def when(event: Document) -> datetime:
     return datetime.strptime(event["event_date"], "%d-%b-%Y %I.%M %p")
 
 
-def test_every_event_is_there_once_but_conversions_that_repeat_another(
+def test_every_event_appears_once_without_repeated_conversions(
     history: Project, events: dict[int, Document], conversions: dict[str, Document]
 ) -> None:
     dropped = {
@@ -146,14 +146,14 @@ def test_lines_of_purchases_are_those_of_the_documents(history: Project) -> None
 def test_products_no_longer_sold_are_in_old_orders_and_not_among_those_sold(history: Project) -> None:
     assert history.query("select count(*), count(*) filter (is_sold) from dbt_prod.dim_products") == [(504, 406)]
     assert history.query("select count(*) from dbt_prod.stg_adventure_db__products") == [(406,)]
-    [(gone, unknown)] = history.query(
+    [(no_longer_sold, unknown)] = history.query(
         "select count(*) filter (not is_sold), count(*) filter (is_sold is null)"
         " from dbt_prod.fct_sales_order_lines left join dbt_prod.dim_products using (product_id)"
     )
-    assert gone > 0
+    assert no_longer_sold > 0
     assert unknown == 0
 
 
-def test_only_the_vendors_that_the_sample_has_warn(history: Project) -> None:
+def test_only_the_two_known_vendors_cause_a_warning(history: Project) -> None:
     warned = {name for name, status in history.statuses.items() if status == "warn"}
     assert warned == {"preferred_vendors_credit_check"}

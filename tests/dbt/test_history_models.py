@@ -1,4 +1,4 @@
-"""The models of the history: what its files hold, when they are built again, and what becomes of what is wrong in them."""
+"""Test the models of the history: their content, rebuilds after a new load, and the handling of faulty rows."""
 
 import csv
 import json
@@ -97,7 +97,7 @@ NEW_EVENT = {
     "orderId": None,
     "ProductId": 707,
 }
-# The older feed's event, reported again by the newer one in its own words.
+# An event of the older feed, reported again by the newer feed in its format.
 OLD_EVENT_AGAIN = {**NEW_EVENT, "EventID": 1}
 PRODUCT = {"productid": 707, "productname": "Helmet", "listprice": 20, "modifieddate": "2014-01-01"}
 OLD_PRODUCT = {**PRODUCT, "productid": 708, "sellenddate": "2013-05-29"}
@@ -108,13 +108,13 @@ OFFER = {"productid": 707, "vendorid": 1500, "averageleadtime": 17, "unitmeasure
 
 
 def order(order_id: int, *, line: Row | None = None, **changes: Any) -> Row:
-    """An order of one line that has the order's id."""
+    """Return an order of one line with the same id as the order."""
     details = [{**LINE, "SalesOrderDetailID": order_id, **(line or {})}]
     return {**ORDER, "SalesOrderID": order_id, "OrderDetails": details, **changes}
 
 
 def purchase(line_id: int, *, line: Row | None = None, **changes: Any) -> Row:
-    """A purchase order of one line that has the order's id."""
+    """Return a purchase order of one line with the same id as the order."""
     details = {**PURCHASE_LINE, "PurchaseOrderDetailID": line_id, **(line or {})}
     return {**PURCHASE, "PurchaseOrderID": line_id, "OrderDetails": details, **changes}
 
@@ -145,7 +145,7 @@ HISTORY_MODELS = (
 
 BROKEN = '{"SalesOrderID": 1, "OrderDe'
 
-# What is wrong, row by row, and the test that finds it with the value of a column of the row that it stores.
+# For each fault: table, row, the dbt test that finds it, and a column and its value in the row that the test stores.
 FAULTS: list[tuple[str, Any, str, str, str]] = [
     ("sales_order_raw", BROKEN, "unreadable_sales_orders", "_file_row", "1"),
     ("purchase_order_raw", BROKEN, "unreadable_purchase_orders", "_file_row", "1"),
@@ -229,7 +229,7 @@ FAULTS: list[tuple[str, Any, str, str, str]] = [
 
 
 def load(project: Project, folder: Path, tables: Mapping[str, list[Any]]) -> None:
-    """Loads a history from files as a team writes them: documents as NDJSON, tables as CSV; texts as they are."""
+    """Load a history from files: documents as NDJSON, tables as CSV, text unchanged."""
     folder.mkdir()
     for raw_table in RAW_TABLES:
         rows = tables.get(raw_table.name)
@@ -272,7 +272,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
-    """The sound history with every fault in it, built."""
+    """The sound history plus every fault, built."""
     project = new_history(tmp_path_factory.mktemp("faulty"), dbt_folder)
     tables = {name: [*rows, *(fault for table, fault, *_ in FAULTS if table == name)] for name, rows in SOUND.items()}
     load(project, tmp_path_factory.mktemp("files") / "history", tables)
@@ -287,7 +287,7 @@ def test_a_sound_history_passes_every_test(sound: Project) -> None:
 
 
 @pytest.mark.parametrize(("name", "column", "value"), [fault[2:] for fault in FAULTS], ids=[f[2] for f in FAULTS])
-def test_what_is_wrong_is_found_by_a_named_test_that_keeps_the_row(
+def test_each_fault_is_found_by_a_named_test_that_stores_the_row(
     faulty: Project, name: str, column: str, value: str
 ) -> None:
     assert faulty.statuses[name] == "warn"
@@ -295,14 +295,14 @@ def test_what_is_wrong_is_found_by_a_named_test_that_keeps_the_row(
     assert (value,) in stored
 
 
-def test_raw_tables_keep_what_is_wrong(faulty: Project) -> None:
+def test_raw_tables_keep_faulty_rows(faulty: Project) -> None:
     for table in RAW_TABLES:
         expected = len(SOUND[table.name]) + sum(fault[0] == table.name for fault in FAULTS)
         assert faulty.query(f"select count(*) from {table.location}") == [(expected,)], table.name
     assert faulty.query("select raw->>'$' from ecom.sales_order_raw where json_type(raw) = 'VARCHAR'") == [(BROKEN,)]
 
 
-def test_what_is_sound_beside_it_is_in_the_models(faulty: Project) -> None:
+def test_sound_rows_beside_faults_are_in_the_models(faulty: Project) -> None:
     orders = faulty.query("select sales_order_id, order_date is null from dbt_prod.stg_ecom__sales_orders order by 1")
     assert orders == [("2", True), ("3", False), ("4", False), ("43659", False), ("5", False), ("6", False)]
     events = faulty.query(
@@ -318,7 +318,7 @@ def test_what_is_sound_beside_it_is_in_the_models(faulty: Project) -> None:
     ]
 
 
-def test_another_history_takes_the_place_of_the_one_before(tmp_path: Path, dbt_folder: Path, sound: Project) -> None:
+def test_a_new_history_replaces_the_old_one(tmp_path: Path, dbt_folder: Path, sound: Project) -> None:
     project = new_history(tmp_path / "warehouse", dbt_folder)
     first = {
         **SOUND,

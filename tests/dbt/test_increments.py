@@ -1,6 +1,6 @@
-"""Whatever comes in whatever order, the models that grow equal those that are built whole.
+"""Incremental models equal those of a full build, whatever arrives in whatever order.
 
-The fixed sequences of `test_live_path` and `test_deletes` say what the tables hold; here only that the two ways agree.
+`test_live_path` and `test_deletes` test the content of the tables with fixed sequences; this test compares the two ways.
 """
 
 import os
@@ -13,9 +13,9 @@ from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.dbt.conftest import NOON, Project, Row, chat, gone, gone_chat, line, new_project, order
+from tests.dbt.conftest import NOON, Project, Row, chat, chat_tombstone, line, new_project, order, tombstone
 
-# Few keys and few moments: what can go wrong are versions of one key that meet.
+# Few keys and few times, so that versions of the same key meet often.
 MOMENTS = st.integers(0, 5).map(lambda hours: NOON + timedelta(hours=hours))
 ORDERS = st.sampled_from("abcd")
 LINES = st.tuples(ORDERS, st.integers(1, 3)).map(lambda pair: (f"{pair[0]}{pair[1]}", pair[0]))
@@ -30,20 +30,20 @@ orders = st.builds(
     st.sampled_from([11000, 11001]),
     PLACED,
     st.integers(0, 30),
-) | st.builds(lambda key, at: gone("sales_order_id", key, at), ORDERS, MOMENTS)
+) | st.builds(lambda key, at: tombstone("sales_order_id", key, at), ORDERS, MOMENTS)
 lines = st.builds(
     lambda keys, at, quantity, product: line(*keys, last_modified=at, order_qty=quantity, product_id=product),
     LINES,
     MOMENTS,
     st.integers(1, 9),
     st.sampled_from([707, 708]),
-) | st.builds(lambda keys, at: gone("sales_order_detail_id", keys[0], at), LINES, MOMENTS)
+) | st.builds(lambda keys, at: tombstone("sales_order_detail_id", keys[0], at), LINES, MOMENTS)
 chats = st.builds(
     lambda key, at, status: chat(key, last_modified=at.isoformat(), ticket_status=status),
     ORDERS,
     MOMENTS,
     st.sampled_from(["Open", "Closed"]),
-) | st.builds(gone_chat, ORDERS, MOMENTS)
+) | st.builds(chat_tombstone, ORDERS, MOMENTS)
 loads = st.fixed_dictionaries(
     {"orders": st.lists(orders, max_size=6), "lines": st.lists(lines, max_size=8), "chats": st.lists(chats, max_size=3)}
 )
@@ -51,13 +51,13 @@ loads = st.fixed_dictionaries(
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
-    """Every model, built of nothing."""
+    """Every model, built on empty tables."""
     project = new_project(tmp_path_factory.mktemp("empty"), dbt_folder)
     project.build_models()
     return project
 
 
-# Not shrunk: an example is four builds.
+# No shrinking: an example takes four builds.
 @hypothesis_settings(
     max_examples=int(os.environ.get("INCREMENT_EXAMPLES", "4")),
     phases=[Phase.explicit, Phase.generate],
@@ -82,7 +82,7 @@ def build_live_path(project: Project, *arguments: str) -> None:
 
 
 def tables(project: Project) -> dict[str, list[str]]:
-    """What stands in every model. Not when it came there, nor how an order stood before: both are for the next build."""
+    """Return the content of every model, without stamps and previous states, which differ between the two ways."""
     found = project.query(
         "select table_name, bool_or(column_name = '_loaded_at'), bool_or(column_name = 'is_current')"
         " from information_schema.columns where table_schema = 'dbt_prod' group by all"

@@ -1,4 +1,4 @@
-"""Live orders through the models: what comes late, twice or in the wrong order, in one build or in many."""
+"""Test the models of live orders with rows that arrive late, twice or out of order, in one build or in many."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -44,7 +44,7 @@ LAST_MOMENT = "9999-12-31T23:59:59Z"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
-    """Four builds on one warehouse: what comes in each is what tends to go wrong."""
+    """Four builds on one warehouse with error-prone sequences of rows."""
     project = new_project(tmp_path_factory.mktemp("warehouse"), dbt_folder)
     project.load(
         orders=[
@@ -57,21 +57,21 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
             line("a1", "a"),
             line("b1", "b"),
         ],
-        # Dates at both ends of the calendar: the minutes between them are more than an integer holds.
+        # Dates at both ends of the calendar: an integer cannot hold the minutes between them.
         chats=[
             chat("c1"),
             chat("odd", chat_start_time="0001-01-01T00:00:00Z", chat_completion_time=LAST_MOMENT),
-            # What DuckDB alone takes for a time.
+            # Text that only DuckDB reads as a time.
             chat("odder", chat_start_time="infinity", chat_completion_time="0044-03-15 (BC)"),
         ],
     )
     project.build()
-    # The history comes when live sales are there already.
+    # The history is loaded after the first live sales.
     project.insert("ecom.sales_order_raw", [{"raw": HISTORY, "_loaded_at": project.next_stamp()}])
     stamp = project.next_stamp()
     project.insert("adventure_db.customer_prod_db", [{**customer, "_loaded_at": stamp} for customer in CUSTOMERS])
     project.load(
-        # An order without its line, which comes with the next load; one of yesterday's customer, but placed before.
+        # An order whose line comes with the next load; and an older order of a known customer.
         orders=[order("c", sub_total=Decimal(20)), order("d", sub_total=Decimal(10), order_date=NOON - 24 * HOUR)],
         lines=[line("d1", "d"), line("orphan", "not-there-yet")],
         chats=[chat("c2", ticket_status="Pending")],
@@ -85,7 +85,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
     }
     project.load(
         orders=[
-            # A new version, and a version older than what is held.
+            # A new version, and a version older than the one in the table.
             order("a", sub_total=Decimal("40.25"), status=6, last_modified=NOON + 3 * HOUR),
             order("d", sub_total=Decimal(99), order_date=NOON - 24 * HOUR, last_modified=NOON - 30 * HOUR),
         ],
@@ -106,7 +106,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
     return project
 
 
-def test_each_key_is_held_once_in_its_latest_version(project: Project) -> None:
+def test_each_key_appears_once_in_its_latest_version(project: Project) -> None:
     assert project.query(
         "select sales_order_id, status, sub_total from dbt_prod.base_real_time__sales_orders order by 1"
     ) == [
@@ -133,7 +133,7 @@ def test_each_key_is_held_once_in_its_latest_version(project: Project) -> None:
     ]
 
 
-def test_lines_are_nested_again_when_one_of_them_comes(project: Project) -> None:
+def test_lines_are_nested_again_when_a_line_arrives(project: Project) -> None:
     [(nested,)] = project.query("select order_details from dbt_prod.stg_ecom__sales_orders where sales_order_id = 'a'")
     assert nested == [
         {
@@ -164,7 +164,7 @@ def test_lines_are_nested_again_when_one_of_them_comes(project: Project) -> None
     ) == [(1,)]
 
 
-def test_history_and_live_sales_stand_in_one_table(project: Project) -> None:
+def test_history_and_live_sales_are_in_one_table(project: Project) -> None:
     columns = [name for name, *_ in project.query("describe dbt_prod.stg_ecom__sales_orders")]
     assert columns == [
         "sales_order_id",
@@ -207,7 +207,7 @@ def test_history_and_live_sales_stand_in_one_table(project: Project) -> None:
     ) == [(Decimal("40.5"),)]
 
 
-def test_flattened_lines_are_the_lines_again(project: Project) -> None:
+def test_flattened_lines_equal_the_original_lines(project: Project) -> None:
     flat = project.query(
         "select sales_order_detail_id, order_qty, product_id, unit_price, line_total, modified_date"
         " from dbt_prod.int_sales_order_line_items where sales_order_id != '43659' order by 1"
@@ -258,31 +258,31 @@ def test_a_line_without_its_order_is_a_warning(project: Project) -> None:
     assert any(name.startswith("relationships_latest_base_real_time__order_details") for name in warned)
 
 
-def test_a_chat_is_judged_once_the_orders_have_come_as_far(tmp_path: Path, dbt_folder: Path) -> None:
+def test_a_chat_is_tested_only_when_the_orders_are_as_recent(tmp_path: Path, dbt_folder: Path) -> None:
     project = new_project(tmp_path, dbt_folder)
     models = ("base_real_time__sales_orders", "stg_real_time__chat_logs")
     chosen = ("--indirect-selection", "cautious", "--select", *models)
     later = {"sales_order_id": "b", "last_modified": (NOON + HOUR).isoformat()}
     project.load(orders=[order("a")], chats=[chat("c1"), chat("c2", **later)])
     project.build(*chosen)
-    assert project.statuses["chats_know_their_orders"] == "pass"
-    # Orders that were written after the chat are there, but not its own.
+    assert project.statuses["chats_refer_to_known_orders"] == "pass"
+    # Orders written after the chat are loaded, but not the chat's order.
     project.load(orders=[order("c", last_modified=NOON + 2 * HOUR)])
     project.build(*chosen)
-    assert project.statuses["chats_know_their_orders"] == "warn"
+    assert project.statuses["chats_refer_to_known_orders"] == "warn"
     project.load(orders=[order("b", last_modified=NOON + HOUR)])
     project.build(*chosen)
-    assert project.statuses["chats_know_their_orders"] == "pass"
+    assert project.statuses["chats_refer_to_known_orders"] == "pass"
 
 
-def test_an_order_is_added_up_once_the_lines_have_come_as_far(tmp_path: Path, dbt_folder: Path) -> None:
+def test_an_order_is_tested_only_when_the_lines_are_as_recent(tmp_path: Path, dbt_folder: Path) -> None:
     project = new_project(tmp_path, dbt_folder)
     chosen = ("--indirect-selection", "cautious", "--select", "+stg_real_time__sales_orders")
     sold = {"sub_total": Decimal(10)}
     project.load(orders=[order("a", **sold), order("b", **sold, last_modified=NOON + HOUR)], lines=[line("a1", "a")])
     project.build(*chosen)
     assert project.statuses["live_details_add_up"] == "pass"
-    # A line that was written after the order is there, but not its own.
+    # A line written after the order is loaded, but not the order's own line.
     project.load(lines=[line("a1", "a", last_modified=NOON + HOUR)])
     project.build(*chosen)
     assert project.statuses["live_details_add_up"] == "warn"

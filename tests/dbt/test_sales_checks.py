@@ -1,4 +1,4 @@
-"""What `adventure check` says of sales, on the synthesised history: March 2013, and the same in a Snowflake worksheet."""
+"""Test the sales checks of `adventure check` on March 2013, and the same checks in the Snowflake worksheet."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ WORKSHEET = Path(__file__).parents[2] / "snowflake" / "checks.sql"
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
-    """With two live orders, of three lines."""
+    """The synthesised history with two live orders of three lines in all."""
     folder = tmp_path_factory.mktemp("checked_history")
     project = new_project(folder, dbt_folder)
     create(load_settings(data_dir=folder))
@@ -37,7 +37,7 @@ def checks(path: Path, period: str) -> dict[str, Check]:
     return {check.name: check for check in found if check.period == period}
 
 
-def test_march_2013_is_what_is_known_of_it(history: Project) -> None:
+def test_march_2013_has_its_known_figures(history: Project) -> None:
     found = checks(history.path, MARCH)
     assert {name: check.actual for name, check in found.items() if not check.holds} == {}
     assert found["orders: intermediate"].actual == "441"
@@ -47,7 +47,7 @@ def test_march_2013_is_what_is_known_of_it(history: Project) -> None:
     assert len(found) == 9 + 1 + 27 + 9
 
 
-def test_the_last_30_days_stand_beside_it(history: Project) -> None:
+def test_the_last_30_days_are_checked_too(history: Project) -> None:
     found = checks(history.path, LAST_30_DAYS)
     counts = {name: check.actual for name, check in found.items() if name.startswith(("orders: ", "lines"))}
     assert counts == {
@@ -98,7 +98,7 @@ def test_damage_in_march_is_found(history: Project, tmp_path: Path, damage: str,
     ],
     ids=["another history", "a column that it does not have"],
 )
-def test_what_cannot_be_judged_is_not(history: Project, tmp_path: Path, change: str, spared: str) -> None:
+def test_checks_without_data_are_skipped(history: Project, tmp_path: Path, change: str, spared: str) -> None:
     path = tmp_path / history.path.name
     shutil.copy(history.path, path)
     with duckdb.connect(str(path)) as connection:
@@ -107,12 +107,12 @@ def test_what_cannot_be_judged_is_not(history: Project, tmp_path: Path, change: 
     assert not any(check.failed for check in checks(path, MARCH).values())
 
 
-def test_the_worksheet_is_not_older_than_the_checks() -> None:
-    assert WORKSHEET.read_text(encoding="utf-8") == worksheet(), "write it anew: make worksheet"
+def test_the_worksheet_matches_the_checks() -> None:
+    assert WORKSHEET.read_text(encoding="utf-8") == worksheet(), "Run make worksheet"
 
 
-def test_the_worksheet_says_the_same(history: Project) -> None:
-    """Read as Snowflake's SQL by another parser, and run here; JSON, which no translation brings over, is put in ours."""
+def test_the_worksheet_gives_the_same_results(history: Project) -> None:
+    """Parse the worksheet as Snowflake SQL with sqlglot and run it on DuckDB; only its JSON access is replaced first."""
     *_, text = split(WORKSHEET.read_text(encoding="utf-8"))
     for name in ("document_date", "document_lines"):
         assert snowflake.SALES_DIALECT[name] in text

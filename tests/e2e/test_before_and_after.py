@@ -1,4 +1,4 @@
-"""One more batch changes the dashboard's figures by exactly that batch, from the databases to the chart's table."""
+"""One more batch of sales changes the dashboard's totals by exactly that batch."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ TERRITORY_COUNTRY = {
 
 
 def at_the_source(settings: Settings, since: datetime) -> Figures:
-    """Orders, units and revenue by country, channel and day, straight from PostgreSQL."""
+    """Return orders, units and revenue by country, channel and day from PostgreSQL."""
     with psycopg.connect(settings.postgres_dsn) as connection:
         rows = connection.execute(
             """
@@ -73,7 +73,7 @@ def at_the_source(settings: Settings, since: datetime) -> Figures:
 
 
 def under_the_chart(settings: Settings) -> Figures:
-    """The same, from the published table that the dashboard reads."""
+    """Return the same from the published table that the dashboard reads."""
     with duckdb.connect(str(settings.published_path), read_only=True) as connection:
         rows = connection.execute(
             """

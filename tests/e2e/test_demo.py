@@ -1,4 +1,4 @@
-"""`adventure demo` as a user runs it: one pass, a second run on the same data, and Ctrl-C while it serves."""
+"""Run `adventure demo` as a user does: one pass, a second run on the same data, and Ctrl-C while it serves."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def demo(data_dir: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """The demo with other databases named in the environment, which it must not touch."""
+    """Run the demo with other databases in the environment, which it must not touch."""
     environment = os.environ | {
         "DATA_DIR": str(data_dir),
         "COLUMNS": "180",
@@ -41,7 +41,7 @@ def demo(data_dir: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.timeout(600)
-def test_one_pass_ends_with_every_check_holding(data_dir: Path) -> None:
+def test_one_pass_ends_with_all_checks_passing(data_dir: Path) -> None:
     run = demo(data_dir, "--once", "--orders", "1000", "--seed", "3")
     output, _ = run.communicate(timeout=500)
     assert run.returncode == 0, output
@@ -86,7 +86,7 @@ def test_ctrl_c_stops_every_process_and_leaves_the_data(data_dir: Path) -> None:
 
 
 def answer_within(url: str, seconds: float) -> None:
-    """Waits until the dashboard answers."""
+    """Wait until the dashboard answers."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The generated sales: their shapes, their sums, and what a second run repeats."""
+"""Test the generated sales: distributions, sums, and repeatability."""
 
 import random
 from collections import Counter
@@ -30,7 +30,7 @@ def make(count: int, seed: int = 1) -> list[Sale]:
 
 
 def fields(columns: tuple[str, ...], line: str) -> dict[str, str | None]:
-    """A line of COPY text as a dictionary."""
+    """Return a line of COPY text as a dictionary."""
     return {name: None if text == "\\N" else text for name, text in zip(columns, line.split("\t"), strict=True)}
 
 
@@ -73,7 +73,7 @@ def test_small_batches_have_the_shares_too(orders: list[dict[str, str | None]]) 
         assert 170 <= online <= 182
 
 
-def test_null_and_not_null_go_with_the_channel(orders: list[dict[str, str | None]]) -> None:
+def test_null_columns_depend_on_the_channel(orders: list[dict[str, str | None]]) -> None:
     for order in orders:
         online = order["online_order_flag"] == "1"
         assert (order["purchase_order_number"] is None, order["sales_person_id"] is None) == (online, online)
@@ -88,7 +88,7 @@ def test_geography_follows_the_territories(orders: list[dict[str, str | None]]) 
         assert abs(found[country] / len(orders) - share) < 0.02
 
 
-def test_lines_name_products_on_sale_once_an_order(sales: list[Sale]) -> None:
+def test_an_order_has_distinct_products_that_are_on_sale(sales: list[Sale]) -> None:
     on_sale = {product.product_id: product for product in sold_products() if product.on_sale(DAY)}
     for sale in sales:
         lines = [fields(LINE_COLUMNS, line) for line in sale.lines]
@@ -98,7 +98,7 @@ def test_lines_name_products_on_sale_once_an_order(sales: list[Sale]) -> None:
         assert all(line["carrier_tracking_number"] for line in lines)
 
 
-def test_online_orders_take_one_of_each_at_list_price_and_no_components(sales: list[Sale]) -> None:
+def test_online_orders_have_single_units_at_list_price_and_no_components(sales: list[Sale]) -> None:
     by_id = {product.product_id: product for product in sold_products()}
     for sale in sales:
         if fields(ORDER_COLUMNS, sale.order)["online_order_flag"] == "1":
@@ -114,13 +114,13 @@ def test_the_same_seed_gives_the_same_sales() -> None:
 
 
 @pytest.mark.parametrize("hour", [0, 9, 23])
-def test_no_date_lies_in_the_future_or_before_the_first_day(hour: int) -> None:
-    chance, now = random.Random(1), datetime(2026, 3, 15, hour, 30)
-    spread = [dates.spread(chance, now, 30) for _ in range(2000)]
+def test_no_date_is_in_the_future_or_before_the_first_day(hour: int) -> None:
+    rng, now = random.Random(1), datetime(2026, 3, 15, hour, 30)
+    spread = [dates.spread(rng, now, 30) for _ in range(2000)]
     assert max(spread) <= now
     assert min(spread) >= datetime(2026, 2, 14)
     assert len({moment.date() for moment in spread}) >= 29
-    recent = [dates.recent(chance, now) for _ in range(2000)]
+    recent = [dates.recent(rng, now) for _ in range(2000)]
     assert max(recent) <= now
     assert min(recent) > now - timedelta(days=20)
 
@@ -162,10 +162,10 @@ def test_dates_and_cursor_of_a_backfill(writer_settings: Settings) -> None:
     assert found["cursor"] >= before - timedelta(seconds=1)
 
 
-def test_a_generator_that_starts_waits_for_nobody_who_writes(writer_settings: Settings) -> None:
+def test_the_generator_starts_without_waiting_for_writers(writer_settings: Settings) -> None:
     backfill(writer_settings, orders=1, days=1, seed=1)
     with psycopg.connect(writer_settings.postgres_dsn, autocommit=True) as connection:
-        # A wait for a lock would be an error, and not the end of the test's patience.
+        # Turn a wait for a lock into an error instead of a hanging test.
         connection.execute("alter role sales_app set lock_timeout = '2s'")
         with connection.transaction():
             connection.execute("update orders set status = status")
@@ -173,7 +173,7 @@ def test_a_generator_that_starts_waits_for_nobody_who_writes(writer_settings: Se
         connection.execute("alter role sales_app reset lock_timeout")
 
 
-def test_a_restart_goes_on_with_the_numbers(writer_settings: Settings) -> None:
+def test_a_restart_continues_the_order_numbers(writer_settings: Settings) -> None:
     for _ in range(2):
         generate(writer_settings, seed=5, batches=1)
     numbers = [row["sales_order_number"] for row in rows(writer_settings, "select * from orders order by 5")]
@@ -211,14 +211,14 @@ def test_chats_are_opened_and_worked_on(writer_settings: Settings) -> None:
     assert {"Open", "Closed"} <= {chat["ticket_status"] for chat in chats}
 
 
-def test_a_wrong_password_is_one_sentence_without_it(writer_settings: Settings) -> None:
+def test_a_wrong_password_error_does_not_show_the_password(writer_settings: Settings) -> None:
     wrong = writer_settings.model_copy(update={"postgres_password": SecretStr("hunter2")})
     with pytest.raises(SourceRefused, match=r"user sales_app\) refuses: .*password authentication failed") as caught:
         generate(wrong, batches=1)
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_unreachable_server_is_retried_and_then_one_sentence(
+def test_an_unreachable_server_is_retried_and_then_a_one_sentence_error(
     writer_settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(connect, "RETRY_FOR_SEC", 1.0)

@@ -1,4 +1,4 @@
-"""One synthesised history for all that only look at it."""
+"""One synthesised history for all tests that only read it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The synthesised history has the published shape of AdventureWorks: asked of its raw documents, not of the models."""
+"""The raw documents of the synthesised history have the published distributions of AdventureWorks."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ MONTHS = """
 2013-11 2007 96 3.05, 2013-12 1875 175 3.29, 2014-01 1966 175 3.29, 2014-02 1753 3 2.44, 2014-03 2128 271 4.15,
 2014-04 2113 2 2.51, 2014-05 2232 179 3.58, 2014-06 939 0 2.27
 """
-"""Month, online and reseller orders, lines an order."""
+"""Month, online orders, reseller orders, lines per order."""
 
 
 def query(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
@@ -42,12 +42,12 @@ def orders(settings: Settings) -> list[Document]:
 
 @pytest.fixture(scope="module")
 def lines(orders: list[Document]) -> list[Document]:
-    """Each with whether its order is one of a store."""
+    """Return each line, with whether its order is a reseller's."""
     return [line | {"store": not order["OnlineOrderFlag"]} for order in orders for line in order["OrderDetails"]]
 
 
 def share(values: list[Any], *wanted: Any) -> list[float]:
-    """How often each of the wanted is among the values, to a thousandth."""
+    """Return the share of each wanted value among the values, rounded to a thousandth."""
     counts = Counter(values)
     return [round(counts[value] / len(values), 3) for value in wanted]
 
@@ -160,7 +160,7 @@ def test_totals(orders: list[Document]) -> None:
     totals = [order["TotalDue"] for order in orders]
     cuts = quantiles(totals, n=100)
     assert [cuts[percent - 1] for percent in (25, 50, 75, 95)] == pytest.approx([62.95, 865, 2615, 20431], rel=0.06)
-    # The lowest totals are those of single cheap pieces, so the cut jumps from one price to the next.
+    # The lowest totals are single cheap pieces, so the quantile jumps from one price to the next.
     assert sum(total < 9.95 for total in totals) / len(totals) == pytest.approx(0.05, abs=0.005)
     assert max(totals) == pytest.approx(187_488, rel=0.05)
     assert mean(totals) == pytest.approx(3916, rel=0.02)
@@ -204,7 +204,7 @@ def test_resellers_order_on_one_day_of_a_month(orders: list[Document]) -> None:
     assert len({day[:7] for day in days}) == len(days) == 34
 
 
-def test_what_is_sold_of_each_category(settings: Settings, lines: list[Document]) -> None:
+def test_sales_by_category(settings: Settings, lines: list[Document]) -> None:
     categories = dict(query(settings, "select productid, productcategory from adventure_db.product_prod_db"))
     counts = Counter(categories[line["ProductID"]] for line in lines)
     assert counts == pytest.approx(

@@ -1,4 +1,4 @@
-"""The synthesised history: exact counts, the same for the same seed, and sums that add up."""
+"""The synthesised history has exact counts and sums, and depends only on the seed."""
 
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
-def test_what_is_loaded_is_not_made_again(settings: Settings) -> None:
+def test_an_existing_history_is_kept(settings: Settings) -> None:
     before = one(settings, "select max(_loaded_at) from ecom.sales_order_raw")
     ensure_history(settings)
     assert one(settings, "select max(_loaded_at) from ecom.sales_order_raw") == before

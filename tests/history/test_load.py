@@ -1,4 +1,4 @@
-"""What `adventure history load` takes, and what it says of files that are wrong."""
+"""Test which files `adventure history load` accepts, and its errors for the others."""
 
 import csv
 import gzip
@@ -32,7 +32,7 @@ VENDORS = [
 
 
 def write(path: Path, rows: list[dict[str, str | None]]) -> Path:
-    """The rows in the form that the name tells."""
+    """Write the rows in the format given by the file name."""
     form = path.name.partition(".")[2]
     if form == "parquet":
         source = write(path.with_suffix(".source.json"), rows)
@@ -102,7 +102,7 @@ def test_a_value_that_does_not_fit_is_named_with_its_row(tmp_path: Path, files: 
 
 
 @pytest.mark.parametrize(
-    ("name", "damage", "told"),
+    ("name", "damage", "expected"),
     [
         ("vendor_prod_db.ndjson", lambda text: text.replace(b'{"VendorID": "1493"', b"{VendorID"), "row 2"),
         ("vendor_prod_db.json", lambda text: text[:-20], "cannot be read"),
@@ -112,18 +112,18 @@ def test_a_value_that_does_not_fit_is_named_with_its_row(tmp_path: Path, files: 
         ("vendor_prod_db.parquet", lambda text: text[:-12], "cannot be read"),
     ],
 )
-def test_what_does_not_parse_is_named(tmp_path: Path, files: Path, name: str, damage: object, told: str) -> None:
+def test_damaged_files_are_named(tmp_path: Path, files: Path, name: str, damage: object, expected: str) -> None:
     path = write(files / name, VENDORS)
     assert callable(damage)
     before = path.read_bytes()
     path.write_bytes(damage(before))
     assert path.read_bytes() != before
-    with pytest.raises(ConfigError, match=told) as raised:
+    with pytest.raises(ConfigError, match=expected) as raised:
         loaded(tmp_path, files)
     assert name in str(raised.value)
 
 
-def test_a_missing_file_and_a_second_one_are_named_and_nothing_is_replaced(tmp_path: Path, files: Path) -> None:
+def test_missing_and_duplicate_files_are_named_and_nothing_is_replaced(tmp_path: Path, files: Path) -> None:
     write(files / "vendor_prod_db.csv", VENDORS)
     before = loaded(tmp_path, files)
     settings = load_settings(data_dir=tmp_path / "data")

@@ -1,4 +1,4 @@
-"""The embedded servers: they keep what was acknowledged, their ports, and the roles their promises."""
+"""The embedded servers keep acknowledged writes and their ports, and their roles have the promised rights."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ time.sleep(600)
 """
 
 
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+def test_acknowledged_writes_survive_kill_9(tmp_path: Path) -> None:
     with Sandbox(tmp_path / "sandbox") as sandbox:
         with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
             connection.execute("create table kept as select 42 as answer")
@@ -49,7 +49,7 @@ def test_a_killed_server_leaves_no_process_that_could_still_write(tmp_path: Path
         servers = (sandbox.postgres, sandbox.mongo)
         processes = [process for server in servers for process in [psutil.Process(server.pid or 0)]]
         processes += [child for process in processes for child in process.children(recursive=True)]
-        assert len(processes) > 2, "PostgreSQL has a process for each task"
+        assert len(processes) > 2, "PostgreSQL runs several processes"
         for server in servers:
             server.kill()
         assert [process for process in processes if process.is_running()] == []
@@ -66,7 +66,7 @@ def test_ports_and_password_stay_and_every_process_ends(tmp_path: Path) -> None:
     assert (folder / "sandbox.json").stat().st_mode & 0o077 == 0
 
 
-def test_servers_that_outlived_a_killed_parent_are_ended_first(tmp_path: Path) -> None:
+def test_servers_of_a_killed_parent_are_stopped_first(tmp_path: Path) -> None:
     folder = tmp_path / "sandbox"
     parent = subprocess.Popen([sys.executable, "-c", _START_AND_WAIT, str(folder)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -80,7 +80,7 @@ def test_servers_that_outlived_a_killed_parent_are_ended_first(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers keep their data outside of their folder")
-def test_data_that_lies_elsewhere_goes_with_its_folder(tmp_path: Path) -> None:
+def test_outside_data_is_removed_with_its_folder(tmp_path: Path) -> None:
     with Sandbox(tmp_path / "gone") as sandbox, psycopg.connect(sandbox.postgres.dsn()) as connection:
         [data] = connection.execute("show data_directory").fetchone() or ()
     assert not Path(data).is_relative_to(tmp_path)
@@ -91,7 +91,7 @@ def test_data_that_lies_elsewhere_goes_with_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_second_sandbox_on_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with Sandbox(tmp_path / "sandbox"), pytest.raises(SandboxError, match="Another process runs the servers"):
+    with Sandbox(tmp_path / "sandbox"), pytest.raises(SandboxError, match="Another process is running the servers"):
         Sandbox(tmp_path / "sandbox").start()
 
 
@@ -101,12 +101,12 @@ def test_two_sandboxes_run_side_by_side(sandbox: Sandbox, tmp_path: Path) -> Non
         assert other.mongo.port != sandbox.mongo.port
 
 
-def test_the_password_stands_in_no_command_line(sandbox: Sandbox) -> None:
+def test_no_command_line_shows_the_password(sandbox: Sandbox) -> None:
     lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     assert not any(sandbox.password in line for line in lines)
 
 
-def test_making_the_databases_again_changes_nothing(sandbox: Sandbox, settings: Settings) -> None:
+def test_creating_the_databases_again_changes_nothing(sandbox: Sandbox, settings: Settings) -> None:
     again = create_databases(sandbox, settings.postgres_db, settings.mongo_db)
     assert again.reader_env["POSTGRES_USER"] == settings.postgres_user
 

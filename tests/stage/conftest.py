@@ -12,12 +12,12 @@ from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 
 STAGES = ("orders_stage", "orders_stage_2", "orders_stag", "orders_stage2")
-"""On Snowflake a stage is made before it is used; in a folder it is not."""
+"""Snowflake needs the stage to be created before it is used; a folder does not."""
 
 
 @pytest.fixture(params=["folder", "snowflake"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
-    """Each implementation in turn: the contract's tests run against all."""
+    """Each stage implementation in turn, so that the contract's tests run against all."""
     if request.param == "folder":
         return FolderStage(tmp_path / "stages")
     settings = request.getfixturevalue("snowflake_settings")
@@ -29,7 +29,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
 
 @pytest.fixture
 def local_file(tmp_path: Path) -> Callable[[str, bytes], Path]:
-    """A finished file outside of the stage, as the processor has it before it stages it."""
+    """Write a finished file outside of the stage, as the processor has it before staging."""
 
     def write(name: str, content: bytes) -> Path:
         path = tmp_path / "work" / name
@@ -42,7 +42,7 @@ def local_file(tmp_path: Path) -> Callable[[str, bytes], Path]:
 
 @pytest.fixture
 def put_window(stage: Stage, local_file: Callable[[str, bytes], Path]) -> Callable[..., Window]:
-    """Stages one window with the given files; without `commit`, as a processor that was killed leaves it."""
+    """Stage a window with the given files; without `commit`, leave it as a killed processor would."""
 
     def put(
         stage_name: str = "orders_stage", day: int = 1, files: dict[str, bytes] | None = None, *, commit: bool = True

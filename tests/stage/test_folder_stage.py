@@ -1,4 +1,4 @@
-"""What is particular to a stage in a folder: disks that refuse, files that people touched, kills at any moment."""
+"""Test what is specific to a folder stage: disk errors, files changed by people, kills at any time."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def _every_file(root: Path) -> list[Path]:
     ],
 )
 @pytest.mark.parametrize("call", ["put", "commit", "check_writable"])
-def test_a_disk_that_refuses_leaves_nothing_and_is_named(
+def test_a_disk_error_leaves_no_file_and_is_reported(
     stage: Stage,
     root: Path,
     put_window: PutWindow,
@@ -101,7 +101,7 @@ def test_a_file_on_another_file_system_is_copied(
         (b"OUTSIDE", "is no file of its window"),
     ],
 )
-def test_a_damaged_manifest_is_named_and_blocks_no_other(
+def test_a_damaged_manifest_is_named_and_blocks_no_other_window(
     stage: Stage, root: Path, put_window: PutWindow, content: bytes, sentence: str
 ) -> None:
     damaged, good = put_window(day=1), put_window(day=2)
@@ -118,7 +118,7 @@ def test_a_damaged_manifest_is_named_and_blocks_no_other(
     assert stage.discard_unfinished("orders_stage") == 0
 
 
-def test_what_a_kill_left_half_written_is_never_seen_and_goes(stage: Stage, root: Path, put_window: PutWindow) -> None:
+def test_half_written_files_are_never_visible_and_are_removed(stage: Stage, root: Path, put_window: PutWindow) -> None:
     window = put_window()
     half = root / ".tmp" / "orders_stage" / "20260101T000000000000Z-run9.part-00000.parquet"
     half.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def test_what_a_kill_left_half_written_is_never_seen_and_goes(stage: Stage, root
     assert half not in _every_file(root)
 
 
-def test_a_removal_that_was_killed_is_finished_by_the_next(stage: Stage, root: Path, put_window: PutWindow) -> None:
+def test_the_next_removal_finishes_a_killed_one(stage: Stage, root: Path, put_window: PutWindow) -> None:
     window = put_window(files={f"part-{number:05}.parquet": b"rows" for number in range(3)})
     (root / "orders_stage" / window.id / "part-00000.parquet").unlink()
     assert stage.windows("orders_stage") == [window]

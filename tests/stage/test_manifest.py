@@ -1,4 +1,4 @@
-"""window.json is read whole or not at all: whatever it holds, it is a window or a damaged one."""
+"""Any content of window.json is either a complete window or reported as damaged."""
 
 import copy
 import json
@@ -49,12 +49,12 @@ def read(content: bytes, window: Window = TABLE) -> Window:
 
 
 @pytest.mark.parametrize("window", [TABLE, DOCUMENTS, replace(TABLE, files=(), columns=(), rejects=None)])
-def test_a_window_comes_back_from_its_json(window: Window) -> None:
+def test_a_window_is_read_back_from_its_json(window: Window) -> None:
     assert read(window.to_json(), window) == window
 
 
 def changed(path: str, value: Any) -> bytes:
-    """The JSON of TABLE with another value at that path."""
+    """Return the JSON of TABLE with another value at that path."""
     document = orjson.loads(TABLE.to_json())
     *parents, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
     where = document
@@ -96,7 +96,7 @@ def changed(path: str, value: Any) -> bytes:
         ("stage", "chat_stage", "belongs to the window"),
     ],
 )
-def test_what_is_wrong_with_a_manifest_is_named(path: str, value: Any, fault: str) -> None:
+def test_errors_name_the_faulty_part_of_a_manifest(path: str, value: Any, fault: str) -> None:
     with pytest.raises(StageDamaged) as caught:
         read(changed(path, value))
     assert fault in str(caught.value)
@@ -116,14 +116,14 @@ JSON = st.recursive(
 
 
 def paths(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a JSON document."""
+    """Yield the path of every value in a JSON document."""
     pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     return [path, *(deeper for key, value in pairs for deeper in paths(value, (*path, key)))]
 
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A valid manifest, of which a few values are replaced, removed, doubled or swapped."""
+    """A valid manifest with a few values replaced, removed, duplicated or swapped."""
     document: Any = orjson.loads(draw(st.sampled_from([TABLE, DOCUMENTS])).to_json())
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(paths(document)))

@@ -1,4 +1,4 @@
-"""What every stage does, whatever it is made of."""
+"""The contract of every stage implementation."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,7 +24,7 @@ def test_a_stage_that_was_never_used_is_empty(stage: Stage) -> None:
     assert stage.discard_unfinished("orders_stage") == 0
 
 
-def test_a_committed_window_comes_back_as_it_was(stage: Stage, put_window: PutWindow) -> None:
+def test_a_committed_window_is_read_back_unchanged(stage: Stage, put_window: PutWindow) -> None:
     window = put_window()
     assert stage.windows("orders_stage") == [window]
 
@@ -34,7 +34,7 @@ def test_a_window_without_its_manifest_does_not_exist(stage: Stage, put_window: 
     assert stage.windows("orders_stage") == []
 
 
-def test_windows_come_oldest_first(stage: Stage, put_window: PutWindow) -> None:
+def test_windows_are_sorted_oldest_first(stage: Stage, put_window: PutWindow) -> None:
     staged = [put_window(day=day) for day in (3, 1, 2)]
     assert stage.windows("orders_stage") == sorted(staged, key=lambda window: window.high)
 
@@ -50,7 +50,7 @@ def test_entries_show_every_file_with_its_size_and_time(stage: Stage, put_window
     assert all(abs(utc_now() - entry.modified) < timedelta(hours=1) for entry in entries)
 
 
-def test_a_window_without_rows_is_a_window(stage: Stage, put_window: PutWindow) -> None:
+def test_a_window_without_rows_is_listed(stage: Stage, put_window: PutWindow) -> None:
     window = put_window(files={})
     assert stage.windows("orders_stage") == [window]
     assert stage.remove(window) == 1
@@ -82,7 +82,7 @@ def test_a_staged_file_outlives_the_local_one(
     assert f"orders_stage/{window.id}/part-00000.parquet" in _paths(stage)
 
 
-def test_discarding_takes_unfinished_windows_and_no_other(stage: Stage, put_window: PutWindow) -> None:
+def test_discarding_removes_only_unfinished_windows(stage: Stage, put_window: PutWindow) -> None:
     finished = put_window(day=1)
     put_window(day=2, commit=False)
     put_window(day=3, commit=False)
@@ -91,14 +91,14 @@ def test_discarding_takes_unfinished_windows_and_no_other(stage: Stage, put_wind
     assert _paths(stage) == [path for path in before if finished.id in path]
 
 
-def test_removing_a_window_takes_its_files_and_its_manifest(stage: Stage, put_window: PutWindow) -> None:
+def test_removing_a_window_removes_its_files_and_its_manifest(stage: Stage, put_window: PutWindow) -> None:
     window, other = put_window(day=1), put_window(day=2)
     assert stage.remove(window) == 2
     assert stage.windows("orders_stage") == [other]
     assert all(other.id in path for path in _paths(stage))
 
 
-def test_removing_a_window_leaves_what_it_does_not_list(
+def test_removing_a_window_keeps_unlisted_files(
     stage: Stage, put_window: PutWindow, local_file: Callable[[str, bytes], Path]
 ) -> None:
     window = put_window()
@@ -107,14 +107,14 @@ def test_removing_a_window_leaves_what_it_does_not_list(
     assert _paths(stage) == [f"orders_stage/{window.id}/arrived-meanwhile.parquet"]
 
 
-def test_removing_a_window_twice_is_no_error(stage: Stage, put_window: PutWindow) -> None:
+def test_removing_a_window_twice_succeeds(stage: Stage, put_window: PutWindow) -> None:
     window = put_window()
     stage.remove(window)
     assert stage.remove(window) == 0
 
 
 @pytest.mark.parametrize("neighbour", ["orders_stage_2", "orders_stag", "orders_stage2"])
-def test_a_stage_whose_name_begins_alike_is_left_alone(stage: Stage, put_window: PutWindow, neighbour: str) -> None:
+def test_a_stage_with_the_same_prefix_is_not_affected(stage: Stage, put_window: PutWindow, neighbour: str) -> None:
     window = put_window("orders_stage")
     put_window("orders_stage", day=2, commit=False)
     kept, unfinished = put_window(neighbour), put_window(neighbour, day=2, commit=False)

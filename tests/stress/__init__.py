@@ -1,7 +1,7 @@
-"""Does any way to write lose a row? Each cell of the matrix is one: real writers, the real processor, and a full count.
+"""Test whether any way of writing loses a row, with real writers, the real processor and a full count.
 
-The oracle is the set of acknowledged commits. When a cell ends, every version of which the server acknowledged the
-commit last is in the stage and nothing else is, or the stream is refused with a sentence.
+Each cell of the matrix is a way of writing. The oracle is the set of acknowledged commits: at the end of a cell, the
+stage contains the last acknowledged version of every row and nothing else, or the stream was refused with an error.
 
     make matrix                                     every cell, 30 seconds each
     make matrix MATRIX_ARGS="--seconds 5 protocol"  one dimension, shorter

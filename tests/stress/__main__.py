@@ -1,4 +1,4 @@
-"""The command: the dimensions named, or all, cell by cell as they end; exit code 1 if a promise was broken."""
+"""Run the given dimensions, or all, and print each cell as it ends; exit code 1 if a promise was broken."""
 
 import argparse
 import logging
@@ -18,13 +18,13 @@ from tests.stress.run import run_all
 
 
 def main() -> None:
-    """Run them, and print a table."""
+    """Run the cells and print a table."""
     dimensions = list(dict.fromkeys(cell.dimension for cell in CELLS))
     parser = argparse.ArgumentParser(
         description=tests.stress.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dimension", nargs="*", help=f"any of: {', '.join(dimensions)}")
-    parser.add_argument("--seconds", type=float, default=30.0, help="for which each cell writes")
+    parser.add_argument("--seconds", type=float, default=30.0, help="duration of the writes of each cell")
     given = parser.parse_args()
     chosen = [cell for cell in CELLS if not given.dimension or cell.dimension in given.dimension]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -1,4 +1,4 @@
-"""The matrix: each dimension's values once against the others' usual ones, and the pairs that are risky together."""
+"""The matrix: each value of a dimension with the usual values of the others, and the risky pairs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 CLOCK = ((0.2, -4.0), (0.45, -7.0), (0.7, 3.0), (0.85, 0.0))
-"""When the server's clock is set, as a share of the run, and how far from the right time, in seconds."""
+"""When the server's clock is set, as a share of the run, and its offset from the right time in seconds."""
 
 COLUMNS = "(id bigint {key}, version integer not null default 1, changed_at {cursor})"
 TABLE = f"create table things {COLUMNS}; create index on things (changed_at)".replace("{key}", "primary key")
@@ -14,38 +14,38 @@ TABLE = f"create table things {COLUMNS}; create index on things (changed_at)".re
 
 @dataclass(frozen=True)
 class Cell:
-    """One way to write and to read. What is not named is as usual: a table, its cursor a timestamptz set by now()."""
+    """A way to write and to read. The default is a table whose cursor is a timestamptz set by now()."""
 
     dimension: str
     name: str
     cursor: str = "timestamptz not null default now()"
     """Type and default of the column changed_at."""
     relation: str = TABLE
-    """Statements that make what the stream reads, `things`."""
+    """Statements that create `things`, which the stream reads."""
     target: str = "things"
-    """What is written."""
+    """The table or view that is written."""
     protocol: str = "single statements"
-    """How it is written, by its name in `tests.stress.writers`."""
+    """The protocol of the writers, by its name in `tests.stress.writers`."""
     writers: int = 3
-    """How many sessions write. One that writes alone is alone in holding the horizon back."""
+    """Number of writing sessions. A single session is the only one that holds the horizon back."""
     session: str = ""
-    """What each writer's session begins with."""
+    """Statements at the start of each writer's session."""
     administrator: str = ""
-    """What a superuser runs first; {database} is the cell's."""
+    """Statements that a superuser runs first; {database} is the cell's database."""
     beside: str = ""
-    """What is run again and again meanwhile; {n} is the number of the run, {key} the key of a row that it brings."""
+    """Statements repeated during the writes; {n} is the number of the repetition, {key} the key of a new row."""
     stream: Mapping[str, Any] = field(default_factory=dict)
-    """What differs of the stream."""
+    """Changes to the stream's configuration."""
     clock: bool = False
-    """Whether the server's clock is set meanwhile, as CLOCK says."""
+    """Whether the server's clock is set during the writes, as in CLOCK."""
     reader: str = "adventure_reader"
     """The processor's role."""
     reads_through: str | None = None
-    """Mode of a pooler between the processor and the source."""
+    """Mode of the pooler between processor and source."""
     writes_through: str | None = None
     result: Literal["exact", "refused"] = "exact"
     because: str = ""
-    """What the mode says beside `horizon`, or the sentence with which the stream is refused."""
+    """Text in the mode besides `horizon`, or in the error message that refuses the stream."""
 
     def __str__(self) -> str:
         return f"{self.dimension}: {self.name}"
@@ -210,7 +210,7 @@ CELLS = (
 
 
 def as_table(cells: tuple[Cell, ...] = CELLS) -> str:
-    """Return the matrix as docs/guarantees.md shows it."""
+    """Return the matrix as a table for docs/guarantees.md."""
     lines = ["| dimension | cell | result |", "|---|---|---|"]
     for cell in cells:
         shown = f"{cell.result}: `… {cell.because} …`" if cell.because else cell.result

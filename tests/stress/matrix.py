@@ -1,4 +1,4 @@
-"""One cell from its first write to the full count, in a database of its own."""
+"""Run a cell in its own database, from the first write to the full count."""
 
 import threading
 import time
@@ -25,29 +25,29 @@ from tests.stress.cells import CLOCK, Cell
 from tests.stress.writers import PROTOCOLS, Versions, Writer
 
 PATIENCE_SEC = 20.0
-"""How long after the last commit a row may come: the clock may have to pass it first."""
+"""Seconds after the last commit until all rows must be staged; the clock may have to pass them first."""
 
 Pool = Callable[[str], int]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell."""
+    """The result of a cell."""
 
     written: int
     lost: int
-    strange: int
+    unexpected: int
     """Rows or versions in the stage that were never acknowledged."""
     refused: str
     modes: frozenset[str]
 
     def faults(self, cell: Cell) -> list[str]:
-        """How it differs from what the cell promises."""
+        """Return the differences from the cell's promise."""
         if cell.result == "refused":
             return [] if cell.because in self.refused else [f"{cell}: not refused with '{cell.because}' but {self}"]
         found = [f"refused: {self.refused}"] if self.refused else []
         found += [f"lost {self.lost:,} of {self.written:,} rows"] if self.lost else []
-        found += [f"staged {self.strange:,} that were never committed"] if self.strange else []
+        found += [f"staged {self.unexpected:,} that were never committed"] if self.unexpected else []
         found += ["wrote nothing"] if not self.written else []
         if not any(cell.because in mode for mode in self.modes):
             found.append(f"no mode says '{cell.because}': {sorted(self.modes)}")
@@ -56,16 +56,16 @@ class Outcome:
 
 @dataclass
 class World:
-    """A server, and databases on it that are copies of one."""
+    """A server, with databases that are copies of a template."""
 
     server: Any
-    """A `Sandbox`, or what stands for one."""
+    """A `Sandbox`, or a stand-in for one."""
     folder: Path
     pool: Pool
-    """Starts a pooler of a mode, and gives its port."""
+    """Starts a pooler in a mode and returns its port."""
     name: str = "matrix"
     together: threading.Barrier | None = None
-    """Where cells wait that share a clock."""
+    """Synchronises cells that share a clock."""
     _made: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -79,7 +79,7 @@ class World:
 
     @contextmanager
     def database(self, cell: Cell) -> Iterator[tuple[Settings, str, str]]:
-        """The cell's database: the processor's settings, and how writers and administrators connect."""
+        """Create the cell's database; yield the processor's settings and the DSNs of writers and administrators."""
         with self._lock:
             self._made += 1
             name = f"{self.name}_{self._made}"
@@ -98,13 +98,13 @@ class World:
         try:
             yield settings, writing, server.dsn(name)
         finally:
-            # A server that is killed later, by another test, syncs the files of all its databases when it starts.
+            # A server that another test kills would sync the files of all its databases at the next start.
             with psycopg.connect(server.dsn(), autocommit=True) as connection:
                 connection.execute(f"drop database {name} with (force)".encode())
 
 
 def run_cell(world: World, cell: Cell, seconds: float) -> Outcome:
-    """Write for so many seconds while a processor runs cycle after cycle, wait for the rest, and count."""
+    """Write for that many seconds while a processor runs cycles, wait for the last rows, and count."""
     with world.database(cell) as (settings, writing, administrating):
         return _run(world, cell, seconds, settings, writing, administrating)
 
@@ -146,14 +146,14 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
     return Outcome(
         written=len(writers.acknowledged),
         lost=processor.lacks(writers.acknowledged),
-        strange=sum(version > writers.acknowledged.get(key, 0) for key, version in processor.staged().items()),
+        unexpected=sum(version > writers.acknowledged.get(key, 0) for key, version in processor.staged().items()),
         refused=str(processor.refused or ""),
         modes=frozenset(processor.modes | ({mark.mode} if mark else set())),
     )
 
 
 def _let_time_pass(world: World, cell: Cell, seconds: float, processor: "Processor") -> None:
-    """The time in which is written, while the clock is set; a stream that is refused need not be written for longer."""
+    """Wait while the writers write, and set the clock on schedule; return early if the stream is refused."""
     drives = world.together is None or world.together.wait() == 0
     begun = time.monotonic()
     steps = list(CLOCK if cell.clock and drives else ())
@@ -167,7 +167,7 @@ def _let_time_pass(world: World, cell: Cell, seconds: float, processor: "Process
 
 
 class Writers:
-    """The sessions that write."""
+    """The writing sessions."""
 
     def __init__(self, cell: Cell, dsn: str) -> None:
         self._cell, self._dsn = cell, dsn
@@ -175,7 +175,7 @@ class Writers:
         self.failures: list[BaseException] = []
 
     def write(self, number: int, ended: threading.Event) -> None:
-        """One session by the cell's protocol, until it is told to end."""
+        """Write in one session with the cell's protocol until the run ends."""
         try:
             with psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None) as connection:
                 if self._cell.session:
@@ -189,7 +189,7 @@ class Writers:
             self.failures.append(error)
 
     def beside(self, writers: Sequence[threading.Thread]) -> None:
-        """What the cell runs beside the writers, and once more when they have ended."""
+        """Repeat the cell's statements beside the writers, and once more after they have ended."""
         try:
             with psycopg.connect(self._dsn, autocommit=True) as connection:
                 number, last = 1, False
@@ -206,7 +206,7 @@ class Writers:
 
 
 class Processor:
-    """The real one, cycle after cycle, and what it has staged."""
+    """The real processor in repeated cycles, and the rows that it has staged."""
 
     def __init__(self, settings: Settings, stream: Stream) -> None:
         self._settings, self._stream = settings, stream
@@ -237,12 +237,12 @@ class Processor:
                 return
 
     def join(self) -> None:
-        """Stop it."""
+        """Stop the processor."""
         self._stop.set()
         self.thread.join()
 
     def staged(self) -> Versions:
-        """Return the last version of each row that the stage holds."""
+        """Return the last version of each row in the stage."""
         stage = FolderStage(self._settings.stage_dir)
         for window in stage.windows(self._stream.stage):
             if window.id not in self._read:

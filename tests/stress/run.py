@@ -1,4 +1,4 @@
-"""Cells beside each other, since they mostly sleep."""
+"""Run cells in parallel, since they mostly sleep."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,11 @@ from tests.stress.cells import Cell
 from tests.stress.matrix import Outcome, World, run_cell
 
 AT_ONCE = 8
-"""Each takes seven connections of the hundred that a server has."""
+"""Each cell uses seven of the server's hundred connections."""
 
 
 def run_all(world: World, cells: Sequence[Cell], seconds: float) -> Iterator[tuple[Cell, Outcome]]:
-    """Run the cells; those that share a clock begin together."""
+    """Run the cells; cells that share a clock start together."""
     if cells and all(cell.clock for cell in cells):
         world.together = threading.Barrier(len(cells), timeout=120)
     at_once = len(cells) if world.together else AT_ONCE

@@ -1,4 +1,4 @@
-"""The matrix in its short form: no way to write loses a row, or the stream is refused with a sentence."""
+"""A short run of the matrix: no way of writing loses a row, or the stream is refused with an error message."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def _faults(world: World, cells: list[Cell], seconds: float) -> list[str]:
     return [fault for cell, outcome in run_all(world, cells, seconds) for fault in outcome.faults(cell)]
 
 
-def test_every_way_to_write_is_read_exactly_or_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_every_cell_is_read_exactly_or_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     with poolers(sandbox, lambda: tmp_path) as pool:
         assert _faults(World(sandbox, tmp_path, pool), _cells(clock=False, pooler=False), SECONDS) == []
 

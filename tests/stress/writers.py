@@ -1,4 +1,4 @@
-"""Sessions that write, each by a protocol, and remember which versions of which rows were acknowledged."""
+"""Writing sessions with different protocols, which record the acknowledged version of each row."""
 
 import random
 import time
@@ -15,7 +15,7 @@ Versions = dict[int, int]
 
 @dataclass
 class Change:
-    """One statement."""
+    """A statement and the versions that it writes."""
 
     sql: str
     versions: Versions
@@ -23,7 +23,7 @@ class Change:
 
 @dataclass
 class Writer:
-    """One session; the rows that it writes are its own."""
+    """A session that writes only its own rows."""
 
     connection: psycopg.Connection[tuple[Any, ...]]
     number: int
@@ -48,25 +48,25 @@ class Writer:
         )
 
     def new_keys(self) -> list[int]:
-        """Keys of new rows."""
+        """Return keys for new rows."""
         keys = [self._next + index for index in range(self._random.randint(1, 3))]
         self._next += len(keys)
         self._versions |= dict.fromkeys(keys, 1)
         return keys
 
     def send(self, message: str) -> None:
-        """One message of the simple protocol."""
+        """Send one message of the simple protocol."""
         result = self.connection.pgconn.exec_(message.encode())
         if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
             raise psycopg.DatabaseError(result.get_error_message())
 
     def acknowledge(self, *changes: Change) -> None:
-        """The server said that these are committed."""
+        """Record versions whose commit the server acknowledged."""
         for change in changes:
             self.acknowledged |= change.versions
 
     def pause(self, longest: float) -> None:
-        """Do something else."""
+        """Sleep for a short random time."""
         time.sleep(self._random.uniform(0, longest))
 
 
@@ -131,7 +131,7 @@ def _savepoints(writer: Writer) -> None:
     writer.send(f"begin; insert into {writer.target} (id) values (-{writer.number + 1}); rollback")
 
 
-# Transactions without rows make a look between two of them likely: that is when a session seems to have none open.
+# Transactions without rows make it likely that the processor reads between two of them, when no transaction seems open.
 _EMPTY = 8
 
 

@@ -1,7 +1,7 @@
-"""What Adventure sells, and to whom: one catalogue of products and customers, the same for history and live sales.
+"""The products and customers of the demo's shop; history and live sales share them.
 
-All of it is made up, with the shapes of a bicycle company's books, and the same on every machine. Standard library
-only, so that the generator's container stays small. This room must not know any database.
+All data is made up, modelled on a bicycle company, and the same on every machine. This package uses only the standard
+library, so that the generator's container stays small, and does not depend on any database.
 """
 
 from adventure.demo.catalogue.customers import TERRITORIES, Customer, Territory, customers

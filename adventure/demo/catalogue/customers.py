@@ -1,7 +1,7 @@
 """The customers: 18,484 individuals who buy online and 635 contacts of stores that buy as resellers.
 
-Ids run from 11000 to 29483 for the individuals and to 30118 for the contacts. Where they live follows the books:
-few territories hold most of the individuals, while the stores are spread more evenly.
+Individuals have the ids 11000 to 29483, contacts 29484 to 30118. Most individuals live in a few territories; the
+stores are spread more evenly.
 """
 
 import random
@@ -22,7 +22,7 @@ class _City(NamedTuple):
 
 @dataclass(frozen=True)
 class Territory:
-    """A sales territory, and how much of the history's business is there."""
+    """A sales territory and its share of the history's sales."""
 
     territory_id: int
     name: str
@@ -30,7 +30,7 @@ class Territory:
     individuals: int
     contacts: int
     online_orders: int
-    """Orders of individuals in the history: what to weigh territories with, since customers of some buy more."""
+    """Orders of individuals in the history. Customers of some territories buy more often."""
     reseller_orders: int
     sales_person_ids: tuple[int, ...]
     cities: tuple[_City, ...]
@@ -76,7 +76,7 @@ TERRITORIES: tuple[Territory, ...] = (
 )
 # fmt: on
 
-# Word lists read better as text than as two hundred quoted strings.
+# One string to split is easier to read than two hundred quoted words.
 # ruff: noqa: SIM905
 _FIRST_NAMES = (
     "Ada Adam Aisha Alan Alice Amelia Amir Ana Andre Anna Anton Arthur Aurora Bea Ben Bianca Boris Bruno Camille Carla "
@@ -108,7 +108,7 @@ _STREET_KINDS = ("Avenue", "Court", "Drive", "Lane", "Place", "Road", "Street", 
 
 @dataclass(frozen=True)
 class Customer:
-    """A person who buys: for herself online, or for a store."""
+    """A person who buys online, or on behalf of a store."""
 
     customer_id: int
     first_name: str
@@ -120,14 +120,14 @@ class Customer:
     city: str
     state: str
     country: str
-    """The full English name."""
+    """Full English name."""
     postal_code: str
     territory_id: int
     is_reseller: bool
     account_number: str
-    """As her orders state it: `10-4030-` and her id in six digits, or `10-4020-` and the store's number for resellers."""
+    """The account on orders: `10-4030-` and the id in six digits; for resellers `10-4020-` and the store's number."""
     sales_person_id: int | None
-    """Who serves the store; None for individuals."""
+    """The sales person who serves the store; None for individuals."""
 
     @property
     def full_name(self) -> str:
@@ -135,58 +135,58 @@ class Customer:
 
     @property
     def customer_number(self) -> str:
-        """Her account number in the customer database: `AW` and her id in eight digits."""
+        """Return the account number in the customer database: `AW` and the id in eight digits."""
         return f"AW{self.customer_id:08d}"
 
     @property
     def address_id(self) -> int:
-        """The id that her orders give as billing and as shipping address."""
+        """Return the id that orders give as billing and as shipping address."""
         return self.customer_id + 2_000
 
     @property
     def credit_card_id(self) -> int:
-        """The id of the card that she pays with, when she pays with one."""
+        """Return the id of the credit card, for orders paid with one."""
         return self.customer_id * 7 % 19_237 + 1
 
 
 @cache
 def customers() -> tuple[Customer, ...]:
-    """All 19,119 customers, by id."""
-    chance = random.Random(_FIRST_ID)
+    """Return all 19,119 customers, ordered by id."""
+    rng = random.Random(_FIRST_ID)
     homes = [territory for territory in TERRITORIES for _ in range(territory.individuals)]
-    chance.shuffle(homes)
+    rng.shuffle(homes)
     stores = [territory for territory in TERRITORIES for _ in range(territory.contacts)]
-    chance.shuffle(stores)
-    return tuple(_customer(_FIRST_ID + index, home, chance) for index, home in enumerate([*homes, *stores]))
+    rng.shuffle(stores)
+    return tuple(_customer(_FIRST_ID + index, home, rng) for index, home in enumerate([*homes, *stores]))
 
 
-def _customer(customer_id: int, territory: Territory, chance: random.Random) -> Customer:
+def _customer(customer_id: int, territory: Territory, rng: random.Random) -> Customer:
     is_reseller = customer_id >= _FIRST_CONTACT_ID
-    first_name, city = chance.choice(_FIRST_NAMES), chance.choice(territory.cities)
-    street = f"{chance.randint(1, 9999)} {chance.choice(_STREETS)} {chance.choice(_STREET_KINDS)}"
+    first_name, city = rng.choice(_FIRST_NAMES), rng.choice(territory.cities)
+    street = f"{rng.randint(1, 9999)} {rng.choice(_STREETS)} {rng.choice(_STREET_KINDS)}"
     return Customer(
         customer_id=customer_id,
         first_name=first_name,
-        middle_name=chance.choice("ABCDEFGHJKLMNPRSTVW") if chance.random() < 0.55 else None,
-        last_name=chance.choice(_LAST_NAMES),
-        # The id keeps addresses apart; example.com receives no mail.
+        middle_name=rng.choice("ABCDEFGHJKLMNPRSTVW") if rng.random() < 0.55 else None,
+        last_name=rng.choice(_LAST_NAMES),
+        # The id makes the address unique; example.com receives no mail.
         email=f"{first_name.lower()}{customer_id}@example.com",
         address_line1=street,
-        address_line2=f"Unit {chance.randint(1, 99)}" if chance.random() < 0.02 else None,
+        address_line2=f"Unit {rng.randint(1, 99)}" if rng.random() < 0.02 else None,
         city=city.name,
         state=city.state,
         country=territory.country,
-        postal_code="".join(_postal_character(symbol, chance) for symbol in city.postal_code),
+        postal_code="".join(_postal_character(symbol, rng) for symbol in city.postal_code),
         territory_id=territory.territory_id,
         is_reseller=is_reseller,
         account_number=(
             f"10-4020-{customer_id - _FIRST_CONTACT_ID + 1:06d}" if is_reseller else f"10-4030-{customer_id:06d}"
         ),
-        sales_person_id=chance.choice(territory.sales_person_ids) if is_reseller else None,
+        sales_person_id=rng.choice(territory.sales_person_ids) if is_reseller else None,
     )
 
 
-def _postal_character(symbol: str, chance: random.Random) -> str:
+def _postal_character(symbol: str, rng: random.Random) -> str:
     if symbol == "#":
-        return chance.choice("0123456789")
-    return chance.choice("ABCDEGHJKLMNPRSTVXYZ") if symbol == "@" else symbol
+        return rng.choice("0123456789")
+    return rng.choice("ABCDEGHJKLMNPRSTVXYZ") if symbol == "@" else symbol

@@ -1,8 +1,8 @@
-"""The products: bicycles, what they are made of, what one wears on them and what goes with them.
+"""The products: bicycles, components, clothing and accessories.
 
-295 products in four categories (ids 680, 706 and 707–999), made of models in their colours and sizes, and 209 parts
-without a category (ids 1–4 and 316–520) that are made or bought but never sold. 266 products were ever sold; those
-of a model that has ended are sold no more.
+295 products in four categories (ids 680, 706 and 707–999) come from models in several colours and sizes. 209 parts
+without a category (ids 1–4 and 316–520) are made or bought but never sold. Of the 295, 266 were ever sold; products
+of a discontinued model are no longer sold.
 """
 
 import random
@@ -21,7 +21,7 @@ _FRAME_AND_BIKE_SIZES = frozenset({"38", "40", "42", "44", "46", "48", "50", "52
 
 @dataclass(frozen=True)
 class Product:
-    """One product. Money is in US dollars, an attribute that does not apply is None."""
+    """A product. Amounts are in US dollars; an attribute that does not apply is None."""
 
     product_id: int
     name: str
@@ -46,19 +46,19 @@ class Product:
     list_price: Decimal
     sell_start: date
     sell_end: date | None
-    """The last day on which it was sold; None while it still is."""
+    """The last day on which it was sold; None while it is still sold."""
     sold: bool
     """Whether it was ever sold."""
     sold_online: bool
-    """Whether individuals could buy it; what is sold but not online goes to resellers only."""
+    """Whether individuals could buy it; the other products are sold to resellers only."""
 
     def on_sale(self, day: date) -> bool:
-        """Whether customers could buy it on that day."""
+        """Return whether customers could buy it on that day."""
         return self.sold and self.sell_start <= day and (self.sell_end is None or day <= self.sell_end)
 
 
 class _Model(NamedTuple):
-    """A model and what it comes in; `unsold` is how many of its first products nobody ever bought."""
+    """A model with its colours and sizes; the first `unsold` of its products were never sold."""
 
     category: Category
     subcategory: str
@@ -78,7 +78,7 @@ _ENDS = {"12": date(2012, 5, 29), "13": date(2013, 5, 29), "": None}
 
 # fmt: off
 _MODELS = (
-    # The first two sizes of the first model have the ids 680 and 706; from then on ids run from 707 to 999.
+    # The first two sizes of the first model have the ids 680 and 706; all others are numbered from 707 to 999.
     _Model("Components", "Road Frames", "HL Road Frame", "1431.50", "Black", "44 48 52 58 62", "11-", False, 5, "RHU"),
     _Model("Accessories", "Helmets", "Guardian Helmet", "34.99", "Red Black Blue", "", "11-", kind="S--"),
     _Model("Clothing", "Socks", "Mountain Bike Socks", "9.50", "White", "M L", "11-12", False, kind="M-U"),
@@ -180,26 +180,26 @@ _COLOR_LETTERS = {"Silver/Black": "M"}
 
 @cache
 def products() -> tuple[Product, ...]:
-    """All 504 products, by id."""
-    chance = random.Random(504)
-    return tuple(sorted((*_parts(chance), *_sellable(chance)), key=lambda product: product.product_id))
+    """Return all 504 products, ordered by id."""
+    rng = random.Random(504)
+    return tuple(sorted((*_parts(rng), *_sellable(rng)), key=lambda product: product.product_id))
 
 
 @cache
 def sold_products() -> tuple[Product, ...]:
-    """The 266 products that were ever sold, by id; ask `on_sale(day)` which of them are sold on a day."""
+    """Return the 266 products that were ever sold, ordered by id; filter with `on_sale(day)` for one day."""
     return tuple(product for product in products() if product.sold)
 
 
-def _sellable(chance: random.Random) -> Iterator[Product]:
-    """The 295 products with a category: each model in its colours and sizes."""
+def _sellable(rng: random.Random) -> Iterator[Product]:
+    """Yield the 295 products with a category: each model in its colours and sizes."""
     ids = iter((680, 706, *range(707, 1000)))
     colors: dict[str, set[str]] = {}
     for model in _MODELS:
         colors.setdefault(model.name, set()).update(model.colors.split())
     for model in _MODELS:
         variants = combinations(model.colors.split() or [""], model.sizes.split() or [""])
-        cost_share = Decimal(chance.randint(50, 60)) / 100
+        cost_share = Decimal(rng.randint(50, 60)) / 100
         start, _, end = model.period.partition("-")
         line, product_class, style = (None if letter == "-" else letter for letter in model.kind or "---")
         for index, (color, size) in enumerate(variants):
@@ -210,7 +210,7 @@ def _sellable(chance: random.Random) -> Iterator[Product]:
             real_size = size if size in _FRAME_AND_BIKE_SIZES or size in ("S", "M", "L", "XL") else None
             in_cm = real_size in _FRAME_AND_BIKE_SIZES
             heavy = model.category in ("Bikes", "Components")
-            # `LL Road Wheel, Front`: a grade leads the name, a colour to tell models apart and the size end it.
+            # `LL Road Wheel, Front`: a grade comes first; a colour that distinguishes models and the size come last.
             name = f"{model.name} {color}" if len(colors[model.name]) > 1 else model.name
             name = f"{grade} {name}" if factor else name
             suffix = position if factor else size
@@ -224,7 +224,7 @@ def _sellable(chance: random.Random) -> Iterator[Product]:
                 color=color or None,
                 size=real_size,
                 size_unit="CM " if in_cm else None,
-                weight=_weight(model.category, chance) if heavy else None,
+                weight=_weight(model.category, rng) if heavy else None,
                 weight_unit="LB " if heavy else None,
                 product_line=line,
                 product_class=product_class or (grade[0] if factor else None),
@@ -238,12 +238,12 @@ def _sellable(chance: random.Random) -> Iterator[Product]:
             )
 
 
-def _parts(chance: random.Random) -> Iterator[Product]:
-    """The 209 parts without a category: nine have a price, none is sold."""
+def _parts(rng: random.Random) -> Iterator[Product]:
+    """Yield the 209 parts without a category: nine have a price, none is sold."""
     names = [f"{kind} {series}" for series in range(1, _PART_SERIES + 1) for kind in _PART_KINDS]
     for product_id, name in zip((*range(1, 5), *range(316, 521)), names, strict=True):
-        price = Decimal(chance.randint(13_334, 19_692)) / 100 if product_id > 511 else Decimal("0.00")
-        color = chance.choice((None, None, None, "Black", "Silver"))
+        price = Decimal(rng.randint(13_334, 19_692)) / 100 if product_id > 511 else Decimal("0.00")
+        color = rng.choice((None, None, None, "Black", "Silver"))
         yield Product(
             product_id=product_id,
             name=name,
@@ -254,10 +254,10 @@ def _parts(chance: random.Random) -> Iterator[Product]:
             color=color,
             size=None,
             size_unit=None,
-            weight=Decimal(chance.randint(88, 1050)) if product_id % 7 == 0 else None,
+            weight=Decimal(rng.randint(88, 1050)) if product_id % 7 == 0 else None,
             weight_unit="G  " if product_id % 7 == 0 else None,
             product_line=None,
-            product_class=chance.choice((None, None, None, "L", "M", "H")),
+            product_class=rng.choice((None, None, None, "L", "M", "H")),
             style=None,
             standard_cost=_cents(price * Decimal("0.55")),
             list_price=price,
@@ -269,14 +269,14 @@ def _parts(chance: random.Random) -> Iterator[Product]:
 
 
 def _number(name: str, color: str, product_id: int) -> str:
-    """`RF-B706`: the name's initials, the colour's letter, and the id, which keeps it unique."""
+    """Return a number such as `RF-B706`: the name's initials, the colour's letter and the id."""
     initials = "".join(word[0] for word in name.replace("-", " ").split() if word[0].isalpha())[:2].upper()
     return f"{initials:X<2}-{_COLOR_LETTERS.get(color, color[:1])}{product_id}"
 
 
-def _weight(category: Category, chance: random.Random) -> Decimal:
+def _weight(category: Category, rng: random.Random) -> Decimal:
     low, high = (1400, 3000) if category == "Bikes" else (212, 800)
-    return Decimal(chance.randint(low, high)) / 100
+    return Decimal(rng.randint(low, high)) / 100
 
 
 def _cents(amount: Decimal) -> Decimal:

@@ -1,4 +1,4 @@
-"""Writes live sales into PostgreSQL and support chats into MongoDB, as an application that sells would.
+"""Write live sales into PostgreSQL and support chats into MongoDB, as a shop's application would.
 
-It stands for the world outside of the pipeline, and must not know the pipeline.
+This package plays the systems outside of the pipeline, so it does not depend on the pipeline.
 """

@@ -1,4 +1,4 @@
-"""Support chats about orders: opened, taken up, closed with a rating. This room must not know any database."""
+"""Generate support chats about orders: opened, answered, closed with a rating. No database is needed."""
 
 import random
 from datetime import datetime, timedelta
@@ -41,26 +41,26 @@ _RESOLUTIONS = (
 )
 
 
-def open_chat(chance: random.Random, sale: Sale, now: datetime) -> dict[str, Any]:
-    """A new chat about a sale, begun within two days of the order and not in the future."""
-    kind = chance.choice(tuple(_SUBJECTS))
-    subject = chance.choice(_SUBJECTS[kind])
-    started = min(now, sale.order_date + timedelta(minutes=chance.randrange(5, 2 * 24 * 60)))
-    text = chance.choice(_OPENERS).format(subject=subject)
+def open_chat(rng: random.Random, sale: Sale, now: datetime) -> dict[str, Any]:
+    """Return a new chat about a sale, started within two days of the order and not in the future."""
+    kind = rng.choice(tuple(_SUBJECTS))
+    subject = rng.choice(_SUBJECTS[kind])
+    started = min(now, sale.order_date + timedelta(minutes=rng.randrange(5, 2 * 24 * 60)))
+    text = rng.choice(_OPENERS).format(subject=subject)
     return {
-        "_id": ObjectId(chance.getrandbits(96).to_bytes(12, "big")),
+        "_id": ObjectId(rng.getrandbits(96).to_bytes(12, "big")),
         "customer_id": sale.customer_id,
         "product_id": sale.product_id,
         "sales_order_id": sale.order_id,
         "order_date": _milliseconds(sale.order_date),
         "chat_start_time": _milliseconds(started),
         "chat_completion_time": None,
-        "ticket_channel": chance.choice(CHANNELS),
+        "ticket_channel": rng.choice(CHANNELS),
         "ticket_type": kind,
         "ticket_subject": subject,
         "ticket_description": text,
         "resolution": None,
-        "ticket_priority": chance.choice(PRIORITIES),
+        "ticket_priority": rng.choice(PRIORITIES),
         "ticket_status": OPEN,
         "customer_satisfaction_rating": None,
         "messages": [{"sender": "customer", "sent_at": _milliseconds(started), "text": text}],
@@ -68,32 +68,32 @@ def open_chat(chance: random.Random, sale: Sale, now: datetime) -> dict[str, Any
     }
 
 
-def advance_chat(chance: random.Random, chat: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """What changes when somebody works on a chat: most are closed with a rating, some wait for the customer."""
+def advance_chat(rng: random.Random, chat: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the fields that an agent's answer changes; three in four chats are closed with a rating."""
     started: datetime = chat["chat_start_time"]
-    answered = min(now, started + timedelta(minutes=chance.randrange(1, 120)))
-    answer = {"sender": "agent", "sent_at": _milliseconds(answered), "text": chance.choice(_ANSWERS)}
+    answered = min(now, started + timedelta(minutes=rng.randrange(1, 120)))
+    answer = {"sender": "agent", "sent_at": _milliseconds(answered), "text": rng.choice(_ANSWERS)}
     changes: dict[str, Any] = {
         "messages": [*chat["messages"], answer],
         "ticket_status": PENDING,
         "last_modified": _milliseconds(now),
     }
-    if chance.random() < 0.75:
-        completed = min(now, answered + timedelta(minutes=chance.randrange(5, 24 * 60)))
+    if rng.random() < 0.75:
+        completed = min(now, answered + timedelta(minutes=rng.randrange(5, 24 * 60)))
         changes |= {
             "ticket_status": CLOSED,
             "chat_completion_time": _milliseconds(completed),
-            "resolution": chance.choice(_RESOLUTIONS),
-            "customer_satisfaction_rating": pick_rating(chance),
+            "resolution": rng.choice(_RESOLUTIONS),
+            "customer_satisfaction_rating": pick_rating(rng),
         }
     return changes
 
 
-def pick_rating(chance: random.Random) -> int:
-    """1 to 5, mostly content."""
-    return chance.choices((1, 2, 3, 4, 5), (6, 8, 18, 36, 32))[0]
+def pick_rating(rng: random.Random) -> int:
+    """Return a rating from 1 to 5; most customers are content."""
+    return rng.choices((1, 2, 3, 4, 5), (6, 8, 18, 36, 32))[0]
 
 
 def _milliseconds(moment: datetime) -> datetime:
-    """MongoDB's dates have milliseconds."""
+    """Truncate to milliseconds, the resolution of MongoDB's dates."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,4 +1,4 @@
-"""When the made-up customers order: more at noon than at night, more at weekends, slowly more from week to week."""
+"""Generate order times: more around noon than at night, more at weekends, slightly more every week."""
 
 import random
 from datetime import datetime, timedelta
@@ -9,30 +9,30 @@ _GROWTH_A_DAY = 0.006
 _LIVE_SPREAD_DAYS = 3.0
 
 
-def spread(chance: random.Random, now: datetime, days: int) -> datetime:
-    """A moment within the last `days` calendar days, today included, never in the future."""
+def spread(rng: random.Random, now: datetime, days: int) -> datetime:
+    """Return a time within the last `days` calendar days, today included, never in the future."""
     while True:
-        ago = chance.randrange(days)
+        ago = rng.randrange(days)
         day = (now - timedelta(days=ago)).replace(hour=0, minute=0, second=0, microsecond=0)
-        if chance.random() * 1.2 < _WEEKDAYS[day.weekday()] * (1 - _GROWTH_A_DAY * ago):
-            moment = _at_daytime(chance, day)
+        if rng.random() * 1.2 < _WEEKDAYS[day.weekday()] * (1 - _GROWTH_A_DAY * ago):
+            moment = _at_daytime(rng, day)
             if moment <= now:
                 return moment
 
 
-def recent(chance: random.Random, now: datetime) -> datetime:
-    """A moment of the last days, the nearer the likelier: half a bell that is some days wide."""
+def recent(rng: random.Random, now: datetime) -> datetime:
+    """Return a time within the last days; recent days are more likely (half of a normal distribution)."""
     while True:
-        ago = int(abs(chance.gauss(0, _LIVE_SPREAD_DAYS)))
+        ago = int(abs(rng.gauss(0, _LIVE_SPREAD_DAYS)))
         day = (now - timedelta(days=ago)).replace(hour=0, minute=0, second=0, microsecond=0)
-        moment = _at_daytime(chance, day)
+        moment = _at_daytime(rng, day)
         if moment <= now:
             return moment
-        # Early in the day there is little of today yet: take the same time of the days before.
+        # Early in the day most times of today are still in the future: use the same time one or two days before.
         if ago == 0:
-            return moment - timedelta(days=1 + chance.randrange(2))
+            return moment - timedelta(days=1 + rng.randrange(2))
 
 
-def _at_daytime(chance: random.Random, day: datetime) -> datetime:
-    second = int(chance.gauss(_NOON_SEC, _SPREAD_SEC)) % _DAY_SEC
+def _at_daytime(rng: random.Random, day: datetime) -> datetime:
+    second = int(rng.gauss(_NOON_SEC, _SPREAD_SEC)) % _DAY_SEC
     return day + timedelta(seconds=second)

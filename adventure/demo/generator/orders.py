@@ -1,7 +1,6 @@
-"""Orders and their lines, with the shapes of a bicycle company's books, as lines of COPY text.
+"""Generate orders and their lines, modelled on a bicycle company, as lines of COPY text. No database is needed.
 
-Amounts are computed in whole numbers of a millionth of a dollar, so that an order's sub_total equals the sum of its
-lines to the last digit. This room must not know any database.
+Amounts are integers in millionths of a dollar, so that an order's sub_total equals the sum of its lines exactly.
 """
 
 import random
@@ -10,7 +9,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from adventure.demo.catalogue import Customer, customers, sold_products
-from adventure.demo.generator.shares import Even, pick, weighted
+from adventure.demo.generator.shares import EvenSequence, pick, weighted
 
 ORDER_COLUMNS = (
     "sales_order_id", "revision_number", "status", "online_order_flag", "sales_order_number", "purchase_order_number",
@@ -24,7 +23,7 @@ LINE_COLUMNS = (
 )  # fmt: skip
 
 IN_PROCESS, SHIPPED = 1, 5
-"""Statuses: a share of orders is written in process and shipped by a later update."""
+"""Order statuses. A share of the orders is inserted as in process and set to shipped by a later update."""
 
 ONLINE_SHARE = 0.879
 CARD_SHARE = 0.966
@@ -33,7 +32,7 @@ IN_PROCESS_SHARE = 0.10
 CHAT_SHARE = 0.02
 
 _TERRITORIES = weighted(range(1, 11), (4594, 352, 385, 6224, 486, 4067, 2672, 2623, 6843, 3219))
-# 1 to 6 lines as after 2013-07, with the share of orders of one line that brings the mean of all orders to 3.83.
+# 1 to 6 lines as in the history after 2013-07; the share of one-line orders makes the mean of all orders 3.83.
 _ONLINE_LINES = weighted(range(1, 7), (0.402, 0.272, 0.196, 0.103, 0.023, 0.004))
 _RESELLER_LINES = weighted(
     range(1, 73),
@@ -54,13 +53,13 @@ _SHIP_AFTER, _DUE_AFTER = timedelta(days=7), timedelta(days=12)
 
 @dataclass(frozen=True)
 class Sale:
-    """One order with its lines, ready for COPY, and what a chat about it needs to know."""
+    """An order with its lines, ready for COPY, and the facts that a chat about it needs."""
 
     order_id: str
     order_date: datetime
     customer_id: int
     product_id: int
-    """The first line's."""
+    """The product of the first line."""
     order: str
     """A line of COPY text, in the order of ORDER_COLUMNS."""
     lines: tuple[str, ...]
@@ -69,17 +68,17 @@ class Sale:
 
 
 class OrderMaker:
-    """Makes the orders from number `next_number` on; the same seed and number give the same orders.
+    """Make orders, numbered from `next_number`; the same seed and number give the same orders.
 
     Args:
-        on: products are sold that are on sale on that day.
+        on: the day that decides which products are on sale.
     """
 
     def __init__(self, seed: int | None, next_number: int, on: date) -> None:
         self.next_number = next_number
-        self.chance = random.Random(None if seed is None else f"{seed}:{next_number}")
-        evens = [Even(prime, next_number) for prime in (2, 3, 5, 7, 11, 13, 17)]
-        self._channel, self._territory, self._lines, self._card, self._currency, self._status, self._chat = evens
+        self.rng = random.Random(None if seed is None else f"{seed}:{next_number}")
+        sequences = [EvenSequence(prime, next_number) for prime in (2, 3, 5, 7, 11, 13, 17)]
+        self._channel, self._territory, self._lines, self._card, self._currency, self._status, self._chat = sequences
         self._online, self._resellers = _customers_by_territory()
         on_sale = [product for product in sold_products() if product.on_sale(on)]
         self._products = [
@@ -92,25 +91,25 @@ class OrderMaker:
         ]
 
     def make(self, order_date: datetime, last_modified: str) -> Sale:
-        """One sale.
+        """Make one sale.
 
         Args:
-            last_modified: the cursor's value for order and lines, as PostgreSQL reads it.
+            last_modified: the cursor of the order and its lines, in a form that PostgreSQL reads.
         """
-        chance, number = self.chance, self.next_number
+        rng, number = self.rng, self.next_number
         self.next_number += 1
-        order_id = str(UUID(int=chance.getrandbits(128), version=4))
+        order_id = str(UUID(int=rng.getrandbits(128), version=4))
         online = self._channel.draw() < ONLINE_SHARE
         customer = self._customer(online)
         lines, product_id, gross, sub_total = self._make_lines(online, order_id, last_modified)
-        # The tax of resellers is on the gross amount; tax and freight are rounded to a ten-thousandth of a dollar.
+        # Resellers pay tax on the gross amount. Tax and freight are rounded to a ten-thousandth of a dollar.
         tax = _rounded(sub_total * 80 if online else gross * 96)
         freight = _rounded(sub_total * (25 if online else 30))
         in_process = self._status.draw() < IN_PROCESS_SHARE
         card, approval = "\\N", "\\N"
         if self._card.draw() < CARD_SHARE:
             card = str(customer.customer_id * 7 % 19_237 + 1)
-            approval = f"{chance.randrange(100_000, 1_000_000)}Vi{chance.randrange(10_000, 100_000)}"
+            approval = f"{rng.randrange(100_000, 1_000_000)}Vi{rng.randrange(10_000, 100_000)}"
         order = "\t".join(
             (
                 order_id,
@@ -118,17 +117,17 @@ class OrderMaker:
                 str(IN_PROCESS if in_process else SHIPPED),
                 "1" if online else "0",
                 f"SO{number}",
-                "\\N" if online else f"PO{chance.randrange(10**7, 10**11)}",
+                "\\N" if online else f"PO{rng.randrange(10**7, 10**11)}",
                 customer.account_number,
                 str(customer.customer_id),
-                "\\N" if online else str(273 + chance.randrange(1, 18)),
+                "\\N" if online else str(273 + rng.randrange(1, 18)),
                 str(customer.territory_id),
                 str(customer.customer_id + 2_000),
                 str(customer.customer_id + 2_000),
                 "1" if online else "5",
                 card,
                 approval,
-                str(chance.randrange(1, 13_533)) if self._currency.draw() < CURRENCY_SHARE else "\\N",
+                str(rng.randrange(1, 13_533)) if self._currency.draw() < CURRENCY_SHARE else "\\N",
                 _dollars(sub_total),
                 _dollars(tax),
                 _dollars(freight),
@@ -145,11 +144,11 @@ class OrderMaker:
 
     def _customer(self, online: bool) -> Customer:
         territory = pick(_TERRITORIES, self._territory.draw())
-        return self.chance.choice((self._online if online else self._resellers)[territory])
+        return self.rng.choice((self._online if online else self._resellers)[territory])
 
     def _make_lines(self, online: bool, order_id: str, last_modified: str) -> tuple[tuple[str, ...], int, int, int]:
-        """The lines, the first one's product, and gross and net amount in millionths of a dollar."""
-        random_float, getrandbits = self.chance.random, self.chance.getrandbits
+        """Return the lines, the first line's product, and the gross and net amounts in millionths of a dollar."""
+        random_float, getrandbits = self.rng.random, self.rng.getrandbits
         count = pick(_ONLINE_LINES if online else _RESELLER_LINES, self._lines.draw())
         shelves = self._online_products if online else self._products
         tracking = f"{getrandbits(16):04X}-{getrandbits(16):04X}-{getrandbits(8):02X}"
@@ -181,7 +180,7 @@ class OrderMaker:
 
 
 def _customers_by_territory() -> tuple[dict[int, list[Customer]], dict[int, list[Customer]]]:
-    """Individuals and store contacts, by territory."""
+    """Return the individuals and the store contacts, each by territory."""
     online: dict[int, list[Customer]] = {territory: [] for territory in range(1, 11)}
     resellers: dict[int, list[Customer]] = {territory: [] for territory in range(1, 11)}
     for customer in customers():
@@ -190,7 +189,7 @@ def _customers_by_territory() -> tuple[dict[int, list[Customer]], dict[int, list
 
 
 def _rounded(thousandths_of_millionths: int) -> int:
-    """Millionths of a dollar, a multiple of a hundred of them, rounded half up."""
+    """Return millionths of a dollar, rounded half up to a multiple of 100."""
     return (thousandths_of_millionths + 50_000) // 100_000 * 100
 
 

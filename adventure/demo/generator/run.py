@@ -1,4 +1,4 @@
-"""Writes batches of sales: a backfill of the last weeks, and live batches for as long as it is told."""
+"""Write sales: a backfill of the last weeks, and live batches at an interval."""
 
 import threading
 import time
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     import pymongo
 
 FIRST_ORDER_NUMBER = 75_124
-"""The history's orders end with SO75123."""
+"""The history ends with order SO75123."""
 
 _RETRY_SEC = 5.0
-"""Between two attempts at a database that is away, each of which is patient by itself."""
+"""Pause between two attempts to reach a database; each attempt has retries of its own."""
 
 _BACKFILL_CHUNK = 1_000
-"""Orders a transaction while backfilling."""
+"""Orders per transaction of a backfill."""
 
 _UPDATED_SHARE = 0.05
-"""Earlier orders that are shipped with each batch, as a share of its size; at least one."""
+"""Earlier orders set to shipped with each batch, as a share of its size; at least one."""
 
 _NUMBER_OF_LAST_ORDER = """
 select max(substr(sales_order_number, 3)::bigint) from orders where sales_order_number ~ '^SO[0-9]{1,15}$'
@@ -56,7 +56,7 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class Totals:
-    """What was written."""
+    """Numbers of rows and documents written."""
 
     orders: int = 0
     lines: int = 0
@@ -76,18 +76,18 @@ class Totals:
 
 @dataclass
 class _Shop:
-    """The open connections and the maker of orders that one run uses."""
+    """The open connections and the order maker of one run."""
 
     postgres: psycopg.Connection[tuple[Any, ...]]
     chats: "pymongo.collection.Collection[dict[str, Any]]"
     maker: OrderMaker
 
     def sell(self, count: int, order_date: "Callable[[random.Random, datetime], datetime]", update: bool) -> Totals:
-        """One transaction of `count` orders with their lines, and then the chats about them."""
+        """Write `count` orders with their lines in one transaction, then the chats about them."""
         with self.postgres.transaction():
             now = _server_time(self.postgres)
             stamp = now.isoformat(" ")
-            sales = [self.maker.make(order_date(self.maker.chance, now), stamp) for _ in range(count)]
+            sales = [self.maker.make(order_date(self.maker.rng, now), stamp) for _ in range(count)]
             updated = _ship_earlier_orders(self.postgres, now, max(1, int(count * _UPDATED_SHARE))) if update else 0
             _copy(self.postgres, "orders", ORDER_COLUMNS, (sale.order for sale in sales))
             _copy(self.postgres, "order_details", LINE_COLUMNS, (line for sale in sales for line in sale.lines))
@@ -96,25 +96,25 @@ class _Shop:
         return Totals(count, sum(len(sale.lines) for sale in sales), chats, updated, updated_chats)
 
     def _open_chats(self, sales: list[Sale], *, worked_on: bool) -> int:
-        """New chats; of a backfill most have been worked on already."""
-        now, chance = _utc_now(), self.maker.chance
-        chats = [open_chat(chance, sale, now) for sale in sales if sale.has_chat]
+        """Insert new chats; with `worked_on`, most of them already have an answer."""
+        now, rng = _utc_now(), self.maker.rng
+        chats = [open_chat(rng, sale, now) for sale in sales if sale.has_chat]
         for chat in chats if worked_on else ():
-            if chance.random() < 0.8:
-                chat.update(advance_chat(chance, chat, now))
+            if rng.random() < 0.8:
+                chat.update(advance_chat(rng, chat, now))
         if chats:
             self.chats.insert_many(chats, ordered=False)
         return len(chats)
 
     def _work_on_chats(self, count: int) -> int:
         found = list(self.chats.find({"ticket_status": "Open"}).limit(count))
-        # A limit of 0 is none.
+        # MongoDB reads a limit of 0 as no limit.
         if len(found) < count:
             found += list(self.chats.find({"ticket_status": "Pending"}).limit(count - len(found)))
         changes = [
             UpdateOne(
                 {"_id": chat["_id"], "ticket_status": {"$ne": CLOSED}},
-                {"$set": advance_chat(self.maker.chance, chat, _utc_now())},
+                {"$set": advance_chat(self.maker.rng, chat, _utc_now())},
             )
             for chat in found
         ]
@@ -124,16 +124,16 @@ class _Shop:
 def generate(
     settings: Settings, *, seed: int | None = None, batches: int | None = None, stop: threading.Event | None = None
 ) -> Totals:
-    """A batch of `order_batch_size` orders every `generation_interval_sec`, into tables that it makes where missing.
+    """Write `order_batch_size` orders every `generation_interval_sec`; create missing tables first.
 
-    The same seed on tables with the same last order number gives the same orders; only clocks differ.
+    The same seed on tables with the same last order number gives the same orders; only the times differ.
 
     Args:
-        batches: end after this many; by default after `generation_max_runtime_sec`, or never.
-        stop: ends it after the batch under way. With it, a database that is away is awaited.
+        batches: stop after this many; by default after `generation_max_runtime_sec`, or never.
+        stop: set it to stop after the current batch. With it, an unavailable database is retried.
 
     Raises:
-        SourceError: a database refuses or, without `stop`, does not answer.
+        SourceError: a database refuses the connection or, without `stop`, is unavailable.
     """
     begun, done, totals = time.monotonic(), 0, Totals()
     with closing(_batches(settings, seed, stop)) as selling:
@@ -157,7 +157,7 @@ def generate(
 
 
 def _batches(settings: Settings, seed: int | None, stop: threading.Event | None) -> Generator[Totals, None, None]:
-    """A batch each time that it is asked for one, until `stop` is set."""
+    """Write one batch per iteration until `stop` is set."""
     while not (stop and stop.is_set()):
         try:
             heartbeat.beat()
@@ -168,25 +168,25 @@ def _batches(settings: Settings, seed: int | None, stop: threading.Event | None)
         except SourceUnavailable as error:
             if stop is None:
                 raise
-            log.error(f"generator: {error} Trying again in {_RETRY_SEC:g} s.")
+            log.error(f"generator: {error} Retrying in {_RETRY_SEC:g} s.")
             heartbeat.beat(quiet_for=_RETRY_SEC)
             stop.wait(_RETRY_SEC)
 
 
 def backfill(settings: Settings, *, orders: int, days: int, seed: int | None = None) -> Totals:
-    """`orders` orders, dated over the last `days` days and written now.
+    """Write `orders` orders with dates within the last `days` days.
 
     Raises:
-        SourceError: a database does not answer, or refuses.
+        SourceError: a database is unavailable or refuses the connection.
     """
-    totals, told = Totals(), time.monotonic()
+    totals, logged_at = Totals(), time.monotonic()
     with _open_shop(settings, seed) as shop:
         while totals.orders < orders:
             count = min(_BACKFILL_CHUNK, orders - totals.orders)
-            totals += shop.sell(count, lambda chance, now: dates.spread(chance, now, days), update=False)
-            if time.monotonic() - told > 2:
+            totals += shop.sell(count, lambda rng, now: dates.spread(rng, now, days), update=False)
+            if time.monotonic() - logged_at > 2:
                 log.info(f"generator: {totals.orders:,} of {orders:,} orders", orders=totals.orders)
-                told = time.monotonic()
+                logged_at = time.monotonic()
     log.info(
         f"generator: backfilled {totals.orders:,} orders, {totals.lines:,} lines, {totals.chats:,} chats"
         f" dated over {days} days",
@@ -212,7 +212,7 @@ def _open_shop(settings: Settings, seed: int | None) -> Iterator[_Shop]:
 
 
 def _server_time(connection: psycopg.Connection[tuple[Any, ...]]) -> datetime:
-    """The transaction's start by the server's clock: what a cursor should be set from."""
+    """Return the start of the transaction by the server's clock, the right source of a cursor's value."""
     row = connection.execute("select now() at time zone 'utc'").fetchone()
     assert row is not None
     now: datetime = row[0]
@@ -227,7 +227,7 @@ def _ship_earlier_orders(connection: psycopg.Connection[tuple[Any, ...]], now: d
 def _copy(
     connection: psycopg.Connection[tuple[Any, ...]], table: str, columns: tuple[str, ...], rows: Iterator[str]
 ) -> None:
-    # Names from this room's constants, rows without a character that COPY would have to escape.
+    # No escaping is needed: names are this package's constants, and rows hold no character that COPY escapes.
     statement = f"copy {table} ({', '.join(columns)}) from stdin"
     with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
         copy.write("".join(f"{row}\n" for row in rows))

@@ -1,4 +1,4 @@
-"""The tables, the collection and their indexes."""
+"""Create the generator's tables, collection and indexes."""
 
 import re
 from pathlib import Path
@@ -7,17 +7,17 @@ from adventure.core.connect import connect_postgres, translating_postgres
 from adventure.core.settings import Settings
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 
-# `if not exists` waits for whoever writes to the table, even where there is nothing to do.
+# Check first: `create … if not exists` waits for open writes to the table even if the table exists.
 _ARE_MISSING = "select bool_or(to_regclass(name) is null) from unnest(%s::text[]) as name"
 
 TABLES = Path(__file__).with_name("tables.sql").read_text(encoding="utf-8")
 
 
 def create_tables(settings: Settings) -> None:
-    """Makes what is missing; running it again changes nothing.
+    """Create the missing tables and indexes.
 
     Raises:
-        SourceError: a database does not answer, or refuses.
+        SourceError: a database is unavailable or refuses the connection.
     """
     conninfo = settings.postgres_dsn
     connection = connect_postgres(conninfo, name="the sales database")

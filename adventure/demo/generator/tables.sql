@@ -1,4 +1,4 @@
--- The live sales as the application that sells keeps them. Running it again changes nothing.
+-- The tables of the shop's application, which hold the live sales. It is safe to run this file again.
 create table if not exists orders (
     sales_order_id uuid primary key,
     revision_number integer,

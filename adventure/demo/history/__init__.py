@@ -1,7 +1,7 @@
-"""The years of history that the live sales join: made up, or loaded from a team's own files.
+"""The sales history that precedes the live sales: synthesised, or loaded from a team's own files.
 
-Both ways go through files of one form, described in docs/history.md, into the warehouse's raw tables. This room must
-not know the processor, nor the models.
+Both are files in the format of docs/history.md, loaded into the warehouse's raw tables. This package depends neither
+on the processor nor on the models.
 """
 
 from importlib import import_module
@@ -17,27 +17,27 @@ log = get_logger()
 
 
 def create(settings: Settings, *, seed: int = 1) -> None:
-    """Synthesises the history into files below DATA_DIR and loads them in place of what the raw tables hold.
+    """Synthesise the history into files below DATA_DIR and replace the content of the raw tables with them.
 
     Args:
-        seed: the same one gives the same history.
+        seed: the same seed gives the same history.
     """
     folder = settings.data_dir / "history"
-    log.info(f"history: synthesising it into {folder}", folder=str(folder), seed=seed)
+    log.info(f"history: synthesising files in {folder}", folder=str(folder), seed=seed)
     synthesise(folder, seed=seed)
     load(settings, folder)
 
 
 def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> None:
-    """Loads a history from files in place of what the raw tables hold, all of it or nothing.
+    """Replace the content of the raw tables with a history from files, in one transaction.
 
     Args:
-        folder: holds one file or folder per raw table, named after it.
-        allow_missing: a table without a file is left empty instead of refused; for teams that have no such data.
+        folder: a folder with one file or folder per raw table, named after the table.
+        allow_missing: leave a table without a file empty instead of raising an error.
 
     Raises:
-        ConfigError: a file or column is missing, or a row does not parse; names file and row.
-        WarehouseError: another process holds the warehouse; or Snowflake refuses, or does not answer.
+        ConfigError: a file or column is missing, or a row does not parse; the message names the file and row.
+        WarehouseError: another process holds the warehouse, or Snowflake is unavailable or refuses the connection.
     """
     # One module for each warehouse, so that neither needs the packages of the other.
     warehouse = import_module(f"adventure.demo.history.into_{settings.warehouse}")
@@ -45,8 +45,8 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> No
 
 
 def ensure_history(settings: Settings) -> None:
-    """Creates the history of the default seed unless the warehouse holds one already."""
+    """Create the history of the default seed unless the warehouse already has one."""
     with connect(settings.duckdb_path) as connection:
-        there = is_loaded(connection)
-    if not there:
+        loaded = is_loaded(connection)
+    if not loaded:
         create(settings)

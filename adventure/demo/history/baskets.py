@@ -1,4 +1,4 @@
-"""What the history's orders hold: how many lines, which products, how many pieces, at which price and discount."""
+"""Generate the lines of the history's orders: products, quantities, prices and discounts."""
 
 import random
 from bisect import bisect_right
@@ -31,7 +31,7 @@ from adventure.demo.history.calibration import (
 
 @dataclass
 class Line:
-    """One line of an order. Amounts are whole numbers, so that sums are exact."""
+    """A line of an order. Amounts are integers, so that sums are exact."""
 
     product: Product
     quantity: int = 1
@@ -42,75 +42,76 @@ class Line:
 
     @property
     def price(self) -> int:
-        """The unit price in ten-thousandths of a dollar."""
+        """Return the unit price in ten-thousandths of a dollar."""
         return int(self.product.list_price * 100) * self.price_share
 
     @property
     def gross(self) -> int:
-        """Quantity times price, in millionths of a dollar."""
+        """Return quantity times price, in millionths of a dollar."""
         return self.quantity * self.price * 100
 
     @property
     def total(self) -> int:
-        """After the discount, in millionths of a dollar."""
+        """Return the amount after the discount, in millionths of a dollar."""
         return self.quantity * self.price * (100 - self.discount)
 
 
-def online_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
-    """The month's online orders, in no order: `online_bikes` of them with a bicycle, and `online_lines` lines in all.
+def online_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
+    """Return the lines of the month's online orders, unsorted.
 
-    Individuals pay the list price for one piece.
+    `online_bikes` of the orders contain a bicycle; all have `online_lines` lines together. Individuals buy one piece
+    of each product at the list price.
     """
     sizes = _sizes(
-        chance,
+        rng,
         month.online_orders,
         month.online_lines,
-        draw=lambda: chance.choices(*zip(*ONLINE_LINES, strict=True))[0],
+        draw=lambda: rng.choices(*zip(*ONLINE_LINES, strict=True))[0],
         limit=MAX_ONLINE_LINES,
     )
     with_bike = [True] * month.online_bikes + [False] * (month.online_orders - month.online_bikes)
-    chance.shuffle(with_bike)
+    rng.shuffle(with_bike)
     on_sale = [product for product in sold_products() if product.sold_online and product.on_sale(month.last_day)]
-    # Whoever bought a bicycle and nothing else bought a dear one; for the rest, cheap things sell best.
+    # While only bicycles were sold, customers preferred expensive ones. Of everything else, cheap products sell best.
     bikes = _Shelf(on_sale, "Bikes", 0.5 if (month.year, month.month) >= FULL_RANGE_SINCE else 1.0)
     clothing, accessories = (_Shelf(on_sale, category, -0.5) for category in ("Clothing", "Accessories"))
     baskets = []
     for size, bike in zip(sizes, with_bike, strict=True):
-        basket = {product.product_id: product for product in [bikes.pick(chance)] * bike}
+        basket = {product.product_id: product for product in [bikes.pick(rng)] * bike}
         while len(basket) < size:
-            shelf = clothing if chance.random() < CLOTHING_SHARE else accessories
-            product = shelf.pick(chance)
+            shelf = clothing if rng.random() < CLOTHING_SHARE else accessories
+            product = shelf.pick(rng)
             basket[product.product_id] = product
         baskets.append([Line(product) for product in basket.values()])
     return baskets
 
 
-def reseller_baskets(month: Month, chance: random.Random) -> list[list[Line]]:
-    """The month's reseller orders, in no order, `reseller_lines` lines in all; prices and quantities are set later."""
+def reseller_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
+    """Return the lines of the month's reseller orders, unsorted, `reseller_lines` in all, without prices."""
     if not month.reseller_orders:
         return []
     day = date(month.year, month.month, month.reseller_day)
     on_sale = [product for product in sold_products() if product.on_sale(day)]
     stretch = month.reseller_lines / month.reseller_orders / 16
     sizes = _sizes(
-        chance,
+        rng,
         month.reseller_orders,
         month.reseller_lines,
-        draw=lambda: _reseller_size(chance.random(), stretch),
+        draw=lambda: _reseller_size(rng.random(), stretch),
         limit=min(MAX_RESELLER_LINES, len(on_sale)),
     )
     rarity = [1 / weight for weight in _reseller_weights(on_sale)]
-    return [[Line(product) for product in _sample(on_sale, rarity, size, chance)] for size in sizes]
+    return [[Line(product) for product in _sample(on_sale, rarity, size, rng)] for size in sizes]
 
 
-def set_reseller_terms(baskets: list[list[Line]], chance: random.Random) -> None:
-    """Quantities, prices and discounts of all reseller lines, each as often as in the calibration."""
+def set_reseller_terms(baskets: list[list[Line]], rng: random.Random) -> None:
+    """Set quantity, price and discount of all reseller lines, with the frequencies of the calibration."""
     lines = [line for basket in baskets for line in basket]
-    appetites = [RESELLER_APPETITE * chance.random() for _ in baskets]
-    quantities = sorted(_quantity(chance) for _ in lines)
-    # Resellers take more pieces of what is cheap, and those with an appetite more of all.
+    appetites = [RESELLER_APPETITE * rng.random() for _ in baskets]
+    quantities = sorted(_quantity(rng) for _ in lines)
+    # Resellers order larger quantities of cheap products; a reseller with a large appetite orders more of everything.
     wanted = [
-        (chance.random() + appetite + RESELLER_CHEAP * (line.product.category in ("Accessories", "Clothing")), line)
+        (rng.random() + appetite + RESELLER_CHEAP * (line.product.category in ("Accessories", "Clothing")), line)
         for basket, appetite in zip(baskets, appetites, strict=True)
         for line in basket
     ]
@@ -120,36 +121,36 @@ def set_reseller_terms(baskets: list[list[Line]], chance: random.Random) -> None
     price_shares = [percent for percent, _ in RESELLER_PRICES]
     how_often = [share for _, share in RESELLER_PRICES]
     for line in lines:
-        line.price_share = chance.choices(price_shares, how_often)[0]
+        line.price_share = rng.choices(price_shares, how_often)[0]
     by_volume = order[::-1]
     for discount, count in VOLUME_DISCOUNTS:
         for line in by_volume[:count]:
             line.discount = discount
         by_volume = by_volume[count:]
-    on_offer = iter(chance.sample(by_volume, sum(count for _, count in OFFER_DISCOUNTS)))
+    on_offer = iter(rng.sample(by_volume, sum(count for _, count in OFFER_DISCOUNTS)))
     for discount, count in OFFER_DISCOUNTS:
         for _ in range(count):
             next(on_offer).discount = discount
 
 
 class _Shelf:
-    """The products of one category, picked in proportion to a power of their price."""
+    """The products of a category, picked in proportion to a power of their price."""
 
     def __init__(self, products: list[Product], category: str, power: float) -> None:
         self.products = [product for product in products if product.category == category]
         self.bounds = list(accumulate(float(product.list_price) ** power for product in self.products))
 
-    def pick(self, chance: random.Random) -> Product:
-        return self.products[bisect_right(self.bounds, chance.random() * self.bounds[-1])]
+    def pick(self, rng: random.Random) -> Product:
+        return self.products[bisect_right(self.bounds, rng.random() * self.bounds[-1])]
 
 
-def _sizes(chance: random.Random, orders: int, lines: int, *, draw: Callable[[], int], limit: int) -> list[int]:
-    """The number of lines of each order: drawn, then mended one by one until they add up to `lines`."""
+def _sizes(rng: random.Random, orders: int, lines: int, *, draw: Callable[[], int], limit: int) -> list[int]:
+    """Return the number of lines of each order: drawn, then adjusted one by one until they add up to `lines`."""
     sizes = [min(draw(), limit) for _ in range(orders)]
     missing = lines - sum(sizes)
     step = 1 if missing > 0 else -1
     while missing:
-        index = chance.randrange(orders)
+        index = rng.randrange(orders)
         if 1 <= sizes[index] + step <= limit:
             sizes[index] += step
             missing -= step
@@ -157,20 +158,20 @@ def _sizes(chance: random.Random, orders: int, lines: int, *, draw: Callable[[],
 
 
 def _reseller_size(share: float, stretch: float) -> int:
-    """The size of the order at this share of a month's, whose orders are `stretch` times as large as those of all."""
+    """Return the order size at this quantile of a month whose orders are `stretch` times as large as the average."""
     drawn = max(1, round(_quantile(share) * stretch))
     return drawn if share > 0.99 else min(drawn, MOST_RESELLER_LINES)
 
 
 def _quantile(share: float) -> float:
-    """The number of lines that this share of the resellers' orders does not exceed."""
+    """Return the number of lines that this share of the resellers' orders does not exceed."""
     index = bisect_right(RESELLER_LINES, share, key=lambda point: point[0])
     (below, low), (above, high) = RESELLER_LINES[index - 1 : index + 1]
     return low + (high - low) * (share - below) / (above - below)
 
 
 def _reseller_weights(products: list[Product]) -> list[float]:
-    """How gladly resellers take each product: its category's share, divided up by a power of the price."""
+    """Return the weight of each product for resellers: its category's share, split by a power of the price."""
     weights = [float(p.list_price) ** RESELLER_CATEGORIES[p.category][1] for p in products if p.category]
     sums: dict[str, float] = dict.fromkeys(RESELLER_CATEGORIES, 0.0)
     for product, weight in zip(products, weights, strict=True):
@@ -182,19 +183,19 @@ def _reseller_weights(products: list[Product]) -> list[float]:
     ]
 
 
-def _sample(products: list[Product], rarity: list[float], size: int, chance: random.Random) -> list[Product]:
-    """Different products, the rarer ones seldom (Efraimidis and Spirakis: the smallest of exponential variates)."""
-    keys = sorted((chance.expovariate(1) * rare, index) for index, rare in enumerate(rarity))
+def _sample(products: list[Product], rarity: list[float], size: int, rng: random.Random) -> list[Product]:
+    """Draw `size` different products, weighted (Efraimidis and Spirakis: the smallest of exponential variates)."""
+    keys = sorted((rng.expovariate(1) * rare, index) for index, rare in enumerate(rarity))
     return [products[index] for _, index in keys[:size]]
 
 
-def _quantity(chance: random.Random) -> int:
-    drawn = chance.random()
+def _quantity(rng: random.Random) -> int:
+    drawn = rng.random()
     for pieces, share in enumerate(RESELLER_QUANTITY, start=1):
         if drawn < share:
             return pieces
         drawn -= share
     pieces = len(RESELLER_QUANTITY) + 1
-    while chance.random() < RESELLER_QUANTITY_DECAY and pieces < MAX_QUANTITY:
+    while rng.random() < RESELLER_QUANTITY_DECAY and pieces < MAX_QUANTITY:
         pieces += 1
     return pieces

@@ -1,4 +1,4 @@
-"""Who places the history's orders: individuals online, contacts of stores once a month at most."""
+"""Assign customers to the history's orders: individuals online, and store contacts at most once a month."""
 
 import random
 
@@ -6,23 +6,23 @@ from adventure.demo.catalogue import TERRITORIES, Customer, Territory, customers
 from adventure.demo.history.calibration import FREQUENT_INDIVIDUALS, MONTHS, ORDERS_PER_CONTACT, ORDERS_PER_INDIVIDUAL
 
 
-def online_buyers(chance: random.Random) -> list[Customer]:
-    """The customer of each online order, in no order: each individual once or more, each territory as it buys."""
+def online_buyers(rng: random.Random) -> list[Customer]:
+    """Return a customer for each online order, shuffled; every individual orders at least once."""
     individuals = _by_territory(is_reseller=False)
     every_extra = sum(territory.online_orders - territory.individuals for territory in TERRITORIES)
     buyers: list[Customer] = []
     for territory in TERRITORIES:
         people = individuals[territory.territory_id]
-        chance.shuffle(people)
-        extra = _extra_orders(territory, every_extra, chance)
+        rng.shuffle(people)
+        extra = _extra_orders(territory, every_extra, rng)
         buyers += people
         buyers += [person for person, orders in zip(people, extra, strict=False) for _ in range(orders)]
-    chance.shuffle(buyers)
+    rng.shuffle(buyers)
     return buyers
 
 
-def _extra_orders(territory: Territory, every_extra: int, chance: random.Random) -> list[int]:
-    """For the territory's individuals who order more than once, how many orders more; they add up to what it lacks."""
+def _extra_orders(territory: Territory, every_extra: int, rng: random.Random) -> list[int]:
+    """Return how many orders beyond the first each repeat customer of the territory places."""
     left = territory.online_orders - territory.individuals
     share = left / every_extra
     usual = [
@@ -31,25 +31,25 @@ def _extra_orders(territory: Territory, every_extra: int, chance: random.Random)
     frequent = round(FREQUENT_INDIVIDUALS * share)
     twice = round(ORDERS_PER_INDIVIDUAL[2] * share)
     left -= sum(usual)
-    # Who orders often shares what is left once those who order twice have had theirs.
+    # Frequent customers share the orders that remain after the customers who order exactly twice.
     of_frequent = [0] * frequent
     for _ in range(left - twice if frequent else 0):
-        of_frequent[chance.randrange(frequent)] += 1
+        of_frequent[rng.randrange(frequent)] += 1
     return [*of_frequent, *usual, *[1] * (left - sum(of_frequent))]
 
 
-def reseller_buyers(chance: random.Random) -> list[list[Customer]]:
-    """The customers of each month's reseller orders, month by month as in MONTHS."""
-    wanted = sorted(_orders_per_contact(chance), key=lambda contact: -contact[1])
+def reseller_buyers(rng: random.Random) -> list[list[Customer]]:
+    """Return the customers of the reseller orders of each month in MONTHS."""
+    wanted = sorted(_orders_per_contact(rng), key=lambda contact: -contact[1])
     capacity = [month.reseller_orders for month in MONTHS]
     buyers: list[list[Customer]] = [[] for _ in MONTHS]
     for index, (contact, orders) in enumerate(wanted):
         contacts_left = len(wanted) - index
-        # A contact orders once a month, so a month that lacks as many orders as there are contacts takes them all.
+        # A contact orders once a month, so a month that needs as many orders as contacts remain gets all of them.
         keys = {
-            month: 2.0 if room >= contacts_left else chance.random() ** (1 / room)
-            for month, room in enumerate(capacity)
-            if room
+            month: 2.0 if free >= contacts_left else rng.random() ** (1 / free)
+            for month, free in enumerate(capacity)
+            if free
         }
         for month in sorted(keys, key=lambda month: -keys[month])[:orders]:
             buyers[month].append(contact)
@@ -57,29 +57,29 @@ def reseller_buyers(chance: random.Random) -> list[list[Customer]]:
     return buyers
 
 
-def _orders_per_contact(chance: random.Random) -> list[tuple[Customer, int]]:
-    """How often each contact orders: the counts of ORDERS_PER_CONTACT, dealt so that each territory gets its orders."""
+def _orders_per_contact(rng: random.Random) -> list[tuple[Customer, int]]:
+    """Return how often each contact orders: ORDERS_PER_CONTACT, distributed so that each territory's total is right."""
     counts = [orders for orders, contacts in ORDERS_PER_CONTACT.items() for _ in range(contacts)]
-    chance.shuffle(counts)
+    rng.shuffle(counts)
     contacts = _by_territory(is_reseller=True)
-    hands = {number: [counts.pop() for _ in people] for number, people in contacts.items()}
-    excess = {t.territory_id: sum(hands[t.territory_id]) - t.reseller_orders for t in TERRITORIES}
+    dealt = {number: [counts.pop() for _ in people] for number, people in contacts.items()}
+    excess = {t.territory_id: sum(dealt[t.territory_id]) - t.reseller_orders for t in TERRITORIES}
     while any(excess.values()):
         rich, poor = max(excess, key=lambda number: excess[number]), min(excess, key=lambda number: excess[number])
-        _swap(hands[rich], hands[poor], limit=min(excess[rich], -excess[poor]))
+        _swap(dealt[rich], dealt[poor], limit=min(excess[rich], -excess[poor]))
         for territory in TERRITORIES:
-            excess[territory.territory_id] = sum(hands[territory.territory_id]) - territory.reseller_orders
-    return [pair for number, people in contacts.items() for pair in zip(people, hands[number], strict=True)]
+            excess[territory.territory_id] = sum(dealt[territory.territory_id]) - territory.reseller_orders
+    return [pair for number, people in contacts.items() for pair in zip(people, dealt[number], strict=True)]
 
 
 def _swap(rich: list[int], poor: list[int], limit: int) -> None:
-    """Brings two hands nearer to their sums: swaps the pair that moves most without moving more than `limit`."""
+    """Move orders from one territory to another: swap the counts that differ most, but by at most `limit`."""
     pairs = [(ours - theirs, i, j) for i, ours in enumerate(rich) for j, theirs in enumerate(poor)]
     moved, i, j = max(pair for pair in pairs if pair[0] <= limit)
     if moved > 0:
         rich[i], poor[j] = poor[j], rich[i]
     else:
-        # No pair of these hands differs by so little: one order changes hands instead.
+        # No pair differs by so little: move a single order instead.
         rich[rich.index(max(rich))] -= 1
         poor[poor.index(min(poor))] += 1
 

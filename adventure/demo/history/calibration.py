@@ -1,6 +1,6 @@
-"""How many orders and lines each month of the history has: the published shape of the AdventureWorks sample.
+"""The numbers of orders and lines in each month of the history, as in the AdventureWorks sample.
 
-Facts about that public sample (Microsoft, MIT licence), none of its rows.
+These are aggregate facts about that public sample (Microsoft, MIT licence); none of its rows are here.
 """
 
 from datetime import date
@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 FIRST_ORDER_ID = 43_659
 FIRST_DAY = date(2011, 5, 31)
-"""The first day with orders, and the first on which the catalogue's first products are sold."""
+"""The first day with orders; the catalogue's first products are sold from this day on."""
 FULL_RANGE_SINCE = (2013, 6)
-"""Year and month since which individuals fill baskets; before, they bought one bicycle at a time."""
+"""Year and month from which individuals buy several products at once; before, they bought one bicycle at a time."""
 
 
 class Month(NamedTuple):
-    """One month of orders. Online orders come every day, those of resellers on one day of the month."""
+    """A month of orders. Online orders arrive every day, reseller orders on one day of the month."""
 
     year: int
     month: int
@@ -76,47 +76,47 @@ MONTHS: tuple[Month, ...] = (
 )
 
 ORDERS_PER_INDIVIDUAL = {2: 5_453, 3: 1_165, 4: 148}
-"""How many individuals ordered so often; 92 others ordered more often still, and all the rest once."""
+"""Number of individuals by number of orders; 92 others ordered more often, and the rest once."""
 FREQUENT_INDIVIDUALS = 92
 ORDERS_PER_CONTACT = {1: 30, 2: 19, 3: 38, 4: 236, 5: 19, 6: 19, 7: 33, 8: 149, 9: 10, 10: 8, 11: 10, 12: 64}
-"""How many contacts of stores ordered so often."""
+"""Number of store contacts by number of orders."""
 
-# Lines of an online order once the whole range was sold, and of a reseller's order at shares of all orders.
+# Lines of an online order since FULL_RANGE_SINCE (count, share), and of a reseller's order (quantile, count).
 ONLINE_LINES = ((1, 0.192), (2, 0.368), (3, 0.265), (4, 0.139), (5, 0.031), (6, 0.005))
 RESELLER_LINES = (
     (0.0, 1), (0.155, 1), (0.231, 2), (0.297, 3), (0.353, 4), (0.5, 9), (0.75, 26), (0.9, 41), (0.99, 58), (1.0, 72),
 )  # fmt: skip
 MAX_ONLINE_LINES, MAX_RESELLER_LINES = 8, 72
 MOST_RESELLER_LINES = 58
-"""Lines that 99 of 100 resellers' orders do not exceed, in whatever month."""
+"""99 of 100 reseller orders have at most this many lines, in every month."""
 
-# Pieces of a reseller's line: the shares of 1 to 6; from 7 on each number is 0.78 times as frequent as the one before.
+# Quantity of a reseller's line: the shares of 1 to 6. From 7 on, each is 0.78 times as frequent as the one before.
 RESELLER_QUANTITY = (0.239, 0.233, 0.165, 0.123, 0.072, 0.054)
 RESELLER_QUANTITY_DECAY, MAX_QUANTITY = 0.78, 44
 RESELLER_CHEAP, RESELLER_APPETITE = 0.47, 0.7
-"""Which line gets which of these quantities, the smallest first: by chance between 0 and 1, plus this much for what is
-cheap, plus up to this much for a whole order. The first sets the mean of the orders' totals, the second the largest."""
+"""Lines get the quantities in ascending order of a score: a random number from 0 to 1, plus RESELLER_CHEAP for cheap
+products, plus up to RESELLER_APPETITE for an order. The first sets the mean order total, the second the largest."""
 
 VOLUME_DISCOUNTS = ((10, 178), (5, 606), (2, 1_310))
 """Per cent and number of lines; the largest quantities get the largest discount."""
 OFFER_DISCOUNTS = ((15, 590), (20, 231), (30, 61), (35, 137), (40, 169))
 """Per cent and number of lines, whatever the quantity."""
 RESELLER_PRICES = ((60, 0.71), (54, 0.10), (58, 0.10), (55, 0.09))
-"""Per cent of the list price, and how often it is given."""
+"""Price in per cent of the list price, and its share of the lines."""
 
 CLOTHING_SHARE = 0.2014
-"""Of the online lines that are not bicycles; the rest are accessories."""
+"""Share of clothing in the online lines without bicycles; the rest are accessories."""
 RESELLER_CATEGORIES = {
     "Accessories": (0.086, 0.0),
     "Bikes": (0.414, 0.7),
     "Clothing": (0.218, -0.5),
     "Components": (0.282, -0.08),
 }
-"""How much of their lines resellers take from each category, and the power of the price by which they choose in it.
+"""The share of each category in the resellers' lines, and the power of the price that weights its products.
 
-The shares differ a little from those that come out, since no order holds a product twice.
+The resulting shares differ slightly, since no order contains a product twice.
 """
 
-# Orders with a credit card and with a currency rate: (2013-03, all other months).
+# Number of orders with a credit card and with a currency rate: (2013-03, all other months).
 CARDS = {"online": (291, 26_244), "reseller": (134, 3_665)}
 CURRENCY_RATES = {"online": (158, 12_641), "reseller": (37, 1_140)}

@@ -1,8 +1,8 @@
-"""What customers did with e-mail campaigns, as the documents of the two feeds that report it.
+"""Generate the e-mail campaign events of the history, as documents of two feeds.
 
-A journey is what one customer does after one e-mail: opens it, clicks, fills the cart, and orders. Journeys that end
-in an order agree with it: its customer, a product of it, its minute. The newer feed reports the same facts from 2014
-on, in its own spelling; in its first days both feeds report.
+A journey is the sequence of a customer's actions after an e-mail: open, click, add to cart, order. A journey that ends
+in an order has that order's customer, one of its products and its minute. From 2014 on, a newer feed reports the same
+facts with other keys and spellings; during its first days both feeds report.
 """
 
 import random
@@ -19,9 +19,9 @@ from adventure.demo.history.orders import Order
 STEPS = ("email_opened", "email_clicked", "add_to_cart", "conversion")
 NEWER_FEED_SINCE, OLDER_FEED_UNTIL = datetime(2014, 1, 1), datetime(2014, 1, 4)
 EVENTS = 216_801
-"""Documents in both feeds together, repeats included."""
+"""Documents in both feeds together, duplicates included."""
 
-# By feed: events of different ids, and orders that a journey led to.
+# For each feed: the number of distinct events, and of orders that a journey led to.
 _OLDER, _NEWER = (164_000, 8_775), (50_400, 4_000)
 _SECOND_CONVERSIONS = 150
 _CATEGORIES: tuple[Category, ...] = ("Accessories", "Bikes", "Clothing", "Components")
@@ -38,89 +38,89 @@ class Event(NamedTuple):
     customer_id: int
     product_id: int
     order_id: int | None
-    """Of the order that the journey led to, on each of its steps."""
+    """The order that the journey led to, on each of its steps."""
 
 
 def campaign_documents(orders: list[Order], seed: int) -> tuple[list[bytes], list[bytes]]:
-    """The documents of the older and of the newer feed; EVENTS together."""
-    chance = random.Random(f"{seed}:campaigns")
-    made = _Journeys(orders, chance)
-    older = made.events([order for order in orders if order.order_date < NEWER_FEED_SINCE], *_OLDER)
-    newer = made.events([order for order in orders if order.order_date >= NEWER_FEED_SINCE], *_NEWER)
-    newer += _second_conversions(newer, chance)
+    """Return the documents of the older and of the newer feed, EVENTS in all."""
+    rng = random.Random(f"{seed}:campaigns")
+    journeys = _Journeys(orders, rng)
+    older = journeys.events([order for order in orders if order.order_date < NEWER_FEED_SINCE], *_OLDER)
+    newer = journeys.events([order for order in orders if order.order_date >= NEWER_FEED_SINCE], *_NEWER)
+    newer += _second_conversions(newer, rng)
     facts = list(enumerate(sorted([*older, *newer], key=lambda event: event.date), start=1))
     in_older = [fact for fact in facts if fact[1].date < OLDER_FEED_UNTIL]
     in_newer = [fact for fact in facts if fact[1].date >= NEWER_FEED_SINCE]
     repeats = EVENTS - len(in_older) - len(in_newer)
-    in_older += chance.sample(in_older, repeats // 2)
-    in_newer += chance.sample(in_newer, repeats - repeats // 2)
-    chance.shuffle(in_newer)
-    return [_older_document(*fact) for fact in in_older], [_newer_document(*fact, chance) for fact in in_newer]
+    in_older += rng.sample(in_older, repeats // 2)
+    in_newer += rng.sample(in_newer, repeats - repeats // 2)
+    rng.shuffle(in_newer)
+    return [_older_document(*fact) for fact in in_older], [_newer_document(*fact, rng) for fact in in_newer]
 
 
 class _Journeys:
-    """Makes journeys that agree with the orders."""
+    """Make journeys that agree with the orders."""
 
-    def __init__(self, orders: list[Order], chance: random.Random) -> None:
-        self.chance = chance
+    def __init__(self, orders: list[Order], rng: random.Random) -> None:
+        self.rng = rng
         self.dates_of: dict[int, list[datetime]] = {}
         for order in orders:
             self.dates_of.setdefault(order.customer.customer_id, []).append(order.order_date)
         self.products = {c: [p for p in sold_products() if p.category == c] for c in _CATEGORIES}
 
     def events(self, orders: list[Order], count: int, converting: int) -> list[Event]:
-        """`count` events around the orders' dates, those of `converting` journeys to one of the orders among them."""
+        """Return `count` events around the orders' dates; `converting` of their journeys lead to one of the orders."""
         events: list[Event] = []
-        for order in self.chance.sample(orders, converting):
-            events += self._to_an_order(order)
+        for order in self.rng.sample(orders, converting):
+            events += self._converting_journey(order)
         dates = [order.order_date for order in orders if not order.customer.is_reseller]
         while len(events) < count:
-            events += self._to_nothing(self.chance.choice(dates), dates[0], dates[-1])
+            events += self._other_journey(self.rng.choice(dates), dates[0], dates[-1])
         return events[:count]
 
-    def _to_an_order(self, order: Order) -> Iterator[Event]:
-        chance, customer_id = self.chance, order.customer.customer_id
-        product = chance.choice(order.lines).product
-        strategy = "retargeting" if chance.random() < 0.65 else "product_launch"
+    def _converting_journey(self, order: Order) -> Iterator[Event]:
+        rng, customer_id = self.rng, order.customer.customer_id
+        product = rng.choice(order.lines).product
+        strategy = "retargeting" if rng.random() < 0.65 else "product_launch"
         campaign = (self._segment(customer_id, order.order_date), str(product.category), strategy)
-        reopened = chance.random() < 0.2
+        reopened = rng.random() < 0.2
         date = order.order_date
         for step in (*STEPS[::-1], *STEPS[:1] * reopened):
             yield Event(date, step, campaign, customer_id, product.product_id, order.order_id)
-            # Seconds before the order, the step before: a cart is filled at once, an e-mail may lie for a day.
-            date -= timedelta(seconds=int(chance.expovariate(1 / (60_000 if step == "email_clicked" else 600))))
+            # Steps go back in time from the order: minutes between most steps, about a day before the click.
+            date -= timedelta(seconds=int(rng.expovariate(1 / (60_000 if step == "email_clicked" else 600))))
 
-    def _to_nothing(self, near: datetime, first: datetime, last: datetime) -> Iterator[Event]:
-        chance = self.chance
-        customer = chance.choice(customers())
-        date = min(max(near + timedelta(seconds=chance.randint(-86_400, 86_400)), first), last)
-        category = chance.choice(_CATEGORIES)
-        strategy = "retargeting" if chance.random() < 0.45 else "product_launch"
+    def _other_journey(self, near: datetime, first: datetime, last: datetime) -> Iterator[Event]:
+        rng = self.rng
+        customer = rng.choice(customers())
+        date = min(max(near + timedelta(seconds=rng.randint(-86_400, 86_400)), first), last)
+        category = rng.choice(_CATEGORIES)
+        strategy = "retargeting" if rng.random() < 0.45 else "product_launch"
         campaign = (self._segment(customer.customer_id, date), category, strategy)
         product = self._product(category, date)
-        for step in STEPS[: chance.choices((1, 2, 3), (0.62, 0.28, 0.10))[0]]:
+        for step in STEPS[: rng.choices((1, 2, 3), (0.62, 0.28, 0.10))[0]]:
             yield Event(date, step, campaign, customer.customer_id, product.product_id, None)
-            date = min(date + timedelta(seconds=int(chance.expovariate(1 / 900))), last)
+            date = min(date + timedelta(seconds=int(rng.expovariate(1 / 900))), last)
 
     def _segment(self, customer_id: int, date: datetime) -> str:
         earlier = bisect_left(self.dates_of.get(customer_id, []), date)
         return "repeat_customers" if earlier else "first_time_customers"
 
     def _product(self, category: Category, date: datetime) -> Product:
-        """A product that is on sale that day; the one that comes nearest in a category that has none yet."""
-        found = self.chance.choice(self.products[category])
+        """Return a product of the category that is on sale that day, or any of it after five attempts."""
+        found = self.rng.choice(self.products[category])
         for _ in range(5):
             if found.on_sale(date.date()):
                 break
-            found = self.chance.choice(self.products[category])
+            found = self.rng.choice(self.products[category])
         return found
 
 
-def _second_conversions(events: list[Event], chance: random.Random) -> list[Event]:
-    """The newer feed reports some conversions again, some days later and under another id."""
+def _second_conversions(events: list[Event], rng: random.Random) -> list[Event]:
+    """Return some conversions again, some days later: the newer feed reports them under another id."""
     conversions = [event for event in events if event.step == "conversion" and event.date.month < 6]
-    again = chance.sample(conversions, _SECOND_CONVERSIONS)
-    return [event._replace(date=event.date + timedelta(days=chance.randint(1, 5))) for event in again]
+    again = rng.sample(conversions, _SECOND_CONVERSIONS)
+    return [event._replace(date=event.date + timedelta(days=rng.randint(1, 5))) for event in again]
 
 
 def _older_document(event_id: int, event: Event) -> bytes:
@@ -128,7 +128,7 @@ def _older_document(event_id: int, event: Event) -> bytes:
         {
             "campaign_id": "~".join(event.campaign),
             "customer_id": event.customer_id,
-            "event_date": _written(event.date),
+            "event_date": _format_date(event.date),
             "event_id": event_id,
             "event_type": event.step,
             "order_id": event.order_id,
@@ -137,14 +137,14 @@ def _older_document(event_id: int, event: Event) -> bytes:
     )
 
 
-def _newer_document(event_id: int, event: Event, chance: random.Random) -> bytes:
-    tilde = chance.choice(("~", "~", " ~ ", "~ "))
-    step = chance.choice((event.step, event.step, event.step.title(), event.step.upper()))
+def _newer_document(event_id: int, event: Event, rng: random.Random) -> bytes:
+    tilde = rng.choice(("~", "~", " ~ ", "~ "))
+    step = rng.choice((event.step, event.step, event.step.title(), event.step.upper()))
     return orjson.dumps(
         {
             "campaign_id": tilde.join(event.campaign),
             "EventID": event_id,
-            "eventDate": _written(event.date),
+            "eventDate": _format_date(event.date),
             "eventType": step,
             "customer_id": event.customer_id,
             "orderId": event.order_id,
@@ -153,7 +153,7 @@ def _newer_document(event_id: int, event: Event, chance: random.Random) -> bytes
     )
 
 
-def _written(date: datetime) -> str:
-    """`29-May-2011 12.05 PM`, with English months whatever the locale."""
+def _format_date(date: datetime) -> str:
+    """Format as `29-May-2011 12.05 PM`, with English month names in every locale."""
     half = "AM" if date.hour < 12 else "PM"
     return f"{date.day:02d}-{_MONTHS[date.month - 1]}-{date.year} {date.hour % 12 or 12:02d}.{date.minute:02d} {half}"

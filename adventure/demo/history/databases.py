@@ -1,4 +1,4 @@
-"""The rows of the sales database's tables: customers, products, and what is bought and kept, by column."""
+"""Generate the rows of the sales database's tables: customers, products, inventory, offers and vendors."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,6 +1,7 @@
-"""The files of a history: which there are for a raw table, and what is in them, without its meaning.
+"""Find and read the files of a history.
 
-One file or one folder of files per raw table, named after it: NDJSON, a JSON array, CSV or Parquet, gzip or not.
+Each raw table has one file or one folder of files, named after it: NDJSON, a JSON array, CSV or Parquet. Text may be
+gzipped.
 """
 
 import gzip
@@ -25,47 +26,47 @@ _FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 _LINES_AT_A_TIME = 10_000
-_TOLD_FAULTS = 3
+_FAULTS_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a raw table."""
+    """A file of a raw table."""
 
     path: Path
     label: str
-    """As messages and the column `_file` name it: the path below the folder that is loaded."""
+    """Its path below the loaded folder, for messages and the column `_file`."""
     format: Format
 
 
 def find_files(folder: Path, table: str) -> list[DataFile]:
-    """The files for the table: the one that is named after it, or all in the folder that is; none if there is neither.
+    """Return the file named after the table, or all files of the folder named after it; an empty list without either.
 
     Raises:
-        ConfigError: there is more than one, or a file of a kind that cannot be read.
+        ConfigError: several entries are named after the table, or a file has an unknown format.
     """
     named = sorted(entry for entry in folder.iterdir() if entry.name.lower().partition(".")[0] == table)
     if len(named) > 1:
         names = " and ".join(entry.name for entry in named)
-        raise ConfigError(f"{folder} holds {table} more than once: {names}", "Leave one of them there")
+        raise ConfigError(f"{folder} holds {table} more than once: {names}", "Keep only one of them")
     if named and named[0].is_dir():
-        # _SUCCESS and .DS_Store are other programs' business.
+        # Skip files of other programs, such as _SUCCESS and .DS_Store.
         named = sorted(path for path in named[0].iterdir() if path.is_file() and path.name[0] not in "._")
     return [DataFile(path, str(path.relative_to(folder)), _format(path)) for path in named]
 
 
 def read_file(connection: duckdb.DuckDBPyConnection, file: DataFile) -> list[str]:
-    """Reads the file into the temporary table `incoming`; the names of its columns.
+    """Read the file into the temporary table `incoming` and return the names of its columns.
 
-    `_position` counts the rows from 0. A file of documents has them as text in the one column `document`, one that does
-    not parse included; the columns of a CSV file are text as well, an empty field NULL.
+    The column `_position` counts the rows from 0. Documents become text in the single column `document`, even those
+    that do not parse. The columns of a CSV file are text too; an empty field is NULL.
 
     Raises:
-        ConfigError: the file is damaged; names it and the line.
+        ConfigError: the file is damaged; the message names the file and the line.
     """
     try:
         if file.format == "ndjson" or (file.format == "json" and not _is_array(file.path)):
-            # DuckDB's own readers end at a line that does not parse, or leave it out.
+            # DuckDB's own JSON readers fail at a line that does not parse, or skip it.
             lines = pa.RecordBatchReader.from_batches(_LINES, _batches(file.path))
             connection.register("incoming_lines", lines)
             connection.execute("create or replace temp table incoming as select * from incoming_lines")
@@ -77,7 +78,7 @@ def read_file(connection: duckdb.DuckDBPyConnection, file: DataFile) -> list[str
     except (duckdb.Error, OSError, EOFError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
-            f"{file.label} cannot be read: {reason}", "Mend or replace the file; nothing was loaded"
+            f"{file.label} cannot be read: {reason}", "Fix or replace the file; nothing was loaded"
         ) from error
     columns = connection.execute("select column_name from (describe incoming) where column_name <> '_position'")
     return [str(name) for (name,) in columns.fetchall()]
@@ -100,19 +101,19 @@ def _format(path: Path) -> Format:
         if name.endswith(ending) or (name.endswith(f"{ending}.gz") and kind != "parquet"):
             return kind
     raise ConfigError(
-        f"{path} is no file that can be read",
-        f"Its name must end in {', '.join(_FORMATS)}, and .gz for text that is gzipped",
+        f"{path} has an unknown file format",
+        f"Rename it to end in {', '.join(_FORMATS)}, with .gz after it for gzipped text",
     )
 
 
 def _refuse_broken_rows(connection: duckdb.DuckDBPyConnection, file: DataFile) -> None:
-    """Rows with too many or too few fields, or with bytes that are not UTF-8."""
+    """Raise ConfigError for rows with too many or too few fields, or with bytes that are not UTF-8."""
     faults = connection.execute("select distinct line, error_message from reject_errors order by line").fetchall()
     connection.execute("drop table reject_errors; drop table reject_scans")
     if faults:
-        told = "; ".join(f"line {line}: {' '.join(message.split())}" for line, message in faults[:_TOLD_FAULTS])
+        shown = "; ".join(f"line {line}: {' '.join(message.split())}" for line, message in faults[:_FAULTS_SHOWN])
         raise ConfigError(
-            f"{file.label} has {len(faults)} rows that do not parse: {told}", "Mend those lines; nothing was loaded"
+            f"{file.label} has {len(faults)} rows that do not parse: {shown}", "Fix those lines; nothing was loaded"
         )
 
 

@@ -1,4 +1,4 @@
-"""Loads the files of a history into the warehouse's raw tables, all of them or none."""
+"""Load the files of a history into the warehouse's raw tables, all of them or none."""
 
 from datetime import datetime, timedelta
 from importlib.resources import files as package_files
@@ -15,18 +15,18 @@ from adventure.destinations.duckdb.columns import quoted
 
 log = get_logger()
 
-_TOLD_FAULTS = 3
+_FAULTS_SHOWN = 3
 _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?"
 
 
 def load_files(
     connection: duckdb.DuckDBPyConnection, folder: Path, *, allow_missing: bool, after: datetime | None = None
 ) -> None:
-    """Replaces the content of all raw tables of the history, in one transaction.
+    """Replace the content of all raw tables of the history, in one transaction.
 
     Args:
-        allow_missing: tables without a file are left empty, with a warning.
-        after: when another warehouse was loaded before, whose next load this is.
+        allow_missing: leave tables without a file empty, with a warning.
+        after: stamp the rows with a later `_loaded_at` than this; for a warehouse that was loaded elsewhere before.
 
     Raises:
         ConfigError: a file or a column is missing, or a row does not fit its table; nothing was loaded.
@@ -47,26 +47,26 @@ def load_files(
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes the raw tables that are missing."""
+    """Create the missing raw tables."""
     tables = package_files("adventure.destinations.duckdb") / "history_tables.sql"
     connection.execute(tables.read_text(encoding="utf-8"))
 
 
 def is_loaded(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether any raw table of the history holds a row."""
+    """Return whether any raw table of the history has a row."""
     create_tables(connection)
     return any(connection.execute(f"select 1 from {table.location} limit 1").fetchone() for table in RAW_TABLES)
 
 
 def _find_all(folder: Path, *, allow_missing: bool) -> dict[str, list[DataFile]]:
     if not folder.is_dir():
-        raise ConfigError(f"There is no folder {folder}", "Give the folder that holds one file or folder per raw table")
+        raise ConfigError(f"There is no folder {folder}", "Pass a folder with one file or folder per raw table")
     sources = {table.name: find_files(folder, table.name) for table in RAW_TABLES}
     missing = [name for name, files in sources.items() if not files]
     if len(missing) == len(sources) or (missing and not allow_missing):
         raise ConfigError(
             f"{folder} has no file for {', '.join(missing)}",
-            "Add a file or folder of that name, or allow missing ones if there is no such data",
+            "Add a file or folder of that name, or pass --allow-missing if there is no such data",
         )
     for name in missing:
         log.warning(f"history: {folder} has no file for {name}; that table stays empty", table=name)
@@ -74,7 +74,7 @@ def _find_all(folder: Path, *, allow_missing: bool) -> dict[str, list[DataFile]]
 
 
 def _next_stamp(connection: duckdb.DuckDBPyConnection, after: datetime | None) -> datetime:
-    """What `_loaded_at` is for this load: later than in every load before, whatever the clock did."""
+    """Return `_loaded_at` for this load: now, or later than every earlier load if the clock went back."""
     held = [connection.execute(f"select max(_loaded_at) from {table.location}").fetchone() for table in RAW_TABLES]
     stamps: list[datetime] = [
         stamp + timedelta(microseconds=1) for stamp in (after, *(row[0] for row in held if row)) if stamp
@@ -86,8 +86,8 @@ def _load_file(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Dat
     columns = read_file(connection, file)
     if table.keys:
         _to_documents(connection, table, file, columns)
-        _mend_keys(connection, table, file)
-        _tell_unparsed(connection, table, file)
+        _restore_key_case(connection, table, file)
+        _warn_about_unparsed(connection, table, file)
         target = ["raw"]
     else:
         target = _to_columns(connection, table, file, columns)
@@ -101,7 +101,7 @@ def _load_file(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Dat
 
 
 def _to_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile, columns: list[str]) -> None:
-    """`fitted` with one document a row; a text that does not parse becomes a JSON string."""
+    """Create `fitted` with one document per row; text that does not parse becomes a JSON string."""
     ours = {column.lower(): column for column in columns}
     types = dict(connection.execute("select column_name, column_type from (describe incoming)").fetchall())
     if columns == ["document"] or "raw" in ours:
@@ -109,7 +109,7 @@ def _to_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, file: 
         text = quoted(column) if types[column] in ("VARCHAR", "JSON") else f"cast(to_json({quoted(column)}) as varchar)"
     else:
         _refuse_missing(file, table.keys, columns)
-        # Put together as text: DuckDB's own functions would bring numbers to doubles.
+        # Build the document as text: DuckDB's JSON functions would convert numbers to doubles.
         values = [f"'\"{key}\":' || {_json_value(table, key, ours[key.lower()], types)}" for key in table.keys]
         text = f"'{{' || concat_ws(',', {', '.join(values)}) || '}}'"
     connection.execute(
@@ -120,7 +120,7 @@ def _to_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, file: 
 
 
 def _json_value(table: RawTable, key: str, column: str, types: dict[str, str]) -> str:
-    """SQL for one column's value as JSON text; a text in a number's place stays text."""
+    """Return SQL for a column's value as JSON text; text in a numeric column stays text."""
     name, is_text = quoted(column), types[column] == "VARCHAR"
     value = f"cast(to_json({name}) as varchar)"
     if is_text and key in table.nested:
@@ -130,8 +130,8 @@ def _json_value(table: RawTable, key: str, column: str, types: dict[str, str]) -
     return f"coalesce({value}, 'null')"
 
 
-def _mend_keys(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile) -> None:
-    """Gives the keys the source system's case, and refuses files that lack one."""
+def _restore_key_case(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile) -> None:
+    """Restore the source system's case of the keys; raise ConfigError if a key is missing."""
     found = connection.execute(
         "select distinct unnest(json_keys(raw)) from fitted where json_type(raw) = 'OBJECT'"
     ).fetchall()
@@ -140,22 +140,22 @@ def _mend_keys(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Dat
         return
     _refuse_missing(file, table.keys, keys)
     if not set(table.keys) <= set(keys):
-        # In the text, since a quoted word before a colon is always a key; and in what is nested as well.
+        # Replace in the text: a quoted word before a colon is always a key, in nested objects too.
         text = "cast(raw as varchar)"
         for key in dict.fromkeys((*table.keys, *table.nested_keys)):
             text = f"""regexp_replace({text}, '(?i)"{key}"(\\s*:)', '"{key}"\\1', 'g')"""
         connection.execute(f"update fitted set raw = cast({text} as json) where json_type(raw) = 'OBJECT'")
 
 
-def _tell_unparsed(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile) -> None:
+def _warn_about_unparsed(connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile) -> None:
     rows = connection.execute(
         "select _position + 1 from fitted where json_type(raw) is distinct from 'OBJECT' order by 1"
     ).fetchall()
     if rows:
-        told = ", ".join(str(row) for (row,) in rows[:_TOLD_FAULTS])
+        shown = ", ".join(str(row) for (row,) in rows[:_FAULTS_SHOWN])
         log.warning(
-            f"history: {file.label} has {len(rows)} rows that are no JSON object: row {told}; {table.location} keeps"
-            " them as text, and a test of the models finds them",
+            f"history: {file.label} has {len(rows)} rows that are not JSON objects: row {shown}; {table.location} keeps"
+            " them as text, and a dbt test reports them",
             file=file.label,
             rows=len(rows),
         )
@@ -164,7 +164,7 @@ def _tell_unparsed(connection: duckdb.DuckDBPyConnection, table: RawTable, file:
 def _to_columns(
     connection: duckdb.DuckDBPyConnection, table: RawTable, file: DataFile, columns: list[str]
 ) -> list[str]:
-    """`fitted` with the table's columns; their names."""
+    """Create `fitted` with the table's columns and return their names."""
     described = connection.execute(
         f"select column_name, column_type from (describe {table.location}) where not starts_with(column_name, '_')"
     ).fetchall()
@@ -173,22 +173,23 @@ def _to_columns(
     names = [name for name, _ in described]
     _refuse_missing(file, names, columns)
     ours = {column.lower(): quoted(column) for column in columns}
-    _refuse_misfits(connection, file, [(name, ours[name], kind) for name, kind in described])
+    _refuse_unconvertible(connection, file, [(name, ours[name], kind) for name, kind in described])
     fitted = ", ".join(f"cast({ours[name]} as {kind}) as {name}" for name, kind in described)
     connection.execute(f"create or replace temp table fitted as select _position, {fitted} from incoming")
     return names
 
 
 def _to_texts(connection: duckdb.DuckDBPyConnection, file: DataFile) -> list[str]:
-    """Turns documents into columns of text; their names."""
+    """Turn documents into columns of text and return their names."""
     broken = connection.execute(
         "select _position + 1 from incoming"
         " where not json_valid(document) or json_type(document) <> 'OBJECT' order by 1"
     ).fetchall()
     if broken:
-        told = ", ".join(str(row) for (row,) in broken[:_TOLD_FAULTS])
+        shown = ", ".join(str(row) for (row,) in broken[:_FAULTS_SHOWN])
         raise ConfigError(
-            f"{file.label} has {len(broken)} rows that are no JSON object: row {told}", "Mend them; nothing was loaded"
+            f"{file.label} has {len(broken)} rows that are not JSON objects: row {shown}",
+            "Fix those rows; nothing was loaded",
         )
     found = connection.execute("select distinct unnest(json_keys(document)) from incoming").fetchall()
     keys = [str(key) for (key,) in found]
@@ -204,12 +205,14 @@ def _refuse_missing(file: DataFile, wanted: "tuple[str, ...] | list[str]", colum
     if missing:
         raise ConfigError(
             f"{file.label} has no column {', '.join(missing)}",
-            "Add it, empty if there is no such data",
+            "Add the column; it may be empty",
         )
 
 
-def _refuse_misfits(connection: duckdb.DuckDBPyConnection, file: DataFile, columns: list[tuple[str, str, str]]) -> None:
-    """Refuses values that their column's type cannot hold; names row, column and value."""
+def _refuse_unconvertible(
+    connection: duckdb.DuckDBPyConnection, file: DataFile, columns: list[tuple[str, str, str]]
+) -> None:
+    """Raise ConfigError for values that their column's type cannot hold; name row, column and value."""
     checks = [
         f"select _position + 1 as row, '{name}' as name, cast({ours} as varchar) as value,"
         f" '{kind}' as kind from incoming"
@@ -218,9 +221,9 @@ def _refuse_misfits(connection: duckdb.DuckDBPyConnection, file: DataFile, colum
     ]
     faults = connection.execute(f"{' union all '.join(checks)} order by row, name").fetchall()
     if faults:
-        told = "; ".join(
-            f"row {row}: {name} '{value}' is no {kind.lower()}" for row, name, value, kind in faults[:_TOLD_FAULTS]
+        shown = "; ".join(
+            f"row {row}: {name} '{value}' is not a {kind.lower()}" for row, name, value, kind in faults[:_FAULTS_SHOWN]
         )
         raise ConfigError(
-            f"{file.label} has {len(faults)} values that do not fit: {told}", "Mend those rows; nothing was loaded"
+            f"{file.label} has {len(faults)} values that do not fit: {shown}", "Fix those rows; nothing was loaded"
         )

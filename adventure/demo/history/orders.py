@@ -1,4 +1,4 @@
-"""The sales orders of 2011 to 2014, as the documents of `ecom.sales_order_raw`."""
+"""Generate the sales orders of 2011 to 2014, as documents of `ecom.sales_order_raw`."""
 
 import random
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _OWN_CURRENCY = frozenset({"Australia", "Canada", "United Kingdom"})
 
 @dataclass
 class Order:
-    """One order of the history."""
+    """An order of the history."""
 
     order_date: datetime
     customer: Customer
@@ -31,29 +31,29 @@ class Order:
 
     @property
     def sub_total(self) -> int:
-        """In millionths of a dollar."""
+        """Return the sum of the lines in millionths of a dollar."""
         return sum(line.total for line in self.lines)
 
 
 def make_orders(seed: int) -> list[Order]:
-    """All 31,465 orders, by id, which is by date."""
-    chance = random.Random(f"{seed}:orders")
-    buyers, contacts = iter(online_buyers(chance)), reseller_buyers(chance)
+    """Return all 31,465 orders, ordered by id and thus by date."""
+    rng = random.Random(f"{seed}:orders")
+    buyers, contacts = iter(online_buyers(rng)), reseller_buyers(rng)
     orders: list[Order] = []
     for month, resellers in zip(MONTHS, contacts, strict=True):
-        baskets = online_baskets(month, chance)
-        orders += [Order(_any_time(month, chance), next(buyers), basket) for basket in baskets]
+        baskets = online_baskets(month, rng)
+        orders += [Order(_random_time(month, rng), next(buyers), basket) for basket in baskets]
         orders += [
-            Order(_office_hours(month, chance), contact, basket)
-            for contact, basket in zip(resellers, reseller_baskets(month, chance), strict=True)
+            Order(_office_hours(month, rng), contact, basket)
+            for contact, basket in zip(resellers, reseller_baskets(month, rng), strict=True)
         ]
-    set_reseller_terms([order.lines for order in orders if order.customer.is_reseller], chance)
+    set_reseller_terms([order.lines for order in orders if order.customer.is_reseller], rng)
     for channel in ("online", "reseller"):
         for in_march, march in enumerate((False, True)):
             group = [order for order in orders if _belongs(order, channel, march)]
-            for order in _most(group, CARDS[channel][1 - in_march], chance, lambda _: 0):
+            for order in _pick_lowest(group, CARDS[channel][1 - in_march], rng, lambda _: 0):
                 order.has_card = True
-            for order in _most(group, CURRENCY_RATES[channel][1 - in_march], chance, _has_dollars):
+            for order in _pick_lowest(group, CURRENCY_RATES[channel][1 - in_march], rng, _has_dollars):
                 order.has_currency_rate = True
     orders.sort(key=lambda order: order.order_date)
     for order_id, order in enumerate(orders, start=FIRST_ORDER_ID):
@@ -62,21 +62,21 @@ def make_orders(seed: int) -> list[Order]:
 
 
 def order_documents(orders: list[Order], seed: int) -> list[bytes]:
-    """The orders as JSON, one document each, with the source system's keys."""
-    chance = random.Random(f"{seed}:order documents")
+    """Return each order as a JSON document with the source system's keys."""
+    rng = random.Random(f"{seed}:order documents")
     documents, first_line_id = [], 1
     for order in orders:
-        documents.append(_document(order, first_line_id, chance))
+        documents.append(_document(order, first_line_id, rng))
         first_line_id += len(order.lines)
     return documents
 
 
-def _document(order: Order, first_line_id: int, chance: random.Random) -> bytes:
+def _document(order: Order, first_line_id: int, rng: random.Random) -> bytes:
     customer, online = order.customer, not order.customer.is_reseller
     sub_total, gross = order.sub_total, sum(line.gross for line in order.lines)
     tax = _to_ten_thousandth(sub_total * 80 if online else gross * 96)
     freight = _to_ten_thousandth(sub_total * (25 if online else 30))
-    tracking = f"{chance.getrandbits(16):04X}-{chance.getrandbits(16):04X}-{chance.getrandbits(8):02X}"
+    tracking = f"{rng.getrandbits(16):04X}-{rng.getrandbits(16):04X}-{rng.getrandbits(8):02X}"
     order_date, modified = f"{order.order_date}", f"{(order.order_date + _SHIP_AFTER).date()}"
     return orjson.dumps(
         {
@@ -86,11 +86,11 @@ def _document(order: Order, first_line_id: int, chance: random.Random) -> bytes:
             "BillToAddressID": customer.address_id,
             "Comment": None,
             "CreditCardApprovalCode": (
-                f"{chance.randrange(10_000, 1_000_000)}Vi{chance.randrange(100, 100_000)}" if order.has_card else None
+                f"{rng.randrange(10_000, 1_000_000)}Vi{rng.randrange(100, 100_000)}" if order.has_card else None
             ),
             "CreditCardID": customer.credit_card_id if order.has_card else None,
-            "CurrencyRateID": chance.randrange(1, 13_533) if order.has_currency_rate else None,
-            "DeliveryEstimate": chance.choice(_ESTIMATES),
+            "CurrencyRateID": rng.randrange(1, 13_533) if order.has_currency_rate else None,
+            "DeliveryEstimate": rng.choice(_ESTIMATES),
             "DueDate": f"{order.order_date + _DUE_AFTER}",
             "Freight": dollars(freight),
             "ModifiedDate": modified,
@@ -110,7 +110,7 @@ def _document(order: Order, first_line_id: int, chance: random.Random) -> bytes:
                 }
                 for line_id, line in enumerate(order.lines, start=first_line_id)
             ],
-            "PurchaseOrderNumber": None if online else f"PO{chance.randrange(10**7, 10**11)}",
+            "PurchaseOrderNumber": None if online else f"PO{rng.randrange(10**7, 10**11)}",
             "RevisionNumber": 8,
             "SalesOrderNumber": f"SO{order.order_id}",
             "SalesPersonID": customer.sales_person_id,
@@ -127,26 +127,26 @@ def _document(order: Order, first_line_id: int, chance: random.Random) -> bytes:
 
 
 def dollars(millionths: int) -> orjson.Fragment:
-    """An amount as a JSON number with all its digits; a float would not promise them."""
+    """Return an amount as a JSON number with all its digits, which a float could lose."""
     whole, rest = divmod(millionths, 1_000_000)
     return orjson.Fragment(f"{whole}.{rest:06d}".rstrip("0").rstrip("."))
 
 
 def _to_ten_thousandth(thousandth_parts: int) -> int:
-    """A thousandth of it, in millionths of a dollar, rounded to a ten-thousandth of a dollar."""
+    """Return a thousandth of the argument, in millionths of a dollar, rounded to a ten-thousandth of a dollar."""
     return (thousandth_parts + 50_000) // 100_000 * 100
 
 
-def _any_time(month: Month, chance: random.Random) -> datetime:
-    """Any day of the month, most often in the afternoon."""
+def _random_time(month: Month, rng: random.Random) -> datetime:
+    """Return a time on any day of the month, most likely in the afternoon."""
     days = (month.last_day - month.first_day).days
-    day = month.first_day + timedelta(days=chance.randint(0, days))
-    return datetime.combine(day, time.min) + timedelta(seconds=int(chance.triangular(0, 86_399, 54_000)))
+    day = month.first_day + timedelta(days=rng.randint(0, days))
+    return datetime.combine(day, time.min) + timedelta(seconds=int(rng.triangular(0, 86_399, 54_000)))
 
 
-def _office_hours(month: Month, chance: random.Random) -> datetime:
-    """The resellers' day of the month, between eight and eighteen."""
-    return datetime(month.year, month.month, month.reseller_day) + timedelta(seconds=chance.randint(28_800, 64_800))
+def _office_hours(month: Month, rng: random.Random) -> datetime:
+    """Return a time on the month's reseller day, between 8:00 and 18:00."""
+    return datetime(month.year, month.month, month.reseller_day) + timedelta(seconds=rng.randint(28_800, 64_800))
 
 
 def _belongs(order: Order, channel: str, in_march_2013: bool) -> bool:
@@ -158,6 +158,6 @@ def _has_dollars(order: Order) -> int:
     return int(order.customer.country not in _OWN_CURRENCY)
 
 
-def _most(orders: list[Order], count: int, chance: random.Random, rank: Callable[[Order], int]) -> list[Order]:
-    """`count` of the orders at random, those of the lowest rank first."""
-    return sorted(orders, key=lambda order: (rank(order), chance.random()))[:count]
+def _pick_lowest(orders: list[Order], count: int, rng: random.Random, rank: Callable[[Order], int]) -> list[Order]:
+    """Return `count` random orders, those with the lowest rank first."""
+    return sorted(orders, key=lambda order: (rank(order), rng.random()))[:count]

@@ -1,4 +1,4 @@
-"""What the company buys and keeps: vendors, what they offer, the stock, and purchase orders."""
+"""Generate vendors, their offers, the inventory and purchase orders."""
 
 import random
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Vendor:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a vendor takes for a product."""
+    """A vendor's terms for a product."""
 
     product_id: int
     vendor_id: int
@@ -65,103 +65,112 @@ class Offer:
 
     @property
     def last_cost(self) -> int:
-        """In ten-thousandths of a dollar: five per cent above the price."""
+        """Return the last cost in ten-thousandths of a dollar: five per cent above the price."""
         return self.price * 105 // 100
 
 
 def make_vendors(seed: int) -> list[Vendor]:
-    """104 vendors, by id."""
-    chance = random.Random(f"{seed}:vendors")
+    """Return 104 vendors, ordered by id."""
+    rng = random.Random(f"{seed}:vendors")
     names = [f"{start} {end}" for start in _NAME_STARTS for end in _NAME_ENDS]
     ratings = [rating for rating, count in _CREDIT_RATINGS.items() for _ in range(count)]
-    chance.shuffle(names)
-    chance.shuffle(ratings)
+    rng.shuffle(names)
+    rng.shuffle(ratings)
     ids = [_FIRST_VENDOR_ID + 2 * index for index in range(len(ratings))]
-    inactive = set(chance.sample(ids[_VENDORS_THAT_SELL:], _INACTIVE))
-    unloved = inactive | set(chance.sample(sorted(set(ids) - inactive), _NOT_PREFERRED - _INACTIVE))
+    inactive = set(rng.sample(ids[_VENDORS_THAT_SELL:], _INACTIVE))
+    not_preferred = inactive | set(rng.sample(sorted(set(ids) - inactive), _NOT_PREFERRED - _INACTIVE))
     return [
         Vendor(
-            vendor_id, name, rating, vendor_id not in unloved, vendor_id not in inactive, _midnight(2011, 300, chance)
+            vendor_id,
+            name,
+            rating,
+            vendor_id not in not_preferred,
+            vendor_id not in inactive,
+            _midnight(2011, 300, rng),
         )
         for vendor_id, name, rating in zip(ids, names, ratings, strict=False)
     ]
 
 
 def make_offers(vendors: list[Vendor], seed: int) -> list[Offer]:
-    """460 products of vendors: 265 products that are bought, from one to three vendors each."""
-    chance = random.Random(f"{seed}:offers")
+    """Return 460 offers: 265 purchased products with one to three vendors each."""
+    rng = random.Random(f"{seed}:offers")
     sellers = vendors[:_VENDORS_THAT_SELL]
     counts = [vendor_count for vendor_count, count in _VENDORS_OF_A_PRODUCT.items() for _ in range(count)]
-    chance.shuffle(counts)
+    rng.shuffle(counts)
     parts = [product for product in products() if product.category is None]
     goods = [product for product in products() if product.category in ("Accessories", "Clothing")]
     bought = sorted([*parts, *goods[: len(counts) - len(parts)]], key=lambda product: product.product_id)
-    # Each vendor has its first product before any has its second, so that none of them is left without.
+    # Every vendor gets its first product before any gets its second, so that every vendor has one.
     waiting = sellers.copy()
     offers = []
     for product, count in zip(bought, counts, strict=True):
         chosen = [waiting.pop() for _ in range(min(count, len(waiting)))]
-        chosen += chance.sample([vendor for vendor in sellers if vendor not in chosen], count - len(chosen))
-        offers += [_offer(product, vendor, chance) for vendor in chosen]
+        chosen += rng.sample([vendor for vendor in sellers if vendor not in chosen], count - len(chosen))
+        offers += [_offer(product, vendor, rng) for vendor in chosen]
     return offers
 
 
-def _offer(product: Product, vendor: Vendor, chance: random.Random) -> Offer:
-    low, high = chance.choice(((1, 5), (1, 5), (1, 5), (100, 1_000), (20, 100), (500, 5_000)))
+def _offer(product: Product, vendor: Vendor, rng: random.Random) -> Offer:
+    low, high = rng.choice(((1, 5), (1, 5), (1, 5), (100, 1_000), (20, 100), (500, 5_000)))
     return Offer(
         product_id=product.product_id,
         vendor_id=vendor.vendor_id,
-        lead_time=chance.choice((15, 16, 17, 17, 18, 19, 19, 25, 30, 45, 60)),
-        price=chance.randint(21, 7_800) * 100,
+        lead_time=rng.choice((15, 16, 17, 17, 18, 19, 19, 25, 30, 45, 60)),
+        price=rng.randint(21, 7_800) * 100,
         min_quantity=low,
         max_quantity=high,
-        on_order=chance.randint(low, high) if chance.random() < 0.25 else None,
-        unit_measure=chance.choice(("CTN", "CTN", "EA ", "EA ", "CAN", "CS ", "DZ ", "PAK")),
-        last_receipt=_midnight(2011, 360, chance),
+        on_order=rng.randint(low, high) if rng.random() < 0.25 else None,
+        unit_measure=rng.choice(("CTN", "CTN", "EA ", "EA ", "CAN", "CS ", "DZ ", "PAK")),
+        last_receipt=_midnight(2011, 360, rng),
     )
 
 
 def make_inventory(seed: int) -> Iterator[tuple[int, int, str, int, int]]:
-    """1,069 rows of product, location, shelf, bin and quantity: 432 products in one to six of 14 locations."""
-    chance = random.Random(f"{seed}:inventory")
+    """Yield 1,069 rows of product, location, shelf, bin and quantity: 432 products in one to six of 14 locations."""
+    rng = random.Random(f"{seed}:inventory")
     counts = [location_count for location_count, count in _LOCATIONS_OF_A_PRODUCT.items() for _ in range(count)]
-    chance.shuffle(counts)
+    rng.shuffle(counts)
     for product, count in zip(products(), counts, strict=False):
-        for location in sorted(chance.sample(_LOCATIONS, count)):
-            share = chance.random() * 4
+        for location in sorted(rng.sample(_LOCATIONS, count)):
+            share = rng.random() * 4
             below, above = _STOCK_QUARTILES[int(share)], _STOCK_QUARTILES[int(share) + 1]
             quantity = round(below + (above - below) * (share % 1))
-            yield product.product_id, location, chance.choice("ABCDEFGHJKLMNPRSTUWY"), chance.randint(0, 61), quantity
+            yield product.product_id, location, rng.choice("ABCDEFGHJKLMNPRSTUWY"), rng.randint(0, 61), quantity
 
 
 def purchase_documents(offers: list[Offer], seed: int) -> Iterator[bytes]:
-    """The 8,845 lines of 4,012 purchase orders, one document a line with its order's fields on each."""
-    chance = random.Random(f"{seed}:purchases")
+    """Yield the 8,845 lines of 4,012 purchase orders, one document per line with its order's fields."""
+    rng = random.Random(f"{seed}:purchases")
     offers_of: dict[int, list[Offer]] = {}
     for offer in offers:
         offers_of.setdefault(offer.vendor_id, []).append(offer)
     statuses = [status for status, count in _STATUSES.items() for _ in range(count)]
-    chance.shuffle(statuses)
-    dates = sorted(_order_date(year, chance) for year, count in _ORDERS_A_YEAR.items() for _ in range(count))
-    vendors = chance.choices(list(offers_of.values()), [len(theirs) for theirs in offers_of.values()], k=len(statuses))
-    sizes = _sizes(vendors, chance)
+    rng.shuffle(statuses)
+    dates = sorted(_order_date(year, rng) for year, count in _ORDERS_A_YEAR.items() for _ in range(count))
+    vendors = rng.choices(
+        list(offers_of.values()), [len(vendor_offers) for vendor_offers in offers_of.values()], k=len(statuses)
+    )
+    sizes = _sizes(vendors, rng)
     line_id = 1
-    for order_id, (status, date, theirs, size) in enumerate(zip(statuses, dates, vendors, sizes, strict=True), start=1):
-        lines = [_line(offer, date, status, chance) for offer in chance.sample(theirs, size)]
+    for order_id, (status, date, vendor_offers, size) in enumerate(
+        zip(statuses, dates, vendors, sizes, strict=True), start=1
+    ):
+        lines = [_line(offer, date, status, rng) for offer in rng.sample(vendor_offers, size)]
         sub_total = sum(line["OrderQty"] * line["UnitPrice"] for line in lines)
         order = {
-            "EmployeeID": chance.randint(250, 261),
+            "EmployeeID": rng.randint(250, 261),
             "Freight": dollars(sub_total * 25 // 1_000 * 100),
             "OrderDate": f"{date}",
             "PurchaseOrderID": order_id,
-            "RevisionNumber": chance.choices((4, 5, 6), (0.95, 0.03, 0.02))[0],
+            "RevisionNumber": rng.choices((4, 5, 6), (0.95, 0.03, 0.02))[0],
             "ShipDate": f"{date + timedelta(days=9)}",
-            "ShipMethodID": chance.choices((1, 2, 3, 4, 5), (0.11, 0.15, 0.04, 0.34, 0.36))[0],
+            "ShipMethodID": rng.choices((1, 2, 3, 4, 5), (0.11, 0.15, 0.04, 0.34, 0.36))[0],
             "Status": status,
             "SubTotal": dollars(sub_total * 100),
             "TaxAmt": dollars(sub_total * 80 // 1_000 * 100),
             "TotalDue": dollars((sub_total + sub_total * 25 // 1_000 + sub_total * 80 // 1_000) * 100),
-            "VendorID": theirs[0].vendor_id,
+            "VendorID": vendor_offers[0].vendor_id,
         }
         for line in lines:
             amounts = {
@@ -173,11 +182,11 @@ def purchase_documents(offers: list[Offer], seed: int) -> Iterator[bytes]:
             line_id += 1
 
 
-def _line(offer: Offer, date: datetime, status: int, chance: random.Random) -> dict[str, int]:
-    """A line's numbers; its price in ten-thousandths of a dollar, which the cost follows up as years go by."""
-    ordered = chance.choices([pieces for pieces, _ in _QUANTITIES], [share for _, share in _QUANTITIES])[0]
-    received = ordered - (chance.randint(1, max(1, ordered // 10)) if chance.random() < 0.04 else 0)
-    rejected = min(received, chance.randint(1, max(1, ordered // 10))) if chance.random() < 0.06 or status == 3 else 0
+def _line(offer: Offer, date: datetime, status: int, rng: random.Random) -> dict[str, int]:
+    """Return a line's numbers; the price, in ten-thousandths of a dollar, rises by one per cent of the cost a year."""
+    ordered = rng.choices([pieces for pieces, _ in _QUANTITIES], [share for _, share in _QUANTITIES])[0]
+    received = ordered - (rng.randint(1, max(1, ordered // 10)) if rng.random() < 0.04 else 0)
+    rejected = min(received, rng.randint(1, max(1, ordered // 10))) if rng.random() < 0.06 or status == 3 else 0
     return {
         "OrderQty": ordered,
         "ProductID": offer.product_id,
@@ -188,23 +197,26 @@ def _line(offer: Offer, date: datetime, status: int, chance: random.Random) -> d
     }
 
 
-def _sizes(vendors: list[list[Offer]], chance: random.Random) -> list[int]:
-    """How many lines each order has, _LINES in all; no order holds a product twice."""
-    sizes = [min(len(theirs), chance.choices((1, 2, 3, 4, 5), (0.41, 0.31, 0.16, 0.07, 0.05))[0]) for theirs in vendors]
+def _sizes(vendors: list[list[Offer]], rng: random.Random) -> list[int]:
+    """Return the number of lines of each order, _LINES in all; no order contains a product twice."""
+    sizes = [
+        min(len(vendor_offers), rng.choices((1, 2, 3, 4, 5), (0.41, 0.31, 0.16, 0.07, 0.05))[0])
+        for vendor_offers in vendors
+    ]
     missing = _LINES - sum(sizes)
     step = 1 if missing > 0 else -1
     while missing:
-        index = chance.randrange(len(sizes))
+        index = rng.randrange(len(sizes))
         if 1 <= sizes[index] + step <= len(vendors[index]):
             sizes[index] += step
             missing -= step
     return sizes
 
 
-def _order_date(year: int, chance: random.Random) -> datetime:
+def _order_date(year: int, rng: random.Random) -> datetime:
     first, last = max(_FIRST_DAY, datetime(year, 1, 1)), min(_LAST_DAY, datetime(year, 12, 31))
-    return first + timedelta(days=chance.randint(0, (last - first).days))
+    return first + timedelta(days=rng.randint(0, (last - first).days))
 
 
-def _midnight(year: int, within_days: int, chance: random.Random) -> datetime:
-    return datetime(year, 1, 1) + timedelta(days=chance.randrange(within_days))
+def _midnight(year: int, within_days: int, rng: random.Random) -> datetime:
+    return datetime(year, 1, 1) + timedelta(days=rng.randrange(within_days))

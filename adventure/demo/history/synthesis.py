@@ -1,4 +1,4 @@
-"""Writes a made-up history into files, in the form that `adventure history load` reads."""
+"""Write a synthetic history into files, in the format that `adventure history load` reads."""
 
 import csv
 import gzip
@@ -14,12 +14,12 @@ from adventure.demo.history.databases import Row, customer_rows, inventory_rows,
 from adventure.demo.history.orders import make_orders, order_documents
 from adventure.demo.history.purchasing import make_offers, make_vendors, purchase_documents
 
-# The files are read once, soon after: the fastest compression does.
+# The files are read once, right after: use the fastest compression.
 _LEVEL = 1
 
 
 def synthesise(folder: Path, *, seed: int) -> None:
-    """Writes the files of all raw tables; the same seed writes the same bytes. The folder appears whole."""
+    """Write the files of all raw tables; the same seed gives the same bytes. The folder appears only when complete."""
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     make_folder(unfinished)
     try:
@@ -63,5 +63,5 @@ def _write_rows(folder: Path, table: str, rows: Iterable[Row]) -> None:
 
 
 def _compressed(content: bytes) -> bytes:
-    # mtime=0: the same content gives the same bytes.
+    # With mtime=0 the same content gives the same bytes.
     return gzip.compress(content, _LEVEL, mtime=0)

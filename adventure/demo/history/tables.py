@@ -1,28 +1,28 @@
-"""The raw tables of the history, and what a file for each of them must hold."""
+"""The raw tables of the history, and the keys that a file for each must contain."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """One raw table.
+    """A raw table.
 
-    A table of documents has them in its column `raw`; the columns of any other are those of the warehouse's table.
+    A table of documents stores them in its column `raw`. Any other table has the columns of the warehouse's table.
     """
 
     schema: str
     name: str
     texts: tuple[str, ...] = ()
-    """Keys of a document whose values are text, dates and identifiers among them."""
+    """Keys whose values are text, including dates and identifiers."""
     numbers: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
     """Keys whose values are objects or arrays."""
     nested_keys: tuple[str, ...] = ()
-    """The keys in those."""
+    """The keys within the nested values."""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of a document; none for tables that hold no documents."""
+        """Return the keys of a document; empty for tables without documents."""
         return (*self.texts, *self.numbers, *self.nested)
 
     @property

@@ -1,7 +1,7 @@
-"""Embedded PostgreSQL and MongoDB-compatible servers, for the demo and the tests.
+"""Embedded PostgreSQL and MongoDB-compatible servers, for the demo and the tests only.
 
-Real servers on loopback, each a process of its own, with a password where the server knows one. Nothing outside the
-demo and the tests may need this room.
+They are real servers on loopback, each in its own process. PostgreSQL requires a password; the MongoDB-compatible
+server has none.
 """
 
 from adventure.demo.sandbox.sandbox import Sandbox

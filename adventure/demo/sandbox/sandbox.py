@@ -1,4 +1,4 @@
-"""Both servers together, with ports and passwords that stay the same from run to run."""
+"""Run both servers together, with the same ports and passwords in every run."""
 
 import json
 import os
@@ -15,35 +15,35 @@ from adventure.demo.sandbox.process import free_port
 
 
 class Sandbox:
-    """PostgreSQL and a MongoDB-compatible server on the data under `folder`."""
+    """PostgreSQL and a MongoDB-compatible server with their data under `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / "lock", timeout=0)
         self._facts = self.folder / "sandbox.json"
-        kept = json.loads(self._facts.read_text()) if self._facts.exists() else {}
-        self.password: str = kept.get("password") or secrets.token_urlsafe(18)
-        """Of the superuser and of the roles that `create_databases` makes."""
-        self.postgres = PostgresServer(self.folder / "postgres", self.password, kept.get("postgres_port") or 0)
-        self.mongo = MongoServer(self.folder / "mongo", kept.get("mongo_port") or 0)
+        saved = json.loads(self._facts.read_text()) if self._facts.exists() else {}
+        self.password: str = saved.get("password") or secrets.token_urlsafe(18)
+        """The password of the superuser and of the roles that `create_databases` creates."""
+        self.postgres = PostgresServer(self.folder / "postgres", self.password, saved.get("postgres_port") or 0)
+        self.mongo = MongoServer(self.folder / "mongo", saved.get("mongo_port") or 0)
 
     def start(self) -> None:
-        """Starts both, on the ports of the last run if they are free.
+        """Start both, on the ports of the last run if they are free.
 
         Raises:
-            SandboxError: one does not start, or another process runs servers on this folder.
+            SandboxError: a server does not start, or another process is running servers on this folder.
         """
         try:
             self._lock.acquire()
         except Timeout as error:
             raise SandboxError(
-                f"Another process runs the servers of {self.folder}", "End it first, or use another folder"
+                f"Another process is running the servers of {self.folder}", "Stop it first, or use another folder"
             ) from error
         try:
             self.postgres.port = free_port(self.postgres.port)
             self.mongo.port = free_port(self.mongo.port)
-            self._keep()
+            self._save()
             self.postgres.start()
             self.mongo.start()
         except BaseException:
@@ -51,12 +51,12 @@ class Sandbox:
             raise
 
     def stop(self) -> None:
-        """Stops both; the data stays."""
+        """Stop both; the data is kept."""
         self.mongo.stop()
         self.postgres.stop()
         self._lock.release()
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         facts = {"password": self.password, "postgres_port": self.postgres.port, "mongo_port": self.mongo.port}
         self._facts.unlink(missing_ok=True)
         with os.fdopen(os.open(self._facts, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

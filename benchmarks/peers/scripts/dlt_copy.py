@@ -1,4 +1,4 @@
-"""dlt: both tables into Parquet files, what is new since the last run. Runs in dlt's own environment.
+"""Copy the new rows of both tables into Parquet files with dlt. Runs in dlt's own environment.
 
 python dlt_copy.py pyarrow|connectorx URL FOLDER
 """
@@ -14,7 +14,7 @@ TABLES = ("orders", "order_details")
 
 
 def with_precision(kind: Any) -> Any:
-    """Of a numeric without a precision it would keep nine digits behind the point, and stop at a tenth."""
+    """Set a precision for numeric columns without one: dlt would use nine decimals and fail on a tenth."""
     return Numeric(38, 18) if isinstance(kind, Numeric) and kind.precision is None else kind
 
 

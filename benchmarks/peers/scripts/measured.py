@@ -1,6 +1,6 @@
-"""Runs a command, and writes its seconds and the largest memory of its processes in kB.
+"""Run a command, and write its seconds and the peak memory of its processes in kB.
 
-As small as can be: Linux counts into a process's memory what the one that started it held.
+This script is minimal, since Linux includes the memory of the starting process in the peak.
 
 python -S measured.py FILE COMMAND…
 """
@@ -15,7 +15,7 @@ def main(file: str, *command: str) -> int:
     begun = time.monotonic()
     code = subprocess.call(command)
     seconds = time.monotonic() - begun
-    with open(file, "w") as report:  # noqa: PTH123 - pathlib would be memory
+    with open(file, "w") as report:  # noqa: PTH123 - pathlib would use memory
         report.write(f"{seconds} {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}")
     return code
 

@@ -1,4 +1,4 @@
-"""pandas: both tables into CSV files, those rows that are newer than a moment. Runs in its own environment.
+"""Copy the rows of both tables since a time into CSV files with pandas. Runs in its own environment.
 
 python pandas_copy.py URL SINCE FOLDER
 """

@@ -15,7 +15,7 @@ first_dates as (
 
 )
 
--- Orders of the same moment: the smallest id is the first.
+-- Among orders of the same time, the one with the smallest id is the first.
 select
     first_dates.customer_id,
     first_dates.first_order_date,

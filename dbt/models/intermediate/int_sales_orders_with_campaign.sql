@@ -35,7 +35,7 @@ sales_orders as (
 
 ),
 
--- One at most for an order.
+-- At most one conversion per order.
 conversions as (
 
     select
@@ -73,7 +73,7 @@ select
     conversions.campaign_segment,
     conversions.campaign_category,
     conversions.campaign_strategy,
-    -- An order that is gone is taken out.
+    -- Remove deleted orders from the table.
     case when sales_orders.sales_order_id is not null then changed._loaded_at end as _loaded_at
 from changed
 {{ 'left' if is_incremental() else 'inner' }} join sales_orders

@@ -61,6 +61,6 @@ select
     line_items.line_total,
     case when line_items.sales_order_detail_id is not null then changed._loaded_at end as _loaded_at
 from changed
--- An order that has no line left, or is gone itself, takes its lines out of the table.
+-- Remove the lines of an order that was deleted or has no line left.
 {{ 'left' if is_incremental() else 'inner' }} join line_items
     on changed.sales_order_id = line_items.sales_order_id

@@ -50,7 +50,7 @@ select
     chats.ticket_status,
     chats.customer_satisfaction_rating,
     cast(coalesce({{ json_array_length('chats.messages') }}, 0) as integer) as messages,
-    -- A chat that is gone is taken out.
+    -- Remove deleted chats from the table.
     case when chats._deleted_at is null then chats._loaded_at end as _loaded_at
 from chats
 left join answers

@@ -1,7 +1,7 @@
 {#-
-An order's sub_total is the sum of its lines, to the last digit or within `tolerance` dollars. With `latest` only the
-orders that came last are added up: an order comes again when one of its lines does. With `details`, the table that lines
-come from, orders that were written after all of its lines are judged later: theirs may be on their way.
+Return the orders whose sub_total is not the sum of their lines, exactly or within `tolerance` dollars. With `latest`, test
+only the orders that were loaded last; an order is rebuilt when one of its lines is loaded. With `details`, the table of the
+lines, skip orders written after the newest line in it: their lines may still be in flight.
 -#}
 {% test details_add_up(model, latest=false, tolerance=0, details=none) %}
 

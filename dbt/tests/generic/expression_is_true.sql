@@ -1,4 +1,4 @@
-{#- The expression holds for every row; where it is NULL it is not judged. -#}
+{#- Return the rows for which the expression is false; NULL passes. -#}
 {% test expression_is_true(model, expression) %}
 
 select *

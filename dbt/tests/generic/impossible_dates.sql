@@ -1,6 +1,6 @@
 {#-
-Documents with a date that the models cannot read, and hold as NULL: under one of `keys` of the document, or of the
-object that it holds under `within`. The form is `iso`, or `campaign` for `29-May-2011 12.05 PM`.
+Return the documents with a date that the models cannot read, so that it is NULL there: under one of `keys` of the document,
+or of the object under `within`. The form is `iso`, or `campaign` for `29-May-2011 12.05 PM`.
 -#}
 {% test impossible_dates(model, column_name, keys, within=none, form='iso') %}
 

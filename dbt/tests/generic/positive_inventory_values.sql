@@ -1,4 +1,4 @@
-{#- No stock is below zero, and each is counted. -#}
+{#- Return the rows whose stock is negative or NULL. -#}
 {% test positive_inventory_values(model, column_name) %}
 
 select *

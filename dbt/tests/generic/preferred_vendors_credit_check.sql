@@ -1,4 +1,4 @@
-{#- A vendor that the company prefers, and buys from, has no rating below average: `worst` is the last that will do. -#}
+{#- Return the active, preferred vendors whose credit rating is worse than `worst`. -#}
 {% test preferred_vendors_credit_check(model, worst=4) %}
 
 select *

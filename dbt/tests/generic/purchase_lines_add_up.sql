@@ -1,4 +1,4 @@
-{#- A purchase order's sub_total, which stands on each of its lines, is their sum. -#}
+{#- Return the purchase orders whose sub_total, repeated on each line, is not the sum of their lines. -#}
 {% test purchase_lines_add_up(model) %}
 
 select

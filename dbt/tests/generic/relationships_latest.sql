@@ -1,7 +1,7 @@
 {#-
-As dbt's `relationships`, for the rows that came last; of the other table only their keys are looked for. Where the two
-tables come from two sources, `clock` is a column that tells in both when a row was written: rows that were written
-after all that the other table holds yet are judged later, since what they refer to may be on its way.
+As dbt's `relationships`, but only for the rows that were loaded last, and searching the other table by key only. If the
+tables come from two sources, `clock` names a column of both with the time when a row was written. Rows written after the
+newest row of the other table are skipped: the rows that they refer to may still be in flight.
 -#}
 {% test relationships_latest(model, column_name, to, field, clock=none) %}
 

@@ -1,4 +1,4 @@
-{#- None of these columns is NULL: one test for many columns. -#}
+{#- Return the rows in which any of these columns is NULL: one test for many columns. -#}
 {% test required_columns(model, columns) %}
 
 select *

@@ -1,4 +1,4 @@
-{#- The column holds no value at all: returns the rows that have one. -#}
+{#- Return the rows with a value in a column that is expected to be NULL everywhere. -#}
 {% test column_fully_null(model, column_name) %}
 
 select *

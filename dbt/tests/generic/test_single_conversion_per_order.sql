@@ -1,4 +1,4 @@
-{#- An order is converted by one event at most: returns the conversions of orders that have more. -#}
+{#- Return the conversions of orders with more than one conversion. -#}
 {% test single_conversion_per_order(model, column_name) %}
 
 select *

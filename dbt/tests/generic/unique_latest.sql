@@ -1,6 +1,6 @@
 {#-
-Each key among the rows that came last is in the table once. Builds replace rows by key, so that only what is new could
-double one: a table that grows need not be counted whole after every batch.
+Return the keys of the rows loaded last that the table contains more than once. Builds replace rows by key, so that only
+new rows can cause a duplicate; a growing table need not be scanned after every batch.
 -#}
 {% test unique_latest(model, column_name) %}
 

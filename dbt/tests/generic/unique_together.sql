@@ -1,4 +1,4 @@
-{#- The columns together are a key. -#}
+{#- Return the combinations of the columns that occur more than once. -#}
 {% test unique_together(model, columns) %}
 
 select

@@ -1,6 +1,6 @@
 {#-
-Documents that do not parse or lack their key, and are in no model: `key` of the document, or of the object that it
-holds under `within`.
+Return the documents that do not parse or lack their key, and so are in no model: `key` of the document, or of the object
+under `within`.
 -#}
 {% test unreadable_documents(model, column_name, key, within=none) %}
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes mongod's command line as the official image does; the server behind it is always a replica set of one.
+# Accept mongod's command line as the official image does; the server is always a replica set of one member.
 set -euo pipefail
 if [ "$(id -u)" = 0 ]; then
     chown mongodb:mongodb /data/db
@@ -7,7 +7,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 [ "$1" = mongod ] || exec "$@"
 touch /tmp/empty.toml
-# It tells its clients the address that it is bound to.
+# The server announces the address that it listens on to its clients, so it must not be loopback.
 address=$(hostname --ip-address | cut -d ' ' -f 1)
 exec /opt/mongo/bin/python -m secantus --config /tmp/empty.toml --host "$address" --port 27017 \
     --storage-path /data/db --sync-on-commit

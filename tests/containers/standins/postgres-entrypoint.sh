@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# As the official image's: becomes postgres, makes a cluster in an empty PGDATA, runs the init scripts against a server
-# that listens on its socket alone, and then the server.
+# Do what the official image's entry point does: become the user postgres, create a cluster in an empty PGDATA, run the
+# init scripts against a server that listens only on its socket, and then start the server.
 set -euo pipefail
 if [ "$(id -u)" = 0 ]; then
     chown postgres:postgres "$PGDATA" /var/run/postgresql

@@ -37,7 +37,7 @@ current_orders as (
 
 ),
 
--- A customer's days: those of each channel, and those of any.
+-- A customer's days with orders, for each channel and for all channels together.
 customer_days as (
 
     select distinct customer_id, order_day, country, channel from current_orders
@@ -57,6 +57,6 @@ select
     ) as previous_order_day,
     case when customer_days.customer_id is not null then changed._loaded_at end as _loaded_at
 from changed
--- A customer who has no order any more is taken out of the table.
+-- Remove customers whose orders were all deleted from the table.
 {{ 'left' if is_incremental() else 'inner' }} join customer_days
     on changed.customer_id = customer_days.customer_id

@@ -39,7 +39,7 @@ first_orders as (
 
 ),
 
--- What has come, and what another order or another load of the customers has put into another segment.
+-- Orders that changed, and orders that another order or a load of the customers moved to another segment.
 changed as (
 
     select sales_order_id
@@ -97,7 +97,7 @@ versions as (
     {% if is_incremental() %}
     union all
 
-    -- Where a changed order stood before, so that what was added up there is added up anew.
+    -- The previous state of changed orders, so that the marts recompute the periods and segments that they left.
     select
         held.sales_order_id,
         held.customer_id,
@@ -120,7 +120,7 @@ versions as (
 
 )
 
--- One stamp for all that this build writes, later than in every build before it.
+-- One stamp for all rows of this build, later than in every earlier build.
 select versions.*, stamp._loaded_at
 from versions
 cross join stamp

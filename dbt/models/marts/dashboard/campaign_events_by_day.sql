@@ -13,7 +13,7 @@ customers as (
 
 ),
 
--- What each order brought, once.
+-- The revenue of each order, once.
 sales_orders as (
 
     select sales_order_id, sub_total

@@ -8,7 +8,7 @@ with product_vendors as (
 
 ),
 
--- Codes are padded with blanks to three characters, here and there.
+-- Some codes are padded with blanks to three characters.
 measures as (
 
     select trim(measure_code) as measure_code, measure_name

@@ -12,7 +12,7 @@ with events as (
 
 ),
 
--- An event that came twice: the newer feed took over from the older one, and what a feed reports again corrects it.
+-- Deduplicate events: the newer feed replaced the older one, and within a feed the last report is a correction.
 distinct_events as (
 
     select *
@@ -21,8 +21,8 @@ distinct_events as (
 
 ),
 
--- An order is converted once, by the earliest event that says so: a later one reports it again. Events without an order
--- stay out of this: as one partition all but one of them would go.
+-- Keep only the earliest conversion of an order: later ones report it again. Handle events without an order separately:
+-- they would be a single partition, of which only one event would be kept.
 repeated_conversions as (
 
     select event_id

@@ -4,7 +4,7 @@ with documents as (
 
     select
         raw,
-        -- One line a document, as an object; its order's other lines stand in documents of their own.
+        -- A document has one line, as an object; the order's other lines are in other documents.
         {{ json_value('raw', 'OrderDetails') }} as details,
         {{ json_text(json_value('raw', 'OrderDetails'), 'PurchaseOrderDetailID') }} as purchase_order_detail_id,
         _file,

@@ -43,7 +43,7 @@ live as (
         credit_card_approval_code,
         credit_card_id,
         currency_rate_id,
-        -- The live source gives no estimate.
+        -- The live source has no estimates.
         cast(null as integer) as delivery_estimate_days,
         due_date,
         freight,

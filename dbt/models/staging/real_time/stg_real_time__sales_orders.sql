@@ -10,8 +10,8 @@
 with
 
 {% if is_incremental() %}
--- An order is put together again when it or one of its lines has come, or is gone. What has come is found by its stamp;
--- in what was there before only keys are looked for, and the rows that have one are few.
+-- Rebuild an order when a version or a delete of it or of one of its lines was loaded. New rows are found by their stamp;
+-- the older rows are only searched by key, for few keys.
 new_orders as (
 
     select *
@@ -95,7 +95,7 @@ nested as (
 
 ),
 
--- A line that is gone changes its order as one that came.
+-- A deleted line changes its order, as a new one does.
 line_loads as (
 
     select sales_order_id, max(_loaded_at) as _loaded_at

@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- The facts of the older feed under other names, with blanks within campaigns and steps in any case.
+-- The same facts as in the older feed, under other keys, with blanks in campaign ids and event types in any case.
 select
     {{ json_text('raw', 'EventID') }} as event_id,
     replace({{ json_text('raw', 'campaign_id') }}, ' ', '') as campaign_id,

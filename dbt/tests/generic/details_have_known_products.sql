@@ -1,5 +1,5 @@
-{#- Every nested line sells a product that `to` knows by `field`: returns the lines that do not. -#}
-{% test details_know_their_products(model, to, field) %}
+{#- Return the nested lines whose product is missing from column `field` of `to`. -#}
+{% test details_have_known_products(model, to, field) %}
 
 with lines as (
 

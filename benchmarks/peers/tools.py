@@ -1,7 +1,7 @@
-"""How each tool is told to copy orders and order_details, and where its copy then lies.
+"""How to copy orders and order_details with each tool, and where its copy is.
 
-Each is set up as its own documentation advises for an incremental copy by a cursor column; what it does not offer for
-nothing is named in its note. To add a tool is to add a `Way`, and `NAME.txt` with its versions.
+Each tool is configured as its documentation advises for an incremental copy by a cursor column. A note names what the
+tool does not do without a licence. To add a tool, add a `Tool`, and `NAME.txt` with its versions.
 """
 
 import json
@@ -21,46 +21,46 @@ NUMERICS = {
     "orders": ("sub_total", "tax_amt", "freight", "total_due"),
     "order_details": ("unit_price", "unit_price_discount", "line_total"),
 }
-"""Columns of numeric without a precision, of which tools that need one are told the same."""
+"""Columns of type numeric without a precision; all tools that need a precision get this one."""
 DECIMAL = "decimal(38,18)"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One copy to be made."""
+    """A copy to make."""
 
     settings: Settings
-    """That lead to the source."""
+    """Settings of the source."""
     folder: Path
-    """Of this tool alone; the same for the first load and what follows."""
+    """The tool's folder, the same for the first load and the increments."""
     environment: Path
-    """The tool's own, as `python -m venv` makes it."""
+    """The tool's virtual environment."""
     since: datetime
-    """The largest cursor that was copied before; for tools that do not remember it."""
+    """The largest cursor copied so far, for tools that do not store it."""
 
     @property
     def url(self) -> str:
-        """The source, password included."""
+        """Return the URL of the source, including the password."""
         s = self.settings
         password = s.postgres_password.get_secret_value()
         return f"postgresql://{s.postgres_user}:{password}@{s.postgres_host}:{s.postgres_port}/{s.postgres_db}"
 
     def program(self, name: str) -> str:
-        """A command of the tool's environment."""
+        """Return the path of a command in the tool's environment."""
         return str(self.environment / "bin" / name)
 
 
 @dataclass(frozen=True)
-class Way:
-    """A tool, and how it is used."""
+class Tool:
+    """A tool and how to run it."""
 
     name: str
     commands: Callable[[Job], Sequence[Sequence[str]]]
-    """Run one after the other, in the job's folder."""
+    """Returns the commands to run one after the other in the job's folder."""
     rows: Callable[[Path, str], str]
-    """What DuckDB reads the copy of a table from: the tool's folder, the table."""
+    """Returns DuckDB SQL that reads the copy, given the tool's folder and the table."""
     pins: Path | None = None
-    """The versions that its environment is made from; None: the one that this runs in."""
+    """The pinned versions of its environment; None for the current environment."""
     variables: Callable[[Job], Mapping[str, str]] = field(default=lambda _job: {})
     note: str = ""
 
@@ -130,7 +130,7 @@ def _ingestr(job: Job) -> Sequence[Sequence[str]]:
 
 
 def _ingestr_rows(folder: Path, table: str) -> str:
-    # One file, copied before it is read: DuckDB of another version must not touch the original.
+    # Read a copy of the file: another DuckDB version must not touch the original.
     copy = folder / "read.duckdb"
     shutil.copy(folder / "copy.duckdb", copy)
     return f"attach '{copy}' as ingestr (read_only); from ingestr.public.{table}"
@@ -164,7 +164,7 @@ def _parquet(pattern: str) -> Callable[[Path, str], str]:
 
 
 def _csv(folder: Path, table: str) -> str:
-    # Said, since what is guessed of the first rows may not hold for one with two lines in it.
+    # Set explicitly, since a guess from the first rows may be wrong for a value with two lines.
     form = "header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"', parallel = false"
     return f"from read_csv('{folder}/{table}-*.csv', {form})"
 
@@ -173,24 +173,24 @@ def _pins(name: str) -> Path:
     return Path(__file__).with_name(f"{name}.txt")
 
 
-WAYS = (
-    Way(
+TOOLS = (
+    Tool(
         "Adventure",
         _adventure,
         _parquet("data/stages/{}_stage/*/*.parquet"),
         ROOT / "requirements" / "processor.lock",
         _adventure_variables,
     ),
-    Way(
+    Tool(
         "rivet-cli",
         _rivet,
         _parquet("{}/*.parquet"),
         _pins("rivet"),
         lambda job: {"SALES_URL": job.url},
     ),
-    Way("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
-    Way("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
-    Way(
+    Tool("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
+    Tool("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
+    Tool(
         "sling",
         _sling,
         _csv,
@@ -198,14 +198,14 @@ WAYS = (
         _sling_variables,
         "to CSV; remembers no cursor without a licence",
     ),
-    Way(
+    Tool(
         "ingestr",
         _ingestr,
         _ingestr_rows,
         _pins("ingestr"),
         note="to DuckDB; stops at a numeric of more than nine decimals, so without unit_price_discount",
     ),
-    Way("pandas.read_sql → to_csv", _pandas, _csv, _pins("pandas"), note="remembers no cursor"),
+    Tool("pandas.read_sql → to_csv", _pandas, _csv, _pins("pandas"), note="remembers no cursor"),
 )
 
 QUIET = {
@@ -215,4 +215,4 @@ QUIET = {
     "PATH": os.environ["PATH"],
     "LANG": "C.UTF-8",
 }
-"""The environment of every command, beside a HOME of its own: nothing of this shell's."""
+"""The environment of every command, plus its own HOME; nothing of the shell's environment is passed on."""
