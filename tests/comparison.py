@@ -68,7 +68,7 @@ def compare_model(settings: Settings, stream: Stream) -> Comparison:
     warehouse, model = open_warehouse(settings), f"dbt_prod.{MODELS[stream.name]}"
     source = dict(source_rows(settings, stream))
     if stream.source == "mongo":
-        names = ("chat_id", *_CHAT_COLUMNS)
+        names: tuple[str, ...] = ("chat_id", *_CHAT_COLUMNS)
         source = {key: {name: row.get(name) for name in _CHAT_COLUMNS} for key, row in source.items()}
     else:
         names = (*stream.key, *next(iter(source.values())))
@@ -103,7 +103,10 @@ def compare_dashboard(settings: Settings) -> Comparison:
             """
         ).fetchall()
     cells, shown = (
-        [(f"{day:%Y-%m-%d} {online}", dict(enumerate(map(_plain, figures)))) for day, online, *figures in rows]
+        [
+            (f"{day:%Y-%m-%d} {online}", {str(number): _plain(figure) for number, figure in enumerate(figures)})
+            for day, online, *figures in rows
+        ]
         for rows in (expected, found)
     )
     return _compare("dashboard", dict(cells), shown)

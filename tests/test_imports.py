@@ -63,7 +63,7 @@ def test_the_processor_imports_only_its_packages_and_one_driver() -> None:
     found = modules(["process"], "adventure.processor.run:process_once")
     assert "psycopg" in found
     packages = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
-    assert packages == {"cli", "core", "dashboard", "destinations", "factory", "monitoring", "processor", "sources"}
+    assert packages == {"cli", "core", "destinations", "factory", "processor", "sources"}
     assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client") == set()
     # Each source imports its own driver: Arrow and ADBC, or pymongo.
     sources = (

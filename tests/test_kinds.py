@@ -203,12 +203,11 @@ def test_a_third_source_needs_no_other_module(
 
 def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = ModuleType("toy_warehouse")
-    stage, warehouse, sales, report, loaded = object(), object(), object(), SimpleNamespace(is_metered=True), []
+    stage, warehouse, sales, report = object(), object(), object(), SimpleNamespace(is_metered=True)
     vars(module).update(
         SALES_DIALECT={"today": "today()"},
         open_stage=lambda _: stage,
         open_warehouse=lambda _: warehouse,
-        load_history=lambda _, folder, *, allow_missing: loaded.append((folder, allow_missing)),
         dashboard_environment=lambda _: {"TOY": "1"},
         open_sales=lambda: sales,
         open_report=lambda: report,
@@ -220,8 +219,6 @@ def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch
     assert factory.open_stage(settings) is stage
     assert factory.open_warehouse(settings) is warehouse
     assert factory.sales_dialect(settings) == {"today": "today()"}
-    factory.load_history(settings, tmp_path, allow_missing=True)
-    assert loaded == [(tmp_path, True)]
     for name, value in factory.dashboard_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert factory.open_sales() is sales

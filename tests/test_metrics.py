@@ -19,8 +19,8 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.monitoring.metrics import ProcessorMetrics
 from adventure.processor.cycle import run_cycle
+from adventure.processor.metrics import ProcessorMetrics
 from adventure.processor.run import open_pipeline, process_forever, process_once
 from adventure.tasks import graph as tasks
 from tests.waiting import until

@@ -249,7 +249,7 @@ class Settings(BaseSettings):
         return f"{address}?{'&'.join(filter(None, (options, urlencode({'tls': 'true', **given}))))}"
 
 
-def load_settings(env_file: Path | None = None, **overrides: Any) -> Settings:
+def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings:
     """Read the environment and, for variables that it lacks, `env_file` (default: `.env` if there is one).
 
     Args:

@@ -4,7 +4,6 @@ The module itself imports no driver; its functions do.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 from adventure.core.settings import Settings
@@ -24,9 +23,6 @@ class WarehouseModule(Protocol):
 
     def open_warehouse(self, settings: Settings) -> Warehouse:
         """Return the warehouse."""
-
-    def load_history(self, settings: Settings, folder: Path, *, allow_missing: bool) -> None:
-        """Replace the history in the raw tables by what the files hold."""
 
     def dashboard_environment(self, settings: Settings) -> dict[str, str]:
         """Return the environment variables that the functions below read, in the dashboard's process."""

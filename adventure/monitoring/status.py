@@ -5,13 +5,10 @@ This module only reads and renders. The modules that do the work return values.
 
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from adventure.core import heartbeat
 from adventure.core.ages import short_age
 from adventure.core.clock import utc_now
+from adventure.core.console import console, table
 from adventure.core.errors import SourceError, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream, find_stream
@@ -24,26 +21,7 @@ if TYPE_CHECKING:
     from adventure.monitoring.checks import Check
     from adventure.monitoring.problems import Problem
 
-_PIPED_WIDTH = 160
-"""Line width when the output is not a terminal: a log or a pipe has no width of its own."""
-
 _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
-
-
-def console() -> Console:
-    """Return the console for the commands' tables."""
-    on_terminal = Console(highlight=False)
-    return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
-
-
-def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
-    """Return an empty table with text columns on the left and number columns on the right."""
-    result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for name in left:
-        result.add_column(name, overflow="fold")
-    for name in right:
-        result.add_column(name, justify="right", no_wrap=True)
-    return result
 
 
 def size(count: int) -> str:

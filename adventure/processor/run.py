@@ -11,8 +11,8 @@ from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_source, open_stage
-from adventure.monitoring.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.cycle import CycleReport, Pipeline, recover, retryable, run_cycle
+from adventure.processor.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.owner import owner_mismatch, waiting_for
 from adventure.processor.state import State
 

@@ -32,9 +32,9 @@ from adventure.destinations.warehouse import (
     Warehouse,
 )
 from adventure.factory import open_stage, open_warehouse
-from adventure.monitoring.metrics import task_metrics
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.reconcile.recent import is_due, reconcile_recent
+from adventure.tasks.metrics import task_metrics
 
 log = get_logger()
 

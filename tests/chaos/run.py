@@ -103,8 +103,10 @@ def run(folder: Path, *, minutes: float, seed: int) -> Report:
         }
         victims: dict[str, Victim] = {**commands, "PostgreSQL": sandbox.postgres, "MongoDB": sandbox.mongo}
         try:
-            for process in (*writers, *commands.values()):
-                process.start()
+            for writer in writers:
+                writer.start()
+            for command in commands.values():
+                command.start()
             _strike(victims, commands, schedule(seed, minutes * 60), report)
         finally:
             stop.set()

@@ -89,7 +89,10 @@ class Shop:
         """
         with psycopg.connect(self.writer.postgres_dsn) as connection:
             rows = connection.execute(statement).fetchall()
-        return [Order(*map(_naive, row[:6]), tuple(zip(*row[6:], strict=True))) for row in rows]
+        return [
+            Order(*(_naive(value) for value in row[:6]), tuple(zip(*row[6:], strict=True)))  # type: ignore[call-arg, arg-type]
+            for row in rows
+        ]
 
     def chats(self) -> list[dict[str, object]]:
         """Return all chats, from MongoDB."""

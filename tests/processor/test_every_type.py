@@ -56,7 +56,7 @@ def array_text(values: list[Any], show: Any = str) -> str:
             return array_text(value, show)
         if value is None:
             return "NULL"
-        return '"' + show(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + str(show(value)).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     return "{" + ",".join(map(element, values)) + "}"
 
@@ -209,8 +209,8 @@ def test_values_of_every_type_arrive(
     process_once(settings, [stream])
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(stream)
-    names = ", ".join(["id", "twice", "virtually", "odd", *every])
-    found = warehouse.execute(f"select {names} from raw_ext.things_raw where batch = {batch} order by id")
+    columns = ", ".join(["id", "twice", "virtually", "odd", *every])
+    found = warehouse.execute(f"select {columns} from raw_ext.things_raw where batch = {batch} order by id")
     assert len(found) == len(rows)
     for kind, column in zip(["id", "twice", "virtually", "odd", *TYPES], range(len(every) + 4), strict=True):
         assert [_bits(row[column], kind) for row in found] == [_bits(row[column], kind) for row in expected], kind

@@ -224,7 +224,8 @@ def test_a_new_nested_field_of_documents_is_carried(
     now = datetime.now(UTC).replace(tzinfo=None)
     with pymongo.MongoClient[dict[str, Any]](settings.mongo_conninfo) as client:
         chats = client[settings.mongo_db][settings.mongo_collection]
-        for number, more in enumerate(({}, {"rating": {"stars": 5, "tags": ["kind"]}}, {"rating": "five"})):
+        versions: list[dict[str, Any]] = [{}, {"rating": {"stars": 5, "tags": ["kind"]}}, {"rating": "five"}]
+        for number, more in enumerate(versions):
             chats.insert_one({"_id": f"c{number}", "last_modified": now, **more})
             process_once(settings, [streams[2]])
     warehouse.load(streams[2])

@@ -105,10 +105,10 @@ def staged_path(location: str, database: str) -> Path:
 def _mend() -> None:
     if getattr(Cursor, "mended", False):
         return
-    Cursor.mended = True
+    Cursor.mended = True  # type: ignore[attr-defined]
     for mend in (_qualified_temporary_tables, _array_functions, _text_of_a_variant, _hexadecimal):
         Cursor._transform = mend(Cursor._transform)
-    transforms.merge = lambda expression: [expression]
+    transforms.merge = lambda merge_expr: [merge_expr]
     transforms.numeric_agg_implicit_cast = lambda expression: expression
     transforms.create_clone = _replacing_clone(transforms.create_clone)
     Cursor._execute = _native_merge(Cursor._execute)
@@ -221,7 +221,7 @@ def _native_merge(execute: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(expression, exp.Merge):
             return execute(self, expression, params)
         expression.comments = None
-        kinds = {exp.Insert: "INSERT", exp.Update: "UPDATE"}
+        kinds: dict[Any, str] = {exp.Insert: "INSERT", exp.Update: "UPDATE"}
         possible = {kinds.get(type(when.args.get("then")), "DELETE") for when in expression.find_all(exp.When)}
         try:
             rows = self._duck_conn.execute(expression.sql(dialect="duckdb") + " returning merge_action", params or [])
@@ -279,8 +279,8 @@ def _account_views(command: str, database: str) -> str:
     if found := re.search(r"table\(information_schema\.task_history\(.*?\n\)\)", command, re.DOTALL):
         command = command.replace(found[0], f"({account.task_history(database)}) as runs")
     command = command.replace("snowflake.account_usage.", "account.").replace("current_warehouse()", "'ADVENTURE_WH'")
-    if found := re.match(r"^\s*SHOW RESOURCE MONITORS LIKE '(\w+)'\s*$", command, re.IGNORECASE):
-        return f"select * from account.resource_monitors where name ilike '{found[1]}'"
+    if monitor := re.match(r"^\s*SHOW RESOURCE MONITORS LIKE '(\w+)'\s*$", command, re.IGNORECASE):
+        return f"select * from account.resource_monitors where name ilike '{monitor[1]}'"
     return command
 
 

@@ -98,10 +98,10 @@ METRICS: dict[str, Callable[[Query, Scope], object]] = {
 }
 for _segment in metrics.SEGMENTS:
     for _measure in metrics.MEASURES:
-        METRICS[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: metrics.series(
+        METRICS[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: metrics.series(  # type: ignore[misc]
             query, scope, s, m, "week", NOW
         )
-    METRICS[f"change by {_segment}"] = lambda query, scope, s=_segment: metrics.contributions(
+    METRICS[f"change by {_segment}"] = lambda query, scope, s=_segment: metrics.contributions(  # type: ignore[misc]
         query, scope, s, "revenue", TODAY
     )
 
@@ -167,13 +167,13 @@ def test_the_pipelines_state_is_the_same_but_for_its_moments(published: Publishe
         (r.stream, r.reason, r.rows) for r in ours.rejected
     ]
     for query in (state.cycles, state.lateness):
-        mine, its = (query(copy.query) for copy in published.report)
-        assert _rows(its) == _rows(mine)
+        our_frame, their_frame = (query(copy.query) for copy in published.report)
+        assert _rows(their_frame) == _rows(our_frame)
     failing = [test.test for test in ours.tests if test.audit_table]
     assert failing
     for test in failing:
-        mine, its = (state.failing_rows(copy.query, test) for copy in published.report)
-        assert len(its) == len(mine)
+        our_frame, their_frame = (state.failing_rows(copy.query, test) for copy in published.report)
+        assert len(their_frame) == len(our_frame)
 
 
 def test_credits_are_added_up_by_day_of_the_warehouse_that_asks(published: Published) -> None:

@@ -12,8 +12,8 @@ import pytest
 from adventure.core.errors import ConfigError, CreditBudgetReached, StageDamaged
 from adventure.core.settings import Settings, load_settings
 from adventure.demo import history
+from adventure.demo.history.into_snowflake import STAGE, HistoryInSnowflake
 from adventure.demo.history.tables import RAW_TABLES
-from adventure.destinations.snowflake.history import STAGE, HistoryInSnowflake
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.warehouse import Warehouse
@@ -135,7 +135,7 @@ def test_at_the_budget_nothing_is_loaded(pipeline: Settings, files: Path) -> Non
 
 
 def test_large_tables_go_in_several_files(pipeline: Settings, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adventure.destinations.snowflake.history.ROWS_A_FILE", 60)
+    monkeypatch.setattr("adventure.demo.history.into_snowflake.ROWS_A_FILE", 60)
     history.load(pipeline, files)
     found = open_warehouse(pipeline).execute("select count(distinct _file_row), count(*) from ecom.sales_order_raw")
     assert found == [(ROWS, ROWS)]

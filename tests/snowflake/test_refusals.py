@@ -203,7 +203,7 @@ def test_every_statement_is_tagged(snowflake_settings: Settings, monkeypatch: py
 
     def told(self: SnowflakeCursor, command: str, *values: object, **options: object) -> object:
         tags.append((options.get("_statement_params") or {}).get("QUERY_TAG", f"untagged: {command}"))  # type: ignore[attr-defined]
-        return execute(self, command, *values, **options)  # type: ignore[arg-type]
+        return execute(self, command, *values, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(SnowflakeCursor, "execute", told)
     open_stage(snowflake_settings).entries("orders_stage")

@@ -134,10 +134,10 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
         owner.execute(cell.relation.format(cursor=cell.cursor).encode())
         owner.execute("grant select on all tables in schema public to adventure_reader")
     stream = Stream(
-        **{
+        **{  # type: ignore[arg-type]
             "name": settings.postgres_db, "source": "postgres", "namespace": "public", "table": "things",
             "cursor": "changed_at", "key": ("id",), "stage": "things_stage", "raw_table": "raw_ext.things",
-        } | cell.stream
+        } | {**cell.stream}
     )  # fmt: skip
     processor = Processor(settings, stream)
     writers, ended = Writers(cell, writing), threading.Event()

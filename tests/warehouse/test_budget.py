@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from snowflake.connector.cursor import SnowflakeCursor
@@ -68,7 +69,7 @@ def stage(settings: Settings) -> Stage:
 def refreshed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that tell a stage's directory of its files, and so wake the load."""
     told: list[str] = []
-    execute: Callable[..., SnowflakeCursor] = SnowflakeCursor.execute
+    execute: Callable[..., Any] = SnowflakeCursor.execute
 
     def executed(self: SnowflakeCursor, command: str, *values: object, **options: object) -> SnowflakeCursor:
         if "refresh" in command:

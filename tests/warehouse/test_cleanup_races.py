@@ -35,7 +35,7 @@ def during_the_load(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
             job(window)
             return load_window(connection, stream, stage, window)
 
-        load_window = warehouse_room.load_window
+        load_window = warehouse_room.load_window  # type: ignore[attr-defined]
         monkeypatch.setattr(warehouse_room, "load_window", load_meanwhile)
 
     return arrange

@@ -209,7 +209,7 @@ def open_warehouse_like(warehouse: Warehouse) -> Warehouse:
 def test_windows_that_arrive_between_loads_and_cleanups_are_loaded_once_each(
     warehouse: Warehouse, stage: Stage, put: Stager
 ) -> None:
-    arrived = []
+    arrived: list[Any] = []
     for number in range(3):
         arrived.append(put(things(2 * number)))
         warehouse.load(STREAM)
@@ -235,7 +235,7 @@ def test_windows_that_arrive_while_loads_and_cleanups_run_are_loaded_once_each(
         except BaseException as error:  # noqa: BLE001 - handed to the test
             failures.append(error)
 
-    arrived = []
+    arrived: list[Any] = []
     for _ in range(ROUNDS):
         arrived.append(put(things(len(arrived))))
         runner = threading.Thread(target=run_tasks, daemon=True)

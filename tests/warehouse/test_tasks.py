@@ -134,7 +134,7 @@ def serve_until(settings: Settings, warehouse: Recorded, name: str, times: int) 
     assert warehouse.ran.count(name) >= times
 
 
-def recorded(warehouse: Recorded, name: str) -> list[tuple[Any, ...]]:
+def recorded(warehouse: DuckDBWarehouse, name: str) -> list[tuple[Any, ...]]:
     return warehouse.execute(
         "select outcome, message from raw_ext.task_history where task = ? order by started_at", [name]
     )

@@ -53,9 +53,9 @@ def folder_instead(path: Path) -> None:
     path.mkdir()
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no database": (lambda path: path.write_bytes(b"no database" * 1000) and None, RESTORE),
-    "empty": (lambda path: path.write_bytes(b"") and None, RESTORE),
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no database": (lambda path: path.write_bytes(b"no database" * 1000), RESTORE),
+    "empty": (lambda path: path.write_bytes(b""), RESTORE),
     "cut": (lambda path: os.truncate(path, path.stat().st_size // 2), RESTORE),
     "a flipped byte in its header": (flip(4096 + 20), RESTORE),
     "a flipped byte in its first block": (flip(12288 + 100), RESTORE),

@@ -38,15 +38,6 @@ def open_warehouse(settings: "Settings") -> "Warehouse":
     return DuckDBWarehouse(settings)
 
 
-def load_history(settings: "Settings", folder: Path, *, allow_missing: bool) -> None:
-    """Replace the history in the raw tables by what the files hold."""
-    from adventure.demo.history.loading import load_files
-    from adventure.destinations.duckdb.connection import connect
-
-    with connect(settings.duckdb_path) as connection:
-        load_files(connection, folder, allow_missing=allow_missing)
-
-
 def dashboard_environment(settings: "Settings") -> dict[str, str]:
     """Return where the published files are."""
     return {SALES_PATH: str(settings.published_path.resolve()), REPORT_PATH: str(settings.report_path.resolve())}

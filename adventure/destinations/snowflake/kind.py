@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
     from adventure.destinations.warehouse import Warehouse
@@ -39,13 +37,6 @@ def open_warehouse(settings: "Settings") -> "Warehouse":
     from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
 
     return SnowflakeWarehouse(settings)
-
-
-def load_history(settings: "Settings", folder: "Path", *, allow_missing: bool) -> None:
-    """Replace the history in the raw tables by what the files hold."""
-    from adventure.destinations.snowflake.history import load
-
-    load(settings, folder, allow_missing=allow_missing)
 
 
 def dashboard_environment(settings: "Settings") -> dict[str, str]:
