@@ -66,7 +66,8 @@ REFUSALS = {
     ),
     "unknown or expired key": (
         BAD_KEY,
-        "the key does not belong to the user, or is no longer valid. alter user ADVENTURE_PROCESSOR set rsa_public_key",
+        "the key does not belong to the user, or is no longer valid. Run: alter user ADVENTURE_PROCESSOR set"
+        " rsa_public_key",
     ),
     "unknown user": (
         No("390100", "Incorrect username or password was specified.", "08001", at_login=True),
