@@ -66,7 +66,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ('"raw_ext.returns_raw"', '"returns_raw"', "raw_table: String should match"),
         ('"decimal(20,4)"', '"float"', "types.amount"),
         ('key = ["order_id", "line"]', "key = []", "key"),
-        ('table = "Returned goods"', 'table = "${NO_SUCH}"', r"streams.returns.table: \$\{NO_SUCH\} is no setting"),
+        ('table = "Returned goods"', 'table = "${NO_SUCH}"', r"streams.returns.table: \$\{NO_SUCH\} is not a setting"),
         ('table = "Returned goods"', 'table = "${POSTGRES_PASSWORD}"', "is not a setting that can be used here"),
         ("[streams.returns]", '[streams."re turns"]', "a stream's name is"),
         ("[streams.returns]", "[streams.returns", "is not valid TOML"),
