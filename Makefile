@@ -16,13 +16,10 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-demo: .venv/.pipeline ## run the whole pipeline on this machine; DEMO_ARGS="--once" ends after one pass
+demo: .venv/.demo ## run the whole pipeline on this machine; DEMO_ARGS="--once" ends after one pass
 	@$(BIN)/adventure demo $(DEMO_ARGS)
 
-check: .venv/.dev ## check style and types and run the unit tests, about a minute: what to run before every commit
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
+check: lint ## lint and run the unit tests, about a minute: what to run before every commit
 	@$(PYTEST) -m "unit and not slow" $(TEST_ARGS)
 
 test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stage -x" narrows it, WORKERS=1 limits it
@@ -47,17 +44,20 @@ docs: .venv/.dev ## build the site that documents the dbt project, one page that
 	@$(BIN)/python -m tools.site dbt .adventure/docs/index.html
 	@echo "Open .adventure/docs/index.html"
 
-worksheet: .venv/.dev ## write the checks and the dashboard's charts for a Snowflake worksheet anew, into snowflake/checks.sql and charts/
-	@$(BIN)/python -m tools.worksheet snowflake/checks.sql
-	@$(BIN)/python -m tools.charts snowflake/charts
+worksheet: .venv/.dev ## write the checks and the dashboard's charts as Snowflake worksheets, into .adventure/worksheet
+	@$(BIN)/python -m tools.worksheet .adventure/worksheet/checks.sql
+	@$(BIN)/python -m tools.charts .adventure/worksheet/charts
+	@echo "Written to .adventure/worksheet"
 
-lineage: .venv/.dev ## draw the lineage of the models anew, into docs/images/lineage.svg
+lineage: .venv/.dev ## draw the lineage of the models into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg
 
-lint: .venv/.dev ## check style and types
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+lint: .venv/.dev ## check style, spelling, types, and which package imports which
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/codespell
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
 
 format: .venv/.dev ## apply the style
 	$(BIN)/ruff format .
@@ -99,9 +99,9 @@ bench-reconcile: .venv/.dev ## time how long 10 million equal rows take to compa
 long-run: .venv/.dev ## run 2,000 cycles in one process and watch its memory and open files (about 5 minutes)
 	@LONG_RUN_CYCLES=2000 $(BIN)/pytest tests/processor/test_long_run.py -s
 
-lock: .venv/.dev ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
-	$(call compile,dev,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox --extra snowflake --extra dev)
-	$(call compile,pipeline,pyproject.toml --group build --extra warehouse --extra dashboard --extra sandbox $(as_dev))
+lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the network); LOCK_ARGS=--upgrade takes newer versions
+	$(call compile,dev,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra snowflake --extra sandbox --extra dev $(LOCK_ARGS))
+	$(call compile,demo,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra sandbox $(as_dev))
 	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard $(as_dev))
 	$(call compile,processor,pyproject.toml $(as_dev))
 	$(call compile,processor-snowflake,pyproject.toml --extra snowflake-stage $(as_dev))
@@ -117,38 +117,35 @@ down: ## stop the containers; their data stays in volumes
 logs: ## follow the containers' logs
 	$(COMPOSE) logs --follow
 
-screenshots: .venv/.dev ## take the pictures of the dashboard anew, of the demo's data (needs chromium)
+screenshots: .venv/.dev ## take the pictures of the dashboard of the demo's data (needs chromium)
 	@$(BIN)/python -m tests.dashboard.screenshots
 
 clean: ## remove the environment and all data of the demo
 	rm -rf .venv .adventure
 
-# One resolution for every Python and platform that the project supports; versions and hashes only.
-compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-strip-extras --quiet $(2) --output-file requirements/$(1).lock && $(call plain_names,requirements/$(1).lock)
-
-# pip, unlike uv, does not take `name[extra]` for the plain `name` that another package asks for: it gets both.
-plain_names = awk '/^[a-z0-9]/ { tell() } { block = block $$0 "\n" } END { tell() } \
-	function tell() { printf "%s", block; if (block ~ /^[^ ]*\[/) { sub(/\[[^]]*\]/, "", block); printf "%s", block }; block = "" }' \
-	$(1) > $(1).new && mv $(1).new $(1)
+# Versions and hashes for every Python and platform that the project supports. The locks are complete, so pip installs
+# them with --no-deps (docs/decisions/0009-locks-by-uv-pip-compile.md).
+PROJECTS := pyproject.toml adventure/demo/pyproject.toml
+compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
+	--custom-compile-command "make lock" --no-emit-package adventure $(2) --output-file requirements/$(1).lock
 
 # What runs in an image or on a laptop is what was tested: the other locks take their versions from the developers'.
 as_dev = --constraint requirements/dev.lock
 
 # The environment holds what the locks say. The stamps let `make` see that nothing has changed.
-.venv/.pipeline: requirements/pipeline.lock pyproject.toml
-	$(call install,pipeline)
+.venv/.demo: requirements/demo.lock pyproject.toml
+	$(call install,demo)
 
 .venv/.dev: requirements/dev.lock pyproject.toml
 	$(call install,dev)
-	@touch .venv/.pipeline
+	@touch .venv/.demo
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Adventure needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing requirements/$(1).lock into .venv (about a minute, once)"
-	@$(BIN)/python -m pip install --require-hashes --disable-pip-version-check --no-warn-script-location \
-		-r requirements/$(1).lock 2>&1 | awk '/^Collecting|^Installing|ERROR|error/ { print "  " $$0; fflush() } END { }' ; \
+	@$(BIN)/python -m pip install --no-deps --require-hashes --disable-pip-version-check --no-warn-script-location \
+		-r requirements/$(1).lock 2>&1 | awk '/^Collecting|^Installing|ERROR|error/ { print "  " $$0; fflush() }' ; \
 		exit $${PIPESTATUS[0]}
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch .venv/.$(1)

@@ -11,12 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from adventure.core.kinds import SOURCES, WAREHOUSES
-from adventure.dashboard.source import READS
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
     from adventure.core.streams import Stream
@@ -26,6 +23,9 @@ if TYPE_CHECKING:
     from adventure.sources.probe import Probe
     from adventure.sources.side import SourceSide
     from adventure.sources.source import Source
+
+READS = "ADVENTURE_DASHBOARD_READS"
+"""Environment variable of the dashboard's process: the kind of warehouse that it reads."""
 
 
 def open_source(kind: str, settings: "Settings", *, retry_for: float | None = None) -> "Source":
@@ -73,11 +73,6 @@ def open_warehouse(settings: "Settings") -> "Warehouse":
     return _warehouse(settings.warehouse).open_warehouse(settings)
 
 
-def load_history(settings: "Settings", folder: "Path", *, allow_missing: bool) -> None:
-    """Load a history from files into the chosen warehouse; see `adventure.demo.history.load`."""
-    _warehouse(settings.warehouse).load_history(settings, folder, allow_missing=allow_missing)
-
-
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:
     """Return the expressions of the checks of sales that the chosen warehouse writes in its own way."""
     return _warehouse(settings.warehouse).SALES_DIALECT
@@ -88,12 +83,12 @@ def dashboard_environment(settings: "Settings") -> dict[str, str]:
     return {READS: settings.warehouse} | _warehouse(settings.warehouse).dashboard_environment(settings)
 
 
-def open_sales() -> Copy:
+def open_sales() -> PublishedDataset:
     """Return the published marts."""
     return _published().open_sales()
 
 
-def open_report() -> Copy:
+def open_report() -> PublishedDataset:
     """Return the published report on the pipeline."""
     return _published().open_report()
 

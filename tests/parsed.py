@@ -15,7 +15,7 @@ def parse_once(parsed: Path) -> None:
     """Make every later run of dbt in this process start with `parsed`; the first run writes it."""
     from dbt.artifacts.schemas.base import schema_version  # noqa: F401 - the order of dbt's imports
     from dbt.constants import PARTIAL_PARSE_FILE_NAME
-    from dbt.contracts.files import FileHash
+    from dbt.contracts.files import FileHash  # type: ignore[attr-defined]
     from dbt.parser.manifest import ManifestLoader
 
     if getattr(ManifestLoader, "parses_once", False):
@@ -34,7 +34,7 @@ def parse_once(parsed: Path) -> None:
         return Path(project.project_target_path) / PARTIAL_PARSE_FILE_NAME
 
     def checked(loader: ManifestLoader) -> object:
-        state = check(loader)
+        state = check(loader)  # type: ignore[no-untyped-call]
         if own(loader):
             # The result contains the database's name, but not its path.
             state.profile_hash = FileHash.from_contents(loader.root_project.credentials.database)
@@ -48,7 +48,7 @@ def parse_once(parsed: Path) -> None:
         return read(loader)
 
     def write_shared(loader: ManifestLoader) -> None:
-        write(loader)
+        write(loader)  # type: ignore[no-untyped-call]
         path = own(loader)
         if path and path.exists() and not parsed.exists():
             unfinished = parsed.with_name(f"{parsed.name}.{os.getpid()}")
@@ -56,6 +56,6 @@ def parse_once(parsed: Path) -> None:
             unfinished.rename(parsed)
 
     ManifestLoader.build_manifest_state_check = checked
-    ManifestLoader.read_manifest_for_partial_parse = read_shared
+    ManifestLoader.read_manifest_for_partial_parse = read_shared  # type: ignore[assignment]
     ManifestLoader.write_manifest_for_partial_parse = write_shared
-    ManifestLoader.parses_once = True
+    ManifestLoader.parses_once = True  # type: ignore[attr-defined]

@@ -2,9 +2,9 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -18,7 +18,7 @@ from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import load_streams
 from adventure.dashboard.pipeline import state as dashboard_state
 from adventure.destinations.duckdb import kind as duckdb_kind
-from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.kind import WarehouseModule
 from adventure.destinations.snowflake import kind as snowflake_kind
@@ -50,7 +50,7 @@ WAREHOUSE_MODULES: list[WarehouseModule] = [duckdb_kind, snowflake_kind]
 def named_kinds(code: str) -> Iterator[tuple[int, str]]:
     """Yield line and name where a string that is a kind's name is compared, looked up, or kept for that."""
     for node in ast.walk(ast.parse(code)):
-        found: list[ast.expr | None] = []
+        found: Sequence[ast.expr | None] = ()
         match node:
             case ast.Compare():
                 found = [node.left, *node.comparators]
@@ -63,7 +63,10 @@ def named_kinds(code: str) -> Iterator[tuple[int, str]]:
             case ast.Call(func=ast.Attribute(attr="startswith" | "endswith" | "get" | "removeprefix" | "index")):
                 found = [*node.args]
         for each in found:
-            for part in each.elts if isinstance(each, ast.Tuple | ast.List | ast.Set) else [each]:
+            parts: Sequence[ast.expr | None] = [each]
+            if isinstance(each, ast.Tuple | ast.List | ast.Set):
+                parts = each.elts
+            for part in parts:
                 if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value in NAMES:
                     yield part.lineno, part.value
 
@@ -144,7 +147,8 @@ def test_a_third_source_needs_no_other_module(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(SOURCES, "toy", toy_source.KIND)
-    monkeypatch.setattr(toy_source, "ROWS", rows := {})
+    rows: dict[str, datetime] = {}
+    monkeypatch.setattr(toy_source, "ROWS", rows)
     pipeline = tmp_path / "toys.toml"
     pipeline.write_text(
         '[streams.toys]\nsource = "toy"\nnamespace = "shop"\ntable = "toys"\ncursor = "at"\nkey = "id"\n'
@@ -162,13 +166,13 @@ def test_a_third_source_needs_no_other_module(
     rows["no. 7"] = begun + timedelta(seconds=100)
     process_once(settings, streams)
     warehouse.load(stream)
-    held = warehouse.query("select json_extract_string(raw, '$.id'), count(*) from raw_ext.toys_raw group by 1")
+    held = warehouse.execute("select json_extract_string(raw, '$.id'), count(*) from raw_ext.toys_raw group by 1")
     assert dict(held) == dict.fromkeys(rows, 1) | {"no. 7": 2}
     warehouse.cleanup(stream)
 
     assert not [check for check in flow_checks(settings, warehouse, stream) if check.failed]
     assert print_status(settings, streams) == []
-    assert "Nothing is wrong." in capsys.readouterr().out
+    assert "No problems found." in capsys.readouterr().out
     (report,) = reconcile(settings, streams)
     assert report.result
     assert (report.result.rows, report.is_clean) == (20, True)
@@ -184,7 +188,7 @@ def test_a_third_source_needs_no_other_module(
     assert report.is_clean
     warehouse.load(stream)
     warehouse.cleanup(stream)
-    assert warehouse.living_keys(stream) == 21
+    assert warehouse.live_key_count(stream) == 21
     assert not [check for check in flow_checks(settings, warehouse, stream) if check.failed]
 
     rows["no. 22"] = utc_now() - timedelta(seconds=2)
@@ -192,19 +196,18 @@ def test_a_third_source_needs_no_other_module(
     (problem,) = find_problems(late, streams, warehouse)
     assert problem.sentence.startswith("toys: rows wait at the source since ")
 
-    warehouse.publish_report(streams, every=None)
-    (shown,) = dashboard_state.read(DuckDBCopy(settings.report_path, "").query).streams
+    warehouse.publish_report(streams, interval=None)
+    (shown,) = dashboard_state.read(DuckDBDataset(settings.report_path, "").query).streams
     assert (shown.source, shown.source_table, shown.raw_rows) == ("toy", "shop.toys", 24)
 
 
 def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = ModuleType("toy_warehouse")
-    stage, warehouse, sales, report, loaded = object(), object(), object(), SimpleNamespace(is_metered=True), []
+    stage, warehouse, sales, report = object(), object(), object(), SimpleNamespace(is_metered=True)
     vars(module).update(
         SALES_DIALECT={"today": "today()"},
         open_stage=lambda _: stage,
         open_warehouse=lambda _: warehouse,
-        load_history=lambda _, folder, *, allow_missing: loaded.append((folder, allow_missing)),
         dashboard_environment=lambda _: {"TOY": "1"},
         open_sales=lambda: sales,
         open_report=lambda: report,
@@ -216,8 +219,6 @@ def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch
     assert factory.open_stage(settings) is stage
     assert factory.open_warehouse(settings) is warehouse
     assert factory.sales_dialect(settings) == {"today": "today()"}
-    factory.load_history(settings, tmp_path, allow_missing=True)
-    assert loaded == [(tmp_path, True)]
     for name, value in factory.dashboard_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert factory.open_sales() is sales

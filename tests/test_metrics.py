@@ -19,8 +19,8 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.monitoring.metrics import ProcessorMetrics
 from adventure.processor.cycle import run_cycle
+from adventure.processor.metrics import ProcessorMetrics
 from adventure.processor.run import open_pipeline, process_forever, process_once
 from adventure.tasks import graph as tasks
 from tests.waiting import until
@@ -131,7 +131,7 @@ def test_the_task_server_counts_runs_failures_and_waiting_windows(
         monkeypatch.setattr(DuckDBWarehouse, name, fail)
 
     def job(stop: threading.Event) -> None:
-        tasks.serve(measured, streams, every=0.05, stop=stop)
+        tasks.serve(measured, streams, interval=0.05, stop=stop)
 
     def in_a_row() -> float:
         try:

@@ -8,7 +8,7 @@ TOGETHER = ("tests/dashboard/test_", "tests/snowflake/test_d")
 """Path prefixes. The files of each share an expensive fixture: the shop, or the pair of warehouses."""
 
 
-class ByFile(LoadScopeScheduling):
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     """Run all tests of a file, or of the files in TOGETHER, in one worker, in the order of tests/tiers.py."""
 
     def __init__(self, config: Any, log: Any = None) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from adventure.cli import history, snowflake, stage, stream, tasks
-from adventure.cli.job import pipeline_of, run_long_lived, run_tasks, settings_of
+from adventure.cli.job import importing_demo, pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
 from adventure.core.private import only_owner
 
@@ -74,7 +74,8 @@ def demo(
     seed: Seed = None,
 ) -> None:
     """Run everything on this machine: embedded servers, generated sales, the pipeline and the dashboard."""
-    from adventure.demo.run import run_demo
+    with importing_demo():
+        from adventure.demo.run import run_demo
 
     run_demo(settings_of(context), once=once, orders=orders, seed=seed)
 
@@ -86,7 +87,8 @@ def generate(
     batches: Annotated[int | None, typer.Option(min=1, help="Stop after this many batches.")] = None,
 ) -> None:
     """Write sales to PostgreSQL and chats to MongoDB, one batch every GENERATION_INTERVAL_SEC."""
-    from adventure.demo.generator.run import generate as run_generator
+    with importing_demo():
+        from adventure.demo.generator.run import generate as run_generator
 
     settings = settings_of(context)
     run_long_lived(settings, lambda stop: run_generator(settings, seed=seed, batches=batches, stop=stop))
@@ -170,9 +172,9 @@ def reconcile(
     ] = None,
 ) -> None:
     """Compare source and warehouse by key and version. Exit code 1 if rows differ and were not repaired."""
+    from adventure.core.console import console
     from adventure.core.errors import CheckFailed, ConfigError
     from adventure.core.streams import find_stream
-    from adventure.monitoring.status import console
     from adventure.reconcile.report import print_reports
     from adventure.reconcile.run import reconcile as run_reconciliation
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli.job import settings_of
+from adventure.cli.job import importing_demo, settings_of
 
 app = typer.Typer(no_args_is_help=True, help="Create or load the history: years of sales.")
 
@@ -16,7 +16,8 @@ def history_create(
     seed: Annotated[int, typer.Option(help="A different seed gives a different history of the same shape.")] = 1,
 ) -> None:
     """Generate years of orders, purchases, campaigns, customers and products, and load them."""
-    from adventure.demo.history import create
+    with importing_demo():
+        from adventure.demo.history import create
 
     create(settings_of(context), seed=seed)
 
@@ -28,6 +29,7 @@ def history_load(
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave tables without a file empty.")] = False,
 ) -> None:
     """Load the history from your own files."""
-    from adventure.demo.history import load
+    with importing_demo():
+        from adventure.demo.history import load
 
     load(settings_of(context), folder, allow_missing=allow_missing)

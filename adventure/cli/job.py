@@ -1,6 +1,7 @@
 """Helpers of the commands: load settings and streams, run long-lived jobs and tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from adventure.core.settings import Settings
     from adventure.core.streams import Stream
-    from adventure.destinations.common.build import Scope
+    from adventure.destinations.warehouse import Scope
 
 
 def settings_of(context: typer.Context) -> "Settings":
@@ -42,6 +43,24 @@ def run_long_lived(
     heartbeat.begin(settings.heartbeat_file or heartbeat_file, settings.stuck_after_sec)
     run_until_stopped(job)
     heartbeat.end()
+
+
+@contextmanager
+def importing_demo() -> "Iterator[None]":
+    """Translate an import that fails because the demo is not installed into an error that names what to install.
+
+    Raises:
+        ConfigError: this install is without `adventure.demo`, or without a package that it needs.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        from adventure.core.errors import ConfigError
+
+        raise ConfigError(
+            f"This command belongs to the demo, and this install has no {error.name}",
+            "Install the extra `demo`, as the README says, or run `make demo` in a clone",
+        ) from error
 
 
 def run_tasks(context: typer.Context, name: str | None, *, scope: "Scope | None" = None) -> None:

@@ -193,7 +193,7 @@ class Settings(BaseSettings):
 
     @property
     def silence_sec(self) -> float:
-        """How long the processor waits for a word from PostgreSQL: a little less than what counts as stuck."""
+        """How long the processor waits for a word from a source: a little less than what counts as stuck."""
         return 0.9 * self.stuck_after_sec
 
     @property
@@ -249,7 +249,7 @@ class Settings(BaseSettings):
         return f"{address}?{'&'.join(filter(None, (options, urlencode({'tls': 'true', **given}))))}"
 
 
-def load_settings(env_file: Path | None = None, **overrides: Any) -> Settings:
+def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings:
     """Read the environment and, for variables that it lacks, `env_file` (default: `.env` if there is one).
 
     Args:

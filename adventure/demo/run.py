@@ -19,6 +19,8 @@ import psycopg
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from adventure.core.console import console as terminal
+from adventure.core.console import table
 from adventure.core.errors import AdventureError, AlreadyRunning, CheckFailed
 from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings, load_settings
@@ -31,8 +33,7 @@ from adventure.demo.sandbox.databases import create_databases
 from adventure.demo.sandbox.process import free_port, stop
 from adventure.factory import open_stage, open_warehouse
 from adventure.monitoring.checks import count_rows, run_checks
-from adventure.monitoring.status import console as terminal
-from adventure.monitoring.status import print_checks, print_task_runs, table
+from adventure.monitoring.status import print_checks, print_task_runs
 from adventure.processor.run import process_once
 from adventure.tasks.graph import run_task
 

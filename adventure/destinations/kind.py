@@ -4,12 +4,11 @@ The module itself imports no driver; its functions do.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 from adventure.destinations.warehouse import Warehouse
 
 
@@ -25,14 +24,11 @@ class WarehouseModule(Protocol):
     def open_warehouse(self, settings: Settings) -> Warehouse:
         """Return the warehouse."""
 
-    def load_history(self, settings: Settings, folder: Path, *, allow_missing: bool) -> None:
-        """Replace the history in the raw tables by what the files hold."""
-
     def dashboard_environment(self, settings: Settings) -> dict[str, str]:
         """Return the environment variables that the functions below read, in the dashboard's process."""
 
-    def open_sales(self) -> Copy:
+    def open_sales(self) -> PublishedDataset:
         """Return the published marts."""
 
-    def open_report(self) -> Copy:
+    def open_report(self) -> PublishedDataset:
         """Return the published report on the pipeline."""

@@ -56,7 +56,7 @@ class CycleReport:
     horizons: Mapping[str, datetime] = field(default_factory=dict)
     """How far each source could be read, by `Stream.source`."""
     refused: Collection[str] = ()
-    """Streams among the failures that were found unreadable before any row was read; the others are not concerned."""
+    """Streams among the failures that alone could not be read: nothing of them was staged, and their source works."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class Pipeline:
     """All that a cycle works with."""
 
     streams: tuple[Stream, ...]
-    sources: Mapping[str, Source]
-    """By `Stream.source`."""
+    sources: dict[str, Source]
+    """Those that are open, by `Stream.source`."""
     stage: Stage
     state: State
     temporary: Path
-    unavailable: Mapping[str, SourceError] = field(default_factory=dict)
+    unavailable: dict[str, SourceError] = field(default_factory=dict)
     """Why other sources could not be opened, by `Stream.source`; a cycle reports it, and moves the other streams."""
     refused: Mapping[str, WatermarkMismatch] = field(default_factory=dict)
     """Streams, by name, whose watermark is not theirs."""
@@ -95,7 +95,7 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         waiting = {stream.name for stream in streams}
         try:
             with source.open_snapshot(streams, pipeline.state.watermarks) as snapshot:
-                failures |= snapshot.unreadable
+                failures |= {name: _named(name, error) for name, error in snapshot.unreadable.items()}
                 refused |= set(snapshot.unreadable)
                 horizons[kind] = snapshot.horizon
                 for stream in streams:
@@ -103,13 +103,34 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
                         origin = snapshot.origin(stream)
                         if mismatch := _mismatch(pipeline, stream, origin, failures):
                             failures[stream.name] = mismatch
+                            refused |= {stream.name} if refused.intersection(stream.references) else set()
                         else:
-                            reports += _extract_windows(pipeline, source, snapshot, stream, origin)
+                            try:
+                                for report in _extract_windows(pipeline, source, snapshot, stream, origin):
+                                    reports.append(report)
+                            except _NotRead as not_read:
+                                failures[stream.name] = _named(stream.name, not_read.error)
+                                refused.add(stream.name)
                     waiting.remove(stream.name)
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
             failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
     return CycleReport(tuple(reports), failures, horizons, refused)
+
+
+class _NotRead(Exception):
+    """One stream could not be read, and its source goes on."""
+
+    def __init__(self, error: AdventureError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _named(stream: str, error: AdventureError) -> AdventureError:
+    """Return the error with the stream's name in it."""
+    if stream in error.problem or not isinstance(error, SourceError):
+        return error
+    return type(error)(f"stream {stream}: {error.problem}", error.remedy)
 
 
 def _mismatch(
@@ -158,7 +179,12 @@ def _extract_window(
     folder = pipeline.temporary / stream.name
     # What a killed process left. Whoever writes a file there makes the folder: an idle cycle writes nothing at all.
     shutil.rmtree(folder, ignore_errors=True)
-    extract = snapshot.extract(stream, folder)
+    try:
+        extract = snapshot.extract(stream, folder)
+    except AdventureError as error:
+        if snapshot.goes_on_after(error):
+            raise _NotRead(error) from error
+        raise
     if not extract.all_files:
         mode = extract.mode or snapshot.mode
         pipeline.state.save_position(stream, mode, extract.position, pipeline.owner(stream), origin)

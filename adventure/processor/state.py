@@ -285,6 +285,11 @@ class State:
                 with translating_postgres(self._conninfo, _NAME):
                     self._connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", name)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is lost, and the locks with it."""
+        return self._connection.closed
+
     def close(self) -> None:
         """Close the connection, which releases the locks."""
         self._connection.close()

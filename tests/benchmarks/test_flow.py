@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from benchmarks import first_load, load, steady_state
-from benchmarks.results import Results
+from benchmarks.results import Results  # type: ignore[attr-defined]
 from benchmarks.sales_source import sales_source
 
 

@@ -82,7 +82,7 @@ class Seller(Writer):
         updated = self.rng.sample(sorted(self.acknowledged), min(len(self.acknowledged), self.rng.randint(0, 4)))
         before = {key: self.acknowledged.pop(key) for key in updated}
         with connection.transaction():
-            (now,) = connection.execute("select now() at time zone 'utc'").fetchone() or ()
+            ((now,),) = connection.execute("select now() at time zone 'utc'").fetchall()
             sales = self._sales(now.isoformat(" "), now)
             _copy(connection, "orders", ORDER_COLUMNS, [sale.order for sale in sales])
             _copy(connection, "order_details", LINE_COLUMNS, [line for sale in sales for line in sale.lines])

@@ -55,14 +55,14 @@ def build_images(*, official: bool) -> None:
             subprocess.run([STANDINS / "base", f"{PREFIX}/python"], check=True, stderr=subprocess.DEVNULL)
         use_working_configuration()
         base = ["--build-arg", f"PYTHON={PREFIX}/python"]
-        lock = (ROOT / "requirements" / "pipeline.lock").read_text()
+        lock = (ROOT / "requirements" / "demo.lock").read_text()
         server = next(line.split()[0] for line in lock.splitlines() if line.startswith("secantusdb=="))
         for name in ("postgres", "mongo"):
             log_step(f"building a stand-in of the {name} image")
             file = str(STANDINS / f"{name}.Dockerfile")
             pinned = ["--build-arg", f"SECANTUSDB={server}", *_WITH_CERTIFICATES] if name == "mongo" else []
             podman(*_BUILD, *base, *pinned, "--file", file, "--tag", f"{PREFIX}/{name}", str(STANDINS))
-    for target in ("processor", "processor-snowflake", "tasks"):
+    for target in ("processor", "processor-snowflake", "generator", "tasks"):
         log_step(f"building the {target} image")
         file = str(ROOT / "docker" / "Dockerfile")
         podman(
@@ -104,6 +104,7 @@ class Environment:
             "COMPOSE_PROFILES": "duckdb",
             "PROCESSOR_IMAGE": f"{PREFIX}/adventure-processor",
             "PROCESSOR_SNOWFLAKE_IMAGE": f"{PREFIX}/adventure-processor-snowflake",
+            "GENERATOR_IMAGE": f"{PREFIX}/adventure-generator",
             "TASKS_IMAGE": f"{PREFIX}/adventure-tasks",
             "DASHBOARD_PORT": str(self.port),
             "GENERATION_INTERVAL_SEC": "2",

@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 
 from tests.containers.environment import PREFIX, ROOT, log_step, podman
 
-IMAGES = ("processor", "processor-snowflake", "tasks")
+IMAGES = ("processor", "processor-snowflake", "generator", "tasks")
+_WITH_DEMO = ("generator", "tasks")
 MOST_BYTES = 350_000_000
 """Limit for the processor's image."""
 
@@ -58,13 +59,18 @@ def _check_configuration(name: str, facts: dict[str, Any]) -> None:
 
 def _check_packages(name: str, image: str) -> None:
     """Check that the image contains exactly its lock's packages and the product, and no build or download tool."""
-    never = _NEVER_IN_ANY + (_NEVER_IN_PROCESSOR if name.startswith("processor") else ())
+    never = _NEVER_IN_ANY + (() if name == "tasks" else _NEVER_IN_PROCESSOR)
+    own = {"adventure"}
+    if name in _WITH_DEMO:
+        own.add("adventure-demo")
+    else:
+        never += ("adventure.demo",)
     script = _INVENTORY % (never, _TOOLS)
     offline = ("run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--entrypoint", "python")
     found = json.loads(podman(*offline, image, "-c", script))
     assert found["modules"] == []
     assert found["tools"] == []
-    wrong = set(found["packages"]) ^ (locked(name) | {"adventure"})
+    wrong = set(found["packages"]) ^ (locked("processor" if name == "generator" else name) | own)
     assert not wrong, f"The {name} image and its lock do not hold the same: {wrong}"
 
 

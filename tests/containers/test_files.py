@@ -109,7 +109,7 @@ def test_the_processor_image_holds_no_package_that_it_does_not_use() -> None:
     wanted = {re.split(r"[\[=<>]", each)[0].replace("-", "_") for each in project["dependencies"]}
     modules = [
         path
-        for name in ("cli", "core", "demo/generator", "monitoring", "processor", "sources")
+        for name in ("cli", "core", "monitoring", "processor", "sources")
         for path in (ROOT / "adventure" / name).rglob("*.py")
     ]
     imported = set().union(*map(imports, modules))

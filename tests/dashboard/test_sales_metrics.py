@@ -145,7 +145,10 @@ def test_every_point_of_the_chart(ask: Query, orders: list[Order], scope: Scope,
             grain
         ]
         expected[period, COUNTRIES[order.territory_id]] += order.sub_total
-    shown = {(row.period.to_pydatetime(), row.segment): row.value for row in rows.itertuples()}
+    shown = {
+        (period.to_pydatetime(), segment): value
+        for period, segment, value in rows[["period", "segment", "value"]].itertuples(index=False, name=None)
+    }
     assert {key: value for key, value in shown.items() if value} == dict(expected)
     # Every period and segment has a value; no sales are zero.
     periods = sorted({period for period, _ in shown})

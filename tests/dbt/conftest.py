@@ -149,7 +149,7 @@ class Project:
         try:
             result = dbtRunner().invoke([*arguments, *map(str, options)])
         finally:
-            DuckDBConnectionManager.close_all_connections()
+            DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
             del os.environ["ADVENTURE_DUCKDB_PATH"]
         assert result.exception is None, result.exception
         nodes = list(getattr(result.result, "results", []))

@@ -56,7 +56,7 @@ def write(path: Path, rows: list[dict[str, str | None]]) -> Path:
 def loaded(tmp_path: Path, files: Path) -> list[tuple[object, ...]]:
     settings = load_settings(data_dir=tmp_path / "data")
     load(settings, files, allow_missing=True)
-    return DuckDBWarehouse(settings).query(
+    return DuckDBWarehouse(settings).execute(
         "select vendorid::varchar, accountnumber, name, creditrating::varchar, purchasingwebserviceurl, _file"
         " from adventure_db.vendor_prod_db order by vendorid"
     )
@@ -142,12 +142,16 @@ def test_missing_and_duplicate_files_are_named_and_nothing_is_replaced(tmp_path:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_documents_keep_every_digit_in_every_form(tmp_path: Path, files: Path, form: str) -> None:
-    event = {"campaign_id": "a~b~c", "event_date": "29-May-2011 12.05 PM", "event_type": "email_opened"}
+    event: dict[str, str | None] = {
+        "campaign_id": "a~b~c",
+        "event_date": "29-May-2011 12.05 PM",
+        "event_type": "email_opened",
+    }
     numbers = {"customer_id": "11000", "event_id": "12345678901234567890", "order_id": None, "product_id": "707"}
-    write(files / f"email_campaign_raw.{form}", [event | numbers])
+    write(files / f"email_campaign_raw.{form}", [{**event, **numbers}])
     settings = load_settings(data_dir=tmp_path / "data")
     load(settings, files, allow_missing=True)
-    [(raw,)] = DuckDBWarehouse(settings).query(
+    [(raw,)] = DuckDBWarehouse(settings).execute(
         "select json_object('id', raw->>'event_id', 'order', raw->>'order_id', 'date', raw->>'event_date')::varchar"
         " from ecom.email_campaign_raw"
     )

@@ -5,6 +5,7 @@
 
 import os
 import time
+from typing import Any
 
 import psutil
 import pymongo
@@ -28,7 +29,7 @@ a cycle, 240 one of 140 kB."""
 @pytest.fixture
 def chats(streams: tuple[Stream, ...], writer_settings: Settings) -> Stream:
     stream = find_stream(streams, "chat_logs")
-    with pymongo.MongoClient(writer_settings.mongo_conninfo) as client:
+    with pymongo.MongoClient[dict[str, Any]](writer_settings.mongo_conninfo) as client:
         client[stream.namespace][stream.table].create_index(stream.cursor)
     return stream
 
@@ -43,7 +44,7 @@ def test_memory_and_open_files_are_flat(
     warehouse = DuckDBWarehouse(settings)
     with (
         writer(writer_settings) as connection,
-        pymongo.MongoClient(writer_settings.mongo_conninfo) as client,
+        pymongo.MongoClient[dict[str, Any]](writer_settings.mongo_conninfo) as client,
         open_pipeline(settings, [things, chats]) as pipeline,
     ):
         collection = client[chats.namespace][chats.table]

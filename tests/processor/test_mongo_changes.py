@@ -48,7 +48,9 @@ def position(settings: Settings) -> Any:
 
 def latest(staged: Rows, deleted: Rows) -> dict[Any, Any]:
     """What the models make of the windows: of each key the version with the largest cursor, unless that is its end."""
-    versions = [(row["last_modified"].rstrip("Z"), 1, row["_id"], row) for row in staged]
+    versions: list[tuple[Any, int, Any, dict[str, Any] | None]] = [
+        (row["last_modified"].rstrip("Z"), 1, row["_id"], row) for row in staged
+    ]
     versions += [(row["deleted_at"], 0, json_util.loads(row["key"]["_id"]), None) for row in deleted]
     found = {key: row for _, _, key, row in sorted(versions, key=lambda each: each[:2])}
     return {key: row for key, row in found.items() if row is not None}

@@ -83,7 +83,7 @@ def test_text_of_another_offset_is_found_in_later_windows(
 
     source = on_standalone(settings, standalone)
     stream = replace(chat_stream, namespace=source.mongo_db)
-    collection = pymongo.MongoClient(source.mongo_conninfo)[stream.namespace][stream.table]
+    collection = pymongo.MongoClient[dict[str, Any]](source.mongo_conninfo)[stream.namespace][stream.table]
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     collection.insert_one({"_id": "first", "last_modified": texts(now - timedelta(seconds=30), -420)[0]})
     process_once(source, [stream])
@@ -108,7 +108,7 @@ def test_the_zero_time_of_other_languages_ends_nothing(
 
     source = on_standalone(settings, standalone)
     stream = replace(chat_stream, namespace=source.mongo_db)
-    collection = pymongo.MongoClient(source.mongo_conninfo)[stream.namespace][stream.table]
+    collection = pymongo.MongoClient[dict[str, Any]](source.mongo_conninfo)[stream.namespace][stream.table]
     collection.insert_many(
         [{"_id": "zero", "last_modified": datetime(1, 1, 1)}, {"_id": "text", "last_modified": "0001-01-01T00:00:00Z"}]
     )

@@ -35,7 +35,7 @@ create table things_now partition of things for values from ('2024-01-01') to (m
 @pytest.fixture
 def run(writer_settings: Settings) -> Iterator[Run]:
     with writer(writer_settings) as connection:
-        yield lambda statements: connection.execute(statements) and None  # type: ignore[arg-type, func-returns-value]
+        yield lambda statements: connection.execute(statements) and None  # type: ignore[arg-type, func-returns-value, misc]
 
 
 @pytest.fixture

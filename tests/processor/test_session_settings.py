@@ -1,7 +1,7 @@
 """Settings of the role or the database neither change what is read nor end an extract."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -46,7 +46,7 @@ OF_THE_READER = {
 
 
 @pytest.fixture
-def set_on(sandbox: Sandbox, settings: Settings) -> Iterator[Callable[[str, dict[str, str]], None]]:
+def set_on(sandbox: Sandbox, settings: Settings) -> Callable[[str, dict[str, str]], None]:
     """Settings of a role in the test's source database, or of a database when no role is named."""
 
     def change(of: str, values: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -52,7 +53,7 @@ def load(settings: Settings, stream: Stream) -> None:
     warehouse.cleanup(stream)
 
 
-def found(settings: Settings, stream: Stream, **options: bool) -> tuple[Report, dict[str, int]]:
+def found(settings: Settings, stream: Stream, **options: Any) -> tuple[Report, dict[str, int]]:
     ((report),) = reconcile(settings, [stream], **options)
     assert report.result is not None
     return report, {verdict: difference.rows for verdict, difference in report.result.verdicts.items()}

@@ -44,7 +44,7 @@ def changes(draw: st.DrawFn, parts: list[list[str]], cursors: list[datetime]) ->
     made = []
     for key in keys:
         before, now = draw(st.none() | moments), draw(st.none() | moments | st.just("same"))
-        now = before if now == "same" else now
+        now = before if isinstance(now, str) else now
         held = draw(st.sampled_from(["kept", "kept", "lost", "doubled", "older"]))
         made.append(Change(key, before, now, held, nulled=bool(now) and draw(st.sampled_from([False] * 4 + [True]))))
     return made

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,7 +16,10 @@ from adventure.sources.postgres.row_text import row_hash
 from tests.reconcile.worlds import CHATS, HOSTILE, Documents, Table, World, make_hostile_table
 
 T0 = datetime(2026, 1, 2, 3, 4, 5)
-KEYS = {"table": [("a", "1"), ("1:b", "2.50"), ("mark", "0")], "documents": [("text",), ("7",), ("mark",)]}
+KEYS: dict[str, list[tuple[Any, ...]]] = {
+    "table": [("a", "1"), ("1:b", "2.50"), ("mark", "0")],
+    "documents": [("text",), ("7",), ("mark",)],
+}
 
 
 @pytest.fixture(params=list(KEYS))

@@ -26,7 +26,7 @@ class Session:
         """A staged file."""
         from tests.snowflake.emulator import staged_path
 
-        return io.BytesIO(staged_path(location, self._connection.database).read_bytes())
+        return io.BytesIO(staged_path(location, str(self._connection.database)).read_bytes())
 
 
 class _Statement:

@@ -64,7 +64,8 @@ def put(stage: Stage, tmp_path: Path) -> Stager:
         number = next(numbers)
         folder = tmp_path / f"files-{number}"
         folder.mkdir()
-        path, columns = None, ()
+        path: Path | None = None
+        columns: tuple[Column, ...] = ()
         if isinstance(rows, pa.Table):
             path, columns = folder / "part-00000.parquet", tuple(Column(f.name, str(f.type)) for f in rows.schema)
             pq.write_table(rows, path)
@@ -78,7 +79,7 @@ def put(stage: Stage, tmp_path: Path) -> Stager:
                 beside_path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in lines)))
                 beside[name] = _staged(beside_path, len(lines))
         high = T0 + timedelta(seconds=number)
-        promise = (_staged(path, len(rows) if promised is None else promised),) if path else ()
+        promise = (_staged(path, len(rows or ()) if promised is None else promised),) if path else ()
         window = Window(
             stream.name,
             stream.stage,

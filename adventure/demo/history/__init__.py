@@ -4,14 +4,14 @@ Both are files in the format of docs/history.md, loaded into the warehouse's raw
 on the processor nor on the models.
 """
 
+from importlib import import_module
 from pathlib import Path
 
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.demo.history.loading import is_loaded
-from adventure.demo.history.synthesis import synthesise
+from adventure.demo.history.synthesis import synthesise as synthesise
 from adventure.destinations.duckdb.connection import connect
-from adventure.factory import load_history
 
 log = get_logger()
 
@@ -39,7 +39,9 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> No
         ConfigError: a file or column is missing, or a row does not parse; the message names the file and row.
         WarehouseError: another process holds the warehouse, or Snowflake is unavailable or refuses the connection.
     """
-    load_history(settings, folder, allow_missing=allow_missing)
+    # One module for each warehouse, so that neither needs the packages of the other.
+    warehouse = import_module(f"adventure.demo.history.into_{settings.warehouse}")
+    warehouse.load(settings, folder, allow_missing=allow_missing)
 
 
 def ensure_history(settings: Settings) -> None:

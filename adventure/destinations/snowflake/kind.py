@@ -4,11 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
     from adventure.destinations.warehouse import Warehouse
@@ -41,13 +39,6 @@ def open_warehouse(settings: "Settings") -> "Warehouse":
     return SnowflakeWarehouse(settings)
 
 
-def load_history(settings: "Settings", folder: "Path", *, allow_missing: bool) -> None:
-    """Replace the history in the raw tables by what the files hold."""
-    from adventure.destinations.snowflake.history import load
-
-    load(settings, folder, allow_missing=allow_missing)
-
-
 def dashboard_environment(settings: "Settings") -> dict[str, str]:
     """Return the settings that sign in: those of --env are not in this process's environment."""
     from pydantic import SecretStr
@@ -59,18 +50,18 @@ def dashboard_environment(settings: "Settings") -> dict[str, str]:
     return found
 
 
-def open_sales() -> Copy:
+def open_sales() -> PublishedDataset:
     """Return the published marts."""
-    return _copy("publication", "built_at", "Run `adventure build`: it publishes them again")
+    return _dataset("publication", "built_at", "Run `adventure build`: it publishes them again")
 
 
-def open_report() -> Copy:
+def open_report() -> PublishedDataset:
     """Return the published report on the pipeline."""
-    return _copy("report", "written_at", "The next run of the tasks replaces it: `adventure tasks run`")
+    return _dataset("report", "written_at", "The next run of the tasks replaces it: `adventure tasks run`")
 
 
-def _copy(table: str, column: str, remedy: str) -> Copy:
+def _dataset(table: str, column: str, remedy: str) -> PublishedDataset:
     from adventure.destinations.snowflake import published
 
     connect = published.active if os.environ.get(SESSION) == "active" else published.signed_in
-    return published.SnowflakeCopy(table, column, remedy, connect)
+    return published.SnowflakeDataset(table, column, remedy, connect)

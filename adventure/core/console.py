@@ -1,0 +1,24 @@
+"""Where the commands print, and the look of their tables."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_PIPED_WIDTH = 160
+"""Characters a line for output to a log or a pipe, which has no width of its own."""
+
+
+def console() -> Console:
+    """Return the console on which the commands print their tables."""
+    on_terminal = Console(highlight=False)
+    return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+
+
+def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
+    """Return a table with columns of text, then columns of numbers."""
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for name in left:
+        made.add_column(name, overflow="fold")
+    for name in right:
+        made.add_column(name, justify="right", no_wrap=True)
+    return made

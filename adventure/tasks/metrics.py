@@ -1,0 +1,59 @@
+"""Metrics that the task server serves."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from adventure.core.metrics import serving_metrics
+from adventure.core.settings import Settings
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from adventure.destinations.warehouse import StreamTotals, TaskRun
+
+
+class TaskMetrics:
+    """Metrics of the task server's runs and of the warehouse."""
+
+    def __init__(self, registry: "CollectorRegistry") -> None:
+        from prometheus_client import Counter, Gauge
+
+        self._runs = Counter("adventure_task_runs", "Runs of tasks.", ("task", "outcome"), registry=registry)
+        self._seconds = Gauge("adventure_task_seconds", "Duration of the last run.", ("task",), registry=registry)
+        self._in_a_row = Gauge(
+            "adventure_task_failures_in_a_row", "Failed runs since the last success.", ("task",), registry=registry
+        )
+        self._loaded = Gauge("adventure_loaded_rows", "Rows in the ledger.", ("stream",), registry=registry)
+        self._rejected = Gauge(
+            "adventure_rejected_rows", "Rows rejected, in the ledger.", ("stream",), registry=registry
+        )
+        self._deleted = Gauge("adventure_deleted_rows", "Deletions in the ledger.", ("stream",), registry=registry)
+        self._waiting = Gauge(
+            "adventure_windows_waiting", "Windows staged and not loaded.", ("stream",), registry=registry
+        )
+
+    def run(self, run: "TaskRun") -> None:
+        """Count one run."""
+        self._runs.labels(run.name, run.outcome).inc()
+        self._seconds.labels(run.name).set((run.ended_at - run.started_at).total_seconds())
+        if run.outcome == "failed":
+            self._in_a_row.labels(run.name).inc()
+        else:
+            self._in_a_row.labels(run.name).set(0)
+
+    def set_totals(self, totals: Mapping[str, "StreamTotals"], waiting: Mapping[str, int]) -> None:
+        """Set the current totals of the ledger and the stages, by stream."""
+        for stream, total in totals.items():
+            self._loaded.labels(stream).set(total.rows)
+            self._rejected.labels(stream).set(total.rejected)
+            self._deleted.labels(stream).set(total.deleted)
+        for stream, windows in waiting.items():
+            self._waiting.labels(stream).set(windows)
+
+
+@contextmanager
+def task_metrics(settings: Settings) -> Iterator[TaskMetrics | None]:
+    """Serve the metrics while open; None where METRICS_PORT is 0."""
+    with serving_metrics(settings) as registry:
+        yield TaskMetrics(registry) if registry else None
