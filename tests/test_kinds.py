@@ -173,7 +173,7 @@ def test_a_third_source_needs_no_other_module(
 
     assert not [check for check in flow_checks(settings, warehouse, stream) if check.failed]
     assert print_status(settings, streams) == []
-    assert "Nothing is wrong." in capsys.readouterr().out
+    assert "No problems found." in capsys.readouterr().out
     (report,) = reconcile(settings, streams)
     assert report.result
     assert (report.result.rows, report.is_clean) == (20, True)
