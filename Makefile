@@ -44,9 +44,10 @@ docs: .venv/.dev ## build the site that documents the dbt project, one page that
 	@$(BIN)/python -m tools.site dbt .adventure/docs/index.html
 	@echo "Open .adventure/docs/index.html"
 
-worksheet: .venv/.dev ## write the checks and the dashboard's charts for a Snowflake worksheet into snowflake/checks.sql and charts/
-	@$(BIN)/python -m tools.worksheet snowflake/checks.sql
-	@$(BIN)/python -m tools.charts snowflake/charts
+worksheet: .venv/.dev ## write the checks and the dashboard's charts as Snowflake worksheets, into .adventure/worksheet
+	@$(BIN)/python -m tools.worksheet .adventure/worksheet/checks.sql
+	@$(BIN)/python -m tools.charts .adventure/worksheet/charts
+	@echo "Written to .adventure/worksheet"
 
 lineage: .venv/.dev ## draw the lineage of the models into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from adventure.core.kinds import SOURCES, WAREHOUSES
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -83,12 +83,12 @@ def dashboard_environment(settings: "Settings") -> dict[str, str]:
     return {READS: settings.warehouse} | _warehouse(settings.warehouse).dashboard_environment(settings)
 
 
-def open_sales() -> Copy:
+def open_sales() -> PublishedDataset:
     """Return the published marts."""
     return _published().open_sales()
 
 
-def open_report() -> Copy:
+def open_report() -> PublishedDataset:
     """Return the published report on the pipeline."""
     return _published().open_report()
 

@@ -105,7 +105,7 @@ def _publish(settings: Settings, orders: int) -> None:
     fill(settings, 0, orders, utc_now())
     warehouse.build()
     rows = warehouse.publish()
-    warehouse.publish_report(load_streams(settings), every=60)
+    warehouse.publish_report(load_streams(settings), interval=60)
     size = settings.published_path.stat().st_size / 1e6
     print(
         f"{orders:,} live orders: filled, built and published in {time.monotonic() - begun:.0f} s;"

@@ -1,12 +1,12 @@
--- Stages and raw tables of the live streams, the ledger, and the tables of the history: the columns that the embedded
--- warehouse has. Every statement may be run again; a raw table is never replaced.
+-- Stages and raw tables of the live streams, the ledger, and the tables of the history, with the same columns as in DuckDB.
+-- Every statement may be run again; a raw table is never replaced.
 use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);
 use schema raw_ext;
 
--- Encrypted by Snowflake alone, so that a listed size is the file's own and the load can check it. The directory is what
--- a triggered load watches.
+-- Server-side encryption only, so that the listed size is the file's own and the load can check it. A triggered load
+-- watches the stage's directory.
 create stage if not exists orders_stage
     encryption = (type = 'SNOWFLAKE_SSE')
     directory = (enable = true);
@@ -19,7 +19,7 @@ create stage if not exists chat_stage
     encryption = (type = 'SNOWFLAKE_SSE')
     directory = (enable = true);
 
--- What `adventure history create` and `load` copy from; the owner alone uses it.
+-- `adventure history create` and `load` copy from this stage. Only the owner uses it.
 create stage if not exists history_stage
     encryption = (type = 'SNOWFLAKE_SSE');
 
@@ -27,8 +27,8 @@ grant read, write on stage orders_stage to role identifier($loader_role);
 grant read, write on stage order_details_stage to role identifier($loader_role);
 grant read, write on stage chat_stage to role identifier($loader_role);
 
--- What arrives in a stage, for the tasks' WHEN: evaluated without a warehouse. A stream moves on only when a statement that
--- writes reads it; the load writes nothing of it, and into this table.
+-- The streams of new files are for the tasks' WHEN, which needs no warehouse. A stream advances only when a statement that
+-- writes reads it: the load selects no rows from it into this table.
 create stream if not exists orders_stage_files on stage orders_stage;
 create stream if not exists order_details_stage_files on stage order_details_stage;
 create stream if not exists chat_stage_files on stage chat_stage;
@@ -37,7 +37,7 @@ create table if not exists seen_files (
     relative_path varchar
 );
 
--- The ledger: a staged file whose rows are in its raw table. Written in the same transaction as the rows.
+-- The ledger: one row for each loaded file, written in the same transaction as the file's rows.
 create table if not exists load_history (
     stream varchar not null,
     stage varchar not null,
@@ -75,14 +75,14 @@ create table if not exists task_history (
     message varchar not null
 );
 
--- What the last build of every model was made from; the latest row counts.
+-- The state from which the last build of every model was made. Only the latest row counts.
 create table if not exists last_whole_build (
     built_at timestamp_ntz(6) not null,
     project varchar not null comment 'fingerprint of the dbt project',
     history_loaded_at timestamp_ntz(6)
 );
 
--- For windows that `adventure stage remove` removes.
+-- `adventure stage remove` records removed windows in the ledger.
 grant insert on table load_history to role identifier($transformer_role);
 grant insert, delete on table task_history to role identifier($transformer_role);
 grant insert, delete on table last_whole_build to role identifier($transformer_role);
@@ -262,7 +262,7 @@ create table if not exists adventure_db.vendor_prod_db (
     _loaded_at timestamp_ntz(6)
 );
 
--- When the history was loaded; NULL if it was not. A load of it gives all its rows one stamp.
+-- When the history was loaded; NULL if it was not. All rows of one load have the same time.
 create view if not exists last_history as
 select max(loaded_at) as loaded_at
 from (

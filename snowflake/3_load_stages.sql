@@ -1,24 +1,24 @@
--- The procedure that loads a stream's stage and cleans it up, and the tasks that call it.
+-- The procedure that loads a stream's stage and cleans it up. The tasks call it.
 --
--- The stages say what there is to load, window.json says what belongs together, and load_history says what was loaded:
--- COPY's own memory of files (64 days, forgotten with the table) decides nothing, hence FORCE.
+-- The stage lists the files, window.json groups them into windows, and load_history records the loaded ones. COPY's own
+-- load metadata expires after 64 days and with the table, so it decides nothing: hence FORCE.
 use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);
 use schema raw_ext;
 
--- One procedure for both jobs of all streams. Python, so that a test can run it: it needs of its session `sql`,
--- `file.get_stream` and nothing else. With the rights of its caller, since REMOVE is refused to a procedure with those of
--- its owner; the caller is the task, which has the rights of the task's owner. Nobody else is granted it.
+-- One procedure for both jobs of all streams. It is written in Python so that a test can run it, and uses only `sql` and
+-- `file.get_stream` of its session. It runs with its caller's rights, because Snowflake refuses REMOVE in a procedure with
+-- its owner's rights. The caller is the task, which has its owner's rights. Nobody else may call the procedure.
 create or replace procedure run_stage_task(
-    job varchar, stream varchar, source varchar, stage varchar, raw_table varchar, key array, cursor varchar
+    job varchar, stream varchar, layout varchar, stage varchar, raw_table varchar, key array, cursor varchar
 )
 returns varchar
 language python
 runtime_version = '3.11'
 packages = ('snowflake-snowpark-python')
 handler = 'run'
-comment = 'job: load or cleanup. source: postgres or mongo. raw_table: schema.table. See docs/snowflake.md.'
+comment = 'job: load or cleanup. layout: columns, or documents in the column RAW. raw_table: schema.table. See docs/snowflake.md.'
 execute as caller
 as
 $$
@@ -41,15 +41,15 @@ TYPES = {
 
 
 class Problem(Exception):
-    """What is wrong and what to do about it: ends the task, and stands in task_history."""
+    """A failure with its remedy. It ends the task and is recorded in task_history."""
 
 
-def run(session, job, stream, source, stage, raw_table, key, cursor):
-    """Does one job of one stream and records the run. The task fails when the job does."""
+def run(session, job, stream, layout, stage, raw_table, key, cursor):
+    """Run one job of one stream and record the run. The task fails if the job does."""
     begun, rows, files, problem = now(), 0, 0, ""
     try:
         if job == "load":
-            rows, files = load(session, stream, source, stage, raw_table, key, cursor)
+            rows, files = load(session, stream, layout, stage, raw_table, key, cursor)
         else:
             rows, files = cleanup(session, stream, stage)
     except Problem as error:
@@ -64,17 +64,17 @@ def run(session, job, stream, source, stage, raw_table, key, cursor):
     return f"{rows} rows, {files} files"
 
 
-def load(session, stream, source, stage, raw_table, key, cursor):
-    """Loads all windows that the ledger does not hold whole, oldest first, rows and ledger entries in one transaction.
+def load(session, stream, layout, stage, raw_table, key, cursor):
+    """Load all windows that are not complete in the ledger, oldest first, with their entries in one transaction.
 
-    The stage's stream of files moves on within that transaction, and so only when what it tells of is loaded. What
-    arrives between a look at the stage and the stream's step needs a look of its own, since columns have to fit first.
-    Where windows arrive as fast as one can look, the stream stays where it is, and wakes the next load for them.
+    The stream of the stage's files advances in the same transaction, so only when its files are loaded. Windows that
+    arrive between listing the stage and advancing the stream need another round, because their columns must be fitted
+    first. If windows arrive in every round, the stream is not advanced, and starts the next load.
     """
     problems, late = {}, 0
     while True:
         waiting, shapes = waiting_windows(session, stream, stage, problems), {}
-        # What only deletes has no types to make a table of: it waits for the windows that have.
+        # A window with deletes only has no column types to create the table from: it waits for a window with rows.
         for window, _ in sorted(waiting, key=lambda each: not each[0]["columns"]):
             try:
                 if window["columns"] or window.get("rejects") or held_columns(session, raw_table):
@@ -97,9 +97,9 @@ def load(session, stream, source, stage, raw_table, key, cursor):
             rows = files = 0
             for window, missing in [] if again else ready:
                 try:
-                    rows += load_window(session, stream, source, stage, raw_table, key, cursor, window, missing, shapes[window["id"]], loaded_at)
+                    rows += load_window(session, stream, layout, stage, raw_table, key, cursor, window, missing, shapes[window["id"]], loaded_at)
                 except Exception as error:
-                    # One that cannot be loaded keeps none of the others from the table.
+                    # Load the other windows without the one that failed.
                     problems[window["id"]] = str(error)
                     raise
                 files += len(missing)
@@ -117,7 +117,7 @@ def load(session, stream, source, stage, raw_table, key, cursor):
 
 
 def waiting_windows(session, stream, stage, problems):
-    """The stream's windows that are staged whole, with the files that the ledger does not hold; damaged ones to `problems`."""
+    """Return the stream's complete windows with their files that are not in the ledger; add damaged ones to `problems`."""
     listed, ledger, waiting = listing(session, stage), read_ledger(session, stage), []
     for window in windows(session, stream, stage, listed, problems):
         missing = [file for file in files_of(window) if (window["id"], file["name"]) not in ledger]
@@ -130,11 +130,11 @@ def waiting_windows(session, stream, stage, problems):
     return waiting
 
 
-def load_window(session, stream, source, stage, raw_table, key, cursor, window, files, columns, loaded_at):
-    """Loads these files of a window and enters them in the ledger; the number of rows of its data."""
+def load_window(session, stream, layout, stage, raw_table, key, cursor, window, files, columns, loaded_at):
+    """Load these files of a window, record them in the ledger, and return the number of data rows."""
     rows = 0
     for file in files:
-        count = load_file(session, stream, source, stage, raw_table, key, cursor, window, file, columns, loaded_at)
+        count = load_file(session, stream, layout, stage, raw_table, key, cursor, window, file, columns, loaded_at)
         if count != file["rows"]:
             raise Problem(
                 f"{stream}: {stage}/{window['id']}/{file['name']} holds {count} rows where window.json promises"
@@ -142,15 +142,15 @@ def load_window(session, stream, source, stage, raw_table, key, cursor, window, 
                 f" Restore the original file, or {remedy(stream, window['id'])}"
             )
         rows += count if kind_of(window, file) == "data" else 0
-        enter(session, stream, stage, window, file, loaded_at)
+        record_file(session, stream, stage, window, file, loaded_at)
     return rows
 
 
 def cleanup(session, stream, stage):
-    """Removes the files of the windows that the ledger holds whole, window.json last.
+    """Remove the files of the windows that are complete in the ledger, window.json last.
 
-    One by one, by folder and pattern: a path alone is a prefix, and takes along what begins alike. The pattern holds for
-    a file's name as for its whole path, since the manual leaves open which of them it is compared with.
+    Remove each file by folder and pattern: a path alone is a prefix, and would also remove files whose names begin the
+    same. The pattern matches the name as well as the whole path, because the manual does not say which is compared.
     """
     rows = files = 0
     listed = listing(session, stage)
@@ -168,7 +168,7 @@ def cleanup(session, stream, stage):
 
 
 def listing(session, stage):
-    """Bytes of each staged file, by window and name. LIST shows the stage's name, in lower case, before each path."""
+    """Return the bytes of each staged file by window and name. LIST puts the stage's name in lower case before each path."""
     found = {}
     for row in session.sql(f"list @raw_ext.{quoted(stage.upper())}").collect():
         parts = row[0].split("/")
@@ -178,9 +178,9 @@ def listing(session, stage):
 
 
 def windows(session, stream, stage, listed, problems):
-    """The windows that exist: those with a window.json, oldest first, since their names begin with their end.
+    """Yield the windows with a valid window.json, oldest first: their names begin with their end.
 
-    What is wrong with the others goes to `problems`: a damaged window keeps none of the others from the table.
+    Faults of the others are added to `problems`, so that a damaged window does not stop the other windows.
     """
     for window_id in sorted(window for window, name in listed if name == MANIFEST):
         with session.file.get_stream(location(stage, window_id, MANIFEST)) as opened:
@@ -200,7 +200,7 @@ def windows(session, stream, stage, listed, problems):
 
 
 def manifest_fault(window, stage):
-    """What is wrong with a window.json, empty if nothing: each fault would load rows twice, wrongly, or not at all."""
+    """Return the fault of a window.json, or an empty text. Each fault would load rows twice, wrongly, or not at all."""
     files, names = files_of(window), [file["name"] for file in files_of(window)]
     if window["stage"] != stage or not isinstance(window["stream"], str):
         return f"it belongs to {window['stage']}"
@@ -221,7 +221,7 @@ def manifest_fault(window, stage):
 
 
 def remedy(stream, window_id):
-    """The commands that replace a window which cannot be loaded."""
+    """Return the commands that replace a window that cannot be loaded."""
     return (
         f"run adventure reconcile {stream} --repair --without {window_id}, which stages its rows again, and then"
         f" adventure stage remove {stream} {window_id}."
@@ -229,23 +229,23 @@ def remedy(stream, window_id):
 
 
 def read_ledger(session, stage):
-    """Rows loaded, by window and file."""
+    """Return the loaded rows by window and file."""
     found = session.sql('select window_id, file, "ROWS" from raw_ext.load_history where stage = ?', params=[stage])
     return {(row[0], row[1]): int(row[2]) for row in found.collect()}
 
 
 def files_of(window):
-    """All that a window promises beside window.json."""
+    """Return all files of a window except window.json."""
     return window["files"] + [file for file in (window["rejects"], window["deletes"]) if file]
 
 
 def kind_of(window, file):
-    """What the ledger calls a file."""
+    """Return the file's kind in the ledger."""
     return "rejects" if file == window["rejects"] else "deletes" if file == window["deletes"] else "data"
 
 
 def verify(window, files, stage, listed):
-    """PUT compares checksums; what somebody did to the stage afterwards shows in names and sizes."""
+    """Compare names and sizes with window.json. PUT compared the checksums; this finds later changes to the stage."""
     for file in files:
         size = listed.get((window["id"], file["name"]))
         if size != file["bytes"]:
@@ -257,7 +257,7 @@ def verify(window, files, stage, listed):
 
 
 def fit_table(session, stream, raw_table, window):
-    """Makes the raw table, and the columns that are new, before the transaction: DDL would end it. Types by column."""
+    """Create the raw table or add its new columns, and return types by column. DDL would end the load's transaction."""
     schema, _, table = raw_table.upper().partition(".")
     wanted = {c["name"].upper(): snowflake_type(c["type"]) for c in window["columns"]}
     if len(wanted) < len(window["columns"]) or set(wanted) & set(META):
@@ -281,12 +281,12 @@ def fit_table(session, stream, raw_table, window):
                 f" where it is {held[column][0]}; nothing of the window was loaded. Rename the old column there and run"
                 " the task again: the new one is added."
             )
-    # Those of the table as well: a window that only deletes brings no columns, and its keys have types all the same.
+    # Include the table's columns: a window with deletes only lists no columns, but its keys need types.
     return {column: held_type(*described) for column, described in held.items()} | wanted
 
 
 def held_columns(session, raw_table):
-    """The raw table's columns with their types, precisions and scales; none, where there is no such table."""
+    """Return the raw table's columns with types, precisions and scales; empty if there is no such table."""
     schema, _, table = raw_table.upper().partition(".")
     rows = session.sql(
         "select column_name, data_type, numeric_precision, numeric_scale from information_schema.columns"
@@ -301,7 +301,7 @@ def held_type(kind, precision, scale):
 
 
 def fits(kind, held, precision, scale):
-    """Whether a column holds every value of a staged type, exactly."""
+    """Return whether a column holds every value of a staged type exactly."""
     family = kind.partition("(")[0]
     names = {"varchar": "TEXT", "timestamp_ntz": "TIMESTAMP_NTZ"}
     if family != "number":
@@ -310,13 +310,13 @@ def fits(kind, held, precision, scale):
     return held == "NUMBER" and int(scale) >= int(places) and int(precision) - int(scale) >= int(digits) - int(places)
 
 
-def load_file(session, stream, source, stage, raw_table, key, cursor, window, file, columns, loaded_at):
-    """Loads one file; the number of its rows."""
+def load_file(session, stream, layout, stage, raw_table, key, cursor, window, file, columns, loaded_at):
+    """Load one file and return the number of its rows."""
     schema, _, table = raw_table.upper().partition(".")
     target, label = f"{quoted(schema)}.{quoted(table)}", literal(f"{stage}/{window['id']}/{file['name']}")
     stamp, place = f"{literal(loaded_at)}::timestamp_ntz(6)", location(stage, window["id"], file["name"])
     if kind_of(window, file) == "deletes":
-        return bury(session, source, place, target, key, cursor, label, stamp, columns)
+        return write_tombstones(session, layout, place, target, key, cursor, label, stamp, columns)
     if kind_of(window, file) == "rejects":
         names = 'stream, key, reason, "ROW", _file, _loaded_at'
         values = f"{literal(stream)}, $1:key::varchar, $1:reason::varchar, $1:row::varchar, {label}, {stamp}"
@@ -325,7 +325,7 @@ def load_file(session, stream, source, stage, raw_table, key, cursor, window, fi
         names = ", ".join(quoted(c["name"].upper()) for c in window["columns"]) + ", _file, _file_row, _loaded_at"
         values = ", ".join(f"$1:{quoted(c['name'])}::{columns[c['name'].upper()]}" for c in window["columns"])
         values += f", {label}, metadata$file_row_number, {stamp}"
-        # Timestamps as such, not as numbers; bytes as such, not as text.
+        # Read timestamps and binary as what they are, not as numbers and text.
         file_format = "type = parquet use_logical_type = true binary_as_text = false"
     else:
         names, values = "raw, _file, _file_row, _loaded_at", f"$1, {label}, metadata$file_row_number, {stamp}"
@@ -338,7 +338,7 @@ def load_file(session, stream, source, stage, raw_table, key, cursor, window, fi
 
 
 def tombstone(line, last):
-    """The document that stands for a deleted one: its key, and the moment of its deletion as its cursor."""
+    """Return the tombstone of a deleted document: its key, and the time of its deletion as its cursor."""
     document = {"_adventure_key": line["key"], **{name: text for name, text in line["key"].items() if "." not in name}}
     for path in last:
         *outer, name = path.split(".")
@@ -349,20 +349,20 @@ def tombstone(line, last):
     return document
 
 
-def bury(session, source, place, target, key, cursor, label, stamp, columns):
-    """Appends a tombstone for each row that is gone at the source; the number of them."""
+def write_tombstones(session, layout, place, target, key, cursor, label, stamp, columns):
+    """Append a tombstone for each row that was deleted at the layout, and return their number."""
     with session.file.get_stream(place) as packed:
         lines = [json.loads(line) for line in gzip.decompress(packed.read()).splitlines()]
     last = () if cursor in key else (cursor,)
-    lacking = [name for name in (*key, *last) if source != "mongo" and name.upper() not in columns]
+    lacking = [name for name in (*key, *last) if layout != "documents" and name.upper() not in columns]
     if lacking:
         raise Problem(
             f"The deleted rows in {label} do not fit: {target} has no column {lacking[0]}; nothing of the window was loaded."
-            " See that the key's columns still have the names with which their rows were loaded."
+            " Give the key's columns the names again with which their rows were loaded."
         )
     for begin in range(0, len(lines), ROWS_AT_ONCE):
         some = lines[begin : begin + ROWS_AT_ONCE]
-        if source == "mongo":
+        if layout == "documents":
             rows = [json.dumps(tombstone(line, last)) for line in some]
             names, values = "raw", "parse_json(column1)"
             params = [value for row, line in zip(rows, some) for value in (row, line["deleted_at"])]
@@ -382,8 +382,8 @@ def bury(session, source, place, target, key, cursor, label, stamp, columns):
     return len(lines)
 
 
-def enter(session, stream, stage, window, file, loaded_at):
-    """The ledger's entry, in the transaction of the rows."""
+def record_file(session, stream, stage, window, file, loaded_at):
+    """Add the file to the ledger, in the transaction of its rows."""
     values = [
         stream, stage, window["id"], file["name"], kind_of(window, file), file["rows"], file["bytes"], file["sha256"],
         window["low"], window["high"], window["horizon"], window["mode"], window["run_id"], window["staged_at"], loaded_at,
@@ -394,24 +394,24 @@ def enter(session, stream, stage, window, file, loaded_at):
 
 
 def next_stamp(session):
-    """Builds look for what was loaded since: the stamp never goes back, whatever the clock does."""
+    """Return the time of this load. It always grows, because builds read the rows that were loaded since the last one."""
     (row,) = session.sql("select max(loaded_at) from raw_ext.load_history").collect()
     return max(now(), f"{row[0] + timedelta(microseconds=1):%Y-%m-%d %H:%M:%S.%f}" if row[0] else "")
 
 
 def snowflake_type(staged):
-    """Of a column's type in window.json."""
+    """Return Snowflake's type for a column's type in window.json."""
     decimal = re.fullmatch(r"decimal128\((\d+), (\d+)\)", staged)
     return f"number({decimal[1]}, {decimal[2]})" if decimal else TYPES[staged]
 
 
 def location(stage, window_id, name):
-    """A file's full name: a path that ends early would take its neighbours along."""
+    """Return a file's full path. A shorter path would also match its neighbours."""
     return f"@raw_ext.{quoted(stage.upper())}/{window_id}/{name}"
 
 
 def quoted(name):
-    """Exactly this name. Tables, columns and stages have theirs in upper case, as if they were written unquoted."""
+    """Return the quoted identifier. Callers pass names in upper case, as Snowflake stores unquoted names."""
     return '"' + name.replace('"', '""') + '"'
 
 

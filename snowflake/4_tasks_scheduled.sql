@@ -1,11 +1,12 @@
--- The tasks, on a schedule: each load runs at the full hour, and is skipped without a warehouse, at no cost, when nothing was
--- staged since (WHEN). For loads within a minute of a new file take 4_tasks_triggered.sql instead; either replaces the other.
+-- The tasks, on a schedule. Each load runs at the full hour. It is skipped at no cost, without a warehouse, if no file was
+-- staged since (WHEN). To load within a minute of a new file, use 4_tasks_triggered.sql instead. Either file replaces the
+-- tasks of the other.
 --
--- Five failures in a row suspend a load, so that a fault does not cost for days; `adventure status` shows it, and
+-- Five failed runs in a row suspend a load, so that a fault does not cost credits for days. A failed run is retried twice
+-- before it counts. `adventure status` shows the failures. Fix the fault, then resume the load:
 --   alter task raw_ext.load_orders resume;
--- starts it again when the fault is mended. A run that fails is tried twice more before it counts.
--- To be told of failures, make a notification integration and add `error_integration = NAME` to each load: cleanups are
--- part of their load's graph and report to the same.
+-- To be notified of failures, create a notification integration and add `error_integration = NAME` to each load. A cleanup
+-- belongs to its load's graph and uses the same integration.
 use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);
@@ -20,7 +21,7 @@ create or replace task load_orders
     task_auto_retry_attempts = 2
     when system$stream_has_data('orders_stage_files')
 as
-    call run_stage_task('load', 'orders', 'postgres', 'orders_stage', 'raw_ext.orders_raw', array_construct('sales_order_id'), 'last_modified');
+    call run_stage_task('load', 'orders', 'columns', 'orders_stage', 'raw_ext.orders_raw', array_construct('sales_order_id'), 'last_modified');
 
 create or replace task cleanup_orders
     warehouse = identifier($warehouse_name)
@@ -28,7 +29,7 @@ create or replace task cleanup_orders
     user_task_timeout_ms = 3600000
     after load_orders
 as
-    call run_stage_task('cleanup', 'orders', 'postgres', 'orders_stage', 'raw_ext.orders_raw', array_construct('sales_order_id'), 'last_modified');
+    call run_stage_task('cleanup', 'orders', 'columns', 'orders_stage', 'raw_ext.orders_raw', array_construct('sales_order_id'), 'last_modified');
 
 create or replace task load_order_details
     warehouse = identifier($warehouse_name)
@@ -39,7 +40,7 @@ create or replace task load_order_details
     task_auto_retry_attempts = 2
     when system$stream_has_data('order_details_stage_files')
 as
-    call run_stage_task('load', 'order_details', 'postgres', 'order_details_stage', 'raw_ext.order_details_raw', array_construct('sales_order_detail_id'), 'last_modified');
+    call run_stage_task('load', 'order_details', 'columns', 'order_details_stage', 'raw_ext.order_details_raw', array_construct('sales_order_detail_id'), 'last_modified');
 
 create or replace task cleanup_order_details
     warehouse = identifier($warehouse_name)
@@ -47,7 +48,7 @@ create or replace task cleanup_order_details
     user_task_timeout_ms = 3600000
     after load_order_details
 as
-    call run_stage_task('cleanup', 'order_details', 'postgres', 'order_details_stage', 'raw_ext.order_details_raw', array_construct('sales_order_detail_id'), 'last_modified');
+    call run_stage_task('cleanup', 'order_details', 'columns', 'order_details_stage', 'raw_ext.order_details_raw', array_construct('sales_order_detail_id'), 'last_modified');
 
 create or replace task load_chat_logs
     warehouse = identifier($warehouse_name)
@@ -58,7 +59,7 @@ create or replace task load_chat_logs
     task_auto_retry_attempts = 2
     when system$stream_has_data('chat_stage_files')
 as
-    call run_stage_task('load', 'chat_logs', 'mongo', 'chat_stage', 'raw_ext.chat_logs_raw', array_construct('_id'), 'last_modified');
+    call run_stage_task('load', 'chat_logs', 'documents', 'chat_stage', 'raw_ext.chat_logs_raw', array_construct('_id'), 'last_modified');
 
 create or replace task cleanup_chat_logs
     warehouse = identifier($warehouse_name)
@@ -66,9 +67,9 @@ create or replace task cleanup_chat_logs
     user_task_timeout_ms = 3600000
     after load_chat_logs
 as
-    call run_stage_task('cleanup', 'chat_logs', 'mongo', 'chat_stage', 'raw_ext.chat_logs_raw', array_construct('_id'), 'last_modified');
+    call run_stage_task('cleanup', 'chat_logs', 'documents', 'chat_stage', 'raw_ext.chat_logs_raw', array_construct('_id'), 'last_modified');
 
--- Tasks are made suspended; what runs after another is resumed before it.
+-- New tasks are suspended. Resume a following task before its predecessor.
 alter task cleanup_orders resume;
 alter task load_orders resume;
 alter task cleanup_order_details resume;

@@ -1,6 +1,6 @@
--- The dashboard: a schema of what is published for it, and the Streamlit app that shows that. Every statement may be run
--- again; the app is replaced by this project's files. A worksheet cannot PUT: run this file by `adventure snowflake deploy`,
--- or by `snow sql` from the project's folder. Or leave the app to `snow streamlit deploy`, which reads snowflake.yml.
+-- The dashboard: the schema of the published tables, and the Streamlit app. Every statement may be run again; the app is
+-- replaced by this project's files. A worksheet cannot PUT, so run this file with `adventure snowflake deploy`, or with
+-- `snow sql` from the project's folder. `snow streamlit deploy`, which reads snowflake.yml, also deploys the app.
 use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);
@@ -8,13 +8,13 @@ use database identifier($database_name);
 create schema if not exists dashboard with managed access comment = 'What the dashboard shows, and the app';
 use schema dashboard;
 
--- Whoever builds the models publishes: clones of the marts, and how the pipeline stands.
+-- The role that builds the models publishes clones of the marts, and the state of the pipeline.
 grant usage, create table, create view on schema dashboard to role identifier($transformer_role);
 grant usage on schema dashboard to role identifier($reader_role);
 grant select on future tables in schema dashboard to role identifier($reader_role);
 grant select on future views in schema dashboard to role identifier($reader_role);
 
--- Empty until then, so that the app has something to ask; publishing replaces them.
+-- Empty tables, so that the app's queries succeed before the first publication, which replaces them.
 create table if not exists publication (
     built_at timestamp_ntz(6) comment 'when the marts were published',
     data_as_of timestamp_ntz(6) comment 'up to when their sales were read'
@@ -26,8 +26,8 @@ create table if not exists report (
 grant ownership on table publication to role identifier($transformer_role) copy current grants;
 grant ownership on table report to role identifier($transformer_role) copy current grants;
 
--- Credits of each of the last 30 days, idle minutes included, of the warehouse that asks: the one that also loads and
--- builds. Snowflake meters up to three hours late.
+-- The credits of each of the last 30 days, including idle minutes, of the warehouse that runs this query: the one that also
+-- loads and builds. Snowflake meters up to three hours late.
 create or replace view credits as
 select
     cast(convert_timezone('UTC', start_time) as date) as day,
@@ -38,7 +38,7 @@ where warehouse_name = current_warehouse()
 group by cast(convert_timezone('UTC', start_time) as date);
 grant select on view credits to role identifier($transformer_role);
 
--- The app's files, all anew: what is not in this list is not in the app.
+-- Replace all of the app's files. The app has only the files in this list.
 create or replace stage app_files
     encryption = (type = 'SNOWFLAKE_SSE');
 put 'file://snowflake/dashboard/streamlit_app.py' @app_files auto_compress = false overwrite = true;
@@ -47,6 +47,7 @@ put 'file://snowflake/dashboard/.streamlit/config.toml' @app_files/.streamlit au
 put 'file://adventure/__init__.py' @app_files/adventure auto_compress = false overwrite = true;
 put 'file://adventure/factory.py' @app_files/adventure auto_compress = false overwrite = true;
 put 'file://adventure/core/__init__.py' @app_files/adventure/core auto_compress = false overwrite = true;
+put 'file://adventure/core/ages.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/clock.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/errors.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/kinds.py' @app_files/adventure/core auto_compress = false overwrite = true;
@@ -59,7 +60,7 @@ put 'file://adventure/dashboard/*.py' @app_files/adventure/dashboard auto_compre
 put 'file://adventure/dashboard/sales/*.py' @app_files/adventure/dashboard/sales auto_compress = false overwrite = true;
 put 'file://adventure/dashboard/pipeline/*.py' @app_files/adventure/dashboard/pipeline auto_compress = false overwrite = true;
 
--- It runs, and asks, on the warehouse that is there, with its owner's rights. Viewers need no right to a table.
+-- The app and its queries run on the existing warehouse with the owner's rights, so viewers need no right to a table.
 set make_app = 'create or replace streamlit app from ''@app_files'' main_file = ''streamlit_app.py'' query_warehouse = ' || $warehouse_name || ' title = ''Adventure''';
 execute immediate $make_app;
 alter streamlit app add live version from last;

@@ -1,7 +1,7 @@
--- Removes everything that the other files made, rows included. The order is the reverse of theirs.
+-- Removes everything that the other files created, including all rows, in reverse order.
 use role identifier($owner_role);
 
--- With all that is in it: stages, tables, tasks, models, and the dashboard's app.
+-- The database contains the stages, tables, tasks, models, and the dashboard's app.
 drop database if exists identifier($database_name);
 
 use role accountadmin;

@@ -19,7 +19,7 @@ from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from adventure.core.manifest import KEY_TEXTS
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.duckdb.key_text import part
+from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.monitoring.checks import MODELS
@@ -73,7 +73,7 @@ def compare_model(settings: Settings, stream: Stream) -> Comparison:
     else:
         names = (*stream.key, *next(iter(source.values())))
     columns = ", ".join(names)
-    found = warehouse.query(f"select {columns} from {model} where _deleted_at is null")
+    found = warehouse.execute(f"select {columns} from {model} where _deleted_at is null")
     rows = [(str(row[0]), dict(zip(names[1:], map(_plain, row[1:]), strict=True))) for row in found]
     for _, row in rows:
         if "messages" in row and row["messages"] is not None:
@@ -123,7 +123,7 @@ def leftover_files(settings: Settings, streams: Iterable[Stream]) -> list[str]:
 def count_rows_staged_twice(settings: Settings, stream: Stream) -> int:
     """Return the number of rows of the raw table whose key and version appear more than once."""
     key, version = _key_and_version(stream)
-    (count,), *_ = open_warehouse(settings).query(
+    (count,), *_ = open_warehouse(settings).execute(
         f"select count(*) - count(distinct ({key}, {version})) from {stream.raw_table} where _deleted_at is null"
     )
     return int(count)
@@ -150,13 +150,13 @@ def _latest_raw(warehouse: Warehouse, stream: Stream) -> list[tuple[str, Row]]:
     key, version = _key_and_version(stream)
     columns = [
         name
-        for (name,) in warehouse.query(
+        for (name,) in warehouse.execute(
             "select column_name from duckdb_columns() where schema_name || '.' || table_name = ? order by column_index",
             [stream.raw_table],
         )
         if not name.startswith("_") and name != stream.key[0]
     ]
-    found = warehouse.query(
+    found = warehouse.execute(
         f"""
         select {key}, {", ".join(columns)} from {stream.raw_table}
         qualify row_number() over (
@@ -171,7 +171,7 @@ def _latest_raw(warehouse: Warehouse, stream: Stream) -> list[tuple[str, Row]]:
 
 def _loaded_twice(warehouse: Warehouse, stream: Stream) -> list[tuple[Any, ...]]:
     """Return files whose rows in the raw table, or entries in the ledger, do not match a single load."""
-    return warehouse.query(
+    return warehouse.execute(
         f"""
         with loaded as (
             select _file, count(*) as rows, count(distinct _file_row) as distinct_rows
@@ -194,7 +194,7 @@ def _loaded_twice(warehouse: Warehouse, stream: Stream) -> list[tuple[Any, ...]]
 
 def _key_and_version(stream: Stream) -> tuple[str, str]:
     if stream.source == "mongo":
-        return part("_id", "document"), f"cast(raw ->> '{stream.cursor}' as timestamptz)"
+        return DUCKDB.key_value(stream, "_id"), f"cast(raw ->> '{stream.cursor}' as timestamptz)"
     return stream.key[0], stream.cursor
 
 

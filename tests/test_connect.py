@@ -1,5 +1,11 @@
 """Test the options of sessions with PostgreSQL and the translation of driver errors."""
 
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import adbc_driver_manager
 import psycopg
 import pytest
@@ -64,7 +70,7 @@ def test_errors_are_classified_by_sqlstate_and_not_by_the_statement(
     error: Exception, expected: type[SourceError]
 ) -> None:
     lost = True if isinstance(error, adbc_driver_manager.Error) else None
-    found = postgres_error(error, "host=db dbname=sales user=reader", "the source database", lost=lost)
+    found = postgres_error(error, "host=127.0.0.1 port=1 dbname=sales", "the source database", lost=lost)
     assert type(found) is expected
     assert "select" not in str(found)
 
@@ -87,3 +93,43 @@ def test_a_silent_session_is_closed(settings: Settings) -> None:
             ):
                 connection.execute("select 1")
             assert connection.closed
+
+
+@contextmanager
+def server_that_refuses(state: str) -> Iterator[int]:
+    """A server that refuses every connection with this SQLSTATE and a text in Russian; its port."""
+    fields = f"SВАЖНО\0VFATAL\0C{state}\0Mнет\0\0".encode()
+
+    class Refusing(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            # Requests for encryption come first, each of eight bytes.
+            while (head := self.request.recv(8)) and len(head) == 8 and struct.unpack("!ii", head)[0] == 8:
+                self.request.sendall(b"N")
+            self.request.recv(1 << 16)
+            self.request.sendall(b"E" + struct.pack("!i", 4 + len(fields)) + fields)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("state", "expected", "words"),
+    [
+        ("28P01", SourceRefused, "refuses: .*нет"),
+        ("28000", SourceRefused, "refuses: .*нет"),
+        ("3D000", SourceRefused, "refuses: .*нет"),
+        ("42501", SourceRefused, "refuses: .*нет"),
+        ("53300", SourceUnavailable, "does not answer: .*нет"),
+        ("57P03", SourceUnavailable, "does not answer: .*нет"),
+    ],
+)
+def test_a_refusal_in_another_language_is_told_by_its_state(
+    state: str, expected: type[SourceError], words: str
+) -> None:
+    with server_that_refuses(state) as port:
+        conninfo = f"host=127.0.0.1 port={port} dbname=sales user=reader"
+        with pytest.raises(SourceError, match=words) as raised:
+            connect_postgres(conninfo, name="the source database", retry_for=0)
+    assert type(raised.value) is expected

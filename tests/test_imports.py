@@ -52,8 +52,8 @@ def below(found: set[str], *names: str) -> set[str]:
 
 def test_help_imports_no_package_and_no_driver() -> None:
     found = modules(["--help"])
-    rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
-    assert rooms == {"cli", "core"}
+    packages = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
+    assert packages == {"cli", "core"}
     drivers = ("duckdb", "pyarrow", "adbc_driver_manager", "psycopg", "pymongo", "orjson", "numpy", "pandas")
     assert below(found, *EVERYTHING_ELSE, *drivers) == set()
     assert below(found, "pydantic", "pydantic_settings", "structlog", "tenacity", "prometheus_client") == set()
@@ -62,8 +62,8 @@ def test_help_imports_no_package_and_no_driver() -> None:
 def test_the_processor_imports_only_its_packages_and_one_driver() -> None:
     found = modules(["process"], "adventure.processor.run:process_once")
     assert "psycopg" in found
-    rooms = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
-    assert rooms == {"cli", "core", "destinations", "factory", "processor", "sources"}
+    packages = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
+    assert packages == {"cli", "core", "destinations", "factory", "processor", "sources"}
     assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client") == set()
     # Each source imports its own driver: Arrow and ADBC, or pymongo.
     sources = (

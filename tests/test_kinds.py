@@ -2,12 +2,11 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,7 @@ from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import load_streams
 from adventure.dashboard.pipeline import state as dashboard_state
 from adventure.destinations.duckdb import kind as duckdb_kind
-from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.kind import WarehouseModule
 from adventure.destinations.snowflake import kind as snowflake_kind
@@ -51,7 +50,7 @@ WAREHOUSE_MODULES: list[WarehouseModule] = [duckdb_kind, snowflake_kind]
 def named_kinds(code: str) -> Iterator[tuple[int, str]]:
     """Yield line and name where a string that is a kind's name is compared, looked up, or kept for that."""
     for node in ast.walk(ast.parse(code)):
-        found: list[ast.expr | None] = []
+        found: Sequence[ast.expr | None] = ()
         match node:
             case ast.Compare():
                 found = [node.left, *node.comparators]
@@ -64,9 +63,9 @@ def named_kinds(code: str) -> Iterator[tuple[int, str]]:
             case ast.Call(func=ast.Attribute(attr="startswith" | "endswith" | "get" | "removeprefix" | "index")):
                 found = [*node.args]
         for each in found:
-            parts: list[ast.expr | None] = [each]
+            parts: Sequence[ast.expr | None] = [each]
             if isinstance(each, ast.Tuple | ast.List | ast.Set):
-                parts = [*each.elts]
+                parts = each.elts
             for part in parts:
                 if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value in NAMES:
                     yield part.lineno, part.value
@@ -148,7 +147,7 @@ def test_a_third_source_needs_no_other_module(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(SOURCES, "toy", toy_source.KIND)
-    rows: dict[Any, Any] = {}
+    rows: dict[str, datetime] = {}
     monkeypatch.setattr(toy_source, "ROWS", rows)
     pipeline = tmp_path / "toys.toml"
     pipeline.write_text(
@@ -167,7 +166,7 @@ def test_a_third_source_needs_no_other_module(
     rows["no. 7"] = begun + timedelta(seconds=100)
     process_once(settings, streams)
     warehouse.load(stream)
-    held = warehouse.query("select json_extract_string(raw, '$.id'), count(*) from raw_ext.toys_raw group by 1")
+    held = warehouse.execute("select json_extract_string(raw, '$.id'), count(*) from raw_ext.toys_raw group by 1")
     assert dict(held) == dict.fromkeys(rows, 1) | {"no. 7": 2}
     warehouse.cleanup(stream)
 
@@ -189,7 +188,7 @@ def test_a_third_source_needs_no_other_module(
     assert report.is_clean
     warehouse.load(stream)
     warehouse.cleanup(stream)
-    assert warehouse.living_keys(stream) == 21
+    assert warehouse.live_key_count(stream) == 21
     assert not [check for check in flow_checks(settings, warehouse, stream) if check.failed]
 
     rows["no. 22"] = utc_now() - timedelta(seconds=2)
@@ -197,8 +196,8 @@ def test_a_third_source_needs_no_other_module(
     (problem,) = find_problems(late, streams, warehouse)
     assert problem.sentence.startswith("toys: rows wait at the source since ")
 
-    warehouse.publish_report(streams, every=None)
-    (shown,) = dashboard_state.read(DuckDBCopy(settings.report_path, "").query).streams
+    warehouse.publish_report(streams, interval=None)
+    (shown,) = dashboard_state.read(DuckDBDataset(settings.report_path, "").query).streams
     assert (shown.source, shown.source_table, shown.raw_rows) == ("toy", "shop.toys", 24)
 
 

@@ -11,7 +11,6 @@ import pytest
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
-from adventure.destinations.common.records import loaded_spans
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.monitoring.gaps import Span, find_gaps
@@ -155,9 +154,9 @@ def test_adjacent_windows_of_the_ledger_form_one_span(
 ) -> None:
     warehouse = DuckDBWarehouse(settings)
     for number, (low, high) in enumerate(windows):
-        warehouse.query(
+        warehouse.execute(
             "insert into raw_ext.load_history"
             " select 'things', 's', ?, 'f', 'data', 1, 1, '', ?, ?, now(), 'horizon', 'r', now(), now()",
             [f"w{number}", low, high],
         )
-    assert sorted(loaded_spans(warehouse.query)["things"], key=lambda span: span[1]) == spans
+    assert sorted(warehouse.loaded_spans()["things"], key=lambda span: span[1]) == spans

@@ -131,7 +131,7 @@ def test_the_task_server_counts_runs_failures_and_waiting_windows(
         monkeypatch.setattr(DuckDBWarehouse, name, fail)
 
     def job(stop: threading.Event) -> None:
-        tasks.serve(measured, streams, every=0.05, stop=stop)
+        tasks.serve(measured, streams, interval=0.05, stop=stop)
 
     def in_a_row() -> float:
         try:

@@ -6,7 +6,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.factory import open_warehouse
 from adventure.processor.run import process_once
 from adventure.tasks.graph import task_graph
@@ -21,7 +21,7 @@ def test_windows_staged_during_loads_leave_no_line_without_its_order(
 
     load = DuckDBWarehouse.load
 
-    def load_while_sales_go_on(warehouse: DuckDBWarehouse, stream: Stream) -> Moved:
+    def load_while_sales_go_on(warehouse: DuckDBWarehouse, stream: Stream) -> LoadResult:
         moved = load(warehouse, stream)
         sell(seed=len(stream.name))
         return moved
@@ -33,7 +33,7 @@ def test_windows_staged_during_loads_leave_no_line_without_its_order(
         if task.name.startswith("load_"):
             task.run()
     assert isinstance(warehouse, DuckDBWarehouse)
-    [(lines, without)] = warehouse.query(
+    [(lines, without)] = warehouse.execute(
         "select count(*), count(*) filter (sales_order_id not in (select sales_order_id from raw_ext.orders_raw))"
         " from raw_ext.order_details_raw"
     )

@@ -49,15 +49,17 @@ def test_files_of_a_pass_are_private(
     warehouse = DuckDBWarehouse(settings)
     seen: list[str] = []
     # An open load has a write-ahead log, and a report being written has an unfinished file.
-    entered, filled = load._enter, publish.fill
-    monkeypatch.setattr(load, "_enter", lambda *of: (entered(*of), seen.extend(open_to_others(settings.data_dir))))
+    recorded, filled = load._record_file, publish.fill
+    monkeypatch.setattr(
+        load, "_record_file", lambda *of: (recorded(*of), seen.extend(open_to_others(settings.data_dir)))
+    )
     for stream in streams:
         warehouse.load(stream)
     monkeypatch.setattr(
         "adventure.destinations.duckdb.report.fill",
         lambda *of: (filled(*of), seen.extend(open_to_others(settings.data_dir)))[0],
     )
-    warehouse.publish_report(streams, every=None)
+    warehouse.publish_report(streams, interval=None)
     reconcile(settings, streams)
     assert seen == []
     assert settings.report_path.exists()
@@ -69,7 +71,7 @@ def test_files_of_heartbeat_and_task_server_are_private(settings: Settings) -> N
     stop.set()
     try:
         heartbeat.begin(settings.data_dir / "beats" / "tasks", 60)
-        serve(settings, (), every=1, stop=stop)
+        serve(settings, (), interval=1, stop=stop)
         heartbeat.end()
         assert (settings.data_dir / "beats" / "tasks").exists()
         assert open_to_others(settings.data_dir) == []

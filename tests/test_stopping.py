@@ -26,8 +26,8 @@ from adventure.processor.run import process_once
 from tests.conftest import ROOT
 from tests.waiting import until
 
-INTERRUPTED = "Stopped in the middle of a round, which the next start does again."
-LAST_RESORT = "Could not be interrupted"
+INTERRUPTED = "Stopped in the middle of a round. The next start repeats it."
+LAST_RESORT = "could not be interrupted"
 
 
 class Service:

@@ -67,7 +67,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ('"decimal(20,4)"', '"float"', "types.amount"),
         ('key = ["order_id", "line"]', "key = []", "key"),
         ('table = "Returned goods"', 'table = "${NO_SUCH}"', r"streams.returns.table: \$\{NO_SUCH\} is no setting"),
-        ('table = "Returned goods"', 'table = "${POSTGRES_PASSWORD}"', "is no setting that can stand here"),
+        ('table = "Returned goods"', 'table = "${POSTGRES_PASSWORD}"', "is not a setting that can be used here"),
         ("[streams.returns]", '[streams."re turns"]', "a stream's name is"),
         ("[streams.returns]", "[streams.returns", "is not valid TOML"),
         ("[streams.returns]", "[stream.returns]", "names no stream"),
@@ -122,8 +122,8 @@ def test_references_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (REFERRING + GOOD, r"streams\.lines\.references\.returns: no stream of that name stands before it"),
-        (GOOD + REFERRING.replace("returns =", "lines ="), "no stream of that name stands before it"),
+        (REFERRING + GOOD, r"streams\.lines\.references\.returns: no stream of that name comes before it"),
+        (GOOD + REFERRING.replace("returns =", "lines ="), "no stream of that name comes before it"),
         (GOOD + REFERRING.replace('"postgres"', '"mongo"'), "only tables of PostgreSQL are read in one snapshot"),
         (GOOD + REFERRING.replace('["order", "line"]', '"order"'), "names 1 columns where the key of returns has 2"),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from adventure.core.clock import utc_now
-from adventure.core.errors import SourceError
+from adventure.core.errors import AdventureError, SourceError
 from adventure.core.files import NdjsonParts
 from adventure.core.key_kinds import KeyKind
 from adventure.core.kinds import SourceKind
@@ -62,6 +62,9 @@ class ToySnapshot:
         mark = self.marks.get(stream.name)
         low = mark.value if mark else datetime.min
         return _extract({key: at for key, at in ROWS.items() if low <= at < self.horizon}, folder)
+
+    def goes_on_after(self, error: AdventureError) -> bool:
+        return True
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         return _extract({key: ROWS[key] for (key,) in keys if key in ROWS and ROWS[key] < below}, folder)

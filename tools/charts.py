@@ -1,4 +1,4 @@
-"""Write the queries of each dashboard chart as a Snowflake worksheet into snowflake/charts (`make worksheet`).
+"""Write the queries of each dashboard chart as a Snowflake worksheet (`make worksheet`).
 
 The queries are the app's own: this runs each chart's function on an empty warehouse and records its queries, with
 session variables in place of the dates that the app binds.
@@ -23,7 +23,7 @@ from adventure.dashboard.pipeline import state
 from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.common.publication import MARTS
-from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.published import Query
 
@@ -115,13 +115,13 @@ def nothing_published() -> Iterator[Query]:
     """Return a function that runs queries on empty published tables."""
     with TemporaryDirectory() as folder:
         settings = load_settings(data_dir=Path(folder))
-        DuckDBWarehouse(settings).publish_report([], every=None)
+        DuckDBWarehouse(settings).publish_report([], interval=None)
         with duckdb.connect(str(settings.report_path)) as published:
             for mart, columns in _contracts().items():
                 published.execute(f"create table {mart} ({columns})")
             # A view over the account's metering, which exists only in Snowflake: 5_dashboard.sql.
             published.execute("create table credits (day date, credits double)")
-        yield DuckDBCopy(settings.report_path, "").query
+        yield DuckDBDataset(settings.report_path, "").query
 
 
 def _contracts() -> dict[str, str]:
@@ -173,7 +173,7 @@ def _campaigns(query: Query) -> object:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with nothing_published() as query:
         for name, chart in charts().items():
             (folder / f"{name}.sql").write_text(worksheet(chart, query), encoding="utf-8")

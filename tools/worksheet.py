@@ -1,4 +1,4 @@
-"""Write the sales checks as a Snowflake worksheet, snowflake/checks.sql (`make worksheet`).
+"""Write the sales checks as a Snowflake worksheet (`make worksheet`).
 
 adventure/monitoring/checks defines the queries and expected values for both warehouses.
 """
@@ -23,4 +23,6 @@ def worksheet() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(worksheet(), encoding="utf-8")
+    target = Path(sys.argv[1])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(worksheet(), encoding="utf-8")

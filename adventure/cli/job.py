@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from adventure.core.settings import Settings
     from adventure.core.streams import Stream
-    from adventure.destinations.common.build import Scope
+    from adventure.destinations.warehouse import Scope
 
 
 def settings_of(context: typer.Context) -> "Settings":

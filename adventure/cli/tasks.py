@@ -33,4 +33,4 @@ def tasks_serve(
 
     settings, streams = pipeline_of(context)
     seconds = parse_duration(interval) if interval else settings.tasks_interval_sec
-    run_long_lived(settings, lambda stop: serve(settings, streams, every=seconds, stop=stop))
+    run_long_lived(settings, lambda stop: serve(settings, streams, interval=seconds, stop=stop))

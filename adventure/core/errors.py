@@ -1,25 +1,25 @@
-"""Every error that Adventure raises on purpose, sorted by what one can do about it.
+"""Every error that Adventure raises on purpose, sorted by what the operator can do about it.
 
 AdventureError                what happened, to what, and the remedy
-├── ConfigError               a setting, pipeline.toml or a command's argument: mend it, run again
+├── ConfigError               a setting, pipeline.toml or a command's argument: fix it and run again
 ├── SourceError               a source database
-│   ├── SourceUnavailable     it does not answer: retried with backoff before it is raised
-│   ├── SourceRefused         it answers no: password, role, privilege
-│   └── SourceShapeError      a table, column or type is not what the stream says
-├── StageError                the place where staged files rest
-│   ├── StageUnwritable       no permission, no space: nothing half staged, the watermark unmoved
-│   └── StageDamaged          a file or window.json is not what was staged
+│   ├── SourceUnavailable     it does not answer; raised after retries with backoff
+│   ├── SourceRefused         it refuses: password, role, privilege
+│   └── SourceShapeError      a table, column or type differs from what the stream says
+├── StageError                the place that holds the staged files
+│   ├── StageUnwritable       no permission or no space; nothing is half staged, the watermark stays
+│   └── StageDamaged          a file or window.json differs from what was staged
 ├── WarehouseError            the raw tables and what runs on them
 │   ├── WarehouseUnavailable  Snowflake does not answer. Worth retrying
-│   ├── WarehouseRefused      Snowflake says no: user, key, role, privilege, quota
-│   ├── CreditBudgetReached   CREDIT_BUDGET is used up: what needs the warehouse is not run
-│   ├── WarehouseBusy         another process holds the warehouse: retried before it is raised
-│   ├── TaskFailed            one of Snowflake's tasks ended without success, or not at all
-│   ├── SchemaDrift           a staged column no longer fits its raw table: that stream stops
+│   ├── WarehouseRefused      Snowflake refuses: user, key, role, privilege, quota
+│   ├── CreditBudgetReached   CREDIT_BUDGET is used up; statements that need the warehouse do not run
+│   ├── WarehouseBusy         another process holds the warehouse; raised after retries
+│   ├── TaskFailed            one of Snowflake's tasks failed, or did not end in time
+│   ├── SchemaDrift           a staged column no longer fits its raw table; that stream stops
 │   └── BuildFailed           dbt ended with errors or failed tests
-├── WatermarkMismatch         a watermark is of another source, table or stage: that stream stops
+├── WatermarkMismatch         a watermark belongs to another source, table or stage; that stream stops
 ├── AlreadyRunning            another processor holds the same streams
-├── CheckFailed               the data-flow checks ran and at least one does not hold
+├── CheckFailed               at least one data-flow check failed
 └── SandboxError              an embedded server did not start or stop
 
 The command line prints `str(error)` and exits with 1; a traceback is shown with --debug only.
@@ -53,11 +53,11 @@ class SourceUnavailable(SourceError):
 
 
 class SourceRefused(SourceError):
-    """The source answers, and says no: wrong password, missing privilege."""
+    """The source refuses: wrong password, missing privilege."""
 
 
 class SourceShapeError(SourceError):
-    """A table, column or type at the source is not what the stream says."""
+    """A table, column or type at the source differs from what the stream says."""
 
 
 class StageError(AdventureError):
@@ -65,14 +65,14 @@ class StageError(AdventureError):
 
 
 class StageUnwritable(StageError):
-    """The stage takes no file: permission or space."""
+    """The stage accepts no file: no permission or no space."""
 
 
 class StageDamaged(StageError):
-    """A staged file or its window.json is not what the processor staged.
+    """A staged file or its window.json differs from what the processor staged.
 
     Args:
-        window_id: the window's folder, where one window alone is damaged.
+        window_id: the window's folder, if only one window is damaged.
     """
 
     def __init__(self, problem: str, remedy: str = "", *, window_id: str = "") -> None:
@@ -81,7 +81,7 @@ class StageDamaged(StageError):
 
 
 class WarehouseError(AdventureError):
-    """The warehouse could not do its part."""
+    """An operation in the warehouse failed."""
 
 
 class WarehouseUnavailable(WarehouseError):
@@ -89,11 +89,11 @@ class WarehouseUnavailable(WarehouseError):
 
 
 class WarehouseRefused(WarehouseError):
-    """Snowflake answers, and says no: user, key, role, privilege, quota."""
+    """Snowflake refuses: user, key, role, privilege, quota."""
 
 
 class CreditBudgetReached(WarehouseError):
-    """The credits of CREDIT_BUDGET are used up; nothing that needs Snowflake's warehouse was run."""
+    """The credits of CREDIT_BUDGET are used up; no statement that needs Snowflake's warehouse was run."""
 
 
 class WarehouseBusy(WarehouseError):
@@ -101,7 +101,7 @@ class WarehouseBusy(WarehouseError):
 
 
 class TaskFailed(WarehouseError):
-    """One of Snowflake's own tasks ended without success, or did not end in time."""
+    """One of Snowflake's own tasks failed, or did not end in time."""
 
 
 class SchemaDrift(WarehouseError):
@@ -113,7 +113,7 @@ class BuildFailed(WarehouseError):
 
 
 class WatermarkMismatch(AdventureError):
-    """A watermark belongs to another source, table or stage; the stream stops, so that no row is skipped unseen.
+    """A watermark belongs to another source, table or stage; the stream stops, so that no row is skipped.
 
     Args:
         lasting: the evidence may vanish, so the stream stays stopped until it is reset.
@@ -129,7 +129,7 @@ class AlreadyRunning(AdventureError):
 
 
 class CheckFailed(AdventureError):
-    """At least one data-flow check does not hold."""
+    """At least one data-flow check failed."""
 
 
 class SandboxError(AdventureError):

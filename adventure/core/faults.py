@@ -1,8 +1,8 @@
-"""Named points at every arrow of the flow, where a test can end the process as a power cut would: kill -9.
+"""Named points at every step of the flow, where a test can end the process as a power cut would: kill -9.
 
 ADVENTURE_CRASH_AT=POINT[:OF[:N]] arms one of them: the N-th time (default: the first) that POINT is reached for OF (a
 stream, a stage or a model; default: any) is the process's end. Unset, as it always is outside of tests, a point costs
-one comparison. This room knows no other; the rooms of the flow name their points.
+one comparison. The variable is read once, at import; the process's end needs no object that is passed.
 """
 
 import os
@@ -54,7 +54,7 @@ class _Armed:
 
 
 def reached(point: Point, of: str = "") -> None:
-    """Marks an arrow of the flow; ends the process here if this is the armed point."""
+    """Mark a step of the flow; end the process here if this point is armed."""
     if _armed is not None and _armed.point is point and _armed.of in ("", of):
         _armed.left -= 1
         if _armed.left == 0:
@@ -63,7 +63,7 @@ def reached(point: Point, of: str = "") -> None:
 
 
 def _parse(text: str) -> _Armed | None:
-    """What the variable arms.
+    """Return what the variable arms.
 
     Raises:
         ConfigError: it names no point: a test that crashes nowhere would prove nothing.

@@ -1,6 +1,6 @@
 """Finished local files: Parquet for tables, compressed NDJSON for documents and rejected rows.
 
-A file lies in its stream's temporary folder until the stage has taken it. This room must not know where rows come from.
+A file lies in its stream's temporary folder until it is staged. Independent of where the rows come from.
 """
 
 import errno
@@ -25,10 +25,10 @@ from adventure.core.manifest import StagedFile
 from adventure.core.private import make_folder
 
 ROWS_A_GROUP = 61_440
-"""Half of DuckDB's own row group: the last one is encoded when no row comes any more, and all of it is in memory."""
+"""Half of DuckDB's own row group: the last group is encoded only after the final row, and is held in memory."""
 
 BYTES_A_GROUP = 48 << 20
-"""Wide rows make a smaller group: it is gathered in memory."""
+"""A group of wide rows is smaller, since a group is collected in memory."""
 
 BYTES_A_FILE = 200_000_000
 """Bulk loaders are fastest with files of 100 to 250 MB."""
@@ -45,7 +45,7 @@ class LocalFile:
     rows: int
 
     def staged(self) -> StagedFile:
-        """What window.json says of it."""
+        """Return the entry in window.json."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return StagedFile(self.path.name, self.rows, self.path.stat().st_size, digest)
@@ -53,7 +53,7 @@ class LocalFile:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turns what the file system refuses into one sentence.
+    """Turn an error of the file system into one sentence.
 
     Raises:
         StageUnwritable: no permission or no space; nothing of the window is staged.
@@ -69,7 +69,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 class ParquetParts:
-    """Writes record batches into part-00000.parquet, part-00001.parquet, … of a size that loads well.
+    """Write record batches into part-00000.parquet, part-00001.parquet, … of a size that loads well.
 
     Args:
         delta: whether the warehouse reads delta encodings, which take less time and space.
@@ -96,7 +96,7 @@ class ParquetParts:
         self.files: list[LocalFile] = []
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Adds rows; they reach the disk a row group at a time."""
+        """Add rows; they reach the disk a row group at a time."""
         heartbeat.beat()
         # A group is filled to its last row: what lies beyond would be a small group of its own.
         while batch.num_rows:
@@ -109,7 +109,7 @@ class ParquetParts:
                 self._flush()
 
     def close(self) -> tuple[LocalFile, ...]:
-        """Finishes the last file; all files, none when no row came."""
+        """Finish the last file and return all files; none if there was no row."""
         if self._waiting_rows:
             self._flush()
         self._end_file()
@@ -136,10 +136,10 @@ class ParquetParts:
 
 
 class NdjsonFile:
-    """Writes one JSON value a line, compressed; without a line there is no file."""
+    """Write one JSON value a line, compressed. Without a line there is no file."""
 
     _BYTES_A_WRITE = 256 << 10
-    """Compressed at once, in another thread than the one that makes the lines."""
+    """Bytes that are compressed at a time, in another thread than the one that makes the lines."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, 0
@@ -155,7 +155,7 @@ class NdjsonFile:
         return self.path.stat().st_size if self._file else 0
 
     def write(self, line: bytes) -> None:
-        """Adds a line, given without its end."""
+        """Add a line, given without its end."""
         self._waiting += line
         self._waiting += b"\n"
         self.rows += 1
@@ -165,7 +165,7 @@ class NdjsonFile:
             self._waiting = bytearray()
 
     def close(self) -> LocalFile | None:
-        """Finishes the file; None when there is none."""
+        """Finish the file and return it; None if there is none."""
         try:
             self._settle()
             if self._waiting:
@@ -178,7 +178,7 @@ class NdjsonFile:
         return LocalFile(self.path, self.rows) if self._file else None
 
     def _settle(self) -> None:
-        """What was handed over is written, or raises what kept it from that."""
+        """Wait for the write under way, and raise its error."""
         heartbeat.beat()
         under_way, self._under_way = self._under_way, None
         if under_way:
@@ -201,7 +201,7 @@ class NdjsonFile:
 
 
 class NdjsonParts:
-    """Writes lines into part-00000.ndjson.gz, part-00001.ndjson.gz, … of a size that loads well."""
+    """Write lines into part-00000.ndjson.gz, part-00001.ndjson.gz, … of a size that loads well."""
 
     _ROWS_BETWEEN_LOOKS = 1000
 
@@ -211,14 +211,14 @@ class NdjsonParts:
         self._file = self._next()
 
     def write(self, line: bytes) -> None:
-        """Adds a line, given without its end."""
+        """Add a line, given without its end."""
         self._file.write(line)
         if self._file.rows % self._ROWS_BETWEEN_LOOKS == 0 and self._file.size >= BYTES_A_FILE:
             self._end_file()
             self._file = self._next()
 
     def close(self) -> tuple[LocalFile, ...]:
-        """Finishes the last file; all files, none when no line came."""
+        """Finish the last file and return all files; none if there was no line."""
         self._end_file()
         return tuple(self._files)
 
@@ -240,7 +240,7 @@ class NdjsonParts:
 
 @dataclass(frozen=True)
 class Reject:
-    """A row that cannot be carried exactly, whole."""
+    """A whole row that cannot be converted exactly."""
 
     key: str
     reason: str
@@ -254,7 +254,7 @@ class Reject:
 
 
 def write_rejects(folder: Path, rejects: Iterable[Reject]) -> LocalFile | None:
-    """rejects.ndjson.gz, written as they come, or None when there are none."""
+    """Write rejects.ndjson.gz as the rows come and return it; None if there is no row."""
     with NdjsonFile(folder / REJECTS) as file:
         for reject in rejects:
             file.write(reject.line)

@@ -1,11 +1,11 @@
-"""Tells whoever watches from outside whether a loop goes on: a file with the moment by which it will beat again.
+"""Show from outside whether a loop still runs: a file with the time by which the loop will beat again.
 
-A loop that is about to be quiet says for how long, so that only one that is stuck is ever late. The moment is read from
-the machine's monotonic clock, which all of its processes share and nobody sets. A health check runs this module every
-few seconds: it imports nothing that takes time. The dashboard reads the processor's as well, by the file's own time,
-which also holds after a restart of the machine.
+A loop that is about to pause writes for how long, so only a stuck loop is ever late. Times come from the machine's
+monotonic clock, which all of its processes share and nobody sets. The dashboard also reads the processor's file, by the
+file's own time, which still holds after a restart of the machine.
 
-The file holds when the loop beat last, when it is stuck, and when it meant to go on; or, after its end, `ended`.
+The file holds when the loop beat last, when it counts as stuck, and when it will go on; after the loop's end, `ended`.
+A health check runs this module every few seconds, so it imports nothing slow.
 """
 
 import time
@@ -39,7 +39,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The last sign of life of a loop. Moments are naive UTC."""
+    """The last beat of a loop. Times are naive UTC."""
 
     seen_at: datetime
     next_by: datetime
@@ -47,16 +47,16 @@ class Heartbeat:
     stuck_at: datetime
     """When it counts as stuck."""
     has_ended: bool
-    """Because it was told to, or had nothing more to do."""
+    """The loop was stopped, or had nothing more to do."""
 
 
 def begin(path: Path | None, stuck_after: float) -> None:
-    """Names the file in which the loop will beat; with None, it beats nowhere. Long-lived commands call it once.
+    """Set the file in which the loop beats; with None it beats nowhere. Long-lived commands call it once.
 
-    The file stays as it is until the first beat: another process may be at that work already, and beat there.
+    The first beat writes the file, not this call: another process may already do that work and beat there.
 
     Args:
-        stuck_after: seconds without a beat, beyond those that were announced, after which the loop counts as stuck.
+        stuck_after: seconds without a beat after which the loop counts as stuck, on top of an announced pause.
 
     Raises:
         ConfigError: no file can be written there.
@@ -76,7 +76,7 @@ def begin(path: Path | None, stuck_after: float) -> None:
 
 
 def beat(*, quiet_for: float = 0.0) -> None:
-    """Says that work goes on, or that nothing will for so many seconds. Cheap enough to be called for every row."""
+    """Write that work goes on, or pauses for so many seconds. Cheap enough to call for every row."""
     if _heart is None:
         return
     now = time.monotonic()
@@ -87,7 +87,7 @@ def beat(*, quiet_for: float = 0.0) -> None:
 
 
 def end() -> None:
-    """Says that nothing more will come, if anything came."""
+    """Write that the loop has ended, if it ever beat."""
     if _heart is not None and _heart.last != float("-inf"):
         now = time.monotonic()
         _write(_heart, f"{now} {now} ended")
@@ -99,12 +99,12 @@ def _write(heart: _Heart, line: str) -> None:
         unfinished.write_text(f"{line}\n", encoding="ascii")
         unfinished.replace(heart.path)
     except OSError:
-        # A beat that cannot be written is a beat that is missed: the health check will say so.
+        # The health check reports a beat that is missing.
         return
 
 
 def read(path: Path) -> Heartbeat | None:
-    """The last sign of life in that file; None when there is none, or nothing that could be one."""
+    """Return the last beat in that file; None if there is no file, or it is no heartbeat."""
     try:
         last, stuck, going_on = path.read_text(encoding="ascii").split()
         seen_at = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
@@ -116,7 +116,7 @@ def read(path: Path) -> Heartbeat | None:
 
 
 def check(path: Path) -> Health:
-    """Whether the loop that beats in that file is on time."""
+    """Return whether the loop that beats in that file is on time."""
     try:
         last, until, *rest = path.read_text(encoding="ascii").split()
         said_at, stuck_at = float(last), float(until)

@@ -1,7 +1,6 @@
 """One line per event: readable text, or JSON with LOG_FORMAT=json.
 
-The event is a whole sentence, `stream: what happened`; its figures are given as fields as well, which the text form
-leaves out and the JSON form keeps.
+The event is a whole sentence, `stream: what happened`. Its numbers are fields as well, which only the JSON form prints.
 """
 
 import logging
@@ -10,13 +9,9 @@ from typing import Any, Literal
 
 import structlog
 
-_as_json = False
-
 
 def configure(log_format: Literal["text", "json"]) -> None:
-    """Sends log lines to stderr in that form. Commands call it once."""
-    global _as_json
-    _as_json = log_format == "json"
+    """Send log lines to stderr in that form. Commands call it once."""
     render: Any = structlog.processors.JSONRenderer() if log_format == "json" else _sentence
     structlog.configure(
         processors=[
@@ -34,15 +29,20 @@ def configure(log_format: Literal["text", "json"]) -> None:
 
 
 def get_logger() -> Any:
-    """The logger: `log.info("orders: 200 new rows", stream="orders", rows=200)`."""
+    """Return the logger: `log.info("orders: 200 new rows", stream="orders", rows=200)`."""
     return structlog.get_logger()
 
 
 def log_fatal(sentence: str) -> bool:
-    """Logs why a command ends, if its lines are JSON: whoever collects them cannot read anything else."""
-    if _as_json:
+    """Log why a command fails, if the log is JSON: a collector of JSON lines reads nothing else on stderr.
+
+    Returns:
+        Whether it was logged.
+    """
+    is_json = isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
+    if is_json:
         get_logger().error(sentence)
-    return _as_json
+    return is_json
 
 
 def _sentence(_logger: object, _method: str, event: dict[str, Any]) -> str:

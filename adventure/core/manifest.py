@@ -1,7 +1,6 @@
-"""window.json: what a staged window holds, and the promise that it is whole.
+"""window.json: the contents of a staged window, and the promise that it is complete.
 
-It is the contract between the processor, which writes it last, and the warehouse, which loads exactly what it lists.
-A window without it does not exist.
+The processor writes it last, and the warehouse loads exactly what it lists. A window without it does not exist.
 """
 
 import re
@@ -28,7 +27,7 @@ CURSOR_TEXT = "_adventure_cursor"
 """Member of a staged document: its cursor in UTC, where that is text in a form that no warehouse reads for sure."""
 
 FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
-"""What the processor calls a window's files. Whatever has another name in a window's folder is somebody else's."""
+"""What the processor calls a window's files. A file with another name in a window's folder is not the processor's."""
 
 RESERVED_COLUMNS = ("_file", "_file_row", "_loaded_at", "_deleted_at", "file_row_number")
 """What raw tables have beside the source's columns, and what DuckDB adds when it reads Parquet. No source column can
@@ -91,15 +90,15 @@ class Window:
     files: tuple[StagedFile, ...]
     """The data files: part-00000.parquet, … (PostgreSQL) or part-00000.ndjson.gz, … (MongoDB)."""
     rejects: StagedFile | None
-    """rejects.ndjson.gz, an object {key, reason, row} a line, or None when every row could be carried."""
+    """rejects.ndjson.gz, an object {key, reason, row} a line, or None if no row was rejected."""
     columns: tuple[Column, ...]
     staged_at: datetime
     horizon: datetime
-    """The source's horizon when the window was cut; `high` lies at it or below."""
+    """The source's horizon when the window was read; `high` lies at it or below."""
     mode: str
     """How the source was read: `horizon`, `change stream`, or `lookback` with the reason."""
     deletes: StagedFile | None = None
-    """deletes.ndjson.gz, an object {key: {column: text}, deleted_at} a line: rows that are gone at the source."""
+    """deletes.ndjson.gz, an object {key: {column: text}, deleted_at} a line: rows that were deleted at the source."""
     position: str | None = None
     """Where the source reads on, for a source that has more to say than the watermark does."""
     notes: dict[str, str] = field(default_factory=dict)
@@ -117,7 +116,7 @@ class Window:
 
     @property
     def rejected(self) -> int:
-        """Rows set aside."""
+        """Rows that were rejected."""
         return self.rejects.rows if self.rejects else 0
 
     @property

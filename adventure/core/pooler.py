@@ -1,4 +1,4 @@
-"""Finds out whether a connection to PostgreSQL has a server session of its own.
+"""Find out whether a connection to PostgreSQL has a server session of its own.
 
 A pooler in transaction or statement mode gives one server session to many clients in turn. Advisory locks, settings
 and prepared statements then belong to the next client as well: two processors would hold the same lock.
@@ -28,7 +28,7 @@ def require_own_session(
     """Check that the server session stays with this connection between two transactions.
 
     The server names the session's process when a connection begins; a pooler names another one. Only then a second
-    connection is opened, and both are asked in turn: who shares sessions gives the second one the first one's.
+    connection is opened, and both are asked in turn: a pooler that shares sessions gives the second one the first's.
 
     Args:
         connection: in autocommit, and outside of a transaction.
@@ -65,7 +65,7 @@ def _backend(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
 
 
 def _backend_soon(connection: psycopg.Connection[tuple[Any, ...]]) -> int | None:
-    """The same, or None when no answer comes within WAIT_SEC. The connection is then of no further use."""
+    """Return the same, or None if no answer comes within WAIT_SEC; then the connection cannot be used any more."""
     server = connection.pgconn
     server.send_query(_PID)
     while server.flush():

@@ -11,7 +11,7 @@ _FOLDER, _FILE = 0o700, 0o600
 
 
 def only_owner() -> None:
-    """Let every file and folder that this process creates from now on be its owner's only.
+    """Make every file and folder that this process creates from now on readable by its owner only.
 
     The umask is what also reaches DuckDB's write-ahead log and spilled rows, Parquet files, dbt's logs and lock files,
     which other libraries create. It is called wherever files are about to be written, since any of these may be first.
@@ -48,7 +48,7 @@ def make_data_dir(path: Path) -> None:
 
 
 def close_to_others(path: Path) -> None:
-    """Take from others what an earlier version, or a copy, let them read; what belongs to somebody else stays."""
+    """Take away the rights of other users, which an earlier version or a copy left; skip files of another user."""
     with suppress(OSError):
         mode = path.stat().st_mode
         if mode & 0o077:

@@ -1,8 +1,8 @@
-"""Environment variables -> one typed, frozen value.
+"""Read the environment variables into one typed, frozen value.
 
-The only room that reads the environment, but for the tests' variable in faults.py. Every field's name in upper
-case is the variable's name, its description is what `.env.example` says of it (a test compares the two), and a
-secret is a SecretStr, so that printing the settings shows none.
+A field's name in upper case is the variable's name, and its description is the comment in `.env.example` (a test
+compares the two). A secret is a SecretStr, so that printing the settings shows none. The dashboard, which has no
+Settings, and faults.py read variables of their own.
 """
 
 import re
@@ -20,7 +20,7 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 
 
 class Settings(BaseSettings):
-    """All that can be set from outside. Durations are in seconds, paths relative to the working directory."""
+    """All settings. Durations are in seconds, paths relative to the working directory."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     )
     dashboard_port: int = Field(8501, ge=1, le=65535, description="port of the dashboard")
 
-    # Whoever watches
+    # Monitoring
     heartbeat_file: Path | None = Field(
         None, description="file in which a long-lived command beats, for `adventure health`; default: none"
     )
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _is_no_pattern(cls, value: Path) -> Path:
-        """Such a path would stand for other folders' files too, or for options of DuckDB's."""
+        """Reject a path that DuckDB would read as a pattern or as options."""
         found = sorted(set(str(value.absolute())) & set("*?[]\\"))
         if found:
             raise ValueError(f"the path {value.absolute()} contains {' '.join(found)}; choose a folder without")
@@ -166,14 +166,14 @@ class Settings(BaseSettings):
     @field_validator("state_dsn")
     @classmethod
     def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
-        """Checked here, since the driver's own complaint quotes what may be a password."""
+        """Check the string here: the driver's own error quotes what may be a password."""
         from psycopg import ProgrammingError
         from psycopg.conninfo import conninfo_to_dict
 
         try:
             conninfo_to_dict(value.get_secret_value() if value else "")
         except ProgrammingError:
-            raise ValueError("is no libpq connection string (its text is not shown)") from None
+            raise ValueError("is not a libpq connection string (its text is not shown)") from None
         return value
 
     @property
@@ -183,17 +183,17 @@ class Settings(BaseSettings):
 
     @property
     def unfinished_dir(self) -> Path:
-        """Folder of files that are not finished yet: on the stage's file system, so that staging one copies nothing."""
+        """Folder of unfinished files, on the stage's file system, so that staging a file copies nothing."""
         return self.stage_dir / ".unfinished"
 
     @property
     def processor_heartbeat(self) -> Path:
-        """Where the dashboard looks for it, and where the processor beats unless HEARTBEAT_FILE names another file."""
+        """Where the dashboard looks for the heartbeat, and where the processor beats unless HEARTBEAT_FILE is set."""
         return self.processor_heartbeat_file or self.data_dir / "processor.heartbeat"
 
     @property
     def silence_sec(self) -> float:
-        """How long the processor waits for a word from PostgreSQL: a little less than what counts as stuck."""
+        """How long the processor waits for a word from a source: a little less than what counts as stuck."""
         return 0.9 * self.stuck_after_sec
 
     @property
@@ -208,7 +208,7 @@ class Settings(BaseSettings):
 
     @property
     def report_path(self) -> Path:
-        """What the pipeline says of itself, for the dashboard."""
+        """The file with the state of the pipeline, for the dashboard."""
         return self.data_dir / "pipeline.duckdb"
 
     @property
@@ -250,10 +250,10 @@ class Settings(BaseSettings):
 
 
 def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings:
-    """Reads the environment and, below it, `env_file` (default: `.env` if there is one).
+    """Read the environment and, for variables that it lacks, `env_file` (default: `.env` if there is one).
 
     Args:
-        overrides: fields by name, which win over both; for tests and the demo.
+        overrides: fields by name, which override both; for tests and the demo.
 
     Raises:
         ConfigError: a value is malformed (all of them are named), or `env_file` does not exist.
@@ -266,17 +266,17 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
         faults = "; ".join(
             f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
         )
-        # Not even a traceback may show what was given: it may be a secret.
+        # No traceback may show the given values: one may be a secret.
         raise ConfigError(
-            f"Settings that cannot be used: {faults}", "Mend them in the environment or the --env file"
+            f"Settings that cannot be used: {faults}", "Fix them in the environment or the --env file"
         ) from None
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `10s`, `5m`, `1h` or a plain number.
+    """Return the seconds of `10s`, `5m`, `1h` or a plain number.
 
     Raises:
-        ConfigError: it is none of these, or not above zero.
+        ConfigError: the text is none of these, or not above zero.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0

@@ -1,6 +1,6 @@
 """Where two sides differ: hashes of pieces of the cursor's range, and of smaller pieces where they are not equal.
 
-Cursors are microseconds since 1970 here: whole numbers, which divide without a remainder that nobody owns.
+Cursors are microseconds since 1970: whole numbers, so that every cursor lies in exactly one piece.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ PIECES = 64
 """A piece that differs is divided again into so many."""
 
 FEW = 20_000
-"""Rows whose keys are rather listed than hashed again."""
+"""Up to this many rows, keys are listed instead of hashed again."""
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -23,7 +23,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Digest:
-    """What stands for all rows of a piece: equal digests, equal rows."""
+    """A hash of all rows of a piece: equal digests mean equal rows."""
 
     rows: int = 0
     hash: int = 0
@@ -47,7 +47,7 @@ class Pieces:
 
     @classmethod
     def of(cls, span: Span, count: int) -> "Pieces":
-        """At most `count` pieces."""
+        """Divide the span into at most `count` pieces."""
         return cls(span, -(-(span.high - span.low) // count))
 
     @property
@@ -68,7 +68,7 @@ class Side(Protocol):
 
 
 def differing(one: Side, other: Side, span: Span) -> Iterator[Span]:
-    """The spans that hold every difference between the two sides, each of few rows, or of one microsecond."""
+    """Yield spans that hold every difference between the two sides, each of few rows or of one microsecond."""
     undecided = [Pieces.of(span, FIRST_PIECES)] if span.low < span.high else []
     while undecided:
         pieces = undecided.pop()
@@ -84,7 +84,7 @@ def differing(one: Side, other: Side, span: Span) -> Iterator[Span]:
 
 
 def joined(spans: Iterator[Span]) -> Iterator[Span]:
-    """Neighbours as one span: fewer questions to ask."""
+    """Join neighbouring spans, so that fewer queries are needed."""
     held: Span | None = None
     for span in spans:
         if held and held.high == span.low:

@@ -1,7 +1,7 @@
-"""Where staged files rest between the processor and the warehouse.
+"""Interface of a stage, which holds the files between the processor and the warehouse.
 
-One seam, two implementations: a local folder (DuckDB) and Snowflake's internal stages. A stage holds windows; a
-window is a folder of files whose `window.json` was put last. This room must not know what the files mean.
+There are two implementations: a local folder (DuckDB) and Snowflake's internal stages. A stage holds windows. A window
+is a folder of files whose `window.json` was put last.
 """
 
 from dataclasses import dataclass
@@ -26,52 +26,52 @@ class StageEntry:
 
 
 class Stage(Protocol):
-    """What the processor and the commands need of a stage. `stage` is always a stage's name."""
+    """A stage as the processor and the commands use it. `stage` is always a stage's name."""
 
     def identity(self, *, create: bool = False) -> str:
-        """Return what no other stage has; empty if this one has no identity yet.
+        """Return the identity that no other stage has; empty if this one has none yet.
 
         Args:
-            create: gives it one. Only the processor does.
+            create: create one. Only the processor does.
 
         Raises:
-            StageUnwritable: it cannot be given one.
+            StageUnwritable: it cannot be created.
         """
 
     def check_writable(self, stage: str) -> None:
-        """Raises StageUnwritable when no file can be put there; leaves nothing behind."""
+        """Raise StageUnwritable if no file can be put there; leave nothing behind."""
 
     def put(self, stage: str, window_id: str, file: Path) -> None:
-        """Puts a finished local file into a window under its own name, whole or not at all, durable on return."""
+        """Put a finished local file into a window under its own name: whole or not at all, durable on return."""
 
     def commit(self, window: Window) -> None:
-        """Puts `window.json`: from now on the window exists."""
+        """Put `window.json`. From now on the window exists."""
 
     def windows(self, stage: str) -> list[Window]:
-        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+        """Return the windows, oldest first, except those whose `window.json` is damaged."""
 
     def damaged(self, stage: str) -> list[StageDamaged]:
-        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
+        """Return one error for each `window.json` that cannot be used; `windows` omits these."""
 
     def discard_unfinished(self, stage: str) -> int:
-        """Removes what the processor left in windows without `window.json`; returns the number of windows.
+        """Remove the files of windows without `window.json`; return the number of windows.
 
-        What the processor never puts stays. Only the processor that holds the stream's lock may call it.
+        Files that the processor never puts stay. Only the processor that holds the stream's lock may call it.
         """
 
     def entries(self, stage: str) -> list[StageEntry]:
-        """Every file, `window.json` included, sorted by path."""
+        """Return every file, including `window.json`, sorted by path."""
 
     def remove(self, window: Window) -> int:
-        """Removes exactly the window's files, then its `window.json`; returns the number of files.
+        """Remove exactly the window's files, then its `window.json`; return the number of files.
 
-        What it does not list stays. A file that is gone already is no error.
+        Files that it does not list stay. A file that was already deleted is no error.
         """
 
     def discard(self, stage: str, window_id: str) -> int:
-        """Removes one window, even if its `window.json` is damaged; returns the number of files.
+        """Remove one window, even if its `window.json` is damaged; return the number of files.
 
-        What the processor never puts stays.
+        Files that the processor never puts stay.
         """
 
 

@@ -1,8 +1,8 @@
-"""Ends a long-lived job on SIGTERM or Ctrl-C, within the ten seconds that containers and init systems grant.
+"""Stop a long-lived job on SIGTERM or Ctrl-C, within the ten seconds that containers and init systems allow.
 
-Asked to stop, a job ends after the round that it is at. When that takes too long it is interrupted, as by a second
-Ctrl-C: connections close, what was half done is undone, and the next start does it again. When it hangs in a call that
-knows no interrupt, the process ends there and then, which is no worse than kill -9: see docs/guarantees.md.
+After the signal, a job finishes its current round. If that takes too long, it is interrupted, as by a second Ctrl-C:
+connections close, half-done work is rolled back, and the next start repeats it. If it is stuck in an uninterruptible
+call, the process exits immediately; that is as safe as kill -9 (docs/guarantees.md).
 """
 
 import os
@@ -19,19 +19,20 @@ from typing import Any
 from adventure.core.log import get_logger
 
 GRACE_SEC = 4.0
-"""How long a job may go on with its round after it was asked to stop."""
+"""How long a job may go on with its round after the signal."""
 
 UNWIND_SEC = 4.0
-"""How long an interrupted job may take to close what it has open. Both together stay below ten seconds."""
+"""How long an interrupted job may take to close its connections and files. Both together stay below ten seconds."""
 
 _cancels: list[Callable[[], object]] = []
+"""Of the whole process, as signals are: the driver's calls are made far below the job that is stopped."""
 
 log = get_logger()
 
 
 @contextmanager
 def cancelling(cancel: Callable[[], object]) -> Iterator[None]:
-    """Around a driver's call that no signal interrupts: `cancel` then ends it, called by another thread."""
+    """Wrap a driver's call that no signal interrupts: another thread calls `cancel`, which ends it."""
     _cancels.append(cancel)
     try:
         yield
@@ -40,10 +41,10 @@ def cancelling(cancel: Callable[[], object]) -> Iterator[None]:
 
 
 def run_until_stopped(job: Callable[[threading.Event], Any]) -> None:
-    """Runs a job that looks at the event between its rounds, which a signal sets.
+    """Run a job that checks the event between its rounds; a signal sets the event.
 
     Raises:
-        KeyboardInterrupt: the job was interrupted by something else than a signal.
+        KeyboardInterrupt: something other than a signal interrupted the job.
     """
     stop = threading.Event()
     with _watching(stop):
@@ -52,12 +53,12 @@ def run_until_stopped(job: Callable[[threading.Event], Any]) -> None:
         except KeyboardInterrupt:
             if not stop.is_set():
                 raise
-            log.warning("Stopped in the middle of a round, which the next start does again.")
+            log.warning("Stopped in the middle of a round. The next start repeats it.")
 
 
 @contextmanager
 def _watching(stop: threading.Event) -> Iterator[None]:
-    """A thread that hears signals even while the main thread is inside a driver's call and can run no handler."""
+    """Start a thread that receives signals even while the main thread is in a driver's call and runs no handler."""
     interrupting = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -98,12 +99,12 @@ def _watch(reader: int, stop: threading.Event, interrupting: threading.Event) ->
                 cancel()
             if _ended(pipe, UNWIND_SEC / 2):
                 return
-    log.error("Could not be interrupted; ended as it was. What was half done is done again by the next start.")
+    log.error("The job could not be interrupted, so the process exits. The next start repeats what was half done.")
     os._exit(1)
 
 
 def _ended(pipe: FileIO, seconds: float) -> bool:
-    """Whether the job ends within that time; signals that come meanwhile are taken out of the pipe."""
+    """Return whether the job ends within that time. Signals that arrive meanwhile are read and ignored."""
     deadline = time.monotonic() + seconds
     while _ready(pipe.fileno(), max(0.0, deadline - time.monotonic())):
         if not pipe.read(1):
@@ -112,5 +113,5 @@ def _ended(pipe: FileIO, seconds: float) -> bool:
 
 
 def _ready(descriptor: int, seconds: float) -> bool:
-    """Whether a signal came, or the job's end, within that time."""
+    """Return whether a signal, or the end of the job, came within that time."""
     return bool(select.select([descriptor], [], [], seconds)[0])

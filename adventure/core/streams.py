@@ -1,7 +1,7 @@
-"""pipeline.toml -> Stream values.
+"""Read pipeline.toml into Stream values.
 
-A stream is one table or collection on its way to one raw table. This room checks what the file says; whether the
-source has such a table is found out by the processor.
+A stream is one table or collection on its way to one raw table. This module checks the file; the processor finds out
+whether the source has such a table.
 """
 
 import re
@@ -35,13 +35,13 @@ class Stream:
     raw_table: str
     """`schema.table` in the warehouse."""
     lookback: timedelta = timedelta(0)
-    """How far below the watermark each window reads again."""
+    """How far below the watermark each window starts to read."""
     types: dict[str, str] = field(default_factory=dict)
     """Staged types of numeric columns. Without one, a column that has no precision at the source is staged as text."""
     references: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Streams before it, with the columns here that hold their keys: a row is never staged before what it refers to."""
+    """Streams before this one, with the columns that hold their keys: a row is staged after what it refers to."""
     timezone: str | None = None
-    """The zone of a cursor that carries none, by its IANA name; None where the stream names none."""
+    """The IANA name of the zone of a cursor without an offset; None if the stream names none."""
 
     @property
     def kind(self) -> SourceKind:
@@ -60,17 +60,17 @@ class Stream:
 
     @property
     def location(self) -> str:
-        """The source table as people write it."""
+        """The source table as `namespace.table`."""
         return f"{self.namespace}.{self.table}"
 
 
-# A stage is a folder, a raw table an identifier in two warehouses: plain names keep both safe.
+# A stage is a folder, and a raw table an identifier in two warehouses. Plain names need no quoting in either.
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 _Text = Annotated[str, Field(min_length=1)]
 
 
 class _Entry(BaseModel):
-    """One `[streams.NAME]` table as it stands in the file."""
+    """One `[streams.NAME]` table of the file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -93,7 +93,7 @@ class _Entry(BaseModel):
 
 
 def load_streams(settings: Settings) -> tuple[Stream, ...]:
-    """The streams of `settings.pipeline_file`, in the file's order.
+    """Return the streams of `settings.pipeline_file`, in the file's order.
 
     Raises:
         ConfigError: the file is missing or malformed; names the file, the key and what is expected.
@@ -103,10 +103,10 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
-            f"The pipeline file {path} does not exist", "Set PIPELINE_FILE, or run where it stands"
+            f"The pipeline file {path} does not exist", "Set PIPELINE_FILE, or run from the project directory"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", "Mend that line") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}", "Fix that line") from error
     tables = document.get("streams")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(
@@ -121,10 +121,10 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
 
 
 def find_stream(streams: tuple[Stream, ...], name: str) -> Stream:
-    """The stream of that name.
+    """Return the stream of that name.
 
     Raises:
-        ConfigError: there is none; lists those that there are.
+        ConfigError: there is none; the error lists the streams.
     """
     for stream in streams:
         if stream.name == name:
@@ -181,7 +181,7 @@ def _names(value: str | list[str]) -> tuple[str, ...]:
 
 
 def _fill(where: str, value: object, settings: Settings) -> object:
-    """Replaces `${NAME}` by the setting of that name; secrets cannot be named."""
+    """Replace `${NAME}` by the setting of that name; secrets cannot be named."""
     if not isinstance(value, str):
         return value
 
@@ -189,7 +189,7 @@ def _fill(where: str, value: object, settings: Settings) -> object:
         setting = getattr(settings, match[1].lower(), None) if match[1].lower() in Settings.model_fields else None
         if setting is None or isinstance(setting, SecretStr):
             raise ConfigError(
-                f"{where}: ${{{match[1]}}} is no setting that can stand here", "See .env.example for the names"
+                f"{where}: ${{{match[1]}}} is not a setting that can be used here", "See .env.example for the names"
             )
         return str(setting)
 
@@ -197,7 +197,7 @@ def _fill(where: str, value: object, settings: Settings) -> object:
 
 
 def _refuse_shared(path: Path, streams: tuple[Stream, ...], what: str) -> None:
-    """Two streams on one stage or raw table would load each other's files."""
+    """Refuse two streams with the same stage or raw table: each would load the other's files."""
     owners: dict[str, str] = {}
     for stream in streams:
         value = str(getattr(stream, what)).lower()
@@ -209,13 +209,13 @@ def _refuse_shared(path: Path, streams: tuple[Stream, ...], what: str) -> None:
 
 
 def _check_references(path: Path, stream: Stream, before: dict[str, Stream]) -> None:
-    """What a stream refers to is staged before it, from the same snapshot."""
+    """Check that a stream refers to streams before it, which are read from the same snapshot."""
     for name, columns in stream.references.items():
         where = f"{path}: streams.{stream.name}.references.{name}"
         parent = before.get(name)
         if parent is None:
             raise ConfigError(
-                f"{where}: no stream of that name stands before it", "Put that stream first, or mend the name"
+                f"{where}: no stream of that name comes before it", "Put that stream first, or fix the name"
             )
         if stream.source != parent.source or not stream.kind.one_snapshot:
             able = " or ".join(kind.title for kind in SOURCES.values() if kind.one_snapshot)

@@ -10,7 +10,7 @@ class Origin:
     """Which database is read, and how far its log is: a watermark says nothing about another one."""
 
     name: str | None = None
-    """Identifies the database, as PostgreSQL's system identifier does; None where the server does not tell."""
+    """Identifies the database, as PostgreSQL's system identifier does; None if the server does not tell."""
     position: int | None = None
     """How far the server's log is on disk. It goes back only if the server was restored to an older state."""
     timeline: int | None = None
@@ -23,7 +23,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Watermark:
-    """How far one stream is. Timestamps are naive UTC; `value` is in the stream's zone."""
+    """How far one stream was read. Timestamps are naive UTC; `value` is in the stream's zone."""
 
     stream: str
     value: datetime

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard.source import HEARTBEAT_PATH
-from adventure.destinations.published import Copy, Identity, Query
+from adventure.destinations.published import PublishedDataset, Query, Version
 
 if TYPE_CHECKING:
     from adventure.core.heartbeat import Heartbeat
@@ -30,7 +30,7 @@ def processor_heartbeat() -> "Heartbeat | None":
     return read(Path(path))
 
 
-def cached_query(dataset: Copy, version: Identity) -> Query:
+def cached_query(dataset: PublishedDataset, version: Version) -> Query:
     """Return a query function that runs each statement once per version, for all visitors."""
 
     def query(statement: str, values: Sequence[object]) -> pd.DataFrame:
@@ -40,5 +40,7 @@ def cached_query(dataset: Copy, version: Identity) -> Query:
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
-def _answer(_dataset: Copy, name: str, version: Identity, statement: str, values: tuple[object, ...]) -> pd.DataFrame:
+def _answer(
+    _dataset: PublishedDataset, name: str, version: Version, statement: str, values: tuple[object, ...]
+) -> pd.DataFrame:
     return _dataset.query(statement, values)

@@ -36,21 +36,6 @@ def percent(change: float | None) -> str | None:
     return None if change is None else f"{change:+,.1%}"
 
 
-def age(moment: datetime, now: datetime) -> str:
-    """Return how long ago `moment` was, such as `5 minutes`; never less than zero."""
-    return duration(max(0.0, (now - moment).total_seconds()))
-
-
-def duration(seconds: float) -> str:
-    """Return `4 seconds`, `5 minutes`, `3 hours` or `2 days`, in the largest unit that is not zero."""
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= size:
-            number = int(seconds // size)
-            return f"{number} {unit}{'s' if number > 1 else ''}"
-    number = round(seconds)
-    return f"{number} second{'' if number == 1 else 's'}"
-
-
 def size(count: int) -> str:
     """Return a number of bytes as `17 B`, `21 kB` or `3.4 MB`."""
     if count < 1000:

@@ -12,7 +12,7 @@ from adventure.dashboard.colours import Theme
 from adventure.dashboard.data import cached_query, processor_heartbeat, tasks_interval_sec
 from adventure.dashboard.pipeline import state as pipeline_state
 from adventure.dashboard.pipeline.verdict import Problem, problems
-from adventure.destinations.published import Copy, Identity
+from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report
 
 REFRESH_SEC = None if open_report().is_metered else 5
@@ -51,16 +51,16 @@ def theme() -> Theme:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def rerun_on_publish(*seen: tuple[Copy, Identity | None]) -> None:
+def rerun_on_publish(*seen: tuple[PublishedDataset, Version | None]) -> None:
     """Rerun the page when a newer version of a dataset has been published."""
-    if any(dataset.identity() != version for dataset, version in seen):
+    if any(dataset.version() != version for dataset, version in seen):
         st.rerun(scope="app")
 
 
 def current_problems() -> list[Problem]:
     """Return the pipeline's problems, for a page that shows only its output. Empty if there is no readable report."""
     dataset = open_report()
-    version = dataset.identity()
+    version = dataset.version()
     if version is None:
         return []
     try:

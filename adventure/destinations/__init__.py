@@ -1,1 +1,1 @@
-"""Where rows go: the interfaces of a warehouse and its stage, and one package for each kind."""
+"""The interfaces of a warehouse and of its published datasets, and one package for each kind of warehouse."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 from adventure.destinations.warehouse import Warehouse
 
 
@@ -27,8 +27,8 @@ class WarehouseModule(Protocol):
     def dashboard_environment(self, settings: Settings) -> dict[str, str]:
         """Return the environment variables that the functions below read, in the dashboard's process."""
 
-    def open_sales(self) -> Copy:
+    def open_sales(self) -> PublishedDataset:
         """Return the published marts."""
 
-    def open_report(self) -> Copy:
+    def open_report(self) -> PublishedDataset:
         """Return the published report on the pipeline."""

@@ -1,7 +1,7 @@
-"""Interface of a published dataset: what the dashboard reads.
+"""The interface of a published dataset, which the dashboard reads.
 
-Each warehouse publishes the same tables, so the dashboard asks each the same questions: SQL that both speak, values
-bound with `?`, and names that Snowflake reserves quoted and in upper case ("ROWS"), which DuckDB accepts.
+Both warehouses publish the same tables, and the dashboard's SQL runs on both: values are bound with `?`, and names that
+Snowflake reserves are quoted and in upper case ("ROWS").
 """
 
 from collections.abc import Callable, Sequence
@@ -12,31 +12,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Query = Callable[[str, Sequence[object]], "pd.DataFrame"]
-"""Answers a statement with its bound values; decimals stay decimals."""
+"""Runs a statement with values for its question marks. Decimals stay decimals."""
 
-Identity = tuple[object, ...]
+Version = tuple[object, ...]
+"""A value that changes with every publication."""
 
 
-class Copy(Protocol):
-    """Something published: what sales look like, or what the pipeline says of itself."""
+class PublishedDataset(Protocol):
+    """The published marts, or the published state of the pipeline."""
 
     @property
     def name(self) -> str:
-        """Tells it from others."""
+        """Return its unique name."""
 
     @property
     def is_metered(self) -> bool:
-        """Whether each question costs credits, which the pipeline then says something of."""
+        """Return whether each query costs credits. The pipeline then publishes the credits used."""
 
-    def identity(self) -> Identity | None:
-        """What changes with each publication; None when there is none yet."""
+    def version(self) -> Version | None:
+        """Return a value that changes with every publication; None before the first one."""
 
     def published_at(self) -> datetime | None:
-        """When the newest was published, in naive UTC."""
+        """Return when the latest publication was made, in naive UTC; None before the first one."""
 
     def query(self, statement: str, values: Sequence[object] = ()) -> "pd.DataFrame":
-        """See `Query`.
+        """Run a statement with values for its question marks; see `Query`.
 
         Raises:
-            WarehouseError: it is damaged, or made by another version of Adventure.
+            WarehouseError: the dataset cannot be read, or was published by another version of Adventure.
         """

@@ -1,29 +1,37 @@
-"""Raw tables, the tasks that fill them from the stages, and what is built on them.
+"""The interface of a warehouse, as narrow protocols. A caller asks for the narrowest protocol that it needs.
 
-One seam, two kinds of warehouse: DuckDB, whose tasks we run, and Snowflake, which runs its own. This room
-knows the stage, and must not know the processor.
+DuckDB runs the tasks in this process; Snowflake runs the load and cleanup tasks itself.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from adventure.core.manifest import Window
 from adventure.core.row_text import RowColumn
 from adventure.core.streams import Stream
-from adventure.destinations.scope import Scope
+
+Execute = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
+"""Runs a statement with values for its question marks and returns its rows."""
 
 Outcome = Literal["succeeded", "failed", "skipped"]
 
-RUNS_KEPT = 1000
+Scope = Literal["increment", "whole", "full refresh"]
+"""What a build covers: the models that new sales change; every model and test; or every model rebuilt from the raw
+tables."""
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""In ascending order: each scope includes the one before it."""
+
+WITHOUT_CURSOR = -(2**63 - 1)
+"""The cursor, in microseconds since 1970, of a rejected row that has none."""
 
 
 @dataclass(frozen=True)
-class Moved:
-    """What a load or a cleanup did."""
+class LoadResult:
+    """Rows and files that a load or a cleanup processed."""
 
     rows: int = 0
     files: int = 0
@@ -56,33 +64,19 @@ class RemovedWindow:
 
 @dataclass(frozen=True)
 class StreamTotals:
-    """What the ledger says of one stream."""
+    """The ledger's totals of one stream."""
 
     rows: int = 0
-    """Rows loaded."""
+    """Loaded rows."""
     rejected: int = 0
-    """Rows set aside."""
+    """Rejected rows."""
     deleted: int = 0
-    """Rows marked as gone at the source."""
+    """Tombstones of rows that were deleted at the source."""
     last_loaded_at: datetime | None = None
 
 
 @dataclass(frozen=True)
-class TaskCost:
-    """What the account metered for one task or command: of its queries alone, not of an idle warehouse."""
-
-    name: str
-    runs: int
-    """Of this month."""
-    credits: float
-    """Of these runs."""
-    last_run_at: datetime
-    """Naive UTC; of the last run that was metered."""
-    last_run_credits: float
-
-
-@dataclass(frozen=True)
-class Costs:
+class Credits:
     """Credits of this month."""
 
     used: float
@@ -90,133 +84,144 @@ class Costs:
     budget: float | None
     """CREDIT_BUDGET."""
     quota: float | None
-    """At which the account's monitor suspends the warehouse."""
-    tasks: list[TaskCost]
+    """The account's monitor suspends the warehouse at this number."""
 
 
-@dataclass(frozen=True)
-class Copied:
-    """Files that the warehouse's own COPY took up for a table within the last day."""
+class Executor(Protocol):
+    """Runs SQL."""
 
-    table: str
-    files: int
-    """Loaded."""
-    rows: int
-    """In them."""
-    failed: int
-    """Attempts at a file that ended with an error."""
-    last_failed_file: str | None
-    first_error: str | None
-    """Of that file."""
+    def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement with values for its question marks and return its rows."""
 
 
-class Versions(Protocol):
-    """The latest version of each key of a stream, as they were at one moment; cursors in microseconds since 1970.
-
-    Of keys that are gone, there is none.
-    """
-
-    def lowest(self) -> int | None:
-        """The lowest cursor; None where no row has one."""
-
-    def digests(self, low: int, high: int, width: int) -> list[tuple[int, int, int]]:
-        """Of `[low, high)`, divided into pieces of that width: number, rows, and the sum of the rows' hashes.
-
-        A row's hash is the first 15 hexadecimal digits of the MD5 of its key, `|` and its cursor, as a number. Where
-        rows are compared, `|` and the hash of the row's text follow the cursor (`adventure.core.row_text`).
-        """
-
-    def between(self, low: int, high: int) -> Iterator[Sequence[tuple[str, int, str | None]]]:
-        """Keys, cursors and, where rows are compared, the rows' hashes in `[low, high)`, in batches."""
-
-
-class Warehouse(Protocol):
-    """What the tasks and the commands need of a warehouse."""
-
-    def create_tables(self) -> None:
-        """Makes the ledger, the history of the tasks and the shipped raw tables where they are missing."""
+class Loader(Protocol):
+    """Moves rows from the stage into the raw tables."""
 
     def load_is_due(self) -> bool:
-        """Whether a schedule of ours has to run loads and cleanups: not where the warehouse does so itself."""
+        """Return whether the task server has to run loads and cleanups. False where the warehouse schedules them."""
 
-    def load(self, stream: Stream) -> Moved:
-        """Loads the stream's staged windows that are not in the ledger, each window's rows and entries together.
+    def load(self, stream: Stream) -> LoadResult:
+        """Load the stream's staged windows that are not in the ledger. A window's rows and entries commit together.
 
         Raises:
-            StageDamaged: a staged file is not what its window.json promises; all other windows are loaded.
-            SchemaDrift: a staged column no longer fits its raw table; windows before it are loaded.
-            TaskFailed: one of these, where the warehouse's own task found it.
+            StageDamaged: a staged file differs from its window.json. All other windows are loaded.
+            SchemaDrift: a staged column no longer fits its raw table. The windows before it are loaded.
+            TaskFailed: the warehouse's own task reported one of these.
         """
 
-    def cleanup(self, stream: Stream) -> Moved:
-        """Removes exactly the staged windows whose files are all in the ledger with the promised row counts."""
+    def cleanup(self, stream: Stream) -> LoadResult:
+        """Remove exactly the staged windows whose files are all in the ledger with the promised row counts."""
 
-    def loaded(self, windows: Iterable[Window]) -> set[str]:
-        """The ids of those windows that are loaded whole."""
+
+class Builder(Protocol):
+    """Builds the dbt models."""
 
     def build(self, scope: Scope | None = None) -> str:
-        """Builds and tests the dbt models; one line that says what was built.
+        """Build and test the dbt models, and return a line that says what was built.
 
         Args:
-            scope: the least that is built. More is where it has to be: all from scratch after a load of the history,
-                every model and test when the project has changed or a day has begun.
+            scope: the least that is built. More is built where necessary: a full refresh after a load of the history,
+                every model and test once a day and after a change of the dbt project.
 
         Raises:
             BuildFailed: a model or a test failed.
         """
 
     def build_is_due(self) -> bool:
-        """Whether sales or a history were loaded, or a day has begun, since the last build that succeeded."""
+        """Return whether, since the last successful build, sales or a history were loaded or a day has begun."""
+
+
+class Publisher(Protocol):
+    """Publishes the tables that the dashboard reads."""
 
     def publish(self) -> int:
-        """Replaces the copy that the dashboard reads; the number of its rows."""
+        """Replace the published marts and return the number of their rows."""
 
     def publish_is_due(self) -> bool:
-        """Whether a build has succeeded since the last publish that succeeded."""
+        """Return whether a build has succeeded since the last successful publish."""
 
-    def publish_report(self, streams: Sequence[Stream], *, every: float | None) -> None:
-        """Replaces what the dashboard says of the pipeline.
+    def publish_report(self, streams: Sequence[Stream], *, interval: float | None) -> None:
+        """Replace the published state of the pipeline.
 
         Args:
-            every: seconds between two runs of the tasks; None when they are run by hand.
+            interval: seconds between two runs of the tasks; None when they are run by hand.
         """
 
+
+class Ledger(Protocol):
+    """The record of loaded files."""
+
+    def loaded(self, windows: Iterable[Window]) -> set[str]:
+        """Return the ids of the windows whose files are all in the ledger with the promised row counts."""
+
+    def loaded_spans(self) -> dict[str, list[tuple[datetime | None, datetime]]]:
+        """Return the spans of the cursor that the ledger holds, by stream. Adjoining windows are one span."""
+
+    def loaded_window_ids(self, ids: Iterable[str]) -> set[str]:
+        """Return the ids of which the ledger holds at least one file."""
+
+    def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
+        """Return the ledger's totals by stream."""
+
     def record_removal(self, window: RemovedWindow) -> None:
-        """Note in the ledger that a window was removed from the stage whose rows are elsewhere."""
+        """Record that a window was removed from the stage because its rows are elsewhere."""
 
-    def record(self, run: TaskRun) -> None:
-        """Adds a run to `raw_ext.task_history`, which keeps the last RUNS_KEPT of each task and outcome."""
 
-    def last_runs(self) -> list[TaskRun]:
-        """The last run of each task."""
+class RawTables(Protocol):
+    """Counts over the raw tables."""
 
-    def failures_in_a_row(self) -> dict[str, tuple[int, str]]:
-        """By task whose last run failed: how many did since one succeeded, and the last one's message."""
+    def live_key_count(self, stream: Stream) -> int:
+        """Return the number of keys in the stream's raw table whose latest row is not a tombstone."""
 
     def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
         """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
 
-    def totals(self, streams: Iterable[Stream]) -> dict[str, StreamTotals]:
-        """By stream."""
 
-    def living_keys(self, stream: Stream) -> int:
-        """Keys in the stream's raw table that are not gone."""
+class TaskHistory(Protocol):
+    """The record of task runs."""
 
-    def costs(self) -> Costs | None:
-        """What was metered this month; None where nothing is."""
+    def record_run(self, run: TaskRun) -> None:
+        """Add a run to `raw_ext.task_history`, which keeps a fixed number of runs of each task and outcome."""
 
-    def copied(self, streams: Sequence[Stream]) -> list[Copied] | None:
-        """What the warehouse itself says of the files that it took up; None where loading is ours alone."""
+    def last_runs(self) -> list[TaskRun]:
+        """Return the last run of each task, in the order in which they ended."""
+
+    def failures_in_a_row(self) -> dict[str, tuple[int, str]]:
+        """Return, by task whose last run failed, the failures since its last success and the last message."""
+
+
+class Versions(Protocol):
+    """The latest version of each live key of a stream at one moment. Cursors are microseconds since 1970."""
+
+    def lowest(self) -> int | None:
+        """Return the lowest cursor; None where no row has one."""
+
+    def digests(self, low: int, high: int, width: int) -> list[tuple[int, int, int]]:
+        """Return the piece's number, its rows and the sum of their hashes for each piece of `[low, high)`.
+
+        A row's hash is the first 15 hexadecimal digits of the MD5 of its key, `|` and its cursor, as a number. Where
+        rows are compared, `|` and the hash of the row's text follow the cursor (`adventure.core.row_text`).
+
+        Args:
+            width: the pieces' width in microseconds.
+        """
+
+    def between(self, low: int, high: int) -> Iterator[Sequence[tuple[str, int, str | None]]]:
+        """Yield keys, cursors and, where rows are compared, the rows' hashes in `[low, high)`, in batches."""
+
+
+class VersionReader(Protocol):
+    """Reads the versions that reconcile compares with the source."""
 
     def versions(
         self, stream: Stream, kinds: Sequence[str], rows: Sequence[RowColumn], folder: Path
     ) -> AbstractContextManager[Versions]:
-        """The latest version of each key in the stream's raw table, of which there may be none.
+        """Open the latest version of each key in the stream's raw table; none where there is no raw table.
 
         Args:
             kinds: how each key column becomes text, see `adventure.core.key_kinds`.
-            rows: the columns to compare besides key and cursor; none, unless whole rows are compared.
-            folder: on this machine, for as long as they are looked at.
+            rows: the columns to compare besides key and cursor; empty unless whole rows are compared.
+            folder: a local folder that exists until the versions are closed.
 
         Raises:
             ConfigError: this warehouse does not compare whole rows.
@@ -231,22 +236,37 @@ class Warehouse(Protocol):
         *,
         without: Collection[str] = (),
     ) -> bool:
-        """Copies what the warehouse and the stage have of the keys in table `suspects` of the DuckDB file `scratch`.
+        """Copy the warehouse's and the stage's rows of the keys in table `suspects` of the DuckDB file `scratch`.
 
-        Into its tables `held` and `rejected`, which `destinations/duckdb/versions.py` describes, and `staged`, which is
-        looked at first: a window goes from the stage to the warehouse, never back, so that none is overlooked.
+        The rows go into its tables `held` and `rejected`, which `destinations/duckdb/versions.py` describes, and
+        `staged`. The stage is read first: windows move from the stage to the warehouse only, so that none is missed.
 
         Args:
-            without: ids of windows that are passed over, as if they were not staged.
+            without: ids of windows to treat as not staged.
 
         Returns:
-            Whether every window in the stage can be loaded. The rows of a damaged one are not looked at.
+            Whether every window in the stage can be loaded. The rows of a damaged window are not read.
         """
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
-        """Rows that landed below their window's low, by the number of the first of `bounds` (microseconds) that holds
-        by how much; those above all bounds have the next number.
+        """Return the number of rows that landed below their window's low, by class of lateness.
+
+        Args:
+            bounds: upper bounds of the classes in microseconds. The class after the last bound holds the rest.
         """
 
-    def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Reads."""
+
+class Metering(Protocol):
+    """Credits that the account metered."""
+
+    def credits(self) -> Credits | None:
+        """Return this month's credits; None where nothing is metered."""
+
+
+class Warehouse(
+    Loader, Builder, Publisher, Ledger, RawTables, TaskHistory, VersionReader, Metering, Executor, Protocol
+):
+    """Everything that `adventure.factory.open_warehouse` returns."""
+
+    def create_tables(self) -> None:
+        """Create the ledger, the task history and the shipped raw tables where they are missing."""

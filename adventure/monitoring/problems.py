@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from adventure.core import heartbeat
+from adventure.core.ages import short_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import AdventureError, SourceRefused, SourceShapeError
 from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
-from adventure.destinations.common.records import loaded_spans, loaded_window_ids
-from adventure.destinations.warehouse import Warehouse
+from adventure.destinations.warehouse import Ledger, RawTables, TaskHistory, Warehouse
 from adventure.factory import open_probe, open_stage
 from adventure.monitoring.gaps import find_gaps
 from adventure.processor.owner import origin_mismatch, owner_mismatch
@@ -65,8 +65,8 @@ def _processor_problems(settings: Settings) -> Iterator[Problem]:
     sign, now = heartbeat.read(settings.processor_heartbeat), utc_now()
     if sign and not sign.has_ended and now > sign.stuck_at:
         yield Problem(
-            f"The processor was last seen {_age(now - sign.seen_at)} ago, but should have continued within"
-            f" {_age(sign.next_by - sign.seen_at)}",
+            f"The processor was last seen {short_age(now - sign.seen_at)} ago, but should have continued within"
+            f" {short_age(sign.next_by - sign.seen_at)}",
             "Check that `adventure process` is running, and read its log",
         )
 
@@ -82,7 +82,7 @@ def _source_problems(settings: Settings, kind: str, streams: Sequence[Stream]) -
 def _horizon_problems(settings: Settings, probe: Probe) -> Iterator[Problem]:
     if stall := probe.stall(timedelta(seconds=settings.alert_lag_sec)):
         yield Problem(
-            f"The horizon has not moved for {_age(stall.age)}: {stall.blocker} has been in one transaction"
+            f"The horizon has not moved for {short_age(stall.age)}: {stall.blocker} has been in one transaction"
             " or statement since then. Newer rows wait",
             stall.remedy,
         )
@@ -99,22 +99,23 @@ def _unread_problems(settings: Settings, probe: Probe, streams: Sequence[Stream]
             continue
         if first and (waits := utc_now() - first.cursor) > timedelta(seconds=settings.alert_lag_sec) + first.lag:
             yield Problem(
-                f"{stream.name}: rows wait at the source since {first.cursor} ({_age(waits)}), above the watermark",
+                f"{stream.name}: rows wait at the source since {first.cursor} ({short_age(waits)}),"
+                " above the watermark",
                 "Check that `adventure process` is running, and read its log",
             )
 
 
-def _stage_problems(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _stage_problems(settings: Settings, streams: Sequence[Stream], ledger: Ledger) -> Iterator[Problem]:
     stage, now = open_stage(settings), utc_now()
     for stream in streams:
         windows = stage.windows(stream.stage)
-        loaded = warehouse.loaded(windows)
+        loaded = ledger.loaded(windows)
         waiting = [window for window in windows if window.id not in loaded]
         oldest = min((window.staged_at for window in waiting), default=now)
         if now - oldest > timedelta(seconds=settings.alert_waiting_sec):
             yield Problem(
-                f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {_age(now - oldest)}. The"
-                f" stage {stream.stage} is growing",
+                f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {short_age(now - oldest)}."
+                f" The stage {stream.stage} is growing",
                 "Check that `adventure tasks serve` is running."
                 f" `adventure tasks run load_{stream.name}` says what prevents the load",
             )
@@ -122,13 +123,13 @@ def _stage_problems(settings: Settings, streams: Sequence[Stream], warehouse: Wa
             yield Problem(f"{stream.name}: {error.problem}", error.remedy)
 
 
-def _window_problems(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _window_problems(settings: Settings, streams: Sequence[Stream], ledger: Ledger) -> Iterator[Problem]:
     """Check that windows cover everything below each watermark, and that the watermark belongs to this stage."""
     marks, stage = read_watermarks(settings), open_stage(settings)
     # Read the stage before the ledger: windows move in this direction, so none is missed.
     staged = {stream.name: stage.windows(stream.stage) for stream in streams if stream.name in marks}
-    spans = loaded_spans(warehouse.query)
-    ids = loaded_window_ids(warehouse.query, [mark.window_id for mark in marks.values() if mark.window_id])
+    spans = ledger.loaded_spans()
+    ids = ledger.loaded_window_ids(mark.window_id for mark in marks.values() if mark.window_id)
     for stream in streams:
         if stream.name not in marks:
             continue
@@ -161,8 +162,8 @@ def _origin_problems(settings: Settings, probe: Probe, streams: Sequence[Stream]
             yield Problem(mismatch.problem, mismatch.remedy)
 
 
-def _task_problems(settings: Settings, warehouse: Warehouse) -> Iterator[Problem]:
-    for task, (times, message) in warehouse.failures_in_a_row().items():
+def _task_problems(settings: Settings, history: TaskHistory) -> Iterator[Problem]:
+    for task, (times, message) in history.failures_in_a_row().items():
         if task == RECONCILE:
             # It runs once a day, so report its first failure.
             yield Problem(message, f"After the repair, run `adventure tasks run {RECONCILE}` to compare again")
@@ -173,23 +174,12 @@ def _task_problems(settings: Settings, warehouse: Warehouse) -> Iterator[Problem
             )
 
 
-def _reject_problems(streams: Sequence[Stream], warehouse: Warehouse) -> Iterator[Problem]:
+def _reject_problems(streams: Sequence[Stream], raw_tables: RawTables) -> Iterator[Problem]:
     for stream in streams:
-        if rows := warehouse.outstanding_rejects(stream, utc_now() - RECENT):
+        if rows := raw_tables.outstanding_rejects(stream, utc_now() - RECENT):
             yield Problem(
                 f"{stream.name}: {rows:,} rows were rejected in the last day, because they cannot be converted exactly",
                 f"See why: select key, reason from raw_ext.rejected_rows where stream = '{stream.name}'. Fix them at"
                 " the source, or the stream's types in pipeline.toml; then run"
                 f" `adventure reconcile {stream.name} --repair` and `adventure tasks run load_{stream.name}`",
             )
-
-
-def _age(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.0f} h"
-    )

@@ -3,12 +3,10 @@
 This module only reads and renders. The modules that do the work return values.
 """
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from adventure.core import heartbeat
+from adventure.core.ages import short_age
 from adventure.core.clock import utc_now
 from adventure.core.console import console, table
 from adventure.core.errors import SourceError, WarehouseError
@@ -19,22 +17,11 @@ from adventure.factory import open_stage
 
 if TYPE_CHECKING:
     from adventure.core.watermark import Watermark
-    from adventure.destinations.warehouse import TaskRun, Warehouse
+    from adventure.destinations.warehouse import Metering, TaskRun
     from adventure.monitoring.checks import Check
     from adventure.monitoring.problems import Problem
 
 _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
-
-
-def age(moment: datetime | None, now: datetime) -> str:
-    """Return how long ago `moment` was: `12 s`, `5 min`, `3 h`, `2 d`; `-` for None."""
-    if moment is None:
-        return "-"
-    seconds = max(0.0, (now - moment).total_seconds())
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def size(count: int) -> str:
@@ -67,22 +54,21 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
         rows.add_row(
             stream.name,
             str(value) if value else "-",
-            age(value, now),
+            short_age(now - value) if value else "-",
             mark.mode if mark else "-",
             f"{len(windows):,}",
             f"{waiting:,}",
             f"{total.rows:,}",
-            f"{age(total.last_loaded_at, now)} ago" if total.last_loaded_at else "never",
+            f"{short_age(now - total.last_loaded_at)} ago" if total.last_loaded_at else "never",
             f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
         )
     console().print(rows)
     if sign := heartbeat.read(settings.processor_heartbeat):
         console().print(
-            f"The processor {'stopped' if sign.has_ended else 'was last seen'} {age(sign.seen_at, now)} ago"
+            f"The processor {'stopped' if sign.has_ended else 'was last seen'} {short_age(now - sign.seen_at)} ago"
         )
     print_task_runs(warehouse.last_runs())
-    print_copy_history(warehouse, streams)
-    _print_costs(warehouse)
+    _print_credits(warehouse)
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
         console().print(f"Problem: {problem.sentence}.", style="bold red", markup=False)
@@ -92,54 +78,18 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     return problems
 
 
-def print_copy_history(warehouse: "Warehouse", streams: tuple[Stream, ...]) -> None:
-    """Print the files that the warehouse's COPY loaded. If they are unknown, the rest of the status is still shown."""
+def _print_credits(warehouse: "Metering") -> None:
+    """Print the credits used this month. If they cannot be read, the rest of the status is still shown."""
     try:
-        history = warehouse.copied(streams)
-    except WarehouseError as error:
-        console().print(f"COPY history is not shown: {error}", style="yellow")
-        return
-    if history is None:
-        return
-    rows = table(
-        "Files that COPY loaded in the last 24 hours",
-        left=("table", "last file that failed", "its first error"),
-        right=("files loaded", "rows", "failed"),
-    )
-    for each in history:
-        failed = f"[red]{each.failed:,}[/red]" if each.failed else "0"
-        file, reason = (escape(text or "") for text in (each.last_failed_file, each.first_error))
-        rows.add_row(each.table, file, reason, f"{each.files:,}", f"{each.rows:,}", failed)
-    console().print(rows if rows.row_count else "COPY loaded no files in the last 24 hours")
-
-
-def _print_costs(warehouse: "Warehouse") -> None:
-    """Print the account's credits. If they cannot be read, the rest of the status is still shown."""
-    try:
-        costs = warehouse.costs()
+        credits = warehouse.credits()
     except WarehouseError as error:
         console().print(f"Credits are not shown: {error}", style="yellow")
         return
-    if costs is None:
+    if credits is None:
         return
-    limits = [f"CREDIT_BUDGET {costs.budget:g}"] if costs.budget else []
-    limits += [f"monitor quota {costs.quota:g}"] if costs.quota else []
-    console().print(f"Credits used this month: {costs.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
-    rows = table(
-        "Credits of queries, up to 8 hours late",
-        left=("task", "last run metered (UTC)"),
-        right=("runs", "credits this month", "a run", "last run"),
-    )
-    for task in costs.tasks:
-        rows.add_row(
-            task.name,
-            f"{task.last_run_at:%m-%d %H:%M:%S}",
-            f"{task.runs:,}",
-            f"{task.credits:.4f}",
-            f"{task.credits / task.runs:.4f}",
-            f"{task.last_run_credits:.4f}",
-        )
-    console().print(rows if rows.row_count else "No query of this month has been metered yet")
+    limits = [f"CREDIT_BUDGET {credits.budget:g}"] if credits.budget else []
+    limits += [f"monitor quota {credits.quota:g}"] if credits.quota else []
+    console().print(f"Credits used this month: {credits.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
 
 
 def _watermarks(settings: Settings) -> "dict[str, Watermark]":

@@ -1,5 +1,4 @@
-"""Extracts windows from the sources, stages their files and moves the watermarks.
+"""Extract windows from the sources, stage their files and advance the watermarks.
 
-`run.py` is the loop, `cycle.py` one cycle; `source.py` is the seam behind which `postgres.py` and `mongo.py` stand.
-This room knows the stage and must not know the warehouse.
+`run.py` is the loop, `cycle.py` one cycle, `state.py` the watermarks. The processor uses a stage and never a warehouse.
 """

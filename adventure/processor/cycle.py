@@ -1,6 +1,6 @@
-"""One cycle: cut each source, and move each stream by a window. Before the first: adopt what an interrupted one left.
+"""One cycle: open a snapshot of each source, and extract one window of each stream.
 
-The arrows of a window, in their order: finish the files → stage them → stage window.json → move the watermark.
+The steps of a window, in their order: finish the files → stage them → stage window.json → move the watermark.
 """
 
 import secrets
@@ -56,7 +56,7 @@ class CycleReport:
     horizons: Mapping[str, datetime] = field(default_factory=dict)
     """How far each source could be read, by `Stream.source`."""
     refused: Collection[str] = ()
-    """Streams among the failures that were found unreadable before any row was read; the others are not concerned."""
+    """Streams among the failures that alone could not be read: nothing of them was staged, and their source works."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class Pipeline:
     """All that a cycle works with."""
 
     streams: tuple[Stream, ...]
-    sources: Mapping[str, Source]
-    """By `Stream.source`."""
+    sources: dict[str, Source]
+    """Those that are open, by `Stream.source`."""
     stage: Stage
     state: State
     temporary: Path
-    unavailable: Mapping[str, SourceError] = field(default_factory=dict)
+    unavailable: dict[str, SourceError] = field(default_factory=dict)
     """Why other sources could not be opened, by `Stream.source`; a cycle reports it, and moves the other streams."""
     refused: Mapping[str, WatermarkMismatch] = field(default_factory=dict)
     """Streams, by name, whose watermark is not theirs."""
@@ -95,7 +95,7 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         waiting = {stream.name for stream in streams}
         try:
             with source.open_snapshot(streams, pipeline.state.watermarks) as snapshot:
-                failures |= snapshot.unreadable
+                failures |= {name: _named(name, error) for name, error in snapshot.unreadable.items()}
                 refused |= set(snapshot.unreadable)
                 horizons[kind] = snapshot.horizon
                 for stream in streams:
@@ -103,13 +103,34 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
                         origin = snapshot.origin(stream)
                         if mismatch := _mismatch(pipeline, stream, origin, failures):
                             failures[stream.name] = mismatch
+                            refused |= {stream.name} if refused.intersection(stream.references) else set()
                         else:
-                            reports += _extract_windows(pipeline, source, snapshot, stream, origin)
+                            try:
+                                for report in _extract_windows(pipeline, source, snapshot, stream, origin):
+                                    reports.append(report)
+                            except _NotRead as not_read:
+                                failures[stream.name] = _named(stream.name, not_read.error)
+                                refused.add(stream.name)
                     waiting.remove(stream.name)
         except AdventureError as error:
             # The source's later streams wait as well: a line must not be staged when its order could not be.
             failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
     return CycleReport(tuple(reports), failures, horizons, refused)
+
+
+class _NotRead(Exception):
+    """One stream could not be read, and its source goes on."""
+
+    def __init__(self, error: AdventureError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _named(stream: str, error: AdventureError) -> AdventureError:
+    """Return the error with the stream's name in it."""
+    if stream in error.problem or not isinstance(error, SourceError):
+        return error
+    return type(error)(f"stream {stream}: {error.problem}", error.remedy)
 
 
 def _mismatch(
@@ -158,7 +179,12 @@ def _extract_window(
     folder = pipeline.temporary / stream.name
     # What a killed process left. Whoever writes a file there makes the folder: an idle cycle writes nothing at all.
     shutil.rmtree(folder, ignore_errors=True)
-    extract = snapshot.extract(stream, folder)
+    try:
+        extract = snapshot.extract(stream, folder)
+    except AdventureError as error:
+        if snapshot.goes_on_after(error):
+            raise _NotRead(error) from error
+        raise
     if not extract.all_files:
         mode = extract.mode or snapshot.mode
         pipeline.state.save_position(stream, mode, extract.position, pipeline.owner(stream), origin)
@@ -189,7 +215,7 @@ def _extract_window(
 
 
 def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extract: Extract) -> Window:
-    """The watermark comes from the data, never from a clock here: a writer whose clock is behind keeps its own time."""
+    """Return the window. Its end comes from the rows, never from the local clock, so rows of slow clocks are kept."""
     # Without a cursor in the window, rows that others refer to or that are set aside make it: the watermark stays. In a
     # first window no row told yet how coarse the cursor is: the next one reads from two days below.
     end = snapshot.end(stream)
@@ -239,7 +265,7 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
             state.advance(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(
-                f"{stream.name}: adopted {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"
+                f"{stream.name}: recovered {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"
                 " cycle had staged",
                 stream=stream.name,
                 window=window.id,
@@ -266,7 +292,7 @@ def _log_window(window: Window, report: StreamReport) -> None:
         log.warning(f"{window.stream}: {note}: {text}", stream=window.stream)
     if window.rejected:
         log.warning(
-            f"{window.stream}: set aside {window.rejected:,} rows that cannot be carried exactly; see"
+            f"{window.stream}: rejected {window.rejected:,} rows that cannot be converted exactly; see"
             " raw_ext.rejected_rows after the next load",
             stream=window.stream,
             rejected=window.rejected,

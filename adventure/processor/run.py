@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from adventure.core import heartbeat
@@ -15,7 +15,6 @@ from adventure.processor.cycle import CycleReport, Pipeline, recover, retryable,
 from adventure.processor.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.owner import owner_mismatch, waiting_for
 from adventure.processor.state import State
-from adventure.sources.source import Source
 
 log = get_logger()
 
@@ -49,18 +48,39 @@ def open_pipeline(
                 refused[stream.name] = mismatch
             else:
                 recover(state, stage, stream)
-        sources: dict[str, Source] = {}
-        unavailable: dict[str, SourceError] = {}
-        for kind in dict.fromkeys(stream.source for stream in streams):
+        pipeline = Pipeline(tuple(streams), {}, stage, state, settings.unfinished_dir, refused=refused)
+        stack.callback(_close_sources, pipeline)
+        _open_sources(pipeline, settings, retry_for)
+        if not pipeline.sources:
+            raise _one_of(pipeline.unavailable.values())
+        yield pipeline
+
+
+def _open_sources(pipeline: Pipeline, settings: Settings, retry_for: float | None = None) -> None:
+    """Open each source that is not open, and note in `unavailable` why one cannot be."""
+    for kind in dict.fromkeys(stream.source for stream in pipeline.streams):
+        if kind not in pipeline.sources:
             try:
-                sources[kind] = open_source(kind, settings, retry_for=retry_for)
+                pipeline.sources[kind] = open_source(kind, settings, retry_for=retry_for)
             except SourceError as error:
-                unavailable[kind] = error
+                pipeline.unavailable[kind] = error
             else:
-                stack.callback(sources[kind].close)
-        if not sources:
-            raise next(iter(unavailable.values()))
-        yield Pipeline(tuple(streams), sources, stage, state, settings.unfinished_dir, unavailable, refused)
+                pipeline.unavailable.pop(kind, None)
+
+
+def _close_sources(pipeline: Pipeline) -> None:
+    for kind in list(pipeline.sources):
+        pipeline.sources.pop(kind).close()
+
+
+def _one_of(failures: Iterable[AdventureError]) -> AdventureError:
+    """Return the failure to raise for all of them: one that may pass by itself, if there is any. Log the others."""
+    distinct = list({str(failure): failure for failure in failures}.values())
+    raised = next(filter(retryable, distinct), distinct[0])
+    for failure in distinct:
+        if failure is not raised:
+            log.error(str(failure))
+    return raised
 
 
 def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
@@ -90,10 +110,11 @@ def process_forever(
 ) -> None:
     """A cycle every `interval` seconds until `stop` is set or `max_runtime` seconds (0: no limit) have passed.
 
-    A source that goes away is awaited; an error that only a person can fix ends it.
+    A source that goes away or refuses is tried again with each cycle, while the other streams go on. When no stream
+    goes on, and every error is one that only a person can fix, the processor ends.
 
     Raises:
-        AdventureError: wrong settings, a refused role, a table that is not as its stream says, or another processor
+        AdventureError: wrong settings, every source refuses, no table is as its stream says, or another processor
             that holds a stream from the beginning.
     """
     had_locks = False
@@ -106,7 +127,7 @@ def process_forever(
                 with open_pipeline(settings, streams, retry_for=0) as pipeline:
                     opened = had_locks = True
                     log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
-                    _cycles(pipeline, interval, ends_at, stop, metrics)
+                    _cycles(pipeline, settings, interval, ends_at, stop, metrics)
             except AdventureError as error:
                 if metrics and not opened:
                     metrics.failed(dict.fromkeys((stream.name for stream in streams), error))
@@ -121,35 +142,55 @@ def process_forever(
 
 
 def _cycles(
-    pipeline: Pipeline, interval: float, ends_at: float, stop: threading.Event, metrics: ProcessorMetrics | None
+    pipeline: Pipeline,
+    settings: Settings,
+    interval: float,
+    ends_at: float,
+    stop: threading.Event,
+    metrics: ProcessorMetrics | None,
 ) -> None:
     """Cycles on open connections; returns when it is time to end.
 
-    Streams that their source refuses, or that it does not have as they say, are told of when that changes, and the
-    others go on.
+    Streams that cannot be read are logged when that changes, and the others go on.
 
     Raises:
-        AdventureError: the first failure of a cycle that concerns the others as well, or of all streams.
+        AdventureError: the failure of a cycle that concerns all streams; everything has to be opened again.
     """
     told: set[str] = set()
     while not stop.is_set() and time.monotonic() < ends_at:
         begun = time.monotonic()
         heartbeat.beat()
+        _open_sources(pipeline, settings, retry_for=0)
         report = run_cycle(pipeline)
         if metrics:
             metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
-        failures = list(report.failures.values())
-        if not _others_go_on(pipeline, report):
-            raise next((failure for failure in failures if not retryable(failure)), failures[0])
-        for sentence in {str(failure) for failure in failures} - told:
-            log.error(f"{sentence} The other streams go on.")
-        told = {str(failure) for failure in failures}
+        _reopen_failed(pipeline, report)
+        sentences = {str(failure) for failure in report.failures.values()}
+        for sentence in sorted(sentences - told):
+            log.error(f"{sentence} The other streams go on. Trying again with each cycle.")
+        told = sentences
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))
         heartbeat.beat(quiet_for=pause)
         stop.wait(pause)
 
 
-def _others_go_on(pipeline: Pipeline, report: CycleReport) -> bool:
-    """Whether no stream failed, or only some, each for a reason of its own that the source finds before it is read."""
-    alone = [name for name in report.failures if name in report.refused]
-    return len(alone) == len(report.failures) < len(pipeline.streams)
+def _reopen_failed(pipeline: Pipeline, report: CycleReport) -> None:
+    """Close each source that failed, so that the next cycle opens it again. The other sources go on.
+
+    Raises:
+        AdventureError: no stream goes on, or what failed is the state or the stage, which all streams share.
+    """
+    if not report.failures:
+        return
+    shared = {name: error for name, error in report.failures.items() if name not in report.refused}
+    nothing_goes_on = len(report.failures) == len(pipeline.streams)
+    if nothing_goes_on or pipeline.state.is_lost or not all(isinstance(e, SourceError) for e in shared.values()):
+        waiting = [s.name for s in pipeline.streams if any(parent in report.failures for parent in s.references)]
+        raise _one_of(error for name, error in report.failures.items() if name not in waiting)
+    failed = {stream.source for stream in pipeline.streams if stream.name in shared} & set(pipeline.sources)
+    for kind in failed:
+        pipeline.sources.pop(kind).close()
+    for stream in pipeline.streams:
+        if stream.source in failed:
+            # Its last window may be staged while its watermark did not move.
+            recover(pipeline.state, pipeline.stage, stream)

@@ -1,7 +1,7 @@
 """The watermarks, in table `adventure_watermarks` of the database that STATE_DSN names, and the lock on each stream.
 
 A watermark is moved by compare-and-set on the connection that holds the stream's lock. A processor that loses the
-connection loses the lock with it, and cannot move a watermark.
+connection loses the lock with it, so it cannot advance a watermark.
 """
 
 import json
@@ -88,11 +88,11 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
 _LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
 
 SAVE_POSITION_SEC = 60.0
-"""How old the position of a stream without new rows may become in the table."""
+"""How old the saved position of a stream without new rows may become, in seconds."""
 
 
 def _connect(conninfo: str, *, silence: float | None = None) -> psycopg.Connection[tuple[Any, ...]]:
-    """A session of our own, in which a lock stays, and which no setting of the role ends or makes read-only."""
+    """Open a session that keeps its locks, and that no setting of the role ends or makes read-only."""
     connection = connect_postgres(conninfo, name=_NAME, autocommit=True, silence=silence)
     try:
         require_own_session(connection, conninfo, _NAME, setting="STATE_DSN")
@@ -113,7 +113,7 @@ def _conninfo(settings: Settings) -> str:
 
 
 def read_watermarks(settings: Settings) -> dict[str, Watermark]:
-    """The watermarks by stream, without taking a lock; a stream that was never read has none.
+    """Return the watermarks by stream, without taking a lock; a stream that was never read has none.
 
     Raises:
         SourceError: the state database does not answer, or refuses.
@@ -138,7 +138,7 @@ def repairing(settings: Settings, stream: Stream) -> Iterator[None]:
         with translating_postgres(conninfo, _NAME):
             taken = connection.execute(_LOCK, [f"adventure:repair:{stream.name}"]).fetchone()
         if taken != (True,):
-            raise AlreadyRunning(f"Another repair of the stream {stream.name} is under way", "Wait for its end")
+            raise AlreadyRunning(f"Another repair of the stream {stream.name} is under way", "Wait for it to finish")
         yield
 
 
@@ -168,15 +168,15 @@ class State:
         self._saved_at: dict[str, float] = {}
 
     def advance(self, window: Window, owner: Mapping[str, str], origin: Origin | None = None) -> None:
-        """Moves the stream's watermark from the window's low to its high, or not at all.
+        """Advance the stream's watermark from the window's low to its high, or not at all.
 
         Args:
             owner: what the watermark belongs to.
             origin: the source that the window was read from; None for a window that an interrupted cycle staged.
 
         Raises:
-            AlreadyRunning: it no longer stands where this processor left it.
-            SourceError: the connection, and with it the lock, is gone.
+            AlreadyRunning: somebody else moved the watermark.
+            SourceError: the connection was lost, and the lock with it.
         """
         before = self.watermarks.get(window.stream)
         origin = origin or (before.origin if before else Origin())
@@ -209,14 +209,14 @@ class State:
     def save_position(
         self, stream: Stream, mode: str, position: str | None, owner: Mapping[str, str], origin: Origin
     ) -> None:
-        """Notes how and from where a stream without new rows is read, when that changes; its position once a minute.
+        """Save how and from where a stream without new rows is read, when that changes; its position once a minute.
 
-        A position that stayed where it is while nothing happens would fall off the source's log; one that was written
-        in every cycle would cost more than the cycle.
+        A resume token that is never saved expires from the source's log. Saving it in every cycle costs more than the
+        read.
 
         Raises:
-            AlreadyRunning: the watermark no longer stands where this processor left it.
-            SourceError: the connection, and with it the lock, is gone.
+            AlreadyRunning: somebody else moved the watermark.
+            SourceError: the connection was lost, and the lock with it.
         """
         mark = self.watermarks.get(stream.name)
         if mark is None:
@@ -243,7 +243,7 @@ class State:
         """Note that the stream stays stopped until it is reset.
 
         Raises:
-            AlreadyRunning: the watermark no longer stands where this processor left it.
+            AlreadyRunning: somebody else moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         mark, refused = self.watermarks[stream.name], (mismatch.problem, mismatch.remedy)
@@ -274,7 +274,7 @@ class State:
 
     @contextmanager
     def undisturbed(self, stream: Stream) -> Iterator[bool]:
-        """Whether nobody repairs the stream; while open, nobody begins to."""
+        """Return whether nobody repairs the stream; while open, nobody begins to."""
         name = [f"adventure:repair:{stream.name}"]
         with translating_postgres(self._conninfo, _NAME):
             alone = self._connection.execute(_LOCK, name).fetchone() == (True,)
@@ -285,18 +285,23 @@ class State:
                 with translating_postgres(self._conninfo, _NAME):
                     self._connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", name)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is lost, and the locks with it."""
+        return self._connection.closed
+
     def close(self) -> None:
-        """Ends the connection and with it the locks."""
+        """Close the connection, which releases the locks."""
         self._connection.close()
 
     def _set(self, stream: str, statement: LiteralString, values: dict[str, Any]) -> None:
-        """Compare-and-set of the stream's row."""
+        """Change the stream's row by compare-and-set."""
         with translating_postgres(self._conninfo, _NAME):
             changed = self._connection.execute(statement, values).rowcount
         if changed != 1:
             raise AlreadyRunning(
                 f"The watermark of {stream} was moved by somebody else",
-                "See that one processor alone runs on this stream, and start it again",
+                "Run only one processor on this stream, and start it again",
             )
         self._saved_at[stream] = time.monotonic()
 

@@ -16,8 +16,7 @@ from adventure.core.clock import earlier
 from adventure.core.key_kinds import key_parts
 from adventure.core.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
 from adventure.core.streams import Stream
-from adventure.destinations.common.ledger import WITHOUT_CURSOR
-from adventure.destinations.warehouse import Versions, Warehouse
+from adventure.destinations.warehouse import WITHOUT_CURSOR, VersionReader, Versions
 from adventure.sources.side import SourceSide, Version
 
 VERDICTS = {
@@ -176,7 +175,7 @@ class Result:
 class Comparison:
     """The comparison of one stream, with its temporary file."""
 
-    def __init__(self, stream: Stream, warehouse: Warehouse, source: SourceSide, scratch: Path) -> None:
+    def __init__(self, stream: Stream, warehouse: VersionReader, source: SourceSide, scratch: Path) -> None:
         self.stream = stream
         self._source, self._warehouse, self._scratch = source, warehouse, scratch
 

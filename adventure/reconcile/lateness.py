@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from adventure.destinations.common.ledger import LATENESS as BOUNDS
+from adventure.destinations.common.lateness import LATENESS as BOUNDS
 
 _LONGEST_LOOKBACK = timedelta(hours=1)
 """A later row was probably lost in another way. A longer lookback would re-read too much."""

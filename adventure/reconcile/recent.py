@@ -9,7 +9,7 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import AdventureError, CheckFailed, ConfigError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import Warehouse
+from adventure.destinations.warehouse import TaskHistory
 
 if TYPE_CHECKING:
     from adventure.reconcile.run import Report
@@ -21,12 +21,12 @@ RETRY_SEC = 600.0
 """Delay until the next run after one that failed or found differences, so that a repair shows soon."""
 
 
-def is_due(settings: Settings, warehouse: Warehouse) -> bool:
+def is_due(settings: Settings, history: TaskHistory) -> bool:
     """Return whether RECONCILE_INTERVAL_SEC have passed since the last run; 0 turns the task off."""
     interval = settings.reconcile_interval_sec
     if not interval:
         return False
-    last = next((run for run in warehouse.last_runs() if run.name == TASK), None)
+    last = next((run for run in history.last_runs() if run.name == TASK), None)
     if last is None:
         return True
     wait = interval if last.outcome == "succeeded" else min(interval, RETRY_SEC)

@@ -7,7 +7,7 @@ from adventure.core.manifest import MANIFEST, Window
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import RemovedWindow, Warehouse
+from adventure.destinations.warehouse import Executor, RemovedWindow
 from adventure.factory import open_stage, open_warehouse
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile
@@ -94,16 +94,14 @@ def _remedy(stream: Stream, window: Window | None, window_id: str) -> str:
     )
 
 
-def _removed(
-    stage: Stage, warehouse: Warehouse, stream: Stream, window: Window | None, window_id: str
-) -> RemovedWindow:
+def _removed(stage: Stage, warehouse: Executor, stream: Stream, window: Window | None, window_id: str) -> RemovedWindow:
     if window:
         return RemovedWindow(stream.name, stream.stage, window.id, window.low, window.high, window.run_id)
     # A window starts where the previous one ends.
     high = _high(window_id)
     ends = [each.high for each in stage.windows(stream.stage) if each.stream == stream.name and each.high < high]
     query = "select max(high) from raw_ext.load_history where stream = ? and high < cast(? as timestamp)"
-    ends += [end for (end,) in warehouse.query(query, [stream.name, str(high)]) if end]
+    ends += [end for (end,) in warehouse.execute(query, [stream.name, str(high)]) if end]
     return RemovedWindow(
         stream.name, stream.stage, window_id, max(ends, default=None), high, window_id.partition("-")[2]
     )

@@ -8,7 +8,7 @@ from rich.console import Console
 from adventure.core.console import table
 from adventure.core.spans import moment
 from adventure.core.streams import Stream
-from adventure.destinations.common.ledger import LATENESS as BOUNDS
+from adventure.destinations.common.lateness import LATENESS as BOUNDS
 from adventure.reconcile.comparison import VERDICTS, Example
 from adventure.reconcile.repair import RepairResult
 from adventure.reconcile.run import Report

@@ -15,8 +15,8 @@ from adventure.core.settings import Settings
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
-from adventure.destinations.common.ledger import lateness_bounds
-from adventure.destinations.warehouse import Warehouse
+from adventure.destinations.common.lateness import lateness_bounds
+from adventure.destinations.warehouse import VersionReader, Warehouse
 from adventure.factory import open_source, open_source_side, open_stage, open_warehouse
 from adventure.processor.state import read_watermarks, repairing
 from adventure.reconcile.comparison import Comparison, Result
@@ -127,7 +127,7 @@ def _reconcile(
         lateness = _lateness(warehouse, comparison, side, mark)
         repaired = None
         if repair and any(result.count(verdict) for verdict in ("missing", "stale", "changed", "deleted", "rejected")):
-            live_keys = warehouse.living_keys(stream)
+            live_keys = warehouse.live_key_count(stream)
             repaired = _repair(settings, comparison, result, side, mark, scratch, live_keys=live_keys, force=force)
     return Report(stream, mark.value, result, lateness, repaired)
 
@@ -154,7 +154,7 @@ def _repair(
             source.close()
 
 
-def _lateness(warehouse: Warehouse, comparison: Comparison, side: SourceSide, mark: Watermark) -> Lateness:
+def _lateness(warehouse: VersionReader, comparison: Comparison, side: SourceSide, mark: Watermark) -> Lateness:
     bounds = lateness_bounds()
     loaded = warehouse.lateness(comparison.stream, side.key_kinds, bounds)
     return Lateness.of(loaded, comparison.lateness(micros(mark.value), bounds))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from adventure.core.errors import SourceError
+from adventure.core.errors import AdventureError, SourceError
 from adventure.core.manifest import Column
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
@@ -85,6 +85,9 @@ class SourceSnapshot(Protocol):
             SourceError: the source failed.
             StageUnwritable: `folder` takes no more.
         """
+
+    def goes_on_after(self, error: AdventureError) -> bool:
+        """Undo what a failed extract left behind; return whether the other streams can be read from this snapshot."""
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """Writes the rows with these keys whose cursor is below that moment, whether they were staged before or not.

@@ -1,1 +1,1 @@
-"""The tasks that load, clean up, build and publish, and their server."""
+"""The tasks that load, clean up, build and publish, and the task server."""

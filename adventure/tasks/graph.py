@@ -1,7 +1,7 @@
-"""The task graph: load and clean up each stream, build the models when something was loaded, publish.
+"""The task graph: load and clean up each stream, build the models when rows were loaded, publish them, and reconcile.
 
-A load that fails keeps neither the other streams from the models nor what it did load from its cleanup; a build that
-fails is not published. Every run is recorded, but for those in which a task server finds nothing to do.
+A failed load blocks neither the other streams nor the cleanup of the windows that it did load. A failed build is not
+published. Every run is recorded, except those in which the task server finds nothing to do.
 """
 
 import threading
@@ -19,8 +19,18 @@ from adventure.core.log import get_logger
 from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.common.build import Scope
-from adventure.destinations.warehouse import Moved, Outcome, TaskRun, Warehouse
+from adventure.destinations.warehouse import (
+    Builder,
+    Ledger,
+    Loader,
+    LoadResult,
+    Outcome,
+    Publisher,
+    Scope,
+    TaskHistory,
+    TaskRun,
+    Warehouse,
+)
 from adventure.factory import open_stage, open_warehouse
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.reconcile.recent import is_due, reconcile_recent
@@ -31,30 +41,31 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class Task:
-    """A job, and the tasks after which it runs."""
+    """A function and its place in the graph."""
 
     name: str
     after: tuple[str, ...]
-    run: Callable[[], tuple[Moved, str]]
-    """Does it; what was moved, and a message."""
+    """The tasks after which it runs."""
+    run: Callable[[], tuple[LoadResult, str]]
+    """Returns the rows and files it processed, and a message."""
     needs: tuple[str, ...] = ()
-    """Those of `after` whose failure skips it."""
+    """The tasks of `after` whose failure skips it."""
     is_due: Callable[[], bool] = lambda: True
-    """Whether the schedule has to run it."""
+    """Returns whether the task server has to run it."""
     always: bool = True
-    """Whether a run of the whole graph runs it although it is not due."""
+    """Whether a run of the whole graph includes it even if it is not due."""
 
 
 def task_graph(
     settings: Settings, warehouse: Warehouse, streams: tuple[Stream, ...], scope: Scope | None = None
 ) -> tuple[Task, ...]:
-    """All tasks; each stands behind those it depends on.
+    """Return all tasks; each follows the tasks on which it depends.
 
     Args:
-        scope: of the build.
+        scope: the least scope of the build.
     """
     tasks = []
-    # Lines before their orders: what arrives between the two loads then brings no line without its order.
+    # Load lines before their orders. Otherwise a line that arrives between the two loads has no order in the models.
     for stream in reversed(streams):
         load = f"load_{stream.name}"
         tasks.append(Task(load, (), partial(_load, warehouse, stream), is_due=warehouse.load_is_due))
@@ -65,7 +76,7 @@ def task_graph(
     publish = partial(_publish, warehouse)
     tasks.append(Task("build", loads, build, is_due=warehouse.build_is_due))
     tasks.append(Task("publish", ("build",), publish, needs=("build",), is_due=warehouse.publish_is_due))
-    # Last, so that the dashboard does not wait for it.
+    # Last, so that publishing does not wait for it.
     due = partial(is_due, settings, warehouse)
     tasks.append(Task(RECONCILE, (), partial(_reconcile, settings, streams), is_due=due, always=False))
     return tuple(tasks)
@@ -74,7 +85,7 @@ def task_graph(
 def run_task(
     settings: Settings, streams: tuple[Stream, ...], name: str | None = None, *, scope: Scope | None = None
 ) -> list[TaskRun]:
-    """Runs one task and then those that depend on it, or with None all; a task that fails is reported, not raised.
+    """Run one task and the tasks that depend on it, or all tasks. A failed task is in the result and raises no error.
 
     Raises:
         ConfigError: there is no task of that name.
@@ -84,17 +95,17 @@ def run_task(
     graph = task_graph(settings, warehouse, streams, scope)
     whole = tuple(task for task in graph if task.always or task.is_due()) if name is None else ()
     runs = _run(warehouse, whole or _with_dependants(graph, str(name)))
-    _report(warehouse, streams, every=None)
+    _report(warehouse, streams, interval=None)
     return runs
 
 
-def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop: threading.Event) -> None:
-    """Runs the graph every `every` seconds until `stop` is set. Builds only what is due.
+def serve(settings: Settings, streams: tuple[Stream, ...], *, interval: float, stop: threading.Event) -> None:
+    """Run the tasks that are due every `interval` seconds until `stop` is set.
 
-    A warehouse that cannot be opened is tried again every round: it may be restored, or another program may end.
+    If the warehouse cannot be opened, try again in the next round: it may be restored, or another program may end.
 
     Raises:
-        AlreadyRunning: another task server works on the same warehouse.
+        AlreadyRunning: another task server uses the same data folder.
         ConfigError: DATA_DIR cannot be used, or a setting is wrong.
         WarehouseRefused: Snowflake refuses the first sign-in.
     """
@@ -103,13 +114,13 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
     try:
         lock.acquire()
     except Timeout as error:
-        raise AlreadyRunning(f"Another task server works on {settings.data_dir}", "Stop it first") from error
+        raise AlreadyRunning(f"Another task server uses {settings.data_dir}", "Stop it first") from error
     except OSError as error:
         raise ConfigError(f"{lock.lock_file} cannot be written: {error.strerror or error}", "Check DATA_DIR") from error
     try:
         heartbeat.beat()
         server = None
-        log.info(f"tasks: every {every:g} s")
+        log.info(f"tasks: every {interval:g} s")
         with task_metrics(settings) as metrics:
             while not stop.is_set():
                 begun = time.monotonic()
@@ -118,18 +129,18 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
                     for run in _run_due(server.warehouse, server.graph, server.outcomes, stop):
                         if metrics:
                             metrics.run(run)
-                    _report(server.warehouse, streams, every=every)
+                    _report(server.warehouse, streams, interval=interval)
                     if metrics:
                         totals = server.warehouse.totals(streams)
                         metrics.set_totals(totals, _waiting(settings, server.warehouse, streams))
                 except AdventureError as error:
                     if server is None and isinstance(error, ConfigError | WarehouseRefused):
                         raise
-                    log.error(f"tasks: {error} Trying again in {every:g} s.")
+                    log.error(f"tasks: {error} Trying again in {interval:g} s.")
                 except Exception as error:
                     # A bug must not end the server for every stream.
-                    log.exception(f"tasks: {_bug(error)} Trying again in {every:g} s.")
-                pause = max(0.0, every - (time.monotonic() - begun))
+                    log.exception(f"tasks: {_bug(error)} Trying again in {interval:g} s.")
+                pause = max(0.0, interval - (time.monotonic() - begun))
                 heartbeat.beat(quiet_for=pause)
                 stop.wait(pause)
     finally:
@@ -138,12 +149,12 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, every: float, stop
 
 @dataclass(frozen=True)
 class _Server:
-    """What the rounds of a task server share. It is opened again until the warehouse can be used."""
+    """The state that the rounds of a task server share."""
 
     warehouse: Warehouse
     graph: tuple[Task, ...]
     outcomes: dict[str, Outcome]
-    """Of each task's last recorded run."""
+    """The outcome of each task's last recorded run."""
 
     @classmethod
     def open(cls, settings: Settings, streams: tuple[Stream, ...]) -> "_Server":
@@ -156,19 +167,19 @@ def _bug(error: Exception) -> str:
     return f"Unexpected {type(error).__name__}: {error}. This is a bug in Adventure; please report it."
 
 
-def _report(warehouse: Warehouse, streams: tuple[Stream, ...], *, every: float | None) -> None:
-    """Tells the dashboard how things stand. What was done is done, whether or not it can be told."""
+def _report(publisher: Publisher, streams: tuple[Stream, ...], *, interval: float | None) -> None:
+    """Publish the state of the pipeline. A failure is logged and does not fail the tasks."""
     try:
-        warehouse.publish_report(streams, every=every)
+        publisher.publish_report(streams, interval=interval)
     except AdventureError as error:
-        log.error(f"tasks: the dashboard's Pipeline page is not brought up to date: {error}")
+        log.error(f"tasks: the dashboard's Pipeline page was not updated: {error}")
 
 
-def _waiting(settings: Settings, warehouse: Warehouse, streams: tuple[Stream, ...]) -> dict[str, int]:
-    """Windows that are staged and not loaded, by stream."""
+def _waiting(settings: Settings, ledger: Ledger, streams: tuple[Stream, ...]) -> dict[str, int]:
+    """Return the number of windows that are staged and not loaded, by stream."""
     stage = open_stage(settings)
     windows = {stream.name: stage.windows(stream.stage) for stream in streams}
-    return {name: len(those) - len(warehouse.loaded(those)) for name, those in windows.items()}
+    return {name: len(staged) - len(ledger.loaded(staged)) for name, staged in windows.items()}
 
 
 def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:
@@ -181,23 +192,23 @@ def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:
     return tuple(task for task in graph if task.name in chosen)
 
 
-def _run(warehouse: Warehouse, tasks: tuple[Task, ...]) -> list[TaskRun]:
-    """Runs these tasks, due or not."""
+def _run(history: TaskHistory, tasks: tuple[Task, ...]) -> list[TaskRun]:
+    """Run these tasks, due or not."""
     runs: dict[str, TaskRun] = {}
     for task in tasks:
         failed = [name for name in task.needs if name in runs and runs[name].outcome == "failed"]
         runs[task.name] = _skipped(task, f"after {failed[0]} failed") if failed else _execute(task)
-        warehouse.record(runs[task.name])
+        history.record_run(runs[task.name])
     return list(runs.values())
 
 
 def _run_due(
-    warehouse: Warehouse, tasks: tuple[Task, ...], outcomes: dict[str, Outcome], stop: threading.Event
+    history: TaskHistory, tasks: tuple[Task, ...], outcomes: dict[str, Outcome], stop: threading.Event
 ) -> Iterator[TaskRun]:
-    """Runs what is due. An idle server writes nothing: a run without effect is recorded only as the end of failures.
+    """Run the tasks that are due. A run without effect is recorded only if it ends a series of failures.
 
     Args:
-        outcomes: of each task's last recorded run; kept up to date here.
+        outcomes: the outcome of each task's last recorded run; updated here.
     """
     ran: dict[str, Outcome] = {}
     for task in tasks:
@@ -210,7 +221,7 @@ def _run_due(
         ran[task.name] = run.outcome
         yield run
         if run.outcome == "failed" or run.rows or run.files or run.message or outcomes.get(task.name) != "succeeded":
-            warehouse.record(run)
+            history.record_run(run)
             outcomes[task.name] = run.outcome
 
 
@@ -219,17 +230,17 @@ def _execute(task: Task) -> TaskRun:
     started_at = utc_now()
     outcome: Outcome = "succeeded"
     try:
-        moved, message = task.run()
+        result, message = task.run()
     except AdventureError as error:
-        moved, message, outcome = Moved(), str(error), "failed"
+        result, message, outcome = LoadResult(), str(error), "failed"
         log.error(f"{task.name}: {error}", task=task.name)
     except Exception as error:
         # A bug in one task must not keep the others from running.
-        moved, message, outcome = Moved(), _bug(error), "failed"
+        result, message, outcome = LoadResult(), _bug(error), "failed"
         log.exception(f"{task.name}: {message}", task=task.name)
     if outcome == "succeeded" and message:
         log.info(f"{task.name}: {message}", task=task.name)
-    return TaskRun(task.name, started_at, utc_now(), outcome, moved.rows, moved.files, message)
+    return TaskRun(task.name, started_at, utc_now(), outcome, result.rows, result.files, message)
 
 
 def _skipped(task: Task, message: str) -> TaskRun:
@@ -237,25 +248,25 @@ def _skipped(task: Task, message: str) -> TaskRun:
     return TaskRun(task.name, now, now, "skipped", 0, 0, message)
 
 
-def _build(warehouse: Warehouse, scope: Scope | None) -> tuple[Moved, str]:
-    return Moved(), warehouse.build(scope)
+def _build(builder: Builder, scope: Scope | None) -> tuple[LoadResult, str]:
+    return LoadResult(), builder.build(scope)
 
 
-def _publish(warehouse: Warehouse) -> tuple[Moved, str]:
-    return Moved(warehouse.publish()), ""
+def _publish(publisher: Publisher) -> tuple[LoadResult, str]:
+    return LoadResult(publisher.publish()), ""
 
 
-def _reconcile(settings: Settings, streams: tuple[Stream, ...]) -> tuple[Moved, str]:
+def _reconcile(settings: Settings, streams: tuple[Stream, ...]) -> tuple[LoadResult, str]:
     rows, message = reconcile_recent(settings, streams)
-    return Moved(rows), message
+    return LoadResult(rows), message
 
 
-def _load(warehouse: Warehouse, stream: Stream) -> tuple[Moved, str]:
-    return warehouse.load(stream), ""
+def _load(loader: Loader, stream: Stream) -> tuple[LoadResult, str]:
+    return loader.load(stream), ""
 
 
-def _cleanup(warehouse: Warehouse, stream: Stream) -> tuple[Moved, str]:
-    moved = warehouse.cleanup(stream)
-    if moved.files:
-        log.info(f"{stream.name}: removed {moved.files} loaded files from {stream.stage}", files=moved.files)
-    return moved, ""
+def _cleanup(loader: Loader, stream: Stream) -> tuple[LoadResult, str]:
+    result = loader.cleanup(stream)
+    if result.files:
+        log.info(f"{stream.name}: removed {result.files} loaded files from {stream.stage}", files=result.files)
+    return result, ""

@@ -9,7 +9,7 @@ dated as (
 
     select *, {{ dbt.date_trunc(grain, 'order_date') }} as period
     from {{ ref('int_sales_orders_by_segment') }}
-    -- An order without a possible date lies in no period; impossible_dates names it.
+    -- An order without a valid date is in no period; the test impossible_dates reports it.
     where order_date is not null
 
 ),

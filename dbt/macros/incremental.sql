@@ -97,7 +97,7 @@ latest_delete as (
 
 standing_delete as (
 
-    -- A delete stands unless a later version came; of equal moments what was loaded later holds.
+    -- A delete holds unless there is a later version; at the same time, the one loaded later wins.
     select latest_delete.*
     from latest_delete
     left join latest_version

@@ -1,10 +1,10 @@
-"""What Streamlit runs inside Snowflake: the very app that `adventure dashboard` serves, over the active session."""
+"""The app inside Snowflake: the same app as `adventure dashboard`, reading with the active session."""
 
 import os
 
 
 def _run() -> None:
-    # Before anything of the app is imported: it looks there where it is.
+    # Set these before importing the app, which reads them at import.
     os.environ["ADVENTURE_DASHBOARD_READS"] = "snowflake"
     os.environ["ADVENTURE_SNOWFLAKE_SESSION"] = "active"
     from adventure.dashboard.app import run

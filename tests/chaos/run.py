@@ -173,8 +173,8 @@ def _compare(settings: Settings, streams: tuple[Stream, ...], writers: list[Writ
         if writer.error:
             report.errors.append(f"{type(writer).__name__} failed: {writer.error!r}")
     warehouse = open_warehouse(settings)
-    (report.windows,), *_ = warehouse.query("select count(distinct window_id) from raw_ext.load_history")
-    (report.builds,), *_ = warehouse.query(
+    (report.windows,), *_ = warehouse.execute("select count(distinct window_id) from raw_ext.load_history")
+    (report.builds,), *_ = warehouse.execute(
         "select count(*) from raw_ext.task_history where task = 'build' and outcome = 'succeeded'"
     )
     for compare in (compare_raw, compare_model):

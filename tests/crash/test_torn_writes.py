@@ -72,10 +72,10 @@ def test_a_truncated_log_contains_a_whole_load_or_none_of_it(
         shutil.copytree(settings.data_dir, copy.data_dir)
         os.truncate(copy.duckdb_path.with_suffix(".duckdb.wal"), cut)
         warehouse = DuckDBWarehouse(copy)
-        ((ledger,),) = warehouse.query("select count(*) from raw_ext.load_history")
+        ((ledger,),) = warehouse.execute("select count(*) from raw_ext.load_history")
         kept.add(ledger)
         warehouse.load(STREAM)
-        assert warehouse.query("select id from raw_ext.things_raw order by id") == [(n,) for n in range(500)], cut
+        assert warehouse.execute("select id from raw_ext.things_raw order by id") == [(n,) for n in range(500)], cut
         warehouse.cleanup(STREAM)
         assert FolderStage(copy.stage_dir).entries(STREAM.stage) == []
     assert kept == {0, 1}, "some truncations removed the load, and it was loaded again"

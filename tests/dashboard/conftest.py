@@ -18,8 +18,8 @@ from adventure.demo.generator.schema import create_tables
 from adventure.demo.history import ensure_history
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
-from adventure.destinations.duckdb.published import DuckDBCopy
-from adventure.destinations.published import Copy, Query
+from adventure.destinations.duckdb.published import DuckDBDataset
+from adventure.destinations.published import PublishedDataset, Query
 from adventure.processor.run import process_once
 from adventure.sources.mongo.connect import connect_mongo
 from adventure.tasks.graph import run_task
@@ -119,12 +119,12 @@ class Shop:
         return dict(self.history("select productid, productname from adventure_db.product_prod_db"))
 
     @property
-    def sales(self) -> Copy:
-        return DuckDBCopy(self.reader.published_path, "")
+    def sales(self) -> PublishedDataset:
+        return DuckDBDataset(self.reader.published_path, "")
 
     @property
-    def report(self) -> Copy:
-        return DuckDBCopy(self.reader.report_path, "")
+    def report(self) -> PublishedDataset:
+        return DuckDBDataset(self.reader.report_path, "")
 
 
 def _naive(value: object) -> object:

@@ -1,7 +1,7 @@
 """Numbers and times are formatted for people, names are escaped, and colours are distinct for everyone."""
 
 import itertools
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
+from adventure.core.ages import long_age, short_age
 from adventure.dashboard import format
 from adventure.dashboard.colours import PALETTES, Theme, colours
 
@@ -28,9 +29,16 @@ def test_money_for_people(amount: str, text: str) -> None:
     ("seconds", "text"),
     [(-3, "0 seconds"), (1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (7300, "2 hours"), (90000, "1 day")],
 )
-def test_ages_for_people(seconds: int, text: str) -> None:
-    now = datetime(2026, 1, 2)
-    assert format.age(now - timedelta(seconds=seconds), now) == text
+def test_ages_in_sentences(seconds: int, text: str) -> None:
+    assert long_age(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-3, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (172_800, "2 d")],
+)
+def test_ages_in_tables(seconds: int, text: str) -> None:
+    assert short_age(timedelta(seconds=seconds)) == text
 
 
 def test_changes_for_people() -> None:

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from adventure.core.errors import WarehouseError
 from adventure.destinations.duckdb.kind import REPORT_PATH, SALES_PATH
-from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.published import DuckDBDataset
 from tests.dashboard.conftest import Shop
 
 PAGES = {"sales": "dashboard.duckdb", "pipeline": "pipeline.duckdb"}
@@ -67,7 +67,7 @@ def test_damaged_published_data_is_reported_in_one_sentence(folder: Path, shop: 
 def test_intact_data_published_after_damaged_data_is_read(folder: Path, shop: Shop) -> None:
     file = folder / "dashboard.duckdb"
     file.write_bytes(b"?" * 9000)
-    copy = DuckDBCopy(file, "")
+    copy = DuckDBDataset(file, "")
     with pytest.raises(WarehouseError):
         copy.query("select 1")
     _publish(shop.reader.published_path, file)
@@ -89,15 +89,15 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 @pytest.fixture
-def publications(tmp_path: Path) -> tuple[DuckDBCopy, Path]:
+def publications(tmp_path: Path) -> tuple[DuckDBDataset, Path]:
     """Return the first published dataset, and the file of the second."""
-    copy = DuckDBCopy(tmp_path / "published.duckdb", "")
+    copy = DuckDBDataset(tmp_path / "published.duckdb", "")
     _publish(_numbered(tmp_path / "first.duckdb", 1), copy.path)
     return copy, _numbered(tmp_path / "second.duckdb", 2)
 
 
 def test_a_query_running_during_a_publish_reads_the_old_data(
-    publications: tuple[DuckDBCopy, Path],
+    publications: tuple[DuckDBDataset, Path],
 ) -> None:
     copy, second = publications
     begun, published = threading.Event(), threading.Event()
@@ -124,7 +124,7 @@ def test_a_query_running_during_a_publish_reads_the_old_data(
 
 
 def test_all_queries_during_publishes_are_answered(
-    publications: tuple[DuckDBCopy, Path],
+    publications: tuple[DuckDBDataset, Path],
 ) -> None:
     copy, second = publications
     first = copy.path.with_name("first.duckdb")

@@ -28,7 +28,7 @@ MONTHS = """
 
 
 def query(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
-    return DuckDBWarehouse(settings).query(statement)
+    return DuckDBWarehouse(settings).execute(statement)
 
 
 def documents(settings: Settings, table: str) -> list[Document]:

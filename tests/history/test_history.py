@@ -12,7 +12,7 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
 
 def one(settings: Settings, statement: str) -> tuple[object, ...]:
-    row: tuple[object, ...] = DuckDBWarehouse(settings).query(statement)[0]
+    row: tuple[object, ...] = DuckDBWarehouse(settings).execute(statement)[0]
     return row
 
 

@@ -56,7 +56,7 @@ def write(path: Path, rows: list[dict[str, str | None]]) -> Path:
 def loaded(tmp_path: Path, files: Path) -> list[tuple[object, ...]]:
     settings = load_settings(data_dir=tmp_path / "data")
     load(settings, files, allow_missing=True)
-    return DuckDBWarehouse(settings).query(
+    return DuckDBWarehouse(settings).execute(
         "select vendorid::varchar, accountnumber, name, creditrating::varchar, purchasingwebserviceurl, _file"
         " from adventure_db.vendor_prod_db order by vendorid"
     )
@@ -151,7 +151,7 @@ def test_documents_keep_every_digit_in_every_form(tmp_path: Path, files: Path, f
     write(files / f"email_campaign_raw.{form}", [{**event, **numbers}])
     settings = load_settings(data_dir=tmp_path / "data")
     load(settings, files, allow_missing=True)
-    [(raw,)] = DuckDBWarehouse(settings).query(
+    [(raw,)] = DuckDBWarehouse(settings).execute(
         "select json_object('id', raw->>'event_id', 'order', raw->>'order_id', 'date', raw->>'event_date')::varchar"
         " from ecom.email_campaign_raw"
     )

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -147,6 +147,38 @@ def test_a_transaction_that_was_open_when_the_clock_was_set_back_is_not_lost(
         time.sleep(0.15)
         run_cycle(pipeline)
     assert ids(staged(things)) == [1, 2, 3]
+
+
+def test_the_second_that_was_not_over_before_the_watermark_is_read_when_it_is(
+    clocked: ClockedServer,
+    settings: Settings,
+    things: Stream,
+    connection: psycopg.Connection[tuple[Any, ...]],
+    staged: Staged,
+) -> None:
+    """A cursor of whole seconds, of which one comes twice: a window ends in the middle of the second time."""
+    connection.execute("alter table things alter changed_at type timestamp(0)")
+    second = datetime.now(UTC).replace(microsecond=0).timestamp()
+
+    def clock_is(seconds: float) -> None:
+        clocked.set_clock(second + seconds - time.time())
+
+    with open_pipeline(settings, [things]) as pipeline:
+        clock_is(0)
+        insert(connection, 1)
+        clock_is(1.3)
+        run_cycle(pipeline)
+        clock_is(-0.3)
+        insert(connection, 2)
+        connection.execute("update things set note = 'changed', changed_at = default where id = 1")
+        clock_is(0.2)
+        run_cycle(pipeline)
+        clock_is(3)
+        run_cycle(pipeline)
+        run_cycle(pipeline)
+    assert ids(staged(things)) == [1, 2]
+    assert [row["note"] for row in staged(things) if row["id"] == 1][-1] == "changed"
+    assert len(staged(things)) <= 4
 
 
 def test_a_session_that_works_on_an_old_message_makes_no_step(

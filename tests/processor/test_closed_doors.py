@@ -79,9 +79,9 @@ def test_hostile_names_of_schema_table_and_columns_are_only_names(
     for stream in (parent, child):
         warehouse.load(stream)
     quoted = '"' + name.replace('"', '""') + '"'
-    assert warehouse.query(f"select {quoted} from raw_ext.things_raw") == [(1,)]
-    assert warehouse.query(f"select {quoted} from raw_ext.children_raw") == [(7,)]
-    assert warehouse.query("select stream, key from raw_ext.rejected_rows") == [("things", "2")]
+    assert warehouse.execute(f"select {quoted} from raw_ext.things_raw") == [(1,)]
+    assert warehouse.execute(f"select {quoted} from raw_ext.children_raw") == [(7,)]
+    assert warehouse.execute("select stream, key from raw_ext.rejected_rows") == [("things", "2")]
 
 
 def test_a_hostile_database_name_is_only_a_name(settings: Settings, sandbox: Sandbox) -> None:

@@ -210,7 +210,7 @@ def test_values_of_every_type_arrive(
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(stream)
     columns = ", ".join(["id", "twice", "virtually", "odd", *every])
-    found = warehouse.query(f"select {columns} from raw_ext.things_raw where batch = {batch} order by id")
+    found = warehouse.execute(f"select {columns} from raw_ext.things_raw where batch = {batch} order by id")
     assert len(found) == len(rows)
     for kind, column in zip(["id", "twice", "virtually", "odd", *TYPES], range(len(every) + 4), strict=True):
         assert [_bits(row[column], kind) for row in found] == [_bits(row[column], kind) for row in expected], kind
@@ -274,8 +274,8 @@ def test_a_row_is_in_the_raw_table_or_set_aside_and_the_two_add_up(
     process_once(settings, [stream])
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(stream)
-    found = warehouse.query(f"select n, t, u from raw_ext.things_raw where batch = {batch}")
-    aside = warehouse.query(
+    found = warehouse.execute(f"select n, t, u from raw_ext.things_raw where batch = {batch}")
+    aside = warehouse.execute(
         "select key, reason from raw_ext.rejected_rows where row::json ->> 'batch' = ?", [str(batch)]
     )
     fine = [row for row in rows if _number(row[0]) is not None and all(_moment(text) != "out" for text in row[1:])]

@@ -82,7 +82,7 @@ def every_kind(chat_stream: Stream, chats: Any) -> Stream:
 
 
 def raw_keys(warehouse: DuckDBWarehouse, *, living: bool) -> list[str]:
-    rows = warehouse.query(
+    rows = warehouse.execute(
         """
         select coalesce(json_extract_string(raw, '$."_adventure_key"."_id"'), json_extract_string(raw, '$."_id"'))
         from raw_ext.chat_logs_raw where (_deleted_at is null) = ?
@@ -97,7 +97,7 @@ def test_no_two_keys_become_one(settings: Settings, every_kind: Stream) -> None:
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(every_kind)
     assert raw_keys(warehouse, living=True) == sorted(KINDS)
-    assert warehouse.living_keys(every_kind) == len(KINDS)
+    assert warehouse.live_key_count(every_kind) == len(KINDS)
 
 
 def test_a_repair_deletes_no_living_document(settings: Settings, every_kind: Stream) -> None:
@@ -105,7 +105,9 @@ def test_a_repair_deletes_no_living_document(settings: Settings, every_kind: Str
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(every_kind)
     # As if every row had been lost: each key is looked up at the source.
-    warehouse.query('update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, \'{"last_modified": "2020-01-01"}\')')
+    warehouse.execute(
+        'update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, \'{"last_modified": "2020-01-01"}\')'
+    )
     (report,) = reconcile(settings, [every_kind], repair=True)
     assert report.result is not None
     assert {verdict: found.rows for verdict, found in report.result.verdicts.items()} == {"stale": len(KINDS)}
@@ -124,7 +126,7 @@ def test_deletions_meet_their_rows(settings: Settings, every_kind: Stream, chats
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(every_kind)
     assert raw_keys(warehouse, living=False) == sorted(set(KINDS) - {"plain"})
-    assert warehouse.living_keys(every_kind) == 1
+    assert warehouse.live_key_count(every_kind) == 1
 
 
 def test_a_key_that_is_null_is_rejected_with_its_reason(
@@ -160,7 +162,7 @@ class TestPaths:
         process_once(settings, [nested])
         warehouse = DuckDBWarehouse(settings)
         warehouse.load(nested)
-        assert warehouse.living_keys(nested) == 4
+        assert warehouse.live_key_count(nested) == 4
         (report,) = reconcile(settings, [nested])
         assert report.result is not None
         assert {verdict: found.rows for verdict, found in report.result.verdicts.items() if verdict != "rejected"} == {}

@@ -78,7 +78,7 @@ def test_text_in_every_form_is_one_moment_on_both_sides(
     chats.insert_many([{"last_modified": text} for text in texts] + [LATER])
     move(settings, chat_stream)
     assert verdicts(settings, chat_stream) == {}
-    assert DuckDBWarehouse(settings).living_keys(chat_stream) == len(texts) + 1
+    assert DuckDBWarehouse(settings).live_key_count(chat_stream) == len(texts) + 1
 
 
 def test_keys_as_an_earlier_version_wrote_them_are_replaced(
@@ -90,8 +90,8 @@ def test_keys_as_an_earlier_version_wrote_them_are_replaced(
     chats.insert_many([{"_id": key, "last_modified": AT} for key in keys] + [LATER])
     move(settings, chat_stream)
     warehouse = DuckDBWarehouse(settings)
-    warehouse.query(f"update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, '{{\"{KEY_TEXTS}\": null}}')")
+    warehouse.execute(f"update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, '{{\"{KEY_TEXTS}\": null}}')")
     assert set(verdicts(settings, chat_stream, repair=True, force=True)) == {"missing", "deleted"}
     warehouse.load(chat_stream)
     assert verdicts(settings, chat_stream) == {}
-    assert warehouse.living_keys(chat_stream) == len(keys) + 1
+    assert warehouse.live_key_count(chat_stream) == len(keys) + 1

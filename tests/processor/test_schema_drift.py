@@ -16,7 +16,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.processor.reset import reset_stream
 from adventure.processor.run import process_once
 from tests.processor.conftest import stream_of, writer
@@ -49,7 +49,7 @@ def warehouse(settings: Settings) -> DuckDBWarehouse:
 
 
 def rows(warehouse: DuckDBWarehouse, columns: str = "id, value") -> list[tuple[Any, ...]]:
-    return warehouse.query(f"select {columns} from raw_ext.things_raw order by id")
+    return warehouse.execute(f"select {columns} from raw_ext.things_raw order by id")
 
 
 CARRIED = [
@@ -147,7 +147,7 @@ def test_windows_that_wait_in_the_stage_keep_the_shape_that_they_were_staged_wit
     assert rows(warehouse, "id, value, extra") == [(1, 7, None), (2, 8, 9), (3, 2**40, None)]
     with duckdb.connect(str(settings.duckdb_path)) as connection:
         connection.execute("alter table raw_ext.things_raw rename value to old_value")
-    assert warehouse.load(THINGS) == Moved(2, 2)
+    assert warehouse.load(THINGS) == LoadResult(2, 2)
     assert rows(warehouse, "id, old_value, value")[3:] == [(4, None, "four"), (5, None, "five")]
 
 
@@ -190,7 +190,7 @@ def test_without_its_key_cursor_or_table_a_stream_stops_until_its_entry_is_mende
         reset_stream(settings, stream, None)
         process_once(settings, [stream])
         warehouse.load(stream)
-        assert {row[0] for row in warehouse.query("select value from raw_ext.things_raw")} == {7, 8}
+        assert {row[0] for row in warehouse.execute("select value from raw_ext.things_raw")} == {7, 8}
 
 
 def _insert(stream: Stream) -> str:
@@ -229,7 +229,7 @@ def test_a_new_nested_field_of_documents_is_carried(
             chats.insert_one({"_id": f"c{number}", "last_modified": now, **more})
             process_once(settings, [streams[2]])
     warehouse.load(streams[2])
-    found = warehouse.query(
+    found = warehouse.execute(
         "select distinct raw ->> '$._id', (raw -> '$.rating')::varchar from raw_ext.chat_logs_raw order by 1"
     )
     assert found == [("c0", None), ("c1", '{"stars":5,"tags":["kind"]}'), ("c2", '"five"')]
@@ -246,7 +246,7 @@ def test_a_column_whose_name_is_taken_stops_its_stream_before_anything_is_staged
         process_once(settings, [THINGS, fine])
     assert FolderStage(settings.stage_dir).entries(THINGS.stage) == []
     warehouse.load(fine)
-    assert warehouse.query("select id from raw_ext.fine_raw") == [(2,)]
+    assert warehouse.execute("select id from raw_ext.fine_raw") == [(2,)]
     source(f'alter table things rename "{name}" to renamed; insert into things values (3, 8, default, 9)')
     process_once(settings, [THINGS])
     warehouse.load(THINGS)

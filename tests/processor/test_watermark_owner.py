@@ -51,7 +51,7 @@ def loaded(settings: Settings, stream: Stream) -> list[int]:
     """The keys that the raw table holds after a load."""
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(stream)
-    return [key for (key,) in warehouse.query(f"select distinct id from {stream.raw_table} order by id")]
+    return [key for (key,) in warehouse.execute(f"select distinct id from {stream.raw_table} order by id")]
 
 
 def run_remedy(monkeypatch: pytest.MonkeyPatch, settings: Settings, streams: list[Stream], sentence: str) -> None:

@@ -261,7 +261,7 @@ def test_a_deletion_is_dated_by_the_wall_clock_of_the_zone(
     insert(writer_settings, NEW_YORK, 1)
     process_once(settings, [stream])
     warehouse.load(stream)
-    assert warehouse.living_keys(stream) == 10
+    assert warehouse.live_key_count(stream) == 10
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ Filled = Callable[[int, int], None]
 def live_keys(settings: Settings) -> int:
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(THINGS)
-    return warehouse.living_keys(THINGS)
+    return warehouse.live_key_count(THINGS)
 
 
 @pytest.mark.parametrize(

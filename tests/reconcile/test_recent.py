@@ -34,7 +34,7 @@ def table(settings: Settings, writer_settings: Settings) -> Table:
 
 
 def lose(world: Table, key: str) -> None:
-    world.warehouse.query('delete from raw_ext.hostile_raw where "k 1" = ?', [key])
+    world.warehouse.execute('delete from raw_ext.hostile_raw where "k 1" = ?', [key])
 
 
 def test_equal_sides_are_compared_and_counted(table: Table) -> None:
@@ -94,7 +94,7 @@ def test_when_it_is_due(
     warehouse = DuckDBWarehouse(asked)
     if ago is not None and outcome is not None:
         moment = utc_now() - timedelta(seconds=ago)
-        warehouse.record(TaskRun(TASK, moment, moment, outcome, 0, 0, ""))
+        warehouse.record_run(TaskRun(TASK, moment, moment, outcome, 0, 0, ""))
     assert is_due(asked, warehouse) == due
 
 

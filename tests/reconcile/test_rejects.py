@@ -55,12 +55,12 @@ def repaired(settings: Settings, stream: Stream = AMOUNTS) -> int:
 
 
 def amounts(settings: Settings, column: str = "amount") -> list[Any]:
-    rows = DuckDBWarehouse(settings).query(f"select {column} from raw_ext.things_raw order by id, _loaded_at")
+    rows = DuckDBWarehouse(settings).execute(f"select {column} from raw_ext.things_raw order by id, _loaded_at")
     return [row[0] for row in rows]
 
 
 def rejected(settings: Settings) -> int:
-    return int(DuckDBWarehouse(settings).query("select count(*) from raw_ext.rejected_rows")[0][0])
+    return int(DuckDBWarehouse(settings).execute("select count(*) from raw_ext.rejected_rows")[0][0])
 
 
 def failing(settings: Settings, warehouse: DuckDBWarehouse) -> list[str]:
@@ -96,7 +96,7 @@ def test_after_types_became_text_the_commands_of_the_error_bring_the_row(setting
     with pytest.raises(SchemaDrift, match="Rename the old column there") as caught:
         load(settings, text)
     rename = caught.value.remedy.partition("(")[2].partition(")")[0].replace("…", "amount_before")
-    DuckDBWarehouse(settings).query(rename)
+    DuckDBWarehouse(settings).execute(rename)
     load(settings, text)
     assert amounts(settings) == [None, "0.123456", None]
     assert amounts(settings, "amount_before") == [Decimal("1.25"), None, Decimal(3)]
@@ -177,7 +177,7 @@ def test_a_key_that_is_null_ends_no_reconciliation(settings: Settings, execute: 
     load(settings, fine)
     found = reconcile(settings, [AMOUNTS, fine], repair=True)
     assert [(report.failure, counts(report)) for report in found] == [(None, {"rejected": 2}), (None, {})]
-    DuckDBWarehouse(settings).query("delete from raw_ext.rejected_rows")
+    DuckDBWarehouse(settings).execute("delete from raw_ext.rejected_rows")
     assert counts(reconcile(settings, [AMOUNTS])[0]) == {"unusable": 2}
 
 

@@ -17,7 +17,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import State, read_watermarks
@@ -29,8 +29,8 @@ THINGS = stream_of("things")
 
 @pytest.fixture(autouse=True)
 def _no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "_build", lambda *_: (Moved(), "nothing"))
-    monkeypatch.setattr(graph, "_publish", lambda *_: (Moved(), ""))
+    monkeypatch.setattr(graph, "_build", lambda *_: (LoadResult(), "nothing"))
+    monkeypatch.setattr(graph, "_publish", lambda *_: (LoadResult(), ""))
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def windows(stage: FolderStage, settings: Settings, stream: Stream, insert: Call
 
 
 def ids(settings: Settings) -> list[int]:
-    return [row[0] for row in DuckDBWarehouse(settings).query("select id from raw_ext.things_raw order by id")]
+    return [row[0] for row in DuckDBWarehouse(settings).execute("select id from raw_ext.things_raw order by id")]
 
 
 def flip(path: Path) -> None:
@@ -132,7 +132,7 @@ def test_the_commands_in_the_error_recover_every_row(
     assert ids(settings) == [1, 2]
     assert stage.entries(stream.stage) == []
     assert run(f"adventure reconcile {stream.name}").exit_code == 0
-    (removed,) = DuckDBWarehouse(settings).query("select low, high from raw_ext.load_history where kind = 'removed'")
+    (removed,) = DuckDBWarehouse(settings).execute("select low, high from raw_ext.load_history where kind = 'removed'")
     assert removed == (bad.low, bad.high), "what the window covered is accounted for"
 
 

@@ -82,9 +82,9 @@ class World:
         """Reset the warehouse as if nothing had been loaded, and delete the watermarks."""
         with psycopg.connect(self.settings.state_conninfo, autocommit=True) as state:
             state.execute("drop table if exists adventure_watermarks")
-        self.warehouse.query(f"drop table if exists {self.stream.raw_table}")
+        self.warehouse.execute(f"drop table if exists {self.stream.raw_table}")
         for table in ("load_history", "rejected_rows"):
-            self.warehouse.query(f"delete from raw_ext.{table}")
+            self.warehouse.execute(f"delete from raw_ext.{table}")
         stage = open_stage(self.settings)
         for window in stage.windows(self.stream.stage):
             stage.remove(window)
@@ -147,7 +147,7 @@ class Table(World):
 
     def latest(self) -> Latest:
         columns = ", ".join(map(self.quoted, ("k 1", "%k2", 'c"%', "note")))
-        rows = self.warehouse.query(f"select {columns}, _loaded_at, _file, _deleted_at from raw_ext.hostile_raw")
+        rows = self.warehouse.execute(f"select {columns}, _loaded_at, _file, _deleted_at from raw_ext.hostile_raw")
         return self.latest_of([(joined_key([row[0], f"{row[1].normalize():f}"]), *row[2:]) for row in rows])
 
     def canonical(self, key: tuple[str, ...]) -> str:
@@ -158,14 +158,14 @@ class Table(World):
         one, two, cursor, note = map(self.quoted, ("k 1", "%k2", 'c"%', "note"))
         where = f"{one} = ? and {two} = cast(? as decimal(9, 3))"
         if change.held == "lost":
-            self.warehouse.query(f"delete from raw_ext.hostile_raw where {where}", change.key)
+            self.warehouse.execute(f"delete from raw_ext.hostile_raw where {where}", change.key)
         if change.held == "older":
-            self.warehouse.query(
+            self.warehouse.execute(
                 f"update raw_ext.hostile_raw set {cursor} = {cursor} - interval '1 second' where {where}", change.key
             )
         if change.held == "doubled":
             others = ", ".join((one, two, note, *META))
-            self.warehouse.query(
+            self.warehouse.execute(
                 f"insert into raw_ext.hostile_raw ({others}, {cursor})"
                 f" select {others}, {cursor} - interval '1 hour' from raw_ext.hostile_raw where {where}",
                 change.key,
@@ -247,7 +247,7 @@ class Documents(World):
         }
 
     def latest(self) -> Latest:
-        rows = self.warehouse.query("select raw, _loaded_at, _file, _deleted_at from raw_ext.chats_raw")
+        rows = self.warehouse.execute("select raw, _loaded_at, _file, _deleted_at from raw_ext.chats_raw")
         found = []
         for text, *others in rows:
             raw = orjson.loads(text)
@@ -255,11 +255,11 @@ class Documents(World):
         return self.latest_of(found)
 
     def damage(self, change: Change) -> None:
-        rows = self.warehouse.query(f"select raw, {', '.join(META)} from raw_ext.chats_raw")
+        rows = self.warehouse.execute(f"select raw, {', '.join(META)} from raw_ext.chats_raw")
         ours = [row for row in rows if change.key[0] == self.key_of(orjson.loads(row[0]))]
         if change.held in ("lost", "older"):
             for row in ours:
-                self.warehouse.query("delete from raw_ext.chats_raw where _file = ? and _file_row = ?", row[1:3])
+                self.warehouse.execute("delete from raw_ext.chats_raw where _file = ? and _file_row = ?", row[1:3])
         earlier = {"older": timedelta(seconds=1), "doubled": timedelta(hours=1)}.get(change.held)
         if not earlier:
             return
@@ -268,7 +268,7 @@ class Documents(World):
         for row in ours:
             raw = orjson.loads(row[0]) | {self.stream.cursor: (change.before - earlier).isoformat()}
             raw.pop("$cursor", None)
-            self.warehouse.query(
+            self.warehouse.execute(
                 f"insert into raw_ext.chats_raw (raw, _file, _file_row, _loaded_at)"
                 f" select {parse}, ?, ?, cast(? as timestamp)",
                 [orjson.dumps(raw).decode(), row[1], row[2], str(row[3])],

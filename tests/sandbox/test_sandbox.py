@@ -81,11 +81,11 @@ def test_servers_of_a_killed_parent_are_stopped_first(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers keep their data outside of their folder")
 def test_outside_data_is_removed_with_its_folder(tmp_path: Path) -> None:
-    with Sandbox(tmp_path / "gone") as sandbox, psycopg.connect(sandbox.postgres.dsn()) as connection:
+    with Sandbox(tmp_path / "deleted") as sandbox, psycopg.connect(sandbox.postgres.dsn()) as connection:
         [data] = connection.execute("show data_directory").fetchone() or ()
     assert not Path(data).is_relative_to(tmp_path)
     assert Path(data).is_dir()
-    shutil.rmtree(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "deleted")
     with Sandbox(tmp_path / "next"):
         assert not Path(data).exists()
 

@@ -24,8 +24,6 @@ SCRIPTS = Path(__file__).parents[2] / "snowflake"
 TASKS = SCRIPTS / "4_tasks_scheduled.sql"
 TABLES = (
     "create table if not exists account.resource_monitors (name varchar, credit_quota double, used_credits double)",
-    "create table if not exists account.query_attribution_history (query_id varchar, root_query_id varchar,"
-    " query_tag varchar, start_time timestamp, credits_attributed_compute double)",
     "create table if not exists account.warehouse_metering_history (warehouse_name varchar, start_time timestamp_tz,"
     " credits_used double)",
     "insert into account.resource_monitors values ('ADVENTURE_MONITOR', 20, 0.25)",
@@ -33,8 +31,6 @@ TABLES = (
 _settings: dict[str, Settings] = {}
 _own: dict[str, list[str]] = {}
 _runs: "dict[str, list[_Run]]" = {}
-_copies: dict[str, list[tuple[str, str, int, str]]] = {}
-"""By database: table, file, rows and error of each file that a COPY took up."""
 
 
 def begin(settings: Settings) -> None:
@@ -116,24 +112,6 @@ def task_history(database: str) -> str:
         f" '{one.scheduled}'::timestamp, nullif('{one.ended}', 'None')::timestamp,"
         f" '{quoted(one.message)}'"
         for one in list(_runs[database.upper()])
-    ]
-    return " union all ".join([empty, *rows])
-
-
-def took_up(database: str, table: str, files: list[tuple[str, int]], error: str = "") -> None:
-    """Notes what a COPY did: of files that are loaded their rows; of one that is not, the error."""
-    _copies.setdefault(database.upper(), []).extend((table.lower(), file, rows, error) for file, rows in files)
-
-
-def copy_history(database: str, table: str) -> str:
-    """What COPY_HISTORY answers for a table, as a query."""
-    empty = "select '' as file_name, '' as status, 0 as row_count, '' as first_error_message,"
-    empty += " null::timestamp as last_load_time where false"
-    rows = [
-        f"select '{quoted(file)}', '{'Load failed' if error else 'Loaded'}', {rows}, nullif('{quoted(error)}', ''),"
-        f" '2026-01-01'::timestamp + interval '{place} seconds'"
-        for place, (name, file, rows, error) in enumerate(_copies.get(database.upper(), []))
-        if name == table.lower()
     ]
     return " union all ".join([empty, *rows])
 

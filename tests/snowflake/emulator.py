@@ -257,15 +257,9 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             _execute_task(self, found[1])
             command = "select 'EXECUTE TASK scheduled' as status"
         command = _deployable(_account_views(command, self._conn.database))
-        copy = re.match(r"^\s*COPY INTO (\S+).*? FROM (@[^\s)]+)", command, re.IGNORECASE | re.DOTALL)
         try:
-            answer = execute(self, command, params, *rest, **options)
-            if copy:
-                _note_copy(self, copy[1], copy[2])
-            return answer
+            return execute(self, command, params, *rest, **options)
         except (duckdb.Error, AssertionError, ValueError, AttributeError, NotImplementedError) as error:
-            if copy:
-                _note_copy(self, copy[1], copy[2], f"{type(error).__name__}: {error}")
             if not options.get("server"):
                 raise
             raise ProgrammingError(msg=f"[emulator] {type(error).__name__}: {error}", errno=9999) from error
@@ -280,20 +274,8 @@ def _deployable(command: str) -> str:
     return command.replace(" with managed access", "") if command.startswith("create schema") else command
 
 
-def _note_copy(self: Any, table: str, location: str, error: str = "") -> None:
-    """What COPY_HISTORY will tell of it: by the rows of its answer, or of the file that it was given."""
-    name = table.replace('"', "") if "." in table else f"{self._conn.schema}.{table}"
-    answer = [] if error else self._arrow_table.to_pylist()
-    loaded = [(str(row["file"]), int(row["rows_loaded"])) for row in answer if row.get("status") == "LOADED"]
-    account.took_up(self._conn.database, name, [(location.rpartition("/")[2], 0)] if error else loaded, error)
-
-
 def _account_views(command: str, database: str) -> str:
-    """What the account tells of tasks, copies and credits, as the tables of tests/snowflake/account.py."""
-    for found in re.finditer(
-        r"table\(information_schema\.copy_history\(\s*table_name => '([\w.]+)'.*?\n\)\)", command, re.DOTALL
-    ):
-        command = command.replace(found[0], f"({account.copy_history(database, found[1])}) as copies")
+    """What the account tells of tasks and credits, as the tables of tests/snowflake/account.py."""
     if runs := re.search(r"table\(information_schema\.task_history\(.*?\n\)\)", command, re.DOTALL):
         command = command.replace(runs[0], f"({account.task_history(database)}) as runs")
     command = command.replace("snowflake.account_usage.", "account.").replace("current_warehouse()", "'ADVENTURE_WH'")

@@ -106,7 +106,7 @@ class Pair:
     def columns(self, model: str) -> list[tuple[str, str]]:
         return [
             (str(name), str(kind))
-            for name, kind in self.embedded.query(
+            for name, kind in self.embedded.execute(
                 "select column_name, data_type from duckdb_columns()"
                 " where schema_name = 'dbt_prod' and table_name = ? order by column_index",
                 [model],

@@ -8,7 +8,7 @@ from adventure import cli
 from adventure.core.settings import Settings
 from adventure.destinations.snowflake import account_tasks, warehouse
 from adventure.destinations.snowflake.session import connect_snowflake
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.monitoring.checks.sales import ATTRIBUTES, COLUMNS
 from adventure.tasks import graph as tasks
 from tests.snowflake import account
@@ -37,7 +37,7 @@ def pipeline(settings: Settings, snowflake_settings: Settings, monkeypatch: pyte
     """Two orders at the source, nothing staged, and a build that builds nothing."""
     monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
     monkeypatch.setattr(warehouse, "run_dbt_build", lambda *_, target, **__: f"built {target}")
-    monkeypatch.setattr(tasks, "_publish", lambda *_: (Moved(), ""))
+    monkeypatch.setattr(tasks, "_publish", lambda *_: (LoadResult(), ""))
     made = account.with_sources(snowflake_settings, settings)
     account.create_tables(made)
     with psycopg.connect(settings.postgres_dsn.replace("adventure_reader", "sales_app"), autocommit=True) as source:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,10 +21,10 @@ from adventure.dashboard.pipeline import state
 from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment
-from adventure.destinations.duckdb.published import DuckDBCopy
+from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.destinations.published import Query
 from adventure.destinations.snowflake import published as snowflake_copy
-from adventure.destinations.snowflake.published import SCHEMA, SnowflakeCopy
+from adventure.destinations.snowflake.published import SCHEMA, SnowflakeDataset
 from adventure.destinations.snowflake.scripts import split
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
@@ -33,8 +32,8 @@ from adventure.factory import open_sales
 from tests.snowflake import account
 from tests.snowflake.emulator import Emulator, staged_path
 from tests.snowflake.pair import Pair
+from tools.charts import charts, nothing_published, worksheet
 
-CHARTS = sorted((Path(__file__).parents[2] / "snowflake" / "charts").glob("*.sql"))
 NOW = utc_now()
 TODAY = NOW.date()
 APP_TIMEOUT_SEC = 180
@@ -45,8 +44,8 @@ class Published:
     """What both warehouses published of the same sales."""
 
     pair: Pair
-    sales: tuple[DuckDBCopy, SnowflakeCopy]
-    report: tuple[DuckDBCopy, SnowflakeCopy]
+    sales: tuple[DuckDBDataset, SnowflakeDataset]
+    report: tuple[DuckDBDataset, SnowflakeDataset]
 
     def in_both(self, statement: str, values: Any) -> pd.DataFrame:
         """A `Query` that asks both for sales, and holds their answers against each other."""
@@ -62,15 +61,18 @@ def published(pair: Pair) -> Iterator[Published]:
     theirs = SnowflakeWarehouse(pair.snowflake)
     assert theirs.publish() == pair.embedded.publish()
     for warehouse in (theirs, pair.embedded):
-        warehouse.publish_report(pair.streams, every=None)
+        warehouse.publish_report(pair.streams, interval=None)
     with connect_snowflake(pair.snowflake, schema=SCHEMA) as connection:
         yield Published(
             pair,
             (
-                DuckDBCopy(pair.settings.published_path, ""),
-                SnowflakeCopy("publication", "built_at", "", lambda: connection),
+                DuckDBDataset(pair.settings.published_path, ""),
+                SnowflakeDataset("publication", "built_at", "", lambda: connection),
             ),
-            (DuckDBCopy(pair.settings.report_path, ""), SnowflakeCopy("report", "written_at", "", lambda: connection)),
+            (
+                DuckDBDataset(pair.settings.report_path, ""),
+                SnowflakeDataset("report", "written_at", "", lambda: connection),
+            ),
         )
 
 
@@ -119,20 +121,27 @@ def test_there_is_something_to_compare(published: Published) -> None:
     assert metrics.total(published.in_both, SCOPES["30 days"]).orders
 
 
-@pytest.mark.parametrize("path", CHARTS, ids=lambda path: path.stem)
-def test_the_charts_files_answer_in_a_worksheet_as_the_app_does(published: Published, path: Path) -> None:
+@pytest.fixture(scope="module")
+def worksheets() -> dict[str, str]:
+    with nothing_published() as query:
+        return {name: worksheet(chart, query) for name, chart in charts().items()}
+
+
+@pytest.mark.parametrize("name", charts())
+def test_a_worksheet_answers_as_the_app_does(published: Published, worksheets: dict[str, str], name: str) -> None:
+    text = worksheets[name]
     known = {"first_day": TODAY - timedelta(29), "end_day": TODAY + timedelta(1), "before_day": TODAY - timedelta(59)}
     database = published.pair.snowflake.snowflake_database
-    ours = published.sales[0] if "Sales page" in path.read_text(encoding="utf-8") else published.report[0]
+    ours = published.sales[0] if "Sales page" in text else published.report[0]
     asked = 0
     with connect_snowflake(published.pair.snowflake) as connection:
-        worksheet = SnowflakeCopy("worksheet", "", "", lambda: connection)
-        for statement in split(path.read_text(encoding="utf-8")):
-            theirs = worksheet.query(statement.replace("ADVENTURE.DASHBOARD", f"{database}.dashboard"))
+        dataset = SnowflakeDataset("worksheet", "", "", lambda: connection)
+        for statement in split(text):
+            theirs = dataset.query(statement.replace("ADVENTURE.DASHBOARD", f"{database}.dashboard"))
             if statement.startswith(("select", "with")):
-                for name, day in known.items():
-                    statement = statement.replace(f"${name}", f"date '{day}'")
-                if path.stem == "credits":  # nothing of DuckDB's
+                for variable, day in known.items():
+                    statement = statement.replace(f"${variable}", f"date '{day}'")
+                if name == "credits":  # nothing of DuckDB's
                     asked += 1
                     continue
                 expected = ours.query(statement)
@@ -212,17 +221,17 @@ def test_nothing_is_shown_before_something_is_published(snowflake_settings: Sett
     account.create_tables(snowflake_settings)
     account.deploy_dashboard(snowflake_settings)
     with connect_snowflake(snowflake_settings, schema=SCHEMA) as connection:
-        copy = SnowflakeCopy("publication", "built_at", "", lambda: connection)
-        assert copy.identity() is None
+        copy = SnowflakeDataset("publication", "built_at", "", lambda: connection)
+        assert copy.version() is None
     with pytest.raises(WarehouseError, match=r"nothing to publish yet: no sales_by_hour.*adventure build"):
         SnowflakeWarehouse(snowflake_settings).publish()
 
 
 def test_a_schema_that_is_not_there_is_one_sentence(snowflake_settings: Settings) -> None:
     with connect_snowflake(snowflake_settings, schema=SCHEMA) as connection:
-        copy = SnowflakeCopy("absent", "built_at", "", lambda: connection)
+        copy = SnowflakeDataset("absent", "built_at", "", lambda: connection)
         with pytest.raises(WarehouseError, match=r"(?s)gave no answer.*Run `adventure snowflake deploy`"):
-            copy.identity()
+            copy.version()
 
 
 def test_what_is_published_does_not_change_with_the_models(published: Published) -> None:

@@ -23,7 +23,7 @@ MODELS = sorted(
 def test_models_are_the_same_row_for_row(pair: Pair, model: str) -> None:
     columns = pair.columns(model)
     names = ", ".join(name for name, _ in columns)
-    ours = plain(pair.embedded.query(f"select {names} from dbt_prod.{model}"), columns)
+    ours = plain(pair.embedded.execute(f"select {names} from dbt_prod.{model}"), columns)
     # Of the live rows: those of the history were copied from the one to the other.
     first_row = 1 if "real_time" in model else 0
     theirs = plain(pair.session.sql(f"select {names} from dbt_prod.{model}").collect(), columns, first_row=first_row)

@@ -80,9 +80,6 @@ PROBES = {
     ),
     "sum": lambda c: str(rows(c, "select sum(n) from (select 12345678901234567.123456789::number(38, 9) as n)")[0][0]),
     "current_warehouse": lambda c: rows(c, "select current_warehouse()"),
-    "copy_history": lambda c: rows(
-        c, "select * from table(information_schema.copy_history(table_name => 't', start_time => current_timestamp()))"
-    ),
     "streamlit": lambda c: rows(c, "create streamlit app from '@files' main_file = 'app.py'"),
     "procedure": lambda c: rows(c, "create procedure p() returns varchar language sql as $$ select 1 $$", "call p()"),
 }
@@ -134,7 +131,6 @@ LACKING = [
     "task",
     "replacing_clone",
     "current_warehouse",
-    "copy_history",
     "streamlit",
     "procedure",
 ]

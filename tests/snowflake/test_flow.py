@@ -42,11 +42,11 @@ def test_both_warehouses_hold_the_same_rows(
         arguments = (stream.name, stream.source, stream.stage, stream.raw_table, list(stream.key), stream.cursor)
         run(session, "load", *arguments)
         schema, table = stream.raw_table.split(".")
-        found = embedded.query(
+        found = embedded.execute(
             "select column_name from duckdb_columns() where schema_name = ? and table_name = ?", [schema, table]
         )
         columns = [name for (name,) in found if name not in _OF_THE_LOAD]
-        held = _sorted(embedded.query, stream, columns)
+        held = _sorted(embedded.execute, stream, columns)
         assert held
         assert _sorted(lambda statement: session.sql(statement).collect(), stream, columns) == held
         run(session, "cleanup", *arguments)

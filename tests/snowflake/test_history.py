@@ -58,12 +58,12 @@ def rows_of(warehouse: Warehouse, embedded: Warehouse) -> dict[str, list[Any]]:
     """Each raw table's rows without the stamp; documents parsed, their numbers to the last digit."""
     found = {}
     for table in RAW_TABLES:
-        described = embedded.query(
+        described = embedded.execute(
             "select column_name from duckdb_columns() where schema_name = ? and table_name = ? order by column_index",
             [table.schema, table.name],
         )
         columns = [name for (name,) in described if name != "_loaded_at"]
-        rows = warehouse.query(f"select {', '.join(columns)} from {table.location}")
+        rows = warehouse.execute(f"select {', '.join(columns)} from {table.location}")
         if columns[0] == "raw":
             rows = [(json.loads(row[0], parse_float=Decimal), *row[1:]) for row in rows]
         found[table.location] = sorted(rows, key=str)
@@ -91,12 +91,12 @@ def test_each_load_has_one_stamp_later_than_the_last(pipeline: Settings, files: 
         found = {
             stamp
             for table in RAW_TABLES
-            for (stamp,) in warehouse.query(f"select distinct _loaded_at from {table.location}")
+            for (stamp,) in warehouse.execute(f"select distinct _loaded_at from {table.location}")
         }
         assert len(found) == 1
         stamps.append(found.pop())
-        assert warehouse.query("select loaded_at from raw_ext.last_history") == [(stamps[-1],)]
-        warehouse.query("update adventure_db.vendor_prod_db set _loaded_at = '2099-01-01'::timestamp_ntz")
+        assert warehouse.execute("select loaded_at from raw_ext.last_history") == [(stamps[-1],)]
+        warehouse.execute("update adventure_db.vendor_prod_db set _loaded_at = '2099-01-01'::timestamp_ntz")
     assert stamps[1].year == 2099
 
 
@@ -105,7 +105,7 @@ def test_a_file_that_does_not_fit_changes_nothing(pipeline: Settings, files: Pat
     next(files.glob("vendor_prod_db.*")).unlink()
     with pytest.raises(ConfigError, match="has no file for vendor_prod_db"):
         history.load(pipeline, files)
-    assert open_warehouse(pipeline).query("select count(*) > 0 from adventure_db.vendor_prod_db") == [(True,)]
+    assert open_warehouse(pipeline).execute("select count(*) > 0 from adventure_db.vendor_prod_db") == [(True,)]
 
 
 def test_a_stage_that_somebody_empties_meanwhile_changes_nothing(
@@ -113,7 +113,7 @@ def test_a_stage_that_somebody_empties_meanwhile_changes_nothing(
 ) -> None:
     history.load(pipeline, files)
     warehouse = open_warehouse(pipeline)
-    before = [warehouse.query(f"select count(*) from {table.location}") for table in RAW_TABLES]
+    before = [warehouse.execute(f"select count(*) from {table.location}") for table in RAW_TABLES]
     copy = HistoryInSnowflake._copy
 
     def emptied(self: HistoryInSnowflake, connection: Any, load: str, staged: Any) -> None:
@@ -124,7 +124,7 @@ def test_a_stage_that_somebody_empties_meanwhile_changes_nothing(
     monkeypatch.setattr(HistoryInSnowflake, "_copy", emptied)
     with pytest.raises(StageDamaged, match=r"The history was not loaded: .*vendor_prod_db.* gave 0 of .* rows"):
         history.load(pipeline, files)
-    assert [warehouse.query(f"select count(*) from {table.location}") for table in RAW_TABLES] == before
+    assert [warehouse.execute(f"select count(*) from {table.location}") for table in RAW_TABLES] == before
 
 
 def test_at_the_budget_nothing_is_loaded(pipeline: Settings, files: Path) -> None:
@@ -137,5 +137,5 @@ def test_at_the_budget_nothing_is_loaded(pipeline: Settings, files: Path) -> Non
 def test_large_tables_go_in_several_files(pipeline: Settings, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adventure.demo.history.into_snowflake.ROWS_A_FILE", 60)
     history.load(pipeline, files)
-    found = open_warehouse(pipeline).query("select count(distinct _file_row), count(*) from ecom.sales_order_raw")
+    found = open_warehouse(pipeline).execute("select count(distinct _file_row), count(*) from ecom.sales_order_raw")
     assert found == [(ROWS, ROWS)]

@@ -18,18 +18,14 @@ import pytest
 
 from adventure.core.manifest import Column, StagedFile, Window
 from adventure.core.settings import Settings
-from adventure.core.streams import load_streams
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
-from adventure.destinations.warehouse import Copied
-from adventure.factory import open_warehouse
-from adventure.monitoring.status import print_copy_history
 from tests.snowflake.emulator import staged_path
 from tests.snowflake.procedure import Session, run
 
 T0 = datetime(2026, 1, 1, 12, 0, 0, 123456)
-ORDERS = ("orders", "postgres", "orders_stage", "raw_ext.orders_raw", ["sales_order_id"], "last_modified")
-CHATS = ("chat_logs", "mongo", "chat_stage", "raw_ext.chat_logs_raw", ["_id"], "last_modified")
+ORDERS = ("orders", "columns", "orders_stage", "raw_ext.orders_raw", ["sales_order_id"], "last_modified")
+CHATS = ("chat_logs", "documents", "chat_stage", "raw_ext.chat_logs_raw", ["_id"], "last_modified")
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
@@ -213,35 +209,3 @@ def test_documents_and_their_deletes(session: Session, query: Query, put: Callab
         ({"_id": "b", "last_modified": "2026-02-01T00:00:00"}, datetime(2026, 2, 1)),
         (document, None),
     ]
-
-
-def test_the_account_tells_which_files_copy_took_up(
-    session: Session, put: Callable[..., Window], snowflake_settings: Settings
-) -> None:
-    put(1, data=orders("a", "b"), rejects=[{"key": "k", "reason": "r", "row": "{}"}])
-    run(session, "load", *ORDERS)
-    copied = open_warehouse(snowflake_settings).copied(load_streams(snowflake_settings))
-    assert copied == [
-        Copied("raw_ext.orders_raw", 1, 2, 0, None, None),
-        Copied("raw_ext.rejected_rows", 1, 1, 0, None, None),
-    ]
-
-
-def test_the_account_tells_what_copy_stumbled_over(
-    session: Session, put: Callable[..., Window], snowflake_settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    window = put(data=orders("a"))
-    file = staged_path(f"@raw_ext.ORDERS_STAGE/{window.id}/part-00000.parquet", snowflake_settings.snowflake_database)
-    file.write_bytes(b"x" * window.files[0].bytes)
-    with pytest.raises(Exception, match="parquet"):
-        run(session, "load", *ORDERS)
-    streams = load_streams(snowflake_settings)
-    warehouse = open_warehouse(snowflake_settings)
-    (copied,) = warehouse.copied(streams) or []
-    assert (copied.table, copied.files, copied.failed) == ("raw_ext.orders_raw", 0, 1)
-    assert (copied.last_failed_file or "").endswith("part-00000.parquet")
-    assert "parquet" in (copied.first_error or "")
-    print_copy_history(warehouse, streams)
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "Files that COPY loaded in the last 24 hours" in shown
-    assert "raw_ext.orders_raw part-00000.parquet" in shown

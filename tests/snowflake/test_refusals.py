@@ -20,7 +20,7 @@ from adventure.core.streams import Stream, find_stream
 from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.snowflake.deploy import run_statements
 from adventure.destinations.snowflake.session import SnowflakeSession, connect_snowflake
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.factory import open_stage, open_warehouse
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks
@@ -59,10 +59,10 @@ def acme(emulator: Emulator, tmp_path: Path) -> Settings:
 
 REFUSALS = {
     "wrong account": (NO_ACCOUNT, "there is no such account.* Check SNOWFLAKE_ACCOUNT"),
-    "network policy": (No(status=403), "there is no such account.* its network policy lets this machine in"),
+    "network policy": (No(status=403), "there is no such account.* its network policy allows this machine"),
     "address that no network policy lets in": (
         No("390422", "Incoming request with IP/Token 192.0.2.1 is not allowed to access Snowflake.", "08004", True),
-        "lets nobody in from this machine's address: .*192.0.2.1.* Have the address added to the account's network",
+        "refuses connections from this machine's address: .*192.0.2.1.* Add the address to the network policy of",
     ),
     "unknown or expired key": (
         BAD_KEY,
@@ -132,7 +132,7 @@ def test_a_refusal_says_what_to_do(acme: Settings, case: str) -> None:
     with refusing_server(no) as port:
         settings = acme.model_copy(update={"snowflake_port": port})
         with pytest.raises(WarehouseRefused, match=sentence) as raised:
-            SnowflakeSession(settings).ask("select 1", (), "adventure:test")
+            SnowflakeSession(settings).execute("select 1", (), "adventure:test")
     assert "acme-sales" in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -169,8 +169,8 @@ def test_what_was_refused_to_be_staged_is_staged_later(
     account.create_tables(pipeline)
     process_once(pipeline, [orders])
     warehouse = open_warehouse(pipeline)
-    assert warehouse.load(orders) == Moved(1, 1)
-    assert warehouse.query("select sales_order_id from raw_ext.orders_raw") == [(ORDER,)]
+    assert warehouse.load(orders) == LoadResult(1, 1)
+    assert warehouse.execute("select sales_order_id from raw_ext.orders_raw") == [(ORDER,)]
 
 
 def test_a_statement_that_deploy_may_not_run_is_named(acme: Settings) -> None:

@@ -17,7 +17,6 @@ from adventure.core.streams import Stream, load_streams
 from adventure.destinations.snowflake.scripts import deployment, split, stage_statements, task_statements, teardown
 from tests.snowflake.account import create_tables
 from tests.snowflake.procedure import Session
-from tools.charts import charts, nothing_published, worksheet
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "snowflake").rglob("*.sql"))
@@ -249,13 +248,6 @@ def test_the_apps_environment_is_the_one_that_the_tests_run_in() -> None:
     assert pins == {"python": "3.11", "streamlit": importlib.metadata.version("streamlit")}
     needed = {re.split(r"[^\w-]", name)[0].lower() for name in importlib.metadata.requires("streamlit") or []}
     assert {"altair", "pandas", "pyarrow"} <= needed
-
-
-def test_the_charts_files_are_not_older_than_the_app() -> None:
-    with nothing_published() as query:
-        made = {f"{name}.sql": worksheet(chart, query) for name, chart in charts().items()}
-    held = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "snowflake" / "charts").glob("*")}
-    assert held == made, "write them anew: make worksheet"
 
 
 def test_names_are_those_of_the_settings() -> None:

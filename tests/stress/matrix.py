@@ -24,8 +24,18 @@ from tests.clocked import ClockedServer
 from tests.stress.cells import CLOCK, Cell
 from tests.stress.writers import PROTOCOLS, Versions, Writer
 
-PATIENCE_SEC = 20.0
-"""Seconds after the last commit until all rows must be staged; the clock may have to pass them first."""
+WHOLE_CYCLES = 2
+"""A row that did not come in so many cycles, begun after the source's clock had passed every row, is lost."""
+
+PATIENCE_SEC = 300.0
+"""How long a loaded machine may take for that."""
+
+_PASSED = """
+select max(changed_at) + interval '2 seconds' < case
+    when pg_typeof(max(changed_at)) = 'timestamp'::regtype then clock_timestamp() at time zone %s
+    else clock_timestamp()
+end from {}
+"""
 
 Pool = Callable[[str], int]
 
@@ -40,13 +50,16 @@ class Outcome:
     """Rows or versions in the stage that were never acknowledged."""
     refused: str
     modes: frozenset[str]
+    ended_early: bool = False
+    """The machine was too slow to tell what is lost."""
 
     def faults(self, cell: Cell) -> list[str]:
         """Return the differences from the cell's promise."""
         if cell.result == "refused":
             return [] if cell.because in self.refused else [f"{cell}: not refused with '{cell.because}' but {self}"]
         found = [f"refused: {self.refused}"] if self.refused else []
-        found += [f"lost {self.lost:,} of {self.written:,} rows"] if self.lost else []
+        how = f"not staged after {PATIENCE_SEC:.0f} s" if self.ended_early else "lost"
+        found += [f"{how}: {self.lost:,} of {self.written:,} rows"] if self.lost else []
         found += [f"staged {self.unexpected:,} that were never committed"] if self.unexpected else []
         found += ["wrote nothing"] if not self.written else []
         if not any(cell.because in mode for mode in self.modes):
@@ -66,6 +79,10 @@ class World:
     name: str = "matrix"
     together: threading.Barrier | None = None
     """Synchronises cells that share a clock."""
+    processors: list["Processor"] = field(default_factory=list)
+    """Those of the cells that share a clock."""
+    steps: list[tuple[float, float]] = field(default_factory=list)
+    """How the clock is still to be set, as CLOCK says."""
     _made: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -137,9 +154,8 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
             thread.join()
         if cell.beside:
             beside.join()
-        deadline = time.monotonic() + PATIENCE_SEC
-        while processor.thread.is_alive() and processor.lacks(writers.acknowledged) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        with psycopg.connect(administrating, autocommit=True) as administrator:
+            ended_early = not _let_rows_come(cell, stream, processor, writers.acknowledged, administrator)
     for failure in filter(None, (*writers.failures, processor.failure)):
         raise failure
     mark = read_watermarks(settings).get(stream.name)
@@ -149,21 +165,54 @@ def _run(world: World, cell: Cell, seconds: float, settings: Settings, writing: 
         unexpected=sum(version > writers.acknowledged.get(key, 0) for key, version in processor.staged().items()),
         refused=str(processor.refused or ""),
         modes=frozenset(processor.modes | ({mark.mode} if mark else set())),
+        ended_early=ended_early,
     )
 
 
+def _let_rows_come(
+    cell: Cell, stream: Stream, processor: "Processor", acknowledged: Versions, administrator: psycopg.Connection[Any]
+) -> bool:
+    """Wait until every row is staged, or can come no more; False if the time did not suffice to tell."""
+    deadline = time.monotonic() + PATIENCE_SEC
+    last_cycle: int | None = None
+    while processor.thread.is_alive() and processor.lacks(acknowledged):
+        if last_cycle is None:
+            if administrator.execute(_PASSED.format(cell.target).encode(), [stream.zone]).fetchone() == (True,):
+                # The cycle under way began before.
+                last_cycle = processor.cycles + 1 + WHOLE_CYCLES
+        elif processor.cycles >= last_cycle:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def _let_time_pass(world: World, cell: Cell, seconds: float, processor: "Processor") -> None:
-    """Wait while the writers write, and set the clock on schedule; return early if the stream is refused."""
-    drives = world.together is None or world.together.wait() == 0
-    begun = time.monotonic()
-    steps = list(CLOCK if cell.clock and drives else ())
-    while (passed := time.monotonic() - begun) < seconds and processor.thread.is_alive():
-        if steps and passed >= steps[0][0] * seconds:
+    """The time in which is written, while the clock is set; a stream that is refused need not be written for longer."""
+    drives = cell.clock
+    if world.together:
+        world.processors.append(processor)
+        drives = world.together.wait() == 0
+    if drives:
+        world.steps = list(CLOCK)
+    if world.together:
+        world.together.wait()
+    begun, cycles = time.monotonic(), dict.fromkeys(world.processors or [processor], 0)
+    while (time.monotonic() - begun < seconds or (cell.clock and world.steps)) and processor.thread.is_alive():
+        if drives and time.monotonic() - begun >= world.steps[0][0] * seconds and _have_read(cycles):
             assert isinstance(world.server, ClockedServer)
-            world.server.set_clock(steps.pop(0)[1])
+            world.server.set_clock(world.steps[0][1])
+            cycles = {each: each.cycles for each in cycles}
+            world.steps.pop(0)
+            drives = bool(world.steps)
+        assert time.monotonic() - begun < seconds + PATIENCE_SEC, "cycles take too long to set the clock meanwhile"
         time.sleep(0.02)
-    for _, offset in steps[-1:]:
-        world.server.set_clock(offset)
+
+
+def _have_read(cycles: dict["Processor", int]) -> bool:
+    """Whether each processor has read at the clock of now: no more than one step between two cycles can be noticed."""
+    return all(each.cycles >= before + 2 or not each.thread.is_alive() for each, before in cycles.items())
 
 
 class Writers:
@@ -214,6 +263,8 @@ class Processor:
         self._staged: Versions = {}
         self._read: set[str] = set()
         self.modes: set[str] = set()
+        self.cycles = 0
+        """Those that ended without a failure."""
         self.refused: AdventureError | None = None
         self.failure: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
@@ -226,6 +277,7 @@ class Processor:
                         report = run_cycle(pipeline)
                         for failure in report.failures.values():
                             raise failure
+                        self.cycles += 1
                         if mark := pipeline.state.watermarks.get(self._stream.name):
                             self.modes.add(mark.mode)
             except AdventureError as error:

@@ -12,7 +12,7 @@ from adventure.core.settings import Settings
 from adventure.core.stage import Stage
 from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.snowflake.session import connect_snowflake
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.factory import open_stage, open_warehouse
 from tests.snowflake import account
 from tests.warehouse.conftest import STREAM, Stager, things
@@ -93,7 +93,7 @@ def test_what_is_staged_at_the_budget_wakes_no_load_and_is_loaded_when_there_is_
     stage.commit(held[1])
     assert refreshed == ['alter stage raw_ext."THINGS_STAGE" refresh'], "one refresh tells of the whole stage"
     warehouse = open_warehouse(raised)
-    assert warehouse.load(STREAM) == Moved(2, 2)
+    assert warehouse.load(STREAM) == LoadResult(2, 2)
     assert warehouse.loaded(held) == {window.id for window in held}
     warehouse.cleanup(STREAM)
     assert stage.entries(STREAM.stage) == []
@@ -103,11 +103,11 @@ def test_a_budget_that_is_reached_while_a_load_runs_ends_nothing_half_way(settin
     """The account's own task goes on; what was asked of it afterwards is not answered, and asked again later."""
     put(things(1))
     raised = settings.model_copy(update={"credit_budget": 6.0})
-    assert open_warehouse(raised).load(STREAM) == Moved(1, 1)
+    assert open_warehouse(raised).load(STREAM) == LoadResult(1, 1)
     with connect_snowflake(settings) as connection:
         connection.cursor().execute("update account.resource_monitors set used_credits = 6")
     with pytest.raises(CreditBudgetReached):
         open_warehouse(raised).totals([STREAM])
     more = open_warehouse(raised.model_copy(update={"credit_budget": 7.0}))
     assert more.totals([STREAM])["things"].rows == 1
-    assert more.load(STREAM) == Moved()
+    assert more.load(STREAM) == LoadResult()

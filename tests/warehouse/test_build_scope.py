@@ -8,9 +8,10 @@ import duckdb
 import pytest
 
 from adventure.core.settings import load_settings
-from adventure.destinations.common.build import SCOPES, fingerprint
-from adventure.destinations.common.builds import needed_scope, read_history_stamp, remember_build
-from adventure.destinations.duckdb.connection import reading
+from adventure.destinations.common.build import fingerprint
+from adventure.destinations.common.builds import needed_scope, read_history_stamp, record_build
+from adventure.destinations.duckdb.connection import executing
+from adventure.destinations.warehouse import SCOPES
 from adventure.factory import open_warehouse
 
 BUILT = datetime(2026, 3, 1, 12)
@@ -27,7 +28,7 @@ def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def test_the_first_build_is_whole(connection: duckdb.DuckDBPyConnection) -> None:
-    assert needed_scope(reading(connection), "project", today=BUILT.date()) == "whole"
+    assert needed_scope(executing(connection), "project", today=BUILT.date()) == "whole"
 
 
 @pytest.mark.parametrize(
@@ -41,17 +42,17 @@ def test_the_first_build_is_whole(connection: duckdb.DuckDBPyConnection) -> None
 def test_a_changed_project_and_a_new_day_ask_for_a_whole_build(
     connection: duckdb.DuckDBPyConnection, project: str, today: date, scope: str
 ) -> None:
-    remember_build(reading(connection), BUILT, "project", read_history_stamp(reading(connection)))
-    assert needed_scope(reading(connection), project, today=today) == scope
+    record_build(executing(connection), BUILT, "project", read_history_stamp(executing(connection)))
+    assert needed_scope(executing(connection), project, today=today) == scope
 
 
 @pytest.mark.parametrize("statement", ["update {} set _loaded_at = _loaded_at + interval 1 day", "delete from {}"])
 def test_another_history_asks_for_a_full_refresh(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    remember_build(reading(connection), BUILT - timedelta(days=1), "project", None)
-    remember_build(reading(connection), BUILT, "project", read_history_stamp(reading(connection)))
-    assert needed_scope(reading(connection), "project", today=BUILT.date()) == "increment"
+    record_build(executing(connection), BUILT - timedelta(days=1), "project", None)
+    record_build(executing(connection), BUILT, "project", read_history_stamp(executing(connection)))
+    assert needed_scope(executing(connection), "project", today=BUILT.date()) == "increment"
     connection.execute(statement.format("adventure_db.vendor_prod_db"))
-    assert needed_scope(reading(connection), "project", today=BUILT.date()) == "full refresh"
+    assert needed_scope(executing(connection), "project", today=BUILT.date()) == "full refresh"
 
 
 def test_each_scope_holds_the_one_before_it() -> None:

@@ -14,7 +14,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.duckdb import warehouse as warehouse_room
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.reconcile.removal import remove_loaded
 from tests.warehouse.conftest import STREAM, Stager, things
 
@@ -22,7 +22,7 @@ Meanwhile = Callable[[Callable[[Window], object]], None]
 
 
 def ids(warehouse: DuckDBWarehouse, stream: Stream = STREAM) -> list[int]:
-    return [row[0] for row in warehouse.query(f"select id from {stream.raw_table} order by id")]
+    return [row[0] for row in warehouse.execute(f"select id from {stream.raw_table} order by id")]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def during_the_load(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     """Runs something when a load has listed the stage and is about to load its first window, which is handed over."""
 
     def arrange(job: Callable[[Window], object]) -> None:
-        def load_meanwhile(connection: Any, stream: Stream, stage: FolderStage, window: Window) -> Moved:
+        def load_meanwhile(connection: Any, stream: Stream, stage: FolderStage, window: Window) -> LoadResult:
             monkeypatch.setattr(warehouse_room, "load_window", load_window)
             job(window)
             return load_window(connection, stream, stage, window)
@@ -62,9 +62,9 @@ def test_a_window_staged_during_a_load_is_loaded_by_the_next(
 ) -> None:
     put(things(1))
     during_the_load(lambda _: put(things(2)))
-    assert warehouse.load(STREAM) == Moved(1, 1)
-    assert warehouse.cleanup(STREAM) == Moved(1, 2)
-    assert warehouse.load(STREAM) == Moved(1, 1)
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
+    assert warehouse.cleanup(STREAM) == LoadResult(1, 2)
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
     assert ids(warehouse) == [1, 2]
     warehouse.cleanup(STREAM)
     assert stage.entries(STREAM.stage) == []
@@ -76,9 +76,9 @@ def test_a_window_staged_between_load_and_cleanup_is_loaded_by_the_next(
     put(things(1))
     warehouse.load(STREAM)
     late = put(things(2))
-    assert warehouse.cleanup(STREAM) == Moved(1, 2)
+    assert warehouse.cleanup(STREAM) == LoadResult(1, 2)
     assert stage.windows(STREAM.stage) == [late]
-    assert warehouse.load(STREAM) == Moved(1, 1)
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
     assert ids(warehouse) == [1, 2]
 
 
@@ -89,9 +89,9 @@ def test_a_window_committed_during_a_cleanup_is_loaded_by_the_next(
     begun = put(things(2), commit=False)
     warehouse.load(STREAM)
     during_the_cleanup(lambda _: stage.commit(begun))
-    assert warehouse.cleanup(STREAM) == Moved(1, 2)
+    assert warehouse.cleanup(STREAM) == LoadResult(1, 2)
     assert stage.windows(STREAM.stage) == [begun]
-    assert warehouse.load(STREAM) == Moved(1, 1)
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
     assert ids(warehouse) == [1, 2]
 
 
@@ -102,9 +102,9 @@ def test_two_cleanups_at_once_remove_each_window_once(
         put(things(number))
     warehouse.load(STREAM)
     left = put(things(9))
-    other: list[Moved] = []
+    other: list[LoadResult] = []
     during_the_cleanup(lambda _: other.append(warehouse.cleanup(STREAM)))
-    assert (warehouse.cleanup(STREAM), other) == (Moved(0, 0), [Moved(3, 6)])
+    assert (warehouse.cleanup(STREAM), other) == (LoadResult(0, 0), [LoadResult(3, 6)])
     assert stage.windows(STREAM.stage) == [left]
 
 
@@ -158,7 +158,7 @@ def test_a_stream_whose_stages_name_begins_alike_is_left_alone(
     stage.discard_unfinished(STREAM.stage)
     assert stage.entries(STREAM.stage) == []
     assert {entry.path.split("/")[1] for entry in stage.entries(neighbour)} == {loaded.id, waiting.id}
-    assert warehouse.load(other) == Moved(1, 1)
+    assert warehouse.load(other) == LoadResult(1, 1)
     assert (ids(warehouse), ids(warehouse, other)) == ([1], [2])
 
 
@@ -174,7 +174,7 @@ def test_a_damaged_window_stops_none_of_those_behind_it(
     with pytest.raises(StageDamaged):
         warehouse.load(STREAM)
     assert ids(warehouse) == [3]
-    assert warehouse.cleanup(STREAM) == Moved(1, 2)
+    assert warehouse.cleanup(STREAM) == LoadResult(1, 2)
     assert good.id not in {window.id for window in stage.windows(STREAM.stage)}
 
     path.write_bytes(whole)
@@ -206,7 +206,7 @@ def test_windows_removed_by_force_during_a_load_are_no_error(
     removed = put(things(2))
     put(things(3))
     during_the_load(lambda _: stage.remove(removed))
-    assert warehouse.load(STREAM) == Moved(2, 2)
+    assert warehouse.load(STREAM) == LoadResult(2, 2)
     assert ids(warehouse) == [1, 3]
 
 
@@ -233,7 +233,7 @@ def test_removing_while_a_load_runs_waits_for_it_and_takes_only_what_is_loaded(
         put(things(2))
 
     during_the_load(begin_to_remove)
-    assert warehouse.load(STREAM) == Moved(1, 1)
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
     removers[0].join()
     warehouse.load(STREAM)
     assert ids(warehouse) == [1, 2]
@@ -245,7 +245,7 @@ def test_a_file_that_vanished_during_a_cleanup_is_no_error(
     put(things(1))
     warehouse.load(STREAM)
     during_the_cleanup(lambda window: stage.path(window, "part-00000.parquet").unlink())
-    assert warehouse.cleanup(STREAM) == Moved(1, 1)
+    assert warehouse.cleanup(STREAM) == LoadResult(1, 1)
     assert stage.entries(STREAM.stage) == []
 
 
@@ -256,7 +256,7 @@ def test_a_foreign_file_in_a_windows_folder_stays_through_cleanup_and_restart(
     warehouse.load(STREAM)
     foreign = stage.path(window, "notes.txt")
     foreign.write_text("ours")
-    assert warehouse.cleanup(STREAM) == Moved(1, 2)
+    assert warehouse.cleanup(STREAM) == LoadResult(1, 2)
     assert stage.discard_unfinished(STREAM.stage) == 0
     assert [entry.path.split("/")[-1] for entry in stage.entries(STREAM.stage)] == ["notes.txt"]
     assert foreign.read_text() == "ours"

@@ -21,7 +21,7 @@ from adventure.core.manifest import Window
 from adventure.core.settings import Settings, load_settings
 from adventure.core.stage import Stage
 from adventure.destinations.snowflake import account_tasks
-from adventure.destinations.warehouse import Moved, TaskRun, Warehouse
+from adventure.destinations.warehouse import LoadResult, TaskRun, Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.tasks import graph as tasks
 from adventure.tasks.graph import run_task
@@ -66,7 +66,7 @@ def gone(**key: str) -> dict[str, Any]:
 
 
 def ids(warehouse: Warehouse) -> list[int]:
-    return [row[0] for row in warehouse.query("select id from raw_ext.things_raw order by id")]
+    return [row[0] for row in warehouse.execute("select id from raw_ext.things_raw order by id")]
 
 
 def staged(stage: Stage) -> set[str]:
@@ -92,8 +92,8 @@ def test_rows_arrive_exactly_with_where_they_came_from(warehouse: Warehouse, put
         "note": pa.array(['naïve 🚲 "quoted"\n']),
     }
     window = put(things(7, **values))
-    assert warehouse.load(STREAM) == Moved(1, 1)
-    ((*row, file),) = warehouse.query("select id, amount, at_time, note, _file from raw_ext.things_raw")
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
+    ((*row, file),) = warehouse.execute("select id, amount, at_time, note, _file from raw_ext.things_raw")
     assert row == [7, Decimal("123456789012345678.123456789"), T0, 'naïve 🚲 "quoted"\n']
     assert file == f"things_stage/{window.id}/part-00000.parquet"
 
@@ -101,15 +101,15 @@ def test_rows_arrive_exactly_with_where_they_came_from(warehouse: Warehouse, put
 def test_documents_arrive_whole(warehouse: Warehouse, put: Stager) -> None:
     document = {"_id": "a", "n": 9007199254740993, "deep": [{"text": "it's \\ fine"}]}
     put([orjson.dumps(document)], stream=DOCUMENTS)
-    assert warehouse.load(DOCUMENTS) == Moved(1, 1)
-    ((raw,),) = warehouse.query("select raw from raw_ext.chat_logs_raw")
+    assert warehouse.load(DOCUMENTS) == LoadResult(1, 1)
+    ((raw,),) = warehouse.execute("select raw from raw_ext.chat_logs_raw")
     assert orjson.loads(raw) == document
-    assert warehouse.living_keys(DOCUMENTS) == 1
+    assert warehouse.live_key_count(DOCUMENTS) == 1
 
 
 def test_a_window_is_loaded_once(warehouse: Warehouse, put: Stager) -> None:
     put(things(1, 2))
-    assert [warehouse.load(STREAM), warehouse.load(STREAM)] == [Moved(2, 1), Moved(0, 0)]
+    assert [warehouse.load(STREAM), warehouse.load(STREAM)] == [LoadResult(2, 1), LoadResult(0, 0)]
     put(things(3))
     warehouse.load(STREAM)
     assert ids(warehouse) == [1, 2, 3]
@@ -117,7 +117,7 @@ def test_a_window_is_loaded_once(warehouse: Warehouse, put: Stager) -> None:
 
 def test_a_window_without_its_manifest_does_not_exist(warehouse: Warehouse, stage: Stage, put: Stager) -> None:
     unfinished = put(things(1), commit=False)
-    assert warehouse.load(STREAM) == Moved(0, 0)
+    assert warehouse.load(STREAM) == LoadResult(0, 0)
     warehouse.cleanup(STREAM)
     assert staged(stage) == {unfinished.id}
 
@@ -134,13 +134,13 @@ def test_the_totals_count_rows_rejects_and_deletes(warehouse: Warehouse, put: St
     assert (totals["things"].rows, totals["things"].rejected, totals["things"].deleted) == (2, 1, 1)
     assert totals["things"].last_loaded_at is not None
     assert totals["chats"].last_loaded_at is None
-    assert warehouse.living_keys(STREAM) == 1
+    assert warehouse.live_key_count(STREAM) == 1
 
 
 def test_rejected_rows_are_kept_whole(warehouse: Warehouse, put: Stager) -> None:
     put(things(1), rejects=[{"key": "2", "reason": "it's NaN", "row": '{"id": "\\n"}'}])
-    assert warehouse.load(STREAM) == Moved(1, 2)
-    assert warehouse.query('select stream, key, reason, "ROW" from raw_ext.rejected_rows') == [
+    assert warehouse.load(STREAM) == LoadResult(1, 2)
+    assert warehouse.execute('select stream, key, reason, "ROW" from raw_ext.rejected_rows') == [
         ("things", "2", "it's NaN", '{"id": "\\n"}')
     ]
 
@@ -150,7 +150,7 @@ def test_deletes_are_tombstones_beside_the_rows(warehouse: Warehouse, put: Stage
     warehouse.load(STREAM)
     put(things(8, changed_at=pa.array([T0]), note=pa.array(["held"])), deletes=[gone(id="7")])
     warehouse.load(STREAM)
-    rows = warehouse.query("select id, changed_at, note, _deleted_at from raw_ext.things_raw")
+    rows = warehouse.execute("select id, changed_at, note, _deleted_at from raw_ext.things_raw")
     assert sorted(rows, key=str) == [(7, T0, "held", None), (7, T1, None, T1), (8, T0, "held", None)]
 
 
@@ -158,10 +158,10 @@ def test_a_window_that_only_deletes_is_loaded_like_any_other(warehouse: Warehous
     put(things(7, changed_at=pa.array([T0])))
     warehouse.load(STREAM)
     put(None, deletes=[gone(id="7"), gone(id="8")])
-    assert warehouse.load(STREAM) == Moved(0, 1)
-    rows = warehouse.query("select id, changed_at, _deleted_at from raw_ext.things_raw")
+    assert warehouse.load(STREAM) == LoadResult(0, 1)
+    rows = warehouse.execute("select id, changed_at, _deleted_at from raw_ext.things_raw")
     assert sorted(rows, key=str) == [(7, T0, None), (7, T1, T1), (8, T1, T1)]
-    assert warehouse.living_keys(STREAM) == 0
+    assert warehouse.live_key_count(STREAM) == 0
     warehouse.cleanup(STREAM)
     assert stage.entries("things_stage") == []
 
@@ -170,12 +170,12 @@ def test_a_window_that_only_deletes_waits_for_a_table_that_does_not_exist_yet(
     warehouse: Warehouse, stage: Stage, put: Stager
 ) -> None:
     window = put(None, deletes=[gone(id="7")])
-    assert warehouse.load(STREAM) == Moved()
+    assert warehouse.load(STREAM) == LoadResult()
     warehouse.cleanup(STREAM)
     assert stage.windows("things_stage") == [window]
     put(things(7, changed_at=pa.array([T0])))
-    assert warehouse.load(STREAM) == Moved(1, 2)
-    assert warehouse.living_keys(STREAM) == 0
+    assert warehouse.load(STREAM) == LoadResult(1, 2)
+    assert warehouse.live_key_count(STREAM) == 0
     warehouse.cleanup(STREAM)
     assert stage.entries("things_stage") == []
 
@@ -187,7 +187,7 @@ def test_cleanup_removes_what_is_loaded_and_nothing_else(warehouse: Warehouse, s
     # Where the account itself cleans up after its load, it has done so before these arrived.
     warehouse.cleanup(STREAM)
     assert staged(stage) == {later.id, unfinished.id}
-    assert warehouse.load(STREAM) == Moved(1, 1)
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
     warehouse.cleanup(STREAM)
     assert stage.windows("things_stage") == []
     assert ids(warehouse) == [1, 2]
@@ -273,7 +273,7 @@ def test_fewer_rows_than_promised_load_nothing(warehouse: Warehouse, put: Stager
     put(things(1, 2), promised=3)
     with pytest.raises(AdventureError, match=r"holds 2 rows where window\.json promises 3"):
         warehouse.load(STREAM)
-    assert warehouse.query("select count(*) from raw_ext.load_history") == [(0,)]
+    assert warehouse.execute("select count(*) from raw_ext.load_history") == [(0,)]
 
 
 def test_a_new_column_is_added_and_one_that_is_gone_stays(warehouse: Warehouse, put: Stager) -> None:
@@ -283,7 +283,7 @@ def test_a_new_column_is_added_and_one_that_is_gone_stays(warehouse: Warehouse, 
     warehouse.load(STREAM)
     put(things(3))
     warehouse.load(STREAM)
-    rows = warehouse.query("select id, gift from raw_ext.things_raw order by id")
+    rows = warehouse.execute("select id, gift from raw_ext.things_raw order by id")
     assert rows == [(1, None), (2, "yes"), (3, None)]
 
 
@@ -312,19 +312,19 @@ def test_a_raw_table_that_somebody_dropped_is_made_again_by_the_next_window(ware
     """What was in it is for `adventure reconcile --repair`: the ledger knows that it was loaded."""
     put(things(1))
     warehouse.load(STREAM)
-    warehouse.query("drop table raw_ext.things_raw")
+    warehouse.execute("drop table raw_ext.things_raw")
     put(things(2))
-    assert warehouse.load(STREAM) == Moved(1, 1)
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
     assert ids(warehouse) == [2]
 
 
 def test_the_load_stamp_never_goes_back(warehouse: Warehouse, put: Stager) -> None:
     put(things(1))
     warehouse.load(STREAM)
-    warehouse.query("update raw_ext.load_history set loaded_at = cast('2099-01-01 00:00:00' as timestamp)")
+    warehouse.execute("update raw_ext.load_history set loaded_at = cast('2099-01-01 00:00:00' as timestamp)")
     put(things(2))
     warehouse.load(STREAM)
-    assert warehouse.query("select max(loaded_at) from raw_ext.load_history") == [(datetime(2099, 1, 1, 0, 0, 0, 1),)]
+    assert warehouse.execute("select max(loaded_at) from raw_ext.load_history") == [(datetime(2099, 1, 1, 0, 0, 0, 1),)]
 
 
 @pytest.mark.parametrize("alteration", ["drop column note", "rename column note to remark"])
@@ -335,14 +335,14 @@ def test_a_raw_table_that_somebody_altered_gets_its_column_back(
     warehouse.load(STREAM)
     alter(f"alter table raw_ext.things_raw {alteration}")
     put(things(2, note=pa.array(["b"])))
-    assert warehouse.load(STREAM) == Moved(1, 1)
-    assert warehouse.query("select id, note from raw_ext.things_raw order by id") == [(1, None), (2, "b")]
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
+    assert warehouse.execute("select id, note from raw_ext.things_raw order by id") == [(1, None), (2, "b")]
 
 
 @pytest.fixture
 def alter(warehouse: Warehouse) -> Callable[[str], None]:
     """Somebody at the warehouse, with a worksheet."""
-    return lambda statement: (warehouse.query(statement), None)[1]
+    return lambda statement: (warehouse.execute(statement), None)[1]
 
 
 def test_runs_are_recorded_and_the_last_one_is_told(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
@@ -360,8 +360,8 @@ def test_runs_are_recorded_and_the_last_one_is_told(settings: Settings, warehous
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is built is tests/dbt's."""
-    monkeypatch.setattr(tasks, "_build", lambda *_: (Moved(), "nothing"))
-    monkeypatch.setattr(tasks, "_publish", lambda *_: (Moved(), ""))
+    monkeypatch.setattr(tasks, "_build", lambda *_: (LoadResult(), "nothing"))
+    monkeypatch.setattr(tasks, "_publish", lambda *_: (LoadResult(), ""))
 
 
 def test_a_failed_load_is_told_with_its_reason(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
@@ -380,7 +380,7 @@ def test_a_build_is_due_until_it_was_recorded_and_when_something_is_loaded(wareh
     now = warehouse.totals([STREAM])["things"].last_loaded_at
     assert now is not None
     built = now + timedelta(seconds=1)
-    warehouse.record(TaskRun("build", built, built, "succeeded", 0, 0, "all"))
+    warehouse.record_run(TaskRun("build", built, built, "succeeded", 0, 0, "all"))
     assert not warehouse.build_is_due()
     (told,) = [run for run in warehouse.last_runs() if run.name == "build"]
     assert told == TaskRun("build", built, built, "succeeded", 0, 0, "all")

@@ -16,7 +16,7 @@ from adventure.core.manifest import MANIFEST, StagedFile, Window
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.tasks import graph
 from adventure.tasks.graph import run_task
 from tests.warehouse.conftest import STREAM, Stager, things
@@ -81,8 +81,8 @@ DAMAGES = {
 
 @pytest.fixture(autouse=True)
 def _no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "_build", lambda *_: (Moved(), "nothing"))
-    monkeypatch.setattr(graph, "_publish", lambda *_: (Moved(), ""))
+    monkeypatch.setattr(graph, "_build", lambda *_: (LoadResult(), "nothing"))
+    monkeypatch.setattr(graph, "_publish", lambda *_: (LoadResult(), ""))
 
 
 @pytest.mark.parametrize(("damage", "sentence"), DAMAGES.values(), ids=DAMAGES)
@@ -96,8 +96,8 @@ def test_a_damaged_window_waits_alone(
     without_source = settings.model_copy(update={"reconcile_interval_sec": 0})
     runs = {run.name: run for run in run_task(without_source, (STREAM, OTHER))}
     warehouse = DuckDBWarehouse(settings)
-    assert warehouse.query("select id from raw_ext.things_raw") == [(2,)]
-    assert warehouse.query("select id from raw_ext.others_raw") == [(3,)]
+    assert warehouse.execute("select id from raw_ext.things_raw") == [(2,)]
+    assert warehouse.execute("select id from raw_ext.others_raw") == [(3,)]
     assert {run.name for run in runs.values() if run.outcome == "failed"} == {"load_things"}
     assert sentence in runs["load_things"].message
     assert f"`adventure stage remove things {bad.id}`" in runs["load_things"].message

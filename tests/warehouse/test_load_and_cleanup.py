@@ -18,7 +18,7 @@ from adventure.core.settings import Settings
 from adventure.destinations.duckdb import connection
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from tests.warehouse.conftest import CHATS, STREAM, T0, Stager, things
 
 
@@ -30,8 +30,8 @@ def test_names_and_bytes_arrive_as_they_are(warehouse: DuckDBWarehouse, put: Sta
         "data": pa.array([b"\x00\xff"]),
     }
     window = put(things(7, **values))
-    assert warehouse.load(STREAM) == Moved(1, 1)
-    ((row),) = warehouse.query('select id, amount, "at", "Note", data, _file, _file_row from raw_ext.things_raw')
+    assert warehouse.load(STREAM) == LoadResult(1, 1)
+    ((row),) = warehouse.execute('select id, amount, "at", "Note", data, _file, _file_row from raw_ext.things_raw')
     file = f"things_stage/{window.id}/part-00000.parquet"
     assert row == (7, Decimal("123456789012345678.123456789"), T0, 'naïve 🚲 "quoted"\n', b"\x00\xff", file, 0)
 
@@ -43,7 +43,7 @@ def test_documents_keep_their_text(warehouse: DuckDBWarehouse, put: Stager) -> N
     ]
     put(documents, stream=CHATS)
     warehouse.load(CHATS)
-    found = warehouse.query("select raw::varchar, _file_row from raw_ext.chat_logs_raw order by _file_row")
+    found = warehouse.execute("select raw::varchar, _file_row from raw_ext.chat_logs_raw order by _file_row")
     assert found == [(document.decode(), row) for row, document in enumerate(documents)]
 
 
@@ -54,7 +54,7 @@ def test_cleanup_keeps_a_window_whose_ledger_has_another_count(
     warehouse.load(STREAM)
     with duckdb.connect(str(settings.duckdb_path)) as database:
         database.execute("update raw_ext.load_history set rows = 1")
-    assert warehouse.cleanup(STREAM) == Moved(0, 0)
+    assert warehouse.cleanup(STREAM) == LoadResult(0, 0)
     assert len(stage.windows("things_stage")) == 1
 
 
@@ -62,7 +62,7 @@ def test_cleanup_finishes_what_a_killed_one_began(warehouse: DuckDBWarehouse, st
     window = put(things(1))
     warehouse.load(STREAM)
     stage.path(window, "part-00000.parquet").unlink()
-    assert warehouse.load(STREAM) == Moved(0, 0)
+    assert warehouse.load(STREAM) == LoadResult(0, 0)
     warehouse.cleanup(STREAM)
     assert stage.entries("things_stage") == []
 
@@ -83,7 +83,7 @@ def test_a_damaged_file_stops_its_window_whole(
     damage(stage.path(bad, "part-00000.parquet"))
     with pytest.raises(StageDamaged, match=sentence):
         warehouse.load(STREAM)
-    assert warehouse.query("select id from raw_ext.things_raw") == [(1,)]
+    assert warehouse.execute("select id from raw_ext.things_raw") == [(1,)]
     assert warehouse.cleanup(STREAM).files == 2
     assert [window.id for window in stage.windows("things_stage")] == [bad.id]
 
@@ -107,8 +107,8 @@ def test_deleted_rows_become_tombstones_beside_the_rows(
         rejects=[{"key": "9", "reason": "NaN", "row": "{}"}],
         deletes=[gone(**{"id": "7", KEYED.key[1]: "x"})],
     )
-    assert warehouse.load(KEYED) == Moved(2, 4)
-    rows = warehouse.query(
+    assert warehouse.load(KEYED) == LoadResult(2, 4)
+    rows = warehouse.execute(
         """select id, "a ""hostile"" name", changed_at, note, _deleted_at, _file_row from raw_ext.things_raw"""
     )
     assert sorted(rows, key=str) == [
@@ -116,7 +116,7 @@ def test_deleted_rows_become_tombstones_beside_the_rows(
         (7, "x", T1, None, T1, 0),
         (8, "x", T0, "held", None, 0),
     ]
-    kinds = warehouse.query("select kind, rows from raw_ext.load_history where window_id = ?", [window.id])
+    kinds = warehouse.execute("select kind, rows from raw_ext.load_history where window_id = ?", [window.id])
     assert sorted(kinds) == [("data", 1), ("deletes", 1), ("rejects", 1)]
     assert warehouse.totals([KEYED])["things"].deleted == 1
     warehouse.cleanup(KEYED)
@@ -126,7 +126,7 @@ def test_deleted_rows_become_tombstones_beside_the_rows(
 def test_deleted_documents_become_documents_of_key_and_cursor(warehouse: DuckDBWarehouse, put: Stager) -> None:
     put([b'{"_id":"a","n":1}'], stream=replace(CHATS, key=("_id",)), deletes=[gone(_id='a"1')])
     warehouse.load(replace(CHATS, key=("_id",)))
-    rows = warehouse.query(
+    rows = warehouse.execute(
         "select raw::varchar, _deleted_at from raw_ext.chat_logs_raw order by _deleted_at nulls first"
     )
     text = '{"_adventure_key":{"_id":"a\\"1"},"_id":"a\\"1","changed_at":"2026-01-03T03:04:05.678901Z"}'
@@ -137,7 +137,7 @@ def test_where_the_cursor_is_part_of_the_key_a_tombstone_keeps_it(warehouse: Duc
     stream = replace(STREAM, key=("id", "changed_at"))
     put(things(7, changed_at=pa.array([T0])), stream=stream, deletes=[gone(id="7", changed_at=str(T0))])
     warehouse.load(stream)
-    rows = warehouse.query("select id, changed_at, _deleted_at from raw_ext.things_raw order by 3 nulls first")
+    rows = warehouse.execute("select id, changed_at, _deleted_at from raw_ext.things_raw order by 3 nulls first")
     assert rows == [(7, T0, None), (7, T0, T1)]
 
 
@@ -159,7 +159,7 @@ def test_a_key_that_is_no_value_of_its_column_loads_nothing(
     put(things(8, changed_at=pa.array([T0])), deletes=[gone(id="7"), line])
     with pytest.raises(SchemaDrift, match=sentence):
         warehouse.load(STREAM)
-    assert warehouse.query("select id, _deleted_at from raw_ext.things_raw") == [(7, None)]
+    assert warehouse.execute("select id, _deleted_at from raw_ext.things_raw") == [(7, None)]
 
 
 def test_a_raw_table_from_before_there_were_deletes_gets_the_column(
@@ -173,8 +173,8 @@ def test_a_raw_table_from_before_there_were_deletes_gets_the_column(
     put(things(8, changed_at=pa.array([T0])), deletes=[gone(id="7")])
     again = DuckDBWarehouse(settings)
     again.load(STREAM)
-    assert again.query("select id, _deleted_at from raw_ext.things_raw where _deleted_at is not null") == [(7, T1)]
-    assert again.query("select count(_deleted_at) from raw_ext.orders_raw") == [(0,)]
+    assert again.execute("select id, _deleted_at from raw_ext.things_raw where _deleted_at is not null") == [(7, T1)]
+    assert again.execute("select count(_deleted_at) from raw_ext.orders_raw") == [(0,)]
 
 
 def column(kind: pa.DataType, value: Any) -> dict[str, pa.Array]:
@@ -201,9 +201,9 @@ def test_what_drifts_without_loss_is_carried(
     warehouse.load(STREAM)
     put(things(2, **second))
     warehouse.load(STREAM)
-    found = warehouse.query("select value from raw_ext.things_raw order by id")
+    found = warehouse.execute("select value from raw_ext.things_raw order by id")
     assert [row[0] for row in found] == values
-    described = warehouse.query(
+    described = warehouse.execute(
         "select data_type from duckdb_columns() where table_name = 'things_raw' and column_name = 'value'"
     )
     assert described == [(kind,)]
@@ -225,7 +225,7 @@ from adventure.core.settings import load_settings
 from adventure.destinations.duckdb import load
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.warehouse.conftest import STREAM
-load._enter = lambda *_: os.kill(os.getpid(), 9)
+load._record_file = lambda *_: os.kill(os.getpid(), 9)
 DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)
 """
 
@@ -239,9 +239,9 @@ def test_rows_and_ledger_commit_together_or_not_at_all(
         [sys.executable, "-c", _KILLED_WHILE_LOADING, str(settings.data_dir)], cwd=root, check=False
     )
     assert killed.returncode == -9
-    assert warehouse.query("select count(*) from raw_ext.load_history") == [(0,)]
-    assert warehouse.load(STREAM) == Moved(2, 1)
-    assert warehouse.query("select id from raw_ext.things_raw order by id") == [(1,), (2,)]
+    assert warehouse.execute("select count(*) from raw_ext.load_history") == [(0,)]
+    assert warehouse.load(STREAM) == LoadResult(2, 1)
+    assert warehouse.execute("select id from raw_ext.things_raw order by id") == [(1,), (2,)]
 
 
 def test_a_warehouse_that_another_program_holds_is_awaited_and_then_named(
@@ -254,13 +254,13 @@ def test_a_warehouse_that_another_program_holds_is_awaited_and_then_named(
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(WarehouseBusy, match=rf"warehouse\.duckdb is held by .* \(process {holder.pid}\)"):
-            warehouse.query("select 1")
+            warehouse.execute("select 1")
     finally:
         holder.kill()
         holder.wait()
-    assert warehouse.query("select 1") == [(1,)]
+    assert warehouse.execute("select 1") == [(1,)]
 
 
 def test_what_duckdb_refuses_is_one_sentence(warehouse: DuckDBWarehouse) -> None:
     with pytest.raises(WarehouseError, match=r"warehouse\.duckdb failed: Catalog Error: Table with name absent"):
-        warehouse.query("select * from absent")
+        warehouse.execute("select * from absent")

@@ -10,9 +10,8 @@ import pytest
 from adventure.core.errors import AlreadyRunning, BuildFailed, ConfigError, StageDamaged, WarehouseError
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream
-from adventure.destinations.common.build import Scope
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Moved, Outcome, TaskRun
+from adventure.destinations.warehouse import LoadResult, Outcome, Scope, TaskRun
 from adventure.tasks import graph as tasks
 from adventure.tasks.graph import run_task, serve
 
@@ -36,13 +35,13 @@ class Recorded(DuckDBWarehouse):
         if name in self.fails:
             raise self.fails[name]
 
-    def load(self, stream: Stream) -> Moved:
+    def load(self, stream: Stream) -> LoadResult:
         self._job(f"load_{stream.name}")
-        return Moved(3, 1)
+        return LoadResult(3, 1)
 
-    def cleanup(self, stream: Stream) -> Moved:
+    def cleanup(self, stream: Stream) -> LoadResult:
         self._job(f"cleanup_{stream.name}")
-        return Moved(3, 2)
+        return LoadResult(3, 2)
 
     def build(self, scope: Scope | None = None) -> str:
         self._job("build")
@@ -136,7 +135,7 @@ def serve_until(settings: Settings, warehouse: Recorded, name: str, times: int) 
 
 
 def recorded(warehouse: DuckDBWarehouse, name: str) -> list[tuple[Any, ...]]:
-    return warehouse.query(
+    return warehouse.execute(
         "select outcome, message from raw_ext.task_history where task = ? order by started_at", [name]
     )
 
@@ -148,7 +147,7 @@ def test_a_second_task_server_is_refused(settings: Settings, warehouse: Recorded
     while "publish" not in warehouse.ran:
         stop.wait(0.01)
     with pytest.raises(AlreadyRunning, match="Another task server works on"):
-        serve(settings, STREAMS, every=1, stop=stop)
+        serve(settings, STREAMS, interval=1, stop=stop)
     stop.set()
     server.join()
 
@@ -177,8 +176,8 @@ def test_an_idle_server_writes_nothing_to_the_history(
     settings: Settings, warehouse: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse.due = warehouse.publish_due = False
-    monkeypatch.setattr(warehouse, "load", lambda stream: warehouse._job(f"load_{stream.name}") or Moved())
-    monkeypatch.setattr(warehouse, "cleanup", lambda stream: warehouse._job(f"cleanup_{stream.name}") or Moved())
+    monkeypatch.setattr(warehouse, "load", lambda stream: warehouse._job(f"load_{stream.name}") or LoadResult())
+    monkeypatch.setattr(warehouse, "cleanup", lambda stream: warehouse._job(f"cleanup_{stream.name}") or LoadResult())
     warehouse.fails["load_b"] = StageDamaged("a file is gone")
     serve_until(settings, warehouse, "load_b", 2)
     assert len(recorded(warehouse, "load_a")) == 1, "the first, which shows that it ran at all"
@@ -193,21 +192,21 @@ def test_an_idle_server_writes_nothing_to_the_history(
 def test_the_history_of_the_tasks_is_bounded_and_keeps_the_last_success(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adventure.destinations.common.records.RUNS_KEPT", 3)
+    monkeypatch.setattr("adventure.destinations.common.task_history.RUNS_KEPT", 3)
     warehouse = DuckDBWarehouse(settings)
     moments = [datetime(2026, 1, 1) + timedelta(minutes=minute) for minute in range(10)]
     for number, moment in enumerate(moments):
-        warehouse.record(TaskRun("build", moment, moment, "failed" if number else "succeeded", 0, 0, str(number)))
+        warehouse.record_run(TaskRun("build", moment, moment, "failed" if number else "succeeded", 0, 0, str(number)))
     assert [message for _, message in recorded(warehouse, "build")] == ["0", "7", "8", "9"]
 
 
 def test_a_build_is_due_after_a_load_and_not_twice(settings: Settings) -> None:
     warehouse = DuckDBWarehouse(settings)
     assert warehouse.build_is_due()
-    warehouse.record(tasks._skipped(tasks.Task("other", (), lambda: (Moved(), "")), ""))
+    warehouse.record_run(tasks._skipped(tasks.Task("other", (), lambda: (LoadResult(), "")), ""))
     assert warehouse.build_is_due()
-    run = tasks._execute(tasks.Task("build", (), lambda: (Moved(), "")))
-    warehouse.record(run)
+    run = tasks._execute(tasks.Task("build", (), lambda: (LoadResult(), "")))
+    warehouse.record_run(run)
     assert not warehouse.build_is_due()
 
 
@@ -217,7 +216,7 @@ def test_a_publish_is_due_after_a_build_until_one_succeeds(settings: Settings) -
 
     def record(name: str, outcome: Outcome) -> None:
         moment = next(moments)
-        warehouse.record(TaskRun(name, moment, moment, outcome, 0, 0, ""))
+        warehouse.record_run(TaskRun(name, moment, moment, outcome, 0, 0, ""))
 
     due = [warehouse.publish_is_due()]
     for name, outcome in (

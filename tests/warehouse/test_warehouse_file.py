@@ -18,7 +18,7 @@ from adventure.core.errors import ConfigError, WarehouseBusy, WarehouseError
 from adventure.core.settings import Settings, load_settings
 from adventure.destinations.duckdb import connection
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.warehouse import LoadResult
 from adventure.tasks import graph
 from adventure.tasks.graph import serve
 from tests.warehouse.conftest import STREAM
@@ -102,7 +102,7 @@ def test_who_holds_our_lock_is_named(settings: Settings, monkeypatch: pytest.Mon
     monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
     with (
         held(settings.duckdb_path) as pid,
-        connection.holding(settings.duckdb_path),
+        connection.file_lock(settings.duckdb_path),
         pytest.raises(WarehouseBusy, match=rf"python.* \(process {pid}\)"),
     ):
         in_thread(lambda: DuckDBWarehouse(settings))
@@ -128,8 +128,8 @@ def in_thread(job: Callable[[], object]) -> None:
 @pytest.fixture
 def rounds(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], bool]], None]]:
     """Runs the task server until a condition holds; it must live until then."""
-    monkeypatch.setattr(graph, "_build", lambda *_: (Moved(), "nothing"))
-    monkeypatch.setattr(graph, "_publish", lambda *_: (Moved(), ""))
+    monkeypatch.setattr(graph, "_build", lambda *_: (LoadResult(), "nothing"))
+    monkeypatch.setattr(graph, "_publish", lambda *_: (LoadResult(), ""))
     monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
     stop = threading.Event()
     made = settings.model_copy(update={"reconcile_interval_sec": 0})
@@ -184,7 +184,7 @@ def test_the_task_server_lives_while_another_program_holds_the_file(
 def test_a_bug_in_one_task_does_not_end_the_server(
     settings: Settings, rounds: Callable[[Callable[[], bool]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> Moved:
+    def fail(*_: object) -> LoadResult:
         raise KeyError("uint8")
 
     monkeypatch.setattr(DuckDBWarehouse, "load", fail)
@@ -209,7 +209,7 @@ def test_a_data_dir_that_cannot_be_made_is_one_sentence(tmp_path: Path, name: st
     (tmp_path / "file").write_text("")
     settings = load_settings(data_dir=tmp_path / name)
     with pytest.raises(ConfigError, match=f"DATA_DIR .*{name} cannot be used: Not a directory. Set DATA_DIR to"):
-        serve(settings, (STREAM,), every=1, stop=threading.Event())
+        serve(settings, (STREAM,), interval=1, stop=threading.Event())
     with pytest.raises(WarehouseError, match=f"folder .*{name} cannot be written: Not a directory"):
         DuckDBWarehouse(settings)
 
@@ -219,4 +219,4 @@ def test_a_data_dir_without_permission_is_one_sentence(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     settings = load_settings(data_dir=tmp_path / "data")
     with pytest.raises(ConfigError, match="cannot be used: Permission denied"):
-        serve(settings, (STREAM,), every=1, stop=threading.Event())
+        serve(settings, (STREAM,), interval=1, stop=threading.Event())

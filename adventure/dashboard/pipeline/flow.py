@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from adventure.core.ages import long_age
 from adventure.dashboard import format
 from adventure.dashboard.format import markup
 from adventure.dashboard.pipeline.state import State, StreamState
@@ -188,7 +189,7 @@ def _utc(watermark: datetime | None, mode: str | None) -> datetime | None:
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:
-    return f"{format.age(moment, now)} ago" if moment else "never"
+    return f"{long_age(now - moment)} ago" if moment else "never"
 
 
 def _took(seconds: float) -> str:

@@ -1,12 +1,13 @@
 """The Pipeline page: whether the data can be trusted, and what to fix if it cannot."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
@@ -15,14 +16,14 @@ from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
 from adventure.dashboard.pipeline.verdict import Problem, problems
-from adventure.destinations.published import Copy, Identity, Query
+from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
     """Draw the page."""
     dataset = open_report()
-    version = dataset.identity()
+    version = dataset.version()
     st.title("Pipeline", anchor=False)
     if version is None:
         _watch(dataset, None)
@@ -46,19 +47,19 @@ def show() -> None:
 
 
 @st.fragment(run_every=REFRESH_SEC)
-def _watch(dataset: Copy, version: Identity | None) -> None:
+def _watch(dataset: PublishedDataset, version: Version | None) -> None:
     rerun_on_publish((dataset, version))
 
 
 @st.fragment(run_every=REFRESH_SEC)
-def _status(dataset: Copy, version: Identity, current: state.State) -> None:
+def _status(dataset: PublishedDataset, version: Version, current: state.State) -> None:
     """Draw the verdict and the flow diagram. A fragment: their ages grow while the page is open."""
     rerun_on_publish((dataset, version))
     now = utc_now()
     found = problems(current, data.processor_heartbeat(), now, data.tasks_interval_sec())
-    every = f"every {format.duration(current.interval_sec)}" if current.interval_sec else "by hand"
+    every = f"every {long_age(timedelta(seconds=current.interval_sec))}" if current.interval_sec else "by hand"
     st.caption(
-        f"As of {format.moment(current.written_at)}, {format.age(current.written_at, now)} old · the tasks run {every}"
+        f"As of {format.moment(current.written_at)}, {long_age(now - current.written_at)} old · the tasks run {every}"
         f" and report after each run · {_processor_seen(now)}"
     )
     show_verdict(found)
@@ -71,7 +72,7 @@ def _processor_seen(now: datetime) -> str:
     sign = data.processor_heartbeat()
     if sign is None:
         return "this dashboard cannot see the processor"
-    return f"the processor {'stopped' if sign.has_ended else 'was last seen'} {format.age(sign.seen_at, now)} ago"
+    return f"the processor {'stopped' if sign.has_ended else 'was last seen'} {long_age(now - sign.seen_at)} ago"
 
 
 def show_verdict(found: Sequence[Problem]) -> None:
@@ -148,7 +149,7 @@ def _tasks(current: state.State, now: datetime) -> None:
     st.subheader("Tasks", anchor=False, help="The last run of each task that had work to do.")
     rows = pd.DataFrame(
         [
-            (task.task, task.outcome, f"{format.age(task.ended_at, now)} ago", task.seconds, task.rows, task.message)
+            (task.task, task.outcome, f"{long_age(now - task.ended_at)} ago", task.seconds, task.rows, task.message)
             for task in current.tasks.values()
         ],
         columns=["task", "outcome", "ended", "seconds", "rows", "message"],
@@ -203,7 +204,7 @@ def _rejected(query: Query, current: state.State) -> None:
 def _tests(query: Query, current: state.State, now: datetime) -> None:
     st.subheader("Data tests", anchor=False, help="Results of dbt's last run. Rows that fail a test are kept.")
     ran = (
-        f"{current.tests_run:,} tests ran {format.age(current.tested_at, now)} ago."
+        f"{current.tests_run:,} tests ran {long_age(now - current.tested_at)} ago."
         if current.tested_at
         else "No tests have run yet."
     )

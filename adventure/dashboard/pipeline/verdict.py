@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from adventure.core.ages import long_age
 from adventure.core.kinds import SOURCES
-from adventure.dashboard import format
 from adventure.dashboard.pipeline.state import State, StreamState
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _processor(sign: "Heartbeat | None", now: datetime) -> Iterator[Problem]:
     """Check the heartbeat, which the processor sends whether or not there are new rows."""
     if sign is None:
         return
-    age = format.age(sign.seen_at, now)
+    age = long_age(now - sign.seen_at)
     if sign.has_ended:
         yield Problem(
             "error",
@@ -73,7 +73,7 @@ def _processor(sign: "Heartbeat | None", now: datetime) -> Iterator[Problem]:
             "Start `adventure process`. The end of its log says why it stopped",
         )
     elif now > sign.stuck_at or now > sign.next_by + _LONG_STEP:
-        waits = format.duration((sign.next_by - sign.seen_at).total_seconds())
+        waits = long_age(sign.next_by - sign.seen_at)
         yield Problem(
             "error" if now > sign.stuck_at else "warning",
             "processor",
@@ -87,8 +87,8 @@ def _tasks_missing(state: State, now: datetime, default_interval: float) -> Iter
         yield Problem(
             "error",
             "tasks",
-            f"The tasks last ran {format.age(state.written_at, now)} ago, but should run every"
-            f" {format.duration(state.interval_sec or default_interval)}",
+            f"The tasks last ran {long_age(now - state.written_at)} ago, but should run every"
+            f" {long_age(timedelta(seconds=state.interval_sec or default_interval))}",
             "Start `adventure tasks serve`. The end of its log says why it stopped",
         )
 
@@ -121,7 +121,8 @@ def _stream(stream: StreamState, state: State, now: datetime, default_interval: 
         yield Problem(
             "error",
             name,
-            f"{name}: {stream.windows_waiting:,} windows have waited to be loaded for {format.duration(waiting_sec)}",
+            f"{name}: {stream.windows_waiting:,} windows have waited to be loaded for"
+            f" {long_age(timedelta(seconds=waiting_sec))}",
             f"Run `adventure tasks run load_{name}`. It loads them, or says what prevents it",
         )
     if stream.watermark is None and not stream.windows_waiting:
@@ -129,7 +130,7 @@ def _stream(stream: StreamState, state: State, now: datetime, default_interval: 
             "warning", name, f"{name}: no data has arrived yet", "Run `adventure process`, which reads the source"
         )
     if stream.horizon and stream.last_loaded_at and stream.last_loaded_at - stream.horizon > _HELD_BACK:
-        behind = format.duration((stream.last_loaded_at - stream.horizon).total_seconds())
+        behind = long_age(stream.last_loaded_at - stream.horizon)
         yield Problem(
             "warning",
             name,
@@ -168,6 +169,6 @@ def _rejected(state: State, now: datetime) -> Iterator[Problem]:
                 "warning",
                 stream.stream,
                 f"{stream.stream}: rejected {rows:,} row{'s' if rows > 1 else ''} that cannot be converted exactly,"
-                f" most recently {format.age(max(each.last_at for each in recent), now)} ago",
+                f" most recently {long_age(now - max(each.last_at for each in recent))} ago",
                 "See the rows below and fix them at the source. Fixed rows are read again",
             )

@@ -1,21 +1,24 @@
 """The Sales page: how sales develop, and which segments drive them."""
 
+from datetime import timedelta
+
 import streamlit as st
 
+from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
 from adventure.dashboard.layout import REFRESH_SEC, current_problems, rerun_on_publish, show_error
 from adventure.dashboard.sales import metrics, panels
 from adventure.dashboard.sales.filters import choose_scope, show_no_sales
-from adventure.destinations.published import Copy, Identity
+from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report, open_sales
 
 
 def show() -> None:
     """Draw the page."""
     dataset = open_sales()
-    version = dataset.identity()
+    version = dataset.version()
     st.title("Sales", anchor=False)
     if version is None:
         _watch(dataset, None, None)
@@ -32,7 +35,7 @@ def show() -> None:
         _watch(dataset, version, None)
 
 
-def _show(dataset: Copy, version: Identity) -> None:
+def _show(dataset: PublishedDataset, version: Version) -> None:
     query, now = data.cached_query(dataset, version), utc_now()
     _watch(dataset, version, metrics.publication(query))
     bounds = metrics.bounds(query)
@@ -72,13 +75,13 @@ def _trend(panel: panels.Panel) -> None:
 
 
 @st.fragment(run_every=REFRESH_SEC)
-def _watch(dataset: Copy, version: Identity | None, publication: metrics.Publication | None) -> None:
+def _watch(dataset: PublishedDataset, version: Version | None, publication: metrics.Publication | None) -> None:
     """Show the age of the data and any error of the pipeline. Rerun the page when newer data is published."""
     rerun_on_publish((dataset, version))
     if publication is None:
         return
     now, as_of = utc_now(), publication.data_as_of
-    read = f"Data as of **{format.moment(as_of)}**, {format.age(as_of, now)} old" if as_of else "No live sales yet"
+    read = f"Data as of **{format.moment(as_of)}**, {long_age(now - as_of)} old" if as_of else "No live sales yet"
     st.caption(f"{read} · days are calendar days in UTC · money in US dollars")
     errors = [problem for problem in current_problems() if problem.severity == "error"]
     if errors:
@@ -87,10 +90,11 @@ def _watch(dataset: Copy, version: Identity | None, publication: metrics.Publica
             f" **Fix:** {errors[0].fix}. The Pipeline page shows more.",
             icon=":material/warning:",
         )
-    elif open_report().identity() is None:
+    elif open_report().version() is None:
         age = (now - publication.built_at).total_seconds()
         if age > 2 * data.tasks_interval_sec():
             st.warning(
-                f"This data was built {format.duration(age)} ago, longer than expected. `adventure status` shows why.",
+                f"This data was built {long_age(timedelta(seconds=age))} ago, longer than expected."
+                " `adventure status` shows why.",
                 icon=":material/warning:",
             )

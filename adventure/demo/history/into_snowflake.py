@@ -1,7 +1,7 @@
-"""Puts the raw tables of a history, as DuckDB holds them, into Snowflake's: all of them or none.
+"""Loads the history into Snowflake's raw tables: all tables or none.
 
-The files go through the same reading and the same checks as on DuckDB, into a file of the load's own; from there each
-table is staged as Parquet and copied, in one transaction that replaces what was there.
+The files are first read and checked in a temporary DuckDB file, as for DuckDB. Each table is then staged as Parquet and
+copied in one transaction that replaces the earlier rows.
 """
 
 import secrets
@@ -16,9 +16,9 @@ from adventure.core.errors import StageDamaged, WarehouseError
 from adventure.core.log import get_logger
 from adventure.core.private import make_data_dir, make_folder
 from adventure.core.settings import Settings
+from adventure.core.sql_text import literal, quoted
 from adventure.demo.history.loading import load_files
 from adventure.demo.history.tables import RAW_TABLES, RawTable
-from adventure.destinations.duckdb.columns import quoted
 from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.snowflake.budget import Budget
 from adventure.destinations.snowflake.scripts import name_of
@@ -33,7 +33,7 @@ _TAG = "adventure:history"
 
 
 def load(settings: Settings, folder: Path, *, allow_missing: bool) -> None:
-    """Replaces the history in Snowflake by what the files hold; see `adventure.demo.history.load`."""
+    """Replace the history in Snowflake by that of the files; see `adventure.demo.history.load`."""
     raw_tables = HistoryInSnowflake(settings)
     after = raw_tables.last_stamp()
     make_data_dir(settings.data_dir)
@@ -47,35 +47,36 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool) -> None:
 
 
 class HistoryInSnowflake:
-    """The raw tables of the history in the account, as the role that owns them."""
+    """The raw tables of the history, accessed with the role that owns them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._owner = SnowflakeLogin.of_loader(settings, role=name_of(settings, "owner_role"))
         self._session = SnowflakeSession(settings, self._owner)
-        self._budget = Budget(settings, self._session.ask, self._owner.role)
+        self._budget = Budget(settings, self._session.execute, self._owner.role)
 
     def last_stamp(self) -> datetime | None:
-        """When the history was loaded, or None.
+        """Return when the history was loaded; None if it was not.
 
         Raises:
-            CreditBudgetReached: the question needs the warehouse.
+            CreditBudgetReached: the query was not run.
         """
         self._budget.check()
-        ((stamp,),) = self._session.ask("select loaded_at from raw_ext.last_history", (), _TAG)
+        ((stamp,),) = self._session.execute("select loaded_at from raw_ext.last_history", (), _TAG)
         return stamp if isinstance(stamp, datetime) else None
 
     def replace(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Replaces all tables by those of the connection.
+        """Replace the rows of all tables by those of the connection.
 
         Raises:
             CreditBudgetReached: nothing was loaded.
-            WarehouseError: Snowflake refused or did not answer; what was there is there still.
-            StageDamaged: somebody removed or changed what was staged; what was there is there still.
+            WarehouseError: Snowflake refused or did not answer. The earlier rows are kept.
+            StageDamaged: a staged file was removed or changed. The earlier rows are kept.
         """
         self._budget.check()
         stage = SnowflakeStage(self._settings, self._owner)
-        # Of a load that was killed, or that runs beside this one: its COPY then finds fewer rows, and changes nothing.
+        # Remove the files of a load that was killed. If a load runs at the same time, its COPY then finds fewer rows
+        # than promised, and it changes nothing.
         stage.discard_unfinished(STAGE)
         load = secrets.token_hex(4)
         try:
@@ -87,7 +88,7 @@ class HistoryInSnowflake:
     def _stage(
         self, connection: duckdb.DuckDBPyConnection, stage: SnowflakeStage, load: str, table: RawTable
     ) -> dict[str, int]:
-        """Stages the table's rows; how many there are in each file."""
+        """Stage the table's rows, and return the number of rows by file."""
         files: dict[str, int] = {}
         (rows,) = connection.execute(f"select count(*) from {table.location}").fetchone() or (0,)
         with tempfile.TemporaryDirectory(dir=self._settings.unfinished_dir) as folder:
@@ -99,7 +100,7 @@ class HistoryInSnowflake:
                 ]
                 connection.execute(
                     f"copy (select {', '.join(columns)} from {table.location} order by rowid"
-                    f" limit {ROWS_A_FILE} offset {begin}) to '{file}' (format parquet, compression zstd)"
+                    f" limit {ROWS_A_FILE} offset {begin}) to {literal(str(file))} (format parquet, compression zstd)"
                 )
                 stage.put(STAGE, _window(load, table), file)
                 file.unlink()
@@ -107,26 +108,26 @@ class HistoryInSnowflake:
         return files
 
     def _copy(self, connection: duckdb.DuckDBPyConnection, load: str, staged: dict[RawTable, dict[str, int]]) -> None:
-        self._session.ask("begin transaction", (), _TAG)
+        self._session.execute("begin transaction", (), _TAG)
         try:
             for table, files in staged.items():
-                self._session.ask(f"delete from {table.location}", (), _TAG)
+                self._session.execute(f"delete from {table.location}", (), _TAG)
                 for name, rows in files.items():
                     self._copy_file(_columns(connection, table), table, load, name, rows)
                 log.info(f"history: {table.location} has {sum(files.values()):,} rows", table=table.location)
-            self._session.ask("commit", (), _TAG)
+            self._session.execute("commit", (), _TAG)
         except BaseException:
-            # Where the session itself is lost, so is its transaction.
+            # If the session is lost, so is its transaction.
             with suppress(WarehouseError):
-                self._session.ask("rollback", (), _TAG)
+                self._session.execute("rollback", (), _TAG)
             raise
 
     def _copy_file(self, columns: dict[str, str], table: RawTable, load: str, name: str, rows: int) -> None:
         values = [
-            "parse_json($1:raw::varchar)" if column == "raw" else f'$1:"{column}"::{_type(kind)}'
+            "parse_json($1:raw::varchar)" if column == "raw" else f"$1:{quoted(column)}::{_type(kind)}"
             for column, kind in columns.items()
         ]
-        found = self._session.ask(
+        found = self._session.execute(
             f"copy into {table.location} ({', '.join(columns)}) from (select {', '.join(values)}"
             f" from @raw_ext.{STAGE}/{_window(load, table)}/{name})"
             " file_format = (type = parquet use_logical_type = true) on_error = abort_statement force = true",
@@ -137,8 +138,8 @@ class HistoryInSnowflake:
         if copied != rows:
             raise StageDamaged(
                 f"The history was not loaded: {STAGE}/{_window(load, table)}/{name} gave {copied:,} of {rows:,} rows;"
-                " what was there before is there still",
-                "Somebody touched the stage meanwhile; run the command again",
+                " the earlier rows are kept",
+                "The stage was changed meanwhile; run the command again",
             )
 
 
@@ -147,12 +148,12 @@ def _window(load: str, table: RawTable) -> str:
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: RawTable) -> dict[str, str]:
-    """With their types in DuckDB."""
+    """Return the table's columns with their DuckDB types."""
     found = connection.execute(f"select column_name, column_type from (describe {table.location})").fetchall()
     return {str(name): str(kind) for name, kind in found}
 
 
 def _type(kind: str) -> str:
-    """Of a type in DuckDB: timestamps have no zone, whatever the session prefers."""
+    """Return Snowflake's type for a DuckDB type. Timestamps have no zone, whatever the session's default is."""
     whole = dict.fromkeys(("INTEGER", "BIGINT"), "number(38, 0)")
     return {**whole, "TIMESTAMP": "timestamp_ntz(6)"}.get(kind, kind.lower())

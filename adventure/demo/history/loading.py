@@ -9,9 +9,9 @@ import duckdb
 from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError
 from adventure.core.log import get_logger
+from adventure.core.sql_text import json_path, quoted
 from adventure.demo.history.files import DataFile, find_files, read_file
 from adventure.demo.history.tables import RAW_TABLES, RawTable
-from adventure.destinations.duckdb.columns import quoted
 
 log = get_logger()
 
@@ -194,7 +194,7 @@ def _to_texts(connection: duckdb.DuckDBPyConnection, file: DataFile) -> list[str
     found = connection.execute("select distinct unnest(json_keys(document)) from incoming").fetchall()
     keys = [str(key) for (key,) in found]
     texts = ", ".join(f"json_extract_string(document, ?) as {quoted(key)}" for key in keys)
-    paths = ['$."' + key.replace('"', '\\"') + '"' for key in keys]
+    paths = [json_path(key) for key in keys]
     connection.execute(f"create or replace temp table incoming as select _position, {texts} from incoming", paths)
     return keys
 

@@ -1,1 +1,1 @@
-"""What both warehouses share: ledger, task history, reports and builds."""
+"""Shared by both warehouses: ledger, task history, dialect, reports and builds."""

@@ -1,4 +1,4 @@
-"""Runs `dbt build` in this process: importing dbt takes seconds, a second run about one."""
+"""Runs `dbt build` in this process: importing dbt takes seconds, so a second run in the process is faster."""
 
 import contextlib
 import hashlib
@@ -15,26 +15,25 @@ from adventure.core.faults import Point, reached
 from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
-from adventure.destinations.scope import SCOPES as SCOPES
-from adventure.destinations.scope import Scope as Scope
+from adventure.destinations.warehouse import Scope
 
 log = get_logger()
 
-_TOLD_EVERY_SEC = 2.0
+_PROGRESS_INTERVAL_SEC = 2.0
 _SELECTORS: dict[Scope, str] = {"increment": "increment", "whole": "whole", "full refresh": "whole"}
-"""In dbt/selectors.yml, which says what is in them."""
+"""The selectors of dbt/selectors.yml."""
 _FAILED = ("error", "fail", "runtime error")
 
 
 def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment: Mapping[str, str]) -> str:
-    """Seeds, builds and tests the models of that scope; one line that says what was done.
+    """Seed, build and test the models of that scope, and return a line that says what was built.
 
     Args:
-        environment: variables that the profile of that target reads.
+        environment: the environment variables that the target's profile reads.
 
     Raises:
         ConfigError: there is no dbt project at `settings.dbt_dir`.
-        BuildFailed: names what failed first, and where the details are.
+        BuildFailed: a model or a test failed; the message names the first one.
     """
     project = _project(settings)
     logs = target_dir(settings).parent
@@ -57,12 +56,12 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     nodes = list(getattr(result.result, "results", []))
     failed = [node for node in nodes if str(node.status) in _FAILED]
     if failed or not result.success:
-        raise BuildFailed(_describe(failed), f"Rows that failed a test are kept; see {logs / 'logs' / 'dbt.log'}")
+        raise BuildFailed(_describe(failed), f"See {logs / 'logs' / 'dbt.log'}; dbt kept the rows that failed a test")
     return f"{scope}: {_summary(nodes, time.monotonic() - begun)}"
 
 
 def fingerprint(settings: Settings) -> str:
-    """Of the dbt project's files: another one when a model, a seed, a test or a setting has changed.
+    """Return a hash of the dbt project's files: models, seeds, tests, macros and settings.
 
     Raises:
         ConfigError: there is no dbt project at `settings.dbt_dir`.
@@ -79,32 +78,34 @@ def fingerprint(settings: Settings) -> str:
 def _project(settings: Settings) -> Path:
     project = settings.dbt_dir.resolve()
     if not (project / "dbt_project.yml").is_file():
-        raise ConfigError(f"There is no dbt project at {project}", "Set DBT_DIR, or run where the project stands")
+        raise ConfigError(
+            f"There is no dbt project at {project}", "Set DBT_DIR, or run the command in the project's folder"
+        )
     return project
 
 
 def target_dir(settings: Settings) -> Path:
-    """Where dbt leaves its manifest and what its last run did."""
+    """Return dbt's target folder, with its manifest and the results of its last run."""
     return (settings.data_dir / "dbt" / "target").resolve()
 
 
 def _invoke(arguments: list[str]) -> Any:
     from dbt.cli.main import dbtRunner
 
-    begun = told = time.monotonic()
+    begun = logged = time.monotonic()
     finished = 0
 
-    def tell(event: Any) -> None:
-        nonlocal finished, told
+    def log_progress(event: Any) -> None:
+        nonlocal finished, logged
         heartbeat.beat()
         if event.info.name == "NodeFinished":
             finished += 1
             reached(Point.MODEL_BUILT, event.data.node_info.node_name)
-            if time.monotonic() - told > _TOLD_EVERY_SEC:
-                told = time.monotonic()
-                log.info(f"build: {finished} models and tests done after {told - begun:.0f} s", done=finished)
+            if time.monotonic() - logged > _PROGRESS_INTERVAL_SEC:
+                logged = time.monotonic()
+                log.info(f"build: {finished} models and tests done after {logged - begun:.0f} s", done=finished)
 
-    return dbtRunner(callbacks=[tell]).invoke(arguments)
+    return dbtRunner(callbacks=[log_progress]).invoke(arguments)
 
 
 def _describe(failed: list[Any]) -> str:

@@ -1,50 +1,65 @@
-"""By how much rows landed below the watermark that their window began at: what sets a stream's lookback.
+"""How far below their window's low rows landed. A stream's lookback has to be longer than that."""
 
-In SQL that every warehouse shares, but for the expressions that read a key and a moment.
-"""
-
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from adventure.core.streams import Stream
-from adventure.destinations.common.records import Query
+from adventure.destinations.common.dialect import Dialect, columns_of
+from adventure.destinations.warehouse import Execute
+
+LATENESS = {
+    "up to 1 s": timedelta(seconds=1),
+    "up to 10 s": timedelta(seconds=10),
+    "up to 1 min": timedelta(minutes=1),
+    "up to 10 min": timedelta(minutes=10),
+    "up to 1 h": timedelta(hours=1),
+    "up to 1 day": timedelta(days=1),
+    "longer": timedelta.max,
+}
+"""The classes of the lateness histogram, each with its upper bound."""
+
+
+def lateness_bounds() -> list[int]:
+    """Return the upper bounds of the classes in microseconds; the last class has none."""
+    return [bound // timedelta(microseconds=1) for bound in list(LATENESS.values())[:-1]]
 
 
 def lateness(
-    query: Query,
+    execute: Execute,
+    dialect: Dialect,
     stream: Stream,
-    table: str,
-    expressions: tuple[str, str],
-    micros: Callable[[str], str],
+    kinds: Sequence[str],
     bounds: Sequence[int],
     *,
     since: datetime = datetime.min,
 ) -> dict[int, int]:
-    """Late rows by the number of the first of `bounds` (microseconds) that holds their lateness; the last holds more.
+    """Return the number of late rows by class of lateness; empty where there is no raw table.
 
-    A version that some window brought in time is not late, though a later one read it again for its lookback.
+    A version that one window brought in time is not late, even if a later window read it again for its lookback.
 
     Args:
-        table: the raw table's name as SQL.
-        expressions: the key's text and the cursor in microseconds since 1970, over the raw table.
-        micros: the same microseconds of a column that is a timestamp.
-        since: only of what was loaded from then on.
+        kinds: how each key column becomes text.
+        bounds: upper bounds of the classes in microseconds. The class after the last bound holds the rest.
+        since: count the rows loaded from then on, in naive UTC.
     """
-    key, cursor = expressions
+    types = columns_of(execute, stream)
+    if not types:
+        return {}
     number = " + ".join(f"case when lateness > {bound} then 1 else 0 end" for bound in bounds)
-    found = query(
+    found = execute(
         f"""
         with windows as (
-            -- Below which cursor a row of the file is late: nothing is in a first window, or in a repair.
+            -- The cursor below which a row of the file is late. No row of a first window or of a repair is late.
             select
                 stage || '/' || window_id || '/' || file as _file,
-                case when mode <> 'repair' then {micros("low")} end as low_mark
+                case when mode <> 'repair' then {dialect.micros("low")} end as low_mark
             from raw_ext.load_history
             where stream = ? and kind = 'data' and loaded_at >= cast(? as timestamp)
         ),
         landed as (
-            select {key} as row_key, {cursor} as row_cursor, windows.low_mark
-            from {table} as raw_rows
+            select {dialect.key(stream, kinds, types)} as row_key, {dialect.cursor(stream)} as row_cursor,
+                windows.low_mark
+            from {dialect.raw_table(stream)} as raw_rows
             inner join windows on windows._file = raw_rows._file
             where raw_rows._loaded_at >= cast(? as timestamp)
         ),

@@ -1,4 +1,4 @@
-"""What the dashboard shows of a warehouse's models: which marts are copied for it, and what dbt says of them."""
+"""The marts that are published for the dashboard, and their descriptions in the dbt project."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,32 +18,34 @@ MARTS = (
     "campaign_events_by_day",
     "dim_products",
 )
-"""What is copied, each whole: aggregates and a small dimension."""
+"""The published marts: aggregates and one small dimension."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A table whose rows are made here."""
+    """A table that is published from rows in memory."""
 
     columns: dict[str, str]
-    """Types by name."""
+    """Column types by name."""
     rows: Sequence[Sequence[Any]]
 
 
 DATA_AS_OF = "select max(high) from raw_ext.load_history where kind = 'data'"
-"""Up to when its sales were read."""
+"""The query of the time up to which sales were read."""
 
 
 def description_rows(manifest: Path) -> Rows:
-    """Of each mart: its own description (under no name), its columns', and those of the figures made from them.
+    """Return the descriptions of each mart, of its columns, and of the figures that are made from them.
+
+    The name in the row of the mart itself is empty.
 
     Raises:
-        WarehouseError: dbt's manifest, which holds them, is missing.
+        WarehouseError: dbt's manifest, which holds the descriptions, is missing.
     """
     try:
         nodes = orjson.loads(manifest.read_bytes())["nodes"].values()
     except FileNotFoundError as error:
-        raise WarehouseError(f"{manifest} is missing, which dbt writes", "Run `adventure build` first") from error
+        raise WarehouseError(f"dbt's {manifest} is missing", "Run `adventure build` first") from error
     texts = []
     for node in nodes:
         if node["resource_type"] == "model" and node["name"] in MARTS:

@@ -1,8 +1,7 @@
-"""What a warehouse tells the dashboard's Pipeline page: how each step of the flow stands.
+"""The published tables behind the dashboard's Pipeline page: the state of each step of the flow.
 
-Which tables, and what is in them; where they are kept is the warehouse's matter. Moments are written as they are; ages
-are for the reader to compute. SQL is what every warehouse shares: "ROWS" is quoted and in upper case because Snowflake
-reserves the word, and DuckDB does not mind.
+Times are published as they are; the page computes ages. The SQL runs on both warehouses: "ROWS" is quoted and in upper
+case because Snowflake reserves the word; DuckDB ignores the case.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,14 +13,15 @@ import orjson
 
 from adventure.core.stage import Stage, damaged_windows
 from adventure.core.streams import Stream
-from adventure.destinations.common.ledger import LATENESS, is_loaded, lateness_bounds
+from adventure.destinations.common.lateness import LATENESS, lateness_bounds
+from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.publication import MARTS, Rows
-from adventure.destinations.common.records import Query, read_ledger
+from adventure.destinations.warehouse import Execute
 
 HOURS = 6
-"""How far back cycles are shown, and rows that came late."""
+"""How far back the page shows cycles and late rows."""
 ROWS_SHOWN = 100
-"""Rejected rows, and rows of each failed test, that are copied; all of them stay in the warehouse."""
+"""How many rejected rows, and rows of each failed test, are published. All of them stay in the warehouse."""
 LONGEST_TEXT = 2_000
 _FAILED = ("fail", "error", "runtime error", "warn")
 
@@ -38,7 +38,7 @@ from raw_ext.load_history
 group by stream
 """
 
-# A run that was skipped because nothing was new says nothing about how the task does; one skipped after a failure does.
+# Ignore runs that were skipped because nothing was new. Runs that were skipped after a failure count.
 _TASKS = f"""
 with runs as (
     select * from raw_ext.task_history
@@ -117,11 +117,11 @@ limit {ROWS_SHOWN}
 """
 
 
-def recorded(since: str) -> dict[str, str]:
-    """The parts of the report that the tables of raw_ext tell, as queries by name.
+def queries(since: str) -> dict[str, str]:
+    """Return the queries of the published tables that come from tables of raw_ext, by name.
 
     Args:
-        since: SQL of the moment from which on cycles are shown.
+        since: SQL of the time from which cycles are shown.
     """
     return {
         "loads": _LOADS,
@@ -132,25 +132,27 @@ def recorded(since: str) -> dict[str, str]:
     }
 
 
-def stream_rows(query: Query, stage: Stage, streams: Sequence[Stream], count: Callable[[Stream], int | None]) -> Rows:
-    """The streams, and what waits for each in its stage.
+def stream_rows(
+    execute: Execute, stage: Stage, streams: Sequence[Stream], count: Callable[[Stream], int | None]
+) -> Rows:
+    """Return the table of the streams and of the windows that wait in their stages.
 
     Args:
-        count: rows of a stream's raw table; None where there is none.
+        count: returns the number of rows in a stream's raw table; None where there is no raw table.
     """
     columns = {
         "position": "integer", "stream": "varchar", "source": "varchar", "source_table": "varchar", "stage": "varchar",
         "raw_table": "varchar", "raw_rows": "bigint", "windows_waiting": "bigint", "files_waiting": "bigint",
         "rows_waiting": "bigint", "bytes_waiting": "bigint", "waiting_since": "timestamp", "damaged": "varchar",
     }  # fmt: skip
-    return Rows(columns, [_stream(query, stage, count, *each) for each in enumerate(streams)])
+    return Rows(columns, [_stream(execute, stage, count, *each) for each in enumerate(streams)])
 
 
 def _stream(
-    query: Query, stage: Stage, count: Callable[[Stream], int | None], position: int, stream: Stream
+    execute: Execute, stage: Stage, count: Callable[[Stream], int | None], position: int, stream: Stream
 ) -> tuple[Any, ...]:
     windows = [window for window in stage.windows(stream.stage) if window.stream == stream.name]
-    ledger = read_ledger(query, stream.stage, [window.id for window in windows])
+    ledger = read_ledger(execute, stream.stage, [window.id for window in windows])
     waiting = [window for window in windows if not is_loaded(window, ledger)]
     damaged = damaged_windows(stage, stream)
     return (
@@ -173,28 +175,28 @@ def _stream(
 def lateness_rows(
     streams: Sequence[Stream], lateness: Callable[[Stream, Sequence[str], Sequence[int]], dict[int, int]]
 ) -> Rows:
-    """A row a stream and class of lateness."""
+    """Return the table of late rows, with one row for each stream and class of lateness."""
     rows = []
     for stream in streams:
-        # Keys are compared with each other only: as the raw table writes them is good enough.
-        kinds = ["document" if stream.documents else "text"] * len(stream.key)
+        # Keys are compared only with each other, so their text in the raw table is enough.
+        kinds = ["document" if stream.documents else "plain"] * len(stream.key)
         found = lateness(stream, kinds, lateness_bounds())
         rows += [(stream.name, number, label, found.get(number, 0)) for number, label in enumerate(LATENESS)]
     return Rows({"stream": "varchar", "number": "integer", "late": "varchar", "ROWS": "bigint"}, rows)
 
 
 def model_rows(counts: Iterable[tuple[str, int]]) -> Rows:
-    """Rows of what the models made: all tables, and those that the dashboard shows."""
+    """Return the table of the models' row counts, with a mark on those that the dashboard shows."""
     rows = [(name, rows, name in MARTS) for name, rows in counts]
     return Rows({"model": "varchar", "ROWS": "bigint", "shown": "boolean"}, rows)
 
 
 def failed_rows(dbt_target: Path, failing: Callable[[str], list[str]]) -> dict[str, Rows]:
-    """What failed or warned in dbt's last run, with the rows that it kept; the number of all tests.
+    """Return the tables of dbt's last run: its time and number of tests, its failures and warnings, and their rows.
 
     Args:
-        dbt_target: the folder in which dbt leaves what its last run did.
-        failing: rows of a table in which dbt keeps those that failed a test, as JSON.
+        dbt_target: dbt's target folder, with the results of its last run.
+        failing: returns rows of the table in which dbt keeps the rows that failed a test, as JSON.
     """
     ran_at, total, tests = _read_results(dbt_target)
     columns = ("test", "kind", "model", "outcome", "ROWS", "message", "audit_table")
@@ -207,7 +209,7 @@ def failed_rows(dbt_target: Path, failing: Callable[[str], list[str]]) -> dict[s
 
 
 def _read_results(dbt_target: Path) -> tuple[datetime | None, int, list[tuple[Any, ...]]]:
-    """When dbt ran last, how many tests it ran, and each node that did not do well, the table of its rows last."""
+    """Return when dbt last ran, how many tests it ran, and each failure or warning with the table of its rows last."""
     try:
         results = orjson.loads((dbt_target / "run_results.json").read_bytes())
         nodes = orjson.loads((dbt_target / "manifest.json").read_bytes())["nodes"]

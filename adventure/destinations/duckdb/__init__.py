@@ -1,1 +1,1 @@
-"""DuckDB as the warehouse, with a folder as the stage."""
+"""DuckDB as the warehouse, and a folder as its stage."""

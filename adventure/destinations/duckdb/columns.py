@@ -1,17 +1,18 @@
-"""Staged types in DuckDB, and whether a staged column fits a raw table's."""
+"""DuckDB's types of staged columns, and the changes that a raw table needs to hold them."""
 
 import re
 
 from adventure.core.errors import SchemaDrift
 from adventure.core.manifest import Window
+from adventure.core.sql_text import quoted
 from adventure.core.stage import stage_again
 from adventure.core.streams import Stream
 
 META_COLUMNS = {"_file": "VARCHAR", "_file_row": "BIGINT", "_loaded_at": "TIMESTAMP", "_deleted_at": "TIMESTAMP"}
-"""What a raw table has beside its source's columns. `_deleted_at` is NULL but in a tombstone."""
+"""The columns of a raw table besides those of its source. `_deleted_at` is set in tombstones only."""
 
 LARGEST_DOCUMENT = 64 << 20
-"""Bytes. MongoDB's limit is 16 MB of BSON, which JSON may write longer."""
+"""In bytes. MongoDB's limit is 16 MB of BSON; the same document is longer as JSON."""
 
 _TYPES = {
     "bool": "BOOLEAN",
@@ -31,22 +32,22 @@ _INTEGER_DIGITS = {"SMALLINT": 5, "INTEGER": 10, "BIGINT": 19}
 
 
 def duckdb_type(staged: str) -> str:
-    """DuckDB's type for a column's type in window.json."""
+    """Return DuckDB's type for a column's type in window.json."""
     if decimal := re.fullmatch(r"decimal128\((\d+), (\d+)\)", staged):
         return f"DECIMAL({decimal[1]},{decimal[2]})"
     return _TYPES[staged]
 
 
 def changes(window: Window, stream: Stream, table: dict[str, str]) -> list[str]:
-    """What has to be done to the raw table before the window fits, as ends of an `alter table`.
+    """Return the actions of the `alter table` statements after which the raw table holds the window's columns.
 
-    A column that the window lacks stays, and is NULL in its rows.
+    A column that is missing in the window stays in the table and is NULL in the window's rows.
 
     Args:
         table: the raw table's columns with their types.
 
     Raises:
-        SchemaDrift: a column's type changed to one that cannot hold what the table holds, or the other way round.
+        SchemaDrift: no type holds both the table's and the window's values of a column exactly, or two names collide.
     """
     statements = []
     known = {name.lower(): kind for name, kind in table.items()}
@@ -68,21 +69,16 @@ def changes(window: Window, stream: Stream, table: dict[str, str]) -> list[str]:
                     f"{stream.name}: column {column.name} is staged as {staged} in window {window.id}, and no longer"
                     f" fits {stream.raw_table}, where it is {known[name]}; nothing of the window was loaded",
                     f"Rename the old column there (alter table {stream.raw_table} rename {quoted(column.name)} to …)"
-                    " and run the task again: the new one is added. Or, where types in pipeline.toml is the reason,"
-                    f" correct it, start the processor again, and run {stage_again(stream, window.id)}",
+                    " and run the task again, which adds the new column. If `types` in pipeline.toml is the reason,"
+                    f" correct it, restart the processor, and run {stage_again(stream, window.id)}",
                 )
             statements.append(f"alter column {quoted(column.name)} type {wider}")
     statements += [f"add column {name} {kind}" for name, kind in META_COLUMNS.items() if known and name not in known]
     return statements
 
 
-def quoted(name: str) -> str:
-    """The name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _common(held: str, staged: str) -> str | None:
-    """The narrower of the types that hold every value of both, exactly; None if there is none."""
+    """Return the narrowest type that holds every value of both types exactly; None if there is none."""
     if held == staged or held in _WIDER.get(staged, ()):
         return held
     if staged in _WIDER.get(held, ()):
@@ -97,7 +93,7 @@ def _common(held: str, staged: str) -> str | None:
 
 
 def _digits(kind: str) -> tuple[int, int] | None:
-    """Digits before and after the point."""
+    """Return the number of digits before and after the point; None for a type that is no exact number."""
     if decimal := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind):
         return int(decimal[1]) - int(decimal[2]), int(decimal[2])
     return (_INTEGER_DIGITS[kind], 0) if kind in _INTEGER_DIGITS else None

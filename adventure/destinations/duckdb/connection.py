@@ -1,7 +1,7 @@
-"""Opening the DuckDB file, which one process at a time may have open.
+"""Opens the DuckDB file, which only one process at a time can have open.
 
-Every command opens it for as short as it can and waits for the others; a lock file keeps our own processes in line, and
-what else holds the file is waited for as well.
+Each command keeps the file open only briefly. A lock file makes Adventure's processes wait for each other, and opening
+the file is retried while another program holds it.
 """
 
 import os
@@ -17,19 +17,19 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from adventure.core.errors import WarehouseBusy, WarehouseError
 from adventure.core.private import close_to_others, make_folder
-from adventure.destinations.common.records import Query
+from adventure.destinations.warehouse import Execute
 
 PATIENCE_SEC = 60.0
-"""How long the file is waited for before WarehouseBusy is raised."""
+"""How long to wait for the file before raising WarehouseBusy."""
 
 
 @contextmanager
-def holding(path: Path) -> Iterator[None]:
-    """Keeps other processes of the pipeline from opening the file.
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock that keeps Adventure's other processes from opening the file.
 
     Raises:
-        WarehouseBusy: another one had it for PATIENCE_SEC.
-        WarehouseError: its folder cannot be written.
+        WarehouseBusy: another process held the lock for PATIENCE_SEC.
+        WarehouseError: the file's folder cannot be written.
     """
     try:
         make_folder(path.parent)
@@ -50,25 +50,25 @@ def holding(path: Path) -> Iterator[None]:
 
 @contextmanager
 def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The open warehouse, in UTC; closed on return, so that others may have it.
+    """Open the warehouse with the time zone UTC, and close it at the end of the block.
 
     Raises:
-        WarehouseBusy: another process had it for PATIENCE_SEC.
-        WarehouseError: the file is no DuckDB database, or damaged, or what was asked of it failed.
+        WarehouseBusy: another process had the file open for PATIENCE_SEC.
+        WarehouseError: the file is no DuckDB database or damaged, or a statement failed.
     """
-    with holding(path):
+    with file_lock(path):
         connection = _open(path)
         try:
             yield connection
         except duckdb.Error as error:
             reason = (str(error).splitlines() or ["no reason given"])[0]
-            raise WarehouseError(f"The warehouse {path} failed: {reason}", "Nothing half done was kept") from error
+            raise WarehouseError(f"The warehouse {path} failed: {reason}", "The transaction was rolled back") from error
         finally:
             connection.close()
 
 
-def reading(connection: duckdb.DuckDBPyConnection) -> Query:
-    """Queries of a connection that is open."""
+def executing(connection: duckdb.DuckDBPyConnection) -> Execute:
+    """Return a function that runs statements on an open connection."""
     return lambda statement, values: connection.execute(statement, list(values)).fetchall()
 
 
@@ -105,7 +105,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _named_in(error: duckdb.Error) -> str:
-    """Return the process that holds the file, as DuckDB names it; empty where another reason kept it from opening."""
+    """Return the process that holds the file, as DuckDB names it; empty if the error has another reason."""
     if "Could not set lock" not in str(error):
         return ""
     found = re.search(r"held in (.+?) \(PID (\d+)\)", str(error))
@@ -113,7 +113,7 @@ def _named_in(error: duckdb.Error) -> str:
 
 
 def _holder_of(path: Path) -> str:
-    """Return the process that has the file open, where one of our own commands holds its lock file."""
+    """Return the process that has the file open, while another Adventure command holds the lock file."""
     try:
         duckdb.connect(str(path), read_only=True).close()
     except duckdb.Error as error:
@@ -122,22 +122,22 @@ def _holder_of(path: Path) -> str:
 
 
 def _unusable(path: Path, error: duckdb.Error) -> WarehouseError:
-    """Return the error for a file that DuckDB does not open, by what can be done about it."""
+    """Return the error for a file that DuckDB does not open, with the remedy for its reason."""
     reason = (str(error).splitlines() or ["no reason given"])[0]
     if "newer version of DuckDB" in str(error):
         remedy = "Use the version of Adventure that wrote it, or a newer one"
     elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        remedy = "Let this user read and write it"
+        remedy = "Grant this user permission to read and write it"
     else:
         remedy = (
-            "Restore it from a backup, as docs/operations.md says; without one, move it away and run"
-            " `adventure stream reset NAME` for each stream, which reads the stream again"
+            "Restore it from a backup (docs/operations.md). Without a backup, move the file away and run"
+            " `adventure stream reset NAME` for each stream, which reads the whole stream again"
         )
     return WarehouseError(f"The warehouse {path} cannot be opened: {reason}", remedy)
 
 
 def _busy(path: Path, holder: str) -> WarehouseBusy:
     return WarehouseBusy(
-        f"The warehouse {path} is held by {holder} for longer than {PATIENCE_SEC:.0f} s",
-        "Wait for it, or stop it; DuckDB lets one process at a time in",
+        f"The warehouse {path} is held by {holder}; waited {PATIENCE_SEC:.0f} s for it",
+        "Wait for that process or stop it; DuckDB allows one process at a time",
     )

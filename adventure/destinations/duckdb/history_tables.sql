@@ -1,5 +1,5 @@
--- The raw tables of the history, replaced as a whole by each load of it. `raw` is a document as it came; a text that does
--- not parse is kept in it as a JSON string, so that nothing is lost and a test can find it.
+-- The raw tables of the history. Each load of the history replaces all of their rows. `raw` is a document as it was in the
+-- file; text that is no JSON is kept as a JSON string, so that nothing is lost and a test can find it.
 create schema if not exists ecom;
 create schema if not exists new_mktg;
 create schema if not exists adventure_db;
@@ -98,7 +98,7 @@ create table if not exists adventure_db.vendor_prod_db (
     _loaded_at timestamp
 );
 
--- When the history was loaded; NULL if it was not. A load of it gives all its rows one stamp.
+-- When the history was loaded; NULL if it was not. All rows of one load have the same time.
 create schema if not exists raw_ext;
 create view if not exists raw_ext.last_history as
 select max(loaded_at) as loaded_at

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -43,17 +43,17 @@ def dashboard_environment(settings: "Settings") -> dict[str, str]:
     return {SALES_PATH: str(settings.published_path.resolve()), REPORT_PATH: str(settings.report_path.resolve())}
 
 
-def open_sales() -> Copy:
+def open_sales() -> PublishedDataset:
     """Return the published marts."""
-    return _copy(SALES_PATH, "dashboard.duckdb", "Run `adventure build`: it replaces it")
+    return _dataset(SALES_PATH, "dashboard.duckdb", "Run `adventure build`: it replaces it")
 
 
-def open_report() -> Copy:
+def open_report() -> PublishedDataset:
     """Return the published report on the pipeline."""
-    return _copy(REPORT_PATH, "pipeline.duckdb", "The next run of the tasks replaces it: `adventure tasks run`")
+    return _dataset(REPORT_PATH, "pipeline.duckdb", "The next run of the tasks replaces it: `adventure tasks run`")
 
 
-def _copy(variable: str, default: str, remedy: str) -> Copy:
-    from adventure.destinations.duckdb.published import DuckDBCopy
+def _dataset(variable: str, default: str, remedy: str) -> PublishedDataset:
+    from adventure.destinations.duckdb.published import DuckDBDataset
 
-    return DuckDBCopy(Path(os.environ.get(variable, f".adventure/{default}")), remedy)
+    return DuckDBDataset(Path(os.environ.get(variable, f".adventure/{default}")), remedy)

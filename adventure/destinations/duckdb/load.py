@@ -1,4 +1,4 @@
-"""Loads one staged window: its rows, its rejected and deleted rows and its ledger entries, in one transaction."""
+"""Loads one staged window in one transaction: rows, rejected rows, tombstones and ledger entries."""
 
 import hashlib
 from pathlib import Path
@@ -8,32 +8,37 @@ import duckdb
 from adventure.core.clock import utc_now
 from adventure.core.faults import Point, reached
 from adventure.core.manifest import StagedFile, Window
+from adventure.core.sql_text import quoted
 from adventure.core.stage import damaged
 from adventure.core.streams import Stream
-from adventure.destinations.common.ledger import files_to_load
-from adventure.destinations.common.records import read_ledger
-from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT, META_COLUMNS, changes, duckdb_type, quoted
-from adventure.destinations.duckdb.connection import reading
+from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.common.ledger import files_to_load, read_ledger
+from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT, META_COLUMNS, changes, duckdb_type
+from adventure.destinations.duckdb.connection import executing
+from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.stage import FolderStage
-from adventure.destinations.duckdb.tombstones import insert_tombstones
-from adventure.destinations.warehouse import Moved
+from adventure.destinations.duckdb.tombstones import write_tombstones
+from adventure.destinations.warehouse import LoadResult
 
 
-def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window) -> Moved:
-    """Loads what the ledger does not hold yet, all of it or nothing.
+def load_window(
+    connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window
+) -> LoadResult:
+    """Load the window's files that are not in the ledger: all of them or none.
 
     Raises:
-        StageDamaged: a file is missing, or not what window.json promises.
+        StageDamaged: a file is missing or differs from window.json.
         SchemaDrift: a column no longer fits the raw table.
     """
     connection.execute("begin transaction")
     try:
-        files = files_to_load(window, read_ledger(reading(connection), window.stage, [window.id]))
+        files = files_to_load(window, read_ledger(executing(connection), window.stage, [window.id]))
         for file in files:
             if fault := file_fault(stage.path(window, file.name), file):
                 raise damaged(stream, fault, window.id)
         _fit_table(connection, stream, window)
-        # Builds look for what was loaded since: the stamp never goes back, whatever the clock does.
+        # Incremental models read the rows that were loaded since the last build, so the stamp must grow even when the
+        # clock is set back.
         loaded_at = connection.execute(
             "select greatest(?::timestamp, max(loaded_at) + interval 1 microsecond) from raw_ext.load_history",
             [utc_now()],
@@ -50,33 +55,33 @@ def load_window(connection: duckdb.DuckDBPyConnection, stream: Stream, stage: Fo
                 )
             rows += inserted if _kind(window, file) == "data" else 0
             reached(Point.ROWS_WRITTEN, stream.name)
-            _enter(connection, window, file, loaded_at)
+            _record_file(connection, window, file, loaded_at)
         reached(Point.LEDGER_WRITTEN, stream.name)
         connection.execute("commit")
         reached(Point.COMMITTED, stream.name)
     except BaseException:
         connection.execute("rollback")
         raise
-    return Moved(rows, len(files))
+    return LoadResult(rows, len(files))
 
 
 def file_fault(path: Path, promised: StagedFile) -> str:
-    """Return what is wrong with a staged file; empty if it is byte for byte what was staged."""
+    """Return what is wrong with a staged file; empty if size and checksum are those of window.json."""
     try:
         with path.open("rb") as file:
             whole = path.stat().st_size == promised.bytes
             whole = whole and hashlib.file_digest(file, "sha256").hexdigest() == promised.sha256
     except FileNotFoundError:
-        return f"{path} is missing, which its window.json promises and which was never loaded"
+        return f"{path} is missing; its window.json lists the file, and it was never loaded"
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
     return "" if whole else f"{path} is not the file that was staged: its size or checksum differs from window.json"
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, window: Window, path: Path) -> str:
-    """Return what is wrong with the columns of a Parquet file: they must be those that window.json lists.
+    """Return what is wrong with a Parquet file's columns; empty if they are those of window.json.
 
-    A column of another type would be converted without a word, and a decimal rounded.
+    DuckDB would convert a column of another type silently, and round a decimal.
     """
     listed = [(column.name, duckdb_type(column.type)) for column in window.columns]
     found = connection.execute("describe from read_parquet(?)", [str(path)]).fetchall()
@@ -84,39 +89,25 @@ def _check_columns(connection: duckdb.DuckDBPyConnection, window: Window, path: 
 
 
 def _is_unreadable(error: duckdb.Error, path: Path) -> bool:
-    """Return whether the file's content is the reason, and not memory, disk or the warehouse."""
-    # DuckDB's Parquet reader raises the bare class where a file's own metadata is broken.
+    """Return whether the file's content caused the error, and not memory, disk or the warehouse."""
+    # DuckDB's Parquet reader raises the base class when a file's metadata is broken.
     is_content = type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException | duckdb.DataError)
     return is_content or (isinstance(error, duckdb.IOException) and str(path) in str(error))
 
 
 def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
-    """Makes the raw table if there is none; adds and widens columns as the window needs."""
-    schema, _, name = stream.raw_table.partition(".")
-    table = columns_of(connection, stream)
-    target = f"{quoted(schema)}.{quoted(name)}"
+    """Create the raw table if it is missing; add and widen columns as the window needs."""
+    table = columns_of(executing(connection), stream)
+    target = DUCKDB.raw_table(stream)
     if not table:
         columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
         columns += [f"{column} {kind}" for column, kind in META_COLUMNS.items()]
         changes(window, stream, {})
-        connection.execute(f"create schema if not exists {quoted(schema)}")
+        connection.execute(f"create schema if not exists {quoted(stream.raw_table.partition('.')[0])}")
         connection.execute(f"create table {target} ({', '.join(columns)})")
         return
     for change in changes(window, stream, table):
         connection.execute(f"alter table {target} {change}")
-
-
-def columns_of(connection: duckdb.DuckDBPyConnection, stream: Stream) -> dict[str, str]:
-    """The raw table's columns with their types; empty when there is no such table."""
-    schema, _, name = stream.raw_table.partition(".")
-    found = connection.execute(
-        """
-        select column_name, data_type from duckdb_columns()
-        where lower(schema_name) = lower(?) and lower(table_name) = lower(?)
-        """,
-        [schema, name],
-    )
-    return dict(found.fetchall())
 
 
 def _insert_whole(
@@ -127,10 +118,10 @@ def _insert_whole(
     path: Path,
     loaded_at: object,
 ) -> int:
-    """Insert one file's rows, and return their number.
+    """Insert one file's rows and return their number.
 
     Raises:
-        StageDamaged: it cannot be read, or has other columns than window.json says.
+        StageDamaged: the file cannot be read, or its columns differ from window.json.
     """
     try:
         fault = _check_columns(connection, window, path) if file.name.endswith(".parquet") else ""
@@ -152,12 +143,12 @@ def _insert(
     path: Path,
     loaded_at: object,
 ) -> int:
-    """Inserts one file's rows by column name; the number of rows."""
+    """Insert one file's rows by column name and return their number."""
     label = f"{window.stage}/{window.id}/{file.name}"
-    schema, _, name = stream.raw_table.partition(".")
-    target = f"{quoted(schema)}.{quoted(name)}"
+    target = DUCKDB.raw_table(stream)
     if file is window.deletes:
-        return insert_tombstones(connection, stream, columns_of(connection, stream), str(path), label, loaded_at)
+        types = columns_of(executing(connection), stream)
+        return write_tombstones(connection, stream, types, str(path), label, loaded_at)
     if file is window.rejects:
         statement = (
             "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
@@ -174,7 +165,7 @@ def _insert(
         )
         values = [label, loaded_at, str(path)]
     else:
-        # As objects: the text stays as it is, and no number passes through a double.
+        # Read whole objects: the text is kept as it is, and no number passes through a double.
         statement = (
             f"insert into {target} (raw, _file, _file_row, _loaded_at)"
             " select json, ?, row_number() over () - 1, ? from read_ndjson_objects(?, maximum_object_size = ?)"
@@ -185,13 +176,13 @@ def _insert(
 
 
 def _kind(window: Window, file: StagedFile) -> str:
-    """What the ledger calls the file."""
+    """Return the file's kind in the ledger."""
     if file is window.rejects:
         return "rejects"
     return "deletes" if file is window.deletes else "data"
 
 
-def _enter(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFile, loaded_at: object) -> None:
+def _record_file(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFile, loaded_at: object) -> None:
     connection.execute(
         "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [

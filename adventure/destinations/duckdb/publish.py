@@ -1,6 +1,7 @@
-"""The copies that the dashboard reads: small tables only, so that publishing costs the same whatever the history.
+"""Publishes the marts for the dashboard as one DuckDB file.
 
-Each is written beside the old one and replaces it whole; a reader has either the old or the new.
+The published tables are small, so publishing takes the same time whatever the length of the history. The new file is
+written beside the old one and replaces it at once, so a reader sees either the old tables or the new ones.
 """
 
 import os
@@ -13,14 +14,15 @@ import duckdb
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.core.faults import Point, reached
+from adventure.core.sql_text import literal, quoted
 from adventure.destinations.common.publication import DATA_AS_OF, MARTS, Rows, description_rows
 
 
 def publish(connection: duckdb.DuckDBPyConnection, target: Path, *, manifest: Path) -> int:
-    """Replaces `target`; the number of rows of the marts in it.
+    """Replace the file `target` and return the number of rows in its marts.
 
     Args:
-        manifest: dbt's, which holds the descriptions that the dashboard shows as help.
+        manifest: dbt's manifest.json. The dashboard shows its descriptions as help.
 
     Raises:
         WarehouseError: a mart is missing, or a file cannot be read or written.
@@ -46,7 +48,7 @@ def publish(connection: duckdb.DuckDBPyConnection, target: Path, *, manifest: Pa
 
 @contextmanager
 def replacing(connection: duckdb.DuckDBPyConnection, target: Path) -> Iterator[None]:
-    """An empty database, attached as `published`, that takes the target's place when the block ends well.
+    """Attach an empty database as `published`; it replaces the target when the block ends without an error.
 
     Raises:
         WarehouseError: the file cannot be written.
@@ -55,8 +57,8 @@ def replacing(connection: duckdb.DuckDBPyConnection, target: Path) -> Iterator[N
     try:
         for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}.wal")):
             leftover.unlink(missing_ok=True)
-        # ATTACH takes no parameter.
-        connection.execute(f"attach '{str(unfinished).replace(chr(39), chr(39) * 2)}' as published (block_size 16384)")
+        # ATTACH takes no parameters.
+        connection.execute(f"attach {literal(str(unfinished))} as published (block_size 16384)")
         try:
             yield
         finally:
@@ -65,12 +67,14 @@ def replacing(connection: duckdb.DuckDBPyConnection, target: Path) -> Iterator[N
             os.fsync(file.fileno())
         unfinished.replace(target)
     except OSError as error:
-        raise WarehouseError(f"{target} cannot be written: {error.strerror}", "Check space and permissions") from error
+        raise WarehouseError(
+            f"{target} cannot be written: {error.strerror}", "Check the free space and the permissions of its folder"
+        ) from error
 
 
 def fill(connection: duckdb.DuckDBPyConnection, table: str, made: Rows) -> None:
-    """Makes a table of `published`, within `replacing`."""
-    columns = ", ".join(f'"{name}" {kind}' for name, kind in made.columns.items())
+    """Create a table of the database `published`. Call it within `replacing`."""
+    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in made.columns.items())
     connection.execute(f"create table published.{table} ({columns})")
     if made.rows:
         marks = ", ".join("?" for _ in made.columns)

@@ -1,7 +1,7 @@
-"""A published DuckDB file, opened once for all questions to it.
+"""Reads a published DuckDB file.
 
-It is replaced whole by each publication, so a question is answered by the old one or the new one. Opening it takes
-longer than most questions: it stays open until a question finds it replaced.
+Each publication replaces the file, so a query reads either the old file or the new one. Opening the file takes longer
+than most queries, so it stays open until a query finds that it was replaced.
 """
 
 from collections.abc import Sequence
@@ -15,30 +15,30 @@ import duckdb
 import pandas as pd
 
 from adventure.core.errors import WarehouseError
-from adventure.destinations.published import Identity
+from adventure.destinations.published import Version
 
-# By path: which publication is open. DuckDB gives connections of one process that overlap the same open file, so the
-# old one is closed before the new one is opened; hence one question at a time.
-_open: dict[Path, tuple[Identity, duckdb.DuckDBPyConnection]] = {}
+# The open publication by path. DuckDB shares one open file between a process's connections to the same path, so the old
+# file must be closed before the new one is opened. Hence one query at a time.
+_open: dict[Path, tuple[Version, duckdb.DuckDBPyConnection]] = {}
 _ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True)
-class DuckDBCopy:
-    """See `Copy`."""
+class DuckDBDataset:
+    """See `PublishedDataset`."""
 
     path: Path
     remedy: str
-    """What replaces a damaged one."""
+    """The command that replaces a damaged file."""
     is_metered = False
 
     @property
     def name(self) -> str:
-        """Its path."""
+        """The file's path."""
         return str(self.path)
 
-    def identity(self) -> Identity | None:
-        """What changes with each publication; None when there is none yet."""
+    def version(self) -> Version | None:
+        """Return the file's inode and modification time; None while there is no file."""
         try:
             facts = self.path.stat()
         except FileNotFoundError:
@@ -46,17 +46,17 @@ class DuckDBCopy:
         return facts.st_ino, facts.st_mtime_ns
 
     def published_at(self) -> datetime | None:
-        """When it was written."""
+        """Return when the file was written, in naive UTC."""
         try:
             return datetime.fromtimestamp(self.path.stat().st_mtime, tz=UTC).replace(tzinfo=None)
         except FileNotFoundError:
             return None
 
     def query(self, statement: str, values: Sequence[object] = ()) -> pd.DataFrame:
-        """See `Query`.
+        """Run a statement with values for its question marks; see `Query`.
 
         Raises:
-            WarehouseError: the file is damaged, or made by another version of Adventure.
+            WarehouseError: the file is damaged, or was written by another version of Adventure.
         """
         try:
             with _ONE_AT_A_TIME:
@@ -68,8 +68,8 @@ class DuckDBCopy:
             raise WarehouseError(f"{self.path.name} cannot be read: {reason}", self.remedy) from error
 
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        """To the newest publication."""
-        newest = self.identity()
+        """Return a connection to the newest publication."""
+        newest = self.version()
         known = _open.get(self.path)
         if known and known[0] == newest:
             return known[1]
@@ -78,7 +78,7 @@ class DuckDBCopy:
             known[1].close()
         connection = duckdb.connect(str(self.path), read_only=True)
         connection.execute("set timezone = 'UTC'")
-        # What was opened may be newer still than what was seen: then the next question opens it again.
+        # The opened file may be newer than the version read above. The next query then opens it again.
         if newest is not None:
             _open[self.path] = newest, connection
         return connection

@@ -1,15 +1,15 @@
--- The tables of schema raw_ext. A stream's raw table has its source's columns and _file, _file_row, _loaded_at and
--- _deleted_at (set in rows that say that a key is gone at the source); those of the shipped streams are made here, so that
--- the models build before the first load; any other is made by its first load.
+-- The tables of the schema raw_ext. A raw table has the columns of its source and _file, _file_row, _loaded_at and
+-- _deleted_at, which is set in tombstones of deleted rows. The raw tables of the shipped streams are created here, so that
+-- the models build before the first load. The first load of any other stream creates its raw table.
 create schema if not exists raw_ext;
 
--- The ledger: a staged file whose rows are in its raw table. Written in the same transaction as the rows.
+-- The ledger: one row for each loaded file, written in the same transaction as the file's rows.
 create table if not exists raw_ext.load_history (
     stream varchar not null,
     stage varchar not null,
     window_id varchar not null,
     file varchar not null,
-    kind varchar not null,  -- data, rejects or deletes; removed: a window that `stage remove` took
+    kind varchar not null,  -- data, rejects or deletes; removed: a window that `stage remove` removed
     rows bigint not null,
     bytes bigint not null,
     sha256 varchar not null,
@@ -22,7 +22,7 @@ create table if not exists raw_ext.load_history (
     loaded_at timestamp not null
 );
 
--- Rows that could not be carried exactly, whole.
+-- Whole rows that cannot be converted exactly.
 create table if not exists raw_ext.rejected_rows (
     stream varchar not null,
     key varchar,
@@ -42,7 +42,7 @@ create table if not exists raw_ext.task_history (
     message varchar not null
 );
 
--- One row: what the last build of every model was made from.
+-- One row: the state from which the last build of every model was made.
 create table if not exists raw_ext.last_whole_build (
     built_at timestamp not null,
     project varchar not null,  -- fingerprint of the dbt project
@@ -106,7 +106,7 @@ create table if not exists raw_ext.chat_logs_raw (
     _deleted_at timestamp
 );
 
--- Warehouses that were made before deletes were carried.
+-- Upgrade warehouses of versions that had no tombstones.
 alter table raw_ext.orders_raw add column if not exists _deleted_at timestamp;
 alter table raw_ext.order_details_raw add column if not exists _deleted_at timestamp;
 alter table raw_ext.chat_logs_raw add column if not exists _deleted_at timestamp;

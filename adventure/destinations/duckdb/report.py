@@ -1,7 +1,7 @@
-"""The small copy behind the dashboard's Pipeline page.
+"""Publishes the state of the pipeline for the dashboard's Pipeline page, as one DuckDB file.
 
-Unlike the marts' copy it is written after every run of the tasks, whether or not anything was built, so that a
-pipeline that stands still shows as such.
+The file is replaced after every run of the tasks, whether or not anything was built: the page shows by its age that the
+tasks have stopped.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,14 @@ from pathlib import Path
 import duckdb
 
 from adventure.core.clock import utc_now
+from adventure.core.sql_text import quoted
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
 from adventure.destinations.common import report
+from adventure.destinations.common.lateness import lateness
 from adventure.destinations.common.publication import Rows
-from adventure.destinations.duckdb.columns import quoted
-from adventure.destinations.duckdb.connection import reading
-from adventure.destinations.duckdb.lateness import lateness
+from adventure.destinations.duckdb.connection import executing
+from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.publish import fill, replacing
 
 
@@ -29,45 +30,43 @@ def publish_report(
     streams: Sequence[Stream],
     stage: Stage,
     dbt_target: Path,
-    every: float | None,
+    interval: float | None,
 ) -> None:
-    """Replaces `target`.
+    """Replace the file `target`.
 
     Args:
-        dbt_target: the folder in which dbt leaves what its last run did.
-        every: seconds between two runs of the tasks; None when they are run by hand.
+        dbt_target: dbt's target folder, with the results of its last run.
+        interval: seconds between two runs of the tasks; None when they are run by hand.
 
     Raises:
         WarehouseError: the file cannot be written.
     """
     now = utc_now()
     since = now - timedelta(hours=report.HOURS)
-    count = partial(_count, connection)
+    count, execute = partial(_count, connection), executing(connection)
     tables = {
-        "report": Rows({"written_at": "timestamp", "every_sec": "double"}, [(now, every)]),
-        "streams": report.stream_rows(
-            reading(connection), stage, streams, lambda stream: count(*stream.raw_table.split(".", 1))
-        ),
-        "lateness": report.lateness_rows(streams, partial(lateness, connection, since=since)),
+        "report": Rows({"written_at": "timestamp", "every_sec": "double"}, [(now, interval)]),
+        "streams": report.stream_rows(execute, stage, streams, lambda stream: count(*stream.raw_table.split(".", 1))),
+        "lateness": report.lateness_rows(streams, partial(lateness, execute, DUCKDB, since=since)),
         "models": report.model_rows(_models(connection)),
         **report.failed_rows(dbt_target, partial(_failing_rows, connection)),
     }
     with replacing(connection, target):
-        for name, query in report.recorded(f"timestamp '{since}'").items():
-            connection.execute(f"create table published.{name} as {query}")
+        for name, statement in report.queries(f"timestamp '{since}'").items():
+            connection.execute(f"create table published.{name} as {statement}")
         for name, rows in tables.items():
             fill(connection, name, rows)
 
 
 def _count(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int | None:
-    """Rows of a table; None when there is none of that name."""
+    """Return the number of rows of a table; None if it does not exist."""
     known = connection.execute(
         "select 1 from duckdb_tables() where lower(schema_name) = lower(?) and lower(table_name) = lower(?)",
         [schema, table],
     ).fetchone()
     if known is None:
         return None
-    found = connection.execute(f"select count(*) from {quoted(schema)}.{quoted(table)}").fetchone()
+    found = connection.execute(f"select count(*) from {quoted(schema, table)}").fetchone()
     return int(found[0]) if found else None
 
 
@@ -77,12 +76,12 @@ def _models(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
 
 
 def _failing_rows(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
-    """Rows of the table in which dbt keeps those that failed a test, as JSON."""
+    """Return rows of the table in which dbt keeps the rows that failed a test, as JSON."""
     schema, table = (part.strip('"') for part in relation.split(".")[-2:])
     if _count(connection, schema, table) is None:
         return []
     rows = connection.execute(
-        f"select left(to_json(kept)::varchar, ?) from {quoted(schema)}.{quoted(table)} as kept limit ?",
+        f"select left(to_json(kept)::varchar, ?) from {quoted(schema, table)} as kept limit ?",
         [report.LONGEST_TEXT, report.ROWS_SHOWN],
     ).fetchall()
     return [str(row) for (row,) in rows]

@@ -1,10 +1,10 @@
-"""The text of a whole row in DuckDB's SQL; see `adventure.core.row_text`."""
+"""The hash of a whole row in DuckDB's SQL; see `adventure.core.row_text`."""
 
 from collections.abc import Collection, Sequence
 
 from adventure.core.row_text import RowColumn
-from adventure.destinations.duckdb.columns import quoted
-from adventure.destinations.duckdb.key_text import part
+from adventure.core.sql_text import quoted
+from adventure.destinations.duckdb.dialect import DUCKDB
 
 _TEXTS = {
     "plain": "{}::varchar",
@@ -24,7 +24,7 @@ def row_hash(columns: Sequence[RowColumn], held: Collection[str]) -> str:
     """Return the SQL of the row's hash over the raw table.
 
     Args:
-        held: the raw table's columns in lower case. One that it lacks is NULL.
+        held: the names of the raw table's columns in lower case. A missing column counts as NULL.
     """
     if [column.kind for column in columns] == ["document"]:
         return "md5(raw::varchar)"
@@ -34,5 +34,5 @@ def row_hash(columns: Sequence[RowColumn], held: Collection[str]) -> str:
 
 def _text(column: RowColumn) -> str:
     if column.kind == "number":
-        return part(column.name, "number")
+        return DUCKDB.without_zeros(f"{quoted(column.name)}::varchar")
     return _TEXTS[column.kind].format(quoted(column.name))

@@ -1,7 +1,7 @@
 """A stage in a local folder: `<root>/<stage>/<window>/<file>`.
 
-A file is finished under `<root>/.tmp/<stage>/`, where nobody lists, synced, and renamed into its window: it is whole
-or absent, also after a power cut.
+A file is written under `<root>/.tmp/<stage>/`, which is never listed, synced to disk, and renamed into its window. So
+it is complete or absent, even after a power failure.
 """
 
 import errno
@@ -32,31 +32,31 @@ _IDENTITY = ".id"
 
 
 class FolderStage:
-    """The stages of one machine, each a folder under `root`."""
+    """See `Stage`. Each stage is a folder under `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, window: Window, name: str) -> Path:
-        """Where that file of the window stands."""
+        """Return the path of a window's file."""
         return self.root / window.stage / window.id / name
 
     def identity(self, *, create: bool = False) -> str:
-        """Return the text of the file `.id`, which no other folder has; see `Stage`."""
+        """Return the content of the file `.id`, which is unique to this folder; see `Stage`."""
         path = self.root / _IDENTITY
         with _writing(path):
             if create and not path.exists():
                 _make_folder(self.root)
                 with self._temporary(_IDENTITY, secrets.token_hex(8)) as temporary:
                     _write(temporary, f"folder {secrets.token_hex(8)}".encode())
-                    # A link, because two processors may start at the same moment: the first one's identity stays.
+                    # Link the file, because two processors may start at the same time: the first one's identity stays.
                     with suppress(FileExistsError):
                         path.hardlink_to(temporary)
                     _sync(self.root)
             return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def check_writable(self, stage: str) -> None:
-        """Raises StageUnwritable when no file can be put there; leaves no file behind."""
+        """Raise StageUnwritable if no file can be put into the stage. No file stays behind."""
         with _writing(self.root / stage):
             _make_folder(self.root / stage)
             close_to_others(self.root)
@@ -64,12 +64,12 @@ class FolderStage:
                 _write(probe, b"?")
 
     def put(self, stage: str, window_id: str, file: Path) -> None:
-        """Puts a finished local file into a window under its own name, whole or not at all, durable on return.
+        """Put a finished local file into a window under its own name. On return it is complete and synced to disk.
 
-        On one file system it is a hard link, no copy: the caller must not write to the file again.
+        On the same file system this is a hard link and not a copy, so the caller must not write to the file again.
 
         Raises:
-            StageUnwritable: no permission or no space; the window is as it was before.
+            StageUnwritable: no permission or no space. The window did not change.
         """
         target = self.root / stage / window_id / file.name
         with _writing(target), self._temporary(stage, f"{window_id}.{file.name}") as temporary:
@@ -78,10 +78,10 @@ class FolderStage:
             _move_into_place(temporary, target)
 
     def commit(self, window: Window) -> None:
-        """Puts `window.json`: from now on the window exists.
+        """Put the window's `window.json`. From then on the window exists.
 
         Raises:
-            StageUnwritable: no permission or no space; the window does not exist.
+            StageUnwritable: no permission or no space. The window does not exist.
         """
         target = self.path(window, MANIFEST)
         with _writing(target), self._temporary(window.stage, f"{window.id}.{MANIFEST}") as temporary:
@@ -89,22 +89,22 @@ class FolderStage:
             _move_into_place(temporary, target)
 
     def windows(self, stage: str) -> list[Window]:
-        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+        """Return the windows that exist, oldest first, except those whose `window.json` is damaged."""
         return [found for found in self._read_all(stage) if isinstance(found, Window)]
 
     def damaged(self, stage: str) -> list[StageDamaged]:
-        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
+        """Return one error for each `window.json` that cannot be used."""
         return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]
 
     def discard_unfinished(self, stage: str) -> int:
-        """Removes what the processor left in windows without `window.json`; returns the number of windows.
+        """Remove the processor's files in windows without `window.json`, and return the number of windows.
 
-        What the processor never puts stays. Only the processor that holds the stream's lock may call it.
+        Files that the processor does not write stay. Only the processor that holds the stream's lock may call this.
         """
         discarded = 0
         with _writing(self.root / stage):
             for folder in _folders(self.root / stage):
-                # A cleanup may be about to remove the same, empty folder.
+                # A cleanup may remove the same empty folder at the same time.
                 with suppress(FileNotFoundError):
                     if not (folder / MANIFEST).exists():
                         files = [path for path in folder.iterdir() if FILE_NAME.fullmatch(path.name)]
@@ -116,9 +116,9 @@ class FolderStage:
         return discarded
 
     def entries(self, stage: str) -> list[StageEntry]:
-        """Every file, `window.json` included, sorted by path."""
+        """Return every file, including `window.json`, sorted by path."""
         entries = []
-        # A cleanup may take folders and files away meanwhile: os.walk passes over those.
+        # os.walk skips folders that a cleanup removes meanwhile.
         for folder, _, names in os.walk(self.root / stage):
             for name in names:
                 path = Path(folder, name)
@@ -129,9 +129,10 @@ class FolderStage:
         return sorted(entries, key=lambda entry: entry.path)
 
     def remove(self, window: Window) -> int:
-        """Removes exactly the window's files, then its `window.json`; returns the number of files removed.
+        """Remove exactly the window's files, then its `window.json`, and return the number of files removed.
 
-        What it does not list stays. A file that is gone already is no error. Killed anywhere, the next call finishes.
+        Files that the window does not list stay. A missing file is no error. If the process is killed, the next call
+        removes the rest.
         """
         removed = 0
         with _writing(self.root / window.stage / window.id):
@@ -144,10 +145,10 @@ class FolderStage:
         return removed
 
     def discard(self, stage: str, window_id: str) -> int:
-        """Removes one window, even if its `window.json` is damaged; returns the number of files. See `Stage`."""
+        """Remove one window, even if its `window.json` is damaged, and return the number of files; see `Stage`."""
         folder, removed = self.root / stage / window_id, 0
         with _writing(folder):
-            # window.json last: killed anywhere, the next call finishes.
+            # Remove window.json last: if the process is killed, the next call removes the rest.
             ours = [path for path in folder.iterdir() if FILE_NAME.fullmatch(path.name)]
             for path in (*ours, folder / MANIFEST):
                 with suppress(FileNotFoundError):
@@ -175,19 +176,19 @@ class FolderStage:
 
     @contextmanager
     def _temporary(self, stage: str, name: str) -> Iterator[Path]:
-        """A free name nobody lists, in the same file system; what is left under it goes at the end."""
+        """Yield a free path on the same file system that is never listed, and remove the file there at the end."""
         path = self.root / ".tmp" / stage / name
         make_folder(path.parent)
         path.unlink(missing_ok=True)
         try:
             yield path
         finally:
-            # Also after success: renaming one link of a file onto another link of it does nothing.
+            # Also after success: renaming a link of a file onto another link of the same file does nothing.
             path.unlink(missing_ok=True)
 
 
 def _folders(stage: Path) -> list[Path]:
-    """The windows' folders, oldest first: their names begin with the window's end."""
+    """Return the windows' folders, oldest first: their names begin with the window's end."""
     try:
         return sorted(path for path in stage.iterdir() if path.is_dir())
     except FileNotFoundError:
@@ -204,7 +205,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses into one sentence about `path`."""
+    """Turn an error of the file system into a StageUnwritable that names `path`."""
     try:
         yield
     except OSError as error:
@@ -215,7 +216,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """A hard link where the file system allows one, which neither copies nor takes space twice."""
+    """Hard-link the file where the file system allows it; copy it otherwise."""
     try:
         target.hardlink_to(source)
     except OSError as error:
@@ -239,7 +240,7 @@ def _move_into_place(temporary: Path, target: Path) -> None:
 
 
 def _make_folder(path: Path) -> None:
-    """Makes the folder and those above it durably: a synced file in a folder that a power cut takes is lost too."""
+    """Create the folder and its parents, each synced to disk: a synced file is lost if its folder is lost."""
     only_owner()
     if not path.is_dir():
         _make_folder(path.parent)
@@ -248,7 +249,7 @@ def _make_folder(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """fsync of a file or a folder."""
+    """Sync a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

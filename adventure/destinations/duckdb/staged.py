@@ -1,6 +1,6 @@
-"""What waits in a stage of some keys, read out of the staged files: it is on its way, and so no difference.
+"""Reads the staged versions of some keys from the staged files, so that reconcile counts them as in flight.
 
-The files of any stage, once they lie on this machine.
+The files may come from any stage, once they are on this machine.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,9 +10,11 @@ from pathlib import Path
 import duckdb
 
 from adventure.core.manifest import Window
+from adventure.core.sql_text import literal
 from adventure.core.streams import Stream
+from adventure.destinations.common.dialect import joined
 from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT
-from adventure.destinations.duckdb.key_text import expressions, joined, literal
+from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.load import file_fault
 
 
@@ -23,15 +25,16 @@ def copy_staged(
     kinds: Sequence[str],
     scratch: Path,
 ) -> bool:
-    """Fills the table `staged` (key, cursor, live) of `scratch` with what these windows hold of its table `suspects`.
+    """Fill the table `staged` (key, cursor, live) of `scratch` with the windows' rows of the keys in its `suspects`.
 
-    Of tombstones `live` is false, of rejected rows NULL. A file that a cleanup removes meanwhile is in the warehouse.
+    `live` is false for tombstones and NULL for rejected rows. A file that a cleanup removes meanwhile is skipped: its
+    rows are in the warehouse.
 
     Args:
-        path: where a window's file lies.
+        path: returns the local path of a window's file.
 
     Returns:
-        Whether all of these windows can be loaded. One that is damaged is on its way nowhere, and passed over.
+        Whether all windows can be loaded. Damaged windows are skipped.
     """
     are_whole = True
     with duckdb.connect(str(scratch)) as connection:
@@ -63,8 +66,7 @@ def _copy_file(
         rows = "read_ndjson(?, columns = {key: 'map(varchar, varchar)', deleted_at: 'timestamp'})"
         values: list[object] = [str(path)]
     else:
-        key, cursor = expressions(stream, kinds)
-        live = "true"
+        key, cursor, live = DUCKDB.key(stream, kinds, {}), DUCKDB.cursor(stream), "true"
         if name.endswith(".parquet"):
             rows, values = "read_parquet(?)", [str(path)]
         else:

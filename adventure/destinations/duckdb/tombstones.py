@@ -1,22 +1,22 @@
-"""Rows that are gone at the source, as rows of the raw table: nothing is deleted there, so that what was, can be told.
+"""Writes rows that were deleted at the source as tombstones. Raw tables keep every version, so no row is deleted.
 
-A tombstone holds the row's key, `_deleted_at`, and the moment of the deletion as its cursor too, which makes it the
-latest version of its key until the key comes back with a later one.
+A tombstone holds the row's key, and the time of the deletion both in `_deleted_at` and as its cursor. It is the latest
+version of its key until a row with the same key and a later cursor arrives.
 """
 
 import duckdb
 
 from adventure.core.errors import SchemaDrift
 from adventure.core.manifest import KEY_TEXTS
+from adventure.core.sql_text import literal, quoted
 from adventure.core.streams import Stream
-from adventure.destinations.duckdb.columns import quoted
-from adventure.destinations.duckdb.key_text import literal
+from adventure.destinations.duckdb.dialect import DUCKDB
 
 _LINES = "read_ndjson(?, columns = {key: 'map(varchar, varchar)', deleted_at: 'timestamp'})"
-_WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
+_WHOLE_NUMBERS = ("SMALLINT", "INTEGER", "BIGINT")
 
 
-def insert_tombstones(
+def write_tombstones(
     connection: duckdb.DuckDBPyConnection,
     stream: Stream,
     table: dict[str, str],
@@ -24,20 +24,21 @@ def insert_tombstones(
     label: str,
     loaded_at: object,
 ) -> int:
-    """Appends a tombstone for each line of a `deletes.ndjson.gz`; the number of them.
+    """Append a tombstone for each line of a `deletes.ndjson.gz` and return their number.
 
     Args:
         table: the raw table's columns with their types.
-        label: what stands in `_file`.
+        label: the value of `_file`.
 
     Raises:
-        SchemaDrift: a key is missing, or is no value of its column.
+        SchemaDrift: a key is missing, or is no value of its column's type.
     """
     kinds = {name.lower(): kind for name, kind in table.items()}
     for key in stream.key:
-        # In a document every key is text.
+        # Every key of a document is text.
         _check_key(connection, stream, key, "JSON" if stream.documents else kinds.get(key.lower()), path, label)
-    # Where the cursor is part of the key, it says which row; the later load makes it the latest.
+    # A cursor that is part of the key keeps its value, which identifies the row; the later load makes the tombstone the
+    # latest version.
     cursor = () if stream.cursor in stream.key else (stream.cursor,)
     if stream.documents:
         texts = ", ".join(f"{literal(key)}, key[{literal(key)}]" for key in stream.key)
@@ -51,9 +52,8 @@ def insert_tombstones(
             [f"cast(key[?] as {kinds[key.lower()]})" for key in stream.key] + ["deleted_at"] * len(cursor)
         )
         values = list(stream.key)
-    target = ".".join(map(quoted, stream.raw_table.split(".", 1)))
     found = connection.execute(
-        f"insert into {target} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
+        f"insert into {DUCKDB.raw_table(stream)} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
         f" select {columns}, ?, row_number() over () - 1, ?, deleted_at from {_LINES}",
         [*values, label, loaded_at, path],
     ).fetchone()
@@ -61,7 +61,7 @@ def insert_tombstones(
 
 
 def _json_object(members: dict[str, str]) -> str:
-    """SQL of a JSON object. A member such as `meta.updatedAt` is one of an object within it."""
+    """Return the SQL of a JSON object. A member such as `meta.updatedAt` becomes a member of a nested object."""
     inner: dict[str, dict[str, str]] = {}
     parts = []
     for name, value in members.items():
@@ -77,11 +77,18 @@ def _json_object(members: dict[str, str]) -> str:
 def _check_key(
     connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, kind: str | None, path: str, label: str
 ) -> None:
-    """A tombstone with another key buries nothing, or the wrong row."""
+    """Reject tombstones whose key does not cast to its column's type: they would delete nothing, or the wrong row.
+
+    Args:
+        kind: the column's type; None if the table has no such column.
+
+    Raises:
+        SchemaDrift: a key is missing, or is no value of its column's type.
+    """
     problem = f"{stream.raw_table} has no column {key}"
     if kind is not None:
-        # A cast to a whole number would round.
-        whole = " or not regexp_full_match(text, '-?[0-9]+')" if kind in _WHOLE else ""
+        # A cast to a whole number rounds.
+        whole = " or not regexp_full_match(text, '-?[0-9]+')" if kind in _WHOLE_NUMBERS else ""
         cast = "" if kind == "JSON" else f" or try_cast(text as {kind}) is null"
         count, example = connection.execute(
             f"select count(*), any_value(coalesce(text, 'none')) from (select key[?] as text, deleted_at from {_LINES})"
@@ -93,5 +100,5 @@ def _check_key(
         problem = f"{count:,} of its keys are no value of {key} in {stream.raw_table} ({kind}), such as {example!r}"
     raise SchemaDrift(
         f"{stream.name}: the deleted rows in {label} do not fit: {problem}; nothing of the window was loaded",
-        "See that the key's columns still have the names and types with which their rows were loaded",
+        "Give the key's columns the names and types again with which their rows were loaded",
     )

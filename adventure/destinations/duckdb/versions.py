@@ -1,6 +1,6 @@
-"""What the warehouse holds of a stream, as one latest version of each key, copied into a file of the caller's own.
+"""Copies the latest version of each key of a stream into another DuckDB file.
 
-The warehouse's file is held for as long as that takes and no longer, so that loads go on while the copy is compared.
+The warehouse's file is open only while the versions are copied, so loads continue while the copy is compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,17 +10,18 @@ from pathlib import Path
 import duckdb
 
 from adventure.core.row_text import RowColumn
+from adventure.core.sql_text import literal
 from adventure.core.streams import Stream
-from adventure.destinations.common.ledger import WITHOUT_CURSOR
-from adventure.destinations.duckdb.key_text import expressions, literal, part, path, raw_table
-from adventure.destinations.duckdb.load import columns_of
+from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.duckdb.connection import executing
+from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.row_text import row_hash
 
 MEMORY = "1GB"
-"""What a copy may take of the machine; the rest goes to disk, beside the copy."""
+"""The memory limit of a copy. The rest is spilled to disk beside the copy."""
 
 BATCH = 20_000
-"""Rows handed over at once."""
+"""Rows in one batch."""
 
 _TABLES = """
 create or replace table scratch.held (key varchar, cursor bigint, live boolean, parts varchar[], row varchar);
@@ -66,7 +67,7 @@ class CopiedVersions:
 
 @contextmanager
 def open_copy(file: Path) -> Iterator[CopiedVersions]:
-    """The copy that `copy_versions` made."""
+    """Open the file that `copy_versions` filled."""
     with duckdb.connect(str(file)) as connection:
         connection.execute(f"set memory_limit = '{MEMORY}'")
         connection.execute("set enable_progress_bar = false")
@@ -82,16 +83,20 @@ def copy_versions(
     *,
     suspects: bool,
 ) -> None:
-    """Fills the tables `held` and `rejected` of the DuckDB file `scratch`.
+    """Fill the tables `held` and `rejected` of the DuckDB file `scratch`.
 
-    `held` has the latest version of each key: its cursor in microseconds since 1970 (NULL where it has none), whether
-    the row lives or is a tombstone; of suspects, each key column as the raw table prints it; and the hash of the row,
-    where `rows` names its columns. `rejected` has the
-    keys of the rows set aside, their parts joined by commas, and their cursor where it is known.
+    `held` has one row for each key, its latest version:
+
+    - `cursor` in microseconds since 1970, NULL where the row has none
+    - `live`, false for a tombstone
+    - `parts`, for suspects: each key column as text
+    - `row`, where `rows` names columns: the hash of the row
+
+    `rejected` has the keys of the rejected rows, their parts joined by commas, and their cursors where they are known.
 
     Args:
         kinds: how each key column becomes text, see `adventure.core.key_kinds`.
-        suspects: only the keys that table `suspects` of that file holds.
+        suspects: copy only the keys in table `suspects` of that file.
     """
     connection.execute(f"set memory_limit = '{MEMORY}'")
     connection.execute("set preserve_insertion_order = false")
@@ -99,24 +104,20 @@ def copy_versions(
     connection.execute(f"attach {literal(str(scratch))} as scratch")
     try:
         connection.execute(_TABLES)
-        if held := columns_of(connection, stream):
-            key, cursor = expressions(stream, kinds)
-            row = row_hash(rows, {name.lower() for name in held}) if rows else ""
-            _copy_held(connection, stream, key, cursor, row, suspects)
-        _copy_rejected(connection, stream, kinds)
+        if types := columns_of(executing(connection), stream):
+            row = row_hash(rows, {name.lower() for name in types}) if rows else ""
+            _copy_held(connection, stream, DUCKDB.key(stream, kinds, types), row, suspects)
+        connection.execute(f"insert into scratch.rejected {DUCKDB.rejected_versions(stream, kinds)}", [stream.name])
     finally:
         connection.execute("detach scratch")
 
 
-def _copy_held(
-    connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, cursor: str, row: str, suspects: bool
-) -> None:
-    kind = "document" if stream.documents else "plain"
-    parts = ", ".join(part(column, kind) for column in stream.key)
-    # As the models order versions: by cursor, then by load, then rows before tombstones. One number each, because a
-    # hash table of numbers is small; the cursor is moved up so that it is not below zero.
+def _copy_held(connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, row: str, suspects: bool) -> None:
+    parts = ", ".join(DUCKDB.castable_key(stream, {}))
+    # Order versions as the models do: by cursor, then by load, then rows before tombstones. Pack the three into one
+    # number, because a hash table of numbers is small. Shift the cursor so that it is not negative.
     version = (
-        f"coalesce({cursor} + (1::hugeint << 61), 0) * (1::hugeint << 64)"
+        f"coalesce({DUCKDB.cursor(stream)} + (1::hugeint << 61), 0) * (1::hugeint << 64)"
         " + epoch_us(_loaded_at)::hugeint * 2 + (_deleted_at is null)::int"
     )
     connection.execute(
@@ -128,29 +129,11 @@ def _copy_held(
                 max({version}) as version,
                 {f"arg_max({row}, {version})" if row else "null"} as row,
                 {f"any_value([{parts}])" if suspects else "null"} as parts
-            from {raw_table(stream)}
+            from {DUCKDB.raw_table(stream)}
             where {key} {"in (from scratch.suspects select key)" if suspects else "is not null"}
             group by 1
         )
         select key, nullif(version >> 64, 0) - (1::hugeint << 61), (version & 1) = 1, parts, row
         from versions
         """
-    )
-
-
-def _copy_rejected(connection: duckdb.DuckDBPyConnection, stream: Stream, kinds: Sequence[str]) -> None:
-    # The row as PostgreSQL prints it tells the version; a document that could not be decoded does not.
-    field = literal(path(stream.cursor))
-    connection.execute(
-        f"""
-        insert into scratch.rejected
-        select
-            {part("key", "number") if tuple(kinds) == ("number",) else "key"},
-            case when json_valid(row) then coalesce(
-                epoch_us(try_cast(json_extract_string(row, {field}) as timestamptz)), {WITHOUT_CURSOR}
-            ) end as cursor
-        from raw_ext.rejected_rows
-        where stream = ?
-        """,
-        [stream.name],
     )

@@ -1,4 +1,4 @@
-"""Snowflake as the warehouse: the scripts of snowflake/ deployed, and what the account then does by itself.
+"""Snowflake as the warehouse. The account's own tasks, which snowflake/*.sql set up, load and clean up.
 
-Loads and cleanups are Snowflake's own tasks; this room sets them up and takes them down, and must not move rows itself.
+This package deploys the scripts and runs the tasks; it does not move rows itself.
 """

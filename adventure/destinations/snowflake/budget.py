@@ -1,6 +1,6 @@
-"""CREDIT_BUDGET, held against what the resource monitor of Snowflake's warehouse has counted this month.
+"""Compares CREDIT_BUDGET with the credits that the warehouse's resource monitor has counted this month.
 
-SHOW needs no warehouse, so that the look itself costs nothing.
+Reading the monitor costs no credits, because SHOW needs no warehouse.
 """
 
 import time
@@ -8,32 +8,33 @@ from dataclasses import dataclass
 
 from adventure.core.errors import CreditBudgetReached, WarehouseRefused
 from adventure.core.settings import Settings
-from adventure.destinations.snowflake.session import Ask
+from adventure.destinations.snowflake.dialect import SNOWFLAKE
+from adventure.destinations.snowflake.session import TaggedExecute
 
-_BELIEVED_SEC = 60.0
-"""How long a look at the monitor holds: it runs minutes behind anyway."""
+CACHE_TTL_SEC = 60.0
+"""How long the monitor's count is reused. The monitor itself lags by minutes."""
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """A resource monitor's month."""
+    """A resource monitor's credits of this month."""
 
     used: float
     quota: float | None
 
 
 class Budget:
-    """CREDIT_BUDGET, held against the resource monitor of the warehouse."""
+    """CREDIT_BUDGET, compared with the resource monitor's count."""
 
-    def __init__(self, settings: Settings, ask: Ask, role: str) -> None:
+    def __init__(self, settings: Settings, execute: TaggedExecute, role: str) -> None:
         self._settings = settings
-        self._ask = ask
+        self._execute = execute
         self._role = role
         self._used = 0.0
-        self._read_at = -_BELIEVED_SEC
+        self._read_at = -CACHE_TTL_SEC
 
     def is_reached(self) -> bool:
-        """Whether the credits are used up; never, where CREDIT_BUDGET is not set.
+        """Return whether the credits are used up. False if CREDIT_BUDGET is not set.
 
         Raises:
             WarehouseRefused: the role may not see the monitor.
@@ -41,40 +42,40 @@ class Budget:
         budget = self._settings.credit_budget
         if budget is None:
             return False
-        if time.monotonic() - self._read_at >= _BELIEVED_SEC:
-            self._used, self._read_at = read_monitor(self._settings, self._ask, self._role).used, time.monotonic()
+        if time.monotonic() - self._read_at >= CACHE_TTL_SEC:
+            self._used, self._read_at = read_monitor(self._settings, self._execute, self._role).used, time.monotonic()
         return self._used >= budget
 
     def check(self) -> None:
-        """Before a statement that needs the warehouse.
+        """Call this before each statement that needs the warehouse.
 
         Raises:
-            CreditBudgetReached: there are no credits left for it.
+            CreditBudgetReached: the credits are used up.
         """
         if self.is_reached():
             raise CreditBudgetReached(self.sentence(), "Raise CREDIT_BUDGET, or wait for the monitor's next month")
 
     def sentence(self) -> str:
-        """What is used, without a full stop."""
+        """Return the sentence that says how many credits are used, without a full stop."""
         return (
             f"CREDIT_BUDGET is reached: {self._used:g} of {self._settings.credit_budget:g} credits of this month are"
-            f" used by {self._settings.snowflake_warehouse}, and nothing more is run on it; staging goes on"
+            f" used by {self._settings.snowflake_warehouse}. Adventure runs nothing more on it; staging continues"
         )
 
 
-def read_monitor(settings: Settings, ask: Ask, role: str) -> Monitor:
-    """The resource monitor SNOWFLAKE_MONITOR.
+def read_monitor(settings: Settings, execute: TaggedExecute, role: str) -> Monitor:
+    """Return the resource monitor SNOWFLAKE_MONITOR.
 
     Raises:
-        WarehouseRefused: there is none, or the role may not see it.
+        WarehouseRefused: it does not exist, or the role may not see it.
     """
     name = settings.snowflake_monitor
-    # The name is a pattern here: `_` is any character.
-    rows = ask(f"show resource monitors like '{name}'", (), "adventure:status")
+    # SHOW reads the name as a pattern in which `_` is any character, so other monitors may match.
+    rows = execute(f"show resource monitors like {SNOWFLAKE.literal(name)}", (), "adventure:status")
     for row in rows:
         if str(row[0]).upper() == name.upper():
             return Monitor(float(row[2] or 0), float(row[1]) if row[1] else None)
     raise WarehouseRefused(
-        f"The role {role} sees no resource monitor {name}, which tells the credits that are used",
-        f"grant monitor on resource monitor {name} to role {role}, or set SNOWFLAKE_MONITOR",
+        f"The role {role} sees no resource monitor {name}, which counts the credits used",
+        f"Run: grant monitor on resource monitor {name} to role {role}, or set SNOWFLAKE_MONITOR",
     )

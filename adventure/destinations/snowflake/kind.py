@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from adventure.destinations.published import Copy
+from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -50,18 +50,18 @@ def dashboard_environment(settings: "Settings") -> dict[str, str]:
     return found
 
 
-def open_sales() -> Copy:
+def open_sales() -> PublishedDataset:
     """Return the published marts."""
-    return _copy("publication", "built_at", "Run `adventure build`: it publishes them again")
+    return _dataset("publication", "built_at", "Run `adventure build`: it publishes them again")
 
 
-def open_report() -> Copy:
+def open_report() -> PublishedDataset:
     """Return the published report on the pipeline."""
-    return _copy("report", "written_at", "The next run of the tasks replaces it: `adventure tasks run`")
+    return _dataset("report", "written_at", "The next run of the tasks replaces it: `adventure tasks run`")
 
 
-def _copy(table: str, column: str, remedy: str) -> Copy:
+def _dataset(table: str, column: str, remedy: str) -> PublishedDataset:
     from adventure.destinations.snowflake import published
 
     connect = published.active if os.environ.get(SESSION) == "active" else published.signed_in
-    return published.SnowflakeCopy(table, column, remedy, connect)
+    return published.SnowflakeDataset(table, column, remedy, connect)

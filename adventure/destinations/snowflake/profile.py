@@ -1,13 +1,13 @@
-"""How dbt signs in to Snowflake: the settings as the variables that dbt/profiles.yml reads."""
+"""The settings as the environment variables with which dbt/profiles.yml signs in to Snowflake."""
 
 from adventure.core.settings import Settings
 
 
 def profile_variables(settings: Settings, run_id: str) -> dict[str, str]:
-    """The environment of a dbt run; what does not apply to the chosen way of signing in is empty.
+    """Return the environment of a dbt run. Variables of the other authenticators are empty.
 
     Args:
-        run_id: stands in the QUERY_TAG of each statement.
+        run_id: the run id in the QUERY_TAG of each statement.
     """
     way = settings.snowflake_authenticator
     key, passphrase = settings.snowflake_private_key_path, settings.snowflake_private_key_passphrase

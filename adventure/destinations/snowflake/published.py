@@ -1,7 +1,6 @@
-"""What was published in Snowflake: the tables of the schema DASHBOARD, asked over a cursor.
+"""Reads the published tables of the schema DASHBOARD.
 
-Inside Snowflake the cursor is the active session's, from a laptop the connector's: the same interface, and the same
-code from there on.
+Inside Snowflake the cursor belongs to the active session, elsewhere to the connector. Both have the same interface.
 """
 
 import time
@@ -15,15 +14,15 @@ import pandas as pd
 import pyarrow as pa
 
 from adventure.core.errors import AdventureError, WarehouseError
-from adventure.destinations.published import Identity
+from adventure.destinations.published import Version
 
 SCHEMA = "DASHBOARD"
 _ABSENT = 2003
-"""The server's number for what does not exist, or may not be seen."""
-_BELIEVED_SEC = 5.0
-"""How long a look at what is newest holds: a page asks several times while it is drawn."""
+"""The server's error number for an object that does not exist or may not be seen."""
+CACHE_TTL_SEC = 5.0
+"""How long the time of the latest publication is reused. A page asks for it several times while it is drawn."""
 
-# By the number that the server gives a column's type (see cursor.description in PEP 249 and the connector's manual).
+# Arrow types by the type code in cursor.description (PEP 249 and the connector's manual).
 _KINDS = {
     1: pa.float64(),
     2: pa.string(),
@@ -34,40 +33,41 @@ _KINDS = {
     8: pa.timestamp("us"),
     13: pa.bool_(),
 }
-_seen: "dict[SnowflakeCopy, tuple[float, datetime | None]]" = {}
+_seen: "dict[SnowflakeDataset, tuple[float, datetime | None]]" = {}
 
 
 @dataclass(frozen=True)
-class SnowflakeCopy:
-    """See `Copy`."""
+class SnowflakeDataset:
+    """See `PublishedDataset`."""
 
     name: str
-    """The table of one row that is written last."""
+    """The table of one row that a publication writes last."""
     stamp: str
-    """Its column that says when."""
+    """That table's column with the time of the publication."""
     remedy: str
+    """The command that publishes again."""
     connect: Callable[[], Any]
     is_metered = True
 
-    def identity(self) -> Identity | None:
-        """What changes with each publication; None when there is none yet."""
+    def version(self) -> Version | None:
+        """Return the table and the time of the latest publication; None before the first one."""
         published_at = self.published_at()
         return None if published_at is None else (self.name, published_at)
 
     def published_at(self) -> datetime | None:
-        """When the newest was published, as it was up to 5 s ago."""
-        looked_at, moment = _seen.get(self, (-_BELIEVED_SEC, None))
-        if time.monotonic() - looked_at >= _BELIEVED_SEC:
+        """Return when the latest publication was made, as of at most CACHE_TTL_SEC ago."""
+        looked_at, moment = _seen.get(self, (-CACHE_TTL_SEC, None))
+        if time.monotonic() - looked_at >= CACHE_TTL_SEC:
             rows = self.query(f"select {self.stamp} from {self.name}")
             moment = rows[self.stamp].tolist()[0].to_pydatetime() if len(rows) else None
             _seen[self] = time.monotonic(), moment
         return moment
 
     def query(self, statement: str, values: Sequence[object] = ()) -> pd.DataFrame:
-        """See `Query`.
+        """Run a statement with values for its question marks; see `Query`.
 
         Raises:
-            WarehouseError: Snowflake says no, or does not answer.
+            WarehouseError: Snowflake refuses, or does not answer.
         """
         try:
             with self.connect().cursor() as cursor:
@@ -76,7 +76,7 @@ class SnowflakeCopy:
         except AdventureError as error:
             raise WarehouseError(error.problem, error.remedy) from error
         except Exception as error:
-            # By no class of its own: Snowflake's Python raises others than the connector does.
+            # Catch every class: Snowflake's Python raises other classes than the connector.
             signed_in.cache_clear()
             remedy = "Run `adventure snowflake deploy`" if getattr(error, "errno", None) == _ABSENT else self.remedy
             raise WarehouseError(f"Snowflake gave no answer: {str(error).rstrip('.')}", remedy) from error
@@ -84,7 +84,7 @@ class SnowflakeCopy:
 
 
 def to_frame(description: Sequence[Any], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Rows as DuckDB gives them: names in lower case, whole numbers as such, other decimals as decimals."""
+    """Return the rows as DuckDB does: names in lower case, whole numbers as integers, other numbers as decimals."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(description)
     made = {
         column[0].lower(): pa.array(values, _kind(column)) for column, values in zip(description, columns, strict=True)
@@ -101,7 +101,7 @@ def _kind(column: Any) -> pa.DataType:
 
 
 def active() -> Any:
-    """The session in which Snowflake runs the app, with its owner's rights and in its schema."""
+    """Return the connection of the session in which Snowflake runs the app, with its owner's rights, in its schema."""
     from snowflake.snowpark.context import get_active_session
 
     return get_active_session().connection
@@ -109,11 +109,11 @@ def active() -> Any:
 
 @cache
 def signed_in() -> Any:
-    """A connection as who builds the models, who may read what was published; one for all visitors of this process.
+    """Return a connection with dbt's user, who may read the published tables. All visitors of this process share it.
 
     Raises:
-        ConfigError: the settings do not say how to sign in.
-        WarehouseError: Snowflake says no, or does not answer.
+        ConfigError: a setting for signing in is missing or wrong.
+        WarehouseError: Snowflake refuses, or does not answer.
     """
     from adventure.core.settings import load_settings
     from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake

@@ -1,6 +1,6 @@
-"""snowflake/*.sql as statements, with the names that the settings give, and the like for streams of one's own.
+"""Reads snowflake/*.sql as statements, with the names of the settings, and writes the statements of other streams.
 
-The files are what a person reads and runs in a worksheet; `deploy` runs their very text.
+The files can be read and run in a worksheet; `adventure snowflake deploy` runs the same text.
 """
 
 import re
@@ -12,22 +12,23 @@ import adventure
 from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.destinations.snowflake.dialect import SNOWFLAKE
 
 Trigger = Literal["scheduled", "triggered"]
 
 _SETUP = ("0_names.sql", "1_setup.sql", "2_raw_tables.sql", "3_load_stages.sql")
 _TEARDOWN = ("0_names.sql", "9_destroy.sql")
-# A body, a text, a comment, a semicolon, or whatever stands between them.
+# A body in $$, a literal, a comment, a semicolon, or the text between them.
 _TOKEN = re.compile(r"\$\$.*?\$\$|'(?:[^'\\]|\\.)*'|--[^\n]*\n?|;|[^;'$-]+|.", re.DOTALL)
 SHIPPED = ("orders", "order_details", "chat_logs")
-"""The streams that the files speak of."""
+"""The streams whose stages and tasks are in the files."""
 
 
 def deployment(settings: Settings, streams: Sequence[Stream], trigger: Trigger) -> list[str]:
-    """All statements that set the pipeline up, in their order; each may be run again.
+    """Return all statements that set the pipeline up, in their order. Each may be run again.
 
     Raises:
-        ConfigError: the scripts are not there.
+        ConfigError: a script is missing.
     """
     statements = _read(settings, *_SETUP)
     others = [stream for stream in streams if stream.name not in SHIPPED]
@@ -38,28 +39,28 @@ def deployment(settings: Settings, streams: Sequence[Stream], trigger: Trigger) 
 
 
 def teardown(settings: Settings) -> list[str]:
-    """All statements that remove it, rows included.
+    """Return all statements that remove the pipeline and its rows.
 
     Raises:
-        ConfigError: the scripts are not there.
+        ConfigError: a script is missing.
     """
     return _read(settings, *_TEARDOWN)
 
 
 def name_of(settings: Settings, variable: str) -> str:
-    """What `0_names.sql` calls something, for example `owner_role`.
+    """Return the value of a variable of `0_names.sql`, such as `owner_role`.
 
     Raises:
-        ConfigError: the script is not there, or has no such variable.
+        ConfigError: the script is missing, or does not set the variable.
     """
     for statement in _read(settings, "0_names.sql"):
         if found := re.fullmatch(rf"set {variable} = '([^']*)'", statement):
             return found[1]
-    raise ConfigError(f"0_names.sql in {settings.snowflake_dir} does not set {variable}", "Take the file as it was")
+    raise ConfigError(f"0_names.sql in {settings.snowflake_dir} does not set {variable}", "Restore the original file")
 
 
 def stage_statements(stream: Stream) -> list[str]:
-    """What 2_raw_tables.sql says for a stream: its stage. Its raw table is made by its first load."""
+    """Return the statements that create a stream's stage. The stream's first load creates its raw table."""
     return [
         f"create stage if not exists {stream.stage}\n"
         "    encryption = (type = 'SNOWFLAKE_SSE')\n"
@@ -70,11 +71,12 @@ def stage_statements(stream: Stream) -> list[str]:
 
 
 def task_statements(stream: Stream, trigger: Trigger) -> list[str]:
-    """What 4_tasks_*.sql says for a stream: a load, a cleanup after it, and both resumed."""
-    key = ", ".join(map(_literal, stream.key))
+    """Return the statements that create and resume a stream's load task and the cleanup task after it."""
+    key = ", ".join(map(SNOWFLAKE.literal, stream.key))
+    layout = "documents" if stream.documents else "columns"
     arguments = (
-        f"{_literal(stream.name)}, '{stream.source}', '{stream.stage}', '{stream.raw_table}',"
-        f" array_construct({key}), {_literal(stream.cursor)}"
+        f"{SNOWFLAKE.literal(stream.name)}, '{layout}', '{stream.stage}', '{stream.raw_table}',"
+        f" array_construct({key}), {SNOWFLAKE.literal(stream.cursor)}"
     )
     schedule = "    schedule = 'USING CRON 0 * * * * UTC'\n" if trigger == "scheduled" else ""
     return [
@@ -101,7 +103,7 @@ def task_statements(stream: Stream, trigger: Trigger) -> list[str]:
 
 
 def split(script: str) -> Iterator[str]:
-    """The statements of a script, without the comments before them and without their semicolons."""
+    """Yield the statements of a script, without the comments before them and without their semicolons."""
     statement = ""
     for token in _TOKEN.findall(script):
         if token == ";":
@@ -116,30 +118,31 @@ def _read(settings: Settings, *names: str) -> list[str]:
     for name in names:
         path = settings.snowflake_dir / name
         if not path.is_file():
-            raise ConfigError(f"There is no script {path}", "Set SNOWFLAKE_DIR, or run where the project stands")
+            raise ConfigError(
+                f"There is no script {path}", "Set SNOWFLAKE_DIR, or run the command in the project's folder"
+            )
         found += list(split(path.read_text(encoding="utf-8")))
     return [_located(settings, _renamed(settings, statement)) for statement in found]
 
 
 def _renamed(settings: Settings, statement: str) -> str:
-    """The names of 0_names.sql, where the settings give others. Not users and roles: those of the settings sign in."""
+    """Return a statement of 0_names.sql with the name from the settings.
+
+    Users and roles are not replaced: the settings name those that sign in, which may be others.
+    """
     names = {
         "database_name": settings.snowflake_database,
         "warehouse_name": settings.snowflake_warehouse,
         "monitor_name": settings.snowflake_monitor,
     }
     found = re.fullmatch(r"set (\w+) = '[^']*'", statement)
-    return f"set {found[1]} = {_literal(names[found[1]])}" if found and found[1] in names else statement
+    return f"set {found[1]} = {SNOWFLAKE.literal(names[found[1]])}" if found and found[1] in names else statement
 
 
 def _located(settings: Settings, statement: str) -> str:
-    """Where the file is that a PUT names, in the project's folder: in ours, wherever the command is run."""
+    """Return a PUT statement with the absolute path of its file, so that it runs from any folder."""
     found = re.match(r"put 'file://(snowflake|adventure)/", statement)
     if not found:
         return statement
     folder = settings.snowflake_dir if found[1] == "snowflake" else Path(adventure.__file__).parent
     return f"put 'file://{folder.resolve().as_posix()}/{statement[found.end() :]}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

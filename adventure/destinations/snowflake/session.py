@@ -1,7 +1,7 @@
-"""Connections to Snowflake, and what its refusals mean.
+"""Connects to Snowflake, and translates its errors into messages with a remedy.
 
-A service user signs in with a key pair, a person with a browser, a program of a platform with an OAuth token: never
-with a password. A message names account, user and role, never a secret. This room knows no stage and no table.
+A service user signs in with a key pair, a person with a browser, and a platform's program with an OAuth token; never
+with a password. Messages name account, user and role, and never a secret.
 """
 
 import re
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
 
 LOGIN_TIMEOUT_SEC = 30
 NETWORK_TIMEOUT_SEC = 120
-"""How long the connector itself retries a statement that gets no answer."""
+"""How long the connector retries a statement that gets no answer."""
 _BATCH = 10_000
-"""Rows fetched at once."""
+"""Rows in one batch."""
 
 
 @dataclass(frozen=True)
 class SnowflakeLogin:
-    """The user that a session signs in as, and its role. Each signs in as SNOWFLAKE_AUTHENTICATOR says."""
+    """The user and role of a session. SNOWFLAKE_AUTHENTICATOR says how every user signs in."""
 
     user: str
     role: str
 
     @classmethod
     def of_loader(cls, settings: Settings, *, role: str = "") -> "SnowflakeLogin":
-        """Return SNOWFLAKE_USER with SNOWFLAKE_ROLE, or with another one of its roles."""
+        """Return SNOWFLAKE_USER with SNOWFLAKE_ROLE or the given role."""
         return cls(settings.snowflake_user, role or settings.snowflake_role)
 
     @classmethod
     def of_dbt(cls, settings: Settings) -> "SnowflakeLogin":
-        """Return the user and the role that build the models; they may read the raw tables."""
+        """Return SNOWFLAKE_DBT_USER and SNOWFLAKE_DBT_ROLE, which may read the raw tables."""
         return cls(settings.snowflake_dbt_user, settings.snowflake_dbt_role)
 
 
 def connect_snowflake(
     settings: Settings, login: SnowflakeLogin | None = None, *, schema: str = "RAW_EXT", tag: str = ""
 ) -> "SnowflakeConnection":
-    """A session in UTC, in the pipeline's database.
+    """Open a session in UTC, in the pipeline's database.
 
     Args:
-        login: who signs in; default: the loader.
-        schema: where names without a schema are looked for.
-        tag: what stands in QUERY_TAG of each statement until it is set anew.
+        login: the user and role; by default SNOWFLAKE_USER and SNOWFLAKE_ROLE.
+        schema: the schema of names without one.
+        tag: the QUERY_TAG of statements that do not set their own.
 
     Raises:
-        ConfigError: the settings do not say how to sign in.
-        WarehouseRefused: Snowflake says no: account, user, key, role.
-        WarehouseUnavailable: it does not answer.
+        ConfigError: a setting for signing in is missing or wrong.
+        WarehouseRefused: Snowflake refuses the account, user, key or role.
+        WarehouseUnavailable: Snowflake does not answer.
     """
     connector = _connector()
     login = login or SnowflakeLogin.of_loader(settings)
@@ -69,43 +69,46 @@ def connect_snowflake(
         "paramstyle": "qmark",
         "login_timeout": LOGIN_TIMEOUT_SEC,
         "network_timeout": NETWORK_TIMEOUT_SEC,
-        # Whatever the account prefers: `timestamp` has no zone here, and what has one is printed in UTC.
+        # Override the account's defaults: `timestamp` has no zone, and timestamps with a zone are printed in UTC.
         "session_parameters": {"TIMEZONE": "UTC", "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ", "QUERY_TAG": tag},
         **_account(settings, login),
-        **_proof(settings),
+        **_credentials(settings),
     }
     with translating_snowflake(settings, login):
         session: SnowflakeConnection = connector.connect(**arguments)
         return session
 
 
-Ask = Callable[[str, Sequence[object], str], list[tuple[Any, ...]]]
-"""Runs a statement with values for its question marks and a QUERY_TAG; its rows."""
+TaggedExecute = Callable[[str, Sequence[object], str], list[tuple[Any, ...]]]
+"""Runs a statement with values for its question marks and a QUERY_TAG, and returns its rows."""
 
 
 class SnowflakeSession:
-    """One session, opened by the first statement and opened anew when it was lost."""
+    """One session. The first statement opens it, and the next one reopens it after it was lost."""
 
     def __init__(self, settings: Settings, login: SnowflakeLogin | None = None) -> None:
         self._settings = settings
         self.login = login or SnowflakeLogin.of_loader(settings)
         self._connection: SnowflakeConnection | None = None
 
-    def ask(self, statement: str, values: Sequence[object], tag: str) -> list[tuple[Any, ...]]:
-        """Runs one statement, tagged: `adventure:`, the task or stage, and where there is one, `:` and the run.
+    def execute(self, statement: str, values: Sequence[object], tag: str) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows.
+
+        Args:
+            tag: its QUERY_TAG: `adventure:`, the task or stage, and `:` with the run or window where there is one.
 
         Raises:
-            WarehouseError: what Snowflake said, by what one can do about it.
+            WarehouseError: Snowflake refuses, does not answer, or the statement failed.
         """
         return [row for batch in self.batches(statement, values, tag) for row in batch]
 
     def batches(self, statement: str, values: Sequence[object], tag: str) -> Iterator[list[tuple[Any, ...]]]:
-        """The same, a batch of its rows after the other."""
+        """Run one statement and yield its rows in batches; see `execute`."""
         try:
             with translating_snowflake(self._settings, self.login):
                 self._connection = self._connection or connect_snowflake(self._settings, self.login)
                 with self._connection.cursor() as cursor:
-                    # Of this statement alone: without a statement of its own, and whoever comes next is not mistaken.
+                    # Set QUERY_TAG per statement: it cannot leak into the next one, and costs no extra round trip.
                     cursor.execute(statement, list(values) or None, _statement_params={"QUERY_TAG": tag})
                     while batch := cursor.fetchmany(_BATCH):
                         yield batch
@@ -116,12 +119,12 @@ class SnowflakeSession:
 
 @contextmanager
 def translating_snowflake(settings: Settings, login: SnowflakeLogin) -> Iterator[None]:
-    """Turns the connector's errors within into the error tree's.
+    """Translate the connector's errors within the block into the errors of `adventure.core.errors`.
 
     Raises:
-        WarehouseRefused: Snowflake says no.
-        WarehouseUnavailable: it does not answer.
-        WarehouseError: anything else that it says.
+        WarehouseRefused: Snowflake refuses.
+        WarehouseUnavailable: Snowflake does not answer.
+        WarehouseError: any other error.
     """
     refused = _connector().errors.Error
     try:
@@ -131,11 +134,11 @@ def translating_snowflake(settings: Settings, login: SnowflakeLogin) -> Iterator
 
 
 def snowflake_error(error: Any, settings: Settings, login: SnowflakeLogin) -> WarehouseError:
-    """Return the tree's error for what the connector raised.
+    """Return the error of `adventure.core.errors` for an error that the connector raised.
 
     The error's number decides. Snowflake gives one number (such as 2003) to refusals that need different remedies, and
-    the driver gives one (250001) to every login that failed, so the text is matched as well. Snowflake does not
-    translate its texts.
+    the driver gives one (250001) to every failed sign-in, so the text is matched as well. Snowflake does not translate
+    its texts.
     """
     where = f"Snowflake (account {settings.snowflake_account}, user {login.user})"
     text = " ".join(str(getattr(error, "raw_msg", None) or getattr(error, "msg", None) or error).split()).rstrip(".")
@@ -143,8 +146,8 @@ def snowflake_error(error: Any, settings: Settings, login: SnowflakeLogin) -> Wa
     if found := re.search(r"Insufficient privileges to operate on ([\w ]+?) '([^']+)'", text):
         kind, name = found[1].strip(), found[2]
         return WarehouseRefused(
-            f"{where}: the role {login.role} may not do that with {kind} {name}",
-            f"grant {_PRIVILEGES.get(kind.lower(), 'usage')} on {kind} {name} to role {login.role}",
+            f"{where}: the role {login.role} lacks a privilege on {kind} {name}",
+            f"Run: grant {_PRIVILEGES.get(kind.lower(), 'usage')} on {kind} {name} to role {login.role}",
         )
     for numbers, sign, problem, remedy in _KNOWN:
         if number in numbers or (sign and re.search(sign, text, re.IGNORECASE)):
@@ -168,19 +171,19 @@ _PRIVILEGES = {
 
 _AWAY = "does not answer: {text}"
 
-# By what one can do about it. Numbers of the connector and of the server; texts where several share a number.
+# Error numbers of the connector and of the server, a pattern where several causes share a number, problem and remedy.
 _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     (
         (390144, *range(394300, 394307)),
         "JWT token (is invalid|has expired)",
         "the key does not belong to the user, or is no longer valid",
-        "alter user {login.user} set rsa_public_key = '…' with the public half of SNOWFLAKE_PRIVATE_KEY_PATH",
+        "Run: alter user {login.user} set rsa_public_key = '…', with the public half of SNOWFLAKE_PRIVATE_KEY_PATH",
     ),
     (
         (390186, 390189),
         "Role .* (does not exist|is not granted)",
         "the role {login.role} does not exist, or is not granted to the user",
-        "grant role {login.role} to user {login.user}, or set SNOWFLAKE_ROLE",
+        "Run: grant role {login.role} to user {login.user}, or set SNOWFLAKE_ROLE",
     ),
     (
         (390100, 390303, 390318),
@@ -198,7 +201,7 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         (606,),
         "No active warehouse|warehouse .* is suspended",
         "the warehouse {s.snowflake_warehouse} does not exist, is suspended, or may not be used by {login.role}",
-        "grant usage on warehouse {s.snowflake_warehouse} to role {login.role}, and"
+        "Run: grant usage on warehouse {s.snowflake_warehouse} to role {login.role}, and"
         " alter warehouse {s.snowflake_warehouse} set auto_resume = true",
     ),
     (
@@ -210,15 +213,15 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     (
         (390422,),
         "is not allowed to access Snowflake",
-        "it lets nobody in from this machine's address: {text}",
-        "Have the address added to the account's network policy, or to that of the user {login.user}",
+        "it refuses connections from this machine's address: {text}",
+        "Add the address to the network policy of the account or of the user {login.user}",
     ),
     (
         (290403, 290404),
         "404 Not Found|HTTP 403",
         "there is no such account: {text}",
         "Check SNOWFLAKE_ACCOUNT (organisation-account, as in the address of your Snowflake), and that its network"
-        " policy lets this machine in",
+        " policy allows this machine",
     ),
     (
         (250001, 250003, 251001),
@@ -230,14 +233,14 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
 
 
 def _connector() -> Any:
-    """Imported when it is needed: it is an extra, and takes a second.
+    """Import the connector when it is needed: it belongs to an extra, and its import takes a second.
 
     Raises:
         ConfigError: it is not installed.
     """
     try:
         with warnings.catch_warnings():
-            # Of versions of its own copy of requests, which nobody here chooses.
+            # It warns about the versions of its own copy of requests, which users cannot choose.
             warnings.simplefilter("ignore")
             import snowflake.connector
     except ImportError as error:
@@ -252,7 +255,7 @@ def _account(settings: Settings, login: SnowflakeLogin) -> dict[str, Any]:
     if not settings.snowflake_account or not login.user:
         raise ConfigError(
             "WAREHOUSE=snowflake needs SNOWFLAKE_ACCOUNT and SNOWFLAKE_USER",
-            "Set them; docs/snowflake.md goes through it",
+            "Set them; docs/snowflake.md has the steps",
         )
     where: dict[str, Any] = {"account": settings.snowflake_account}
     if settings.snowflake_host:
@@ -261,17 +264,17 @@ def _account(settings: Settings, login: SnowflakeLogin) -> dict[str, Any]:
     return where
 
 
-def _proof(settings: Settings) -> dict[str, Any]:
-    """How the user proves who it is.
+def _credentials(settings: Settings) -> dict[str, Any]:
+    """Return the connector's arguments for SNOWFLAKE_AUTHENTICATOR.
 
     Raises:
-        ConfigError: what the chosen way needs is not set.
+        ConfigError: a setting that it needs is missing.
     """
     way = settings.snowflake_authenticator
     if settings.snowflake_password is not None:
         raise ConfigError(
-            "SNOWFLAKE_PASSWORD is set, and Snowflake takes no passwords from service users",
-            "Make a key pair and set SNOWFLAKE_PRIVATE_KEY_PATH instead; docs/snowflake.md has the three commands",
+            "SNOWFLAKE_PASSWORD is set, but Snowflake accepts no passwords from service users",
+            "Create a key pair and set SNOWFLAKE_PRIVATE_KEY_PATH instead; docs/snowflake.md has the three commands",
         )
     if way == "externalbrowser":
         return {"authenticator": "externalbrowser", "client_store_temporary_credential": True}
@@ -283,10 +286,10 @@ def _proof(settings: Settings) -> dict[str, Any]:
 
 
 def _private_key(settings: Settings) -> bytes:
-    """The key as the connector takes it.
+    """Return the private key in the connector's format.
 
     Raises:
-        ConfigError: there is none, it cannot be read, or the passphrase does not open it.
+        ConfigError: the key is not set, cannot be read, or the passphrase does not open it.
     """
     from cryptography.hazmat.primitives import serialization
 
@@ -294,7 +297,7 @@ def _private_key(settings: Settings) -> bytes:
     if path is None:
         raise ConfigError(
             "SNOWFLAKE_AUTHENTICATOR=keypair needs SNOWFLAKE_PRIVATE_KEY_PATH",
-            "Set it to the file of the private key; docs/snowflake.md has the commands that make one",
+            "Set it to the file of the private key; docs/snowflake.md has the commands that create one",
         )
     phrase = settings.snowflake_private_key_passphrase
     try:
@@ -303,11 +306,12 @@ def _private_key(settings: Settings) -> bytes:
         )
     except OSError as error:
         raise ConfigError(
-            f"The private key {path} cannot be read: {error.strerror}", "Check the path, and whose it is"
+            f"The private key {path} cannot be read: {error.strerror}",
+            "Check the path, and that this user may read the file",
         ) from error
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"The private key {path} cannot be opened: it is no PEM key, or its passphrase is another one",
+            f"The private key {path} cannot be opened: it is no PEM key, or its passphrase differs",
             "Check the file and SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
         ) from error
     return key.private_bytes(

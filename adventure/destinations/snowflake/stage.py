@@ -1,10 +1,10 @@
 """A stage in Snowflake: `@raw_ext.<stage>/<window>/<file>` on an internal stage.
 
-PUT, LIST, GET and REMOVE need no warehouse: staging costs no credits. What does lead to credits is to tell the stage's
-directory of a window, for that wakes the load: it is held back while CREDIT_BUDGET is reached, and staging goes on.
+PUT, LIST, GET and REMOVE need no warehouse, so staging costs no credits. Refreshing the stage's directory starts the
+load, which does. The refresh is therefore held back while CREDIT_BUDGET is reached; staging continues.
 
-A file is whole or absent, since PUT shows it when all of it is there; a window's path ends in '/', since Snowflake
-takes paths as prefixes.
+A file is complete or absent, because PUT shows it only when it is complete. A window's path ends in '/', because
+Snowflake reads paths as prefixes.
 """
 
 import tempfile
@@ -23,31 +23,32 @@ from adventure.core.manifest import FILE_NAME, MANIFEST, Window, read_manifest
 from adventure.core.settings import Settings
 from adventure.core.stage import StageEntry
 from adventure.destinations.snowflake.budget import Budget
+from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
 
 log = get_logger()
 
 _ATTEMPTS = 4
 _PARALLEL = 4
-"""Threads of one PUT; Snowflake's own default."""
+"""Threads of one PUT; Snowflake's default."""
 
 
 class SnowflakeStage:
-    """See `Stage`. One session, opened by the first call and opened anew when it is lost."""
+    """See `Stage`. The first call opens the one session; it is reopened after it was lost."""
 
     def __init__(self, settings: Settings, login: SnowflakeLogin | None = None) -> None:
         self._identity = f"Snowflake {settings.snowflake_account}, database {settings.snowflake_database}".lower()
         self._session = SnowflakeSession(settings, login)
-        self._budget = Budget(settings, self._session.ask, self._session.login.role)
+        self._budget = Budget(settings, self._session.execute, self._session.login.role)
         self._manifests: dict[str, Window] = {}
-        """By path: a window.json never changes."""
+        """Manifests by path; a window.json never changes."""
 
     def identity(self, *, create: bool = False) -> str:
         """Return the account and the database; see `Stage`."""
         return self._identity
 
     def check_writable(self, stage: str) -> None:
-        """Raises StageUnwritable when no file can be put there; leaves nothing behind."""
+        """Raise StageUnwritable if no file can be put into the stage. No file stays behind."""
         with tempfile.TemporaryDirectory() as folder:
             probe = Path(folder) / "probe"
             probe.write_bytes(b"?")
@@ -55,16 +56,15 @@ class SnowflakeStage:
         self._remove(stage, "probe", "probe")
 
     def put(self, stage: str, window_id: str, file: Path) -> None:
-        """Puts a finished local file into a window under its own name, whole or not at all, durable on return.
+        """Put a finished local file into a window under its own name. On return it is complete and durable.
 
-        Tried again it replaces what an earlier try put: the name is the same, so that nothing is there twice.
+        A repeated call replaces the file of the earlier one.
 
         Raises:
-            StageUnwritable: Snowflake did not take the file; the window does not exist.
+            StageUnwritable: Snowflake did not take the file. The window does not exist.
         """
-        path = str(file.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-        rows = self._ask(
-            f"put 'file://{path}' {_at(stage, window_id)} auto_compress = false overwrite = true"
+        rows = self._execute(
+            f"put {_file_url(str(file.resolve()))} {_at(stage, window_id)} auto_compress = false overwrite = true"
             f" parallel = {_PARALLEL}",
             f"{stage}:{window_id}",
         )
@@ -72,39 +72,39 @@ class SnowflakeStage:
         if status != "UPLOADED" or target != file.name or target_size != file.stat().st_size:
             raise StageUnwritable(
                 f"Snowflake did not take {stage}/{window_id}/{file.name}: {status}, {target_size} bytes. {message}",
-                "It is staged again by the next cycle",
+                "The next cycle stages it again",
             )
 
     def commit(self, window: Window) -> None:
-        """Puts `window.json`: from now on the window exists. Tells the stage's directory, by which loads wake.
+        """Put the window's `window.json`, then refresh the stage's directory; that starts loads.
 
-        While CREDIT_BUDGET is reached the directory is not told; whoever tells it next tells of the whole stage, and
-        so of every window that was held back, or whose processor was killed between the two.
+        The directory is not refreshed while CREDIT_BUDGET is reached. A later refresh covers the whole stage, and so
+        every window that was held back or whose processor was killed before the refresh.
 
         Raises:
-            StageUnwritable: Snowflake did not take it; the window does not exist.
+            StageUnwritable: Snowflake did not take the file. The window does not exist.
         """
         with tempfile.TemporaryDirectory() as folder:
             manifest = Path(folder) / MANIFEST
             manifest.write_bytes(window.to_json())
             self.put(window.stage, window.id, manifest)
         with _unwritable():
-            held = self._budget.is_reached()
-        if held:
+            is_held_back = self._budget.is_reached()
+        if is_held_back:
             log.warning(f"{window.stream}: {self._budget.sentence()}", stream=window.stream)
         else:
-            self._ask(f"alter stage {_name(window.stage)} refresh", f"{window.stage}:{window.id}")
+            self._execute(f"alter stage {_name(window.stage)} refresh", f"{window.stage}:{window.id}")
 
     def windows(self, stage: str) -> list[Window]:
-        """The windows that exist, oldest first; those whose `window.json` is damaged are left out."""
+        """Return the windows that exist, oldest first, except those whose `window.json` is damaged."""
         return [found for found in self._read_all(stage) if isinstance(found, Window)]
 
     def damaged(self, stage: str) -> list[StageDamaged]:
-        """What `windows` leaves out: one error for each `window.json` that cannot be used."""
+        """Return one error for each `window.json` that cannot be used."""
         return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]
 
     def discard_unfinished(self, stage: str) -> int:
-        """Removes what the processor left in windows without `window.json`; returns the number of windows."""
+        """Remove the processor's files in windows without `window.json`, and return the number of windows."""
         unfinished = self._files(stage)
         discarded = 0
         for window_id, names in unfinished.items():
@@ -116,7 +116,7 @@ class SnowflakeStage:
         return discarded
 
     def entries(self, stage: str) -> list[StageEntry]:
-        """Every file, `window.json` included, sorted by path."""
+        """Return every file, including `window.json`, sorted by path."""
         found = []
         for name, size, _, modified in self._list(stage):
             moment = parsedate_to_datetime(modified).astimezone(UTC).replace(tzinfo=None)
@@ -124,7 +124,7 @@ class SnowflakeStage:
         return sorted(found, key=lambda entry: entry.path)
 
     def remove(self, window: Window) -> int:
-        """Removes exactly the window's files, then its `window.json`; returns the number of files removed."""
+        """Remove exactly the window's files, then its `window.json`, and return the number of files removed."""
         there = self._files(window.stage).get(window.id, set())
         names = [name for name in (*(file.name for file in window.all_files), MANIFEST) if name in there]
         for name in names:
@@ -132,16 +132,16 @@ class SnowflakeStage:
         return len(names)
 
     def discard(self, stage: str, window_id: str) -> int:
-        """Removes one window, even if its `window.json` is damaged; returns the number of files. See `Stage`."""
+        """Remove one window, even if its `window.json` is damaged, and return the number of files; see `Stage`."""
         there = self._files(stage).get(window_id, set())
-        # window.json last: killed anywhere, the next call finishes.
+        # Remove window.json last: if the process is killed, the next call removes the rest.
         names = [name for name in sorted(there) if FILE_NAME.fullmatch(name)] + [MANIFEST] * (MANIFEST in there)
         for name in names:
             self._remove(stage, window_id, name)
         return len(names)
 
     def fetch(self, window: Window, folder: Path) -> Path:
-        """Copies the window's files into a folder of its own below `folder`; those that somebody removes are left out.
+        """Copy the window's files into a new folder below `folder`, and return it. Files removed meanwhile are skipped.
 
         Raises:
             StageUnwritable: Snowflake refused, failed, or did not answer.
@@ -157,15 +157,15 @@ class SnowflakeStage:
         return target
 
     def _get(self, stage: str, window_id: str, name: str, folder: Path) -> None:
-        self._ask(f"get {_at(stage, window_id, name)} 'file://{folder}/'", f"{stage}:{window_id}")
+        self._execute(f"get {_at(stage, window_id, name)} {_file_url(f'{folder}/')}", f"{stage}:{window_id}")
 
     def _remove(self, stage: str, window_id: str, name: str) -> None:
-        """Exactly this file: a path alone is a prefix, and takes along what begins alike.
+        """Remove exactly this file. A path alone is a prefix, and would also remove files whose names begin the same.
 
-        The pattern holds for its name as for its whole path: the manual leaves open which of them it is compared with.
+        The pattern matches the name as well as the whole path, because the manual does not say which is compared.
         """
         pattern = f"(.*/)?{name.replace('.', '[.]')}"
-        self._ask(f"remove {_at(stage, window_id)} pattern = '{pattern}'", f"{stage}:{window_id}")
+        self._execute(f"remove {_at(stage, window_id)} pattern = '{pattern}'", f"{stage}:{window_id}")
 
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
         for window_id, names in sorted(self._files(stage).items()):
@@ -185,7 +185,7 @@ class SnowflakeStage:
         return self._manifests[path]
 
     def _files(self, stage: str) -> dict[str, set[str]]:
-        """Names of the files by window."""
+        """Return the names of the files by window."""
         found: dict[str, set[str]] = {}
         for name, *_ in self._list(stage):
             _, window_id, file = name.split("/", 2) if name.count("/") > 1 else ("", "", name)
@@ -194,10 +194,10 @@ class SnowflakeStage:
         return found
 
     def _list(self, stage: str) -> Sequence[tuple[Any, ...]]:
-        return self._ask(f"list @{_name(stage)}", stage)
+        return self._execute(f"list @{_name(stage)}", stage)
 
-    def _ask(self, statement: str, tag: str) -> Sequence[tuple[Any, ...]]:
-        """Runs a statement, again where Snowflake did not answer: none does harm twice.
+    def _execute(self, statement: str, tag: str) -> Sequence[tuple[Any, ...]]:
+        """Run a statement, and retry it while Snowflake does not answer: every statement here may run twice.
 
         Raises:
             StageUnwritable: Snowflake refused, failed, or did not answer.
@@ -209,7 +209,7 @@ class SnowflakeStage:
             reraise=True,
         )
         with _unwritable():
-            return attempts(self._session.ask, statement, (), f"adventure:{tag}")
+            return attempts(self._session.execute, statement, (), f"adventure:{tag}")
 
 
 @contextmanager
@@ -220,8 +220,13 @@ def _unwritable() -> Iterator[None]:
         raise StageUnwritable(f"The stage cannot be used: {error.problem}", error.remedy) from error
 
 
+def _file_url(path: str) -> str:
+    """Return a local path as PUT and GET take it, in which quotes and backslashes are escaped by a backslash."""
+    return "'file://" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def _name(stage: str) -> str:
-    return f'raw_ext."{stage.upper()}"'
+    return f"raw_ext.{SNOWFLAKE.column(stage)}"
 
 
 def _at(stage: str, window_id: str, name: str = "") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from adventure.core.errors import WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import Warehouse
+from adventure.destinations.warehouse import Executor
 from adventure.factory import open_warehouse, sales_dialect
 from adventure.monitoring.checks.check import Check
 from adventure.monitoring.checks.flow import MODELS, count_rows, flow_checks
@@ -29,8 +29,8 @@ def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
     return checks
 
 
-def _require_models(warehouse: Warehouse, models: Sequence[str]) -> None:
-    found = warehouse.query(
+def _require_models(warehouse: Executor, models: Sequence[str]) -> None:
+    found = warehouse.execute(
         "select lower(table_name) from information_schema.tables where lower(table_schema) = 'dbt_prod'"
     )
     if missing := [model for model in models if (model,) not in found]:

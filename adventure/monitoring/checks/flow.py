@@ -48,8 +48,8 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
     model = None
     if stream.name in MODELS:
         statement = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
-        model = int(warehouse.query(statement)[0][0])
-    raw = warehouse.living_keys(stream)
+        model = int(warehouse.execute(statement)[0][0])
+    raw = warehouse.live_key_count(stream)
     rejected = warehouse.outstanding_rejects(stream, datetime.min)
     mark = read_watermarks(settings).get(stream.name)
     with open_probe(stream.source, settings) as probe:

@@ -1,14 +1,14 @@
 """Check that sales are plausible: March 2013, whose metrics are known, beside the last 30 days.
 
 One statement in sales.sql queries and judges. All warehouses run it, each with the expressions of its module `kind`:
-`adventure check` runs one text, snowflake/checks.sql is another (`make worksheet`).
+`adventure check` runs the text of the warehouse; `make worksheet` writes Snowflake's.
 """
 
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from adventure.destinations.warehouse import Warehouse
+from adventure.destinations.warehouse import Executor
 from adventure.monitoring.checks.check import Check
 
 COLUMNS = (
@@ -78,13 +78,13 @@ def statement(dialect: Mapping[str, str]) -> str:
     )
 
 
-def sales_checks(warehouse: Warehouse, dialect: Mapping[str, str]) -> Iterator[Check]:
+def sales_checks(warehouse: Executor, dialect: Mapping[str, str]) -> Iterator[Check]:
     """Return two checks per metric, one for each period.
 
     Raises:
         WarehouseError: the warehouse cannot be read.
     """
-    for name, *found in warehouse.query(statement(dialect)):
+    for name, *found in warehouse.execute(statement(dialect)):
         yield _check(name, MARCH, *found[:4])
         yield _check(name, LAST_30_DAYS, *found[4:])
 

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 MongoDocument = dict[str, Any]
 
 
-def connect_mongo(uri: str, *, name: str, retry_for: float | None = None) -> "pymongo.MongoClient[MongoDocument]":
+def connect_mongo(
+    uri: str, *, name: str, retry_for: float | None = None, silence: float | None = None
+) -> "pymongo.MongoClient[MongoDocument]":
     """A client whose server has answered, retried with backoff while it is away; see `connect_postgres`.
+
+    Args:
+        silence: seconds after which an operation that has heard nothing ends with SourceUnavailable; default: never.
+            A socketTimeoutMS in the URI counts instead.
 
     Raises:
         SourceUnavailable: it did not answer for so long.
@@ -24,10 +30,21 @@ def connect_mongo(uri: str, *, name: str, retry_for: float | None = None) -> "py
 
     for attempt in retrying(retry_for):
         with attempt, translating_mongo(uri, name):
-            client: pymongo.MongoClient[MongoDocument] = pymongo.MongoClient(
-                uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, tz_aware=False, appname="adventure"
-            )
-            client.admin.command("ping")
+            options: dict[str, Any] = {"serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000}
+            if silence is not None and "sockettimeoutms" not in uri.lower():
+                # The driver tries a read a second time.
+                options["socketTimeoutMS"] = int(1000 * silence / 2)
+            try:
+                client: pymongo.MongoClient[MongoDocument] = pymongo.MongoClient(
+                    uri, tz_aware=False, appname="adventure", **options
+                )
+            except ValueError as error:  # a port that is no number, among others
+                raise pymongo.errors.ConfigurationError(str(error)) from None
+            try:
+                client.admin.command("ping")
+            except BaseException:
+                client.close()
+                raise
             return client
     raise AssertionError("unreachable")
 
@@ -41,17 +58,20 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
         SourceRefused: it says no.
         SourceError: anything else that it says.
     """
-    from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError
+    from pymongo.errors import ConfigurationError, ConnectionFailure, NetworkTimeout, OperationFailure, PyMongoError
 
     where = f"{name} (MongoDB at {_where_mongo(uri)})"
     try:
         yield
+    except NetworkTimeout as error:
+        remedy = "Check the server and what lies between; raise STUCK_AFTER_SEC where an operation takes longer"
+        raise SourceUnavailable(f"{where} does not answer: nothing came in time", remedy) from error
     except ConnectionFailure as error:
-        if "certificate" in (text := str(error)):
-            reason = text[text.find("certificate") :].partition("(")[0].partition(",")[0].strip(" .")
+        tls, is_distrust = _tls_problem(str(error))
+        if is_distrust:
             remedy = "Check MONGO_TLS_CA_FILE, and that the host is the one that the certificate names"
-            raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {reason}", remedy) from error
-        if "SSL handshake failed" in text:
+            raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {tls}", remedy) from error
+        if tls:
             remedy = "Check that it runs with TLS, and MONGO_HOST, MONGO_PORT or MONGO_URI"
             raise SourceUnavailable(f"{where} does not answer in TLS", remedy) from error
         remedy = "Check that it runs, and MONGO_HOST, MONGO_PORT or MONGO_URI"
@@ -66,6 +86,17 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
         raise SourceError(f"{where} failed: {(error.details or {}).get('errmsg', error)}") from error
     except PyMongoError as error:
         raise SourceError(f"{where} failed: {error}") from error
+
+
+def _tls_problem(text: str) -> tuple[str, bool]:
+    """Return why TLS failed (empty if it did not), and whether one side does not trust the other's certificate.
+
+    pymongo clears the cause of an error that its monitor meets, so that only its text tells a TLS error from others.
+    The text is pymongo's and OpenSSL's own, which have no translations.
+    """
+    if "certificate" in text:
+        return text[text.find("certificate") :].partition("(")[0].partition(",")[0].strip(" ."), True
+    return ("SSL handshake failed" if "SSL handshake failed" in text else ""), False
 
 
 def _where_mongo(uri: str) -> str:

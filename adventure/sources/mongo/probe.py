@@ -33,7 +33,7 @@ class MongoProbe:
     def open(cls, settings: Settings) -> "Iterator[MongoProbe]":
         """Connect."""
         uri = settings.mongo_conninfo
-        with connect_mongo(uri, name=_NAME) as client:
+        with connect_mongo(uri, name=_NAME, silence=settings.silence_sec) as client:
             yield cls(uri, client)
 
     def counts(self, stream: Stream, mark: Watermark | None) -> SourceCounts:

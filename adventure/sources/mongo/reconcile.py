@@ -43,7 +43,7 @@ class MongoSide:
             rows: whole documents are compared.
         """
         uri = settings.mongo_conninfo
-        with connect_mongo(uri, name=_NAME) as client, translating_mongo(uri, _NAME):
+        with connect_mongo(uri, name=_NAME, silence=settings.silence_sec) as client, translating_mongo(uri, _NAME):
             columns = (RowColumn("raw", "document"),) if rows else ()
             yield cls(SourceDocuments.of(client, stream), uri, stream, tuple("document" for _ in stream.key), columns)
 

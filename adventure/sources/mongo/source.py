@@ -26,7 +26,7 @@ from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
 from adventure.core.clock import earlier
-from adventure.core.errors import SourceError
+from adventure.core.errors import AdventureError, SourceError, SourceUnavailable
 from adventure.core.files import writing
 from adventure.core.log import get_logger
 from adventure.core.manifest import Column
@@ -90,6 +90,10 @@ class MongoSnapshot:
         """The stream's documents as NDJSON, and which are gone; see `SourceSnapshot`."""
         return self.source.read(stream, self.marks.get(stream.name), self, folder)
 
+    def goes_on_after(self, error: AdventureError) -> bool:
+        """Return whether the server still answers: collections are read one by one."""
+        return not isinstance(error, SourceUnavailable)
+
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These documents as NDJSON; see `SourceSnapshot`."""
         return self.source.read_keys(stream, keys, below, folder)
@@ -114,7 +118,7 @@ class MongoSource:
 
     def __init__(self, settings: Settings, retry_for: float | None = None) -> None:
         self._uri = settings.mongo_conninfo
-        self._client = connect_mongo(self._uri, name=_NAME, retry_for=retry_for)
+        self._client = connect_mongo(self._uri, name=_NAME, retry_for=retry_for, silence=settings.silence_sec)
         self._cursors: dict[str, StreamCursor] = {}
         self._warned: set[str] = set()
 

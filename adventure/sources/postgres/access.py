@@ -4,9 +4,10 @@ from typing import Any
 
 import psycopg
 
-from adventure.core.errors import SourceRefused, SourceShapeError
+from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
+from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
-from adventure.sources.postgres.plan import quoted, table_of
+from adventure.sources.postgres.plan import table_of
 from adventure.sources.postgres.relations import Relation, read_relations
 
 _COLUMNS = """
@@ -15,6 +16,9 @@ from pg_attribute where attrelid = %s and attnum > 0 and not attisdropped order 
 """
 
 _OWNER = "select quote_ident(pg_get_userbyid(relowner)) from pg_class where oid = %s"
+
+_NAME_NOT_FOUND = ("42883", "42P01", "42704", "3F000")
+"""SQLSTATEs of a function, table, type or schema that does not exist."""
 
 _ROW_SECURITY = "check_enable_rls"
 """The server's function that finds hidden rows; its message comes in the server's language."""
@@ -69,6 +73,21 @@ def refusal(
             f"Run: grant usage on schema {quoted(stream.namespace)} to {quoted(role)}; {grant}{view_owner}",
         )
     return None
+
+
+def with_remedy(error: SourceError, cause: BaseException | None) -> SourceError:
+    """Add what fixes a name that was not found: our session has a search_path of its own.
+
+    Args:
+        cause: the driver's error.
+    """
+    if error.remedy or getattr(cause, "sqlstate", None) not in _NAME_NOT_FOUND:
+        return error
+    return type(error)(
+        error.problem,
+        "The processor looks names up in pg_catalog, public and the schemas of extensions. Where a view calls a"
+        " function that needs another schema, run: alter function … set search_path = …",
+    )
 
 
 def no_table(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream) -> SourceShapeError:

@@ -17,6 +17,7 @@ from adventure.core.clock import Moment
 from adventure.core.watermark import Watermark
 from adventure.core.zones import to_local
 from adventure.sources.postgres.horizon import MARGIN, Horizon
+from adventure.sources.postgres.resolution import MICROSECOND, SECOND, Resolution, whole_units
 
 _NOTE = ", the clock was set back: read again until it passes {:%Y-%m-%d %H:%M:%S}"
 
@@ -119,20 +120,21 @@ class Floors:
         self._below: dict[str, timedelta] = {}
         self._notes: dict[str, str] = {}
 
-    def add(self, mark: Watermark, unit: timedelta, local: Callable[[datetime], datetime]) -> None:
+    def add(self, mark: Watermark, unit: timedelta, read_up_to: Callable[[datetime], datetime]) -> None:
         """Look where a stream stands.
 
         Args:
             unit: how far a row's cursor can lie below the clock when it is written: rounded, or a whole day.
-            local: gives the earliest time that the stream's zone shows from a moment in UTC on.
+            read_up_to: gives where a window ends that is read up to a horizon (UTC): in the stream's zone, and at a
+                whole unit of its cursor. Rows of the unit that was not over then are unread, also below the watermark.
         """
         last = self._watch.last(mark)
         floor = floor_of(last, self._now)
         self._marks[mark.stream], self._floors[mark.stream] = mark, floor
-        below = mark.value - local(floor.moment)
+        below = mark.value - read_up_to(floor.moment)
         if below > timedelta(0):
             self._below[mark.stream] = below + unit
-            goes_on = mark.value - local(last.horizon) > TOLERANCE
+            goes_on = mark.value - read_up_to(last.horizon) > TOLERANCE
             self._notes[mark.stream] = _NOTE.format(mark.value) if floor.is_reported or goes_on else ""
 
     def below_watermark(self, stream: str) -> timedelta:
@@ -170,4 +172,7 @@ class Floors:
 
 def unread_below(mark: Watermark, zone: str) -> timedelta:
     """Return how far below the watermark rows may not have been read yet, since a step of the clock is not over."""
-    return max(timedelta(0), mark.value - to_local(LastRead.of(mark).horizon, zone))
+    resolution = Resolution.of(mark.mode)
+    step = min(resolution.unit, SECOND) if resolution and not resolution.some else MICROSECOND
+    read_up_to = whole_units(to_local(LastRead.of(mark).horizon, zone), step, resolution)
+    return max(timedelta(0), mark.value - read_up_to)

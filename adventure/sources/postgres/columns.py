@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adventure.core import sql_text
 from adventure.core.manifest import Column
 
 _PLAIN = {
@@ -68,7 +69,7 @@ def plan_column(name: str, type_name: str, typmod: int, override: str | None, *,
         override: the stream's `types` entry for the column.
         utf8: whether the server itself sees to it that text is UTF-8; one with SQL_ASCII does not.
     """
-    quoted = '"' + name.replace('"', '""') + '"'
+    quoted = sql_text.quoted(name)
     text = f"{quoted}::text as {quoted}"
     if type_name in ("timestamp", "timestamptz", "date"):
         return _time_column(name, quoted, type_name)

@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 import adbc_driver_manager
 import adbc_driver_postgresql
 import pyarrow as pa
-from adbc_driver_manager._reader import AdbcRecordBatchReader
 from psycopg.conninfo import conninfo_to_dict
 
 from adventure.core.connect import postgres_error, postgres_silent
+from adventure.core.errors import SourceError
 from adventure.core.stopping import cancelling
+from adventure.sources.postgres.record_batches import record_batches
 from adventure.sources.postgres.silence import Sockets
 from adventure.sources.prefetch import prefetch
 
@@ -56,18 +57,20 @@ class CopySession:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A transaction, which is rolled back: nothing is ever written here."""
-        with self._translating(), self._call():
-            self._connection.set_autocommit(False)
+        """A transaction with one snapshot, which is rolled back: nothing is ever written here.
+
+        A statement begins it: in a transaction of the driver's own no statement can follow one that failed, not even
+        `rollback to savepoint`.
+        """
+        self.execute("begin isolation level repeatable read read only")
         try:
             yield
         except BaseException:
             # The connection may be lost: the first error says why, and must not be replaced by a second one.
-            with suppress(adbc_driver_manager.Error):
-                self._end_transaction()
+            with suppress(SourceError):
+                self.execute("rollback")
             raise
-        with self._translating():
-            self._end_transaction()
+        self.execute("rollback")
 
     def execute(self, statement: str) -> None:
         """Runs a statement that has no result."""
@@ -81,8 +84,7 @@ class CopySession:
 
             def fetch() -> Iterator[pa.RecordBatch]:
                 with self._sockets.one_call():
-                    stream, _ = prepared.execute_query()
-                    reader = iter(AdbcRecordBatchReader._import_from_c(stream.address))
+                    reader = record_batches(prepared)
                 while True:
                     with self._sockets.one_call():
                         batch = next(reader, None)
@@ -93,11 +95,6 @@ class CopySession:
             prepared.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BYTES_A_BATCH)})
             with prefetch(fetch(), lambda: self._cancel(prepared)) as batches:
                 yield batches
-
-    def _end_transaction(self) -> None:
-        with self._call():
-            self._connection.rollback()
-            self._connection.set_autocommit(True)
 
     @contextmanager
     def _call(self) -> Iterator[None]:

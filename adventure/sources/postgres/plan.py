@@ -14,6 +14,7 @@ from psycopg import sql
 
 from adventure.core.errors import SourceShapeError
 from adventure.core.manifest import RESERVED_COLUMNS
+from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.sources.postgres.columns import SourceColumn, plan_column
 from adventure.sources.postgres.resolution import Resolution, of_default, step_of
@@ -206,12 +207,7 @@ def check_reference(child: Plan, parent: Plan) -> None:
 
 def table_of(stream: Stream) -> str:
     """The stream's table, quoted, with its schema."""
-    return f"{quoted(stream.namespace)}.{quoted(stream.table)}"
-
-
-def quoted(name: str) -> str:
-    """The name as an SQL identifier."""
-    return sql.Identifier(name).as_string(None)
+    return quoted(stream.namespace, stream.table)
 
 
 def _check_columns(stream: Stream, types: dict[str, str]) -> None:

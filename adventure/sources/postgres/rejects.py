@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from adventure.core.files import Reject
-from adventure.sources.postgres.plan import Plan, quoted
+from adventure.core.sql_text import quoted
+from adventure.sources.postgres.plan import Plan
 
 
 def rejected_rows_query(plan: Plan, condition: str, *, utf8: bool) -> str:

@@ -15,15 +15,15 @@ import psycopg
 import pyarrow as pa
 
 from adventure.core.clock import earlier
-from adventure.core.connect import PROBE_CLIENT, translating_postgres
-from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
+from adventure.core.connect import PROBE_CLIENT, postgres_error, translating_postgres
+from adventure.core.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, SourceUnavailable
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
-from adventure.sources.postgres.access import no_table, refusal
+from adventure.sources.postgres.access import no_table, refusal, with_remedy
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.horizon import MARGIN, Horizon, blocking_session, read_horizon
@@ -44,6 +44,8 @@ LOCK_TIMEOUT_MS = 1000
 """How long one connection waits for a lock while the other one holds those of the snapshot."""
 
 _TICK = timedelta(microseconds=1)
+
+_SAVEPOINT = "before_extract"
 
 
 @dataclass
@@ -75,9 +77,18 @@ class PostgresSnapshot:
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """The stream's rows as Parquet; see `SourceSnapshot`."""
+        self.source.set_savepoint()
+        try:
+            return self._extract(stream, folder)
+        except SourceError as error:
+            raise with_remedy(error, error.__cause__) from error
+
+    def _extract(self, stream: Stream, folder: Path) -> Extract:
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
         known = self._resolution(stream)
-        hashed = known is not None and known.unit > plan.step
+        # After a step of the clock a coarse value comes twice, and a row may have changed in between.
+        twice = plan.step > _TICK and self.floors.below_watermark(stream.name) > timedelta(0)
+        hashed = twice or (known is not None and known.unit > plan.step)
         deduplicator = self.source.deduplicator(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
         writer = RowWriter(plan, folder, below, deduplicator, self.source.delta, hashed, known, last)
@@ -116,6 +127,10 @@ class PostgresSnapshot:
             position=self.floors.position(stream.name, relation.position, is_staged=bool(files or rejects)),
             ordered=hashed,
         )
+
+    def goes_on_after(self, error: AdventureError) -> bool:
+        """Go back to the savepoint before the extract, which keeps snapshot and locks; see `SourceSnapshot`."""
+        return not isinstance(error, SourceUnavailable) and self.source.rolls_back_to_savepoint()
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """These rows as Parquet; see `SourceSnapshot`."""
@@ -282,7 +297,6 @@ class PostgresSource:
         unreadable: dict[str, SourceError] = {}
         with self._extracting.transaction():
             with self._translating():
-                self._extracting.execute("set transaction isolation level repeatable read read only")
                 self._asking.execute("set lock_timeout = 0")
                 # Before the snapshot: what is attached after this is new in the next window.
                 relations = read_relations(self._asking, streams)
@@ -308,18 +322,36 @@ class PostgresSource:
         floors = Floors(self._clock, horizon)
         for name, plan in plans.items():
             if name in marks:
-                zone = plan.stream.zone if plan.is_naive else "UTC"
                 resolution = Resolution.of(marks[name].mode)
                 unit = max(plan.step, resolution.longest if resolution else plan.step)
-                floors.add(marks[name], unit, partial(earliest_ahead, self._asking, zone=zone))
+                floors.add(marks[name], unit, partial(self._read_up_to, plan, resolution))
                 self._warnings.of_clock(name, floors.reported(name), floors.note(name))
         return floors
+
+    def _read_up_to(self, plan: Plan, resolution: Resolution | None, horizon: datetime) -> datetime:
+        """Return where a window ends that is read up to that horizon, as the stream's cursor has it."""
+        zone = plan.stream.zone if plan.is_naive else "UTC"
+        return whole_units(earliest_ahead(self._asking, horizon, zone), plan.step, resolution)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
         """What a query of the open snapshot gives, fetched ahead of whoever takes it."""
         with self._extracting.batches(query) as batches:
             yield log_progress(plan.stream, batches, "rows")
+
+    def set_savepoint(self) -> None:
+        """Mark where the transaction is to go on if the next extract fails."""
+        self._extracting.execute(f"savepoint {_SAVEPOINT}")
+
+    def rolls_back_to_savepoint(self) -> bool:
+        """Go back there; return whether both connections still work."""
+        try:
+            self._extracting.execute(f"rollback to savepoint {_SAVEPOINT}")
+            with self._translating():
+                self._asking.execute("select")
+        except SourceError:
+            return False
+        return True
 
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
         """Yield the rows under the condition that cannot be converted, whole, as PostgreSQL prints them."""
@@ -354,14 +386,30 @@ class PostgresSource:
         found: dict[str, SourceError] = {}
         for stream in streams:
             relation = relations.get(stream.name)
-            refused = (
-                no_table(self._asking, stream)
-                if relation is None
-                else relation.refused or refusal(self._asking, stream, relation, self.settings.postgres_user)
-            )
-            if refused:
-                found[stream.name] = refused
+            with self._alone(stream, found):
+                refused = (
+                    no_table(self._asking, stream)
+                    if relation is None
+                    else relation.refused or refusal(self._asking, stream, relation, self.settings.postgres_user)
+                )
+                if refused:
+                    raise refused
         return found
+
+    @contextmanager
+    def _alone(self, stream: Stream, unreadable: dict[str, SourceError]) -> Iterator[None]:
+        """Note what is wrong with one stream, be it its own query that fails, such as that of a view."""
+        try:
+            yield
+        except (SourceShapeError, SourceRefused) as error:
+            unreadable.setdefault(stream.name, error)
+        except psycopg.errors.LockNotAvailable:
+            raise
+        except psycopg.Error as error:
+            failed = postgres_error(error, self._conninfo, _NAME)
+            if isinstance(failed, SourceUnavailable):
+                raise
+            unreadable.setdefault(stream.name, with_remedy(failed, error))
 
     def _lock(self, streams: Iterable[Stream]) -> None:
         """Lock the tables against changes of their columns until the snapshot ends. Writers neither wait nor block."""
@@ -378,7 +426,7 @@ class PostgresSource:
         """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
         plans: dict[str, Plan] = {}
         for stream in streams:
-            try:
+            with self._alone(stream, unreadable):
                 for parent in stream.references:
                     if parent in unreadable:
                         raise SourceShapeError(f"stream {stream.name} waits for {parent}, to which it refers")
@@ -388,10 +436,8 @@ class PostgresSource:
                         check_reference(plan, plans[parent])
                     mark = marks.get(stream.name)
                     self._warnings.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
-                    plans[stream.name] = plan
                     self._warnings.of_plan(plan, relations[stream.name], self._asking)
-            except SourceShapeError as error:
-                unreadable.setdefault(stream.name, error)
+                    plans[stream.name] = plan
         return plans
 
     @contextmanager

@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 
 from adventure.core.log import get_logger
+from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK, STALLED, Horizon
-from adventure.sources.postgres.plan import Plan, quoted
+from adventure.sources.postgres.plan import Plan
 from adventure.sources.postgres.relations import Member, Relation
 
 log = get_logger()

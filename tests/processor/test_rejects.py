@@ -115,7 +115,7 @@ def test_all_of_a_window_may_be_set_aside(settings: Settings, writer_settings: S
     assert len(rejected(ODD)) == 1
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(ODD)
-    assert warehouse.query("select stream, key from raw_ext.rejected_rows") == [("things", "1")]
+    assert warehouse.execute("select stream, key from raw_ext.rejected_rows") == [("things", "1")]
 
 
 def test_what_the_lookback_reads_again_is_not_set_aside_again(
@@ -178,7 +178,7 @@ def test_text_that_is_not_utf8_is_set_aside_byte_for_byte(
     assert all(texts[int(key)] in row for key, row in kept.items())
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(ODD)
-    assert warehouse.query("select count(*) from raw_ext.things_raw") == [(3,)]
+    assert warehouse.execute("select count(*) from raw_ext.things_raw") == [(3,)]
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "EUC_JP"])

@@ -1,0 +1,56 @@
+"""The parts of `Warehouse` that both warehouses share. A warehouse adds its load, its publication and its dialect."""
+
+from abc import abstractmethod
+from collections.abc import Collection
+
+from adventure.core.clock import utc_now
+from adventure.core.manifest import Window
+from adventure.core.settings import Settings
+from adventure.core.stage import Stage
+from adventure.core.streams import Stream
+from adventure.destinations.common.build import fingerprint
+from adventure.destinations.common.builds import needed_scope, read_history_stamp, record_build
+from adventure.destinations.common.ledger import SqlLedger
+from adventure.destinations.common.raw_tables import SqlRawTables
+from adventure.destinations.common.task_history import SqlTaskHistory
+from adventure.destinations.warehouse import SCOPES, Scope
+
+
+class SqlWarehouse(SqlLedger, SqlRawTables, SqlTaskHistory):
+    """Ledger, task history, counts and builds over `execute`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @abstractmethod
+    def run_dbt(self, scope: Scope) -> str:
+        """Build and test the models of that scope, and return a line that says what was built.
+
+        Raises:
+            BuildFailed: a model or a test failed.
+        """
+
+    def build(self, scope: Scope | None = None) -> str:
+        """Build and test the dbt models in this process, and return a line that says what was built.
+
+        Args:
+            scope: the least that is built; see `needed_scope` for more.
+
+        Raises:
+            BuildFailed: a model or a test failed.
+            CreditBudgetReached: nothing was built.
+        """
+        started_at, project = utc_now(), fingerprint(self._settings)
+        history_loaded_at = read_history_stamp(self.execute)
+        needed = needed_scope(self.execute, project, today=started_at.date())
+        built = max(needed, scope or needed, key=SCOPES.index)
+        message = self.run_dbt(built)
+        if built != "increment":
+            record_build(self.execute, started_at, project, history_loaded_at)
+        return message
+
+    def waiting_windows(self, stage: Stage, stream: Stream, without: Collection[str]) -> list[Window]:
+        """Return the stream's staged windows that are not loaded, except those with an id in `without`."""
+        windows = [window for window in stage.windows(stream.stage) if window.stream == stream.name]
+        passed_over = self.loaded(windows) | set(without)
+        return [window for window in windows if window.id not in passed_over]
