@@ -56,7 +56,7 @@ def test_without_the_demo_its_commands_name_the_install_that_has_it(
         check=False,
     )
     assert done.returncode == 1
-    assert "this install has no adventure.demo. Install the extra: `pip install 'adventure[demo]'`" in done.stderr
+    assert "this install has no adventure.demo. Install the extra `demo`" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -276,8 +276,8 @@ def _deployable(command: str) -> str:
 
 def _account_views(command: str, database: str) -> str:
     """What the account tells of tasks and credits, as the tables of tests/snowflake/account.py."""
-    if found := re.search(r"table\(information_schema\.task_history\(.*?\n\)\)", command, re.DOTALL):
-        command = command.replace(found[0], f"({account.task_history(database)}) as runs")
+    if runs := re.search(r"table\(information_schema\.task_history\(.*?\n\)\)", command, re.DOTALL):
+        command = command.replace(runs[0], f"({account.task_history(database)}) as runs")
     command = command.replace("snowflake.account_usage.", "account.").replace("current_warehouse()", "'ADVENTURE_WH'")
     if monitor := re.match(r"^\s*SHOW RESOURCE MONITORS LIKE '(\w+)'\s*$", command, re.IGNORECASE):
         return f"select * from account.resource_monitors where name ilike '{monitor[1]}'"
