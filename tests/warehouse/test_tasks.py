@@ -123,7 +123,7 @@ def test_an_unknown_task_is_refused_with_the_names(settings: Settings, warehouse
 def serve_until(settings: Settings, warehouse: Recorded, name: str, times: int) -> None:
     """Rounds of the task server, until that job has run so often."""
     stop = threading.Event()
-    server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"every": 0.02, "stop": stop})
+    server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"interval": 0.02, "stop": stop})
     server.start()
     try:
         while warehouse.ran.count(name) < times and server.is_alive():
@@ -142,7 +142,7 @@ def recorded(warehouse: DuckDBWarehouse, name: str) -> list[tuple[Any, ...]]:
 
 def test_a_second_task_server_is_refused(settings: Settings, warehouse: Recorded) -> None:
     stop = threading.Event()
-    server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"every": 60, "stop": stop})
+    server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"interval": 60, "stop": stop})
     server.start()
     while "publish" not in warehouse.ran:
         stop.wait(0.01)

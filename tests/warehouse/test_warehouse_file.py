@@ -133,7 +133,7 @@ def rounds(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
     stop = threading.Event()
     made = settings.model_copy(update={"reconcile_interval_sec": 0})
-    server = threading.Thread(target=serve, args=[made, (STREAM,)], kwargs={"every": 0.02, "stop": stop})
+    server = threading.Thread(target=serve, args=[made, (STREAM,)], kwargs={"interval": 0.02, "stop": stop})
 
     def until(condition: Callable[[], bool]) -> None:
         if not server.is_alive():
