@@ -144,12 +144,14 @@ def test_a_second_task_server_is_refused(settings: Settings, warehouse: Recorded
     stop = threading.Event()
     server = threading.Thread(target=serve, args=[settings, STREAMS], kwargs={"interval": 60, "stop": stop})
     server.start()
-    while "publish" not in warehouse.ran:
-        stop.wait(0.01)
-    with pytest.raises(AlreadyRunning, match="Another task server works on"):
-        serve(settings, STREAMS, interval=1, stop=stop)
-    stop.set()
-    server.join()
+    try:
+        while "publish" not in warehouse.ran:
+            stop.wait(0.01)
+        with pytest.raises(AlreadyRunning, match="Another task server uses"):
+            serve(settings, STREAMS, interval=1, stop=stop)
+    finally:
+        stop.set()
+        server.join()
 
 
 def test_the_schedule_builds_and_publishes_only_what_is_due(settings: Settings, warehouse: Recorded) -> None:
