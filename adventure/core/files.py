@@ -1,6 +1,6 @@
-"""Finished local files: Parquet for tables, compressed NDJSON for documents and rejected rows.
+"""Write local files: Parquet for tables, compressed NDJSON for documents and rejected rows.
 
-A file lies in its stream's temporary folder until it is staged. Independent of where the rows come from.
+A file stays in its stream's temporary folder until it is staged. This module is independent of the sources.
 """
 
 import errno
@@ -28,7 +28,7 @@ ROWS_A_GROUP = 61_440
 """Half of DuckDB's own row group: the last group is encoded only after the final row, and is held in memory."""
 
 BYTES_A_GROUP = 48 << 20
-"""A group of wide rows is smaller, since a group is collected in memory."""
+"""The size limit of a row group, because a group is collected in memory."""
 
 BYTES_A_FILE = 200_000_000
 """Bulk loaders are fastest with files of 100 to 250 MB."""
@@ -39,7 +39,7 @@ DELETES = "deletes.ndjson.gz"
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A finished file that is not staged yet."""
+    """A complete file that is not staged yet."""
 
     path: Path
     rows: int
@@ -53,7 +53,7 @@ class LocalFile:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn an error of the file system into one sentence.
+    """Turn file system errors of the block into StageUnwritable.
 
     Raises:
         StageUnwritable: no permission or no space; nothing of the window is staged.
@@ -79,14 +79,14 @@ class ParquetParts:
         self._folder, self._schema = folder, schema
         timestamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
         texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in low_cardinality]
-        # Lengths apart from the text: uuids take zstd two thirds of the time, and less space.
+        # Storing lengths apart from the text cuts zstd's time for UUIDs by a third, and saves space.
         encodings = dict.fromkeys(timestamps, "DELTA_BINARY_PACKED") | dict.fromkeys(texts, "DELTA_LENGTH_BYTE_ARRAY")
         self._options: dict[str, Any] = {
             "compression": "zstd",
             "compression_level": 1,
             "use_dictionary": low_cardinality,
             "column_encoding": (delta and encodings) or None,
-            # Of the rest they cost time, and no reader here looks for a text or a number.
+            # Statistics of other columns cost time, and no reader here filters by them.
             "write_statistics": timestamps,
         }
         self._writer: pq.ParquetWriter | None = None
@@ -96,9 +96,9 @@ class ParquetParts:
         self.files: list[LocalFile] = []
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add rows; they reach the disk a row group at a time."""
+        """Add rows. They are written to disk one row group at a time."""
         heartbeat.beat()
-        # A group is filled to its last row: what lies beyond would be a small group of its own.
+        # Split the batch so that each group is full; otherwise many small groups would follow.
         while batch.num_rows:
             part = batch.slice(0, ROWS_A_GROUP - self._waiting_rows)
             batch = batch.slice(part.num_rows)
@@ -136,10 +136,10 @@ class ParquetParts:
 
 
 class NdjsonFile:
-    """Write one JSON value a line, compressed. Without a line there is no file."""
+    """Write one JSON value per line, compressed. The file is created with the first line."""
 
     _BYTES_A_WRITE = 256 << 10
-    """Bytes that are compressed at a time, in another thread than the one that makes the lines."""
+    """How many bytes to compress at a time. Compression runs on a thread of its own."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, 0
@@ -151,7 +151,7 @@ class NdjsonFile:
 
     @property
     def size(self) -> int:
-        """Bytes of it that are on the disk."""
+        """Bytes of the file that are on disk."""
         return self.path.stat().st_size if self._file else 0
 
     def write(self, line: bytes) -> None:
@@ -165,7 +165,7 @@ class NdjsonFile:
             self._waiting = bytearray()
 
     def close(self) -> LocalFile | None:
-        """Finish the file and return it; None if there is none."""
+        """Finish the file and return it; None if no line was written."""
         try:
             self._settle()
             if self._waiting:
@@ -178,7 +178,7 @@ class NdjsonFile:
         return LocalFile(self.path, self.rows) if self._file else None
 
     def _settle(self) -> None:
-        """Wait for the write under way, and raise its error."""
+        """Wait for the write in progress, and raise its error."""
         heartbeat.beat()
         under_way, self._under_way = self._under_way, None
         if under_way:
@@ -240,7 +240,7 @@ class NdjsonParts:
 
 @dataclass(frozen=True)
 class Reject:
-    """A whole row that cannot be converted exactly."""
+    """A source row that cannot be converted exactly."""
 
     key: str
     reason: str

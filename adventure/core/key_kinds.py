@@ -1,7 +1,7 @@
-"""Keys as text that both sides render alike.
+"""The text of a key, which source and warehouse render in the same way.
 
-A key of one column is that column's text. One of several is each part's length, a colon and the part, so that no two
-keys share a text, whatever stands in their parts.
+The text of a key with one column is the column's text. With several columns it is each part's length, a colon and the
+part, so that different keys never have the same text.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ binary in hexadecimal behind `\\x`; a field of a document."""
 
 
 def joined_key(parts: Sequence[str]) -> str:
-    """The text of a key."""
+    """Return the text of a key with these parts."""
     return parts[0] if len(parts) == 1 else "".join(f"{len(part)}:{part}" for part in parts)
 
 
 def key_parts(text: str, columns: int) -> tuple[str, ...]:
-    """The parts of a key's text."""
+    """Return the parts of a key's text."""
     if columns == 1:
         return (text,)
     parts = []

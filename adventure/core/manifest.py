@@ -1,4 +1,4 @@
-"""window.json: the contents of a staged window, and the promise that it is complete.
+"""window.json: the list of a staged window's contents. Its presence means that the window is complete.
 
 The processor writes it last, and the warehouse loads exactly what it lists. A window without it does not exist.
 """
@@ -21,17 +21,17 @@ MANIFEST = "window.json"
 
 # No dollar sign: in a statement, Snowflake and its tools take such a name for a variable.
 KEY_TEXTS = "_adventure_key"
-"""Member of a staged document: the texts of its key's fields, where its own values do not tell their kinds."""
+"""Member of a staged document: the texts of its key's fields, where the values as JSON do not show their kind."""
 
 CURSOR_TEXT = "_adventure_cursor"
-"""Member of a staged document: its cursor in UTC, where that is text in a form that no warehouse reads for sure."""
+"""Member of a staged document: its cursor in UTC, where the cursor is text that a warehouse may misread."""
 
 FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
-"""What the processor calls a window's files. A file with another name in a window's folder is not the processor's."""
+"""The names of a window's files. The processor did not write files with other names in a window's folder."""
 
 RESERVED_COLUMNS = ("_file", "_file_row", "_loaded_at", "_deleted_at", "file_row_number")
-"""What raw tables have beside the source's columns, and what DuckDB adds when it reads Parquet. No source column can
-have one of these names; case does not matter, as it does not in either warehouse."""
+"""Columns that raw tables have beside the source's columns, and the column that DuckDB adds when it reads Parquet. No
+source column can have one of these names; both warehouses ignore case."""
 
 _PART = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)")
 _REJECTS, _DELETES = "rejects.ndjson.gz", "deletes.ndjson.gz"
@@ -42,7 +42,7 @@ _PLAIN_TYPES = frozenset(
 )
 _DECIMAL = re.compile(r"decimal128\(([0-9]{1,2}), ([0-9]{1,2})\)")
 
-# How pydantic reads these dataclasses: no number from text, nothing that is not declared.
+# Pydantic reads these dataclasses strictly: it converts no text to numbers and rejects undeclared members.
 _STRICT: Any = {"strict": True, "extra": "forbid"}
 
 
@@ -77,7 +77,7 @@ class Window:
     """The rows of one stream whose cursor lies in `[low, high)`, as they were staged.
 
     Timestamps are naive, to the microsecond: `low` and `high` in the stream's zone, as its cursor has it, the others
-    UTC. `low` is None in a stream's first window. Rows below `low` are in it as well where the stream has a lookback.
+    UTC. `low` is None in a stream's first window. If the stream has a lookback, the window also holds rows below `low`.
     """
 
     __pydantic_config__ = _STRICT
@@ -94,24 +94,24 @@ class Window:
     columns: tuple[Column, ...]
     staged_at: datetime
     horizon: datetime
-    """The source's horizon when the window was read; `high` lies at it or below."""
+    """The source's horizon when the window was read; `high` is at most the horizon."""
     mode: str
     """How the source was read: `horizon`, `change stream`, or `lookback` with the reason."""
     deletes: StagedFile | None = None
     """deletes.ndjson.gz, an object {key: {column: text}, deleted_at} a line: rows that were deleted at the source."""
     position: str | None = None
-    """Where the source reads on, for a source that has more to say than the watermark does."""
+    """Where the source continues, such as a resume token, if the watermark alone is not enough."""
     notes: dict[str, str] = field(default_factory=dict)
-    """What a reader of the window may want to know, such as `rows past the horizon`."""
+    """Remarks for the operator by name, such as `rows dated in the future`."""
 
     @property
     def id(self) -> str:
-        """The window's folder: sorts by `high`, and never repeats, so that the ledger can tell two tries apart."""
+        """The name of the window's folder. It sorts by `high` and is unique, so that a retry has a new id."""
         return f"{self.high:%Y%m%dT%H%M%S%fZ}-{self.run_id}"
 
     @property
     def rows(self) -> int:
-        """Rows in the data files; with `rejected` it adds up to the rows read."""
+        """Rows in the data files. `rows` plus `rejected` is the number of rows read."""
         return sum(file.rows for file in self.files)
 
     @property
@@ -121,22 +121,22 @@ class Window:
 
     @property
     def all_files(self) -> tuple[StagedFile, ...]:
-        """Data files, rejects and deletes: all that the window promises beside window.json."""
+        """Data files, rejects and deletes: every file of the window except window.json."""
         return (*self.files, *filter(None, (self.rejects, self.deletes)))
 
     def to_json(self) -> bytes:
-        """window.json."""
+        """Return the content of window.json."""
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> "Window":
-        """Read a window.json, and check all that it says.
+        """Read a window.json and check each of its fields.
 
         Args:
             where: the file's name, for the error.
 
         Raises:
-            StageDamaged: it is not what `to_json` writes.
+            StageDamaged: the content is not in the form that `to_json` writes.
         """
         from pydantic import ValidationError
 
@@ -156,14 +156,14 @@ class Window:
 
 @cache
 def _adapter() -> "TypeAdapter[Window]":
-    """Return what reads a Window from JSON. It is made when the first window.json is read: a start needs none."""
+    """Return the validator for Window. Building it imports pydantic, so it is built when first needed."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Window)
 
 
 def _faults(window: Window) -> Iterator[str]:
-    """Yield what the types of its fields do not tell: each would load rows twice, wrongly, or not at all."""
+    """Yield faults that field types do not show. Each would load rows twice, wrongly, or not at all."""
     moments = (window.low, window.high, window.staged_at, window.horizon)
     if any(moment and moment.tzinfo for moment in moments):
         yield "a timestamp has an offset"
@@ -209,13 +209,13 @@ def _column_faults(window: Window) -> Iterator[str]:
 
 
 def read_manifest(content: bytes, where: str, stage: str, window_id: str) -> Window:
-    """Read a window.json, and check that it is of the window in whose folder it is.
+    """Read a window.json, and check that it belongs to the window in whose folder it lies.
 
     Args:
         where: the file's name, for the error.
 
     Raises:
-        StageDamaged: it is malformed, or belongs to another window.
+        StageDamaged: the content is malformed, or belongs to another window.
     """
     try:
         window = Window.from_json(content, where)

@@ -14,10 +14,10 @@ from adventure.core.connect import connect_postgres, postgres_place, translating
 from adventure.core.errors import SourceRefused
 
 ROUNDS = 5
-"""How often both connections are asked which session serves them. Other clients may come between two questions."""
+"""How often to ask both connections which session serves them. Other clients may come between two questions."""
 
 WAIT_SEC = 5.0
-"""How long the second connection is waited for. Where the pool is full, each client holds a session of its own."""
+"""How long to wait for the second connection. If the pool is full, each client holds a session of its own."""
 
 _PID = b"select pg_backend_pid()"
 
@@ -65,7 +65,7 @@ def _backend(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
 
 
 def _backend_soon(connection: psycopg.Connection[tuple[Any, ...]]) -> int | None:
-    """Return the same, or None if no answer comes within WAIT_SEC; then the connection cannot be used any more."""
+    """Return what `_backend` returns, or None without an answer in WAIT_SEC. The connection is unusable after None."""
     server = connection.pgconn
     server.send_query(_PID)
     while server.flush():

@@ -1,7 +1,7 @@
-"""A whole row as one text that a source and a warehouse both compute, so that their servers compare rows by hash.
+"""The text of a whole row. Source and warehouse both compute it in SQL, so that whole rows are compared by hash.
 
-The text of a row is that of each column in turn: its length, a colon and its text; `-` for NULL. The hash of a row is
-the MD5 of that text in hexadecimal digits.
+The text holds each column in turn: the length of its text, a colon and the text; `-` for NULL. The hash of a row is the
+MD5 of that text in hexadecimal digits.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ a whole document as it was staged."""
 
 @dataclass(frozen=True)
 class RowColumn:
-    """A column of the source that is compared."""
+    """A source column that takes part in the comparison."""
 
     name: str
     kind: RowKind

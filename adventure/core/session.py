@@ -1,4 +1,4 @@
-"""Settings of every session at PostgreSQL that must not depend on what is set for the role or the database."""
+"""Session settings for PostgreSQL, so that settings of the role or the database do not affect our sessions."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _TIMEOUTS = {
     "idle_session_timeout": 140000,
     "transaction_timeout": 170000,
 }
-"""Settings that end what takes long, with the version of the server that they came with."""
+"""Settings that end long statements or sessions, with the server version that introduced each."""
 
 _TRANSACTIONS = {
     "default_transaction_isolation": "'read committed'",
@@ -20,10 +20,10 @@ _TRANSACTIONS = {
 
 
 def plain_session(connection: "psycopg.Connection[tuple[Any, ...]]", *, read_only: bool) -> list[str]:
-    """The statements after which nothing that takes long is ended, and transactions are as they are by default.
+    """Return the statements that switch off all timeouts and reset the transaction defaults.
 
     Args:
-        connection: one to the same server.
+        connection: any connection to the same server.
     """
     version = connection.info.server_version
     timeouts = [f"set {name} = 0" for name, since in _TIMEOUTS.items() if version >= since]
@@ -32,7 +32,7 @@ def plain_session(connection: "psycopg.Connection[tuple[Any, ...]]", *, read_onl
 
 
 def set_plain_session(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
-    """Set these in a session that writes.
+    """Apply `plain_session` to a session that writes.
 
     Raises:
         psycopg.Error: the server failed.

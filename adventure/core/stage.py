@@ -1,7 +1,7 @@
 """Interface of a stage, which holds the files between the processor and the warehouse.
 
 There are two implementations: a local folder (DuckDB) and Snowflake's internal stages. A stage holds windows. A window
-is a folder of files whose `window.json` was put last.
+is a folder of files; its `window.json` is put there last.
 """
 
 from dataclasses import dataclass
@@ -26,26 +26,26 @@ class StageEntry:
 
 
 class Stage(Protocol):
-    """A stage as the processor and the commands use it. `stage` is always a stage's name."""
+    """Interface that the processor and the commands use. The argument `stage` is a stage's name."""
 
     def identity(self, *, create: bool = False) -> str:
-        """Return the identity that no other stage has; empty if this one has none yet.
+        """Return this stage's unique identity; empty if it has none yet.
 
         Args:
-            create: create one. Only the processor does.
+            create: create an identity if there is none. Only the processor sets it.
 
         Raises:
-            StageUnwritable: it cannot be created.
+            StageUnwritable: the identity cannot be created.
         """
 
     def check_writable(self, stage: str) -> None:
         """Raise StageUnwritable if no file can be put there; leave nothing behind."""
 
     def put(self, stage: str, window_id: str, file: Path) -> None:
-        """Put a finished local file into a window under its own name: whole or not at all, durable on return."""
+        """Put a complete local file into a window under its own name, atomically. The file is durable on return."""
 
     def commit(self, window: Window) -> None:
-        """Put `window.json`. From now on the window exists."""
+        """Put `window.json`. This makes the window visible to the loader."""
 
     def windows(self, stage: str) -> list[Window]:
         """Return the windows, oldest first, except those whose `window.json` is damaged."""
@@ -76,12 +76,12 @@ class Stage(Protocol):
 
 
 def damaged_windows(stage: Stage, stream: Stream) -> list[StageDamaged]:
-    """Return what `Stage.damaged` finds for the stream, each with the commands that fix it."""
+    """Return the stream's damaged windows, each with the commands that fix it."""
     return [damaged(stream, error.problem, error.window_id) for error in stage.damaged(stream.stage)]
 
 
 def stage_again(stream: Stream, window_id: str) -> str:
-    """Return the commands that stage the rows of a window which will not be loaded once more, and then remove it."""
+    """Return the commands that stage a damaged window's rows again and then remove the window."""
     return (
         f"`adventure reconcile {stream.name} --repair --without {window_id}`, which stages its rows again, and then"
         f" `adventure stage remove {stream.name} {window_id}`"

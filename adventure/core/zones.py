@@ -1,4 +1,4 @@
-"""Time zones by their IANA name, for timestamps that carry none."""
+"""Convert timestamps without a time zone, by the IANA name of their zone."""
 
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,7 +15,7 @@ _UTC_NAMES = frozenset(
 
 
 def is_utc(name: str) -> bool:
-    """Return whether this zone is UTC under one of its names."""
+    """Return whether `name` is one of the names of UTC."""
     return name.lower() in _UTC_NAMES
 
 
@@ -27,7 +27,7 @@ def check_zone(name: str) -> None:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(
-            f"{name!r} is no IANA time zone that this machine knows",
+            f"{name!r} is not an IANA time zone that this machine knows",
             "Write it as in America/New_York; a machine without time zones needs the package tzdata",
         ) from error
 
@@ -43,10 +43,10 @@ def to_local(moment: datetime, name: str) -> datetime:
 
 
 def parse_moment(text: str, zone: str) -> datetime:
-    """Return an ISO 8601 timestamp as the naive time of `zone`; one without an offset is of that zone.
+    """Return an ISO 8601 timestamp as the naive time of `zone`. Text without an offset is read as local to `zone`.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is not a timestamp.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -56,7 +56,7 @@ def parse_moment(text: str, zone: str) -> datetime:
 
 
 def _moved(moment: datetime, zone: tzinfo) -> datetime:
-    """Return the naive time of a zone; the calendar's first or last moment where that lies outside of it."""
+    """Return the naive time in a zone, limited to the first and last value that `datetime` can hold."""
     try:
         return moment.astimezone(zone).replace(tzinfo=None)
     except OverflowError:

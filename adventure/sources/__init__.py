@@ -1,1 +1,1 @@
-"""Where rows come from: the interface of a source, and one package for each kind."""
+"""Sources: the interface of a source database, and one package for each kind."""

@@ -1,17 +1,18 @@
-"""Which rows were staged already and may be met again, so that reading them again does not stage them again.
+"""Remember which rows were staged, so that a row that is read a second time is not staged a second time.
 
-Kept in memory only: after a restart they are staged once more, and the models keep one version of each key.
+The versions are in memory only. After a restart, rows within the lookback are staged once more; the models keep one
+version of each key.
 """
 
 from collections.abc import Hashable
 from datetime import datetime
 
 _A_FEW = 10_000
-"""Versions below which sorting out what may be forgotten is not worth it."""
+"""Below this number of versions, `forget` does nothing: the memory is not worth the time."""
 
 
 class Deduplicator:
-    """The versions of one stream's rows, by key, whose cursor lies within the lookback."""
+    """The row versions of one stream, by key, whose cursor lies within the lookback."""
 
     def __init__(self) -> None:
         self._staged: dict[Hashable, tuple[datetime, Hashable]] = {}
@@ -19,16 +20,16 @@ class Deduplicator:
         self._worth_forgetting = _A_FEW
 
     def __len__(self) -> int:
-        """Versions that are remembered."""
+        """Return the number of versions in memory."""
         return len(self._staged) + len(self._pending)
 
     def begin(self) -> None:
-        """Forgets what an extract that was never staged brought."""
+        """Start an extract; drop the versions of an earlier one that was never staged."""
         self._pending = {}
         self._worth_forgetting = _A_FEW
 
     def is_new(self, key: Hashable, cursor: datetime, version: Hashable) -> bool:
-        """Whether this version is neither staged nor in the extract under way, to which it then belongs."""
+        """Return True, and add the version to the current extract, unless it is staged or in the extract already."""
         known = self._pending.get(key) or self._staged.get(key)
         if known is not None and known[1] == version:
             return False
@@ -36,17 +37,17 @@ class Deduplicator:
         return True
 
     def cursor_of(self, key: Hashable) -> datetime | None:
-        """The cursor of the version that was met last, or None when this is not remembered."""
+        """Return the cursor of the version that was read last; None if that version is not in memory."""
         known = self._pending.get(key) or self._staged.get(key)
         return known[0] if known else None
 
     def forget(self, floor: datetime) -> None:
-        """Nothing below `floor` will be read again, though the extract goes on: keeps what a first load needs small."""
+        """Drop versions of the current extract with a cursor below `floor`, to bound memory during a first load."""
         if len(self._pending) > self._worth_forgetting:
             self._pending = {key: value for key, value in self._pending.items() if value[0] >= floor}
             self._worth_forgetting = 2 * len(self._pending) + _A_FEW
 
     def staged(self, floor: datetime) -> None:
-        """The extract under way is staged; nothing below `floor` will be read again."""
+        """Mark the current extract as staged; drop versions below `floor`, which will not be read again."""
         self._staged = {key: value for key, value in (self._staged | self._pending).items() if value[0] >= floor}
         self._pending = {}

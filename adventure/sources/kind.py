@@ -17,10 +17,10 @@ class SourceModule(Protocol):
     """See `adventure.factory` for what the functions do."""
 
     def open_source(self, settings: Settings, retry_for: float | None) -> Source:
-        """Connect, to extract."""
+        """Connect for extracts."""
 
     def open_side(self, settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
-        """Connect, to compare a stream with the warehouse."""
+        """Connect for a comparison of the stream with the warehouse."""
 
     def open_probe(self, settings: Settings) -> AbstractContextManager[Probe]:
-        """Connect, to look how the source stands."""
+        """Connect for the questions of `status` and `check`."""

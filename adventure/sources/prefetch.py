@@ -1,6 +1,6 @@
-"""Reading ahead: a thread fetches what comes next while the caller still works on what came before.
+"""Prefetch items on a background thread while the caller works on the items before them.
 
-Drivers and Arrow let go of Python's lock while they fetch, decode and encode, so that the two really go on at once.
+Drivers and Arrow release the GIL while they fetch, decode and encode, so fetching and encoding overlap.
 """
 
 import threading
@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 DEPTH = 8
-"""Items that wait at most: of PostgreSQL's batches about what comes while a row group is encoded."""
+"""The most items that wait. About as many PostgreSQL batches arrive while one row group is encoded."""
 
 T = TypeVar("T")
 
@@ -30,34 +30,34 @@ class _End:
 def prefetch(
     items: Iterable[T], cancel: Callable[[], object] = lambda: None, *, depth: int = DEPTH
 ) -> Iterator[Iterator[T]]:
-    """The items in their order. What `items` raises is raised where its next item is asked for.
+    """Yield an iterator over the items, in their order. It raises the errors of `items` in the caller's thread.
 
-    On return the thread has ended, and nothing of `items` is in use any more.
+    When the block ends, the thread has ended and nothing uses `items` any more.
 
     Args:
-        cancel: ends a fetch under way; called by the caller's thread when it fails and wants no more. Without it, the
-            fetch is awaited.
-        depth: items that wait at most.
+        cancel: interrupts a fetch in progress. It is called in the caller's thread when the block fails. Without it,
+            the block waits for the fetch.
+        depth: the most items that wait.
     """
     fetched: SimpleQueue[_Item[T] | _End] = SimpleQueue()
-    room = threading.Semaphore(depth)
-    unwanted, ended = threading.Event(), threading.Event()
+    free = threading.Semaphore(depth)
+    stopped, ended = threading.Event(), threading.Event()
 
     def fetch() -> None:
         error = None
         try:
             for item in items:
                 fetched.put(_Item(item))
-                room.acquire()
-                if unwanted.is_set():
+                free.acquire()
+                if stopped.is_set():
                     break
         except BaseException as found:  # noqa: BLE001 - raised in the caller's thread, whatever it is
             error = found
         fetched.put(_End(error))
 
-    def wanted() -> Iterator[T]:
+    def received() -> Iterator[T]:
         while isinstance(found := fetched.get(), _Item):
-            room.release()
+            free.release()
             yield found.value
         ended.set()
         if found.error is not None:
@@ -66,13 +66,13 @@ def prefetch(
     thread = threading.Thread(target=fetch, name="prefetch", daemon=True)
     thread.start()
     try:
-        yield wanted()
+        yield received()
     except BaseException:
-        unwanted.set()
+        stopped.set()
         if not ended.is_set():
             cancel()
         raise
     finally:
-        unwanted.set()
-        room.release()
+        stopped.set()
+        free.release()
         thread.join()

@@ -1,4 +1,4 @@
-"""Interface of what `status` and `check` ask of a source, in short statements that hold nothing back."""
+"""Interface through which `status` and `check` ask a source. Its short statements do not hold the horizon back."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,28 +13,28 @@ class SourceCounts:
     """Rows of a stream at its source."""
 
     rows: int
-    """All rows, also those whose key or cursor no window can bring."""
+    """All rows, including those with a key or cursor that no window can hold."""
     in_flight: int
-    """Those that no window has read yet: the next one brings them, or rejects them."""
+    """Rows that no window has read yet. The next window stages or rejects them."""
 
 
 @dataclass(frozen=True)
 class Unread:
-    """The row at the source that waits for its window longest."""
+    """The row at the source that has waited longest for its window."""
 
     cursor: datetime
     """Naive UTC."""
     lag: timedelta = timedelta(0)
-    """The row may have been written that much after its cursor, where cursors are coarse."""
+    """How long after its cursor the row may have been written, where cursors are coarse."""
 
 
 @dataclass(frozen=True)
 class Stall:
-    """The horizon of a source, and what keeps it from moving."""
+    """A horizon that does not move, and the session that holds it back."""
 
     age: timedelta
     blocker: str
-    """The session, as a sentence names it."""
+    """A description of the session, for a sentence."""
     remedy: str
 
 
@@ -45,18 +45,18 @@ class Probe(Protocol):
         """Count the stream's rows.
 
         Raises:
-            SourceError: the source failed, refuses, or is not what the stream says.
+            SourceError: the source failed, refuses, or does not match the stream's description.
         """
 
     def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
         """Return the row with the lowest cursor at or above the watermark; None when there is none.
 
         Raises:
-            SourceError: the source failed, refuses, or is not what the stream says.
+            SourceError: the source failed, refuses, or does not match the stream's description.
         """
 
     def stall(self, older_than: timedelta) -> Stall | None:
-        """Return the horizon, if it is older than that; None also where the source has no horizon.
+        """Return the horizon if it is older than `older_than`, else None. A source without a horizon returns None.
 
         Raises:
             SourceError: the source failed.

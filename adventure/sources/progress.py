@@ -1,4 +1,4 @@
-"""How far a long extract is: said in the log every two seconds."""
+"""Log the progress of a long extract every two seconds."""
 
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -15,11 +15,11 @@ Batch = TypeVar("Batch", bound=Sized)
 
 
 def log_progress(stream: Stream, batches: Iterable[Batch], what: str) -> Iterator[Batch]:
-    """The batches, and in the log how many of `what` there were."""
-    read, told = 0, time.monotonic()
+    """Yield the batches unchanged and log a running count of `what` every EVERY_SEC seconds."""
+    read, logged_at = 0, time.monotonic()
     for batch in batches:
         yield batch
         read += len(batch)
-        if time.monotonic() - told > EVERY_SEC:
-            told = time.monotonic()
+        if time.monotonic() - logged_at > EVERY_SEC:
+            logged_at = time.monotonic()
             log.info(f"{stream.name}: {read:,} {what} read", stream=stream.name, rows=read)

@@ -1,6 +1,6 @@
-"""The seam: what a comparison needs of a source, in statements of their own that keep no transaction open for long.
+"""Interface through which a comparison reads a source. Each statement is a short transaction of its own.
 
-A transaction that stays open holds back the processor's horizon, and with it every new row.
+An open transaction holds back the processor's horizon, and new rows wait until it ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ from adventure.core.spans import Side, Span
 from adventure.core.watermark import Watermark
 
 Version = tuple[str, int | None, str | None]
-"""A key's text; its cursor in microseconds since 1970, None where it is NULL, missing or no moment; and the hash of the
-whole row, where rows are compared."""
+"""A key's text; its cursor in microseconds since 1970, None where it is NULL, missing or not a timestamp; and the hash
+of the whole row, where whole rows are compared."""
 
 
 class SourceSide(Side, Protocol):
@@ -22,28 +22,28 @@ class SourceSide(Side, Protocol):
 
     key_kinds: tuple[KeyKind, ...]
     row_columns: tuple[RowColumn, ...]
-    """The columns that are compared besides key and cursor; none, unless whole rows are."""
+    """The columns to compare besides key and cursor; empty unless whole rows are compared."""
 
     def lookback(self, mark: Watermark) -> timedelta:
-        """Return how far below the watermark the next window looks for rows: those in there may not be staged yet."""
+        """Return how far below the watermark the next window reads: rows in that range may not be staged yet."""
 
     def lag(self, mark: Watermark) -> timedelta:
-        """Return how far a cursor can lie below the moment at which its row is written, where cursors are coarse."""
+        """Return how far a cursor can lie below the time at which its row is written, where cursors are coarse."""
 
     def lowest(self) -> int | None:
-        """The lowest cursor, or None when there is no row."""
+        """Return the lowest cursor, or None when there is no row."""
 
     def versions(self, span: Span) -> Iterator[Sequence[Version]]:
-        """The rows in the span, in batches."""
+        """Yield the rows in the span, in batches."""
 
     def lookup(self, keys: Sequence[tuple[str, ...]]) -> list[Version]:
-        """What is there now of these keys, at whatever cursor; a key that is not there is left out."""
+        """Return the current rows with these keys, whatever their cursor. Keys without a row are left out."""
 
     def unusable(self) -> Iterator[list[str]]:
-        """Yield the keys of rows that no window will ever bring, in batches: their cursor is none."""
+        """Yield in batches the keys of rows that no window will ever hold, because their cursor is unusable."""
 
     def keyless(self) -> Iterator[list[tuple[str, int | None]]]:
-        """Yield the rows a part of whose key is NULL, in batches: nothing can be looked up by such a key.
+        """Yield in batches the rows with NULL in a key column; no such row can be looked up.
 
-        Each is its key as `raw_ext.rejected_rows` has it, and its cursor.
+        Each item is the key as `raw_ext.rejected_rows` holds it, and the cursor.
         """

@@ -1,6 +1,6 @@
-"""The seam: what a cycle needs of a source database.
+"""Interface that every source database implements for a cycle.
 
-A source makes a *snapshot*: one moment, the horizon, below which all of its streams are read.
+A source opens a snapshot; every stream in it is read up to the same timestamp, the horizon.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Extract:
-    """The rows of one stream that a snapshot gave and that were not staged before, in finished local files."""
+    """The rows of one stream that were read from a snapshot and not staged before, in finished local files."""
 
     files: "tuple[LocalFile, ...]"
     rejects: "LocalFile | None"
@@ -30,15 +30,15 @@ class Extract:
     """The largest cursor value read below the horizon, in the stream's zone; None when no row has one."""
     notes: dict[str, str] = field(default_factory=dict)
     deletes: "LocalFile | None" = None
-    """Rows that are gone at the source, as `Window.deletes` says."""
+    """Rows that were deleted at the source; see `Window.deletes`."""
     mode: str | None = None
-    """How this stream was read, where that is not as the snapshot says."""
+    """How this stream was read, where that differs from the snapshot's mode."""
     position: str | None = None
-    """Where the source reads on once this is staged; see `Window.position`."""
+    """Where the source continues once this is staged; see `Window.position`."""
     more: bool = False
-    """There is more below the snapshot: one window would be too large."""
+    """True if the extract hit its size limit and more rows remain below the horizon."""
     ordered: bool = False
-    """Its rows may hold later versions of rows with the same cursor: its window is loaded after those before it."""
+    """True if its rows may be later versions of rows with the same cursor. The window is then loaded in order."""
 
     @property
     def all_files(self) -> "tuple[LocalFile, ...]":
@@ -52,21 +52,21 @@ class Extract:
 
     @property
     def rejected(self) -> int:
-        """Rows set aside."""
+        """Rows that were rejected."""
         return self.rejects.rows if self.rejects else 0
 
 
 class SourceSnapshot(Protocol):
-    """One moment of a source. Streams read from one snapshot are consistent with each other where the source can."""
+    """A snapshot of a source. Its streams are consistent with each other where the source supports it."""
 
     horizon: datetime
     """Rows with a cursor below it may be read; naive UTC, from the source's clock."""
     mode: str
     """`horizon`, `change stream`, or `lookback` with the reason."""
     tick: timedelta
-    """The cursor's resolution: the smallest step above a value that was read."""
+    """The cursor's resolution: the smallest step above a value."""
     unreadable: dict[str, SourceError]
-    """Streams, by name, that cannot be read, and why; the others can."""
+    """Streams, by name, that cannot be read, and why. The other streams can be read."""
 
     def origin(self, stream: Stream) -> Origin:
         """Return which database the stream is read from.
@@ -76,28 +76,28 @@ class SourceSnapshot(Protocol):
         """
 
     def end(self, stream: Stream) -> datetime:
-        """The horizon of this stream: in its zone, and at the end of a whole unit of its cursor."""
+        """Return the horizon of this stream, in the stream's zone and at the end of a whole unit of its cursor."""
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
-        """Writes the rows from the stream's watermark, less the lookback, up to the horizon into files under `folder`.
+        """Write the rows from the stream's watermark, less the lookback, up to the horizon into files under `folder`.
 
         Raises:
             SourceError: the source failed.
-            StageUnwritable: `folder` takes no more.
+            StageUnwritable: no file can be written to `folder`.
         """
 
     def goes_on_after(self, error: AdventureError) -> bool:
         """Undo what a failed extract left behind; return whether the other streams can be read from this snapshot."""
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
-        """Writes the rows with these keys whose cursor is below that moment, whether they were staged before or not.
+        """Write the rows with these keys and a cursor before `below`, including rows that were staged before.
 
         Args:
             keys: the text of each key column, as the source prints it.
 
         Raises:
             SourceError: the source failed.
-            StageUnwritable: `folder` takes no more.
+            StageUnwritable: no file can be written to `folder`.
         """
 
 
@@ -106,19 +106,22 @@ class Source(Protocol):
 
     @property
     def margin(self) -> timedelta:
-        """How far the horizon of its snapshots stays below the clock: younger rows are in the next one."""
+        """How far the horizon of a snapshot stays below the clock. Younger rows are in the next snapshot."""
 
     def open_snapshot(
         self, streams: Sequence[Stream], marks: Mapping[str, Watermark]
     ) -> AbstractContextManager[SourceSnapshot]:
-        """Opens a snapshot for these streams, which stand at these watermarks; one that was never read has none.
+        """Open a snapshot for these streams.
+
+        Args:
+            marks: watermarks by stream name; a stream that was never read has none.
 
         Raises:
             SourceError: the source does not answer, or refuses.
         """
 
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
-        """The last extract of the stream is staged: its rows from `floor` on need not be staged again."""
+        """Acknowledge that the stream's last extract was staged; skip its rows from `floor` on in the next overlap."""
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""

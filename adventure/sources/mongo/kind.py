@@ -10,21 +10,21 @@ from adventure.sources.source import Source
 
 
 def open_source(settings: Settings, retry_for: float | None) -> Source:
-    """Connect, to extract."""
+    """Connect for extracts."""
     from adventure.sources.mongo.source import MongoSource
 
     return MongoSource(settings, retry_for)
 
 
 def open_side(settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
-    """Connect, to compare a stream with the warehouse."""
+    """Connect for a comparison of the stream with the warehouse."""
     from adventure.sources.mongo.reconcile import MongoSide
 
     return MongoSide.open(settings, stream, rows=rows)
 
 
 def open_probe(settings: Settings) -> AbstractContextManager[Probe]:
-    """Connect, to look how the source stands."""
+    """Connect for the questions of `status` and `check`."""
     from adventure.sources.mongo.probe import MongoProbe
 
     return MongoProbe.open(settings)
