@@ -1,6 +1,6 @@
-"""One cycle: open a snapshot of each source, and extract one window of each stream.
+"""Run one cycle: open a snapshot of each source, and extract one window of each stream.
 
-The steps of a window, in their order: finish the files → stage them → stage window.json → move the watermark.
+The steps of a window are: finish the files → stage them → stage window.json → advance the watermark.
 """
 
 import secrets
@@ -35,7 +35,7 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class StreamReport:
-    """What one cycle did for one stream."""
+    """The result of one cycle for one stream."""
 
     stream: str
     window: Window | None
@@ -48,39 +48,39 @@ class StreamReport:
 
 @dataclass(frozen=True)
 class CycleReport:
-    """What one cycle did, in the streams' order."""
+    """The result of one cycle, in the order of the streams."""
 
     streams: tuple[StreamReport, ...]
     failures: Mapping[str, AdventureError]
-    """What kept a stream from its windows, by its name; streams of one source may share an error."""
+    """Why a stream has no window, by its name. Streams of one source may share an error."""
     horizons: Mapping[str, datetime] = field(default_factory=dict)
-    """How far each source could be read, by `Stream.source`."""
+    """The horizon of each source, by `Stream.source`."""
     refused: Collection[str] = ()
-    """Streams among the failures that alone could not be read: nothing of them was staged, and their source works."""
+    """Failed streams whose source works. Nothing of them was staged."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """All that a cycle works with."""
+    """The open resources of a cycle."""
 
     streams: tuple[Stream, ...]
     sources: dict[str, Source]
-    """Those that are open, by `Stream.source`."""
+    """The open sources, by `Stream.source`."""
     stage: Stage
     state: State
     temporary: Path
     unavailable: dict[str, SourceError] = field(default_factory=dict)
-    """Why other sources could not be opened, by `Stream.source`; a cycle reports it, and moves the other streams."""
+    """Why a source could not be opened, by `Stream.source`. A cycle reports it and extracts the other streams."""
     refused: Mapping[str, WatermarkMismatch] = field(default_factory=dict)
-    """Streams, by name, whose watermark is not theirs."""
+    """Streams, by name, whose watermark belongs to another source or stage."""
 
     def owner(self, stream: Stream) -> dict[str, str]:
-        """Return what the watermark of the stream belongs to."""
+        """Return the table, cursor and stage that the stream's watermark belongs to; see `owner_of`."""
         return owner_of(stream, self.stage.identity())
 
 
 def run_cycle(pipeline: Pipeline) -> CycleReport:
-    """One window of each stream. A source or stream that fails does not keep the others from theirs."""
+    """Extract the new rows of each stream. If a source or stream fails, the others are still extracted."""
     reports: list[StreamReport] = []
     failures: dict[str, AdventureError] = {
         stream.name: pipeline.unavailable[stream.source]
@@ -113,13 +113,13 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
                                 refused.add(stream.name)
                     waiting.remove(stream.name)
         except AdventureError as error:
-            # The source's later streams wait as well: a line must not be staged when its order could not be.
+            # The source's later streams fail too: a line must not be staged if its order could not be staged.
             failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
     return CycleReport(tuple(reports), failures, horizons, refused)
 
 
 class _NotRead(Exception):
-    """One stream could not be read, and its source goes on."""
+    """One stream could not be read; the source's other streams can. Internal to this module."""
 
     def __init__(self, error: AdventureError) -> None:
         super().__init__(str(error))
@@ -127,7 +127,7 @@ class _NotRead(Exception):
 
 
 def _named(stream: str, error: AdventureError) -> AdventureError:
-    """Return the error with the stream's name in it."""
+    """Return the error, with the stream's name added if a SourceError lacks it."""
     if stream in error.problem or not isinstance(error, SourceError):
         return error
     return type(error)(f"stream {stream}: {error.problem}", error.remedy)
@@ -136,7 +136,7 @@ def _named(stream: str, error: AdventureError) -> AdventureError:
 def _mismatch(
     pipeline: Pipeline, stream: Stream, origin: Origin, failures: Mapping[str, AdventureError]
 ) -> AdventureError | None:
-    """Return why the stream must not be read from this source into this stage."""
+    """Return why the stream must not be read from this source into this stage; None if it may be."""
     mark = pipeline.state.watermarks.get(stream.name)
     if mismatch := origin_mismatch(mark, stream, origin):
         if mismatch.lasting:
@@ -148,7 +148,7 @@ def _mismatch(
     if mark and None not in (mark.origin.timeline, origin.timeline) and mark.origin.timeline != origin.timeline:
         log.warning(
             f"{stream.name}: the source is on timeline {origin.timeline}, and was on {mark.origin.timeline}: a standby"
-            f" took over, or a backup was restored. After a restore, run `adventure reconcile {stream.name}`",
+            f" was promoted, or a backup was restored. After a restore, run `adventure reconcile {stream.name}`",
             stream=stream.name,
         )
     return waiting_for(stream, failures)
@@ -157,7 +157,7 @@ def _mismatch(
 def _extract_windows(
     pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
 ) -> Iterator[StreamReport]:
-    """All that the snapshot has of one stream: one window, or as many as keep each within bounds."""
+    """Extract all new rows of one stream, in as many windows as the size limit requires; yield a report for each."""
     report, more = _extract_window(pipeline, source, snapshot, stream, origin)
     yield report
     while more:
@@ -169,15 +169,15 @@ def _extract_windows(
 def _extract_window(
     pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
 ) -> tuple[StreamReport, bool]:
-    """One stream's rows from its watermark to the snapshot's horizon: staged whole, then the watermark moved.
+    """Stage one stream's rows from its watermark to the snapshot's horizon, then advance the watermark.
 
     Returns:
-        What was done, and whether the snapshot has more.
+        The report, and whether the snapshot has more rows of the stream.
     """
     begun = time.monotonic()
     mark = pipeline.state.watermarks.get(stream.name)
     folder = pipeline.temporary / stream.name
-    # What a killed process left. Whoever writes a file there makes the folder: an idle cycle writes nothing at all.
+    # Remove files of a killed process. Only a file writer creates the folder, so an idle cycle writes nothing.
     shutil.rmtree(folder, ignore_errors=True)
     try:
         extract = snapshot.extract(stream, folder)
@@ -215,16 +215,16 @@ def _extract_window(
 
 
 def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extract: Extract) -> Window:
-    """Return the window. Its end comes from the rows, never from the local clock, so rows of slow clocks are kept."""
-    # Without a cursor in the window, rows that others refer to or that are set aside make it: the watermark stays. In a
-    # first window no row told yet how coarse the cursor is: the next one reads from two days below.
+    """Build the window. Its end comes from the rows, never from the local clock, so rows of slow clocks are kept."""
+    # A window without any cursor holds referred or rejected rows only, and the watermark does not advance. If it is the
+    # first window, no row has shown yet how coarse the cursor is, so the next window reads from two days below.
     end = snapshot.end(stream)
     high = low or end - timedelta(days=2)
     if extract.last_cursor is not None:
         high = min(end, later(extract.last_cursor, snapshot.tick))
     if low:
-        # Late rows alone lie below the watermark, which never goes back. Where the order of the windows is the order
-        # of the changes, each window has a `high` of its own.
+        # The watermark never goes back, even if all rows are late ones below it. If windows must be loaded in the
+        # order of the changes, each needs a `high` of its own.
         high = max(high, later(low, timedelta(microseconds=1)) if extract.ordered else low)
     return Window(
         stream=stream.name,
@@ -245,22 +245,21 @@ def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extr
 
 
 def recover(state: State, stage: Stage, stream: Stream) -> None:
-    """Takes over windows that are whole but whose watermark was not moved, and discards those that are not whole.
+    """Advance the watermark over complete windows that it does not cover yet, and discard incomplete windows.
 
-    To be called once for each opening of the state, before the first cycle. That is enough: the state falls behind
-    the stage only between `commit` and `move`; whoever is killed there, or fails there, opens the state again before
-    the next cycle.
+    Call this once each time the state is opened, before the first cycle. The state falls behind the stage only between
+    `commit` and `advance`. A processor that is killed or fails in between opens the state again before its next cycle.
 
     Raises:
         SourceError: the state database failed.
-        StageUnwritable: what is not whole cannot be removed.
+        StageUnwritable: an incomplete window cannot be removed.
     """
     reset_at = state.resets.get(stream.name, datetime.min)
     for window in stage.windows(stream.stage):
         mark = state.watermarks.get(stream.name)
         low = mark.value if mark else None
         is_next = window.stream == stream.name and window.low == low and (low is None or window.high > low)
-        # A stream that was reset is read again, also where the stage holds what was read before.
+        # A stream that was reset is read again, even if the stage holds windows from before the reset.
         if is_next and window.staged_at > reset_at:
             state.advance(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
@@ -271,15 +270,15 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
                 window=window.id,
             )
     with state.undisturbed(stream) as undisturbed:
-        # What a repair is staging is not whole yet; what a killed one left goes at the next opening.
+        # Keep the incomplete window of a running repair. That of a killed repair is discarded at the next opening.
         if undisturbed and (discarded := stage.discard_unfinished(stream.stage)):
             log.warning(f"{stream.name}: discarded {discarded} unfinished window(s); their rows are read again")
 
 
 def _log_window(window: Window, report: StreamReport) -> None:
     since = f"since {window.low}" if window.low else "in the first window"
-    gone = f", {window.deletes.rows:,} deleted," if window.deletes else ""
-    log.info(f"{window.stream}: {window.rows:,} new rows{gone} {since}", stream=window.stream, rows=window.rows)
+    deleted = f", {window.deletes.rows:,} deleted," if window.deletes else ""
+    log.info(f"{window.stream}: {window.rows:,} new rows{deleted} {since}", stream=window.stream, rows=window.rows)
     names = ", ".join(f"{window.stage}/{window.id}/{file.name}" for file in window.files or window.all_files)
     log.info(
         f"{window.stream}: staged {names} ({report.bytes / 1e3:,.0f} kB, {report.seconds:.2f} s, up to {window.high})",
@@ -300,6 +299,6 @@ def _log_window(window: Window, report: StreamReport) -> None:
 
 
 def retryable(error: AdventureError) -> bool:
-    """Return whether the processor goes on: the next cycle may succeed, or the error concerns one stream alone."""
+    """Return whether to try again in the next cycle: it may succeed, or the error affects only one stream."""
     goes_on = isinstance(error, SourceError | StageError | WatermarkMismatch)
     return goes_on and not isinstance(error, SourceRefused | SourceShapeError)

@@ -1,7 +1,7 @@
-"""What a watermark belongs to, and whether that is still what the stream reads and where it stages.
+"""Check that a watermark still belongs to what the stream reads and where it stages.
 
-A watermark says "every row below was read". That holds for one table of one source, one cursor and one stage. Applied
-to another one it would skip rows, so the stream stops until the operator changes it back or resets it.
+A watermark says "every row below was read". That holds for one table of one source, one cursor and one stage. With
+another one it would skip rows, so the stream stops until the operator changes the settings back or resets the stream.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ DESTINATION = "destination"
 
 
 def owner_of(stream: Stream, destination: str) -> dict[str, str]:
-    """Return what a watermark of the stream belongs to, the source aside.
+    """Return what a watermark of the stream belongs to, except for its source.
 
     Args:
         destination: the stage's identity; empty if it has none yet.
@@ -30,7 +30,7 @@ def owner_of(stream: Stream, destination: str) -> dict[str, str]:
 
 
 def owner_mismatch(mark: Watermark | None, stream: Stream, destination: str) -> WatermarkMismatch | None:
-    """Return why the watermark does not belong to the stream as pipeline.toml describes it, or to this stage.
+    """Return why the watermark does not belong to the stream in pipeline.toml or to this stage; None if it does.
 
     A lasting mismatch that was found earlier is returned again.
     """
@@ -61,11 +61,11 @@ def owner_mismatch(mark: Watermark | None, stream: Stream, destination: str) -> 
 
 
 def origin_mismatch(mark: Watermark | None, stream: Stream, origin: Origin) -> WatermarkMismatch | None:
-    """Return why the watermark does not belong to this source, or to this state of it."""
+    """Return why the watermark does not belong to this source or to its current state; None if it does."""
     if mark is None:
         return None
     kept = mark.origin
-    # A change stream that has a position finds another collection by itself, and reads all of it.
+    # A change stream with a position detects another collection itself, and reads all of it.
     found_by_source = origin.follows and mark.position is not None
     if None not in (kept.name, origin.name) and kept.name != origin.name and not found_by_source:
         return WatermarkMismatch(
@@ -82,14 +82,14 @@ def origin_mismatch(mark: Watermark | None, stream: Stream, origin: Origin) -> W
             f"{stream.name}: the source was restored to an older state: {ends}",
             f"Stop the processor, run `adventure stream reset {stream.name} --from TIME` with the time of the backup,"
             f" and after the next load `adventure reconcile {stream.name} --repair`",
-            # The log grows past the old position, while rows that were read stay lost at the source.
+            # The log will grow past the old position, but rows lost in the restore stay lost.
             lasting=True,
         )
     return None
 
 
 def waiting_for(stream: Stream, refused: Mapping[str, object]) -> WatermarkMismatch | None:
-    """Return that the stream waits for one to which it refers and which is refused: its rows would refer to nothing."""
+    """Return the mismatch of a stream that refers to a refused one, because its rows would refer to nothing."""
     for parent in stream.references:
         if parent in refused:
             return WatermarkMismatch(f"{stream.name} waits for {parent}, to which it refers", f"Fix {parent} first")

@@ -13,14 +13,14 @@ from adventure.processor.state import State
 def reset_stream(settings: Settings, stream: Stream, at: datetime | None) -> None:
     """Set the stream's watermark to `at`, or remove it; the next cycle reads from there.
 
-    The source, the table and the stage that the stream has now are accepted, whatever the watermark belonged to before.
-    What the stage holds stays there and is loaded: rows that come again are further versions of the same keys.
+    The new watermark belongs to the stream's current source, table and stage. Staged windows stay and are loaded; rows
+    that are read again are further versions of the same keys.
 
     Args:
         at: a cursor; None for the beginning.
 
     Raises:
-        AlreadyRunning: a processor works on the stream.
+        AlreadyRunning: a processor holds the stream.
         ConfigError: `at` lies above the watermark, so that rows would be skipped.
         SourceError: the state database does not answer, or refuses.
     """

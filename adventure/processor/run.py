@@ -1,4 +1,4 @@
-"""The processor's life: one cycle, or one every few seconds until it is told to stop."""
+"""Run the processor: one cycle, or a cycle every few seconds until it is stopped."""
 
 import threading
 import time
@@ -23,17 +23,17 @@ log = get_logger()
 def open_pipeline(
     settings: Settings, streams: Sequence[Stream], *, retry_for: float | None = None
 ) -> Iterator[Pipeline]:
-    """The locked state, level with the stage, the sources' connections and a stage that takes files.
+    """Check the stage, lock and recover the state, connect to the sources, and yield them as a Pipeline.
 
-    A source that cannot be opened keeps no other from its windows.
+    If one source cannot be opened, the others still run.
 
     Args:
-        retry_for: seconds for which a source that is away is tried again; see `connect.connect_postgres`.
+        retry_for: seconds for which to retry a source that does not answer; see `connect.connect_postgres`.
 
     Raises:
         AlreadyRunning: another processor holds one of the streams.
         SourceError: the state database or every source does not answer, or refuses.
-        StageUnwritable: the stage takes no file.
+        StageUnwritable: no file can be put into the stage.
     """
     stage = open_stage(settings)
     for stream in streams:
@@ -57,7 +57,7 @@ def open_pipeline(
 
 
 def _open_sources(pipeline: Pipeline, settings: Settings, retry_for: float | None = None) -> None:
-    """Open each source that is not open, and note in `unavailable` why one cannot be."""
+    """Open each source that is not open. Store the error in `unavailable` if one cannot be opened."""
     for kind in dict.fromkeys(stream.source for stream in pipeline.streams):
         if kind not in pipeline.sources:
             try:
@@ -74,7 +74,7 @@ def _close_sources(pipeline: Pipeline) -> None:
 
 
 def _one_of(failures: Iterable[AdventureError]) -> AdventureError:
-    """Return the failure to raise for all of them: one that may pass by itself, if there is any. Log the others."""
+    """Return the failure to raise for all of them, preferably a retryable one. Log the others."""
     distinct = list({str(failure): failure for failure in failures}.values())
     raised = next(filter(retryable, distinct), distinct[0])
     for failure in distinct:
@@ -84,10 +84,10 @@ def _one_of(failures: Iterable[AdventureError]) -> AdventureError:
 
 
 def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
-    """One cycle: what was committed before the call is staged when it returns.
+    """Run one cycle. Rows that were committed before the call are staged when it returns.
 
     Raises:
-        AdventureError: a stream failed; the others are done.
+        AdventureError: a stream failed. The other streams were extracted.
     """
     called = time.monotonic()
     with open_pipeline(settings, streams) as pipeline:
@@ -108,14 +108,14 @@ def process_once(settings: Settings, streams: Sequence[Stream]) -> CycleReport:
 def process_forever(
     settings: Settings, streams: Sequence[Stream], *, interval: float, max_runtime: float, stop: threading.Event
 ) -> None:
-    """A cycle every `interval` seconds until `stop` is set or `max_runtime` seconds (0: no limit) have passed.
+    """Run a cycle every `interval` seconds until `stop` is set or `max_runtime` seconds (0: no limit) have passed.
 
-    A source that goes away or refuses is tried again with each cycle, while the other streams go on. When no stream
-    goes on, and every error is one that only a person can fix, the processor ends.
+    A source that does not answer or refuses is tried again in each cycle; the other streams continue. The processor
+    ends when no stream can continue and every error is one that only the operator can fix.
 
     Raises:
-        AdventureError: wrong settings, every source refuses, no table is as its stream says, or another processor
-            that holds a stream from the beginning.
+        AdventureError: the settings are wrong, every source refuses, no table matches its stream, or another processor
+            held a stream when this one started.
     """
     had_locks = False
     ends_at = time.monotonic() + max_runtime if max_runtime else float("inf")
@@ -123,7 +123,7 @@ def process_forever(
         while not stop.is_set() and time.monotonic() < ends_at:
             opened = False
             try:
-                # A source that is away is tried again with the next cycle, which moves the others' streams meanwhile.
+                # Do not wait for a source that does not answer: the next cycle tries it again, and extracts the others.
                 with open_pipeline(settings, streams, retry_for=0) as pipeline:
                     opened = had_locks = True
                     log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
@@ -131,7 +131,7 @@ def process_forever(
             except AdventureError as error:
                 if metrics and not opened:
                     metrics.failed(dict.fromkeys((stream.name for stream in streams), error))
-                # A processor that loses its connection may find its own lost session in its way for a while.
+                # After a lost connection, the server may keep this processor's old session and its locks for a while.
                 locked_out = had_locks and isinstance(error, AlreadyRunning)
                 if not retryable(error) and not locked_out:
                     raise
@@ -149,14 +149,14 @@ def _cycles(
     stop: threading.Event,
     metrics: ProcessorMetrics | None,
 ) -> None:
-    """Cycles on open connections; returns when it is time to end.
+    """Run cycles on open connections; return when `stop` is set or the time is up.
 
-    Streams that cannot be read are logged when that changes, and the others go on.
+    An error of a stream is logged when it first occurs, not in every cycle. The other streams continue.
 
     Raises:
-        AdventureError: the failure of a cycle that concerns all streams; everything has to be opened again.
+        AdventureError: a cycle failed for all streams; the caller has to open everything again.
     """
-    told: set[str] = set()
+    logged: set[str] = set()
     while not stop.is_set() and time.monotonic() < ends_at:
         begun = time.monotonic()
         heartbeat.beat()
@@ -166,19 +166,19 @@ def _cycles(
             metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
         _reopen_failed(pipeline, report)
         sentences = {str(failure) for failure in report.failures.values()}
-        for sentence in sorted(sentences - told):
+        for sentence in sorted(sentences - logged):
             log.error(f"{sentence} The other streams go on. Trying again with each cycle.")
-        told = sentences
+        logged = sentences
         pause = min(max(0.0, interval - (time.monotonic() - begun)), max(0.0, ends_at - time.monotonic()))
         heartbeat.beat(quiet_for=pause)
         stop.wait(pause)
 
 
 def _reopen_failed(pipeline: Pipeline, report: CycleReport) -> None:
-    """Close each source that failed, so that the next cycle opens it again. The other sources go on.
+    """Close each source that failed, so that the next cycle opens it again. The other sources stay open.
 
     Raises:
-        AdventureError: no stream goes on, or what failed is the state or the stage, which all streams share.
+        AdventureError: every stream failed, or the state or the stage did, which all streams share.
     """
     if not report.failures:
         return
@@ -192,5 +192,5 @@ def _reopen_failed(pipeline: Pipeline, report: CycleReport) -> None:
         pipeline.sources.pop(kind).close()
     for stream in pipeline.streams:
         if stream.source in failed:
-            # Its last window may be staged while its watermark did not move.
+            # Its last window may be staged although the watermark did not advance.
             recover(pipeline.state, pipeline.stage, stream)

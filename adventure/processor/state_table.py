@@ -1,7 +1,7 @@
-"""The table of watermarks in the state database: create it, extend it, and read it.
+"""Create, extend and read the table of watermarks in the state database.
 
-A table of that name that has other columns is not ours: it is never changed, and the error says so. Watermarks that an
-earlier version kept in `processor_metadata` are copied when the table is created; that table is never changed either.
+A table of that name with other columns is not ours: it is refused and never changed. When the table is created,
+watermarks that an earlier version kept in `processor_metadata` are copied into it; that table is never changed either.
 """
 
 import json
@@ -27,7 +27,7 @@ _REQUIRED = {
     "mode": "text",
     "updated_at": "timestamp without time zone",
 }
-"""By these a table is known as ours. A later version may add columns."""
+"""A table with these columns is ours. A later version may add columns."""
 
 _OPTIONAL = {
     "position": "text",
@@ -35,9 +35,9 @@ _OPTIONAL = {
     "origin": "text",  # JSON in ASCII; see `Watermark.origin`
     "read_from": "timestamp",
     "refused": "text",  # JSON in ASCII: problem and remedy; see `Watermark.refused`
-    "reset_at": "timestamp",  # windows that were staged before do not move the watermark any more
+    "reset_at": "timestamp",  # windows that were staged before this time no longer move the watermark
 }
-"""Columns that a table of an earlier version lacks, and that are added to it."""
+"""Columns that are added to the table of an earlier version."""
 
 _CREATE = """
 create table adventure_watermarks (
@@ -74,13 +74,13 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def prepare(connection: Connection) -> None:
-    """Create the table where it is missing, and add the columns that it lacks; a role that need not create does not.
+    """Create the table if it is missing, and add missing columns. If nothing is missing, no DDL privilege is needed.
 
     Raises:
         SourceRefused: there is a table of that name which is not ours.
     """
     with connection.transaction():
-        # Of two processors that first start at the same moment, one would find the other's table half made.
+        # If two processors start for the first time at once, one would find the other's table incomplete.
         connection.execute(_LOCK)
         found = _columns(connection, TABLE)
         created = not found
@@ -100,16 +100,16 @@ def prepare(connection: Connection) -> None:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the table holds, by stream."""
+    """The contents of the table, by stream."""
 
     watermarks: dict[str, Watermark]
-    """A stream that was never read has none, and neither has one that is read again from its beginning."""
+    """A stream that was never read, or was reset to its beginning, has none."""
     resets: dict[str, datetime]
-    """When the stream was reset last; naive UTC."""
+    """When the stream was last reset; naive UTC."""
 
 
 def read(connection: Connection) -> Contents:
-    """Return what the table holds, or an earlier version's table where that is all there is; change nothing.
+    """Return the contents of the table, or of an earlier version's table if there is no other; change nothing.
 
     Raises:
         SourceRefused: there is a table of that name which is not ours.
@@ -122,7 +122,7 @@ def read(connection: Connection) -> Contents:
         table = OLD_TABLE
     else:
         return Contents({}, {})
-    # Through JSON, where a column that an earlier version's table lacks is NULL.
+    # Read rows as JSON, in which columns that an earlier version's table lacks are simply absent.
     query = sql.SQL("select to_jsonb(m)::text from {} as m").format(sql.Identifier(table))
     rows = [json.loads(row[0]) for row in connection.execute(query)]
     return Contents(
@@ -149,7 +149,7 @@ def _watermark(row: dict[str, Any]) -> Watermark:
 
 
 def origin_json(origin: Origin) -> str:
-    """Return what column `origin` holds."""
+    """Return the value of column `origin`."""
     return json.dumps({"name": origin.name, "position": origin.position, "timeline": origin.timeline})
 
 

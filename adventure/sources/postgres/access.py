@@ -1,4 +1,4 @@
-"""Whether the role sees all columns and all rows of what a stream reads, and the sentence where it does not."""
+"""Check that the role sees all columns and all rows of a stream's relation."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ from pg_attribute where attrelid = %s and attnum > 0 and not attisdropped order 
 _OWNER = "select quote_ident(pg_get_userbyid(relowner)) from pg_class where oid = %s"
 
 _NAME_NOT_FOUND = ("42883", "42P01", "42704", "3F000")
-"""SQLSTATEs of a function, table, type or schema that does not exist."""
+"""SQLSTATEs for a function, table, type or schema that does not exist."""
 
 _ROW_SECURITY = "check_enable_rls"
-"""The server's function that finds hidden rows; its message comes in the server's language."""
+"""The server function that reports hidden rows. Its message is in the server's language, so the name is compared."""
 
 
 def require_access(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, role: str) -> None:
-    """Check that the stream's relation is there and that the role sees all of it.
+    """Check that the stream's relation exists and that the role sees all of it.
 
     Raises:
         SourceRefused: rows or columns are hidden from the role.
@@ -42,10 +42,10 @@ def require_access(connection: psycopg.Connection[tuple[Any, ...]], stream: Stre
 def refusal(
     connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, relation: Relation, role: str
 ) -> SourceRefused | None:
-    """Why the role may not read the stream as a whole, or None.
+    """Return why the role may not read the whole stream, or None.
 
     Args:
-        connection: a session with row_security off, so that the server refuses to hide rows.
+        connection: a session with row_security off, so that the server raises an error instead of hiding rows.
 
     Raises:
         psycopg.Error: the server failed.
@@ -76,7 +76,7 @@ def refusal(
 
 
 def with_remedy(error: SourceError, cause: BaseException | None) -> SourceError:
-    """Add what fixes a name that was not found: our session has a search_path of its own.
+    """Add a remedy to an error about a name that was not found, since our session has a search_path of its own.
 
     Args:
         cause: the driver's error.
@@ -91,7 +91,7 @@ def with_remedy(error: SourceError, cause: BaseException | None) -> SourceError:
 
 
 def no_table(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream) -> SourceShapeError:
-    """The error that there is no such table."""
+    """Return the error for a table that does not exist."""
     return SourceShapeError(
         f"stream {stream.name}: there is no table {stream.location} in database {connection.info.dbname}",
         "Correct namespace and table in pipeline.toml",

@@ -1,9 +1,9 @@
-"""The server's clock may be set back: by NTP, by a failover, by hand. Rows then get times that were read already.
+"""Detect that the server's clock was set back, by NTP, a failover or by hand. Rows then get times below the watermark.
 
-Each stream remembers up to where it was read and what the clocks showed then, in memory and, with each window, as the
-watermark's position. A server's clock that has advanced less than ours was set back by the difference. No row written
-since has a time below the horizon of then less that difference, so the next window reads again from there. From then on
-each window begins at the horizon of the one before, until the clock has passed the watermark.
+For each stream we keep the horizon up to which it was read and the clocks at that time, in memory and, with each
+window, as the watermark's position. If the server's clock has advanced less than ours, it was set back by the
+difference. Rows written since then have times at or above the old horizon less that difference, so the next window
+reads from there. Each later window begins at the horizon of the one before, until the clock has passed the watermark.
 """
 
 import re
@@ -24,36 +24,37 @@ _NOTE = ", the clock was set back: read again until it passes {:%Y-%m-%d %H:%M:%
 _KEPT = re.compile(r"\bread=(\S+)")
 
 TOLERANCE = MARGIN / 2
-"""A step back below it does no harm, since the horizon keeps a margin from the clock. Larger ones are read again."""
+"""Smaller steps back are harmless, because the horizon keeps a margin from the clock. After larger ones, read again."""
 
 _DRIFT = 1e-4
-"""Two clocks that nobody sets drift apart by less than this share of the time that passes,"""
+"""Upper bound of the drift between two clocks that nobody sets, as a share of the elapsed time."""
 _REPORTED = timedelta(seconds=1)
-"""and a difference that is larger than this by then is reported as a step."""
+"""Report a difference as a step if it exceeds the drift by more than this."""
 
 _UNKNOWN = timedelta(days=1)
-"""How long ago a step may have been that is noticed when our own clock was set back as well."""
+"""The largest step that is assumed when our own clock was set back too, so that the elapsed time is unknown."""
 
 
 @dataclass(frozen=True)
 class LastRead:
-    """Up to where a stream was read, and what the clocks showed then."""
+    """The horizon up to which a stream was read, and the clocks at that time."""
 
     horizon: datetime
     """Every row with a cursor below it was read, unless the clock has been set back since."""
     clock: datetime
-    """The server's, naive UTC."""
+    """The server's clock, naive UTC."""
     asked: Moment | None
-    """Our clock before the server's was asked; None where that is not known."""
+    """Our clock before we asked the server for its clock; None if unknown."""
     answered: Moment | None
+    """Our clock after the server's answer; None if unknown."""
 
     def to_text(self) -> str:
-        """Return what the watermark's position says of it: without spaces, since other parts stand beside it."""
+        """Return this as a part of the watermark's position. It has no spaces, because spaces separate the parts."""
         return f"read={orjson.dumps(self).decode()}"
 
     @classmethod
     def of(cls, mark: Watermark) -> "LastRead":
-        """Read the watermark's position; one of an earlier version tells only the horizon."""
+        """Parse the watermark's position. If an earlier version wrote it, use the watermark's horizon."""
         kept = _KEPT.search(mark.position or "")
         try:
             found = orjson.loads(kept[1] if kept else "")
@@ -69,18 +70,18 @@ class LastRead:
 
 @dataclass(frozen=True)
 class Floor:
-    """From where a stream has to be read."""
+    """The time from which a stream has to be read."""
 
     moment: datetime
-    """No row below it was written since the stream was read last."""
+    """No row with a time before this was written since the stream was last read."""
     behind: timedelta = timedelta(0)
-    """By how much the server's clock was set back since."""
+    """By how much the server's clock was set back since then."""
     is_reported: bool = False
-    """Whether that is more than clocks drift."""
+    """Whether `behind` is more than clocks drift."""
 
 
 def floor_of(last: LastRead, now: Horizon) -> Floor:
-    """Compare the clocks now with those of the last time."""
+    """Compare the clocks now with those at the last read, and return from where to read."""
     least = now.asked.since(last.answered) if last.answered else None
     most = now.answered.since(last.asked) if last.asked else None
     if last.clock + (least or timedelta(0)) - now.clock <= TOLERANCE:
@@ -91,27 +92,27 @@ def floor_of(last: LastRead, now: Horizon) -> Floor:
 
 @dataclass
 class ClockWatch:
-    """Up to where the streams of one source were read last."""
+    """The last read of each stream of one source."""
 
     _last: dict[str, LastRead] = field(default_factory=dict)
     _staged_next: dict[str, LastRead] = field(default_factory=dict)
 
     def last(self, mark: Watermark) -> LastRead:
-        """Return up to where the stream was read last."""
+        """Return the stream's last read."""
         return self._last.get(mark.stream) or LastRead.of(mark)
 
     def read(self, stream: str, last: LastRead) -> None:
-        """The stream is read up to there; counts once it is staged."""
+        """Note a read of the stream; it counts once `staged` is called."""
         self._staged_next[stream] = last
 
     def staged(self, stream: str) -> None:
-        """What was read last is staged, or was nothing."""
+        """Mark the stream's last read as staged, or as one that found nothing."""
         if stream in self._staged_next:
             self._last[stream] = self._staged_next.pop(stream)
 
 
 class Floors:
-    """From where each stream has to be read at one horizon."""
+    """The time from which each stream has to be read, at one horizon."""
 
     def __init__(self, watch: ClockWatch, now: Horizon) -> None:
         self._watch, self._now = watch, now
@@ -121,12 +122,12 @@ class Floors:
         self._notes: dict[str, str] = {}
 
     def add(self, mark: Watermark, unit: timedelta, read_up_to: Callable[[datetime], datetime]) -> None:
-        """Look where a stream stands.
+        """Compute the floor of one stream.
 
         Args:
-            unit: how far a row's cursor can lie below the clock when it is written: rounded, or a whole day.
-            read_up_to: gives where a window ends that is read up to a horizon (UTC): in the stream's zone, and at a
-                whole unit of its cursor. Rows of the unit that was not over then are unread, also below the watermark.
+            unit: how far a row's cursor can lie below the clock when the row is written: a rounding step, or a day.
+            read_up_to: returns the end of a window that is read up to a horizon (UTC), in the stream's zone and at a
+                whole unit of its cursor. Rows of a unit that was not over are unread, even below the watermark.
         """
         last = self._watch.last(mark)
         floor = floor_of(last, self._now)
@@ -142,24 +143,24 @@ class Floors:
         return self._below.get(stream, timedelta(0))
 
     def note(self, stream: str) -> str:
-        """Return what the mode says of a step that is not over; empty when there is none."""
+        """Return the text that the mode shows while a step is not over; empty when there is none."""
         return self._notes.get(stream, "")
 
     def reported(self, stream: str) -> timedelta | None:
-        """Return by how much the clock was set back since the stream was read, where that is worth a warning."""
+        """Return by how much the clock was set back since the last read, or None if no warning is needed."""
         floor = self._floors[stream]
         return floor.behind if floor.is_reported and self.below_watermark(stream) else None
 
     def position(self, stream: str, rest: str, *, is_staged: bool) -> str:
-        """Note that the stream is read up to the horizon, and return the position that its watermark keeps.
+        """Note that the stream is read up to the horizon, and return the position to save with its watermark.
 
         Args:
-            rest: what else the position tells.
-            is_staged: whether a window will be staged. A cycle without new rows writes nothing, and need not: what was
-                read up to with the last window tells of steps since then as well.
+            rest: the other parts of the position.
+            is_staged: whether a window will be staged. A cycle without new rows keeps the old position, which still
+                serves to detect later steps.
         """
         now, mark = self._now, self._marks.get(stream)
-        # A session that works on an old message lowers the horizon, and writes nothing below the one before.
+        # A session that still works on an old message lowers the horizon, but writes nothing below the last horizon.
         up_to = max(self._floors[stream].moment, now.moment) if mark else now.moment
         last = LastRead(up_to, now.clock, now.asked, now.answered)
         self._watch.read(stream, last)
@@ -171,7 +172,7 @@ class Floors:
 
 
 def unread_below(mark: Watermark, zone: str) -> timedelta:
-    """Return how far below the watermark rows may not have been read yet, since a step of the clock is not over."""
+    """Return how far below the watermark rows may be unread, because a step of the clock is not over."""
     resolution = Resolution.of(mark.mode)
     step = min(resolution.unit, SECOND) if resolution and not resolution.some else MICROSECOND
     read_up_to = whole_units(to_local(LastRead.of(mark).horizon, zone), step, resolution)

@@ -1,7 +1,7 @@
-"""How each PostgreSQL type is selected and converted to Arrow: exactly, or the row is rejected.
+"""Choose how to select each PostgreSQL type and convert it to Arrow. A row that cannot be converted exactly is rejected.
 
-The driver hands numerics over as text with all their digits, marked as of a type that Arrow does not know; such types
-and UUIDs are selected as PostgreSQL prints them.
+The driver delivers numerics as text with all digits, in an extension type of Arrow. UUIDs and types that Arrow does not
+know are selected as text, as PostgreSQL prints them.
 """
 
 import re
@@ -28,35 +28,35 @@ _PLAIN = {
     "bytea": pa.binary(),
 }
 _TIMESTAMP, _DATE = pa.timestamp("us"), pa.date32()
-# PostgreSQL reaches from 4713 BC to 294276 AD, and infinity; the driver's shift of the epoch wraps the far ends and the
-# infinities around, to years that are as far out. Years 1 to 9999 are what every reader downstream understands.
+# PostgreSQL's range is 4713 BC to 294276 AD, and infinity. When the driver shifts the epoch, the far ends and the
+# infinities wrap around to other far years. Every reader downstream understands the years 1 to 9999.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_800
 _LOW_CARDINALITY = (pa.int16(), pa.int32(), pa.bool_(), pa.string())
 
 Converted = tuple[pa.Array, pa.Array | None]
-"""A column as it is staged, and which of its rows cannot be (None: all can)."""
+"""A column as it is staged, and a mask of its rejected rows (None: none is rejected)."""
 
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A column on its way."""
+    """How one column is selected, converted and staged."""
 
     name: str
     expression: str
     """SQL that selects it; the name in it is quoted."""
     type: pa.DataType
-    """Staged as."""
+    """The type of the staged column."""
     convert: Callable[[pa.Array], Converted]
     low_cardinality: bool
-    """Whether a dictionary pays."""
+    """Whether dictionary encoding saves space."""
     reject_if: str = ""
-    """SQL that is true, on a row of the table `t`, where `convert` rejects the value; empty where it never does."""
+    """SQL condition on table `t` that is true if `convert` rejects the value; empty if it never does."""
     reason: str = ""
-    """Why its row is rejected then."""
+    """The reason for the rejection, in words."""
 
     @property
     def column(self) -> Column:
-        """For window.json."""
+        """The column's entry in window.json."""
         return Column(self.name, str(self.type))
 
 
@@ -64,10 +64,10 @@ def plan_column(name: str, type_name: str, typmod: int, override: str | None, *,
     """Return how a column of that PostgreSQL type is selected and converted.
 
     Args:
-        type_name: `pg_type.typname`, of the type below it where it is a domain; empty outside of pg_catalog.
+        type_name: `pg_type.typname`, for a domain that of its base type; empty outside of pg_catalog.
         typmod: `pg_attribute.atttypmod`; −1 when the type has no modifier.
         override: the stream's `types` entry for the column.
-        utf8: whether the server itself sees to it that text is UTF-8; one with SQL_ASCII does not.
+        utf8: whether the server guarantees that text is UTF-8; a server with SQL_ASCII does not.
     """
     quoted = sql_text.quoted(name)
     text = f"{quoted}::text as {quoted}"
@@ -97,7 +97,7 @@ _UTF8_AS_HEX = (
 
 
 def _time_column(name: str, quoted: str, type_name: str) -> SourceColumn:
-    # A timestamptz is a moment; its wall clock in UTC is what every other timestamp here is.
+    # A timestamptz is a point in time. Convert it to naive UTC, like every other timestamp here.
     expression = f"{quoted} at time zone 'utc' as {quoted}" if type_name == "timestamptz" else quoted
     kind, convert = (_DATE, _in_years_of_days) if type_name == "date" else (_TIMESTAMP, _in_years(1_000_000))
     zone = " 00:00+00" if type_name == "timestamptz" else ""
@@ -110,7 +110,7 @@ def _as_it_is(kind: pa.DataType) -> Callable[[pa.Array], Converted]:
 
 
 def _only_utf8(values: pa.Array) -> Converted:
-    # Cast to bytes first: the driver says that it is text, whatever it is.
+    # Cast to bytes first: the driver labels it as text without checking.
     data = values.cast(pa.binary())
     try:
         return data.cast(pa.string()), None
@@ -157,7 +157,7 @@ def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Converted]:
         try:
             return texts.cast(kind), None
         except pa.ArrowInvalid:
-            # One value does not fit, which is rare: find which, one by one.
+            # At least one value does not fit. This is rare, so check the values one by one.
             exact = [_shortest(value, kind) for value in texts.to_pylist()]
             converted = pa.array([text or None for text in exact], pa.string()).cast(kind)
             return converted, pa.array([text is None for text in exact])
@@ -166,7 +166,7 @@ def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Converted]:
 
 
 def _shortest(text: str | None, kind: pa.DataType) -> str | None:
-    """Without zeros at its end, which Arrow counts as digits; empty for NULL, None where it does not fit."""
+    """Return the number without trailing zeros, which Arrow counts as digits; "" for NULL, None if it does not fit."""
     if text is None:
         return ""
     shortest = text.rstrip("0").rstrip(".") if "." in text else text
@@ -185,10 +185,10 @@ def _reject_decimal_if(name: str, kind: pa.DataType) -> str:
 
 
 def _decimal_type(typmod: int, override: str | None) -> pa.DataType | None:
-    """Return the decimal that a numeric is staged as, or None for text.
+    """Return the decimal type that a numeric is staged as, or None for text.
 
-    A numeric without a precision has up to 131,072 digits before the point and 16,383 behind: 1/3 has 20. Only text
-    holds every one of its values.
+    A numeric without a precision has up to 131,072 digits before the point and 16,383 after it; 1/3 has 20. Only text
+    can hold all of its values.
     """
     if override == "text" or (override is None and typmod < 4):
         return None

@@ -1,7 +1,7 @@
-"""The session that extracts: rows by COPY in the server's binary format, decoded into Arrow by ADBC.
+"""The session that extracts rows: COPY in the server's binary format, decoded into Arrow by ADBC.
 
-It uses the driver's low-level interface: the dbapi module imports pyarrow.dataset, and that imports pandas wherever it
-is installed, which costs a quarter of a second and 50 MB.
+It uses the driver's low-level interface, because the dbapi module imports pyarrow.dataset, which imports pandas if it
+is installed. That costs a quarter of a second and 50 MB.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ from adventure.sources.postgres.silence import Sockets
 from adventure.sources.prefetch import prefetch
 
 BYTES_A_BATCH = 2 << 20
-"""Rows come in batches of about this size: smaller ones cost time, larger ones memory."""
+"""The approximate size of a batch: smaller ones cost time, larger ones memory."""
 
 CANCEL_SEC = 1.0
-"""How long a cancelled statement may take to end: less than `stopping` grants for it."""
+"""How long a cancelled statement may take to end; shorter than the time that `stopping` allows."""
 
 
 class CopySession:
@@ -31,11 +31,11 @@ class CopySession:
 
     Args:
         conninfo: a libpq connection string with one host and a port.
-        name: names the database in errors.
-        silence: seconds after which a call that has heard nothing ends with SourceUnavailable.
+        name: the name of the database in errors.
+        silence: seconds without an answer after which a call ends with SourceUnavailable.
 
     Raises:
-        SourceError: from every method; the server is away, refuses, or failed.
+        SourceError: from every method; the server does not answer, refuses, or failed.
     """
 
     def __init__(self, conninfo: str, name: str, silence: float) -> None:
@@ -50,36 +50,36 @@ class CopySession:
                 raise
 
     def close(self) -> None:
-        """Ends the connection; one that is lost already is no error."""
+        """Close the connection; a lost connection is no error."""
         for each in (self._connection, self._database):
             with suppress(adbc_driver_manager.Error), self._call():
                 each.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A transaction with one snapshot, which is rolled back: nothing is ever written here.
+        """Open a read-only transaction with one snapshot for the block, and roll it back at the end.
 
-        A statement begins it: in a transaction of the driver's own no statement can follow one that failed, not even
-        `rollback to savepoint`.
+        It begins by a statement of ours. In a transaction of the driver, no statement can follow one that failed, not
+        even `rollback to savepoint`.
         """
         self.execute("begin isolation level repeatable read read only")
         try:
             yield
         except BaseException:
-            # The connection may be lost: the first error says why, and must not be replaced by a second one.
+            # The connection may be lost, so the rollback may fail too. Keep the first error, which says why.
             with suppress(SourceError):
                 self.execute("rollback")
             raise
         self.execute("rollback")
 
     def execute(self, statement: str) -> None:
-        """Runs a statement that has no result."""
+        """Run a statement that has no result."""
         with self._statement(statement) as prepared, self._sockets.one_call():
             prepared.execute_update()
 
     @contextmanager
     def batches(self, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """The rows of the query, fetched ahead of their use. The query is cancelled when the block ends early."""
+        """Yield an iterator over the query's rows, with prefetch. Cancel the query if the block ends early."""
         with self._statement(query) as prepared:
 
             def fetch() -> Iterator[pa.RecordBatch]:
@@ -98,12 +98,12 @@ class CopySession:
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        """Around a call that is no statement, which only the end of the connection interrupts."""
+        """Wrap a call that is not a statement. Only shutting the sockets down can interrupt it."""
         with self._sockets.one_call(), cancelling(self._sockets.end):
             yield
 
     def _cancel(self, statement: adbc_driver_manager.AdbcStatement) -> None:
-        """Ends the statement under way; where the server does not end it soon, the connection with it."""
+        """Cancel the statement in progress. If the server does not end it soon, shut the connection down."""
         self._sockets.hurry(CANCEL_SEC)
         with suppress(adbc_driver_manager.Error), self._sockets.one_call(CANCEL_SEC):
             statement.cancel()
@@ -120,7 +120,7 @@ class CopySession:
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
-        """Turns the driver's errors into the error tree's."""
+        """Turn the driver's errors into those of the error tree."""
         try:
             yield
         except adbc_driver_manager.Error as error:

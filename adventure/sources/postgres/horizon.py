@@ -1,13 +1,13 @@
-"""The horizon: the latest moment below which no open transaction of a PostgreSQL database can still add rows.
+"""The horizon: the latest timestamp below which no open transaction of a PostgreSQL database can still add rows.
 
-Timestamps are set before a transaction commits, so `cursor > the largest seen` loses every row that commits late. No
-open transaction writes timestamps below the moment at which the oldest of them began. The server shows in
-pg_stat_activity which are open. Where it cannot, the horizon is unknown, and the reason is kept.
+Timestamps are set before a transaction commits, so `cursor > largest cursor read` would lose every row that commits
+late. No open transaction writes timestamps before the start of the oldest one. The server shows open transactions in
+pg_stat_activity. Where it cannot show them all, the horizon is unknown, and the reason is kept.
 
-`now()` is the moment at which a message of the client arrived. A message may hold several transactions
-(`begin; …; commit; begin; …`), and procedures may commit: between two of them xact_start is empty, and the next one
-writes `now()` or `statement_timestamp()` of the whole message. A message that is being worked on therefore counts from
-its arrival, query_start, whether a transaction is open or not.
+`now()` is the time at which a message of the client arrived. A message may hold several transactions
+(`begin; …; commit; begin; …`), and procedures may commit. Between two transactions xact_start is empty, and the next
+one writes `now()` or `statement_timestamp()` of the whole message. An active session therefore counts from the arrival
+of its message, query_start, even if no transaction is open.
 """
 
 from dataclasses import dataclass, field
@@ -19,24 +19,24 @@ import psycopg
 from adventure.core.clock import Moment
 
 MARGIN = timedelta(milliseconds=100)
-"""The horizon's distance from the clock: a transaction has its timestamp a moment before others can see it."""
+"""The horizon's distance from the clock: a transaction has its timestamp shortly before other sessions can see it."""
 
 STALLED = timedelta(seconds=60)
-"""A horizon older than this is reported with the session that holds it."""
+"""A horizon older than this is reported, with the session that holds it back."""
 
 FALLBACK_LOOKBACK = timedelta(seconds=60)
-"""Read again below the watermark where the horizon cannot be known and the stream names no lookback."""
+"""How far to read below the watermark if the horizon is unknown and the stream sets no lookback."""
 
 _LOOKS = 3
-"""Looks at a session that seems to hide a transaction: its entry and its xid are not read at the same moment."""
+"""How often to check a session that seems to hide a transaction: its entry and its xid are not read atomically."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _CLOCK = "select clock_timestamp() at time zone 'utc'"
 
-# A session is `active` from the arrival of a message to its end. Replication's own commands do not end, and write
-# nothing. A trigger on login writes the moment at which the client connected, maybe long before it gave its password;
-# until then the session has no database.
+# A session is `active` from the arrival of a message to its end. Replication commands never end, and write nothing.
+# A login trigger may write the time at which the client connected, which may be long before it sent its password.
+# Until then the session has no database.
 _SESSIONS = r"""
 select
     pid, application_name, usename, state,
@@ -60,13 +60,13 @@ where (datname = current_database() or is_new) and pid not in (pg_backend_pid(),
     and backend_type is distinct from 'autovacuum worker'
 """
 
-# Read after the clock: a transaction that begins in between starts above it.
+# Run this after reading the clock: a transaction that begins in between starts later than the clock that was read.
 _OLDEST = f"""
 select min(since) at time zone 'utc', coalesce(bool_or(hides), false), coalesce(bool_or(state = 'disabled'), false)
 from ({_SESSIONS}) as sessions
 """
 
-# Read after the sessions: a transaction that is being prepared is seen in one of the two.
+# Run this after reading the sessions: a transaction that is just being prepared then shows in one of the two.
 _REASON = """
 select case
     when not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then 'the role lacks pg_read_all_stats'
@@ -94,11 +94,11 @@ class Horizon:
     age: timedelta
     """How far it lies behind that clock."""
     unknown_reason: str | None
-    """Why rows may still commit below it; None when none can."""
+    """Why rows may still commit below the horizon; None when none can."""
     asked: Moment = field(default_factory=Moment.now)
-    """Our own clocks before the server's was asked,"""
+    """Our own clock before we asked the server for its clock."""
     answered: Moment = field(default_factory=Moment.now)
-    """and after."""
+    """Our own clock after the server's answer."""
 
     @property
     def clock(self) -> datetime:
@@ -107,14 +107,15 @@ class Horizon:
 
     @property
     def mode(self) -> str:
-        """As the watermark keeps it."""
+        """The mode to save with the watermark."""
         return f"lookback: {self.unknown_reason}" if self.unknown_reason else "horizon"
 
 
 def read_horizon(connection: Connection, ignored_pid: int) -> Horizon:
-    """Return the horizon now. The connection must stand outside of a transaction.
+    """Return the horizon now.
 
     Args:
+        connection: outside of a transaction.
         ignored_pid: the processor's other session, which writes nothing.
 
     Raises:
@@ -129,7 +130,7 @@ def read_horizon(connection: Connection, ignored_pid: int) -> Horizon:
 
 
 def _oldest_and_reason(connection: Connection, ignored_pid: int) -> tuple[datetime | None, str | None]:
-    """Return since when the oldest session is at work, and why that is unknown."""
+    """Return when the oldest active session started its work, and the reason if that is unknown."""
     for _ in range(_LOOKS):
         oldest, hides, disabled = connection.execute(_OLDEST.encode(), [ignored_pid]).fetchone() or ()
         if not hides:

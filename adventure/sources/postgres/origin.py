@@ -1,7 +1,7 @@
-"""Which PostgreSQL database this is, and how far its write-ahead log is on disk.
+"""Identify a PostgreSQL database, and read how far its write-ahead log is flushed to disk.
 
-What is on disk survives a crash, so the position goes back only if the server was restored to an older state, or if a
-standby that lags answers. A counter of transactions would not do: a crash may forget aborted ones.
+The flushed log survives a crash, so the position goes back only if the server was restored to an older state, or if a
+lagging standby answers. A transaction counter would not work, because a crash may lose aborted transactions.
 """
 
 from typing import Any, LiteralString
@@ -21,7 +21,7 @@ from pg_control_system() as s, pg_control_checkpoint() as c, pg_database as d
 where d.datname = current_database()
 """
 
-# Some managed servers have no such functions: Aurora, for one, unless its wal_level is logical.
+# Some managed servers lack these functions, such as Aurora unless its wal_level is logical.
 _NAME_ONLY = """
 select format('database %s (%s)', oid, datname), null::bigint, null::integer, pg_is_in_recovery()
 from pg_database where datname = current_database()
