@@ -32,7 +32,7 @@ _REPORTED = timedelta(seconds=1)
 """Report a difference as a step if it exceeds the drift by more than this."""
 
 _UNKNOWN = timedelta(days=1)
-"""The largest step that is assumed when our own clock was set back too, so that the elapsed time is unknown."""
+"""The elapsed time to assume when our own clock was set back as well, so that the true one is unknown."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Choose how to select each PostgreSQL type and convert it to Arrow. A row that cannot be converted exactly is rejected.
+"""Select each PostgreSQL type and convert it to Arrow. Rows that cannot be converted exactly are rejected.
 
 The driver delivers numerics as text with all digits, in an extension type of Arrow. UUIDs and types that Arrow does not
 know are selected as text, as PostgreSQL prints them.

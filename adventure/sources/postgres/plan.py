@@ -1,6 +1,6 @@
-"""What PostgreSQL's catalogue says of a stream's table, and the conditions under which its rows are read.
+"""Read a stream's table from PostgreSQL's catalogue, and build the SQL conditions for its rows.
 
-Names are quoted here and nowhere else; values in SQL are timestamps of our own, since COPY takes no parameters.
+Only this module quotes names. Values in SQL are literals that we write ourselves, since COPY takes no parameters.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from adventure.core.streams import Stream
 from adventure.sources.postgres.columns import SourceColumn, plan_column
 from adventure.sources.postgres.resolution import Resolution, of_default, step_of
 
-# A domain is read as the type below it; a type of the same name in another schema than pg_catalog is another type.
+# A domain is read as its base type. A type outside of pg_catalog is another type, even with a familiar name.
 _COLUMNS = """
 with recursive typed as (
     select
@@ -66,27 +66,27 @@ _COMPARABLE = (
 
 @dataclass(frozen=True)
 class Plan:
-    """How a stream is read."""
+    """How to read a stream."""
 
     stream: Stream
     table: str
-    """Quoted, with its schema."""
+    """The quoted name, with its schema."""
     indexed: bool
-    """Whether an index begins with its cursor."""
+    """Whether an index begins with the cursor column."""
     columns: tuple[SourceColumn, ...]
     type_names: dict[str, str]
-    """PostgreSQL's, by column."""
+    """PostgreSQL's type names, by column."""
     key_positions: tuple[int, ...]
     nullable_key: tuple[SourceColumn, ...]
     cursor_position: int
     step: timedelta
-    """The distance of two values of the cursor's type, to which the server rounds."""
+    """The smallest distance between two values of the cursor's type, to which the server rounds."""
     by_default: Resolution | None
-    """How coarse the cursor's default is; None where it is not, or there is none."""
+    """The resolution of the cursor's default; None if it is not coarse, or if there is no default."""
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the staged files."""
+        """The schema of the staged files."""
         return pa.schema([(column.name, column.type) for column in self.columns])
 
     @property
@@ -100,41 +100,41 @@ class Plan:
         return self.type_names[self.stream.cursor] == "timestamp"
 
     def select(self, condition: str, *, hashed: bool = False) -> str:
-        """All columns, as they are selected, of the rows under a condition on `t`.
+        """Return the query for all columns of the rows under a condition on `t`.
 
         Args:
-            hashed: with a hash of the whole row behind them: of two versions with the same cursor it tells which.
+            hashed: append a hash of the whole row, which tells apart two versions with the same cursor.
         """
         expressions = [column.expression for column in self.columns]
         expressions += ["hashtextextended((t.*)::text, 0) as hash"] if hashed else []
         return f"select {', '.join(expressions)} from {self.table} as t where {condition}"
 
     def between(self, low: datetime | None, horizon: datetime, alias: str = "t") -> str:
-        """`low <= cursor < horizon`."""
+        """Return the condition `low <= cursor < horizon`."""
         name = f"{alias}.{quoted(self.stream.cursor)}"
         below = f"{name} < {self._moment(horizon)}"
         return f"{name} >= {self._moment(low)} and {below}" if low else below
 
     def past(self, horizon: datetime, alias: str = "t") -> str:
-        """`cursor >= horizon`."""
+        """Return the condition `cursor >= horizon`."""
         return f"{alias}.{quoted(self.stream.cursor)} >= {self._moment(horizon)}"
 
     def with_keys(self, keys: Sequence[tuple[str, ...]], below: datetime) -> str:
-        """The rows with these keys, given as text, and a cursor below that moment."""
+        """Return the condition for rows with these keys, given as text, and a cursor before `below`."""
         names = ", ".join(f"t.{quoted(name)}" for name in self.stream.key)
-        # Literals without a type are read as their column's.
+        # The server gives untyped literals the type of their column.
         values = ", ".join(f"({', '.join(sql.Literal(part).as_string(None) for part in key)})" for key in keys)
         return f"({names}) in ({values}) and {self.between(None, below)}"
 
     @property
     def in_no_window(self) -> str:
-        """The rows whose cursor lies in no window that will ever be read."""
+        """The condition for rows whose cursor no window can hold."""
         name = f"t.{quoted(self.stream.cursor)}"
         return f"({name} is null or {name} = 'infinity')"
 
     @property
     def guards(self) -> list[tuple[str, str]]:
-        """Why a row may have to be rejected: a condition on `t`, and the reason in words."""
+        """Conditions on `t` under which a row is rejected, each with the reason in words."""
         found = [(column.reject_if, f"{column.name} {column.reason}") for column in self.columns if column.reject_if]
         found += [
             (f"t.{quoted(column.name)} is null", f"{column.name}, of its key, is NULL") for column in self.nullable_key
@@ -147,20 +147,20 @@ class Plan:
 
 
 def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, *, utf8: bool) -> Plan:
-    """How the stream's table is read, asked anew for each snapshot: columns come and go.
+    """Return how to read the stream's table. Call this for each snapshot, because columns may be added or dropped.
 
     Args:
-        utf8: whether the server itself sees to it that text is UTF-8.
+        utf8: whether the server guarantees that text is UTF-8.
 
     Raises:
-        SourceShapeError: no such table or column, or a cursor of a type that cannot be one.
+        SourceShapeError: the table or a column does not exist, or the cursor is not a timestamp.
     """
     table = table_of(stream)
     found = connection.execute(_COLUMNS, [table]).fetchall()
     if not found:
         raise SourceShapeError(
             f"stream {stream.name}: there is no table {stream.location} in database {connection.info.dbname}",
-            "Mend namespace and table in pipeline.toml, or grant the role USAGE on the schema",
+            "Correct namespace and table in pipeline.toml, or grant the role USAGE on the schema",
         )
     types = {name: kind for name, kind, *_ in found}
     _check_columns(stream, types)
@@ -186,13 +186,13 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
 
 
 def refers(child: Plan, parent: Plan, child_alias: str, parent_alias: str) -> str:
-    """The condition that a row of the child's table refers to a row of the parent's."""
+    """Return the condition that a row of the child's table refers to a row of the parent's table."""
     pairs = zip(child.stream.references[parent.stream.name], parent.stream.key, strict=True)
     return " and ".join(f"{child_alias}.{quoted(column)} = {parent_alias}.{quoted(key)}" for column, key in pairs)
 
 
 def check_reference(child: Plan, parent: Plan) -> None:
-    """Raises SourceShapeError unless the child's columns can be compared with the parent's key."""
+    """Raise SourceShapeError unless the child's columns can be compared with the parent's key."""
     for column, key in zip(child.stream.references[parent.stream.name], parent.stream.key, strict=True):
         here, there = child.type_names.get(column), parent.type_names[key]
         if here is None:
@@ -201,12 +201,12 @@ def check_reference(child: Plan, parent: Plan) -> None:
             raise SourceShapeError(
                 f"stream {child.stream.name}: its {column} is of type {here}, and the {key} of {parent.stream.name},"
                 f" to which it refers, of type {there}",
-                "Mend references in pipeline.toml",
+                "Correct references in pipeline.toml",
             )
 
 
 def table_of(stream: Stream) -> str:
-    """The stream's table, quoted, with its schema."""
+    """Return the quoted name of the stream's table, with its schema."""
     return quoted(stream.namespace, stream.table)
 
 
@@ -222,7 +222,7 @@ def _check_columns(stream: Stream, types: dict[str, str]) -> None:
 
 
 def _check_names(stream: Stream, names: Iterable[str]) -> None:
-    """Refuse names that the raw table cannot hold beside each other, before a window with them is staged."""
+    """Raise SourceShapeError if the raw table cannot hold two of the names, before a window with them is staged."""
     taken = {_without_case(name): f"the raw table's own {name}" for name in RESERVED_COLUMNS}
     for name in names:
         other = taken.setdefault(_without_case(name), name)
@@ -242,5 +242,5 @@ def _without_case(name: str) -> str:
 def _no_column(stream: Stream, name: str, what: str, types: Sequence[str] | dict[str, str]) -> SourceShapeError:
     return SourceShapeError(
         f"stream {stream.name}: {stream.location} has no column {name}, which {what}",
-        f"Its columns are {', '.join(types)}; mend pipeline.toml, or the table",
+        f"Its columns are {', '.join(types)}; correct pipeline.toml, or the table",
     )

@@ -1,4 +1,4 @@
-"""What `status` and `check` ask of PostgreSQL."""
+"""Answer the questions of `status` and `check` about a PostgreSQL source."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -41,14 +41,14 @@ class PostgresProbe:
             if mark is None:
                 every = rows.count(self.connection)
                 return SourceCounts(every, every)
-            # The next window looks below the watermark for rows of units that were not over.
+            # The next window also reads rows below the watermark, whose unit was not over at the last window.
             coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
-            # First those in flight: rows that are written meanwhile only add to all.
+            # Count rows in flight first, so that rows written in between cannot make them exceed the total.
             in_flight = rows.count(self.connection, rows.between(earlier(mark.value, coarse)))
             return SourceCounts(rows.count(self.connection), in_flight)
 
     def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
-        """Return the lowest cursor that was not read; see `Probe`."""
+        """Return the lowest unread cursor; see `Probe`."""
         with self._translating():
             rows = SourceRows.read(self.connection, stream, self.settings.postgres_user)
             lowest = rows.lowest(self.connection, mark.value if mark else FIRST)
@@ -57,12 +57,12 @@ class PostgresProbe:
         return Unread(lowest if rows.is_zoned else to_utc(lowest, stream.zone), lag(mark))
 
     def stall(self, older_than: timedelta) -> Stall | None:
-        """Return the horizon and the session that holds it; see `Probe`."""
+        """Return the horizon and the session that holds it back; see `Probe`."""
         with self._translating():
             horizon = read_horizon(self.connection, 0)
             if horizon.age <= older_than:
                 return None
-            session = blocking_session(self.connection, 0) or "a session that has ended meanwhile"
+            session = blocking_session(self.connection, 0) or "a session that has ended since"
         remedy = "End that session: select pg_terminate_backend(pid) as an administrator of the source"
         return Stall(horizon.age, session, remedy)
 

@@ -1,6 +1,4 @@
-"""A table of PostgreSQL as a side of the comparison: the hashing is done there, so that 10 million equal rows send
-a thousand sums.
-"""
+"""The PostgreSQL side of a comparison. The server computes the hashes, and sends a thousand sums for 10 million rows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +28,7 @@ from adventure.sources.side import Version
 
 _BATCH = 20_000
 _ROWS_A_STATEMENT = 20_000_000
-"""A statement is a transaction: it lasts some twenty seconds, for which new rows wait."""
+"""Each statement is a transaction that holds back the horizon. One over this many rows takes about twenty seconds."""
 
 _KINDS: dict[str, KeyKind] = {"numeric": "number", "bpchar": "padded", "bytea": "bytes"}
 
@@ -44,18 +42,21 @@ class PostgresSide:
     key_kinds: tuple[KeyKind, ...]
     _source: SourceRows
     _keys: tuple[sql.Composable, ...]
-    """Each key column as text, of table t."""
+    """Each key column of table t, as text."""
     _matches: tuple[sql.Composable, ...]
-    """Each key column, equal to the text of the same place in table u."""
+    """For each key column, the condition that it equals its text in table u."""
     row_columns: tuple[RowColumn, ...] = ()
 
     @classmethod
     @contextmanager
     def open(cls, settings: Settings, stream: Stream, *, rows: bool = False) -> "Iterator[PostgresSide]":
-        """Raises SourceShapeError when a column is missing, or is of a type that has no exact text.
+        """Connect.
 
         Args:
-            rows: whole rows are compared.
+            rows: whether to compare whole rows.
+
+        Raises:
+            SourceShapeError: a column is missing, or is of a type that has no exact text.
         """
         conninfo = settings.postgres_dsn
         with open_session(settings) as connection, translating_postgres(conninfo, _NAME):
@@ -80,7 +81,7 @@ class PostgresSide:
             )
 
     def lookback(self, mark: Watermark) -> timedelta:
-        """Return how far below the watermark rows may not be staged; see `SourceSide`."""
+        """Return how far below the watermark rows may not be staged yet; see `SourceSide`."""
         stream = self._source.stream
         return lookback(stream, mark, horizon_unknown=mark.mode.startswith("lookback")) + unread_below(
             mark, stream.zone
@@ -91,13 +92,13 @@ class PostgresSide:
         return lag(mark)
 
     def lowest(self) -> int | None:
-        """The lowest usable cursor."""
+        """Return the lowest usable cursor."""
         with translating_postgres(self.conninfo, _NAME):
             found = self._source.lowest(self.connection)
         return micros(found) if found else None
 
     def digests(self, pieces: Pieces) -> dict[int, Digest]:
-        """Hashed by the server."""
+        """Return the digest of each piece, computed by the server."""
         found: dict[int, Digest] = {}
         for part in self._parts(pieces.span):
             query = sql.SQL(
@@ -117,14 +118,14 @@ class PostgresSide:
         return found
 
     def versions(self, span: Span) -> Iterator[list[Version]]:
-        """In batches of one statement."""
+        """Yield the rows in the span, in batches of one statement."""
         query = sql.SQL("select {}, {}, {} from {} as t where {}").format(
             self._key, self._micros, self._row, self._source.table, self._within(span)
         )
         return self._stream(query)
 
     def lookup(self, keys: Sequence[tuple[str, ...]]) -> list[Version]:
-        """By the key's index, where there is one."""
+        """Return the current rows with these keys, through the key's index where there is one."""
         query = sql.SQL(
             "select {key}, case when not ({unusable}) then {micros} end, {row}"
             " from unnest({arrays}) as u ({names}) join {table} as t on {matches}"
@@ -151,7 +152,7 @@ class PostgresSide:
             yield [key for (key,) in batch]
 
     def keyless(self) -> Iterator[list[tuple[str, int | None]]]:
-        """Yield the rows a part of whose key is NULL; see `SourceSide`."""
+        """Yield the rows with NULL in a key column; see `SourceSide`."""
         shown = sql.SQL("array_to_string(array[{}], ',', 'NULL')").format(sql.SQL(", ").join(self._keys))
         query = sql.SQL("select {}, case when not ({}) then {} end from {} as t where {}").format(
             shown, self._source.unusable, self._micros, self._source.table, self._source.has_no_key
@@ -159,7 +160,7 @@ class PostgresSide:
         return self._stream(query)
 
     def _parts(self, span: Span) -> Iterator[Span]:
-        """The span as one statement each: all of it, but for very large tables."""
+        """Split the span into one part per statement; only very large tables need more than one."""
         ((rows,),) = self._ask(
             sql.SQL("select reltuples::bigint from pg_class where oid = to_regclass({})").format(
                 sql.Literal(self._source.table.as_string(self.connection))
@@ -179,7 +180,7 @@ class PostgresSide:
 
     @property
     def _version(self) -> sql.Composable:
-        """What stands for a row when pieces are compared."""
+        """The text of a row that is hashed when pieces are compared."""
         version = sql.SQL("{} || '|' || {}").format(self._key, self._micros)
         return sql.SQL("{} || '|' || {}").format(version, self._row) if self.row_columns else version
 
@@ -206,7 +207,7 @@ class PostgresSide:
         return sql.SQL("{} and not ({})").format(cursors, self._source.has_no_key)
 
     def _stream(self, query: sql.Composed) -> Iterator[list[Any]]:
-        """Through a server-side cursor."""
+        """Yield the query's rows in batches, through a server-side cursor."""
         with (
             translating_postgres(self.conninfo, _NAME),
             self.connection.transaction(),
@@ -217,7 +218,7 @@ class PostgresSide:
                 yield batch
 
     def _ask(self, query: sql.Composed) -> list[tuple[Any, ...]]:
-        # Values stand in the query as literals: beside parameters, a percent sign in a column's name would be one.
+        # Values are literals: in a query with parameters, a percent sign in a column name would be read as one.
         with translating_postgres(self.conninfo, _NAME):
             return self.connection.execute(query).fetchall()
 

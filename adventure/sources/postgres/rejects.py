@@ -1,4 +1,4 @@
-"""Fetch the rows that cannot be converted exactly, whole and as JSON, for the rejects file."""
+"""Fetch the rows that cannot be converted exactly, as JSON, for the rejects file."""
 
 import base64
 from collections.abc import Iterable, Iterator
@@ -11,10 +11,10 @@ from adventure.sources.postgres.plan import Plan
 
 
 def rejected_rows_query(plan: Plan, condition: str, *, utf8: bool) -> str:
-    """Each such row under the condition: its key, itself as JSON, and which of `Plan.guards` are true of it.
+    """Return the query for such rows under a condition: key, row as JSON, and a boolean for each of `Plan.guards`.
 
     Args:
-        utf8: whether the server sees to it that text is UTF-8; bytes are asked for where it does not.
+        utf8: whether the server guarantees that text is UTF-8; if not, the query returns bytes.
     """
     key = ", ".join(f"t.{quoted(name)}::text" for name in plan.stream.key)
     texts = (f"array_to_string(array[{key}], ',', 'NULL')", "row_to_json(t.*)::text")
@@ -28,7 +28,7 @@ def rejected_rows_query(plan: Plan, condition: str, *, utf8: bool) -> str:
 
 
 def rejects_of(plan: Plan, batches: Iterable[pa.RecordBatch]) -> Iterator[Reject]:
-    """What that query gives, each row with its reasons."""
+    """Yield a Reject, with its reasons, for each row of the query's result."""
     for batch in batches:
         for key, row, *rejected in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             reasons = [reason for is_rejected, (_, reason) in zip(rejected, plan.guards, strict=True) if is_rejected]
@@ -36,7 +36,7 @@ def rejects_of(plan: Plan, batches: Iterable[pa.RecordBatch]) -> Iterator[Reject
 
 
 def _text(printed: str | bytes, errors: str = "") -> str:
-    """As text: what is not UTF-8 in base64, or with its bytes written out."""
+    """Return the text. Bytes that are not UTF-8 are handled as `errors` says, or returned as base64 if it is empty."""
     if isinstance(printed, str):
         return printed
     try:

@@ -1,8 +1,9 @@
-"""What kind of relation a stream reads, and whether the horizon holds for its rows.
+"""Find out what kind of relation a stream reads, and whether the horizon holds for its rows.
 
-The horizon is about rows that transactions of this server write into tables. Rows appear below it in other ways: a
-partition is attached, a materialised view is refreshed, a subscription brings them, a view joins them. What of a stream
-is new since its last window is read whole; where rows may come at any time the stream has a lookback, or is refused.
+The horizon covers rows that transactions of this server write into tables. Rows can appear below it in other ways: a
+partition is attached, a materialised view is refreshed, a subscription delivers rows, a view joins them. A relation
+that was attached since the last window is read whole. If rows may appear at any time, the stream needs a lookback, or
+is refused.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,8 +29,8 @@ _KINDS = {
 }
 _READABLE = "rpvmf"
 
-# Each stream's relation and all that its rows come from: partitions and children, and what views are made of. `part`
-# changes when a relation is attached, replaced or defined in another way, or when a subscription copies it again.
+# Each stream's relation and all relations that its rows come from: partitions, children, and the relations below views.
+# `part` changes when a relation is attached, replaced or redefined, or when a subscription copies it again.
 _RELATIONS = """
 with recursive roots as (
     select s.name, c.oid
@@ -65,7 +66,7 @@ select
     coalesce(rule.asks, false),
     below.parent is not null or has_table_privilege(below.oid, 'select')
 from below
--- Looked up one by one: a database may have many relations, a stream has few.
+-- Look up relations one by one, because a database may have many and a stream has few.
 cross join lateral (select * from pg_class where oid = below.oid offset 0) as c
 left join lateral (
     select xmin::text as version, ev_action::text like '%%:hasSubLinks true%%' as asks
@@ -77,7 +78,7 @@ left join (
 ) as s on s.srrelid = below.oid
 """
 
-# A view that can be updated shows the rows of one table, one by one; a column that can be is a column of that table.
+# An updatable view shows the rows of one table, one by one; an updatable column of it is a column of that table.
 _ROW_BY_ROW = """
 select
     pg_relation_is_updatable(c.oid, false) & 16 = 16
@@ -90,7 +91,7 @@ _CONSTRAINTS = "select oid, pg_get_partition_constraintdef(oid) from unnest(%s::
 
 
 class Member(NamedTuple):
-    """A row of that query."""
+    """A row of the query `_RELATIONS`."""
 
     stream: str
     parent: int | None
@@ -99,24 +100,24 @@ class Member(NamedTuple):
     name: str
     part: str
     subscribed: str | None
-    """State of the subscription that fills it; `r` once it follows its publisher."""
+    """The state of the subscription that fills the relation; `r` once it follows its publisher."""
     subscription: str | None
     asks: bool
-    """Of a view: whether a sub-query stands in it, which may ask for other rows."""
+    """Whether the relation is a view with a sub-query, which may read other rows."""
     readable: bool
-    """Whether the role may read the whole stream's own relation, which LOCK TABLE asks for."""
+    """Whether the role has SELECT on the stream's whole relation, which LOCK TABLE requires."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """What a stream reads."""
+    """The relation that a stream reads."""
 
     refused: SourceError | None
-    """Why it is not read."""
+    """Why it cannot be read; None if it can."""
     unsure: str | None
     """Why rows may appear below the horizon; None when none can."""
     members: tuple[Member, ...] = field(repr=False)
-    """The stream's own relation, and then all that its rows come from."""
+    """The stream's own relation, followed by all relations that its rows come from."""
 
     @property
     def root(self) -> Member:
@@ -125,16 +126,16 @@ class Relation:
 
     @property
     def lockable(self) -> bool:
-        """Whether LOCK TABLE takes it."""
+        """Whether LOCK TABLE can lock it."""
         return self.root.kind in "rpv"
 
     @property
     def position(self) -> str:
-        """All that its rows come from, as the watermark keeps it. What is not in it at the next window is new."""
+        """Text that the watermark keeps: all relations that the rows come from. In the next window, others are new."""
         return " ".join(sorted({member.part for member in self.members}))
 
     def new_since(self, position: str | None) -> "list[Member]":
-        """What was attached, replaced or copied since the window that left this position, with all that is below it."""
+        """Return the relations attached, replaced or copied since the window with this position, and all below them."""
         if position is None:
             return []
         known = set(position.split())
@@ -147,7 +148,7 @@ class Relation:
 
 
 def read_relations(connection: psycopg.Connection[tuple[Any, ...]], streams: Sequence[Stream]) -> dict[str, Relation]:
-    """What each stream reads, by its name; a stream whose relation does not exist is left out.
+    """Return the relation of each stream, by its name. A stream whose relation does not exist is left out.
 
     Raises:
         psycopg.Error: the server failed.
@@ -212,7 +213,7 @@ def _unsure(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, mem
 def rows_in(
     connection: psycopg.Connection[tuple[Any, ...]], relation: Relation, new: Sequence[Member]
 ) -> Callable[[str], str]:
-    """The condition, on a table's alias, that a row lies in these members.
+    """Return a function from a table alias to the condition that a row lies in these members.
 
     Raises:
         psycopg.Error: the server failed.
@@ -221,13 +222,13 @@ def rows_in(
         return lambda _: "true"
     oids = sorted({member.oid for member in new})
     found = connection.execute(_CONSTRAINTS, [oids]).fetchall()
-    # The planner leaves out the partitions of which the constraint is never true.
+    # With the constraint, the planner can skip all other partitions.
     parts = [(oid, f" and {constraint}" if constraint else "") for oid, constraint in found]
     return lambda alias: f"({' or '.join(f'({alias}.tableoid = {oid}{constraint})' for oid, constraint in parts)})"
 
 
 def _sources(members: Iterable[Member]) -> set[int]:
-    """The relations in which a view's rows are stored, partitions and children not counted by themselves."""
+    """Return the relations that store a view's rows, without their partitions and children."""
     views = {member.oid for member in members if member.kind == "v"}
     return {member.oid for member in members if member.kind != "v" and member.parent in views}
 

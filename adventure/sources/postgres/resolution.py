@@ -1,11 +1,11 @@
-"""How fine a stream's cursor is: by its type, by its default, and by the values that were read.
+"""Find the resolution of a stream's cursor: from its type, from its default, and from the values that were read.
 
-`timestamp(0)` rounds, `date_trunc` and business dates truncate. A row then gets the same cursor as rows that were
-committed before it, or one below the horizon at which its transaction began. Two remedies, both without loss:
+`timestamp(0)` rounds; `date_trunc` and business dates truncate. A row then gets the same cursor as rows that were
+committed before it, or one below the horizon at which its transaction began. There are two remedies, without loss:
 
-- The type rounds to a second or less: a window ends at a whole unit. The unit that is not over waits.
-- The values are coarser in fact: the last value is read again, since rows may still get it. Versions that were staged
-  already are recognised by a hash of the row and not staged again.
+- If the type rounds to a second or less, a window ends at a whole unit. Rows of a unit that is not over wait.
+- If the values are coarser than the type, the last value is read again, since more rows may get it. A hash of the row
+  recognises versions that were staged already, so they are not staged again.
 """
 
 import re
@@ -27,11 +27,11 @@ A_DAY = timedelta(hours=25)
 """The longest day of a zone with daylight saving time."""
 
 _OLD = timedelta(days=400)
-"""No row gets a cursor that is older than this, whatever period it stands for."""
+"""No row gets a cursor older than this, whatever period the cursor stands for."""
 
 _TIES = timedelta(seconds=30)
-"""The last value is read again by reading from this far below the watermark. The watermark moves by a microsecond with
-each window that only brings rows of that value, so that windows are loaded in their order: there is space for many."""
+"""How far below the watermark to read, to read the last value again. The watermark advances by a microsecond with each
+window that only holds rows of that value, so that windows are loaded in order; 30 s leave space for many windows."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class _Grid:
     name: str
     unit: timedelta
     longest: timedelta
-    """The longest period whose beginnings lie on this grid and not all on the next one: a cursor can lie that far below
-    the moment at which its row is written. A day of another zone begins at a quarter of an hour of this one."""
+    """The longest period whose beginnings lie on this grid and not all on the next one. A cursor can lie that far below
+    the time at which its row is written. A day of another zone begins at a quarter of an hour in this one."""
 
 
 _GRIDS = (
@@ -55,7 +55,7 @@ _GRIDS = (
 """Each unit divides the next one."""
 
 _ENOUGH = 16
-"""Distinct values that rule out chance."""
+"""The number of distinct values that rules out chance."""
 
 _BY_NAME = {grid.name: grid for grid in _GRIDS}
 _SHOWN = re.compile(rf"\b(some )?whole ({'|'.join(sorted(_BY_NAME, key=len, reverse=True))})\b")
@@ -63,39 +63,39 @@ _SHOWN = re.compile(rf"\b(some )?whole ({'|'.join(sorted(_BY_NAME, key=len, reve
 
 @dataclass(frozen=True)
 class Resolution:
-    """Values that are coarser than their type."""
+    """The resolution of values that are coarser than their type."""
 
     name: str
-    """Of the grid: `seconds`, `days`, …"""
+    """The name of the grid: `seconds`, `days`, …"""
     some: bool = False
-    """Others are finer: several writers, or a default beside values that the application sets."""
+    """True if other values are finer: several writers, or a default beside values that the application sets."""
 
     def __str__(self) -> str:
         return f"{'some ' if self.some else ''}whole {self.name}"
 
     @property
     def unit(self) -> timedelta:
-        """The distance of two neighbours on the grid."""
+        """The distance between two neighbours on the grid."""
         return _BY_NAME[self.name].unit
 
     @property
     def longest(self) -> timedelta:
-        """How far a cursor can lie below the moment at which its row is written."""
+        """How far a cursor can lie below the time at which its row is written."""
         return _BY_NAME[self.name].longest
 
     @classmethod
     def of(cls, mode: str) -> "Resolution | None":
-        """What a watermark's mode says; None when it names none."""
+        """Parse a watermark's mode; return None if it names no resolution."""
         found = _SHOWN.search(mode)
         return cls(found[2], bool(found[1])) if found else None
 
 
 class Measure:
-    """Counts on which grids the values of one window lie.
+    """Count on which grids the values of one window lie.
 
     Args:
-        before: what was known when the window began; None when the values were finer than a second.
-        step: the distance of two values of the cursor's type.
+        before: the resolution that was known when the window began; None if values were finer than a second.
+        step: the smallest distance between two values of the cursor's type.
         last: the last value of the window before; None in a first window.
     """
 
@@ -110,7 +110,7 @@ class Measure:
             self._count(pa.array([last], pa.timestamp("us")))
 
     def add(self, cursors: pa.Array) -> None:
-        """Count these; NULL counts nothing."""
+        """Count these values, except NULL."""
         self._read += len(cursors) - cursors.null_count
         self._count(cursors)
 
@@ -129,9 +129,9 @@ class Measure:
 
     @property
     def resolution(self) -> Resolution | None:
-        """The coarsest grid on which all values lie, or more than chance puts there; None when they are fine.
+        """The coarsest grid on which all values lie, or more values than chance explains; None if values are fine.
 
-        Seconds that begin a minute are no minutes yet: chance must not put all values there.
+        A few whole seconds may lie on a minute by chance. That alone does not make the resolution minutes.
         """
         if not self._read:
             return self._before
@@ -148,7 +148,7 @@ class Measure:
 
     @property
     def news(self) -> Resolution | None:
-        """The resolution, if it is coarser than was known and chance does not explain it."""
+        """The resolution, if it is coarser than the known one and chance does not explain it; else None."""
         found = self.resolution
         if self._first or found is None or not self._read:
             return None
@@ -156,7 +156,7 @@ class Measure:
         return found if found.longest > known and (found.some or self._chance(found.unit) <= 1e-6) else None
 
     def _chance(self, unit: timedelta) -> float:
-        """The probability that values which lie on the known grid all lie on this one."""
+        """Return the probability that values on the known grid all lie on this one by chance."""
         return 0.0 if unit <= self._base else (self._base / unit) ** len(self._distinct)
 
 
@@ -165,7 +165,7 @@ def _on_grid(values: pa.Array, unit: int) -> pa.Array:
 
 
 def coarser(found: Resolution | None, by_default: Resolution | None) -> Resolution | None:
-    """Return what the values say, unless the column's default is coarser: then some rows will be."""
+    """Return the resolution of the values, or that of the column's default (for some rows) if it is coarser."""
     if by_default and (found is None or found.unit < by_default.unit):
         return Resolution(by_default.name, some=True)
     return found
@@ -181,7 +181,7 @@ _DEFAULTS = (
 
 
 def of_default(expression: str | None) -> Resolution | None:
-    """Return the resolution of a column's default as PostgreSQL prints it; None when it names none."""
+    """Return the resolution of a column's default, given as PostgreSQL prints it; None if it shows none."""
     for pattern, name in _DEFAULTS:
         if re.search(pattern, expression or "", re.IGNORECASE):
             return Resolution(name)
@@ -189,7 +189,7 @@ def of_default(expression: str | None) -> Resolution | None:
 
 
 def step_of(typmod: int) -> timedelta:
-    """Return the distance of two values of `timestamp(p)`.
+    """Return the smallest distance between two values of `timestamp(p)`.
 
     Args:
         typmod: `pg_attribute.atttypmod`: p, or −1 when the type has none.
@@ -198,7 +198,7 @@ def step_of(typmod: int) -> timedelta:
 
 
 def shown(mode: str, step: timedelta, resolution: Resolution | None) -> str:
-    """Return the mode with what a reader of `status` should know of the resolution."""
+    """Return the mode, with the resolution appended if it is coarse, as `status` shows it."""
     if resolution and resolution.unit >= step:
         return f"{mode}, {resolution}"
     if step == MICROSECOND:
@@ -209,8 +209,8 @@ def shown(mode: str, step: timedelta, resolution: Resolution | None) -> str:
 def whole_units(horizon: datetime, step: timedelta, resolution: Resolution | None) -> datetime:
     """Return the end of the last unit that is over at the horizon.
 
-    The values that rounding puts into that unit from above and those that truncation puts into it from within are all
-    set before its end. Units above a second do not wait; their last value is read again.
+    All values that rounding or truncation puts into that unit are set before its end. Units longer than a second do not
+    wait; their last value is read again.
     """
     if resolution and not resolution.some and resolution.unit == SECOND:
         step = max(step, SECOND)
@@ -218,9 +218,9 @@ def whole_units(horizon: datetime, step: timedelta, resolution: Resolution | Non
 
 
 def last_value(mark: Watermark, resolution: Resolution | None, step: timedelta) -> datetime:
-    """Return the largest cursor that the windows so far held, as far as the watermark tells it."""
+    """Return the largest cursor of the windows so far, as far as the watermark shows it."""
     last = earlier(mark.value, MICROSECOND)
-    # Windows that only brought rows of that value, or late ones, have moved the watermark by a microsecond each.
+    # Windows that only held rows of that value, or late rows, advanced the watermark by a microsecond each.
     unit = max(step, resolution.unit) if resolution and not resolution.some else step
     return last - (last - datetime.min) % unit
 
@@ -228,11 +228,12 @@ def last_value(mark: Watermark, resolution: Resolution | None, step: timedelta) 
 def lookback(
     stream: Stream, mark: Watermark | None, *, step: timedelta = MICROSECOND, horizon_unknown: bool
 ) -> timedelta:
-    """Return how far below the watermark the next window reads again: rows in there are not all staged.
+    """Return how far below the watermark the next window reads, because rows in that range may not be staged yet.
 
     Args:
-        step: the distance of two values of the cursor's type: what it rounds to is not read again.
-        horizon_unknown: the horizon is unknown now, or was when the watermark moved last.
+        step: the smallest distance between two values of the cursor's type. Values that the type itself rounds are not
+            read again.
+        horizon_unknown: whether the horizon is unknown now, or was when the watermark last moved.
     """
     writers = max(stream.lookback, FALLBACK_LOOKBACK) if horizon_unknown else stream.lookback
     resolution = Resolution.of(mark.mode) if mark else None
@@ -240,13 +241,13 @@ def lookback(
         return writers + (step if writers and step > MICROSECOND else timedelta(0))
     if writers or resolution.some:
         return writers + resolution.longest
-    # One writer's values grow with its clock: whatever is written now gets the last value, or one above it.
+    # The values grow with the writer's clock: each new row gets the last value, or one above it.
     age = to_local(mark.horizon, stream.zone) - mark.value
     over = age > _OLD or (resolution.longest < A_DAY and age >= resolution.longest)
     return timedelta(0) if over else min(_TIES, resolution.unit / 2)
 
 
 def lag(mark: Watermark | None) -> timedelta:
-    """Return how far a cursor can lie below the moment at which its row is written, by the watermark's mode."""
+    """Return how far a cursor can lie below the time at which its row is written, by the watermark's mode."""
     resolution = Resolution.of(mark.mode) if mark else None
     return resolution.longest if resolution else timedelta(0)

@@ -1,4 +1,4 @@
-"""The text of a whole row in PostgreSQL's SQL; see `adventure.core.row_text`."""
+"""Compute the text of a whole row in PostgreSQL's SQL; see `adventure.core.row_text`."""
 
 import pyarrow as pa
 from psycopg import sql
@@ -8,14 +8,14 @@ from adventure.sources.postgres.plan import Plan
 
 
 def row_columns(plan: Plan) -> tuple[RowColumn, ...]:
-    """Return how each column of the plan becomes text, by the type that it is staged as."""
+    """Return how each column of the plan becomes text, by its staged type."""
     return tuple(RowColumn(column.name, _kind(column.type, plan.type_names[column.name])) for column in plan.columns)
 
 
 def row_hash(columns: tuple[RowColumn, ...]) -> sql.Composable:
-    """Return the SQL of the row's hash, over a table with the alias t."""
+    """Return the SQL for the row's hash, over a table with the alias t."""
     parts = [_part(column) for column in columns]
-    # One text after the other: concat_ws takes 100 arguments at most.
+    # Concatenate with ||, because concat_ws takes at most 100 arguments.
     text = sql.SQL(" || ").join(sql.SQL("coalesce(length({0}) || ':' || {0}, '-')").format(part) for part in parts)
     return sql.SQL("md5(convert_to({}, 'UTF8'))").format(text)
 
@@ -39,7 +39,7 @@ _TEXTS: dict[RowKind, str] = {
     "padded": "rtrim({}::text, ' ')",
     "number": "trim_scale({})::text",
     "bytes": "encode({}, 'hex')",
-    # What is infinite was rejected, and is not compared; here it only must not end the statement.
+    # Infinite values were rejected and are not compared. Here they only must not cause an error.
     "day": "case when isfinite({0}) then ({0} - date '1970-01-01')::text else {0}::text end",
     "moment": "case when isfinite({0}) then (extract(epoch from {0}) * 1000000)::bigint::text else {0}::text end",
     "float": (

@@ -1,7 +1,7 @@
-"""What a row at a PostgreSQL source is, for all that count or compare: `check`, `status` and `reconcile`.
+"""Count and find the rows of a PostgreSQL source, in the same way for `check`, `status` and `reconcile`.
 
-Every row of the stream's relation is a row. One whose cursor is NULL, infinite or outside of the years 1 to 9999 is in
-no window (`unusable`). One whose key has a part that is NULL cannot be looked up (`has_no_key`); its window rejects it.
+Every row of the stream's relation counts. A row with a cursor that is NULL, infinite or outside of the years 1 to 9999
+is in no window (`unusable`). A row with NULL in its key cannot be looked up (`has_no_key`); its window rejects it.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from adventure.sources.postgres.access import require_access
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
-"""The cursors that a window can hold."""
+"""The lowest and the highest cursor that a window can hold."""
 
 _COLUMNS = """
 select a.attname, coalesce(base.typname, t.typname), format_type(a.atttypid, -1), a.attnotnull
@@ -35,11 +35,11 @@ class KeyColumn:
     """A column of the key."""
 
     column: sql.Composable
-    """Of table `t`."""
+    """The column of table `t`."""
     base: str
-    """The name of its type; of a domain, of the type below it."""
+    """The name of its type; for a domain, of its base type."""
     cast: sql.Composable
-    """The type as a cast names it."""
+    """The name of the type in a cast."""
     nullable: bool
 
 
@@ -50,7 +50,7 @@ class SourceRows:
     stream: Stream
     table: sql.Composable
     cursor: sql.Composable
-    """The bare column, which an index knows."""
+    """The bare column, so that an index can be used."""
     is_zoned: bool
     """Whether the cursor carries a time zone."""
     key: tuple[KeyColumn, ...]
@@ -88,38 +88,38 @@ class SourceRows:
 
     @property
     def unusable(self) -> sql.Composable:
-        """The rows that no window can bring."""
+        """The condition for rows that no window can hold."""
         return sql.SQL("{cursor} is null or {cursor} < {first} or {cursor} > {last}").format(
             cursor=self.cursor, first=self.literal(FIRST), last=self.literal(LAST)
         )
 
     @property
     def has_no_key(self) -> sql.Composable:
-        """The rows that cannot be looked up. Without a column that may be NULL the server need not look."""
+        """The condition for rows that cannot be looked up; `false` if no key column can be NULL."""
         nullable = [sql.SQL("{} is null").format(each.column) for each in self.key if each.nullable]
         return sql.SQL(" or ").join(nullable) if nullable else sql.SQL("false")
 
     def between(self, low: datetime, high: datetime | None = None) -> sql.Composable:
-        """Return the condition of the rows with a usable cursor in `[low, high)`, or from `low` on."""
+        """Return the condition for rows with a usable cursor in `[low, high)`, or from `low` on."""
         end = (
             sql.SQL("<= {}").format(self.literal(LAST)) if high is None else sql.SQL("< {}").format(self.literal(high))
         )
         return sql.SQL("{0} >= {1} and {0} {2}").format(self.cursor, self.literal(low), end)
 
     def count(self, connection: Connection, condition: sql.Composable | None = None) -> int:
-        """Return how many rows there are, all or under a condition."""
+        """Return the number of rows under the condition, or of all rows."""
         query = sql.SQL("select count(*) from {} as t where {}").format(self.table, condition or sql.SQL("true"))
         found = connection.execute(query).fetchone()
         return int(found[0]) if found else 0
 
     def lowest(self, connection: Connection, low: datetime = FIRST) -> datetime | None:
-        """Return the lowest usable cursor at or above that moment, by the cursor's index where there is one."""
+        """Return the lowest usable cursor at or above `low`, through the cursor's index where there is one."""
         query = sql.SQL("select min({}) from {} as t where {}").format(self.cursor, self.table, self.between(low))
         found: Sequence[Any] | None = connection.execute(query).fetchone()
         moment: datetime | None = found[0] if found else None
         return moment and moment.replace(tzinfo=None)
 
     def literal(self, value: datetime) -> sql.Composable:
-        """Return a value of the cursor. A literal, since a percent sign in a name would be one of a parameter's."""
+        """Return a cursor value as a literal. With parameters, a percent sign in a name would be read as one."""
         kind, suffix = ("timestamptz", "+00") if self.is_zoned else ("timestamp", "")
         return sql.SQL(f"{kind} {{}}").format(sql.Literal(f"{value.isoformat(' ')}{suffix}"))

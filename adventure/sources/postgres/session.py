@@ -1,4 +1,4 @@
-"""Sessions at the source database. What is set for the role or the database neither changes nor ends them."""
+"""Open sessions at the source database. Settings of the role or the database neither change nor end them."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from adventure.core.settings import Settings
 NAME = "the source database"
 
 _SETTINGS = {
-    # The server refuses to answer where it would hide rows.
+    # The server then raises an error instead of hiding rows.
     "row_security": "off",
     "timezone": "'UTC'",
     "datestyle": "'ISO, YMD'",
@@ -28,7 +28,7 @@ _SETTINGS = {
     "array_nulls": "on",
 }
 
-# Operators and functions are looked up in pg_catalog first; keys of an extension's type need the extension's schema.
+# Look names up in pg_catalog first. Keys of an extension's type need the extension's schema.
 _SEARCH_PATH = """
 select string_agg(distinct quote_ident(nspname), ', ') from pg_catalog.pg_namespace
 where nspname <> 'pg_catalog'
@@ -40,8 +40,8 @@ def open_session(settings: Settings) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect to the source database with settings of our own, in autocommit.
 
     Raises:
-        SourceUnavailable: it does not answer.
-        SourceRefused: it says no, or a pooler shares its sessions between clients.
+        SourceUnavailable: the server does not answer.
+        SourceRefused: the server refuses, or a pooler shares its sessions between clients.
     """
     connection = connect_source(settings)
     try:
@@ -56,15 +56,15 @@ def open_session(settings: Settings) -> "psycopg.Connection[tuple[Any, ...]]":
 def connect_source(
     settings: Settings, *, retry_for: float | None = None, silence: float | None = None
 ) -> "psycopg.Connection[tuple[Any, ...]]":
-    """Connect to the source database in autocommit, with the settings of the role.
+    """Connect to the source database in autocommit, with the role's own settings.
 
     Args:
         retry_for: see `connect_postgres`.
         silence: see `connect_postgres`.
 
     Raises:
-        SourceUnavailable: it did not answer for so long.
-        SourceRefused: it says no, or a pooler shares its sessions between clients.
+        SourceUnavailable: the server did not answer within that time.
+        SourceRefused: the server refuses, or a pooler shares its sessions between clients.
     """
     conninfo = settings.postgres_dsn
     connection = connect_postgres(conninfo, name=NAME, autocommit=True, retry_for=retry_for, silence=silence)
@@ -77,17 +77,17 @@ def connect_source(
 
 
 def session_settings(connection: "psycopg.Connection[tuple[Any, ...]]", encoding: str) -> str:
-    """The statements that a session begins with.
+    """Return the statements that set up a session.
 
     Args:
-        connection: one to the same database.
-        encoding: in which text is sent.
+        connection: any connection to the same database.
+        encoding: the client encoding, in which text is sent.
 
     Raises:
         psycopg.Error: the server failed.
     """
     plain = plain_session(connection, read_only=True)
-    # First of all, so that reading the catalogue is not ended either.
+    # Switch the timeouts off first, so that they do not end the reading of the catalogue.
     connection.execute("; ".join(plain).encode())
     (schemas,) = connection.execute(_SEARCH_PATH).fetchone() or (None,)
     path = ", ".join(["pg_catalog", *filter(None, [schemas])])
@@ -96,12 +96,12 @@ def session_settings(connection: "psycopg.Connection[tuple[Any, ...]]", encoding
 
 
 def extracting_conninfo(connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: str) -> str:
-    """The connection string of the session that extracts.
+    """Return the connection string of the session that extracts.
 
-    Its driver reads the names of types while it connects, before any setting of ours, and does not know quoted ones.
+    Its driver reads type names while it connects, before we can change a setting, and does not recognise quoted names.
 
     Args:
-        connection: one to the same database, as the same role.
+        connection: any connection to the same database, as the same role.
 
     Raises:
         SourceError: the server failed.

@@ -1,8 +1,8 @@
-"""End a call of the ADBC driver that has heard nothing for too long, by shutting down its sockets.
+"""End a call of the ADBC driver that has received nothing for too long, by shutting down its sockets.
 
-libpq reads without any limit. TCP keepalives notice a host that is down. They notice neither a stopped server process
-nor a proxy that hangs, because the kernel there still answers them. ADBC shows no socket and its own cancel waits for
-the same server, so the sockets are looked up among the process's open files.
+libpq reads without a time limit. TCP keepalives notice a host that is down. They notice neither a stopped server
+process nor a proxy that hangs, because the kernel there still answers them. ADBC does not expose its sockets, and its
+own cancel waits for the same server. So we look the sockets up among the process's open files.
 """
 
 import os
@@ -20,7 +20,7 @@ _OPEN_FILES = Path("/dev/fd")
 
 _lock = threading.Lock()
 _waiting: dict[object, tuple[float, "Sockets"]] = {}
-"""The calls under way: when each has waited for too long, and on which sockets."""
+"""The calls in progress: the time at which each has waited for too long, and its sockets."""
 
 
 @dataclass(eq=False)
@@ -28,14 +28,14 @@ class Sockets:
     """The sockets to one port that were opened after this object.
 
     Args:
-        port: the server's port, which also names a Unix socket.
-        seconds: how long one call may hear nothing.
+        port: the server's port, which is also part of the name of a Unix socket.
+        seconds: how long one call may receive nothing.
     """
 
     port: int
     seconds: float
     shut_down: bool = False
-    """Whether a call was ended because it heard nothing for that long."""
+    """Whether a call was ended because it received nothing for that long."""
     _before: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -43,10 +43,10 @@ class Sockets:
 
     @contextmanager
     def one_call(self, seconds: float | None = None) -> Iterator[None]:
-        """Around one call of the driver.
+        """Watch one call of the driver for the duration of the block.
 
         Args:
-            seconds: how long this call may hear nothing; default: as long as any.
+            seconds: how long this call may receive nothing; default: `self.seconds`.
         """
         call = object()
         with _lock:
@@ -59,19 +59,19 @@ class Sockets:
                 del _waiting[call]
 
     def hurry(self, seconds: float) -> None:
-        """Gives the calls under way only so many seconds more."""
+        """Shorten the time that calls in progress have left to at most so many seconds."""
         with _lock:
             for call, (until, sockets) in _waiting.items():
                 if sockets is self:
                     _waiting[call] = min(until, time.monotonic() + seconds), self
 
     def end(self) -> None:
-        """Shuts the sockets down: the call under way fails at once."""
+        """Shut the sockets down. The call in progress then fails immediately."""
         self.shut_down = True
         for number in _open_files():
             with suppress(OSError):
                 if _identity(number) not in self._before and stat.S_ISSOCK(os.fstat(number).st_mode):
-                    # A duplicate, so that closing it here leaves the driver's own descriptor alone.
+                    # Use a duplicate, so that closing it here does not close the driver's own descriptor.
                     with socket.socket(fileno=os.dup(number)) as found:
                         if self._is_peer(found.getpeername()):
                             found.shutdown(socket.SHUT_RDWR)
@@ -106,7 +106,7 @@ def _open_files() -> list[int]:
 
 
 def _identity(number: int) -> tuple[int, int]:
-    """A number is used again once its file is closed; with the inode it is not mistaken."""
+    """Return number and inode of an open file. The number alone is not unique, since a closed file's is used again."""
     with suppress(OSError):
         return number, os.fstat(number).st_ino
     return number, -1
