@@ -217,7 +217,7 @@ def test_a_position_that_fell_off_the_oplog_reads_the_lookback_again_and_says_so
         process_once(forgetful, [chat_stream])
         assert names(staged(chat_stream)) == ["1", "1", "2", "3"], "what is far below the watermark is not read again"
         assert mode(forgetful) == "change stream, read again: its position fell off the oplog"
-        assert "What was deleted meanwhile is not known: `adventure reconcile --repair`" in capsys.readouterr().out
+        assert "deleted meanwhile are unknown: `adventure reconcile --repair`" in capsys.readouterr().out
         chats.insert_one(document(4))
         process_once(forgetful, [chat_stream])
         assert mode(forgetful) == "change stream"

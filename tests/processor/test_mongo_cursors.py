@@ -176,7 +176,7 @@ def test_a_shard_that_stays_behind_ends_the_window_with_a_warning(
     monkeypatch.setattr(change_stream, "SETTLE_SECONDS", 0.0)
     late = stream_of_changes([None] * 9 + [7], [5] * 9 + [7])
     assert list(late.changes(Timestamp(9, 1), 100)) == []
-    assert "has come to 1970-01-01 00:00:05 UTC only: a shard lags behind" in capsys.readouterr().out
+    assert "has only reached 1970-01-01 00:00:05 UTC, because a shard lags behind" in capsys.readouterr().out
     caught_up = stream_of_changes([7, None], [7, 9])
     assert [change.key["_id"] for change in caught_up.changes(Timestamp(9, 1), 100)] == [7]
 

@@ -1,11 +1,11 @@
-"""One BSON document -> one line of JSON that holds all of it, exactly.
+"""Convert one BSON document to one line of JSON, without any loss.
 
-ObjectIds become their 24 digits, dates ISO-8601 text in UTC, Decimal128 text with every digit. What JSON has no form
-for keeps MongoDB's extended JSON form, such as {"$binary": …}.
+ObjectIds become their 24 digits, dates ISO-8601 text in UTC, Decimal128 text with every digit. Values without a form in
+JSON keep MongoDB's extended JSON form, such as {"$binary": …}.
 
-The driver decodes fast, and loses a little in silence: of a key that comes twice it keeps the last, a symbol becomes
-text, undefined null. What it decoded is exact if, and only if, it encodes to the same bytes again; the few documents
-for which that fails are walked byte by byte (`bson_walk`).
+The driver decodes fast, but loses some information without an error: it keeps only the last of two equal keys, turns
+a symbol into text and undefined into null. A decoded document is exact if and only if it encodes to the same bytes
+again. The few other documents are walked byte by byte (`bson_walk`).
 """
 
 import math
@@ -26,17 +26,17 @@ from adventure.sources.mongo.cursors import cursor_to_add
 from adventure.sources.mongo.keys import texts_to_keep, value_at
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-# Subclasses are passed on: Code is a kind of str, and would lose what it is.
+# Pass subclasses to `_extended`: Code is a subclass of str, and would become plain text.
 _JSON = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLASS
-# The last two bytes of a double that is infinite or no number; other bytes may look like it, which costs a walk only.
+# The last two bytes of a double that is infinite or NaN. Other bytes may match too, which only costs a walk.
 _MAYBE_NOT_FINITE = re.compile(rb"[\xf0-\xff][\x7f\xff]")
 
 
 def decode(document: bytes) -> dict[str, Any]:
-    """The document as Python values, and nothing of it lost.
+    """Return the document as Python values, without loss.
 
     Raises:
-        CannotConvert: broken BSON, text that is not UTF-8, or a key that comes twice.
+        CannotConvert: broken BSON, text that is not UTF-8, or a duplicate key.
     """
     try:
         decoded = bson.decode(document, OPTIONS)
@@ -46,15 +46,15 @@ def decode(document: bytes) -> dict[str, Any]:
 
 
 def to_json(document: dict[str, Any], raw: bytes) -> bytes:
-    """The decoded document as JSON.
+    """Return the decoded document as JSON.
 
     Args:
-        raw: its BSON, which tells cheaply whether it may hold a number that is not finite.
+        raw: its BSON, in which a cheap search shows whether it may hold a number that is not finite.
 
     Raises:
         CannotConvert: it holds a date outside the years 1 to 9999.
     """
-    # The search takes as long as writing the JSON; few documents have a byte with which it could succeed.
+    # The search takes as long as writing the JSON, so look for its bytes first; few documents have them.
     suspicious = (b"\x7f" in raw or b"\xff" in raw) and _MAYBE_NOT_FINITE.search(raw)
     value: Any = _marked(document) if suspicious else document
     try:
@@ -64,11 +64,11 @@ def to_json(document: dict[str, Any], raw: bytes) -> bytes:
 
 
 def document_line(document: dict[str, Any], raw: bytes, stream: Stream) -> bytes:
-    """Return the document as it is staged: its JSON, and its key and cursor where SQL would read them otherwise.
+    """Return the staged line: the document's JSON, with key and cursor as text where SQL would misread them.
 
     Raises:
-        CannotConvert: as `to_json` and `cursor_moment`; or a field of the key is missing or null, or the document has a
-            member of our own.
+        CannotConvert: see `to_json` and `cursor_moment`; or a field of the key is missing or null, or the document has
+            a member with a name that we add.
     """
     for name in stream.key:
         if value_at(document, name) is None:
@@ -85,19 +85,19 @@ def document_line(document: dict[str, Any], raw: bytes, stream: Stream) -> bytes
 
 
 def _extended(value: Any) -> Any:
-    """What orjson does not know."""
+    """Return the JSON value of a type that orjson does not know."""
     if isinstance(value, ObjectId | Decimal128):
         return str(value)
     if isinstance(value, DatetimeMS):
         raise CannotConvert(f"it holds a date outside of the years 1 to 9999 ({int(value)} ms)")
     if isinstance(value, Int64):
         return int(value)
-    # A scope of code may hold what JSON has no number for.
+    # The scope of Code may hold NaN or infinities.
     return _marked(json_util.default(value))
 
 
 def _marked(value: Any) -> Any:
-    """NaN and the infinities in extended JSON: orjson would write null for them, in silence."""
+    """Return the value with NaN and infinities in extended JSON, because orjson would write null for them."""
     if isinstance(value, dict):
         return {key: _marked(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A BSON document element by element: for what the driver's decoder loses in silence. Slow, and rarely needed.
+"""Decode a BSON document element by element, for values that the driver decodes with loss. Slow, and rarely needed.
 
 Sizes and layouts are those of bsonspec.org, version 1.1.
 """
@@ -17,15 +17,15 @@ class CannotConvert(Exception):
 _DOCUMENT, _ARRAY, _UNDEFINED, _REGEX, _POINTER, _SYMBOL, _SCOPED = 0x03, 0x04, 0x06, 0x0B, 0x0C, 0x0E, 0x0F
 _FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
 _BEFORE_LENGTH = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
-"""What an element of a type with a length takes beside the bytes that its length counts."""
+"""For element types with a length: the number of bytes that the length does not count."""
 
 
 def walk(document: bytes, options: CodecOptions[dict[str, Any]]) -> dict[str, Any]:
-    """The document as Python values, with symbols, undefined and pointers in extended JSON.
+    """Return the document as Python values, with symbols, undefined and pointers in extended JSON.
 
     Raises:
-        CannotConvert: a key comes twice, or a value has no exact form.
-        UnicodeDecodeError: text that is not UTF-8.
+        CannotConvert: a key is duplicate, or a value has no exact form.
+        UnicodeDecodeError: text is not UTF-8.
     """
     found: dict[str, Any] = {}
     for name, kind, value in _elements(document):
@@ -36,7 +36,7 @@ def walk(document: bytes, options: CodecOptions[dict[str, Any]]) -> dict[str, An
 
 
 def _elements(document: bytes) -> list[tuple[str, int, bytes]]:
-    """Name, type and bytes of each; the driver has decoded the document before, so that its layout is sound."""
+    """Return name, type and bytes of each element. The layout is valid, since the driver has decoded the document."""
     elements, at = [], 4
     while at < len(document) - 1:
         kind, end = document[at], document.index(0, at + 1)
@@ -57,7 +57,7 @@ def _value(name: str, kind: int, value: bytes, options: CodecOptions[dict[str, A
     if kind == _DOCUMENT:
         return walk(value, options)
     if kind == _ARRAY:
-        # Its keys are its indexes, which only say again how the elements follow each other.
+        # The keys of an array are its indexes, which the order of the elements implies.
         return [_value(key, each_kind, each, options) for key, each_kind, each in _elements(value)]
     if kind == _UNDEFINED:
         return {"$undefined": True}

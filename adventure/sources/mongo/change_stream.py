@@ -1,7 +1,7 @@
-"""A collection's change stream: what was written since a position, in the server's order, with the documents.
+"""Read a collection's change stream: the writes since a position, in the server's order, with the documents.
 
-The position is a resume token, and which collection it is of: a token of another one would be taken by some servers.
-What becomes of a change is the source's concern.
+The position holds a resume token and the identity of its collection, because some servers accept a token of another
+collection.
 """
 
 import re
@@ -44,11 +44,11 @@ _FELL_OFF = {136, 286, 40576}
 _UNUSABLE = {9, 260, 280, 40585, 40615, 40647, 40648, 40649}
 """FailedToParse, InvalidResumeToken, ChangeStreamFatalError and their older forms: not a token of this stream."""
 SETTLE_SECONDS = 10.0
-"""For so long a window waits for a shard that lags."""
+"""How long a window waits for a shard that lags."""
 _PAUSE_SECONDS = 0.005
-"""Between two empty answers."""
+"""The pause after an empty answer."""
 _TOO_LARGE = 10334
-"""BSONObjectTooLarge: a document of nearly 16 MB leaves no room in it for the rest of its event."""
+"""BSONObjectTooLarge: with a document of nearly 16 MB, the event exceeds the size limit."""
 
 _LEAN = [{"$project": {"operationType": 1, "documentKey": 1, "clusterTime": 1, "wallTime": 1}}]
 
@@ -61,7 +61,7 @@ class PositionLost(Exception):
     """Why a change stream cannot go on from a position. Internal: the caller reads the documents again.
 
     Args:
-        elsewhere: the position is of another collection, so that no watermark of this one goes with it.
+        elsewhere: whether the position belongs to another collection. The watermark does not apply to this one then.
     """
 
     def __init__(self, why: str, *, elsewhere: bool = False) -> None:
@@ -71,41 +71,41 @@ class PositionLost(Exception):
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one document."""
+    """A change of one document."""
 
     key: RawBSONDocument
     """Its `_id`, and in a sharded collection the fields of the shard key."""
     document: RawBSONDocument | None
-    """As it is now, which may be later than this change; None when it was deleted."""
+    """The current document, which may be newer than this change; None when it was deleted."""
     at: datetime
-    """When, by the server's clock; naive UTC."""
+    """The time of the change by the server's clock; naive UTC."""
 
 
 class ChangeStream:
-    """The changes of one collection. Opened without a position it tells what is written from now on.
+    """The changes of one collection since a position; without a position, from now on.
 
-    What is read in its `session` afterwards holds everything that was written before.
+    Reads in its `session` after opening see everything that was written before.
 
     Raises:
         Unwatchable: the collection has no change stream.
-        PositionLost: the changes since the position are not to be had.
+        PositionLost: the changes since the position are not available.
         OperationFailure, ConnectionFailure: the server failed.
     """
 
     def __init__(self, client: "pymongo.MongoClient[dict[str, Any]]", stream: Stream, position: str | None) -> None:
         self.more = False
-        """The last `changes` ended at its limit."""
+        """True if the last call of `changes` ended at its limit."""
         self.ended = False
-        """The collection was dropped or renamed: this stream will have nothing more."""
+        """True if the collection was dropped or renamed, so that this stream has ended."""
         self._name = stream.location
-        # Majority: what is read will not be rolled back, and so never has to be taken back here.
+        # With read concern majority, no data that we read is rolled back later.
         self._collection: pymongo.collection.Collection[Any] = client[stream.namespace].get_collection(
             stream.table, codec_options=DEFAULT_RAW_BSON_OPTIONS, read_concern=ReadConcern("majority")
         )
         self.session: ClientSession = client.start_session(causal_consistency=True)
         self._begun: Timestamp | None = None
         self._lean = False
-        """Events come without their documents, which are looked up: up to the end of a window with one too large."""
+        """Request events without documents and look the documents up, until the end of a window with a large one."""
         self._prefetched: RawBSONDocument | None = None
         try:
             self._open(client, position)
@@ -115,7 +115,7 @@ class ChangeStream:
 
     @property
     def position(self) -> str | None:
-        """Where the changes that were read end."""
+        """The position after the last change that was read."""
         token = self._stream.resume_token
         if token is None:
             return None
@@ -123,21 +123,21 @@ class ChangeStream:
         return json_util.dumps({"collection": self._name, "uuid": self._uuid, "token": decoded})
 
     def changes(self, until: Timestamp, limit: int) -> Iterator[Change]:
-        """What was written since the position, up to a moment of the server or a little past it.
+        """Yield the changes since the position, up to a cluster time or slightly past it.
 
-        An empty answer is not the end: on a sharded cluster it only says that no shard's next change is certain yet.
-        The end is reached when the stream's own position is at that moment, or after SETTLE_SECONDS without a change;
-        what comes later is in the next window, since the position goes on from there.
+        An empty answer is not the end. On a sharded cluster it only means that no shard's next change is certain yet.
+        The end is reached when the stream's own position is at `until`, or after SETTLE_SECONDS without a change. Later
+        changes are in the next window, which continues from the position.
 
         Args:
-            until: a cluster time; without it a stream that is written faster than read would have no end.
-            limit: how many changes at most; sets `more` when there may be others.
+            until: a cluster time. Without it, a stream that is written faster than it is read would never end.
+            limit: the most changes to yield; sets `more` when there may be others.
 
         Raises:
-            PositionLost: the server no longer has what comes next.
+            PositionLost: the server no longer has the next changes.
         """
         self.more = False
-        # An event that was read ahead without its document is still to be completed.
+        # Stay lean if an event without its document was prefetched: its document is still to be looked up.
         if self._lean and self._prefetched is None:
             self._lean = False
             self._reopen()
@@ -151,21 +151,21 @@ class ChangeStream:
         self.more = True
 
     def close(self) -> None:
-        """Ends the stream at the server."""
+        """Close the stream and its session."""
         self._stream.close()
         self.session.end_session()
 
     def _open(self, client: "pymongo.MongoClient[dict[str, Any]]", position: str | None) -> None:
         self._uuid = collection_uuid(self._collection, self.session)
         if position is None:
-            # The server's "now" of a new stream may lie past what a majority holds, and so past the session's time:
-            # what lies between would be neither in the stream nor in the documents that are read after it.
+            # By default a new stream may start later than the session's majority time. Writes in between would be
+            # neither in the stream nor in the documents that are read after it, so name the start.
             client.admin.command("ping", session=self.session)
             self._begun = self.session.operation_time
             self._stream = self._watch(start_at_operation_time=self._begun)
         else:
             self._stream = self._watch(resume_after=self._token(position))
-            # A server may find only with the first batch that it cannot go on.
+            # A server may notice only at the first batch that it cannot continue.
             self._prefetched = self._next()
 
     def _change(self, event: RawBSONDocument) -> Iterator[Change]:
@@ -178,7 +178,7 @@ class ChangeStream:
             key, document = event["documentKey"], event.get("fullDocument")
             if self._lean:
                 document = self._collection.find_one(key, session=self.session)
-            # One that is gone since then has a delete event, which follows.
+            # A document that was deleted since has a delete event, which follows.
             if document is not None:
                 yield Change(key, document, _moment(event))
 
@@ -194,17 +194,17 @@ class ChangeStream:
         return self._stream.try_next()
 
     def _next_until(self, until: Timestamp) -> RawBSONDocument | None:
-        """The next change, or None when the stream has come to that moment."""
+        """Return the next change, or None when the stream has reached that cluster time."""
         give_up_at = time.monotonic() + SETTLE_SECONDS
         while (event := self._next()) is None:
             reached = _cluster_time(self._stream.resume_token)
-            # A position that tells no time is of a server with one log: its empty answer is the end.
+            # A token without a time comes from a server with a single log: its empty answer is the end.
             if reached is None or reached >= until:
                 return None
             if time.monotonic() > give_up_at:
                 log.warning(
-                    f"{self._name}: its change stream has come to {reached.as_datetime():%Y-%m-%d %H:%M:%S} UTC only: a"
-                    " shard lags behind. The next window goes on from there",
+                    f"{self._name}: its change stream has only reached {reached.as_datetime():%Y-%m-%d %H:%M:%S} UTC,"
+                    " because a shard lags behind. The next window continues from there",
                 )
                 return None
             time.sleep(_PAUSE_SECONDS)
@@ -213,7 +213,7 @@ class ChangeStream:
     def _reopen(self) -> None:
         token = self._stream.resume_token
         self._stream.close()
-        # Without a token nothing was read since the stream was opened.
+        # Without a token, nothing was read since the stream was opened.
         self._stream = self._watch(resume_after=token) if token else self._watch(start_at_operation_time=self._begun)
 
     def _watch(self, **start: Any) -> "DriverStream[Any]":
@@ -221,7 +221,7 @@ class ChangeStream:
             return self._collection.watch(
                 _LEAN if self._lean else None,
                 full_document=None if self._lean else "updateLookup",
-                # An idle cycle waits no longer than this for an event.
+                # The longest that an idle cycle waits for an event.
                 max_await_time_ms=1,
                 batch_size=1000,
                 session=self.session,
@@ -239,14 +239,14 @@ class ChangeStream:
     def _token(self, position: str) -> Any:
         kept = json_util.loads(position)
         if kept["collection"] != self._name:
-            raise PositionLost(f"its position is one of {kept['collection']}", elsewhere=True)
+            raise PositionLost(f"its position belongs to {kept['collection']}", elsewhere=True)
         if None not in (kept["uuid"], self._uuid) and kept["uuid"] != self._uuid:
-            raise PositionLost("the collection was made anew, or is of another server", elsewhere=True)
+            raise PositionLost("the collection was created again, or is on another server", elsewhere=True)
         return kept["token"]
 
 
 def _cluster_time(token: Any) -> Timestamp | None:
-    """The cluster time in a resume token; None where it has none.
+    """Return the cluster time in a resume token; None if it has none.
 
     A token's `_data` is a key string in hexadecimal digits, which begins with a timestamp: the type 0x82, then its
     seconds and its increment (MongoDB's src/mongo/db/pipeline/resume_token.cpp and key_string.h).
@@ -258,14 +258,14 @@ def _cluster_time(token: Any) -> Timestamp | None:
 
 
 def _moment(event: RawBSONDocument) -> datetime:
-    """Wall time where the server tells it (MongoDB 6.0), else the end of the second of its cluster time."""
+    """Return the event's wall time (MongoDB 6.0 and later), else the end of the second of its cluster time."""
     if "wallTime" in event:
         return event["wallTime"]  # type: ignore[no-any-return]
     return event["clusterTime"].as_datetime().replace(tzinfo=None) + timedelta(seconds=1)  # type: ignore[no-any-return]
 
 
 def _raise_if_lost(error: OperationFailure) -> None:
-    """Raises PositionLost if that is what the server's answer means."""
+    """Raise PositionLost if the server's error means that."""
     if error.code in _FELL_OFF:
         raise PositionLost("its position fell off the oplog") from error
     if error.code in _UNUSABLE:

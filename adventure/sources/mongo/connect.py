@@ -1,4 +1,4 @@
-"""Connections to MongoDB, with the driver's errors turned into the error tree's. A message never holds a password."""
+"""Connect to MongoDB, and turn the driver's errors into those of the error tree. No message holds a password."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +16,15 @@ MongoDocument = dict[str, Any]
 def connect_mongo(
     uri: str, *, name: str, retry_for: float | None = None, silence: float | None = None
 ) -> "pymongo.MongoClient[MongoDocument]":
-    """A client whose server has answered, retried with backoff while it is away; see `connect_postgres`.
+    """Return a client whose server has answered. Retry with backoff if it does not; see `connect_postgres`.
 
     Args:
-        silence: seconds after which an operation that has heard nothing ends with SourceUnavailable; default: never.
-            A socketTimeoutMS in the URI counts instead.
+        silence: seconds without an answer after which an operation ends with SourceUnavailable; default: never.
+            A socketTimeoutMS in the URI takes precedence.
 
     Raises:
-        SourceUnavailable: it did not answer for so long.
-        SourceRefused: it refuses user or password.
+        SourceUnavailable: the server did not answer within `retry_for`.
+        SourceRefused: the server refuses user or password.
     """
     import pymongo
 
@@ -32,7 +32,7 @@ def connect_mongo(
         with attempt, translating_mongo(uri, name):
             options: dict[str, Any] = {"serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000}
             if silence is not None and "sockettimeoutms" not in uri.lower():
-                # The driver tries a read a second time.
+                # Half the time, because the driver retries a read once.
                 options["socketTimeoutMS"] = int(1000 * silence / 2)
             try:
                 client: pymongo.MongoClient[MongoDocument] = pymongo.MongoClient(
@@ -51,12 +51,12 @@ def connect_mongo(
 
 @contextmanager
 def translating_mongo(uri: str, name: str) -> Iterator[None]:
-    """Turns pymongo's errors within into the error tree's.
+    """Turn pymongo's errors in the block into those of the error tree.
 
     Raises:
-        SourceUnavailable: the server is away, or went away.
-        SourceRefused: it says no.
-        SourceError: anything else that it says.
+        SourceUnavailable: the server does not answer, or no longer does.
+        SourceRefused: the server refuses.
+        SourceError: any other error of the server.
     """
     from pymongo.errors import ConfigurationError, ConnectionFailure, NetworkTimeout, OperationFailure, PyMongoError
 
@@ -77,7 +77,7 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
         remedy = "Check that it runs, and MONGO_HOST, MONGO_PORT or MONGO_URI"
         raise SourceUnavailable(f"{where} does not answer", remedy) from error
     except ConfigurationError as error:
-        # What is wrong with a URI may be told by quoting it, and in an odd one that may be the password.
+        # The error may quote a part of the URI, which may be the password.
         reason = f": {error}" if "@" not in uri else ""
         raise SourceRefused(f"{where} cannot be reached with that URI{reason}", "Check MONGO_URI") from None
     except OperationFailure as error:
@@ -100,5 +100,5 @@ def _tls_problem(text: str) -> tuple[str, bool]:
 
 
 def _where_mongo(uri: str) -> str:
-    """The hosts of a URI, without its credentials."""
+    """Return the hosts of a URI, without its credentials."""
     return uri.partition("?")[0].partition("://")[2].rpartition("@")[2].partition("/")[0]

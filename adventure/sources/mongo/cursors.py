@@ -1,4 +1,4 @@
-"""A document's cursor: a date, or text in any form of ISO-8601, as one moment in UTC, and the ranges that hold it."""
+"""Convert a document's cursor (a date, or text in any ISO-8601 form) to UTC, and build query ranges for cursors."""
 
 import re
 from collections.abc import Iterator
@@ -11,24 +11,24 @@ from adventure.core.clock import earlier, later
 from adventure.sources.mongo.bson_walk import CannotConvert
 
 _OFFSETS = timedelta(days=1)
-"""No zone is further from UTC, so a text's own day is at most one day from its day in UTC."""
+"""No zone is further from UTC, so the day in a text differs from the day in UTC by at most one."""
 _FEW_YEARS = 5
-"""For each year a range of week dates is asked for. Over more years one range with a pattern costs less."""
+"""Up to this many years, query one range of week dates per year. Beyond, one range with a pattern is cheaper."""
 
 _LAST = "\U0010ffff"
-"""No text with the same beginning sorts above it."""
+"""Appended to a prefix, this sorts above every text with that prefix."""
 
 _READ_ALIKE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
-"""The form of ISO-8601 that DuckDB, Snowflake and Python take for the same moment."""
+"""The form of ISO-8601 that DuckDB, Snowflake and Python read alike."""
 
 
 def cursor_moment(name: str, value: object) -> datetime:
     """Return a cursor's value as naive UTC. Text without an offset is UTC.
 
     Raises:
-        CannotConvert: it is missing or no date, or text that is no ISO-8601 date, or a date that Python cannot hold.
+        CannotConvert: it is missing, not a date, text that is not an ISO-8601 date, or a date that Python cannot hold.
     """
     moment: object = value
     if isinstance(value, DatetimeMS):
@@ -47,11 +47,11 @@ def cursor_moment(name: str, value: object) -> datetime:
 
 
 def cursor_ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, Any]]:
-    """Yield ranges of the cursor that hold every document of `[low, high)`, each of one kind of value.
+    """Yield cursor ranges that hold every document of `[low, high)`, each for one kind of value.
 
-    No document is in two of them. They may hold documents outside of `[low, high)`: text sorts by its own offset, so
-    its ranges are widened by whole days. The reader compares the moments. The forms are those that
-    `datetime.fromisoformat` takes: 2026-01-31, 20260131, and weeks such as 2026-W05-6 and 2026W056.
+    No document is in two ranges. The ranges may hold documents outside of `[low, high)`, because text sorts by its
+    local time, and its ranges are widened by whole days. The caller has to compare the cursors. The text forms are
+    those of `datetime.fromisoformat`: 2026-01-31, 20260131, and weeks such as 2026-W05-6 and 2026W056.
     """
     last = datetime.max if high is None else later(high, 2 * _OFFSETS)
     first = earlier(low, _OFFSETS)
@@ -69,12 +69,12 @@ def cursor_ranges(low: datetime, high: datetime | None) -> Iterator[dict[str, An
 
 
 def cursor_to_add(name: str, value: object) -> str | None:
-    """Return the text of a cursor's moment in UTC, where the cursor itself is text that a warehouse may read otherwise.
+    """Return the cursor in UTC as text, if the cursor itself is text that a warehouse may misread; else None.
 
-    DuckDB takes `20260102` for no time, and Snowflake takes it for seconds since 1970.
+    DuckDB cannot read `20260102` as a time, and Snowflake reads it as seconds since 1970.
 
     Raises:
-        CannotConvert: as `cursor_moment`.
+        CannotConvert: see `cursor_moment`.
     """
     if not isinstance(value, str) or _READ_ALIKE.fullmatch(value):
         return None

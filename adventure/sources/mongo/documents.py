@@ -1,6 +1,6 @@
-"""Write documents to files: the new ones, the rejected ones, and the keys of the deleted ones.
+"""Write documents to files: new documents, rejected documents, and the keys of deleted documents.
 
-Independent of how they were found: by a change stream or by their cursor.
+This module is independent of how documents are found, by a change stream or by their cursor.
 """
 
 import base64
@@ -28,7 +28,7 @@ _LENIENT = OPTIONS.with_options(unicode_decode_error_handler="replace")
 
 
 class DocumentWriter:
-    """The files of one extract: documents, rejected documents, and the keys of deleted ones."""
+    """Writes the files of one extract: documents, rejected documents, and the keys of deleted ones."""
 
     def __init__(self, stream: Stream, horizon: datetime, deduplicator: Deduplicator, folder: Path) -> None:
         self.stream, self.horizon, self.deduplicator = stream, horizon, deduplicator
@@ -36,7 +36,7 @@ class DocumentWriter:
         self.rejects, self.deletes = NdjsonFile(folder / REJECTS), NdjsonFile(folder / DELETES)
         self.last: datetime | None = None
         """The largest cursor below the horizon."""
-        self._gone: dict[bytes, tuple[dict[str, Any], datetime]] = {}
+        self._deleted: dict[bytes, tuple[dict[str, Any], datetime]] = {}
 
     def write(self, document: RawBSONDocument, low: datetime | None = None, high: datetime | None = None) -> None:
         """Write or reject one document, unless it was staged already or lies outside of `[low, high)`."""
@@ -48,10 +48,10 @@ class DocumentWriter:
                 return
             line = document_line(decoded, raw, self.stream)
             key = bson.encode({"": decoded.get("_id")})
-            self._gone.pop(key, None)
+            self._deleted.pop(key, None)
             if self.deduplicator.is_new(key, cursor, hash(raw)):
                 self.documents.write(line)
-                # What is dated past the horizon says nothing of how far the others are.
+                # A cursor past the horizon does not show how far the stream was read.
                 if cursor < self.horizon:
                     self.last = max(self.last or cursor, cursor)
         except CannotConvert as error:
@@ -62,24 +62,24 @@ class DocumentWriter:
             self.deduplicator.forget(earlier(self.last, self.stream.lookback))
 
     def write_change(self, change: Change) -> None:
-        """Takes the document of a change; of one that was deleted, and does not come back in this window, the key."""
+        """Write the changed document, or note the key of a deleted one unless it is inserted again in this window."""
         if change.document is not None:
             self.write(change.document)
             return
         try:
             key = decode(bytes(change.key.raw))
         except CannotConvert:
-            # A document with such a key was rejected: there is no row to mark as deleted.
+            # A document with such a key was rejected, so there is no row to mark as deleted.
             return
-        self._gone[bson.encode({"": key["_id"]})] = key, change.at
+        self._deleted[bson.encode({"": key["_id"]})] = key, change.at
 
     def close(self) -> None:
-        """Finishes the files.
+        """Write the deletions.
 
-        A deletion is dated by the server's clock, and never before the version that was staged last, whose writer's
-        clock may be ahead: the later of two versions is the one that counts.
+        A deletion has the time of the server's clock, but always later than the last staged version, whose writer's
+        clock may be ahead. Downstream, the later of two versions counts.
         """
-        for key, (names, at) in self._gone.items():
+        for key, (names, at) in self._deleted.items():
             values = {name: value_at(names, name) for name in self.stream.key}
             if None in values.values():
                 continue
@@ -91,7 +91,7 @@ class DocumentWriter:
 
 
 def _key_of_reject(raw: bytes, names: Sequence[str]) -> str:
-    """Return the texts of a rejected document's key, as `reconcile` looks for them; its key may be unreadable."""
+    """Return a rejected document's key in the form that `reconcile` looks up; `unknown` if it is unreadable."""
     try:
         document = bson.decode(raw, _LENIENT)
         return ",".join(key_text(value_at(document, name)) for name in names)

@@ -1,14 +1,14 @@
-"""A document's key as text that says which kind of value it is, and the way back.
+"""Convert a document's key to text that shows its kind of value, and back.
 
 | value | text |
 |---|---|
-| text | itself; in quotes, as JSON, where it would read as one of the kinds below |
+| text | itself; as a JSON string if it would read as one of the kinds below |
 | ObjectId | its 24 hexadecimal digits |
 | whole number of any type | its digits: MongoDB takes 5, 5.0 and NumberLong(5) for the same key |
 | boolean | `true`, `false` |
 | everything else | MongoDB's canonical extended JSON, such as `{"$date":{"$numberLong":"0"}}` |
 
-Where the text is not what SQL reads out of the document's JSON, the staged document has it in `_adventure_key`
+If SQL would read another text from the document's JSON, the staged document holds the text in `_adventure_key`
 (`adventure.core.manifest.KEY_TEXTS`).
 """
 
@@ -33,7 +33,7 @@ _LARGEST = 2**63
 
 
 def value_at(document: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a path such as `meta.updatedAt`, or None where there is none."""
+    """Return the value at a path such as `meta.updatedAt`, or None if there is none."""
     value: Any = document
     for name in path.split("."):
         if not isinstance(value, Mapping):
@@ -60,10 +60,10 @@ def key_text(value: Any) -> str:
 
 
 def key_value(text: str) -> Any:
-    """Return the value whose text this is.
+    """Return the value with this key text.
 
     Raises:
-        ValueError: it is no key's text, as one that an earlier version wrote may be.
+        ValueError: it is not a key's text. An earlier version may have written such texts.
     """
     if _OBJECT_ID.fullmatch(text):
         return ObjectId(text)
@@ -85,7 +85,7 @@ def key_value(text: str) -> Any:
 
 
 def with_keys(names: Sequence[str], keys: Iterable[tuple[str, ...]]) -> dict[str, Any]:
-    """Return the query for the documents with these keys. A text that is no key's is left out."""
+    """Return the query for the documents with these keys. Texts that are not a key's text are left out."""
     values = []
     for key in keys:
         try:
@@ -100,7 +100,7 @@ def with_keys(names: Sequence[str], keys: Iterable[tuple[str, ...]]) -> dict[str
 
 
 def texts_to_keep(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
-    """Return the texts of those fields of the key that SQL would read otherwise out of the document's JSON."""
+    """Return, by name, the texts of the key fields for which SQL would read another text from the document's JSON."""
     found = {}
     for name in names:
         value = value_at(document, name)
@@ -123,7 +123,7 @@ def _reads_as_another_kind(text: str) -> bool:
 
 
 def _whole(value: Any) -> int | None:
-    """The whole number that a value of any numeric type is, within 64 bits."""
+    """Return the value as a whole number if it is one, of any numeric type and within 64 bits; else None."""
     if isinstance(value, Decimal128):
         number = value.to_decimal()
         if not number.is_finite() or abs(number) >= _LARGEST:

@@ -1,4 +1,4 @@
-"""Which MongoDB collection this is: its UUID, which no other collection has, even one of the same name."""
+"""Identify a MongoDB collection by its UUID, which differs even from that of another collection of the same name."""
 
 from typing import Any
 
@@ -33,6 +33,6 @@ def collection_origin(collection: "Collection[Any]", follows: bool) -> Origin:
 
 
 def has_change_streams(hello: dict[str, Any]) -> bool:
-    """Return whether the server that says this is a replica set, or a router of a sharded cluster."""
-    # A router has no set's name, and says `isdbgrid`.
+    """Return whether a server with this `hello` answer is in a replica set, or is a router of a sharded cluster."""
+    # A router has no set name; its `msg` is `isdbgrid`.
     return "setName" in hello or hello.get("msg") == "isdbgrid"

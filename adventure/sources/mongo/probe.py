@@ -1,4 +1,4 @@
-"""What `status` and `check` ask of MongoDB."""
+"""Answer the questions of `status` and `check` about a MongoDB source."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,19 +40,19 @@ class MongoProbe:
         """Count the documents; see `Probe`."""
         with translating_mongo(self.uri, _NAME):
             documents = SourceDocuments.of(self.client, stream)
-            # First those in flight: documents that are written meanwhile only add to all.
+            # Count documents in flight first, so that writes in between cannot make them exceed the total.
             in_flight = sum(1 for _ in documents.between(mark.value)) if mark else None
             rows = documents.count()
         return SourceCounts(rows, rows if in_flight is None else in_flight)
 
     def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
-        """Return the lowest cursor that was not read; see `Probe`."""
+        """Return the lowest unread cursor; see `Probe`."""
         with translating_mongo(self.uri, _NAME):
             cursor = SourceDocuments.of(self.client, stream).first(mark.value if mark else datetime.min)
         return None if cursor is None else Unread(cursor)
 
     def stall(self, older_than: timedelta) -> Stall | None:
-        """Return None: nothing holds change streams or lookbacks back."""
+        """Return None, because no session can hold back change streams or lookbacks."""
         return None
 
     def origin(self, stream: Stream) -> Origin:

@@ -1,4 +1,4 @@
-"""A collection of MongoDB as a side of the comparison: key and cursor alone are read, and hashed here."""
+"""The MongoDB side of a comparison. It reads only key and cursor from the server, and computes the hashes here."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _NAME = "the source of the documents"
 
 @dataclass
 class MongoSide:
-    """See `SourceSide`. A text cursor is a moment here as it is for the processor: ISO-8601, in UTC unless it says."""
+    """See `SourceSide`. Text cursors are ISO-8601, in UTC unless they have an offset, as for the processor."""
 
     documents: SourceDocuments
     uri: str
@@ -40,7 +40,7 @@ class MongoSide:
         """Connect.
 
         Args:
-            rows: whole documents are compared.
+            rows: whether to compare whole documents.
         """
         uri = settings.mongo_conninfo
         with connect_mongo(uri, name=_NAME, silence=settings.silence_sec) as client, translating_mongo(uri, _NAME):
@@ -52,11 +52,11 @@ class MongoSide:
         return self.stream.lookback
 
     def lag(self, mark: Watermark) -> timedelta:
-        """Return zero: a cursor is a moment, not a period."""
+        """Return zero, because cursors of documents are not coarse."""
         return timedelta(0)
 
     def lowest(self) -> int | None:
-        """The lowest cursor of either kind. Text sorts by its form and offset: the days before its year's first one."""
+        """Return the lowest cursor. For text, which sorts by form and offset, return a bound before its year."""
         found = []
         for kind in ("date", "string"):
             for document, _ in self._find({self.stream.cursor: {"$type": kind}}, sort=True):
@@ -67,7 +67,7 @@ class MongoSide:
         return min(found, default=None)
 
     def digests(self, pieces: Pieces) -> dict[int, Digest]:
-        """Hashed as the other sides' SQL does it."""
+        """Return the digest of each piece, with the same hashes as the SQL of the other sides."""
         found: dict[int, Digest] = {}
         low, width = pieces.span.low, pieces.width
         for key, cursor, row in self._versions(pieces.span):
@@ -80,7 +80,7 @@ class MongoSide:
         return found
 
     def versions(self, span: Span) -> Iterator[list[Version]]:
-        """Documents without a key's field are left out: `unusable` counts them."""
+        """Yield the documents in the span, in batches. `unusable` yields those without a field of the key."""
         batch: list[Version] = []
         for version in self._versions(span):
             batch.append(version)
@@ -91,10 +91,10 @@ class MongoSide:
             yield batch
 
     def lookup(self, keys: Sequence[tuple[str, ...]]) -> list[Version]:
-        """By the key's index.
+        """Return the current documents with these keys, through the key's index.
 
-        A text that is no key's cannot be looked up. It is returned without a cursor, as a document of which nothing
-        is known, so that nobody takes it for deleted.
+        A text that is not a key's text cannot be looked up. It is returned without a cursor, like a document about
+        which nothing is known, so that the comparison does not take it for deleted.
         """
         wanted = {joined_key(key) for key in keys}
         unknown: list[Version] = [(joined_key(key), None, None) for key in keys if not _is_key(key)]
@@ -106,9 +106,9 @@ class MongoSide:
         return unknown + [(key, cursor, row) for key, cursor, row in found if key in wanted]
 
     def unusable(self) -> Iterator[list[str]]:
-        """The documents that the processor rejects for their cursor or their key: see `cursor_moment`."""
+        """Yield the keys of documents that the processor rejects for their cursor or key; see `cursor_moment`."""
         name = self.stream.cursor
-        # Queries look into arrays, and would take the date in one for the cursor.
+        # Queries look into arrays, and would match a date in an array as the cursor.
         steps = [".".join(name.split(".")[: number + 1]) for number in range(name.count(".") + 1)]
         queries: list[dict[str, Any]] = [
             {
@@ -135,7 +135,7 @@ class MongoSide:
             yield batch
 
     def keyless(self) -> Iterator[list[tuple[str, int | None]]]:
-        """Yield nothing: `unusable` yields documents that lack a part of their key, which `lookup` takes."""
+        """Yield nothing: `unusable` yields documents that lack a part of their key, and `lookup` accepts those keys."""
         return iter(())
 
     def _versions(self, span: Span) -> Iterator[Version]:
@@ -150,11 +150,10 @@ class MongoSide:
 
     @property
     def _whole(self) -> bool:
-        """Whether whole documents are compared."""
         return bool(self.row_columns)
 
     def _row(self, raw: bytes) -> str | None:
-        """The hash of the document as it is staged. One that cannot be converted was rejected."""
+        """Return the hash of the staged document. Documents that cannot be converted were rejected."""
         if not self._whole:
             return None
         try:

@@ -1,6 +1,6 @@
-"""What a row at a MongoDB source is, for all that count or compare: `check`, `status` and `reconcile`.
+"""Count and find the documents of a MongoDB source, in the same way for `check`, `status` and `reconcile`.
 
-Every document of the stream's collection is a row. Its cursor and its key are what the processor takes them for; a
+Every document of the stream's collection counts as a row. Cursor and key are read as the processor reads them. A
 document without a usable cursor lies in no range of cursors, and one without a key cannot be looked up.
 """
 
@@ -32,7 +32,7 @@ _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 Found = tuple[dict[str, Any], bytes]
-"""A document's keys and cursor, or all of it; and the same as BSON."""
+"""A document, whole or with only its key and cursor: decoded, and as BSON."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class SourceDocuments:
 
     @classmethod
     def of(cls, client: "pymongo.MongoClient[MongoDocument]", stream: Stream) -> "SourceDocuments":
-        """Return the documents that a majority of the servers holds, as the processor reads them."""
+        """Return the stream's documents, read with read concern majority, as the processor reads them."""
         database = client[stream.namespace]
         return cls(database.get_collection(stream.table, read_concern=ReadConcern("majority")), stream)
 
     def count(self) -> int:
-        """Return how many documents there are."""
+        """Return the number of documents."""
         return self.collection.count_documents({})
 
     def between(self, low: datetime, high: datetime | None = None, *, whole: bool = False) -> Iterator[Found]:
@@ -61,23 +61,23 @@ class SourceDocuments:
                     yield document, raw
 
     def first(self, low: datetime) -> datetime | None:
-        """Return the lowest cursor at or above a moment. Of dates the index finds it; all text above is read."""
+        """Return the lowest cursor at or above `low`. Dates are found by the index; all text above `low` is read."""
         name = self.stream.cursor
         texts = [bounds for bounds in cursor_ranges(low, None) if isinstance(bounds["$gte"], str)]
         cursors = (self.cursor(document) for bounds in texts for document, _ in self.find({name: bounds}))
         lowest = min((cursor for cursor in cursors if cursor is not None and cursor >= low), default=None)
         for document, _ in self.find({name: {"$gte": low, "$lte": lowest or datetime.max}}, sort=True):
-            # A date within an array is no cursor.
+            # A date in an array is not a cursor.
             if (cursor := self.cursor(document)) is not None:
                 return cursor
         return lowest
 
     def find(self, query: dict[str, Any], *, whole: bool = False, sort: bool = False) -> Iterator[Found]:
-        """Yield what a query finds.
+        """Yield the documents that match a query.
 
         Args:
-            whole: all of each document; else keys and cursor alone.
-            sort: by the cursor, as the server compares values.
+            whole: read whole documents; else only key and cursor.
+            sort: sort by the cursor, as the server compares values.
         """
         name = self.stream.cursor
         projection = None if whole else {"_id": 1, name: 1} | dict.fromkeys(self.stream.key, 1)
@@ -88,13 +88,13 @@ class SourceDocuments:
                 yield bson.decode(document, _OPTIONS), document
 
     def cursor(self, document: dict[str, Any]) -> datetime | None:
-        """Return the document's cursor; None where the processor rejects it."""
+        """Return the document's cursor; None if the processor rejects it."""
         try:
             return cursor_moment(self.stream.cursor, value_at(document, self.stream.cursor))
         except CannotConvert:
             return None
 
     def key(self, document: dict[str, Any]) -> str | None:
-        """Return the document's key as text; None where a part of it is missing."""
+        """Return the document's key as text; None if a part of it is missing."""
         values = [value_at(document, name) for name in self.stream.key]
         return None if None in values else joined_key([key_text(value) for value in values])

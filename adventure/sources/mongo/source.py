@@ -1,14 +1,14 @@
-"""MongoDB as a source: by its change stream where the server has one, else by ranges of the indexed cursor.
+"""MongoDB as a source: by its change stream if the server has one, else by ranges of the indexed cursor.
 
-Change stream (replica sets, sharded clusters): every insert, update, replace and delete since the position that the
-last window left, whatever its cursor says. Documents themselves are read only where there is no position to go on
-from: in the first window, after a lookback, and when a position is lost. The stream is opened before they are read.
+Change stream (replica sets, sharded clusters): a window reads every insert, update, replace and delete since the
+position of the last window, whatever the cursor. It reads the collection itself only without a position: in the first
+window, after a lookback, and when a position is lost. The stream is opened before the documents are read.
 
-Lookback: there is no horizon here, and a document may arrive with a cursor below the watermark, as late as its writer
-is. Each window reads the stream's lookback again; what that finds is not staged again.
+Lookback: there is no horizon, and a document may arrive with a cursor below the watermark, as late as its writer is.
+Each window reads the stream's lookback again, and does not stage the same versions twice.
 
-The cursor is a date, or ISO-8601 text in UTC in older documents; each kind is a range of its own, since one `$or` over
-both would scan the collection.
+The cursor is a date, or ISO-8601 text in older documents. Each kind is queried by a range of its own, since one `$or`
+over both would scan the collection.
 """
 
 import time
@@ -45,13 +45,13 @@ from adventure.sources.progress import log_progress
 from adventure.sources.source import Extract, SourceSnapshot
 
 CHANGE_STREAM = "change stream"
-"""The mode; after it the reason, when documents had to be read again."""
+"""The mode. If documents had to be read again, the reason follows it."""
 
 PREFETCHED_BATCHES = 1
-"""Of up to 16 MB each, where documents are large."""
+"""Only one, because a batch may have up to 16 MB."""
 
 CHANGES_A_WINDOW = 50_000
-"""Their keys are held in memory; a backlog is staged in as many windows as it takes."""
+"""The most changes in a window, since their keys are in memory. A larger backlog takes several windows."""
 
 _NAME = "the source of the documents"
 _COLUMNS = (Column("raw", "json"),)
@@ -60,18 +60,18 @@ _REST = timedelta(minutes=5)
 """Open a change stream again after this much idle time. Servers end idle cursors. After a machine was suspended,
 one skipped entries that the oplog no longer held, without an error; resuming from the token raises the error."""
 _AGAIN_SECONDS = 60.0
-"""Until a collection that had no change stream is asked again: a privilege may have been granted."""
+"""The time after which to try a change stream again, since a privilege may have been granted."""
 
 log = get_logger()
 
 
 @dataclass
 class MongoSnapshot:
-    """The server's time."""
+    """The time of the server up to which documents are read."""
 
     horizon: datetime
     until: Timestamp | None
-    """The server's cluster time; None when it is no replica set."""
+    """The server's cluster time; None if it has no change streams."""
     marks: Mapping[str, Watermark]
     source: "MongoSource"
     unreadable: dict[str, SourceError] = field(default_factory=dict)
@@ -79,34 +79,34 @@ class MongoSnapshot:
     tick: timedelta = _TICK
 
     def origin(self, stream: Stream) -> Origin:
-        """Return the collection's UUID; a change stream notices another collection by itself."""
+        """Return the collection's UUID; see `SourceSnapshot`."""
         return self.source.origin(stream, watched=self.until is not None)
 
     def end(self, stream: Stream) -> datetime:
-        """Dates of MongoDB are UTC, and are read up to the horizon itself."""
+        """Return the horizon itself, because MongoDB's dates are in UTC."""
         return self.horizon
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
-        """The stream's documents as NDJSON, and which are gone; see `SourceSnapshot`."""
+        """Write the stream's new documents as NDJSON, and the keys of deleted ones; see `SourceSnapshot`."""
         return self.source.read(stream, self.marks.get(stream.name), self, folder)
 
     def goes_on_after(self, error: AdventureError) -> bool:
-        """Return whether the server still answers: collections are read one by one."""
+        """Return whether the server still answers. Collections are read one by one, so there is nothing to undo."""
         return not isinstance(error, SourceUnavailable)
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
-        """These documents as NDJSON; see `SourceSnapshot`."""
+        """Write the documents with these keys as NDJSON; see `SourceSnapshot`."""
         return self.source.read_keys(stream, keys, below, folder)
 
 
 @dataclass
 class StreamCursor:
-    """What the source keeps of one stream from cycle to cycle."""
+    """The state of one stream that the source keeps from cycle to cycle."""
 
     deduplicator: Deduplicator = field(default_factory=Deduplicator)
     change_stream: ChangeStream | None = None
     read_at: datetime = datetime.min
-    """When the change stream was read last, by the server's clock."""
+    """When the change stream was last read, by the server's clock."""
     settled: bool = True
     """False while the change stream is ahead of the saved resume token."""
     unwatchable: str = ""
@@ -124,40 +124,44 @@ class MongoSource:
 
     @property
     def margin(self) -> timedelta:
-        """Return zero: documents are read up to the server's time."""
+        """Return zero, because documents are read up to the server's time."""
         return timedelta(0)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self._client.close()
 
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
-        """The last extract of the stream is staged; see `Source`."""
+        """Acknowledge that the stream's last extract was staged; see `Source`."""
         cursor = self._cursors[stream.name]
         cursor.deduplicator.staged(earlier(floor, stream.lookback))
         cursor.settled = True
 
     @contextmanager
     def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
-        """Everything up to the server's time."""
+        """Open a snapshot up to the server's time; see `Source`."""
         with translating_mongo(self._uri, _NAME):
             hello = self._client.admin.command("hello")
             follows = has_change_streams(hello)
             for stream in streams:
                 self._warn(stream, "a lost position makes one cycle read" if follows else "every cycle reads")
-        # Exclusive: a document of this very millisecond belongs to it.
+        # The horizon is exclusive. Add a tick, so that documents of this millisecond are read.
         horizon = hello["localTime"].replace(tzinfo=None) + _TICK
         yield MongoSnapshot(horizon, hello.get("operationTime") if follows else None, marks, self)
 
     def origin(self, stream: Stream, *, watched: bool) -> Origin:
-        """Return which collection this is; `watched` if the server has change streams."""
+        """Return the collection's origin.
+
+        Args:
+            watched: whether the server has change streams.
+        """
         cursor = self._cursors.get(stream.name)
         follows = watched and not (cursor and cursor.unwatchable)
         with translating_mongo(self._uri, _NAME):
             return collection_origin(self._client[stream.namespace][stream.table], follows)
 
     def read(self, stream: Stream, mark: Watermark | None, snapshot: MongoSnapshot, folder: Path) -> Extract:
-        """Writes the documents that were not staged yet, and the keys of those that are gone."""
+        """Write the documents that were not staged yet, and the keys of deleted ones."""
         cursor = self._cursors.setdefault(stream.name, StreamCursor())
         cursor.deduplicator.begin()
         with writing(folder):
@@ -184,7 +188,7 @@ class MongoSource:
         )
 
     def read_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
-        """Writes the documents that have one of these keys and a cursor below that moment."""
+        """Write the documents that have one of these keys and a cursor before `below`."""
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
         with writing(folder):
             writer = DocumentWriter(stream, below, Deduplicator(), folder)
@@ -198,7 +202,7 @@ class MongoSource:
     def _read_into(
         self, writer: DocumentWriter, cursor: StreamCursor, mark: Watermark | None, snapshot: MongoSnapshot
     ) -> str:
-        """Reads by the change stream if there is one, else by lookback; the mode."""
+        """Read by the change stream if there is one, else by lookback; return the mode."""
         stream = writer.stream
         why_not = "not a replica set" if snapshot.until is None else cursor.unwatchable
         if snapshot.until and (not why_not or time.monotonic() >= cursor.ask_again_at):
@@ -221,10 +225,10 @@ class MongoSource:
     def _read_changes(
         self, writer: DocumentWriter, cursor: StreamCursor, mark: Watermark | None, snapshot: MongoSnapshot
     ) -> str:
-        """Reads what the stream tells since the position; where there is none to go on from, documents.
+        """Read the changes since the position. Without a usable position, read the documents instead.
 
         Returns:
-            Why they were read again although there was a position; empty if all is as it should be.
+            Why documents were read although there was a position; empty if they were not.
 
         Raises:
             Unwatchable: the collection has no change stream.
@@ -247,11 +251,11 @@ class MongoSource:
             except PositionLost as lost:
                 why, low = str(lost), None if lost.elsewhere else low
             log.warning(
-                f"{stream.name}: {why}; reads the documents again {f'from {low} on' if low else 'from the first'}. What"
-                " was deleted meanwhile is not known: `adventure reconcile --repair` marks it",
+                f"{stream.name}: {why}; reads the documents again {f'from {low} on' if low else 'from the first'}."
+                " Documents that were deleted meanwhile are unknown: `adventure reconcile --repair` marks them",
                 stream=stream.name,
             )
-        # First the stream, then the documents: what is written meanwhile is in both, and meets its key downstream.
+        # Open the stream before reading the documents. Writes in between are then in both, and the models keep one.
         self._close_stream(cursor)
         try:
             cursor.change_stream = ChangeStream(self._client, stream, None)
@@ -271,7 +275,7 @@ class MongoSource:
     def _documents(
         self, stream: Stream, low: datetime | None, high: datetime | None, session: ClientSession | None = None
     ) -> Iterator[RawBSONDocument]:
-        """The documents whose cursor may lie within `[low, high)`; all of them without a `low`."""
+        """Yield the documents whose cursor may lie in `[low, high)`; without `low`, all documents."""
         for documents in log_progress(stream, self._batches(stream, low, high, session), "documents"):
             yield from documents
 
@@ -287,7 +291,7 @@ class MongoSource:
                     yield bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS)
 
     def _warn(self, stream: Stream, reads: str) -> None:
-        """Once: a collection that is not there yet, or has no index on the cursor."""
+        """Warn once if the collection does not exist yet, or has no index on the cursor."""
         if stream.name in self._warned:
             return
         self._warned.add(stream.name)

@@ -1,4 +1,4 @@
-"""The PostgreSQL side of a comparison. The server computes the hashes, and sends a thousand sums for 10 million rows."""
+"""The PostgreSQL side of a comparison. The server computes the hashes, and sends a few sums for millions of rows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """PostgreSQL as a source: one horizon and one snapshot for all of its streams.
 
-The order of the steps matters: lock the tables, read the catalogue, read the horizon, and only then take the snapshot,
-with the first query.
+The order of the steps matters: lock the tables, read the catalogue, read the horizon, and only then take the snapshot.
+The first query takes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ from adventure.sources.progress import log_progress
 from adventure.sources.source import Extract, SourceSnapshot
 
 LOCK_TIMEOUT_MS = 1000
-"""How long one connection waits for a lock while the other one holds those of the snapshot."""
+"""How long one connection waits for a lock while the other one holds the snapshot's locks."""
 
 _TICK = timedelta(microseconds=1)
 
@@ -61,7 +61,7 @@ class PostgresSnapshot:
     source: "PostgresSource"
     floors: Floors
     local_horizons: Mapping[str, datetime] = field(default_factory=dict)
-    """The horizon on the wall clock of each zone, at its earliest from then on."""
+    """For each zone, the earliest wall clock time from the horizon on."""
     database: Origin = field(default_factory=Origin)
     tick: timedelta = _TICK
 
@@ -70,13 +70,13 @@ class PostgresSnapshot:
         return self.database
 
     def end(self, stream: Stream) -> datetime:
-        """Up to where the stream is read, as its cursor has it; see `SourceSnapshot`."""
+        """Return the end of the stream's window, in the zone of its cursor; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
         horizon = self.local_horizons.get(stream.zone, self.horizon) if plan.is_naive else self.horizon
         return whole_units(horizon, plan.step, self._resolution(stream))
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
-        """The stream's rows as Parquet; see `SourceSnapshot`."""
+        """Write the stream's rows as Parquet; see `SourceSnapshot`."""
         self.source.set_savepoint()
         try:
             return self._extract(stream, folder)
@@ -86,7 +86,7 @@ class PostgresSnapshot:
     def _extract(self, stream: Stream, folder: Path) -> Extract:
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
         known = self._resolution(stream)
-        # After a step of the clock a coarse value comes twice, and a row may have changed in between.
+        # After the clock was set back, a coarse value occurs twice, and a row may have changed in between.
         twice = plan.step > _TICK and self.floors.below_watermark(stream.name) > timedelta(0)
         hashed = twice or (known is not None and known.unit > plan.step)
         deduplicator = self.source.deduplicator(stream, below)
@@ -95,7 +95,7 @@ class PostgresSnapshot:
         conditions = [self._window(plan, "t")]
         self._read(plan, conditions[0], writer.write, hashed=hashed)
         if mark and (news := writer.measure.news):
-            # The windows before this one were read as if their values were finer: read what they may have missed.
+            # Earlier windows were read as if their values were finer, so read the rows that they may have missed.
             read_from = earlier(mark.value, below)
             conditions.append(plan.between(earlier(read_from, news.longest), read_from))
             self._read(plan, conditions[-1], writer.write, hashed=hashed)
@@ -133,7 +133,7 @@ class PostgresSnapshot:
         return not isinstance(error, SourceUnavailable) and self.source.rolls_back_to_savepoint()
 
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
-        """These rows as Parquet; see `SourceSnapshot`."""
+        """Write the rows with these keys as Parquet; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
         writer = RowWriter(plan, folder, timedelta(0), Deduplicator(), self.source.delta)
         condition = plan.with_keys(keys, below)
@@ -146,18 +146,21 @@ class PostgresSnapshot:
     def _read(
         self, plan: Plan, condition: str, write: Callable[[pa.RecordBatch], None], *, hashed: bool = False
     ) -> None:
-        """The rows under the condition, fetched while those before them are taken."""
+        """Read the rows under the condition with prefetch, and pass each batch to `write`."""
         with self.source.batches(plan, plan.select(condition, hashed=hashed)) as batches:
             for batch in batches:
                 write(batch)
 
     def _resolution(self, stream: Stream) -> Resolution | None:
-        """How coarse the cursor was found to be when the watermark moved last."""
+        """Return the cursor's resolution that was found when the watermark last moved."""
         mark = self.marks.get(stream.name)
         return Resolution.of(mark.mode) if mark else None
 
     def _lookback(self, stream: Stream) -> timedelta:
-        """Without a horizon the previous window may have missed open transactions, so overlap it once more."""
+        """Return how far below the watermark to read.
+
+        If the horizon was unknown, the previous window may have missed open transactions, so overlap it once more.
+        """
         mark, unsure = self.marks.get(stream.name), self.relations[stream.name].unsure
         was_unknown = mark is not None and mark.mode.startswith("lookback")
         horizon_unknown = self.mode.startswith("lookback") or bool(unsure) or was_unknown
@@ -165,15 +168,15 @@ class PostgresSnapshot:
         return usual + self.floors.below_watermark(stream.name)
 
     def _window(self, plan: Plan, alias: str) -> str:
-        """The rows from the watermark, less the lookback, up to the horizon."""
+        """Return the condition for rows from the watermark, less the lookback, up to the horizon."""
         mark = self.marks.get(plan.stream.name)
         low = earlier(mark.value, self._lookback(plan.stream)) if mark else None
         return plan.between(low, self.end(plan.stream), alias)
 
     def _old(self, plan: Plan, alias: str) -> str | None:
-        """The rows below the window that no window has had, such as those of a partition that was attached since.
+        """Return the condition for rows below the window that no window held, such as those of an attached partition.
 
-        They were committed before it was attached, so this snapshot sees all of them.
+        They were committed before the partition was attached, so this snapshot sees all of them.
         """
         mark = self.marks.get(plan.stream.name)
         if mark is None or not (lies_in := self.source.attached(plan.stream, self.relations[plan.stream.name], mark)):
@@ -181,11 +184,11 @@ class PostgresSnapshot:
         return f"({plan.between(None, earlier(mark.value, self._lookback(plan.stream)), alias)} and {lies_in(alias)})"
 
     def _past(self, plan: Plan, alias: str) -> str | None:
-        """Rows at or past the horizon to which rows refer that this snapshot stages.
+        """Return the condition for rows at or past the horizon to which staged rows refer; None if no stream refers.
 
-        An order that was inserted below the horizon and updated above it has left its window, and its lines have not:
-        it goes with them, and comes again in the next window, since the watermark stays at the horizon. What they refer
-        to below the watermark was staged before.
+        An order that was inserted below the horizon and updated above it is no longer in its window, but its lines are.
+        It is staged with them, and again in the next window, since the watermark stays at the horizon. Referred rows
+        below the watermark were staged before.
         """
         referring = []
         for child in self.plans.values():
@@ -200,7 +203,7 @@ class PostgresSnapshot:
         return f"({plan.past(self.end(plan.stream), alias)} and ({' or '.join(referring)}))" if referring else None
 
     def _write_rejects(self, plan: Plan, writer: RowWriter, suspects: list[str], folder: Path) -> LocalFile | None:
-        """Write the rows under these conditions that cannot be converted, found in the same snapshot."""
+        """Find the rows under these conditions that cannot be converted, in the same snapshot, and write them."""
         if not suspects:
             return None
         found = 0
@@ -223,7 +226,7 @@ class PostgresSnapshot:
 
 @dataclass
 class PostgresSource:
-    """The source database, with a connection that asks and one that extracts."""
+    """The source database, with one connection for questions and one for extracts."""
 
     settings: Settings
     retry_for: float | None = None
@@ -247,11 +250,11 @@ class PostgresSource:
         self._utf8 = self._asking.info.parameter_status("server_encoding") != "SQL_ASCII"
         with self._translating():
             self._asking.execute("set client_encoding = 'UTF8'")
-            # Before the session's settings, which hide those of the role.
+            # Do this before our session settings, which hide those of the role.
             self._zones = ZoneWatch.of(self._asking)
             self._asking.execute(session_settings(self._asking, "UTF8").encode())
             self._origin_query = origin_query(self._asking)
-            # A server that does not know its encoding would stop at the first flaw in a text: it is looked at here.
+            # A server with SQL_ASCII would fail at the first invalid text. Let it send bytes; we check them here.
             statements = session_settings(self._asking, "UTF8" if self._utf8 else "SQL_ASCII")
             extracting = extracting_conninfo(self._asking, self._conninfo)
         self._extracting = CopySession(extracting, _NAME, self.settings.silence_sec)
@@ -272,39 +275,41 @@ class PostgresSource:
         return WAREHOUSES[self.settings.warehouse].delta_encodings
 
     def close(self) -> None:
-        """Ends both connections."""
+        """Close both connections."""
         self._connections.close()
 
     def deduplicator(self, stream: Stream, lookback: timedelta) -> Deduplicator:
-        """What the stream's next extract need not stage again."""
+        """Start an extract of the stream: return its deduplicator."""
         self._lookbacks[stream.name] = lookback
         deduplicator = self._deduplicators.setdefault(stream.name, Deduplicator())
         deduplicator.begin()
         return deduplicator
 
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
-        """The last extract of the stream is staged; see `Source`."""
+        """Acknowledge that the stream's last extract was staged; see `Source`."""
         self._deduplicators[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
 
     @contextmanager
     def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
-        """The tables locked against changes of their shape, then the horizon, then one snapshot for all streams.
+        """Lock the tables against DDL, read the horizon, then take one snapshot for all streams.
 
-        A table that is rewritten while a snapshot waits for it looks empty to that snapshot: hence the locks first. A
-        horizon that is read within the snapshot may lie above rows that the snapshot cannot see: hence it before that.
+        The locks come first, because a table that is rewritten while a snapshot waits for it looks empty to that
+        snapshot. The horizon is read before the snapshot is taken: read within it, it could lie above rows that the
+        snapshot cannot see.
         """
         unreadable: dict[str, SourceError] = {}
         with self._extracting.transaction():
             with self._translating():
                 self._asking.execute("set lock_timeout = 0")
-                # Before the snapshot: what is attached after this is new in the next window.
+                # Do this before the snapshot: a relation that is attached later is then new in the next window.
                 relations = read_relations(self._asking, streams)
                 unreadable |= self._refused(streams, relations)
                 self._lock(
                     stream for stream in streams if stream.name not in unreadable and relations[stream.name].lockable
                 )
-                # Another session that waits for these locks makes the next one wait behind it: for us, that is forever.
+                # If a session waits for one of these locks, our other connection queues behind it. Without a timeout
+                # both would wait forever.
                 self._asking.execute(f"set lock_timeout = {LOCK_TIMEOUT_MS}")
                 plans = self._plan(streams, marks, relations, unreadable)
                 origin = read_origin(self._asking, self._origin_query)
@@ -318,7 +323,7 @@ class PostgresSource:
             )
 
     def _floors(self, plans: Mapping[str, Plan], marks: Mapping[str, Watermark], horizon: Horizon) -> Floors:
-        """From where each stream has to be read if the server's clock was set back."""
+        """Compute from where each stream has to be read if the server's clock was set back."""
         floors = Floors(self._clock, horizon)
         for name, plan in plans.items():
             if name in marks:
@@ -329,22 +334,22 @@ class PostgresSource:
         return floors
 
     def _read_up_to(self, plan: Plan, resolution: Resolution | None, horizon: datetime) -> datetime:
-        """Return where a window ends that is read up to that horizon, as the stream's cursor has it."""
+        """Return the end of a window that is read up to that horizon, in the zone of the stream's cursor."""
         zone = plan.stream.zone if plan.is_naive else "UTC"
         return whole_units(earliest_ahead(self._asking, horizon, zone), plan.step, resolution)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """What a query of the open snapshot gives, fetched ahead of whoever takes it."""
+        """Yield the batches of a query in the open snapshot, with prefetch."""
         with self._extracting.batches(query) as batches:
             yield log_progress(plan.stream, batches, "rows")
 
     def set_savepoint(self) -> None:
-        """Mark where the transaction is to go on if the next extract fails."""
+        """Set the savepoint to which the transaction returns if the next extract fails."""
         self._extracting.execute(f"savepoint {_SAVEPOINT}")
 
     def rolls_back_to_savepoint(self) -> bool:
-        """Go back there; return whether both connections still work."""
+        """Roll back to the savepoint; return whether both connections still work."""
         try:
             self._extracting.execute(f"rollback to savepoint {_SAVEPOINT}")
             with self._translating():
@@ -354,15 +359,15 @@ class PostgresSource:
         return True
 
     def rejects(self, plan: Plan, condition: str) -> Iterator[Reject]:
-        """Yield the rows under the condition that cannot be converted, whole, as PostgreSQL prints them."""
+        """Yield the rows under the condition that cannot be converted, as PostgreSQL prints them."""
         with self.batches(plan, rejected_rows_query(plan, condition, utf8=self._utf8)) as batches:
             yield from rejects_of(plan, batches)
 
     def notes(self, plan: Plan, *, new: bool) -> dict[str, str]:
-        """What a window says of the stream; what is said once comes where there is no window, too.
+        """Return the notes for the stream's window. Without a window, log the warning once instead.
 
         Args:
-            new: whether there is a window to say it.
+            new: whether there is a window.
         """
         if not new and not self._warnings.looks_now(plan, "future"):
             return {}
@@ -373,7 +378,7 @@ class PostgresSource:
         return {FUTURE: future} if future else {}
 
     def attached(self, stream: Stream, relation: Relation, mark: Watermark) -> Callable[[str], str] | None:
-        """The condition on an alias that a row lies in what was attached since the watermark moved, or None."""
+        """Return a function from an alias to the condition that a row lies in a newly attached relation, or None."""
         new = relation.new_since(mark.position)
         if not new:
             return None
@@ -382,7 +387,7 @@ class PostgresSource:
             return rows_in(self._asking, relation, new)
 
     def _refused(self, streams: Sequence[Stream], relations: Mapping[str, Relation]) -> dict[str, SourceError]:
-        """Why streams are not read: there is no such relation, it is of the wrong kind, or a part of it is hidden."""
+        """Return errors by stream: the relation is missing, of the wrong kind, or partly hidden from the role."""
         found: dict[str, SourceError] = {}
         for stream in streams:
             relation = relations.get(stream.name)
@@ -398,7 +403,7 @@ class PostgresSource:
 
     @contextmanager
     def _alone(self, stream: Stream, unreadable: dict[str, SourceError]) -> Iterator[None]:
-        """Note what is wrong with one stream, be it its own query that fails, such as that of a view."""
+        """Store an error that concerns one stream only, such as that of its view's query, in `unreadable`."""
         try:
             yield
         except (SourceShapeError, SourceRefused) as error:
@@ -423,7 +428,7 @@ class PostgresSource:
         relations: Mapping[str, Relation],
         unreadable: dict[str, SourceError],
     ) -> dict[str, Plan]:
-        """How each stream is read. A stream whose reference cannot be read waits: its rows would refer to nothing."""
+        """Return how to read each stream. A stream that refers to an unreadable one waits for it."""
         plans: dict[str, Plan] = {}
         for stream in streams:
             with self._alone(stream, unreadable):
@@ -442,12 +447,12 @@ class PostgresSource:
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
-        """For the connection that asks: turn the driver's errors into the error tree's."""
+        """Turn errors of the connection for questions into those of the error tree."""
         with translating_postgres(self._conninfo, _NAME):
             try:
                 yield
             except psycopg.errors.LockNotAvailable as error:
                 raise SourceUnavailable(
                     "A session waits to change a table while it is read (alter table, refresh, truncate, vacuum full)",
-                    "The processor lets it go first, and reads on with its next cycle",
+                    "The processor lets that session go first, and reads again in its next cycle",
                 ) from error

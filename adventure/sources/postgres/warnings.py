@@ -17,10 +17,10 @@ from adventure.sources.postgres.relations import Member, Relation
 log = get_logger()
 
 FUTURE = "rows dated in the future"
-"""The note of that name, in the log and in window.json."""
+"""The name of the note, in the log and in window.json."""
 
 LOOK_SEC = 60.0
-"""How often a table is read as a whole for a warning about its rows."""
+"""The shortest time between two full scans of a table for a warning about its rows."""
 
 _ANY_INDEX = """
 select exists (
@@ -32,14 +32,14 @@ select exists (
 
 
 class WarningLog:
-    """The warnings of one source, and which of them were logged."""
+    """Logs the warnings of one source, each of them once."""
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
         self._look_at: dict[str, float] = {}
 
     def of_horizon(self, horizon: Horizon, blocking: Callable[[], str | None]) -> None:
-        """Where it is unknown or stalled.
+        """Warn if the horizon is unknown or stalled.
 
         Args:
             blocking: finds the session that holds it back.
@@ -60,11 +60,11 @@ class WarningLog:
             )
 
     def of_clock(self, stream: str, behind: timedelta | None, note: str) -> None:
-        """Where the server's clock was set back.
+        """Warn if the server's clock was set back.
 
         Args:
-            behind: by how much, since the stream was read last; None where it was not.
-            note: what the mode says of it.
+            behind: by how much, since the stream was last read; None if it was not.
+            note: the text that the mode shows.
         """
         if behind:
             seconds = behind.total_seconds()
@@ -75,18 +75,18 @@ class WarningLog:
             )
 
     def of_zone(self, plan: Plan, doubt: str | None) -> None:
-        """Of rows that are written in another zone than the stream names, once."""
+        """Warn once about rows that seem to be written in another zone than the stream's."""
         if doubt and self._once(f"{plan.stream.name}: zone"):
             log.warning(f"{plan.stream.name}: {doubt}", stream=plan.stream.name)
 
     def of_plan(self, plan: Plan, relation: Relation, asking: psycopg.Connection[tuple[Any, ...]]) -> None:
-        """Of unknown lateness and of a missing index once, of rows without a cursor when their number changes."""
+        """Warn once if rows may be late or an index is missing; warn about rows without a cursor for each new count."""
         stream = plan.stream
         if relation.unsure and self._once(f"{stream.name}: {relation.unsure}"):
             lookback = max(stream.lookback, FALLBACK_LOOKBACK).total_seconds()
             log.warning(
                 f"{stream.name}: {relation.unsure}. Each window reads again {lookback:.0f} s below the watermark; a row"
-                " that comes later than that is missed",
+                " that appears later than that is missed",
                 stream=stream.name,
             )
         if (
@@ -101,29 +101,30 @@ class WarningLog:
         (count,) = found or (0,)
         if count and self._once(f"{stream.name}: {count} without"):
             log.warning(
-                f"{stream.name}: {count:,} rows have no cursor ({stream.cursor} is NULL or infinite): no window will"
-                " bring them until they are given one",
+                f"{stream.name}: {count:,} rows have no cursor ({stream.cursor} is NULL or infinite): they are not"
+                " staged until they get one",
                 stream=stream.name,
                 rows=count,
             )
 
     def of_attached(self, stream: Stream, new: Sequence[Member]) -> None:
-        """What is new of a relation, whose rows below the watermark are read as well."""
+        """Log which relations were attached or changed, so that their rows below the watermark are read too."""
         names = ", ".join(sorted({member.name for member in new}))
         if self._once(f"{stream.name}: {' '.join(sorted(member.part for member in new))}"):
             log.info(
-                f"{stream.name}: {names} came or changed since the last window: rows below the watermark are read, too",
+                f"{stream.name}: added or changed since the last window: {names}. Rows below the watermark are read,"
+                " too",
                 stream=stream.name,
             )
 
     def of_future(self, plan: Plan, future: str) -> None:
-        """Rows that wait for their time, where no window tells of them."""
+        """Warn about rows dated in the future, for a cycle without a window to note them."""
         name = plan.stream.name
         if future and self._once(f"{name}: {FUTURE}: {future}"):
             log.warning(f"{name}: {FUTURE}: {future}", stream=name)
 
     def looks_now(self, plan: Plan, what: str) -> bool:
-        """Whether to look for something: in every cycle by an index, once in LOOK_SEC where it takes a full scan."""
+        """Return whether to look for something now: always with an index, once in LOOK_SEC if it takes a full scan."""
         if plan.indexed:
             return True
         name, now = f"{plan.stream.name}: {what}", time.monotonic()
@@ -133,7 +134,7 @@ class WarningLog:
         return True
 
     def _once(self, what: str) -> bool:
-        """Whether this was not said before."""
+        """Return True the first time it is called with this text."""
         if what in self._warned:
             return False
         self._warned.add(what)
@@ -141,7 +142,7 @@ class WarningLog:
 
 
 def rows_in_the_future(plan: Plan, asking: psycopg.Connection[tuple[Any, ...]]) -> str:
-    """How many rows have a cursor past the clock: they are not lost, only late. Empty where there are none."""
+    """Return the note about rows with a cursor past the clock; empty if there are none. They are late, not lost."""
     cursor = f"t.{quoted(plan.stream.cursor)}"
     now = f"statement_timestamp() at time zone '{plan.stream.zone}'" if plan.is_naive else "statement_timestamp()"
     # clock_timestamp() may change from row to row: PostgreSQL would look at each, and use no index.
@@ -155,7 +156,7 @@ def rows_in_the_future(plan: Plan, asking: psycopg.Connection[tuple[Any, ...]]) 
 
 
 def _index_advice(plan: Plan, relation: Relation, asking: psycopg.Connection[tuple[Any, ...]]) -> str | None:
-    """What makes a window's rows be found without reading all, or None where that may be so."""
+    """Return advice on the index that a window needs to avoid a full scan; None if there may be one already."""
     stream, column = plan.stream, quoted(plan.stream.cursor)
     slow = f"has no index on {stream.cursor}: every cycle reads the whole table"
     if relation.root.kind == "f":

@@ -19,18 +19,18 @@ from adventure.sources.postgres.resolution import Measure, Resolution
 
 @dataclass
 class RowWriter:
-    """The files of one extract, and what the rows in them tell about the stream."""
+    """Writes the files of one extract, and measures the cursors in them."""
 
     plan: Plan
     folder: Path
     lookback: timedelta
     deduplicator: Deduplicator
     delta: bool
-    """As `ParquetParts` takes it."""
+    """See `ParquetParts`."""
     hashed: bool = False
-    """Rows come with a hash of themselves, as `Plan.select` says: it tells their versions, not the cursor."""
+    """Whether each row ends with its hash (see `Plan.select`), which identifies versions instead of the cursor."""
     known: Resolution | None = None
-    """How coarse the cursor was found to be before."""
+    """The resolution of the cursor that was known before."""
     last_before: datetime | None = None
     """The last value of the window before."""
     last: datetime | None = None
@@ -49,9 +49,9 @@ class RowWriter:
         )
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Rows of the window."""
+        """Write rows of the window."""
         whole, converted, hashes = self._convert(batch)
-        # The cursors of rejected rows count as well: these rows were read.
+        # Count the cursors of rejected rows as well, because these rows were read.
         cursors = whole.column(self.plan.cursor_position)
         self.measure.add(cursors)
         largest = pc.max(cursors).as_py()
@@ -64,18 +64,18 @@ class RowWriter:
             self._parts.write(converted)
 
     def write_old(self, batch: pa.RecordBatch) -> None:
-        """Rows below the window, which no window has had: they move no watermark."""
+        """Write rows below the window that no window held. They do not move the watermark."""
         with writing(self.folder):
             self._parts.write(self._convert(batch)[1])
 
     def write_referred(self, batch: pa.RecordBatch) -> None:
-        """Rows past the horizon: they move no watermark, and one that stays there comes once."""
+        """Write rows past the horizon, each version once. They do not move the watermark."""
         _, converted, hashes = self._convert(batch)
         with writing(self.folder):
             self._parts.write(self._only_new(converted, hashes, datetime.min))
 
     def close(self) -> tuple[LocalFile, ...]:
-        """The finished files."""
+        """Finish the files and return them."""
         with writing(self.folder):
             return self._parts.close()
 

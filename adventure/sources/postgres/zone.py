@@ -1,7 +1,7 @@
-"""In which zone a cursor without a time zone is written, and how far it may be read there.
+"""Check in which zone a cursor without a time zone is written, and compute how far it may be read there.
 
-`timestamp` holds the wall clock of its writer. The stream's `timezone` says of which zone. Without one it is taken as
-UTC, and that is doubted as soon as the server, the database, a role or the rows themselves say otherwise.
+`timestamp` holds the wall clock of its writer. The stream's `timezone` names the zone of that clock. Without it we
+assume UTC, and refuse the stream as soon as the server, the database, a role or the rows contradict that.
 """
 
 from dataclasses import dataclass, field
@@ -18,18 +18,18 @@ from adventure.sources.postgres.plan import Plan
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _QUARTER = timedelta(minutes=15)
-"""Zones differ from UTC by whole quarters of an hour,"""
+"""Zones differ from UTC by whole quarters of an hour."""
 _FARTHEST = timedelta(hours=14, minutes=30)
-"""and by at most 14 hours."""
+"""Zones differ from UTC by at most 14 hours."""
 
 _SLACK = timedelta(seconds=2)
-"""How old the newest row may be and still count as just written,"""
+"""How old the newest row may be and still count as just written, in addition to the time since the last look."""
 _LONGEST_LOOK = timedelta(seconds=30)
-"""beside the time since the last look, up to this."""
+"""The upper limit of the time since the last look."""
 
 _OWN_SETTING = "select reset_val, source from pg_settings where name = 'TimeZone'"
 
-# What new sessions of the database get, and of the roles that may write the table.
+# Settings of new sessions: of the database, and of the roles that may write the table.
 _SETTINGS = """
 select case when s.setrole = 0 then null else r.rolname end, split_part(setting, '=', 2)
 from pg_db_role_setting as s
@@ -41,8 +41,8 @@ where setting ilike 'timezone=%%' and (s.setdatabase = 0 or s.setdatabase = (
     and (s.setrole = 0 or r.rolcanlogin and has_table_privilege(r.oid, to_regclass(%s), 'insert, update'))
 """
 
-# The wall clock goes back where summer ends: what is written from now on is at or above the earlier of its reading now
-# and its readings after the steps that lie ahead. Steps are at whole minutes, and of three hours at most.
+# The wall clock goes back when summer time ends. Rows written from now on are at or above the lowest wall clock time
+# that is still ahead. Steps occur at whole minutes, and are at most three hours.
 _EARLIEST_AHEAD = """
 select least(
     timestamptz {moment} at time zone {zone},
@@ -62,9 +62,9 @@ where {cursor} >= '0001-01-01' and {cursor} < '9999-01-01'
 
 
 def earliest_ahead(connection: Connection, moment: datetime, zone: str) -> datetime:
-    """Return the earliest wall clock of the zone from that moment (naive UTC) on; the server knows the zone's rules.
+    """Return the lowest wall clock time of the zone from that moment (naive UTC) on. The server knows the zone's rules.
 
-    In the hour that comes twice, the first time, that is the beginning of the hour.
+    When the clock shows the repeated hour for the first time, the result is the beginning of that hour.
     """
     if is_utc(zone):
         return moment
@@ -82,11 +82,11 @@ class _Look:
 
 @dataclass
 class ZoneWatch:
-    """What is known of the zones of one source.
+    """Watches the zones of one source's cursors.
 
     Args:
         own_zone: the TimeZone that our session began with.
-        own_source: where the server took it from, as `pg_settings.source` says.
+        own_source: where the server took it from, as in `pg_settings.source`.
     """
 
     own_zone: str
@@ -96,22 +96,22 @@ class ZoneWatch:
 
     @classmethod
     def of(cls, connection: Connection) -> "ZoneWatch":
-        """Ask a session whose TimeZone was not set yet."""
+        """Read the TimeZone of a session in which we have not set it yet."""
         found = connection.execute(_OWN_SETTING).fetchone()
         assert found is not None
         return cls(*found)
 
     def check(self, connection: Connection, plan: Plan, read_below: datetime | None) -> str | None:
-        """Look at the settings and at the newest row of a cursor without a time zone.
+        """Check the settings and the newest row of a cursor without a time zone.
 
         Args:
-            read_below: the stream's watermark; rows below it say nothing of who writes now.
+            read_below: the stream's watermark; rows below it show nothing about current writers.
 
         Returns:
-            A sentence of doubt about the zone that the stream names; None where there is none.
+            A warning about the zone that the stream names; None if it seems right.
 
         Raises:
-            SourceShapeError: the stream names no zone and something says that it is not UTC, or its zone is wrong.
+            SourceShapeError: the stream names no zone and something shows that it is not UTC, or its zone is unknown.
             psycopg.Error: the server failed.
         """
         stream = plan.stream
@@ -158,7 +158,7 @@ class ZoneWatch:
         return None if is_utc(self.own_zone) else f"the server has TimeZone = {self.own_zone}"
 
     def _offset(self, connection: Connection, plan: Plan, read_below: datetime | None) -> timedelta:
-        """By how many quarters of an hour rows that are written now are away from the clock; zero where none tells."""
+        """Return by how many quarters of an hour new rows differ from the clock; zero if no row shows it."""
         name = plan.stream.name
         if not plan.indexed:
             # Without an index the server would read the whole table in every cycle, while the tables are locked.
@@ -184,7 +184,7 @@ class ZoneWatch:
             return known
         since = min(abs(clock - before.clock), _LONGEST_LOOK) if before else timedelta(0)
         offset = _whole_quarters(newest - clock, _SLACK + since)
-        # A value at a whole minute may be a day or an hour of business: it says nothing of the clock.
+        # A value at a whole minute may be a business date or hour, and does not show the clock.
         if offset is None or (newest.second, newest.microsecond) == (0, 0):
             return known
         self._doubts[name] = offset
@@ -192,7 +192,7 @@ class ZoneWatch:
 
 
 def _whole_quarters(difference: timedelta, slack: timedelta) -> timedelta | None:
-    """Return the multiple of a quarter of an hour that is not farther from the difference than that, or None."""
+    """Return the multiple of a quarter of an hour that is within `slack` of the difference, or None."""
     offset = round(difference / _QUARTER) * _QUARTER
     return offset if abs(difference - offset) <= slack and abs(offset) <= _FARTHEST else None
 
