@@ -15,7 +15,7 @@ def run(settings: Settings, statements: str) -> None:
         connection.execute(statements)  # type: ignore[arg-type]
 
 
-def test_a_view_is_not_told_to_get_an_index(
+def test_a_view_gets_no_advice_to_create_an_index(
     settings: Settings, writer_settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(writer_settings, "create table base (id int primary key, at timestamptz default now())")
@@ -52,7 +52,7 @@ def test_rows_without_a_cursor_are_counted_with_and_without_an_index(
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-def test_rows_dated_in_the_future_are_told_of_in_an_empty_window(
+def test_rows_dated_in_the_future_are_logged_without_a_window(
     settings: Settings, writer_settings: Settings, capsys: pytest.CaptureFixture[str], indexed: bool
 ) -> None:
     run(writer_settings, "create table things (id int primary key, changed_at timestamptz default now())")

@@ -143,7 +143,7 @@ def behind_a_proxy(settings: Settings) -> Iterator[tuple[Settings, Proxy]]:
         yield settings.model_copy(update={"mongo_uri": SecretStr(uri), "stuck_after_sec": 2.0}), proxy
 
 
-def test_an_operation_on_documents_that_is_never_answered(
+def test_a_mongo_operation_that_is_never_answered(
     settings: Settings,
     chat_stream: Stream,
     chats: Any,
@@ -163,7 +163,7 @@ def test_an_operation_on_documents_that_is_never_answered(
         assert len(staged(chat_stream)) == 2
 
 
-def test_a_server_of_documents_that_says_nothing() -> None:
+def test_a_mongo_server_that_does_not_answer() -> None:
     said = r"does not answer: nothing came in time.*STUCK_AFTER_SEC"
     with pytest.raises(SourceUnavailable, match=said), translating_mongo("mongodb://127.0.0.1:1", "the documents"):
         raise NetworkTimeout("127.0.0.1:1: timed out")
@@ -236,7 +236,7 @@ def test_a_view_that_fails_stops_its_own_stream_only(
         assert keys(staged(bad)) == [1, 2, 3, 4]
 
 
-def test_the_processor_runs_on_beside_a_view_that_fails(
+def test_the_processor_continues_beside_a_view_that_fails(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
 ) -> None:
     with writer(writer_settings) as connection:

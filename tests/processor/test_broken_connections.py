@@ -295,7 +295,7 @@ def test_connections_that_stall_for_longer_than_the_processor_waits(world: World
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("world", [600], indirect=True)
 @pytest.mark.parametrize("name", ["horizon", "middle"])
-def test_a_processor_that_hears_nothing_can_be_stopped(world: World, name: str) -> None:
+def test_a_processor_that_waits_for_an_answer_can_be_stopped(world: World, name: str) -> None:
     (phase,) = (phase for phase in PHASES if phase.name == name)
     with world.writing():
         world.strike(Strike(How.STALL, phase.trigger, seconds=3600), phase.connection, name, opening=False)

@@ -53,7 +53,7 @@ def ids(rows: Rows) -> list[int]:
     return sorted({row["id"] for row in rows})
 
 
-def test_rows_written_after_a_step_back_are_read_and_the_log_and_the_mode_say_so(
+def test_rows_written_after_a_step_back_are_read_and_logged(
     clocked: ClockedServer,
     settings: Settings,
     things: Stream,
@@ -103,7 +103,7 @@ def test_a_step_back_while_no_processor_runs_is_noticed_at_the_next_start(
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_step_back_that_the_clock_has_made_up_for_is_noticed_by_our_own_clock(
+def test_a_step_back_is_noticed_by_our_own_clock_after_the_servers_has_caught_up(
     clocked: ClockedServer,
     settings: Settings,
     things: Stream,
@@ -181,7 +181,7 @@ def test_the_second_that_was_not_over_before_the_watermark_is_read_when_it_is(
     assert len(staged(things)) <= 4
 
 
-def test_a_session_that_works_on_an_old_message_makes_no_step(
+def test_a_session_with_an_old_message_is_no_clock_step(
     settings: Settings, things: Stream, connection: psycopg.Connection[tuple[Any, ...]], staged: Staged
 ) -> None:
     """LISTEN starts transactions with the time of the session's last message: the horizon goes back for a moment."""

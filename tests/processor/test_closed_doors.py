@@ -41,7 +41,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_of_schema_table_and_columns_are_only_names(
+def test_hostile_names_of_schema_table_and_columns_are_quoted(
     settings: Settings, writer_settings: Settings, sandbox: Sandbox, name: str
 ) -> None:
     """With a value that is carried, one that is set aside, and a reference from a table of the same kind."""
@@ -84,7 +84,7 @@ def test_hostile_names_of_schema_table_and_columns_are_only_names(
     assert warehouse.execute("select stream, key from raw_ext.rejected_rows") == [("things", "2")]
 
 
-def test_a_hostile_database_name_is_only_a_name(settings: Settings, sandbox: Sandbox) -> None:
+def test_a_hostile_database_name_is_quoted(settings: Settings, sandbox: Sandbox) -> None:
     name = 'it\'s "odd" host=elsewhere; ../ 🚲'
     with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
@@ -120,7 +120,7 @@ def test_a_hostile_name_of_a_stage_raw_table_or_stream_is_refused(tmp_path: Path
         load_streams(load_settings(pipeline_file=tmp_path / "pipeline.toml"))
 
 
-def test_the_documented_roles_are_enough_and_may_do_nothing_else(
+def test_the_documented_roles_are_sufficient_and_minimal(
     sandbox: Sandbox, settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
     """Roles made by the shipped SQL alone, under names of their own, the watermarks in a database of their own."""
@@ -178,7 +178,7 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 @pytest.mark.parametrize("command", [["--debug", "process"], ["process"], ["status"]])
-def test_secrets_show_nowhere(
+def test_secrets_are_never_shown(
     sandbox: Sandbox, settings: Settings, tmp_path: Path, what: str, command: list[str]
 ) -> None:
     """Neither in what a command prints or writes, nor in a command line while it runs."""

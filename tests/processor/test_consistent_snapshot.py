@@ -75,7 +75,7 @@ def ids(rows: Rows) -> list[int]:
     return sorted(row["id"] for row in rows)
 
 
-def test_an_order_that_left_its_window_goes_with_its_lines_and_comes_again(
+def test_an_order_updated_past_the_horizon_is_staged_with_its_lines_and_again_later(
     settings: Settings, writer_settings: Settings, shop: psycopg.Connection[tuple[object, ...]], staged: Staged
 ) -> None:
     sell(shop, 1)
@@ -90,7 +90,7 @@ def test_an_order_that_left_its_window_goes_with_its_lines_and_comes_again(
     assert [ids(staged(stream)) for stream in SHOP] == [[1, 2], [1, 1, 2], [1, 2]]
 
 
-def test_it_moves_no_watermark(
+def test_a_referred_row_does_not_move_the_watermark(
     settings: Settings, writer_settings: Settings, shop: psycopg.Connection[tuple[object, ...]], staged: Staged
 ) -> None:
     sell(shop, 1)
@@ -107,7 +107,7 @@ def test_it_moves_no_watermark(
     assert read_watermarks(settings)["sales"].value > before.value
 
 
-def test_what_an_order_refers_to_goes_with_it(
+def test_rows_that_an_order_refers_to_are_staged_with_it(
     settings: Settings, writer_settings: Settings, shop: psycopg.Connection[tuple[object, ...]], staged: Staged
 ) -> None:
     sell(shop, 1)
@@ -118,7 +118,7 @@ def test_what_an_order_refers_to_goes_with_it(
     assert [ids(staged(stream)) for stream in SHOP] == [[1], [1], [1]]
 
 
-def test_lines_whose_watermark_lags_bring_their_orders(
+def test_lines_whose_watermark_lags_are_staged_with_their_orders(
     settings: Settings, writer_settings: Settings, shop: psycopg.Connection[tuple[object, ...]], staged: Staged
 ) -> None:
     sell(shop, 1)
@@ -147,7 +147,7 @@ def test_a_composite_key_is_compared_column_by_column(
     assert [(row["a"], row["b"]) for row in staged(parts)] == [(1, "x")]
 
 
-def test_an_order_of_the_far_future_comes_once_while_its_lines_are_read_again(
+def test_an_order_of_the_far_future_is_staged_once_while_its_lines_are_read_again(
     settings: Settings, shop: psycopg.Connection[tuple[object, ...]], staged: Staged
 ) -> None:
     sales, lines = replace(SALES, references={}), replace(LINES, lookback=timedelta(seconds=60))
@@ -194,7 +194,7 @@ def test_a_reference_that_does_not_fit_the_tables_is_named(
         process_once(settings, [SALES, replace(LINES, references=references)])
 
 
-def test_a_table_that_is_being_rewritten_is_awaited_not_read_as_empty(
+def test_a_table_being_rewritten_is_not_read_as_empty(
     settings: Settings, writer_settings: Settings, shop: psycopg.Connection[tuple[object, ...]], staged: Staged
 ) -> None:
     sell(shop, 1)
@@ -210,7 +210,7 @@ def test_a_table_that_is_being_rewritten_is_awaited_not_read_as_empty(
     assert staged(SALES)[0]["note"] == 7
 
 
-def test_a_session_that_waits_to_change_a_table_is_let_through(
+def test_a_session_that_waits_to_change_a_table_goes_first(
     settings: Settings,
     writer_settings: Settings,
     shop: psycopg.Connection[tuple[object, ...]],
@@ -238,7 +238,7 @@ def _await_lock(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         time.sleep(0.01)
 
 
-def test_a_prepared_transaction_that_commits_is_looked_back_for_once_more(
+def test_the_window_after_a_prepared_transaction_reads_the_lookback_again(
     settings: Settings, shop: psycopg.Connection[tuple[object, ...]], staged: Staged
 ) -> None:
     shop.execute("begin; insert into buyers values (1); prepare transaction 'held_buyer'")
@@ -273,7 +273,7 @@ def test_a_session_that_hides_its_transactions_forces_the_lookback(
     assert sorted(set(ids(staged(BUYERS)))) == [1, 2]
 
 
-def test_a_table_that_may_not_be_read_keeps_no_other_from_its_window(
+def test_a_table_without_select_privilege_does_not_stop_the_others(
     settings: Settings, shop: psycopg.Connection[tuple[object, ...]], staged: Staged
 ) -> None:
     sell(shop, 1)
@@ -288,7 +288,9 @@ def test_a_table_that_may_not_be_read_keeps_no_other_from_its_window(
     assert (ids(staged(BUYERS)), staged(LINES)) == ([1], [])
 
 
-def test_the_largest_time_is_no_clock(settings: Settings, shop: psycopg.Connection[tuple[object, ...]]) -> None:
+def test_a_referred_row_with_the_largest_cursor_sets_no_watermark(
+    settings: Settings, shop: psycopg.Connection[tuple[object, ...]]
+) -> None:
     """A first window with nothing of its own below the horizon ends below it, not at what it took from above.
 
     It ends two days below: no row told how coarse the cursor is, and the next one may be dated to the last midnight.

@@ -255,7 +255,7 @@ TIMES = st.sampled_from(
 
 @hypothesis_settings(max_examples=10)
 @given(rows=st.lists(st.tuples(st.none() | NUMBERS, st.none() | TIMES, st.none() | TIMES), min_size=1, max_size=40))
-def test_a_row_is_in_the_raw_table_or_set_aside_and_the_two_add_up(
+def test_each_row_is_in_the_raw_table_or_rejected(
     settings: Settings, writer_settings: Settings, rows: list[tuple[str | None, ...]]
 ) -> None:
     stream = stream_of("hard", key=("n",), references={}, types={"n": "decimal(38,9)"})

@@ -52,7 +52,7 @@ def end_sessions_of_the_state(sandbox: Sandbox, settings: Settings) -> None:
         )
 
 
-def test_a_state_database_that_goes_away_before_the_watermark_moves(
+def test_a_state_database_that_is_lost_before_the_watermark_moves(
     sandbox: Sandbox,
     settings: Settings,
     writer_settings: Settings,
@@ -116,7 +116,7 @@ def test_a_server_that_is_killed_during_an_extract(
         ("pg_terminate_backend", SourceUnavailable, "terminating connection due to|server closed the connection"),
     ],
 )
-def test_what_the_server_says_in_the_middle_of_its_rows_is_said(
+def test_an_error_of_the_server_in_the_middle_of_its_rows_is_reported(
     sandbox: Sandbox,
     settings: Settings,
     things: Stream,
@@ -143,7 +143,7 @@ def test_what_the_server_says_in_the_middle_of_its_rows_is_said(
     assert [row["id"] for row in staged(things)] == list(range(1, MANY + 1))
 
 
-def test_a_source_that_is_away_keeps_no_other_from_its_windows(
+def test_a_source_that_does_not_answer_does_not_stop_the_others(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
@@ -163,7 +163,7 @@ def test_a_source_that_is_away_keeps_no_other_from_its_windows(
         process_once(nobody, [chats])
 
 
-def test_a_processor_that_goes_on_does_not_wait_for_a_source_that_is_away(
+def test_a_running_processor_does_not_wait_for_a_source_that_does_not_answer(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,

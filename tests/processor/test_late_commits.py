@@ -17,7 +17,7 @@ SHORTER = 0.1
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_what_commits_late_is_read_all_the_same(sandbox: Sandbox, tmp_path: Path, scenario: Scenario) -> None:
+def test_rows_that_commit_late_are_read(sandbox: Sandbox, tmp_path: Path, scenario: Scenario) -> None:
     name = f"stress_{SCENARIOS.index(scenario)}"
     figures = stress(PostgresSystem(sandbox, tmp_path, name), scenario.shortened(SHORTER), LOAD)
     assert figures.faults(scenario) == []

@@ -27,7 +27,7 @@ def settings(request: pytest.FixtureRequest, settings: Settings, standalone: Mon
     return settings if request.param == "change stream" else on_standalone(settings, standalone)
 
 
-def test_documents_are_staged_and_then_only_what_is_new(
+def test_the_second_window_holds_only_new_documents(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged
 ) -> None:
     chats.insert_one({"n": "a", "last_modified": NOW - timedelta(hours=1)})
@@ -64,7 +64,7 @@ def test_a_cursor_of_text_is_read_like_a_date(
     assert {row["last_modified"] for row in staged(chat_stream) if row["n"] == "text"} == {text}
 
 
-def test_a_document_that_cannot_be_carried_is_set_aside_whole(
+def test_a_document_that_cannot_be_converted_is_rejected_whole(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, rejected: Staged
 ) -> None:
     chats.insert_many(
@@ -87,7 +87,7 @@ def test_a_document_that_cannot_be_carried_is_set_aside_whole(
     assert (report.rows_staged, report.rows_rejected) == (1, 4)
 
 
-def test_a_collection_that_is_not_there_yet_is_no_error(
+def test_a_collection_that_does_not_exist_yet_is_no_error(
     settings: Settings, chats: Any, chat_stream: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chats.drop()
@@ -95,7 +95,7 @@ def test_a_collection_that_is_not_there_yet_is_no_error(
     assert "there is no collection" in capsys.readouterr().out
 
 
-def test_a_cursor_without_an_index_is_warned_of(
+def test_a_cursor_without_an_index_is_logged(
     settings: Settings, chats: Any, chat_stream: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chats.drop_index("last_modified_1")

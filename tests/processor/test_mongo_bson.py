@@ -109,7 +109,7 @@ ONE, TWO = element(0x10, "a", b"\1\0\0\0"), element(0x10, "a", b"\2\0\0\0")
         (element(0x03, "v", document_of(element(0x06, "b", b""), ONE)), {"b": {"$undefined": True}, "a": 1}),
     ],
 )  # fmt: skip
-def test_what_the_driver_would_lose_is_kept(document: bytes, expected: Any) -> None:
+def test_values_that_the_driver_would_lose_are_kept(document: bytes, expected: Any) -> None:
     others = [element(0x12, "big", b"\1" * 8), element(0x02, "text", text(b"x")), element(0x05, "b", b"\1\0\0\0\x80x")]
     found = carried(document_of(*others, document))
     assert found["v"] == expected
@@ -132,7 +132,7 @@ def test_what_the_driver_would_lose_is_kept(document: bytes, expected: Any) -> N
         (document_of(element(0x04, "v", document_of(element(0x03, "0", document_of(ONE, TWO))))), "the key 'a' twice"),
     ],
 )
-def test_what_no_json_can_hold_is_refused_with_its_reason(document: bytes, reason: str) -> None:
+def test_documents_without_a_json_form_are_rejected_with_a_reason(document: bytes, reason: str) -> None:
     with pytest.raises(CannotConvert, match=reason):
         to_json(decode(document), document)
 
@@ -230,7 +230,7 @@ def test_large_and_deep_documents_reach_the_raw_table(settings: Settings, chats:
         same(raw[str(document["_id"])], document)
 
 
-def test_broken_documents_are_set_aside_whole_and_the_others_go_on(chat_stream: Stream, tmp_path: Path) -> None:
+def test_broken_documents_are_rejected_whole_and_others_are_staged(chat_stream: Stream, tmp_path: Path) -> None:
     """As they come from a real server; the embedded one refuses such documents."""
     number, stamp = element(0x10, "_id", b"\3\0\0\0"), element(0x09, "last_modified", b"\0" * 8)
     broken = [

@@ -77,7 +77,7 @@ def test_every_kind_of_change_is_staged(
     assert mode(settings) == "change stream"
 
 
-def test_what_no_cursor_would_find_is_found(
+def test_a_change_stream_finds_changes_that_no_cursor_finds(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, rejected: Staged
 ) -> None:
     chats.insert_one({"_id": 1, "n": "a", "last_modified": NOW})
@@ -97,7 +97,7 @@ def test_what_no_cursor_would_find_is_found(
     assert high < NOW + timedelta(seconds=1), "a document of the future does not move the watermark"
 
 
-def test_what_is_written_while_the_first_window_is_read_is_not_lost(
+def test_writes_during_the_first_window_are_not_lost(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chats.insert_one(document(1))
@@ -129,7 +129,7 @@ def test_a_backlog_takes_several_windows_of_one_cycle(
     assert highs == sorted(set(highs)), "each window has an end of its own, so that their order is that of the changes"
 
 
-def test_an_idle_cycle_writes_nothing_and_once_a_minute_the_position(
+def test_an_idle_cycle_saves_the_position_once_a_minute(
     settings: Settings, chats: Any, chat_stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chats.insert_one(document(1))
@@ -147,7 +147,7 @@ def test_an_idle_cycle_writes_nothing_and_once_a_minute_the_position(
     assert process_once(settings, [chat_stream]).streams[0].rows_staged == 1
 
 
-def test_a_document_that_comes_back_is_not_deleted(
+def test_a_document_that_is_inserted_again_is_not_deleted(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, deleted: Staged
 ) -> None:
     chats.insert_many([document(1), document(2)])
@@ -165,7 +165,7 @@ def test_a_document_that_comes_back_is_not_deleted(
     ]
 
 
-def test_a_deletion_is_later_than_a_version_of_a_clock_that_is_ahead(
+def test_a_deletion_is_later_than_a_version_from_a_fast_clock(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, deleted: Staged
 ) -> None:
     chats.insert_one(document(1, last_modified=NOW + timedelta(hours=1)))
@@ -204,7 +204,7 @@ def forgetful(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
     server.stop()
 
 
-def test_a_position_that_fell_off_the_oplog_reads_the_lookback_again_and_says_so(
+def test_a_position_that_fell_off_the_oplog_reads_the_lookback_again(
     forgetful: Settings, chat_stream: Stream, staged: Staged, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pymongo.MongoClient[dict[str, Any]](forgetful.mongo_conninfo) as client:
@@ -225,7 +225,7 @@ def test_a_position_that_fell_off_the_oplog_reads_the_lookback_again_and_says_so
 
 
 @pytest.mark.parametrize("code", [136, 280, 286])
-def test_a_position_that_is_lost_while_it_is_followed_reads_the_lookback_again(
+def test_a_position_lost_in_an_open_change_stream_reads_the_lookback_again(
     settings: Settings,
     chats: Any,
     chat_stream: Stream,
@@ -252,7 +252,7 @@ def test_a_position_that_is_lost_while_it_is_followed_reads_the_lookback_again(
     assert names(staged(chat_stream)) == ["1", "2", "3"]
 
 
-def test_a_feed_that_rested_is_resumed_at_its_position(
+def test_an_idle_change_stream_is_resumed_at_its_position(
     forgetful: Settings, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
@@ -406,7 +406,7 @@ def test_a_window_that_could_not_be_staged_is_read_again(
     assert names(staged(chat_stream)) == ["1", "2", "3"]
 
 
-def test_a_whole_window_whose_watermark_did_not_move_is_adopted_with_its_position(
+def test_a_complete_window_is_recovered_with_its_position(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged
 ) -> None:
     chats.insert_one(document(1))

@@ -102,7 +102,7 @@ def test_text_of_another_offset_is_found_in_later_windows(
     assert set(report.result.verdicts) <= {"in flight"}
 
 
-def test_the_zero_time_of_other_languages_ends_nothing(
+def test_the_zero_time_of_other_languages_raises_no_error(
     settings: Settings, standalone: MongoServer, chat_stream: Stream, staged: Any
 ) -> None:
 
@@ -163,7 +163,7 @@ class SilentThenNot:
         ([None], [10], 9, []),
     ],
 )
-def test_a_window_ends_at_a_cluster_time_and_not_at_the_first_silence(
+def test_a_window_ends_at_a_cluster_time_not_at_the_first_empty_answer(
     events: list[int | None], times: list[int], until: int, found: list[int]
 ) -> None:
     changes = stream_of_changes(events, times).changes(Timestamp(until, 1), 100)

@@ -64,12 +64,12 @@ def test_each_kind_has_one_text_and_the_way_back(text: str) -> None:
 
 
 @given(st.text())
-def test_text_comes_back(value: str) -> None:
+def test_text_round_trips(value: str) -> None:
     assert key_value(key_text(value)) == value
 
 
 @pytest.mark.parametrize("text", ['{"a":', '"open', '{"a": 1}', "[1", '{"$oid":"x"}'])
-def test_what_is_no_text_of_a_key_is_looked_up_as_nothing(text: str) -> None:
+def test_text_that_is_no_key_finds_no_document(text: str) -> None:
     with pytest.raises(ValueError, match="is no key"):
         key_value(text)
     assert with_keys(["_id"], [(text,)]) == {"_id": {"$in": []}}

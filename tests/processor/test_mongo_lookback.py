@@ -25,7 +25,7 @@ def settings(settings: Settings, standalone: MongoServer) -> Settings:
     return on_standalone(settings, standalone)
 
 
-def test_the_lookback_finds_what_came_late_and_stages_nothing_twice(
+def test_the_lookback_finds_late_documents_and_stages_nothing_twice(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged
 ) -> None:
     chats.insert_many([{"n": "a", "last_modified": NOW}, {"n": "b", "last_modified": NOW - timedelta(seconds=20)}])

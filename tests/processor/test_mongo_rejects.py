@@ -42,7 +42,7 @@ def verdicts(settings: Settings, stream: Stream, **options: Any) -> dict[str, in
     ],
     ids=str,
 )
-def test_a_rejected_cursor_is_seen(
+def test_a_document_with_a_rejected_cursor_is_reported(
     settings: Settings,
     chats: Any,
     chat_stream: Stream,
@@ -56,7 +56,7 @@ def test_a_rejected_cursor_is_seen(
 
 
 @pytest.mark.parametrize("key", ["5", AT, ObjectId("6b0a01aa7039a1ae564a1669"), {"a": 1}, 1e16], ids=str)
-def test_a_rejected_document_is_not_called_missing(
+def test_a_rejected_document_is_not_reported_as_missing(
     settings: Settings,
     chats: Any,
     chat_stream: Stream,

@@ -40,7 +40,7 @@ def test_without_a_line_there_is_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_keeps_a_line_from_the_disk_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It happens in another thread: at the latest, the end says so."""
 
     def full(*_arguments: Any, **_options: Any) -> None:

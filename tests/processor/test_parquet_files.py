@@ -70,7 +70,7 @@ def test_a_large_window_is_several_files(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("delta", "encoding"), [(True, "DELTA_LENGTH_BYTE_ARRAY"), (False, "PLAIN")])
-def test_delta_encodings_are_for_those_who_read_them(tmp_path: Path, delta: bool, encoding: str) -> None:
+def test_delta_encodings_are_used_if_the_warehouse_reads_them(tmp_path: Path, delta: bool, encoding: str) -> None:
     rows = batches([20])
     parts = ParquetParts(tmp_path, SCHEMA, ["kind"], delta=delta)
     parts.write(rows[0])

@@ -46,7 +46,7 @@ def row(things: Stream, writer_settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("row")
-def test_a_pooler_in_session_mode_is_as_none(
+def test_a_pooler_in_session_mode_changes_nothing(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged, pool: Pool
 ) -> None:
     port = pool("session")

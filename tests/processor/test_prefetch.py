@@ -24,7 +24,7 @@ def test_the_items_in_their_order(count: int) -> None:
     assert threads() == []
 
 
-def test_it_reads_ahead_as_far_as_there_is_room() -> None:
+def test_it_prefetches_up_to_its_depth() -> None:
     read: list[int] = []
 
     def source() -> Iterator[int]:
@@ -42,7 +42,7 @@ def test_it_reads_ahead_as_far_as_there_is_room() -> None:
         assert list(items) == list(range(1, 10 * DEPTH))
 
 
-def test_what_the_source_raises_comes_after_what_it_gave() -> None:
+def test_an_error_is_raised_after_the_items_before_it() -> None:
     def source() -> Iterator[int]:
         yield 1
         raise ValueError("the source failed")
@@ -60,7 +60,7 @@ def test_what_the_source_raises_comes_after_what_it_gave() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt, GeneratorExit])
-def test_a_caller_that_fails_cancels_what_is_under_way(error: type[BaseException]) -> None:
+def test_a_caller_that_fails_cancels_the_fetch(error: type[BaseException]) -> None:
     cancelled = threading.Event()
 
     def source() -> Iterator[int]:
@@ -79,7 +79,7 @@ def test_a_caller_that_fails_cancels_what_is_under_way(error: type[BaseException
     assert threads() == []
 
 
-def test_a_caller_that_wants_no_more_leaves_no_thread_behind() -> None:
+def test_a_caller_that_stops_early_leaves_no_thread() -> None:
     with prefetch(iter(range(10 * DEPTH)), never) as items:
         assert next(items) == 0
     assert threads() == []

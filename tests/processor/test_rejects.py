@@ -61,7 +61,7 @@ def test_a_key_of_any_type_names_its_row(
     assert (found["key"], orjson.loads(found["row"])["n"], staged(ODD)) == (key, "NaN", [])
 
 
-def test_only_the_bad_one_of_two_rows_with_one_key_is_set_aside(
+def test_only_one_of_two_rows_with_the_same_key_is_rejected(
     settings: Settings, writer_settings: Settings, staged: Staged, rejected: Staged
 ) -> None:
     make(writer_settings, "id int, n numeric", "insert into odd values (1, 'NaN'), (1, 2)")
@@ -69,14 +69,14 @@ def test_only_the_bad_one_of_two_rows_with_one_key_is_set_aside(
     assert ([row["n"] for row in staged(ODD)], len(rejected(ODD))) == ([Decimal(2)], 1)
 
 
-def test_zeros_at_the_end_are_no_digits(settings: Settings, writer_settings: Settings, staged: Staged) -> None:
+def test_trailing_zeros_do_not_count_as_digits(settings: Settings, writer_settings: Settings, staged: Staged) -> None:
     number = "1" * 27 + ".5" + "0" * 20
     make(writer_settings, "id int, n numeric", f"insert into odd values (1, {number}), (2, {'0.' + '0' * 30})")
     process_once(settings, [ODD])
     assert [row["n"] for row in staged(ODD)] == [Decimal(number), Decimal(0)]
 
 
-def test_rows_without_a_key_or_cursor_are_set_aside_in_the_first_window(
+def test_rows_without_a_key_or_cursor_are_rejected_in_the_first_window(
     settings: Settings, writer_settings: Settings, staged: Staged, rejected: Staged
 ) -> None:
     rows = "(1, default), (null, default), (3, null), (4, 'infinity'), (5, '-infinity')"
@@ -93,7 +93,7 @@ def test_rows_without_a_key_or_cursor_are_set_aside_in_the_first_window(
     assert process_once(settings, [ODD]).streams[0].window is None
 
 
-def test_rows_that_lose_their_cursor_later_are_told_of_each_time_that_their_number_changes(
+def test_rows_that_lose_their_cursor_are_logged_when_their_number_changes(
     settings: Settings, writer_settings: Settings, capsys: pytest.CaptureFixture[str], staged: Staged
 ) -> None:
     make(writer_settings, "id int", "insert into odd values (1)")
@@ -109,7 +109,7 @@ def test_rows_that_lose_their_cursor_later_are_told_of_each_time_that_their_numb
     assert {row["id"] for row in staged(ODD)} == {1, 2, 3}
 
 
-def test_all_of_a_window_may_be_set_aside(settings: Settings, writer_settings: Settings, rejected: Staged) -> None:
+def test_all_rows_of_a_window_may_be_rejected(settings: Settings, writer_settings: Settings, rejected: Staged) -> None:
     make(writer_settings, "id int", "insert into odd values (1, '-infinity')")
     process_once(settings, [ODD])
     assert len(rejected(ODD)) == 1
@@ -118,7 +118,7 @@ def test_all_of_a_window_may_be_set_aside(settings: Settings, writer_settings: S
     assert warehouse.execute("select stream, key from raw_ext.rejected_rows") == [("things", "1")]
 
 
-def test_what_the_lookback_reads_again_is_not_set_aside_again(
+def test_rows_that_the_lookback_reads_again_are_rejected_once(
     settings: Settings, writer_settings: Settings, rejected: Staged
 ) -> None:
     make(writer_settings, "id int, n numeric", "insert into odd values (1, 'NaN')")
@@ -151,7 +151,7 @@ def of_encoding(sandbox: Sandbox, settings: Settings, writer_settings: Settings)
     return create
 
 
-def test_text_that_is_not_utf8_is_set_aside_byte_for_byte(
+def test_text_that_is_not_utf8_is_rejected_byte_for_byte(
     of_encoding: Callable[[str], list[Settings]], staged: Staged, rejected: Staged
 ) -> None:
     settings, writer_settings = of_encoding("SQL_ASCII")

@@ -94,7 +94,7 @@ ATTACHED = {
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
 @pytest.mark.parametrize("what", ATTACHED)
-def test_old_rows_that_come_with_what_is_attached_are_read(
+def test_old_rows_of_an_attached_relation_are_read(
     settings: Settings, run: Run, ids: Ids, what: str, restarted: bool
 ) -> None:
     before, _, change = ATTACHED[what].format(old=OLD).partition("|")
@@ -120,7 +120,7 @@ def test_old_rows_that_come_with_what_is_attached_are_read(
     assert read_watermarks(settings)["things"].mode == "horizon"
 
 
-def test_an_attached_partition_moves_no_watermark_and_a_crash_reads_it_again(
+def test_an_attached_partition_does_not_move_the_watermark_and_is_read_again_after_a_crash(
     settings: Settings, run: Run, ids: Ids
 ) -> None:
     before, _, change = ATTACHED["a partition"].format(old=OLD).partition("|")
@@ -137,7 +137,7 @@ def test_an_attached_partition_moves_no_watermark_and_a_crash_reads_it_again(
     assert sorted(ids()) == [1, 2, 2, 3, 3]
 
 
-def test_what_an_attached_partition_cannot_carry_is_rejected(
+def test_rows_of_an_attached_partition_that_cannot_be_converted_are_rejected(
     settings: Settings, run: Run, ids: Ids, rejected: Staged
 ) -> None:
     run(PARTITIONED + "alter table things add amount numeric(5,2)")
@@ -150,7 +150,7 @@ def test_what_an_attached_partition_cannot_carry_is_rejected(
     assert (ids(), [row["key"] for row in rejected(THINGS)]) == ([1, 3], ["2"])
 
 
-def test_rows_of_attached_partitions_are_staged_with_what_they_refer_to(
+def test_rows_of_attached_partitions_are_staged_with_the_rows_they_refer_to(
     settings: Settings, run: Run, staged: Staged
 ) -> None:
     lines = stream_of(
@@ -197,7 +197,7 @@ def test_a_materialised_view_with_a_lookback_is_read_by_it(settings: Settings, r
     assert read_watermarks(settings)["things"].mode.startswith("lookback: ")
 
 
-def test_a_view_over_a_materialised_view_is_one(settings: Settings, run: Run) -> None:
+def test_a_view_over_a_materialised_view_is_treated_as_one(settings: Settings, run: Run) -> None:
     run("create table base (id int, changed_at timestamptz default now()); insert into base values (1)")
     run("create materialized view kept as select * from base; create view things as select * from kept")
     with pytest.raises(SourceShapeError, match=r"materialised view public\.kept"):
@@ -249,14 +249,14 @@ def test_a_view_of_one_table_has_the_horizon_of_its_table(settings: Settings, ru
         ("create type things as (id int, changed_at timestamp)", "is a composite type"),
     ],
 )
-def test_what_is_no_table_is_refused(settings: Settings, run: Run, statements: str, sentence: str) -> None:
+def test_a_relation_that_is_no_table_is_refused(settings: Settings, run: Run, statements: str, sentence: str) -> None:
     run(statements)
     with pytest.raises(SourceShapeError, match=sentence):
         process_once(settings, [THINGS])
 
 
 @pytest.mark.parametrize("as_what", ["a table", "a partition", "below a view"])
-def test_a_foreign_table_has_a_lookback_and_says_so(
+def test_a_foreign_table_has_a_lookback_and_a_reason(
     sandbox: Sandbox, settings: Settings, writer_settings: Settings, as_what: str
 ) -> None:
     """The embedded server has no wrapper that reads anything: what is planned is looked at, not what is read."""

@@ -90,7 +90,7 @@ def test_no_row_is_lost_while_rows_are_written(
     assert found.startswith("horizon, whole" if "minutes" in mode else mode), "a minute may begin an hour"
 
 
-def test_rows_with_the_date_of_today_come_all_day(
+def test_rows_with_todays_date_are_staged_all_day(
     settings: Settings, writer_settings: Settings, staged: Staged
 ) -> None:
     stream = make(writer_settings, "timestamp")
@@ -118,7 +118,7 @@ def test_a_version_with_the_same_coarse_cursor_is_staged_and_loaded_last(
     assert [row["note"] for row in staged(stream)][-len(notes) + 1 :] == notes[1:]
 
 
-def test_a_new_processor_finds_what_came_for_today_meanwhile(
+def test_a_new_processor_finds_rows_added_for_today_meanwhile(
     settings: Settings, writer_settings: Settings, staged: Staged
 ) -> None:
     stream = make(writer_settings, "timestamp")
@@ -143,7 +143,7 @@ def test_dates_beside_moments_are_read_again_for_a_day(
     assert read_watermarks(settings)["things"].mode == "horizon, some whole days"
 
 
-def test_a_writer_that_turns_to_dates_is_noticed_and_what_was_missed_is_read(
+def test_a_writer_that_switches_to_dates_is_noticed_and_missed_rows_are_read(
     settings: Settings, writer_settings: Settings, staged: Staged
 ) -> None:
     stream = make(writer_settings, "timestamp")
@@ -203,7 +203,7 @@ def test_the_first_day_of_the_calendar_is_a_cursor_like_others(
     assert ids(staged(stream)) == {0, 1}
 
 
-def test_a_default_that_truncates_is_believed_before_a_row_has_it(
+def test_a_default_that_truncates_counts_before_a_row_has_it(
     settings: Settings, writer_settings: Settings, staged: Staged
 ) -> None:
     stream = make(writer_settings, "timestamptz default date_trunc('day', now())")

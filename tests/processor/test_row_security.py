@@ -89,7 +89,7 @@ def test_a_role_that_bypasses_row_level_security_reads_all(
     assert len(staged(secrets)) == 20
 
 
-def test_reconcile_check_and_status_say_it_too_and_delete_nothing(
+def test_reconcile_check_and_status_report_hidden_rows_and_delete_nothing(
     settings: Settings, writer_settings: Settings, things: Stream, secrets: Stream
 ) -> None:
     process_once(settings, [secrets, things])
@@ -110,7 +110,7 @@ def test_reconcile_check_and_status_say_it_too_and_delete_nothing(
     assert "secrets" in problem.sentence
 
 
-def test_a_processor_goes_on_with_its_other_streams_and_takes_up_one_that_is_readable_again(
+def test_a_stream_is_read_again_once_its_rows_are_visible(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
@@ -146,7 +146,7 @@ def test_a_processor_goes_on_with_its_other_streams_and_takes_up_one_that_is_rea
         ("", r"may not read public\.secrets", "grant select on"),
     ],
 )
-def test_a_grant_of_columns_is_answered_with_those_that_are_missing(
+def test_an_error_lists_the_columns_without_a_grant(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
@@ -176,7 +176,7 @@ def test_a_grant_of_columns_is_answered_with_those_that_are_missing(
         ),
     ],
 )
-def test_what_is_closed_below_or_above_a_table_stops_only_its_stream(
+def test_missing_privileges_around_a_table_stop_only_its_stream(
     sandbox: Sandbox, settings: Settings, things: Stream, secrets: Stream, staged: Staged, change: str, sentence: str
 ) -> None:
     with superuser(sandbox, settings) as connection:

@@ -79,7 +79,7 @@ CARRIED = [
 @pytest.mark.parametrize(
     ("change", "then", "columns", "expected"), [case[1:] for case in CARRIED], ids=[c[0] for c in CARRIED]
 )
-def test_what_loses_nothing_goes_on_by_itself(
+def test_a_change_without_loss_needs_no_operator(
     settings: Settings,
     source: Run,
     warehouse: DuckDBWarehouse,
@@ -107,7 +107,7 @@ STOPPED = [
 @pytest.mark.parametrize(
     ("change", "staged", "held"), [case[1:] for case in STOPPED], ids=[case[0] for case in STOPPED]
 )
-def test_what_does_not_fit_stops_that_stream_and_goes_on_as_the_message_says(
+def test_a_change_that_does_not_fit_stops_the_stream_until_the_remedy(
     settings: Settings, source: Run, warehouse: DuckDBWarehouse, change: str, staged: str, held: str
 ) -> None:
     process_once(settings, [THINGS])
@@ -130,9 +130,7 @@ def test_what_does_not_fit_stops_that_stream_and_goes_on_as_the_message_says(
     assert rows(warehouse, "id, old_value, value") == [(1, 7, None), (2, None, None)]
 
 
-def test_windows_that_wait_in_the_stage_keep_the_shape_that_they_were_staged_with(
-    settings: Settings, source: Run, warehouse: DuckDBWarehouse
-) -> None:
+def test_staged_windows_keep_their_columns(settings: Settings, source: Run, warehouse: DuckDBWarehouse) -> None:
     for statements in (
         "select 1",
         "alter table things add extra int; insert into things values (2, 8, default, 9)",
@@ -174,7 +172,7 @@ def test_windows_that_wait_in_the_stage_keep_the_shape_that_they_were_staged_wit
         ("drop table things", r"there is no table public\.things in database", {}),
     ],
 )
-def test_without_its_key_cursor_or_table_a_stream_stops_until_its_entry_is_mended(
+def test_without_its_key_cursor_or_table_a_stream_stops_until_its_entry_is_fixed(
     settings: Settings, source: Run, warehouse: DuckDBWarehouse, change: str, sentence: str, mended: dict[str, Any]
 ) -> None:
     process_once(settings, [THINGS])
@@ -197,7 +195,7 @@ def _insert(stream: Stream) -> str:
     return f"insert into {stream.table} ({stream.key[0]}, value) values (2, 8)"
 
 
-def test_a_table_that_was_away_is_read_on_when_it_is_back(
+def test_a_table_that_was_missing_is_read_from_its_watermark_when_it_returns(
     settings: Settings, source: Run, warehouse: DuckDBWarehouse
 ) -> None:
     process_once(settings, [THINGS])
@@ -210,7 +208,7 @@ def test_a_table_that_was_away_is_read_on_when_it_is_back(
     assert rows(warehouse) == [(1, 7), (2, 8)]
 
 
-def test_a_truncated_table_takes_nothing_away(settings: Settings, source: Run, warehouse: DuckDBWarehouse) -> None:
+def test_a_truncated_table_deletes_nothing(settings: Settings, source: Run, warehouse: DuckDBWarehouse) -> None:
     process_once(settings, [THINGS])
     source("truncate things; insert into things values (2, 8)")
     process_once(settings, [THINGS])
@@ -218,7 +216,7 @@ def test_a_truncated_table_takes_nothing_away(settings: Settings, source: Run, w
     assert rows(warehouse) == [(1, 7), (2, 8)]
 
 
-def test_a_new_nested_field_of_documents_is_carried(
+def test_a_new_nested_field_of_documents_is_staged(
     settings: Settings, streams: tuple[Stream, ...], warehouse: DuckDBWarehouse
 ) -> None:
     now = datetime.now(UTC).replace(tzinfo=None)

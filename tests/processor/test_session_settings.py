@@ -62,7 +62,7 @@ def reader(settings: Settings) -> str:
     return f'role adventure_reader in database "{settings.postgres_db}"'
 
 
-def test_values_come_the_same_whatever_is_set(
+def test_values_do_not_depend_on_settings(
     settings: Settings, writer_settings: Settings, staged: Staged, set_on: Any, sandbox: Sandbox
 ) -> None:
     with superuser(sandbox, settings) as connection:
@@ -105,7 +105,7 @@ def test_values_come_the_same_whatever_is_set(
     ],
 )
 @pytest.mark.parametrize("whose", ["source", "state"])
-def test_a_timeout_of_the_role_ends_no_extract(
+def test_a_timeout_of_the_role_does_not_end_an_extract(
     sandbox: Sandbox,
     settings: Settings,
     writer_settings: Settings,
@@ -136,7 +136,7 @@ def test_a_timeout_of_the_role_ends_no_extract(
     assert [row["id"] for row in staged(things)] == [1, 2]
 
 
-def test_no_setting_of_the_state_keeps_a_watermark_from_moving(
+def test_settings_of_the_state_database_do_not_stop_a_watermark(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged, set_on: Any
 ) -> None:
     names = ("default_transaction_read_only", "default_transaction_isolation", "default_transaction_deferrable")

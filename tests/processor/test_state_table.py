@@ -48,7 +48,7 @@ def as_an_earlier_version_left_it(state: Connection, *, position: bool) -> None:
 
 
 @pytest.mark.parametrize("position", [True, False], ids=["with a position", "without a position"])
-def test_watermarks_of_an_earlier_version_are_taken_over(
+def test_watermarks_of_an_earlier_version_are_copied(
     settings: Settings, writer_settings: Settings, things: Stream, state: Connection, staged: Any, position: bool
 ) -> None:
     insert(writer_settings, 1)
@@ -62,7 +62,7 @@ def test_watermarks_of_an_earlier_version_are_taken_over(
     assert [row["id"] for row in staged(things)] == [1, 2], "row 1 is not read again"
 
 
-def test_watermarks_of_an_earlier_version_are_taken_over_once(
+def test_watermarks_of_an_earlier_version_are_copied_once(
     settings: Settings, writer_settings: Settings, things: Stream, state: Connection
 ) -> None:
     insert(writer_settings, 1)
@@ -76,7 +76,7 @@ def test_watermarks_of_an_earlier_version_are_taken_over_once(
     assert state.execute("select count(*) from processor_metadata").fetchone() == (1,), "the old table stays"
 
 
-def test_a_table_of_that_name_that_others_use_is_left_untouched(
+def test_a_table_of_the_old_name_that_others_use_is_not_changed(
     settings: Settings, writer_settings: Settings, things: Stream, state: Connection
 ) -> None:
     state.execute("create table processor_metadata (id int primary key, last_export timestamptz)")
@@ -102,7 +102,7 @@ def test_a_table_of_that_name_that_others_use_is_left_untouched(
     ],
     ids=["other columns", "other types", "a view"],
 )
-def test_a_table_of_our_name_that_is_not_ours_is_refused_and_left_untouched(
+def test_a_table_of_our_name_that_is_not_ours_is_refused_and_not_changed(
     settings: Settings, things: Stream, state: Connection, foreign: str
 ) -> None:
     state.execute(foreign)  # type: ignore[arg-type]
@@ -126,14 +126,14 @@ def test_a_table_of_our_name_that_is_not_ours_is_refused_and_left_untouched(
     ],
     ids=["a caret below the line", "a statement of two lines", "detail and hint"],
 )
-def test_an_error_has_the_servers_sentence(settings: Settings, state: Connection, statement: str, said: str) -> None:
+def test_an_error_quotes_the_server(settings: Settings, state: Connection, statement: str, said: str) -> None:
     with pytest.raises(SourceError) as error, translating_postgres(settings.state_conninfo, "the state database"):
         state.execute(statement)  # type: ignore[arg-type]
     assert said in error.value.problem
     assert "^" not in error.value.problem
 
 
-def test_a_standby_that_does_not_answer_yet_is_told_by_its_error_first() -> None:
+def test_a_standby_that_does_not_answer_yet_is_recognised_by_its_error() -> None:
     text = (
         'connection failed: connection to server at "127.0.0.1", port 5432 failed: FATAL:  the database system is not'
         " yet accepting connections\nDETAIL:  Consistent recovery state has not been yet reached."

@@ -170,7 +170,7 @@ def test_a_server_without_tls_is_refused_when_tls_is_asked_for(
 
 
 @pytest.mark.guarded
-def test_a_client_certificate_opens_what_is_guarded_by_one(secured: Settings, certificates: Certificates) -> None:
+def test_a_client_certificate_is_accepted_where_one_is_required(secured: Settings, certificates: Certificates) -> None:
     trusting = with_tls(secured, postgres_sslrootcert=certificates.authority)
     with pytest.raises(SourceError, match=r"certificate required|SSL|closed"):
         process_once(trusting, sales(secured))
@@ -197,7 +197,7 @@ def secured_mongo(certificates: Certificates, tmp_path_factory: pytest.TempPathF
     stop(server, signal.SIGTERM)
 
 
-def test_documents_come_over_tls(secured_mongo: int, certificates: Certificates) -> None:
+def test_documents_are_read_over_tls(secured_mongo: int, certificates: Certificates) -> None:
     settings = load_settings(mongo_host="127.0.0.1", mongo_port=secured_mongo, mongo_tls_ca_file=certificates.authority)
     with connect_mongo(settings.mongo_conninfo, name="the chats") as client:
         assert client.admin.command("ping")["ok"] == 1
@@ -211,7 +211,7 @@ def test_documents_come_over_tls(secured_mongo: int, certificates: Certificates)
         ("127.0.0.1", None, "cannot be trusted.*certificate verify failed"),
     ],
 )
-def test_a_document_server_that_is_not_trusted_is_refused(
+def test_a_mongo_server_that_is_not_trusted_is_refused(
     secured_mongo: int, certificates: Certificates, host: str, authority: str | None, sentence: str
 ) -> None:
     file = getattr(certificates, authority) if authority else None
@@ -221,7 +221,7 @@ def test_a_document_server_that_is_not_trusted_is_refused(
         connect_mongo(settings.mongo_conninfo, name="the chats")
 
 
-def test_a_document_server_without_tls_does_not_answer_in_it(
+def test_a_mongo_server_without_tls_is_reported(
     settings: Settings, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.1)

@@ -69,7 +69,7 @@ CARRIED = [
 ]  # fmt: skip
 
 
-def test_every_type_is_carried_exactly(settings: Settings, writer_settings: Settings, staged: Staged) -> None:
+def test_every_type_is_converted_exactly(settings: Settings, writer_settings: Settings, staged: Staged) -> None:
     columns = [f"c{number}" for number in range(len(CARRIED))]
     with writer(writer_settings) as connection:
         connection.execute(
@@ -109,7 +109,7 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("kind", "text", "reason"), REJECTED)
-def test_a_row_that_cannot_be_carried_is_set_aside_whole_and_the_others_go_on(
+def test_a_row_that_cannot_be_converted_is_rejected_whole_and_others_are_staged(
     settings: Settings, writer_settings: Settings, staged: Staged, rejected: Staged, kind: str, text: str, reason: str
 ) -> None:
     odd = stream_of("odd", types=AS_DECIMAL if kind == "numeric" else {})

@@ -246,7 +246,7 @@ def test_without_a_change_stream_another_collection_is_refused(
     assert sum(window.rows for window in FolderStage(settings.stage_dir).windows(chat_stream.stage)) == 2
 
 
-def test_the_other_streams_go_on_and_those_that_refer_to_it_wait(
+def test_the_other_streams_continue_and_streams_that_refer_to_it_wait(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
 ) -> None:
     with writer(writer_settings) as connection:
@@ -270,7 +270,7 @@ def test_the_other_streams_go_on_and_those_that_refer_to_it_wait(
     assert staged(parts) == []
 
 
-def test_a_running_processor_goes_on_with_the_other_streams(
+def test_a_running_processor_continues_with_the_other_streams(
     settings: Settings, writer_settings: Settings, things: Stream, chat_stream: Stream
 ) -> None:
     insert(writer_settings, 1)
@@ -294,7 +294,7 @@ def test_a_watermark_of_an_earlier_version_gets_its_owner_from_the_first_cycle(
     assert mark.origin.name.startswith("system ")
 
 
-def test_a_role_that_may_not_ask_for_the_systems_identifier_still_has_the_databases(
+def test_a_role_without_access_to_the_system_identifier_uses_the_databases(
     settings: Settings, sandbox: Sandbox, writer_settings: Settings, things: Stream
 ) -> None:
     with superuser(sandbox, settings) as connection:
@@ -321,7 +321,7 @@ def test_a_stream_is_read_again_from_a_chosen_point(
 
 
 @pytest.mark.parametrize("point", [None, "2020-01-01"], ids=["its beginning", "a chosen point"])
-def test_what_the_stage_holds_does_not_stand_for_what_is_read_again(
+def test_windows_staged_before_a_reset_are_not_recovered(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
@@ -351,7 +351,7 @@ def test_a_reset_is_refused_while_a_processor_runs_and_names_it(settings: Settin
 @pytest.mark.parametrize(
     ("point", "said"), [("2999-01-01", "would be skipped"), ("yesterday", "'yesterday' is not a timestamp")]
 )
-def test_a_point_that_would_skip_rows_or_is_none_is_refused(
+def test_a_point_that_would_skip_rows_or_is_invalid_is_refused(
     settings: Settings,
     writer_settings: Settings,
     things: Stream,
@@ -367,9 +367,7 @@ def test_a_point_that_would_skip_rows_or_is_none_is_refused(
     assert said in str(done.exception)
 
 
-def test_a_watermark_that_somebody_deleted_does_not_come_back(
-    settings: Settings, writer_settings: Settings, things: Stream
-) -> None:
+def test_a_deleted_watermark_does_not_come_back(settings: Settings, writer_settings: Settings, things: Stream) -> None:
     insert(writer_settings, 1)
     with open_pipeline(settings, [things]) as pipeline:
         time.sleep(0.2)
@@ -384,7 +382,7 @@ def test_a_watermark_that_somebody_deleted_does_not_come_back(
     assert read_watermarks(settings) == {}
 
 
-def test_another_timeline_is_said_once_and_the_stream_goes_on(
+def test_another_timeline_is_logged_once_and_the_stream_continues(
     settings: Settings, writer_settings: Settings, things: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     insert(writer_settings, 1)
@@ -416,7 +414,7 @@ def test_origins(now: Origin, said: str | None, lasting: bool) -> None:
     assert mismatch is None or mismatch.lasting == lasting
 
 
-def test_a_position_finds_another_collection_by_itself() -> None:
+def test_a_change_stream_with_a_position_needs_no_origin_check() -> None:
     mark = Watermark("chats", utc_now(), utc_now(), "change stream", utc_now(), origin=Origin("collection 1"))
     now = Origin("collection 2", follows=True)
     assert origin_mismatch(mark, stream_of("chats"), now) is not None

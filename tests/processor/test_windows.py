@@ -68,7 +68,7 @@ def test_a_row_that_commits_late_is_not_lost(
     assert ids(staged(things)) == [1, 2]
 
 
-def test_an_update_comes_again_with_its_new_version(
+def test_an_update_is_staged_as_a_new_version(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
 ) -> None:
     insert(writer_settings, 1, 2)
@@ -130,7 +130,7 @@ def _rows(settings: Settings) -> list[tuple[Any, ...]]:
         return connection.execute("select *, xmin::text from adventure_watermarks order by stream").fetchall()
 
 
-def test_without_the_privilege_the_lookback_takes_over_and_does_not_stage_twice(
+def test_without_the_privilege_the_lookback_is_used_and_stages_nothing_twice(
     sandbox: Sandbox,
     settings: Settings,
     writer_settings: Settings,
@@ -186,7 +186,7 @@ def test_a_prepared_transaction_forces_the_lookback(
     assert set(ids(staged(things))) == {1, 2}
 
 
-def test_a_whole_window_whose_watermark_did_not_move_is_adopted(
+def test_a_complete_window_whose_watermark_did_not_move_is_recovered(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
 ) -> None:
     insert(writer_settings, 1)
@@ -221,7 +221,7 @@ def test_a_second_processor_is_refused(settings: Settings, things: Stream) -> No
     process_once(settings, [things])
 
 
-def test_processors_that_first_start_at_the_same_moment_share_the_table_of_watermarks(settings: Settings) -> None:
+def test_processors_that_start_at_once_share_the_table_of_watermarks(settings: Settings) -> None:
     start = threading.Barrier(8)
 
     def open_state(number: int) -> dict[str, Watermark]:
@@ -233,7 +233,7 @@ def test_processors_that_first_start_at_the_same_moment_share_the_table_of_water
         assert list(processors.map(open_state, range(8))) == [{}] * 8
 
 
-def test_a_processor_that_lost_its_lock_moves_nothing(
+def test_a_processor_that_lost_its_lock_moves_no_watermark(
     sandbox: Sandbox, settings: Settings, writer_settings: Settings, things: Stream
 ) -> None:
     insert(writer_settings, 1)
@@ -250,7 +250,7 @@ def test_a_processor_that_lost_its_lock_moves_nothing(
     assert read_watermarks(settings)["things"].mode == "horizon"
 
 
-def test_a_full_disk_leaves_nothing_half_staged_and_the_watermark_where_it_was(
+def test_a_full_disk_leaves_no_partial_window_and_keeps_the_watermark(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert(writer_settings, 1)
@@ -287,14 +287,14 @@ def test_a_stage_that_cannot_be_written_is_named_before_anything_is_read(setting
         ({"cursor": "note"}, r"its cursor note is of type text"),
     ],
 )
-def test_a_table_that_is_not_as_the_stream_says(
+def test_a_table_that_does_not_match_its_stream(
     settings: Settings, things: Stream, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(SourceShapeError, match=sentence):
         process_once(settings, [replace(things, **changes)])
 
 
-def test_one_stream_that_fails_keeps_no_other_from_its_window(
+def test_one_stream_that_fails_does_not_stop_the_others(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
 ) -> None:
     insert(writer_settings, 1)
@@ -304,7 +304,7 @@ def test_one_stream_that_fails_keeps_no_other_from_its_window(
     assert ids(staged(things)) == [1]
 
 
-def test_a_cursor_without_an_index_is_warned_of(
+def test_a_cursor_without_an_index_is_logged(
     settings: Settings, writer_settings: Settings, things: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with writer(writer_settings) as connection:
@@ -319,7 +319,7 @@ def test_a_wrong_password_is_refused_at_once(settings: Settings, things: Stream)
     assert "hunter2" not in str(caught.value)
 
 
-def test_hostile_names_are_only_names(
+def test_hostile_names_are_quoted(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
 ) -> None:
     table, column = 'we"ird; drop table things; --', 'a"b %s {x}'
@@ -363,7 +363,7 @@ def test_eight_writers_and_long_transactions_lose_nothing(
     assert ids(staged(things)) == sorted(n * 1000 + i for n in range(8) for i in range(120))
 
 
-def test_a_source_that_goes_away_is_awaited(
+def test_a_source_that_stops_answering_is_retried(
     sandbox: Sandbox,
     settings: Settings,
     writer_settings: Settings,
@@ -393,7 +393,7 @@ def test_a_source_that_goes_away_is_awaited(
     assert ids(staged(things)) == [1, 2]
 
 
-def test_max_runtime_ends_it(settings: Settings, things: Stream) -> None:
+def test_max_runtime_ends_the_processor(settings: Settings, things: Stream) -> None:
     process_forever(settings, [things], interval=0.05, max_runtime=0.3, stop=threading.Event())
 
 

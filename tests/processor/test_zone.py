@@ -60,7 +60,7 @@ def ids(rows: Rows) -> list[int]:
 
 
 @pytest.mark.parametrize("zone", [NEW_YORK, KOLKATA, "Pacific/Kiritimati", "UTC"])
-def test_rows_of_a_named_zone_come_at_once_and_late_commits_are_not_lost(
+def test_rows_of_a_named_zone_are_staged_at_once_and_late_commits_are_not_lost(
     settings: Settings, writer_settings: Settings, local: Stream, staged: Staged, zone: str
 ) -> None:
     stream = replace(local, timezone=zone)
@@ -130,7 +130,7 @@ def test_a_zone_of_the_readers_role_hides_the_servers(
 
 
 @pytest.mark.parametrize("zone", [NEW_YORK, KOLKATA])
-def test_rows_that_are_hours_away_from_the_clock_are_refused_until_the_stream_names_a_zone(
+def test_rows_hours_away_from_the_clock_are_refused_until_the_stream_names_a_zone(
     settings: Settings, writer_settings: Settings, local: Stream, staged: Staged, zone: str
 ) -> None:
     with open_pipeline(settings, [local]) as pipeline:
@@ -154,7 +154,7 @@ def test_old_rows_raise_no_doubt(settings: Settings, writer_settings: Settings, 
     assert ids(staged(local)) == [1, 2]
 
 
-def test_a_cursor_with_a_zone_of_its_own_takes_none(settings: Settings, writer_settings: Settings) -> None:
+def test_a_timestamptz_cursor_takes_no_timezone(settings: Settings, writer_settings: Settings) -> None:
     with writer(writer_settings) as connection:
         connection.execute("create table zoned (id integer primary key, changed_at timestamptz default now())")
     with pytest.raises(SourceShapeError, match="Remove timezone"):
