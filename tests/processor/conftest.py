@@ -1,4 +1,4 @@
-"""Small tables of a test's own beside the sales, and what the stage holds of them."""
+"""Fixtures: small tables beside the sales, and the rows that the stage holds of them."""
 
 import gzip
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Rows = list[dict[str, Any]]
 
 
 def stream_of(table: str, **changes: Any) -> Stream:
-    """A stream on a table of PostgreSQL with columns id and changed_at."""
+    """Return a stream on a PostgreSQL table with the columns id and changed_at."""
     fields: dict[str, Any] = {
         "name": "things",
         "source": "postgres",
@@ -39,14 +39,14 @@ def stream_of(table: str, **changes: Any) -> Stream:
 
 @contextmanager
 def writer(settings: Settings) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """A connection of the application that sells, outside of a transaction."""
+    """Yield a connection of the application that writes sales, in autocommit."""
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
 def things(writer_settings: Settings) -> Stream:
-    """An empty table `things(id, changed_at, note)`, whose cursor the server sets."""
+    """Create an empty table `things(id, changed_at, note)` whose cursor the server sets; return its stream."""
     with writer(writer_settings) as connection:
         connection.execute(
             "create table things (id integer primary key,"
@@ -58,7 +58,7 @@ def things(writer_settings: Settings) -> Stream:
 
 @pytest.fixture(scope="session")
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
-    """A server for documents that is no replica set, and so has no change streams."""
+    """A MongoDB server that is no replica set, and so has no change streams."""
     folder = tmp_path_factory.mktemp("standalone") / "mongo"
     server = MongoServer(folder, free_port(None), options=("--standalone",))
     server.start()
@@ -67,7 +67,7 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer
 
 
 def on_standalone(settings: Settings, standalone: MongoServer) -> Settings:
-    """The same settings, with documents that are read by lookback."""
+    """The same settings, with the standalone MongoDB server, which is read by lookback."""
     with pymongo.MongoClient[dict[str, Any]](standalone.uri) as client:
         client[settings.mongo_db][settings.mongo_collection].create_index("last_modified")
     return settings.model_copy(update={"mongo_uri": SecretStr(standalone.uri)})
@@ -75,7 +75,7 @@ def on_standalone(settings: Settings, standalone: MongoServer) -> Settings:
 
 @pytest.fixture
 def staged(settings: Settings) -> Callable[[Stream], Rows]:
-    """All rows that the stage holds of a stream, in the order of the windows."""
+    """Return the rows that the stage holds of a stream, in the order of the windows."""
 
     def read(stream: Stream) -> Rows:
         stage, rows = FolderStage(settings.stage_dir), Rows()
@@ -95,7 +95,7 @@ def staged(settings: Settings) -> Callable[[Stream], Rows]:
 
 @pytest.fixture
 def rejected(settings: Settings) -> Callable[[Stream], Rows]:
-    """All rows that the stage holds as set aside."""
+    """Return the rejected rows that the stage holds of a stream."""
 
     def read(stream: Stream) -> Rows:
         stage, rows = FolderStage(settings.stage_dir), Rows()
@@ -111,7 +111,7 @@ def rejected(settings: Settings) -> Callable[[Stream], Rows]:
 
 @pytest.fixture
 def deleted(settings: Settings) -> Callable[[Stream], Rows]:
-    """All rows that the stage holds as gone at the source."""
+    """Return the deletions that the stage holds of a stream."""
 
     def read(stream: Stream) -> Rows:
         stage, rows = FolderStage(settings.stage_dir), Rows()
@@ -138,12 +138,12 @@ def chats(settings: Settings) -> Iterator[Any]:
 
 
 def names(rows: Rows) -> list[str]:
-    """What documents of a test are called."""
+    """Return the names of a test's documents."""
     return sorted(row["n"] for row in rows)
 
 
 @contextmanager
 def superuser(sandbox: Sandbox, settings: Settings) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """For what no role of the pipeline may do."""
+    """Connect as the superuser, for statements that no role of the pipeline may run."""
     with psycopg.connect(sandbox.postgres.dsn(settings.postgres_db), autocommit=True) as connection:
         yield connection

@@ -1,4 +1,4 @@
-"""What the log advises about a table is right, and said also where nothing new was read."""
+"""The log's advice about a table is right, and is also logged when nothing new was read."""
 
 import pytest
 

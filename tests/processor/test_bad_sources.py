@@ -1,4 +1,4 @@
-"""A source or stream that fails in the middle of a run stops none of the others, and is tried again."""
+"""When a source or stream fails during a run, the others continue, and it is tried again."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def keys(rows: Rows) -> list[int]:
 
 
 class Running:
-    """`process_forever` in a thread."""
+    """Run `process_forever` in a thread."""
 
     def __init__(self, settings: Settings, streams: list[Stream]) -> None:
         self._settings, self._streams = settings, streams
@@ -62,7 +62,7 @@ class Running:
 
 @pytest.fixture
 def own_reader(sandbox: Sandbox, settings: Settings) -> Iterator[Settings]:
-    """Settings with a role of the test's own, whose password may be changed."""
+    """Settings with a role of their own, whose password the test may change."""
     role = f"reader_of_{settings.postgres_db}"
     with superuser(sandbox, settings) as connection:
         connection.execute(f"create role {role} login password 'right' in role adventure_reader".encode())
@@ -73,7 +73,7 @@ def own_reader(sandbox: Sandbox, settings: Settings) -> Iterator[Settings]:
 
 
 def change_password(sandbox: Sandbox, settings: Settings, password: str) -> None:
-    """Change it, and end the role's sessions."""
+    """Change the role's password, and end its sessions."""
     with superuser(sandbox, settings) as connection:
         connection.execute(f"alter role {settings.postgres_user} password '{password}'".encode())
         connection.execute(
@@ -135,10 +135,10 @@ def test_one_cycle_names_every_source_that_fails(
 
 @contextmanager
 def behind_a_proxy(settings: Settings) -> Iterator[tuple[Settings, Proxy]]:
-    """Documents through a proxy, of which two silent seconds are too many."""
+    """Connect to MongoDB through a proxy, with a limit of two seconds without an answer."""
     host, _, port = settings.mongo_conninfo.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")
     with Proxy(int(port), host) as proxy:
-        # Directly: the set would name its member's own port.
+        # Connect directly, because a replica set would tell the driver the member's own port.
         uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
         yield settings.model_copy(update={"mongo_uri": SecretStr(uri), "stuck_after_sec": 2.0}), proxy
 

@@ -1,4 +1,4 @@
-"""Connections that are cut, reset and stalled at every phase of an extract: the processor runs on and loses nothing.
+"""When connections are closed, reset or stalled at any phase of an extract, the processor continues and loses nothing.
 
 The real command runs in a process of its own, so that an abort of the driver is seen. `BROKEN_ROUNDS=40` makes it long.
 """
@@ -41,18 +41,18 @@ SOURCE, STATE = "source", "state"
 
 @dataclass(frozen=True)
 class Phase:
-    """A place in a cycle at which a connection is hit."""
+    """A point in a cycle at which a connection is broken."""
 
     name: str
     trigger: bytes = b""
     size: int = 0
-    """The strike comes after up to that many bytes of the answer."""
+    """The strike occurs after at most that many bytes of the answer."""
     before: bytes = b""
     early: int = 0
     connection: str = SOURCE
     skip: int = 0
     opening: bool = False
-    """Whether it comes only where the processor connects."""
+    """Whether the phase occurs only when the processor connects."""
 
 
 PHASES = [
@@ -92,11 +92,11 @@ UPDATE = "update {} set changed_at = default, note = note || 'y' where id = any(
 
 
 class Processor:
-    """`adventure process` in a process of its own, with a log."""
+    """Runs `adventure process` in a subprocess, with a log."""
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self._log = log
-        # Small batches, so that an extract takes several; a connect that is given up as soon as libpq can.
+        # Use small batches, so that an extract takes several, and libpq's shortest connect timeout.
         script = (
             "from adventure.core import connect; connect._SESSION['connect_timeout'] = 2\n"
             "from adventure.sources.postgres import copy; copy.BYTES_A_BATCH = 16 << 10\n"
@@ -118,22 +118,22 @@ class Processor:
 
     @property
     def errors(self) -> str:
-        """The last lines of the log, less those about windows."""
+        """The last lines of the log, without those about windows."""
         lines = [line for line in self.log.splitlines() if "new rows" not in line and ": staged " not in line]
         return "\n".join(lines[-40:])
 
     def check(self, while_: str) -> None:
-        """It still runs."""
+        """Assert that it still runs."""
         code = self._process.poll()
         assert code is None, f"{while_}: ended with {_name(code)}\n{self.errors}"
 
     def stop(self) -> int:
-        """SIGTERM, and its exit code."""
+        """Send SIGTERM, and return the exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
     def kill(self) -> None:
-        """kill -9, if it still runs."""
+        """Send SIGKILL if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -145,7 +145,7 @@ def _name(code: int) -> str:
 
 @dataclass
 class World:
-    """Sources behind proxies, somebody who writes, and a processor."""
+    """Sources behind proxies, a writer, and a processor."""
 
     settings: Settings
     writer_settings: Settings
@@ -157,7 +157,7 @@ class World:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Somebody inserts and updates rows of some kilobytes, of which a few cannot be converted."""
+        """Insert and update rows of some kilobytes, of which a few cannot be converted, until the block ends."""
         stop, errors = threading.Event(), []
 
         def write() -> None:
@@ -183,7 +183,7 @@ class World:
         assert not errors
 
     def strike(self, strike: Strike, connection: str, name: str, *, opening: bool) -> None:
-        """Arms a strike and waits until it has happened; with `opening`, makes the processor connect again."""
+        """Arm a strike and wait until it has happened. For a phase with `opening`, make the processor connect again."""
         proxy = self.proxies[connection]
         proxy.arm(strike)
         if opening:
@@ -194,7 +194,7 @@ class World:
             assert time.monotonic() < deadline, f"{name} never came\n{self.processor.errors}"
 
     def until_all_is_staged(self) -> None:
-        """Waits until the stage holds the last version of every row."""
+        """Wait until the stage holds the last version of every row."""
         deadline = time.monotonic() + 120
         while lost := self._missing():
             self.processor.check("afterwards")
@@ -202,12 +202,12 @@ class World:
             time.sleep(0.5)
 
     def staged_twice(self) -> list[Any]:
-        """Versions that the stage holds more than once."""
+        """Return the versions that the stage holds more than once."""
         counts = Counter((stream.name, *version) for stream in self.streams for version in self._versions(stream))
         return [version for version, count in counts.items() if count > 1]
 
     def _missing(self) -> list[Any]:
-        """Rows at the source that the stage does not hold in their last version, value for value."""
+        """Return the source rows whose last version is not in the stage, value for value."""
         missing: list[Any] = []
         with psycopg.connect(self.settings.postgres_dsn) as connection:
             for stream in self.streams:

@@ -1,4 +1,4 @@
-"""Cursors at both ends of the calendar, such as the zero time of Go and C#: no process ends, other rows go on."""
+"""Cursors at both ends of the calendar, such as the zero time of Go and C#, stop neither a process nor other rows."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +33,7 @@ def test_zones_end_at_the_calendar(zone: str) -> None:
 
 
 def look(settings: Settings, stream: Stream) -> None:
-    """Everything that reads cursors runs."""
+    """Run everything that reads cursors."""
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(stream)
     reconcile(settings, [stream])

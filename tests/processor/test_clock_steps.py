@@ -1,4 +1,4 @@
-"""The server's clock is set back: rows that get times which were read already are read all the same, and it is said."""
+"""When the server's clock is set back, rows with times that were read already are still read, and it is logged."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def clocked(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Itera
 
 @pytest.fixture
 def databases(clocked: ClockedServer, request: pytest.FixtureRequest) -> Databases:
-    """On the server whose clock is set; the watermarks stand there too, as they do by default."""
+    """Settings for the server whose clock is set. It holds the watermarks too, as by default."""
     clocked.set_clock(0)
     return create_databases(clocked, f"sales_{abs(hash(request.node.name)) % 10**9}")  # type: ignore[arg-type]
 
@@ -156,7 +156,7 @@ def test_the_second_that_was_not_over_before_the_watermark_is_read_when_it_is(
     connection: psycopg.Connection[tuple[Any, ...]],
     staged: Staged,
 ) -> None:
-    """A cursor of whole seconds, of which one comes twice: a window ends in the middle of the second time."""
+    """A second occurs twice for a cursor of whole seconds. A window ends in the middle of its second occurrence."""
     connection.execute("alter table things alter changed_at type timestamp(0)")
     second = datetime.now(UTC).replace(microsecond=0).timestamp()
 
@@ -184,7 +184,7 @@ def test_the_second_that_was_not_over_before_the_watermark_is_read_when_it_is(
 def test_a_session_with_an_old_message_is_no_clock_step(
     settings: Settings, things: Stream, connection: psycopg.Connection[tuple[Any, ...]], staged: Staged
 ) -> None:
-    """LISTEN starts transactions with the time of the session's last message: the horizon goes back for a moment."""
+    """LISTEN starts transactions with the time of the session's last message, so the horizon goes back briefly."""
     insert(connection, 1)
     time.sleep(0.15)
     with open_pipeline(settings, [things]) as pipeline:

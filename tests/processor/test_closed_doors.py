@@ -1,4 +1,4 @@
-"""Names are only names, roles need no more than is documented, and secrets show nowhere."""
+"""Names are quoted, roles need only the documented privileges, and secrets are never shown."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ HOSTILE = [
 def test_hostile_names_of_schema_table_and_columns_are_quoted(
     settings: Settings, writer_settings: Settings, sandbox: Sandbox, name: str
 ) -> None:
-    """With a value that is carried, one that is set aside, and a reference from a table of the same kind."""
+    """The table has a converted row and a rejected row, and another table of this kind refers to it."""
     with psycopg.connect(sandbox.postgres.dsn(settings.postgres_db), autocommit=True) as connection:
         made = "create schema {name};"
         made += " create table {name}.{name} ({name} int primary key, {at} timestamptz, {n} numeric(9,2));"
@@ -123,7 +123,7 @@ def test_a_hostile_name_of_a_stage_raw_table_or_stream_is_refused(tmp_path: Path
 def test_the_documented_roles_are_sufficient_and_minimal(
     sandbox: Sandbox, settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
-    """Roles made by the shipped SQL alone, under names of their own, the watermarks in a database of their own."""
+    """Use roles that only the shipped SQL created, under their own names, and a database for the watermarks."""
     backfill(writer_settings, orders=20, days=3, seed=1)
     state = f"{settings.postgres_db}_watermarks"
     with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
@@ -181,7 +181,7 @@ WRONG = {
 def test_secrets_are_never_shown(
     sandbox: Sandbox, settings: Settings, tmp_path: Path, what: str, command: list[str]
 ) -> None:
-    """Neither in what a command prints or writes, nor in a command line while it runs."""
+    """Secrets are neither in the output or files of a command, nor in a command line while it runs."""
     place = {"host": settings.postgres_host, "port": settings.postgres_port}
     environment = {
         **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},

@@ -1,4 +1,4 @@
-"""No row is ever staged before what it refers to, however the two were written, interrupted or refused."""
+"""No row is staged before the row that it refers to, however the two were written, interrupted or refused."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ STAMP = "changed_at timestamp not null default (clock_timestamp() at time zone '
 
 @pytest.fixture
 def shop(writer_settings: Settings) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    """Three tables, each of which refers to the one before, and the connection of their writer."""
+    """Create three tables, each of which refers to the one before; yield the connection of their writer."""
     with writer(writer_settings) as connection:
         connection.execute(f"create table buyers (id int primary key, {STAMP})")  # type: ignore[arg-type]
         connection.execute(f"create table sales (id int primary key, buyer int, {STAMP}, note text)")  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def shop(writer_settings: Settings) -> Iterator[psycopg.Connection[tuple[object,
 
 @contextmanager
 def held_horizon(settings: Settings) -> Iterator[None]:
-    """What is written from now on lies past the horizon."""
+    """Keep the horizon back, so that rows written in the block lie past it."""
     time.sleep(0.15)
     with psycopg.connect(settings.postgres_dsn) as connection:
         connection.execute("select 1")
@@ -217,7 +217,7 @@ def test_a_session_that_waits_to_change_a_table_goes_first(
     staged: Staged,
     tmp_path: Path,
 ) -> None:
-    """It waits for the cut's lock, and what reads the table later waits behind it: the cut would wait for itself."""
+    """ALTER TABLE waits for the snapshot's lock, and later readers queue behind it, including the snapshot itself."""
     sell(shop, 1)
     with open_pipeline(settings, [BUYERS]) as pipeline, psycopg.connect(writer_settings.postgres_dsn) as migration:
         time.sleep(0.15)
@@ -291,9 +291,9 @@ def test_a_table_without_select_privilege_does_not_stop_the_others(
 def test_a_referred_row_with_the_largest_cursor_sets_no_watermark(
     settings: Settings, shop: psycopg.Connection[tuple[object, ...]]
 ) -> None:
-    """A first window with nothing of its own below the horizon ends below it, not at what it took from above.
+    """A first window with only referred rows from above the horizon ends two days below the horizon.
 
-    It ends two days below: no row told how coarse the cursor is, and the next one may be dated to the last midnight.
+    No row has shown yet how coarse the cursor is, and the next row may be dated to the last midnight.
     """
     shop.execute("insert into sales values (1, 1, %s)", [datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=1)])
     shop.execute("insert into lines values (1, 1)")

@@ -1,7 +1,7 @@
-"""Values of every type of PostgreSQL, from the source through the stage into the raw table, compared one by one.
+"""Compare values of every PostgreSQL type one by one, from the source through the stage to the raw table.
 
-What Arrow has a type for must be equal; everything else must read as PostgreSQL prints it. No value may be lost: a row
-is in the raw table or set aside, and the two add up.
+Values with an Arrow type must be equal; all others must be the text that PostgreSQL prints. No value may be lost: each
+row is in the raw table or rejected.
 """
 
 import math
@@ -74,7 +74,7 @@ def matrix(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[list[Any]]]
 IP4 = st.ip_addresses(v=4).map(str)
 MAC = st.binary(min_size=6, max_size=6).map(lambda value: value.hex(":"))
 
-# A PostgreSQL type, and texts of its values.
+# PostgreSQL types, each with texts of its values.
 TYPES: dict[str, st.SearchStrategy[str]] = {
     "smallint": st.integers(-(2**15), 2**15 - 1).map(str),
     "integer": INTEGER.map(str),
@@ -163,7 +163,7 @@ create type elsewhere.int4 as enum ('not', 'a number');
 
 @pytest.fixture
 def every(writer_settings: Settings) -> list[str]:
-    """Table `every` with a column of each type; their names."""
+    """Create a table `every` with a column of each type; return their names."""
     columns = [f"c{number}" for number in range(len(TYPES))]
     with writer(writer_settings) as connection:
         connection.execute(_SETUP)  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ def test_values_of_every_type_arrive(
 ) -> None:
     stream = stream_of("every")
     with psycopg.connect(writer_settings.postgres_dsn) as connection:
-        # Another session prints otherwise: what arrives must not depend on a role's or database's own settings.
+        # This session prints values differently: staged values must not depend on settings of a role or database.
         (batch,) = connection.execute("select coalesce(max(batch), 0) + 1 from every").fetchone() or (1,)
         for row in rows:
             values = sql.SQL(", ").join(
@@ -239,7 +239,7 @@ _AS_THEY_ARE = {
 
 
 def _bits(value: Any, kind: str) -> Any:
-    """So that NaN equals itself and minus zero nothing else."""
+    """Return a value for comparison, so that NaN equals itself and minus zero differs from zero."""
     if isinstance(value, float):
         return struct.pack("f" if kind == "real" else "d", value) if not math.isnan(value) else "nan"
     return value.normalize() if isinstance(value, Decimal) else value
@@ -284,7 +284,7 @@ def test_each_row_is_in_the_raw_table_or_rejected(
 
 
 def _number(text: str | None) -> Decimal | None:
-    """As it is carried; None where it cannot be."""
+    """Return the value as it is staged; None if it is rejected."""
     number = Decimal(text or "NaN")
     scaled = number.scaleb(9) if number.is_finite() else Decimal("NaN")
     fits = scaled.is_finite() and scaled == scaled.to_integral_value() and abs(number) < Decimal(10) ** 29

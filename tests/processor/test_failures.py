@@ -1,4 +1,4 @@
-"""What fails around the processor, at the worst moment: nothing is half staged, and the next cycle makes up for it."""
+"""When something around the processor fails, no window is staged in part, and the next cycle stages the rows."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ def insert(settings: Settings, count: int, first: int = 1) -> None:
 
 @pytest.fixture
 def more_than_is_read_ahead(things: Stream, writer_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MANY rows, of which most still wait at the server when the first of them are written."""
+    """Insert MANY rows, so that most are still at the server when the first are written."""
     monkeypatch.setattr(ahead, "DEPTH", 1)
     monkeypatch.setattr(copy_session, "BYTES_A_BATCH", 64 << 10)
     with writer(writer_settings) as connection:

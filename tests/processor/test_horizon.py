@@ -1,4 +1,4 @@
-"""The horizon stays below every timestamp that an open session may still write, however it sends its transactions."""
+"""The horizon stays below every timestamp that an open session can still write, however it sends its transactions."""
 
 import select
 import threading
@@ -40,7 +40,7 @@ def clock(connection: Connection) -> datetime:
 
 @contextmanager
 def sending(connection: Connection, message: str) -> Iterator[threading.Thread]:
-    """The message under way, as one message of the simple protocol."""
+    """Send the statements in a thread, as one message of the simple protocol; wait for it when the block ends."""
 
     def send() -> None:
         result = connection.pgconn.exec_(message.encode())
@@ -83,7 +83,7 @@ def test_a_message_of_many_transactions_counts_from_its_arrival(
 
 
 def arrival(reader: Connection, pid: int) -> datetime | None:
-    """When the message arrived that the session works on."""
+    """Return the time at which the session's current message arrived."""
     found = reader.execute(
         "select query_start at time zone 'utc' from pg_stat_activity where pid = %s and state = 'active'", [pid]
     ).fetchone()
@@ -197,7 +197,7 @@ def test_a_transaction_that_began_hidden_makes_the_horizon_unknown(
 def test_a_trigger_on_login_writes_the_time_of_the_connection(
     sandbox: Sandbox, settings: Settings, reader: Connection
 ) -> None:
-    """The client takes its time to give its password; the trigger's now() is the moment at which it connected."""
+    """The client sends its password late; the trigger's now() is the time at which the client connected."""
     with superuser(sandbox, settings) as administrator:
         administrator.execute("create function noted() returns event_trigger language plpgsql as $$ begin end $$")
         before = clock(reader)
@@ -213,7 +213,7 @@ def test_a_trigger_on_login_writes_the_time_of_the_connection(
 
 @contextmanager
 def slow_login(reader: Connection, dsn: str) -> Iterator[None]:
-    """A client that has been asked for its password."""
+    """Connect a client up to the server's request for its password."""
     starting = "select true from pg_stat_activity where state = 'starting'"
     connection = pq.PGconn.connect_start(dsn.encode())
     try:

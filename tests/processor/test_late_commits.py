@@ -1,4 +1,4 @@
-"""The stress of `make stress`, short: many writers, open transactions, processors in tight cycles, and a full count."""
+"""A short run of `make stress`: many writers, open transactions, processors in tight cycles, and a full count."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 LOAD = Load(rows=4000, longest=1.0, processors=2)
 SHORTER = 0.1
-"""By how much the scenarios' clocks are less wrong. The lookbacks that have to cover them stay: machines are busy."""
+"""The factor for the clock errors of the scenarios. The lookbacks stay long, because test machines may be busy."""
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -1,6 +1,6 @@
-"""Memory and open files stay as they are, however many cycles one process runs.
+"""Memory and open files do not grow, however many cycles one process runs.
 
-`make long-run` runs 2,000 of them; here a few hundred find what grows with every cycle.
+`make long-run` runs 2,000 cycles; a few hundred, as here, show a leak in every cycle.
 """
 
 import os
@@ -59,7 +59,7 @@ def test_memory_and_open_files_do_not_grow(
                     warehouse.load(stream)
                     warehouse.cleanup(stream)
                 figures.append((process.memory_info().rss, process.num_fds(), process.num_threads()))
-        # The last rows wait until the horizon is past them.
+        # The last rows are read once the horizon is past them.
         time.sleep(2 * MARGIN.total_seconds())
         rows += sum(each.rows_staged for each in run_cycle(pipeline).streams)
     for number, (memory, files, threads) in enumerate(figures, 1):

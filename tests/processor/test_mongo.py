@@ -1,4 +1,4 @@
-"""Documents, read both ways: by the change stream of a replica set, and by lookback where the server is none."""
+"""Documents are read by the change stream of a replica set, and by lookback from a standalone server."""
 
 import base64
 from collections.abc import Callable
@@ -23,7 +23,7 @@ NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 @pytest.fixture(params=["change stream", "lookback"])
 def settings(request: pytest.FixtureRequest, settings: Settings, standalone: MongoServer) -> Settings:
-    """Both ways, for every test here."""
+    """Run every test here with both kinds of server."""
     return settings if request.param == "change stream" else on_standalone(settings, standalone)
 
 

@@ -1,4 +1,4 @@
-"""Documents of every BSON type: as JSON that holds all of it, from the source to the raw table; or set aside whole."""
+"""Documents of every BSON type reach the raw table as JSON without loss, or are rejected whole."""
 
 import base64
 import gzip
@@ -32,8 +32,8 @@ NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 ID = ObjectId("65f000000000000000000001")
 
 
-def carried(document: bytes) -> Any:
-    """What a reader of the JSON finds."""
+def converted(document: bytes) -> Any:
+    """Return the JSON that the document becomes, parsed."""
     return json.loads(to_json(decode(document), document))
 
 
@@ -78,7 +78,7 @@ VALUES: list[tuple[str, Any, Any]] = [
 
 @pytest.mark.parametrize(("value", "expected"), [case[1:] for case in VALUES], ids=[case[0] for case in VALUES])
 def test_every_type_has_its_json(value: Any, expected: Any) -> None:
-    found = carried(bson.encode({"v": value}))["v"]
+    found = converted(bson.encode({"v": value}))["v"]
     assert (found, repr(found)) == (expected, repr(expected)), "0.0 equals -0.0"
 
 
@@ -111,7 +111,7 @@ ONE, TWO = element(0x10, "a", b"\1\0\0\0"), element(0x10, "a", b"\2\0\0\0")
 )  # fmt: skip
 def test_values_that_the_driver_would_lose_are_kept(document: bytes, expected: Any) -> None:
     others = [element(0x12, "big", b"\1" * 8), element(0x02, "text", text(b"x")), element(0x05, "b", b"\1\0\0\0\x80x")]
-    found = carried(document_of(*others, document))
+    found = converted(document_of(*others, document))
     assert found["v"] == expected
     assert found["big"] == 0x0101010101010101
 
@@ -138,7 +138,7 @@ def test_documents_without_a_json_form_are_rejected_with_a_reason(document: byte
 
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-# A document that looks like extended JSON cannot be told from it afterwards.
+# A document that looks like extended JSON cannot be distinguished from it afterwards.
 _keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8).filter(
     lambda key: not key.startswith("$")
 )
@@ -169,7 +169,7 @@ _documents = st.dictionaries(_keys.filter(lambda key: key not in ("_id", "last_m
 
 
 def as_read(value: Any) -> Any:
-    """A value as its JSON names it: what is text there is text."""
+    """Return the value as its JSON shows it: values that become text are text."""
     if isinstance(value, dict):
         return {key: as_read(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -179,13 +179,13 @@ def as_read(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat() + "Z"
     if isinstance(value, float) and math.isnan(value):
-        # JSON knows one of them, BSON as many as fit into 52 bits.
+        # JSON has one NaN, BSON has as many as fit into 52 bits.
         return math.nan
     return int(value) if isinstance(value, Int64) else value
 
 
 def same(line: str | bytes, document: dict[str, Any]) -> None:
-    """Compares as BSON does: order of the keys, types, and the bits of a double."""
+    """Return a value that compares as BSON does: order of the keys, types, and the bits of a double."""
     found = json.loads(line, object_hook=json_util.object_hook)
     assert bson.encode({"": found}) == bson.encode({"": as_read(document)})
 
@@ -197,7 +197,7 @@ def test_a_document_equals_its_json(document: dict[str, Any]) -> None:
     same(to_json(decode(raw), raw), document)
 
 
-# Not shrunk: each try would be a window and a load.
+# Do not shrink examples: each attempt would cost a window and a load.
 @profile(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(_documents, min_size=5, max_size=15))
 def test_documents_are_the_same_in_the_raw_table(
@@ -218,8 +218,8 @@ def test_large_and_deep_documents_reach_the_raw_table(settings: Settings, chats:
     deep: Any = "bottom"
     for _ in range(95):
         deep = {"n": deep}
-    room = 16 * 1024 * 1024 - len(bson.encode({"_id": 1, "last_modified": NOW, "text": ""}))
-    made = [{"_id": 1, "last_modified": NOW, "text": "x" * room}, {"_id": 2, "last_modified": NOW, "deep": deep}]
+    length = 16 * 1024 * 1024 - len(bson.encode({"_id": 1, "last_modified": NOW, "text": ""}))
+    made = [{"_id": 1, "last_modified": NOW, "text": "x" * length}, {"_id": 2, "last_modified": NOW, "deep": deep}]
     process_once(settings, [chat_stream])
     chats.insert_many(made)
     process_once(settings, [chat_stream])
@@ -231,7 +231,7 @@ def test_large_and_deep_documents_reach_the_raw_table(settings: Settings, chats:
 
 
 def test_broken_documents_are_rejected_whole_and_others_are_staged(chat_stream: Stream, tmp_path: Path) -> None:
-    """As they come from a real server; the embedded one refuses such documents."""
+    """A real server may hold such documents; the embedded one refuses them."""
     number, stamp = element(0x10, "_id", b"\3\0\0\0"), element(0x09, "last_modified", b"\0" * 8)
     broken = [
         document_of(number, stamp, ONE, TWO),

@@ -1,4 +1,4 @@
-"""Change streams: every insert, update, replace and delete, whatever is lost, dropped or interrupted meanwhile."""
+"""Change streams stage every insert, update, replace and delete, whatever is lost, dropped or interrupted meanwhile."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
 def document(number: int, **fields: Any) -> dict[str, Any]:
-    """A document as a writer makes it, with its clock's time."""
+    """Return a document as a writer inserts it, with the time of its clock."""
     return {"_id": number, "n": str(number), "last_modified": datetime.now(UTC).replace(tzinfo=None)} | fields
 
 
@@ -47,7 +47,7 @@ def position(settings: Settings) -> Any:
 
 
 def latest(staged: Rows, deleted: Rows) -> dict[Any, Any]:
-    """What the models make of the windows: of each key the version with the largest cursor, unless that is its end."""
+    """Return the rows of the models: for each key the version with the largest cursor, unless that is a deletion."""
     versions: list[tuple[Any, int, Any, dict[str, Any] | None]] = [
         (row["last_modified"].rstrip("Z"), 1, row["_id"], row) for row in staged
     ]
@@ -71,9 +71,9 @@ def test_every_kind_of_change_is_staged(
         assert run_cycle(pipeline).streams[0].window is None
     assert report.rows_staged == 3
     assert names(staged(chat_stream)) == ["1", "2", "3", "4", "replaced", "updated"]
-    (gone,) = deleted(chat_stream)
-    assert gone["key"] == {"_id": "3"}
-    assert abs(datetime.fromisoformat(gone["deleted_at"]) - before) < timedelta(seconds=5)
+    (deletion,) = deleted(chat_stream)
+    assert deletion["key"] == {"_id": "3"}
+    assert abs(datetime.fromisoformat(deletion["deleted_at"]) - before) < timedelta(seconds=5)
     assert mode(settings) == "change stream"
 
 
@@ -197,7 +197,7 @@ def test_the_key_of_a_deleted_document_reads_as_in_its_json(
 
 @pytest.fixture
 def forgetful(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
-    """A server of its own whose oplog is short."""
+    """A separate server with a short oplog."""
     server = MongoServer(tmp_path / "forgetful", free_port(None), options=("--oplog-max-entries", "5"))
     server.start()
     yield settings.model_copy(update={"mongo_uri": SecretStr(server.uri)})
@@ -215,7 +215,7 @@ def test_a_position_that_fell_off_the_oplog_reads_the_lookback_again(
         client["others"]["others"].insert_many([{"n": number} for number in range(20)])
         assert client.admin.command("secantusAdmin.pruneOplog")["pruned"]
         process_once(forgetful, [chat_stream])
-        assert names(staged(chat_stream)) == ["1", "1", "2", "3"], "what is far below the watermark is not read again"
+        assert names(staged(chat_stream)) == ["1", "1", "2", "3"], "those far below the watermark are not read again"
         assert mode(forgetful) == "change stream, read again: its position fell off the oplog"
         assert "deleted meanwhile are unknown: `adventure reconcile --repair`" in capsys.readouterr().out
         chats.insert_one(document(4))
@@ -233,7 +233,7 @@ def test_a_position_lost_in_an_open_change_stream_reads_the_lookback_again(
     monkeypatch: pytest.MonkeyPatch,
     code: int,
 ) -> None:
-    """As a real server answers; the embedded one does not look whether its oplog still holds what comes next."""
+    """Answer as a real server; the embedded one does not check whether its oplog still holds the next entries."""
 
     def lost(_: Any) -> Any:
         raise OperationFailure("Executor error during getMore", code)
@@ -246,7 +246,7 @@ def test_a_position_lost_in_an_open_change_stream_reads_the_lookback_again(
             patch.setattr(pymongo.change_stream.CollectionChangeStream, "try_next", lost)
             run_cycle(pipeline)
         assert mode(settings).startswith("change stream, read again: ")
-        assert names(staged(chat_stream)) == ["1", "2"], "what is remembered as staged is not staged again"
+        assert names(staged(chat_stream)) == ["1", "2"], "documents that were staged are not staged again"
         chats.insert_one(document(3))
         run_cycle(pipeline)
     assert names(staged(chat_stream)) == ["1", "2", "3"]
@@ -270,7 +270,7 @@ def test_an_idle_change_stream_is_resumed_at_its_position(
     assert names(staged(chat_stream)) == ["1", "2"]
 
 
-@pytest.mark.parametrize("way", ["dropped", "renamed", "made anew while nobody read", "another collection"])
+@pytest.mark.parametrize("way", ["dropped", "renamed", "created again while nobody read", "another collection"])
 def test_a_collection_that_is_no_longer_the_same_is_read_from_its_first_document(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, way: str
 ) -> None:
@@ -283,7 +283,7 @@ def test_a_collection_that_is_no_longer_the_same_is_read_from_its_first_document
         elif way == "renamed":
             chats.rename("archive")
             run_cycle(pipeline)
-    if way == "made anew while nobody read":
+    if way == "created again while nobody read":
         chats.drop()
     elif way == "another collection":
         with psycopg.connect(settings.state_conninfo) as connection:
@@ -302,12 +302,12 @@ def test_a_set_that_becomes_standalone_and_back_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alone = on_standalone(settings, standalone)
-    # A server that is started with other options keeps the UUIDs of its collections; here it is another server.
+    # A real server keeps the UUIDs of its collections when it is restarted; here it is another server.
     monkeypatch.setattr(origin, "collection_uuid", lambda _collection: "5" * 32)
     with pymongo.MongoClient[dict[str, Any]](standalone.uri) as client:
         copy = client[settings.mongo_db][settings.mongo_collection]
         for number, (read_by, here) in enumerate([(settings, chats), (alone, copy), (settings, chats), (alone, copy)]):
-            # The data goes with the server.
+            # The new server has none of the data.
             for collection in (chats, copy):
                 collection.insert_one(document(number * 2))
             process_once(read_by, [chat_stream])
@@ -349,7 +349,7 @@ def test_a_user_who_may_not_watch_reads_by_lookback(
 def test_an_event_that_is_too_large_is_read_without_its_document(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
-    """A real server fails where a document of 16 MB leaves no room for its event; the embedded one does not."""
+    """A real server fails if the event of a 16 MB document exceeds the size limit; the embedded one does not."""
     chats.insert_one(document(0))
     process_once(settings, [chat_stream])
     chats.insert_many([document(number, n="large" if number == large else "") for number in (1, 2, 3)])
@@ -371,7 +371,7 @@ def test_an_event_that_is_too_large_is_read_without_its_document(
 
 
 def _keep_the_token_before_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver had the event, so that its token is past it; with a real failure it never comes so far."""
+    """The driver received the event, so its token is past it; with a real failure it would not have received it."""
     reopen, tokens = ChangeStream._reopen, {}
     following = ChangeStream._next
 
@@ -437,7 +437,7 @@ def test_a_table_of_an_earlier_version_gets_its_column(settings: Settings, chats
 def test_under_writers_the_stage_holds_what_the_source_holds(
     settings: Settings, chat_stream: Stream, staged: Staged, deleted: Staged, standalone: MongoServer, way: str
 ) -> None:
-    """Inserts, updates, replaces and, where they are seen, deletes and returns, by eight writers at once."""
+    """Eight writers insert, update, replace and, with a change stream, delete documents and insert them again."""
     read_by = settings if way == "change stream" else on_standalone(settings, standalone)
 
     def write(writer: int) -> None:
@@ -459,7 +459,7 @@ def test_under_writers_the_stage_holds_what_the_source_holds(
     writers = [threading.Thread(target=write, args=[number]) for number in range(8)]
 
     def poll() -> None:
-        # Opened again and again, as if the processor were restarted.
+        # Open the pipeline again each time, as if the processor were restarted.
         while not stop.is_set():
             with open_pipeline(read_by, [chat_stream]) as pipeline:
                 for _ in range(5):

@@ -1,4 +1,4 @@
-"""Cursors of MongoDB as moments: text in any form and offset, both ends of the calendar, and where a window ends."""
+"""Cursors of MongoDB: text in any form and offset, both ends of the calendar, and where a window ends."""
 
 import re
 from dataclasses import replace
@@ -29,7 +29,7 @@ MOMENTS = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29))
 
 
 def texts(moment: datetime, minutes: int) -> list[str]:
-    """A moment in each form of ISO-8601, on the wall clock of an offset."""
+    """Return a moment in each form of ISO-8601, as local time at an offset."""
     local = moment.replace(tzinfo=UTC).astimezone(timezone(timedelta(minutes=minutes)))
     year, week, day = local.isocalendar()
     time = local.isoformat().partition("T")[2]
@@ -43,7 +43,7 @@ def texts(moment: datetime, minutes: int) -> list[str]:
 
 
 def holds(bounds: dict[str, Any], value: Any) -> bool:
-    """Whether MongoDB finds the value in the range: it compares values of one type."""
+    """Return whether MongoDB finds the value in the range; it compares only values of one type."""
     low = bounds["$gte"]
     if type(low) is not type(value) or value < low or ("$lt" in bounds and value >= bounds["$lt"]):
         return False

@@ -1,4 +1,4 @@
-"""Keys of every kind, from the collection to the raw table and back: no two become one, none is deleted by mistake."""
+"""Keys of every kind stay distinct from the collection to the raw table and back, and none is deleted by mistake."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -104,7 +104,7 @@ def test_a_repair_deletes_no_living_document(settings: Settings, every_kind: Str
     process_once(settings, [every_kind])
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(every_kind)
-    # As if every row had been lost: each key is looked up at the source.
+    # Delete every row, so that each key is looked up at the source.
     warehouse.execute(
         'update raw_ext.chat_logs_raw set raw = json_merge_patch(raw, \'{"last_modified": "2020-01-01"}\')'
     )
@@ -144,7 +144,7 @@ def test_a_member_of_our_own_in_a_document_is_rejected(chat_stream: Stream) -> N
 
 
 class TestPaths:
-    """A cursor within an object, such as `meta.updatedAt`."""
+    """A cursor in a nested object, such as `meta.updatedAt`."""
 
     @pytest.fixture
     def nested(self, chat_stream: Stream, chats: Any) -> Stream:

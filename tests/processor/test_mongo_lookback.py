@@ -1,4 +1,4 @@
-"""Documents of a server without change streams: the lookback, and what it can promise."""
+"""The lookback, for documents of a server without change streams, and its guarantees."""
 
 import time
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_text_that_both_of_its_ranges_hold_is_staged_once(
     chats.insert_one({"n": "a", "last_modified": NOW - timedelta(days=2)})
     with open_pipeline(settings, [chat_stream]) as pipeline:
         run_cycle(pipeline)
-        # A blank sorts before a T: over midnight, the range of one form holds days of the other.
+        # A space sorts before a T, so around midnight the range of one form holds days of the other.
         chats.insert_one({"n": "text", "last_modified": (NOW - timedelta(days=1)).isoformat(" ")})
         run_cycle(pipeline)
     assert names(staged(chat_stream)) == ["a", "text"]

@@ -1,4 +1,4 @@
-"""What the processor rejects of a collection, and what it stages of odd cursors and keys, as `reconcile` sees it."""
+"""`reconcile` treats rejected documents, odd cursors and odd keys as the processor does."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Lines in compressed files: all of them, in their order, whatever their length; what the disk refuses is said."""
+"""Compressed files hold all lines in their order, whatever their length; write errors are raised."""
 
 import errno
 import gzip
@@ -41,7 +41,7 @@ def test_without_a_line_there_is_no_file(tmp_path: Path) -> None:
 
 
 def test_a_write_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It happens in another thread: at the latest, the end says so."""
+    """The error occurs in another thread, and is raised by close() at the latest."""
 
     def full(*_arguments: Any, **_options: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

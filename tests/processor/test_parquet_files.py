@@ -1,4 +1,4 @@
-"""Parquet files: every row once and in its order, in row groups that are filled to their last row."""
+"""Parquet files hold every row once and in order, in full row groups."""
 
 import tempfile
 from pathlib import Path
@@ -16,7 +16,7 @@ SCHEMA = pa.schema([("number", pa.int64()), ("text", pa.string()), ("kind", pa.s
 
 
 def batches(sizes: list[int], text: str = "") -> list[pa.RecordBatch]:
-    """Rows numbered from 0 on through all of the batches."""
+    """Return batches of these sizes, with rows numbered from 0 across all batches."""
     found, first = [], 0
     for size in sizes:
         numbers = range(first, first + size)
@@ -27,7 +27,7 @@ def batches(sizes: list[int], text: str = "") -> list[pa.RecordBatch]:
 
 
 def written(folder: Path, rows: list[pa.RecordBatch]) -> list[pq.ParquetFile]:
-    """The files that these batches make."""
+    """Write the batches and return the files."""
     parts = ParquetParts(folder, SCHEMA, ["kind"])
     for batch in rows:
         parts.write(batch)
@@ -35,7 +35,7 @@ def written(folder: Path, rows: list[pa.RecordBatch]) -> list[pq.ParquetFile]:
 
 
 def groups(file: pq.ParquetFile) -> list[int]:
-    """Rows of each row group."""
+    """Return the number of rows in each row group."""
     return [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
 
 

@@ -1,4 +1,4 @@
-"""Through a pooler in session mode all is as without one; one in transaction mode is refused, wherever it stands."""
+"""A pooler in session mode changes nothing; one in transaction mode is refused for source and state database."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,13 +26,13 @@ Staged = Callable[[Stream], Rows]
 
 @pytest.fixture
 def pool(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    """Starts a pooler in front of the embedded server; the port on which it answers."""
+    """Start a pooler in front of the embedded server; return its port."""
     with poolers(sandbox, lambda: tmp_path_factory.mktemp("pgbouncer")) as start:
         yield start
 
 
 def through(settings: Settings, port: int, *, source: bool = False, state: bool = False) -> Settings:
-    """The same settings, by way of the pooler."""
+    """Return the same settings, but with connections through the pooler."""
     update: dict[str, Any] = {"postgres_port": port} if source else {}
     if state:
         update["state_dsn"] = SecretStr(make_conninfo(settings.state_conninfo, port=port))
@@ -65,7 +65,7 @@ def test_a_pooler_in_session_mode_changes_nothing(
 def test_a_pool_in_session_mode_that_is_full_is_waited_for_only_shortly(
     settings: Settings, things: Stream, staged: Staged, pool: Pool
 ) -> None:
-    """The state needs one session; looking whether it is its own needs no second one."""
+    """The state needs one session; the check for a session of its own must not need a second one."""
     process_once(through(settings, pool("session", default_pool_size=1), state=True), [things])
     assert [row["id"] for row in staged(things)] == [1]
 

@@ -1,4 +1,4 @@
-"""Reading ahead: the items in their order, no more of them than there is room for, and no thread left behind."""
+"""`prefetch` yields the items in order, prefetches at most its depth, and leaves no thread behind."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ def test_it_prefetches_up_to_its_depth() -> None:
         while len(read) <= DEPTH and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.1)
-        assert len(read) == DEPTH + 1, "as many as there is room for, and one that waits for it"
+        assert len(read) == DEPTH + 1, "the depth, and one item that waits for space"
         assert next(items) == 0
         assert list(items) == list(range(1, 10 * DEPTH))
 

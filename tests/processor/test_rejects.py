@@ -1,4 +1,4 @@
-"""Rows that cannot be carried are set aside whole, once, with key and reason, whatever their key or their text."""
+"""Rows that cannot be converted are rejected whole and once, with key and reason, whatever their key or text."""
 
 import base64
 import time
@@ -27,7 +27,7 @@ STAMP = "changed_at timestamp default (clock_timestamp() at time zone 'utc')"
 
 
 def make(settings: Settings, columns: str, *statements: str) -> None:
-    """Table `odd` with these columns, its cursor indexed, and what is written to it."""
+    """Create a table `odd` with these columns and an index on its cursor, and insert the rows; return its stream."""
     with writer(settings) as connection:
         connection.execute(f"create table odd ({columns}, {STAMP})")  # type: ignore[arg-type]
         connection.execute("create index on odd (changed_at)")
@@ -101,8 +101,8 @@ def test_rows_that_lose_their_cursor_are_logged_when_their_number_changes(
         for statement in ("insert into odd values (2, null)", "select 1", "insert into odd values (3, 'infinity')"):
             connection.execute(statement)  # type: ignore[arg-type]
             run_cycle(pipeline)
-        told = [line for line in capsys.readouterr().out.splitlines() if "have no cursor" in line]
-        assert ["1 rows" in told[0], "2 rows" in told[1], len(told)] == [True, True, 2]
+        logged = [line for line in capsys.readouterr().out.splitlines() if "have no cursor" in line]
+        assert ["1 rows" in logged[0], "2 rows" in logged[1], len(logged)] == [True, True, 2]
         connection.execute("update odd set changed_at = default")
         time.sleep(0.15)
         run_cycle(pipeline)
@@ -134,7 +134,7 @@ def test_rows_that_the_lookback_reads_again_are_rejected_once(
 
 @pytest.fixture
 def of_encoding(sandbox: Sandbox, settings: Settings, writer_settings: Settings) -> Callable[[str], list[Settings]]:
-    """A database of another encoding: the settings to read and to write it with."""
+    """Create a database with another encoding; return the settings to read it and to write it."""
 
     def create(encoding: str) -> list[Settings]:
         name = f"{settings.postgres_db}_{encoding.lower()}"

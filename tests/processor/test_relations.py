@@ -1,4 +1,4 @@
-"""Relations whose rows may appear below the horizon: read whole, read again with a reason in `status`, or refused."""
+"""Relations whose rows may appear below the horizon are read whole, read again with a reason shown, or refused."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -111,7 +111,7 @@ def test_old_rows_of_an_attached_relation_are_read(
             run_cycle(pipeline)
     process_once(settings, [THINGS])
     found = ids()
-    # Of a view it is not known where its rows are stored, so all of it is read again.
+    # It is unknown where a view's rows are stored, so the whole view is read again.
     again = [1] if new == "base" else []
     assert (len(found), len(set(found))) == (3 + len(again), 3), "once each, though another cycle looked"
     run(f"insert into {new} (id) values (5)")
@@ -259,7 +259,7 @@ def test_a_relation_that_is_no_table_is_refused(settings: Settings, run: Run, st
 def test_a_foreign_table_has_a_lookback_and_a_reason(
     sandbox: Sandbox, settings: Settings, writer_settings: Settings, as_what: str
 ) -> None:
-    """The embedded server has no wrapper that reads anything: what is planned is looked at, not what is read."""
+    """The embedded server has no foreign data wrapper that reads rows, so check the plan only."""
     from adventure.sources.postgres.relations import read_relations
     from adventure.sources.postgres.session import open_session
 
@@ -284,7 +284,7 @@ def test_a_foreign_table_has_a_lookback_and_a_reason(
 
 @contextmanager
 def subscription(sandbox: Sandbox, settings: Settings, publisher: str, *, copy: bool) -> Iterator[None]:
-    """Fills `things` of the test's database from the publisher's."""
+    """A subscription that fills `things` in the test's database from the publisher."""
     slot = f"slot_{settings.postgres_db}"
     with psycopg.connect(sandbox.postgres.dsn(publisher), autocommit=True) as source:
         source.execute("create publication of_things for table things")
@@ -304,7 +304,7 @@ def subscription(sandbox: Sandbox, settings: Settings, publisher: str, *, copy: 
 def test_a_table_that_a_subscription_fills(
     sandbox: Sandbox, settings: Settings, run: Run, ids: Ids, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the copy brings is read whole, and then there is a lookback."""
+    """The rows of the initial copy are read whole; after that the stream is read by lookback."""
     publisher = f"{settings.postgres_db}_publisher"
     table = "create table things (id int primary key, changed_at timestamptz not null default now())"
     with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""Cursors that are coarser than a microsecond, by their type or in fact: no row is lost between two of their values."""
+"""With cursors coarser than a microsecond, by type or by their values, no row is lost between two values."""
 
 import threading
 import time
@@ -22,11 +22,11 @@ from tests.processor.conftest import Rows, stream_of, writer
 Staged = Callable[[Stream], Rows]
 
 SECONDS = 2.5
-"""For how long rows are written: several units of a second, each cut by many windows."""
+"""How long to write rows: several seconds, with many windows in each."""
 
 
 def make(settings: Settings, cursor: str) -> Stream:
-    """A table whose cursor is declared like that; `domain` stands for one that is declared there."""
+    """Create a table whose cursor has this declaration; `domain` means that a domain has it."""
     with writer(settings) as connection:
         connection.execute("create domain rounded as timestamptz(0) default now()")
         connection.execute(f"create table coarse (id integer primary key, changed_at {cursor}, note text)")
@@ -114,7 +114,7 @@ def test_a_version_with_the_same_coarse_cursor_is_staged_and_loaded_last(
         for note in notes:
             put(writer_settings, 1, midnight(), note)
             run_cycle(pipeline)
-    # Windows are loaded in the order in which the stage lists them.
+    # The loader loads windows in the order in which the stage lists them.
     assert [row["note"] for row in staged(stream)][-len(notes) + 1 :] == notes[1:]
 
 
@@ -219,7 +219,7 @@ NOON = datetime(2026, 6, 3, 12)
 
 
 def values(*offsets: float) -> list[datetime]:
-    """Moments so many seconds after noon."""
+    """Return timestamps so many seconds after noon."""
     return [NOON + timedelta(seconds=offset) for offset in offsets]
 
 
@@ -230,7 +230,7 @@ def values(*offsets: float) -> list[datetime]:
         (values(1, 2, 3), None, MICROSECOND, None, Resolution("seconds")),
         (values(0, 3600, 7200), None, MICROSECOND, None, Resolution("hours")),
         (values(12 * 3600), None, MICROSECOND, None, Resolution("days")),
-        # One second of many begins a minute.
+        # Only one of many seconds is at the start of a minute.
         (values(60), Resolution("seconds"), MICROSECOND, NOON + timedelta(seconds=59), Resolution("seconds")),
         (values(60, 120, 180), Resolution("seconds"), MICROSECOND, NOON, Resolution("minutes")),
         (values(60), None, SECOND, NOON - timedelta(seconds=1), Resolution("seconds")),

@@ -1,4 +1,4 @@
-"""Rows and columns that the role may not see stop their stream with a sentence, and no other stream."""
+"""Rows or columns that the role may not see stop their stream with an error, and no other stream."""
 
 import threading
 from collections.abc import Callable
@@ -32,7 +32,7 @@ HIDING = {
 
 @pytest.fixture
 def secrets(writer_settings: Settings, things: Stream) -> Stream:
-    """A table beside `things`, each with rows."""
+    """Create a table beside `things`, both with rows."""
     with writer(writer_settings) as connection:
         connection.execute(
             "create table secrets (id integer primary key, changed_at timestamptz not null default now(), note text)"

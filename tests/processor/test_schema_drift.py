@@ -1,4 +1,4 @@
-"""What becomes of a table that changes at the source: from ALTER TABLE through the stage into the raw table."""
+"""Changes of a table at the source, from ALTER TABLE through the stage to the raw table."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,7 +28,7 @@ THINGS = stream_of("things")
 
 @pytest.fixture
 def source(writer_settings: Settings) -> Iterator[Run]:
-    """Runs statements on a table `things(id, changed_at, value integer)`, one after the other."""
+    """Return a function that runs statements on a table `things(id, changed_at, value integer)`."""
     with writer(writer_settings) as connection:
 
         def run(statements: str) -> None:
@@ -70,7 +70,7 @@ CARRIED = [
     ("columns change their order", "alter table things add value_2 int; update things set value_2 = value;"
      " alter table things drop value; alter table things rename value_2 to value", "insert into things (id, value) values (2, 8)",
      "id, value", [(1, 7), (2, 8)]),
-    ("the table is made anew", "drop table things; create table things (value bigint, changed_at timestamp default"
+    ("the table is created again", "drop table things; create table things (value bigint, changed_at timestamp default"
      " (clock_timestamp() at time zone 'utc'), id bigint)", "insert into things (id, value) values (2, 8)",
      "id, value", [(1, 7), (2, 8)]),
 ]  # fmt: skip
@@ -121,7 +121,7 @@ def test_a_change_that_does_not_fit_stops_the_stream_until_the_remedy(
         caught.value
     )
     assert rows(warehouse) == [(1, 7)]
-    # As the message says.
+    # Follow the remedy in the message.
     remedy = 'alter table raw_ext.things_raw rename "value" to '
     assert f"({remedy}…)" in str(caught.value)
     with duckdb.connect(str(settings.duckdb_path)) as connection:
@@ -182,7 +182,7 @@ def test_without_its_key_cursor_or_table_a_stream_stops_until_its_entry_is_fixed
     if mended:
         stream: Stream = replace(THINGS, **mended)
         source(f"insert into {stream.table} (value) values (8)" if "drop id" in change else _insert(stream))
-        # The watermark was reached with the entry as it was.
+        # The watermark belongs to the original entry.
         with pytest.raises(WatermarkMismatch, match="`adventure stream reset things`"):
             process_once(settings, [stream])
         reset_stream(settings, stream, None)
@@ -265,7 +265,7 @@ def test_a_name_that_is_taken_later_stops_the_stream_and_keeps_its_watermark(
 
 
 def test_the_source_is_never_asked_to_wait_for_long(source: Run, settings: Settings, writer_settings: Settings) -> None:
-    """A migration between two cycles meets no lock of the processor's."""
+    """A migration between two cycles waits for no lock of the processor."""
     process_once(settings, [THINGS])
     with psycopg.connect(writer_settings.postgres_dsn) as connection:
         connection.execute("set lock_timeout = '50ms'")

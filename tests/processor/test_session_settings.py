@@ -1,4 +1,4 @@
-"""Settings of the role or the database neither change what is read nor end an extract."""
+"""Settings of the role or the database neither change the rows that are read nor end an extract."""
 
 import time
 from collections.abc import Callable
@@ -47,7 +47,7 @@ OF_THE_READER = {
 
 @pytest.fixture
 def set_on(sandbox: Sandbox, settings: Settings) -> Callable[[str, dict[str, str]], None]:
-    """Settings of a role in the test's source database, or of a database when no role is named."""
+    """Set settings of a role in the test's source database, or of the database if no role is given."""
 
     def change(of: str, values: dict[str, str]) -> None:
         with superuser(sandbox, settings) as connection:
@@ -179,7 +179,7 @@ def test_a_key_of_an_extension_is_compared_whatever_the_search_path_is(
     ],
 )
 def test_an_error_names_the_setting_that_ended_the_session(settings: Settings, sqlstate: str, name: str) -> None:
-    """Where a pooler or an administrator is stronger than the session's own settings."""
+    """A pooler or an administrator may override the session's own settings."""
     error = psycopg.errors.lookup(sqlstate)("terminating connection due to a timeout")
     error.sqlstate = sqlstate
     found = postgres_error(error, settings.postgres_dsn, "the source database")

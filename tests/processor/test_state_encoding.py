@@ -1,4 +1,4 @@
-"""The watermarks in a database that knows no encoding."""
+"""The watermarks work in a database with the encoding SQL_ASCII."""
 
 import psycopg
 from psycopg.conninfo import make_conninfo

@@ -1,4 +1,4 @@
-"""The table of watermarks has a name of its own: an earlier version's is taken over, others' tables are left alone."""
+"""The table of watermarks is created from an earlier version's table; tables of others are not changed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -38,7 +38,7 @@ def insert(settings: Settings, *ids: int) -> None:
 
 
 def as_an_earlier_version_left_it(state: Connection, *, position: bool) -> None:
-    """The same watermarks in the earlier version's table, and no other."""
+    """Move the watermarks to the earlier version's table, and drop the current one."""
     state.execute(OLD.format(position=", position text" if position else ""))  # type: ignore[arg-type]
     state.execute(
         "insert into processor_metadata (stream, watermark, window_id, run_id, horizon, mode)"

@@ -1,4 +1,4 @@
-"""TLS to both sources: a certificate that is trusted, and every way in which it may not be."""
+"""TLS to both sources, with a trusted certificate and with each kind of untrusted one."""
 
 import contextlib
 import signal
@@ -27,13 +27,13 @@ from adventure.sources.mongo.connect import connect_mongo
 
 @dataclass(frozen=True)
 class Certificates:
-    """As files."""
+    """Paths of the certificates' files."""
 
     authority: Path
     stranger: Path
-    """Another authority, which signed nothing here."""
+    """Another authority, which signed none of these certificates."""
     server: Path
-    """Certificate and key of 127.0.0.1, in one file."""
+    """Certificate and key for 127.0.0.1, in one file."""
     client: Path
     client_key: Path
 
@@ -53,7 +53,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 class Terminator(threading.Thread):
-    """Speaks TLS for the embedded PostgreSQL, whose build cannot: takes libpq's request, and passes on what it says."""
+    """Terminates TLS for the embedded PostgreSQL, whose build lacks it: accepts libpq's request and forwards data."""
 
     def __init__(self, port: int, context: ssl.SSLContext) -> None:
         super().__init__(daemon=True)
@@ -96,7 +96,7 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture
 def terminator(sandbox: Sandbox, certificates: Certificates, request: pytest.FixtureRequest) -> Iterator[Terminator]:
-    """In front of the tests' PostgreSQL; marked `guarded`, it lets in only who shows a certificate."""
+    """Start the proxy in front of the tests' PostgreSQL. With the mark `guarded`, it requires a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.server)
     if request.node.get_closest_marker("guarded"):
@@ -180,7 +180,7 @@ def test_a_client_certificate_is_accepted_where_one_is_required(secured: Setting
 
 @pytest.fixture(scope="module")
 def secured_mongo(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a MongoDB-compatible server that speaks TLS only."""
+    """The port of a MongoDB-compatible server that accepts only TLS."""
     folder, port = tmp_path_factory.mktemp("tls-mongo"), free_port(None)
     (folder / "empty.toml").touch()
     command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", folder / "empty.toml"]

@@ -1,4 +1,4 @@
-"""Every value arrives exactly, or its row is set aside whole: values of PostgreSQL's types, staged and compared."""
+"""Values of PostgreSQL's types are staged exactly, or their row is rejected whole."""
 
 import math
 from collections.abc import Callable

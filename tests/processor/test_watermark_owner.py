@@ -48,14 +48,14 @@ def insert(settings: Settings, *ids: int) -> None:
 
 
 def loaded(settings: Settings, stream: Stream) -> list[int]:
-    """The keys that the raw table holds after a load."""
+    """Load, and return the keys in the raw table."""
     warehouse = DuckDBWarehouse(settings)
     warehouse.load(stream)
     return [key for (key,) in warehouse.execute(f"select distinct id from {stream.raw_table} order by id")]
 
 
 def run_remedy(monkeypatch: pytest.MonkeyPatch, settings: Settings, streams: list[Stream], sentence: str) -> None:
-    """Run the command that the sentence names first."""
+    """Run the first command that the sentence names."""
     found = re.search(r"`adventure (stream reset [^`]+)`", sentence)
     assert found, sentence
     monkeypatch.setattr(stream_commands, "pipeline_of", lambda _context: (settings, tuple(streams)))
@@ -64,7 +64,7 @@ def run_remedy(monkeypatch: pytest.MonkeyPatch, settings: Settings, streams: lis
 
 
 def refused(settings: Settings, *streams: Stream) -> str:
-    """The sentence with which the processor stops these streams; `status` has it too."""
+    """Return the sentence with which the processor stops these streams; check that `status` shows it too."""
     with pytest.raises(WatermarkMismatch) as error:
         process_once(settings, streams)
     sentences = [problem.sentence for problem in find_problems(settings, streams, DuckDBWarehouse(settings))]
@@ -155,7 +155,7 @@ def test_a_stream_that_pipeline_toml_describes_otherwise_is_refused(
 def test_another_database_is_refused(
     settings: Settings, sandbox: Sandbox, writer_settings: Settings, things: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that was restored from a dump, for example, and holds a row below the watermark that was never read."""
+    """It was restored from a dump, for example, and holds a row below the watermark that was never read."""
     insert(writer_settings, 1)
     process_once(settings, [things])
     name = f"{settings.postgres_db}_restored"
@@ -219,7 +219,7 @@ def test_a_server_that_was_restored_to_an_older_state_is_noticed(
 
 
 def _own_as(data: Path) -> None:
-    """The server runs as `nobody` if the tests run as root."""
+    """Give the files to `nobody` if the tests run as root, because the server then runs as `nobody`."""
     if os.geteuid() == 0:
         for path in (data, *data.rglob("*")):
             shutil.chown(path, "nobody")
@@ -329,7 +329,7 @@ def test_windows_staged_before_a_reset_are_not_recovered(
     monkeypatch: pytest.MonkeyPatch,
     point: str | None,
 ) -> None:
-    """A window whose low is the watermark is recovered after a crash; after a reset it is an old one."""
+    """After a crash, a window whose low is the watermark is recovered. After a reset, such a window is an old one."""
     with writer(writer_settings) as connection:
         connection.execute("insert into things (id, changed_at) values (1, '2021-01-01')")
     command = f"`adventure stream reset things{f' --from {point}' if point else ''}`"

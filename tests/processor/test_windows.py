@@ -1,4 +1,4 @@
-"""Windows and watermarks: nothing that commits late is lost, and whatever is interrupted converges."""
+"""Windows and watermarks: no row that commits late is lost, and interrupted work is completed later."""
 
 import errno
 import shutil
@@ -118,12 +118,12 @@ def test_an_idle_cycle_writes_nothing_anywhere(
 
 
 def _files(settings: Settings) -> dict[Path, tuple[int, int]]:
-    """Every file and folder, with what changes when it is written or replaced."""
+    """Return every file and folder, with the attributes that change when it is written or replaced."""
     return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in settings.data_dir.rglob("*")}
 
 
 def _rows(settings: Settings) -> list[tuple[Any, ...]]:
-    """Every row of the state database's tables, with the transaction that wrote it."""
+    """Return every row of the state database's tables, with the transaction that wrote it."""
     with psycopg.connect(settings.state_conninfo) as connection:
         tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
         assert tables == [("adventure_watermarks",)]

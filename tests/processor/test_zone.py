@@ -1,4 +1,4 @@
-"""Cursors without a time zone: read in the zone that the stream names, and refused where one has to be named."""
+"""Cursors without a time zone are read in the stream's zone, or refused if the stream has to name one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ NEW_YORK, KOLKATA = "America/New_York", "Asia/Kolkata"
 
 @pytest.fixture
 def local(writer_settings: Settings) -> Stream:
-    """A table `local(id, changed_at)` whose cursor holds the wall clock of the session that writes."""
+    """Create a table `local(id, changed_at)` whose cursor holds the wall clock of the writing session."""
     with writer(writer_settings) as connection:
         connection.execute("create table local (id integer primary key, changed_at timestamp default now())")
         connection.execute("create index on local (changed_at)")
@@ -199,7 +199,7 @@ def test_nothing_is_lost_where_the_clock_is_changed(
     monkeypatch: pytest.MonkeyPatch,
     begins: str,
 ) -> None:
-    """A row every ten minutes, and a window after each; every second row commits one window later."""
+    """Insert a row every ten minutes with a window after each; every second row commits one window later."""
     stream = replace(local, timezone=NEW_YORK)
     times = [datetime.fromisoformat(begins) + timedelta(minutes=10 * n, microseconds=17) for n in range(20)]
     with open_pipeline(settings, [stream]) as pipeline, writer(writer_settings) as connection:
@@ -208,7 +208,7 @@ def test_nothing_is_lost_where_the_clock_is_changed(
             committed, held = (held, [number]) if number % 2 else ([*held, number], [])
             for row in committed:
                 connection.execute("insert into local values (%s, %s)", [row, to_local(times[row], NEW_YORK)])
-            # A transaction that is open since then holds the horizon.
+            # A transaction that has been open since then holds the horizon back.
             oldest = times[held[0]] if held else moment + timedelta(seconds=1)
             horizon = Horizon(oldest, timedelta(0), None)
             monkeypatch.setattr(postgres_source, "read_horizon", lambda *_, horizon=horizon: horizon)
@@ -247,7 +247,7 @@ def test_status_check_and_reconcile_read_the_zone_of_the_stream(
 def test_a_deletion_is_dated_by_the_wall_clock_of_the_zone(
     settings: Settings, writer_settings: Settings, local: Stream
 ) -> None:
-    """Dated by UTC, it would hide a row that comes back in New York for four hours."""
+    """If dated in UTC, a deletion would hide a row that is inserted again in New York for four hours."""
     stream = replace(local, timezone=NEW_YORK)
     insert(writer_settings, NEW_YORK, *range(10))
     process_once(settings, [stream])
