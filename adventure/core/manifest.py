@@ -199,7 +199,7 @@ def _column_faults(window: Window) -> Iterator[str]:
         else:
             known = column.type in _PLAIN_TYPES
         if not known:
-            yield f"column {column.name} has the type {column.type!r}, which this version does not know"
+            yield f"column {column.name} has the type {column.type!r}, which is unknown"
     is_document = [(column.name, column.type) for column in window.columns] == [("raw", "json")]
     if not is_document and any(column.type == "json" for column in window.columns):
         yield "a document has the one column raw"

@@ -52,8 +52,8 @@ def require_own_session(
                 if theirs == first or _backend(connection) != first:
                     raise SourceRefused(
                         f"{postgres_place(conninfo, name)} is reached through a pooler that gives one server session to"
-                        " several clients in turn (transaction or statement mode): neither locks nor settings would"
-                        " stay with the processor",
+                        " several clients in turn (transaction or statement mode): the processor would lose its locks"
+                        " and settings",
                         f"Let {setting} name the server itself, or set pool_mode = session for this database in the"
                         " pooler",
                     )

@@ -45,7 +45,7 @@ def owner_mismatch(mark: Watermark | None, stream: Stream, destination: str) -> 
         return WatermarkMismatch(
             f"{stream.name}: the watermark {mark.value} belongs to the stage {kept!r}, and this is"
             f" {f'the stage {found!r}' if found else 'an empty one'}",
-            "Set DATA_DIR (or WAREHOUSE) back, or restore the stage from its backup; to go on with this one, stop the"
+            "Set DATA_DIR (or WAREHOUSE) back, or restore the stage from its backup; to keep this one, stop the"
             f" processor and run `adventure stream reset {stream.name}`, which reads the stream again from its"
             f" beginning, or with `--from {mark.value.isoformat()}` if nothing staged was lost",
         )
@@ -77,7 +77,10 @@ def origin_mismatch(mark: Watermark | None, stream: Stream, origin: Origin) -> W
     if kept.position is not None and origin.position is not None and origin.position < kept.position:
         ends = f"its log ends at {origin.position:,}, and ended at {kept.position:,} at the watermark {mark.value}"
         if origin.is_standby:
-            return WatermarkMismatch(f"{stream.name}: the standby lags: {ends}", "It is read on once it has caught up")
+            return WatermarkMismatch(
+                f"{stream.name}: the standby lags: {ends}",
+                "No action is needed: it is read again once the standby has caught up",
+            )
         return WatermarkMismatch(
             f"{stream.name}: the source was restored to an older state: {ends}",
             f"Stop the processor, run `adventure stream reset {stream.name} --from TIME` with the time of the backup,"

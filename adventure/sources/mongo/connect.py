@@ -64,12 +64,12 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
     try:
         yield
     except NetworkTimeout as error:
-        remedy = "Check the server and what lies between; raise STUCK_AFTER_SEC where an operation takes longer"
+        remedy = "Check the server and the network; raise STUCK_AFTER_SEC if an operation takes longer"
         raise SourceUnavailable(f"{where} does not answer: nothing came in time", remedy) from error
     except ConnectionFailure as error:
         tls, is_distrust = _tls_problem(str(error))
         if is_distrust:
-            remedy = "Check MONGO_TLS_CA_FILE, and that the host is the one that the certificate names"
+            remedy = "Check MONGO_TLS_CA_FILE, and that the certificate names this host"
             raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {tls}", remedy) from error
         if tls:
             remedy = "Check that it runs with TLS, and MONGO_HOST, MONGO_PORT or MONGO_URI"

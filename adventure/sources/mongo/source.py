@@ -261,7 +261,7 @@ class MongoSource:
             cursor.change_stream = ChangeStream(self._client, stream, None)
         except PositionLost as lost:
             raise SourceError(
-                f"{stream.name}: a change stream on {stream.location} cannot even begin: {lost}", "Enlarge the oplog"
+                f"{stream.name}: a change stream on {stream.location} cannot be opened: {lost}", "Enlarge the oplog"
             ) from lost
         for document in self._documents(stream, low, None, cursor.change_stream.session):
             writer.write(document, low)

@@ -113,5 +113,7 @@ def _of_columns(
             f"the role {role} may read each column of {stream.location}, but not lock the table against changes of its"
             " columns, for which it needs the privilege on the whole table"
         )
-    hidden = "; for a part of the columns let the stream read a view of them" if len(missing) < len(columns) else ""
+    hidden = (
+        "; or, to read only these columns, let the stream read a view of them" if len(missing) < len(columns) else ""
+    )
     return SourceRefused(f"stream {stream.name}: {problem}", grant + hidden)

@@ -230,7 +230,7 @@ def _check_names(stream: Stream, names: Iterable[str]) -> None:
             raise SourceShapeError(
                 f"stream {stream.name}: column {name} of {stream.location} has the same name as {other}, because a"
                 " warehouse does not tell upper case from lower case",
-                f"Rename column {name}, or name a view in pipeline.toml that does; the stream then goes on by itself",
+                f"Rename column {name}, or name a view in pipeline.toml that does; the next cycle reads the stream",
             )
 
 

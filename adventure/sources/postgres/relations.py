@@ -178,7 +178,7 @@ def _refusal(stream: Stream, members: Sequence[Member]) -> SourceError | None:
         if member.subscribed not in (None, "r"):
             return SourceError(
                 f"stream {stream.name} waits: the subscription {member.subscription} still copies {member.name}",
-                "It is read when the copy is done; see pg_subscription_rel",
+                "No action is needed: it is read when the copy is done; see pg_subscription_rel",
             )
     if not stream.lookback and (kept := _first(members, "m")):
         return SourceShapeError(
