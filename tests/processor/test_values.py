@@ -23,7 +23,7 @@ Staged = Callable[[Stream], Rows]
 
 UUID = "123e4567-e89b-42d3-a456-426614174000"
 
-CARRIED = [
+CONVERTED = [
     ("smallint", "-32768", -32768),
     ("integer", "2147483647", 2147483647),
     ("bigint", "-9223372036854775808", -(2**63)),
@@ -70,20 +70,20 @@ CARRIED = [
 
 
 def test_every_type_is_converted_exactly(settings: Settings, writer_settings: Settings, staged: Staged) -> None:
-    columns = [f"c{number}" for number in range(len(CARRIED))]
+    columns = [f"c{number}" for number in range(len(CONVERTED))]
     with writer(writer_settings) as connection:
         connection.execute(
             "create type mood as enum ('sad', 'content'); create domain positive as integer check (value > 0)"
         )
-        types = ", ".join(f"{name} {kind}" for name, (kind, _, _) in zip(columns, CARRIED, strict=True))
+        types = ", ".join(f"{name} {kind}" for name, (kind, _, _) in zip(columns, CONVERTED, strict=True))
         connection.execute(f"create table every (id int primary key, changed_at timestamp default now(), {types})")  # type: ignore[arg-type]
-        values = ", ".join(text for _, text, _ in CARRIED)
+        values = ", ".join(text for _, text, _ in CONVERTED)
         connection.execute(f"insert into every (id, {', '.join(columns)}) values (1, {values})")  # type: ignore[arg-type]
         connection.execute("insert into every (id) values (2)")
     process_once(settings, [stream_of("every")])
     full, empty = sorted(staged(stream_of("every")), key=lambda row: row["id"])
-    found = [(kind, full[name]) for name, (kind, _, _) in zip(columns, CARRIED, strict=True)]
-    assert found == [(kind, value) for kind, _, value in CARRIED]
+    found = [(kind, full[name]) for name, (kind, _, _) in zip(columns, CONVERTED, strict=True)]
+    assert found == [(kind, value) for kind, _, value in CONVERTED]
     assert {empty[name] for name in columns} == {None}
 
 
