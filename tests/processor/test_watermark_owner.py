@@ -35,6 +35,7 @@ from adventure.processor.owner import origin_mismatch
 from adventure.processor.reset import reset_stream
 from adventure.processor.run import open_pipeline, process_forever, process_once
 from adventure.processor.state import read_watermarks
+from adventure.reconcile.run import reconcile
 from tests.processor.conftest import on_standalone, stream_of, superuser, writer
 
 Rows = list[dict[str, Any]]
@@ -169,6 +170,30 @@ def test_another_database_is_refused(
     run_remedy(monkeypatch, other, [things], sentence)
     process_once(other, [things])
     assert loaded(other, things) == [1, 2]
+
+
+def test_reconcile_after_a_reset_deletes_what_the_new_source_lacks(
+    settings: Settings, writer_settings: Settings, things: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedy of a table that was replaced: reset the stream, load it, then `adventure reconcile --repair`."""
+    insert(writer_settings, 1, 2, 3)
+    process_once(settings, [things])
+    assert loaded(settings, things) == [1, 2, 3]
+    with writer(writer_settings) as connection:
+        connection.execute("create table others (like things including all)")
+        connection.execute("insert into others (id) values (2), (4)")
+        connection.execute("grant select on others to adventure_reader")
+    others = replace(things, table="others")
+    run_remedy(monkeypatch, settings, [others], refused(settings, others))
+    process_once(settings, [others])
+    assert loaded(settings, others) == [1, 2, 3, 4]
+    (report,) = reconcile(settings, [others], repair=True)
+    assert report.failure is None
+    DuckDBWarehouse(settings).load(others)
+    assert DuckDBWarehouse(settings).live_key_count(others) == 2
+    (report,) = reconcile(settings, [others])
+    assert report.result is not None
+    assert not report.result.differs
 
 
 def test_a_server_that_was_restored_to_an_older_state_is_noticed(
