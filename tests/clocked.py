@@ -54,7 +54,7 @@ def clocked_server(folder: Path, sandbox: Sandbox | SimpleNamespace) -> Iterator
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        postgres = PostgresServer(folder, sandbox.password, free_port(None), environment=environment)
+        postgres = PostgresServer(folder, sandbox.password, free_port(None), environment=environment, durable=False)
         server = ClockedServer(postgres, sandbox.mongo, sandbox.password, file)
         server.set_clock(0)
         postgres.start()

@@ -107,7 +107,7 @@ def _logs_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("servers")) as running:
+    with Sandbox(tmp_path_factory.mktemp("servers"), durable=False) as running:
         yield running
 
 

@@ -15,9 +15,13 @@ from adventure.demo.sandbox.process import free_port
 
 
 class Sandbox:
-    """PostgreSQL and a MongoDB-compatible server with their data under `folder`."""
+    """PostgreSQL and a MongoDB-compatible server with their data under `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        durable: see `PostgresServer.durable`.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / "lock", timeout=0)
@@ -25,7 +29,9 @@ class Sandbox:
         saved = json.loads(self._facts.read_text()) if self._facts.exists() else {}
         self.password: str = saved.get("password") or secrets.token_urlsafe(18)
         """The password of the superuser and of the roles that `create_databases` creates."""
-        self.postgres = PostgresServer(self.folder / "postgres", self.password, saved.get("postgres_port") or 0)
+        self.postgres = PostgresServer(
+            self.folder / "postgres", self.password, saved.get("postgres_port") or 0, durable=durable
+        )
         self.mongo = MongoServer(self.folder / "mongo", saved.get("mongo_port") or 0)
 
     def start(self) -> None:
