@@ -36,7 +36,7 @@ class Point(Enum):
     ROWS_WRITTEN = "rows-written", "stream", "DuckDB rolls back the open transaction: the next load loads the window."
     LEDGER_WRITTEN = "ledger-written", "stream", "The same: one transaction holds rows and ledger entries."
     COMMITTED = "committed", "stream", "Rows and ledger entries are committed: the next cleanup removes the window."
-    FILE_REMOVED = "file-removed", "stream", "window.json is removed last: the next cleanup removes the remaining files."
+    FILE_REMOVED = "file-removed", "stream", "window.json is removed last: the next cleanup removes the rest."
     MODEL_BUILT = "model-built", "model", "The models before it are new, the others old: the next run builds again."
     BUILT = "built", "", "The build is not recorded: the next run builds again, and finds no new rows."
     COPY_WRITTEN = "copy-written", "", "The dashboard keeps the old copy: the next run publishes."
