@@ -1,7 +1,7 @@
-"""The pinned Snowflake emulator, with what the project uses and the emulator lacks or reads otherwise.
+"""The pinned Snowflake emulator, patched where it lacks what the project uses or differs from Snowflake.
 
-fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to it over HTTP. Each function here patches
-one thing from outside and names it; tests/snowflake/test_emulator.py notices when a patch is no longer needed.
+fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to it over HTTP. Each function here
+patches one thing from outside; tests/snowflake/test_emulator.py fails when a patch is no longer needed.
 """
 
 import re

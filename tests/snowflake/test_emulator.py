@@ -1,4 +1,4 @@
-"""Test where the unpatched emulator differs from Snowflake: a test fails when a patch of emulator.py is no longer needed.
+"""Test where the unpatched emulator differs from Snowflake; a test fails when a patch is no longer needed.
 
 Each divergence is tried in one process without patches. Where the emulator answers as Snowflake does, remove its patch.
 """
