@@ -17,28 +17,28 @@ VARIABLE = "ADVENTURE_CRASH_AT"
 
 
 class Point(Enum):
-    """The points in the order of the flow: name, what OF is, and what becomes of a crash there."""
+    """The points in the order of the flow: name, meaning of OF, and state after a crash there."""
 
     EXTRACTING = "extracting", "stream", "Half a local file: the next cycle removes it and reads its rows again."
     FILES_FINISHED = "files-finished", "stream", "Nothing is staged: the next cycle reads the rows again."
-    STAGING = "staging", "stage", "A file under a name that nobody lists: the next start removes it."
+    STAGING = "staging", "stage", "A file under a name that no listing shows: the next start removes it."
     FILE_STAGED = (
         "file-staged",
         "stream",
-        "No window without window.json: the next start removes it; its rows come again.",
+        "A window without window.json: the next start removes it, and the next cycle reads its rows again.",
     )
     WINDOW_STAGED = (
         "window-staged",
         "stream",
         "A whole window: the next start moves the watermark to its end, unless the stream was reset. (1)",
     )
-    WATERMARK_MOVED = "watermark-moved", "stream", "The window is done: the next cycle begins where it ends."
-    ROWS_WRITTEN = "rows-written", "stream", "DuckDB drops the open transaction: the next load brings the window."
-    LEDGER_WRITTEN = "ledger-written", "stream", "As before: rows and ledger entries go together."
-    COMMITTED = "committed", "stream", "Rows and ledger entries are there: the next cleanup removes the window."
-    FILE_REMOVED = "file-removed", "stream", "window.json goes last: the next cleanup removes what is left."
-    MODEL_BUILT = "model-built", "model", "The models before it are new, the others old: the build is due again."
-    BUILT = "built", "", "No run of the build is recorded: it is due again, and finds nothing new."
+    WATERMARK_MOVED = "watermark-moved", "stream", "The window is complete: the next cycle begins at its end."
+    ROWS_WRITTEN = "rows-written", "stream", "DuckDB rolls back the open transaction: the next load loads the window."
+    LEDGER_WRITTEN = "ledger-written", "stream", "The same: one transaction holds rows and ledger entries."
+    COMMITTED = "committed", "stream", "Rows and ledger entries are committed: the next cleanup removes the window."
+    FILE_REMOVED = "file-removed", "stream", "window.json is removed last: the next cleanup removes the rest."
+    MODEL_BUILT = "model-built", "model", "The models before it are new, the others old: the next run builds again."
+    BUILT = "built", "", "The build is not recorded: the next run builds again, and finds no new rows."
     COPY_WRITTEN = "copy-written", "", "The dashboard keeps the old copy: the next run publishes."
     PUBLISHED = "published", "", "The dashboard has the new copy: the next run publishes it once more."
 

@@ -65,7 +65,7 @@ def test_every_model_is_in_the_document_of_the_models(manifest: dict[str, Any]) 
 
 def test_every_test_and_analysis_of_the_document_exists(manifest: dict[str, Any]) -> None:
     document = (DBT.parent / "docs" / "models.md").read_text(encoding="utf-8")
-    faults = document[document.index("## What is wrong in the sources") : document.index("**Severity.**")]
+    faults = document[document.index("## Bad data in the sources") : document.index("### Severity of the tests")]
     named = {name for row in re.findall(r"^\|[^|]*\|([^|]*)\|", faults, re.MULTILINE) for name in row.split(", ")}
     tests = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "test"}
     assert {name.strip() for name in named} - {"test", "---"} <= tests

@@ -1,7 +1,7 @@
-"""The pinned Snowflake emulator, with what the project uses and the emulator lacks or reads otherwise.
+"""The pinned Snowflake emulator, patched where it lacks what the project uses or differs from Snowflake.
 
-fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to it over HTTP. Each function here mends
-one thing from outside and names it; tests/snowflake/test_emulator.py notices when a mend is no longer needed.
+fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to it over HTTP. Each function here
+patches one thing from outside; tests/snowflake/test_emulator.py fails when a patch is no longer needed.
 """
 
 import re
@@ -86,8 +86,8 @@ class Emulator:
 
 @contextmanager
 def running_emulator() -> Iterator[Emulator]:
-    """Starts the emulator in this process, mended, and ends it."""
-    _mend()
+    """Run the patched emulator in this process."""
+    _patch()
     with tempfile.TemporaryDirectory() as folder, fakesnow.server() as connection:
         key = Path(folder) / "key.pem"
         key.write_bytes(
@@ -102,12 +102,12 @@ def staged_path(location: str, database: str) -> Path:
     return Path(stage.internal_dir(f"{database.upper()}.{schema.upper()}.{name}"), path)
 
 
-def _mend() -> None:
-    if getattr(Cursor, "mended", False):
+def _patch() -> None:
+    if getattr(Cursor, "patched", False):
         return
-    Cursor.mended = True  # type: ignore[attr-defined]
-    for mend in (_qualified_temporary_tables, _array_functions, _text_of_a_variant, _hexadecimal):
-        Cursor._transform = mend(Cursor._transform)
+    Cursor.patched = True  # type: ignore[attr-defined]
+    for patch in (_qualified_temporary_tables, _array_functions, _text_of_a_variant, _hexadecimal):
+        Cursor._transform = patch(Cursor._transform)
     transforms.merge = lambda merge_expr: [merge_expr]
     transforms.numeric_agg_implicit_cast = lambda expression: expression
     transforms.create_clone = _replacing_clone(transforms.create_clone)
@@ -135,7 +135,7 @@ def _qualified_temporary_tables(transform: Callable[..., Any]) -> Callable[..., 
 def _array_functions(transform: Callable[..., Any]) -> Callable[..., Any]:
     """AS_ARRAY does not exist, and REDUCE takes no array of VARIANTs: its elements are JSON here, and so is the sum."""
 
-    def mended(node: exp.Expression) -> exp.Expression:
+    def patched(node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.Anonymous) and node.name.upper() == "AS_ARRAY":
             (value,) = node.expressions
             is_array = exp.EQ(this=_call("json_type", value.copy()), expression=exp.Literal.string("ARRAY"))
@@ -152,7 +152,7 @@ def _array_functions(transform: Callable[..., Any]) -> Callable[..., Any]:
             return exp.cast(summed, "bigint")
         return node
 
-    return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)
+    return lambda self, expression, params: transform(self, expression.transform(patched, copy=False), params)
 
 
 def _text_of_a_variant(transform: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,26 +167,26 @@ def _text_of_a_variant(transform: Callable[..., Any]) -> Callable[..., Any]:
             return node.this if isinstance(node.this, exp.GetExtract) else None
         return None
 
-    def mended(node: exp.Expression) -> exp.Expression:
+    def patched(node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.TryCast) and node.to.is_type(exp.DataType.Type.DECIMAL) and (found := path(node.this)):
             key, kind = found.expression.name, node.to.sql(dialect="duckdb")
             shape = exp.Literal.string(f'{{"{key}": "{kind}"}}')
             return _call("struct_extract", _call("json_transform", found.this, shape), exp.Literal.string(key))
         if isinstance(node, exp.ParseJSON) and not node.args.get("safe"):
-            return exp.cast(node.this.transform(mended, copy=False), "json")
+            return exp.cast(node.this.transform(patched, copy=False), "json")
         if found := path(node):
             name = found.expression.name.replace("\\", "\\\\").replace('"', '\\"')
             keys = exp.Literal.string(f'$."{name}"')
-            return _call("json_extract_string", found.this.transform(mended, copy=False), keys)
+            return _call("json_extract_string", found.this.transform(patched, copy=False), keys)
         return node
 
-    return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)
+    return lambda self, expression, params: transform(self, expression.transform(patched, copy=False), params)
 
 
 def _hexadecimal(transform: Callable[..., Any]) -> Callable[..., Any]:
     """TO_NUMBER with a format fails: `XXX` reads hexadecimal digits."""
 
-    def mended(node: exp.Expression) -> exp.Expression:
+    def patched(node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.ToNumber) and re.fullmatch(
             "X+", node.args["format"].name if node.args.get("format") else ""
         ):
@@ -194,7 +194,7 @@ def _hexadecimal(transform: Callable[..., Any]) -> Callable[..., Any]:
             return exp.cast(digits, "bigint")
         return node
 
-    return lambda self, expression, params: transform(self, expression.transform(mended, copy=False), params)
+    return lambda self, expression, params: transform(self, expression.transform(patched, copy=False), params)
 
 
 def _call(function: str, *arguments: exp.Expression) -> exp.Anonymous:
@@ -246,8 +246,8 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
     """REMOVE, GET, and statements without effect; an error where it would be HTTP 500, which is retried for minutes."""
 
     def executed(self: Any, command: str, params: Any = None, *rest: Any, **options: Any) -> Any:
-        if not getattr(self._conn, "mended", False):
-            self._conn.mended = True
+        if not getattr(self._conn, "patched", False):
+            self._conn.patched = True
             self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
         if found := re.match(r"^\s*REMOVE\s+(@\S+)(?:\s+PATTERN = '(.+)')?\s*$", command, re.IGNORECASE):
             return _remove(self, found[1], found[2] or ".*")

@@ -1,6 +1,6 @@
-"""What the unmended emulator lacks or reads otherwise: a test fails when a mend of emulator.py is no longer needed.
+"""Test where the unpatched emulator differs from Snowflake; a test fails when a patch is no longer needed.
 
-Each divergence is tried in one process that mends nothing. Where the emulator answers as Snowflake does, its mend goes.
+Each divergence is tried in one process without patches. Where the emulator answers as Snowflake does, remove its patch.
 """
 
 import json
@@ -105,7 +105,7 @@ print("\n" + json.dumps(found, default=str))
 
 
 @pytest.fixture(scope="module")
-def unmended() -> dict[str, list[Any]]:
+def unpatched() -> dict[str, list[Any]]:
     ended = subprocess.run(
         [sys.executable, "-c", _PROBES], capture_output=True, text=True, timeout=TIMEOUT_SEC, check=False
     )
@@ -137,38 +137,38 @@ LACKING = [
 
 
 @pytest.mark.parametrize("statement", LACKING)
-def test_the_emulator_lacks(unmended: dict[str, list[Any]], statement: str) -> None:
-    how, answer = unmended[statement]
+def test_the_emulator_lacks(unpatched: dict[str, list[Any]], statement: str) -> None:
+    how, answer = unpatched[statement]
     assert how == "fails", f"the emulator answers {answer}"
 
 
-def test_force_false_is_read_as_true(unmended: dict[str, list[Any]]) -> None:
-    how, (held, _) = unmended["force_false"]
+def test_force_false_is_read_as_true(unpatched: dict[str, list[Any]]) -> None:
+    how, (held, _) = unpatched["force_false"]
     assert (how, held) == ("answers", 2), "the second COPY skipped the file, as it does in Snowflake"
 
 
-def test_purge_false_is_read_as_true(unmended: dict[str, list[Any]]) -> None:
-    how, (_, staged) = unmended["purge_false"]
+def test_purge_false_is_read_as_true(unpatched: dict[str, list[Any]]) -> None:
+    how, (_, staged) = unpatched["purge_false"]
     assert (how, staged) == ("answers", 0), "COPY left the file, as it does in Snowflake"
 
 
-def test_null_timestamps_come_as_1970_over_http(unmended: dict[str, list[Any]]) -> None:
-    assert unmended["null_timestamp"] == ["answers", "None"]
-    assert unmended["null_timestamp_over_http"] == ["answers", "1970-01-01 00:00:00"]
+def test_null_timestamps_come_as_1970_over_http(unpatched: dict[str, list[Any]]) -> None:
+    assert unpatched["null_timestamp"] == ["answers", "None"]
+    assert unpatched["null_timestamp_over_http"] == ["answers", "1970-01-01 00:00:00"]
 
 
-def test_merge_takes_two_rows_for_one_target(unmended: dict[str, list[Any]]) -> None:
-    how, answer = unmended["merge_of_two_rows_for_one_target"]
+def test_merge_takes_two_rows_for_one_target(unpatched: dict[str, list[Any]]) -> None:
+    how, answer = unpatched["merge_of_two_rows_for_one_target"]
     assert how == "answers", f"it refuses, as Snowflake does: {answer}"
 
 
-def test_numbers_of_a_variant_pass_through_doubles(unmended: dict[str, list[Any]]) -> None:
-    assert unmended["digits"] == ["answers", "12345678901234567000.000000000"]
+def test_numbers_of_a_variant_pass_through_doubles(unpatched: dict[str, list[Any]]) -> None:
+    assert unpatched["digits"] == ["answers", "12345678901234567000.000000000"]
 
 
-def test_sums_are_doubles(unmended: dict[str, list[Any]]) -> None:
-    assert unmended["sum"] == ["answers", "1.2345678901234568e+16"]
+def test_sums_are_doubles(unpatched: dict[str, list[Any]]) -> None:
+    assert unpatched["sum"] == ["answers", "1.2345678901234568e+16"]
 
 
-def test_a_null_of_json_is_no_null_as_text(unmended: dict[str, list[Any]]) -> None:
-    assert unmended["null_of_json"] == ["answers", "null"]
+def test_a_null_of_json_is_no_null_as_text(unpatched: dict[str, list[Any]]) -> None:
+    assert unpatched["null_of_json"] == ["answers", "null"]
