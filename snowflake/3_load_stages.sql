@@ -350,7 +350,7 @@ def tombstone(line, last):
 
 
 def write_tombstones(session, layout, place, target, key, cursor, label, stamp, columns):
-    """Append a tombstone for each row that was deleted at the layout, and return their number."""
+    """Append a tombstone for each row that was deleted at the source, and return their number."""
     with session.file.get_stream(place) as packed:
         lines = [json.loads(line) for line in gzip.decompress(packed.read()).splitlines()]
     last = () if cursor in key else (cursor,)

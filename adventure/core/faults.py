@@ -58,7 +58,9 @@ def reached(point: Point, of: str = "") -> None:
     if _armed is not None and _armed.point is point and _armed.of in ("", of):
         _armed.left -= 1
         if _armed.left == 0:
-            print(f"{VARIABLE}: ended at {point.label} of {of or 'this run'}", file=sys.stderr, flush=True)  # noqa: T201
+            # One write, so that no line of another thread comes between the text and its end.
+            sys.stderr.write(f"{VARIABLE}: ended at {point.label} of {of or 'this run'}\n")
+            sys.stderr.flush()
             os.kill(os.getpid(), signal.SIGKILL)
 
 

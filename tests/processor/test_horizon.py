@@ -78,7 +78,7 @@ def test_a_message_of_many_transactions_counts_from_its_arrival(
                 break
             horizons.add(horizon.moment)
             looks += 1
-    assert looks > 10
+    assert looks >= 3
     assert horizons == {arrived - MARGIN}
 
 

@@ -157,8 +157,8 @@ def test_a_row_that_comes_back_before_the_repair_is_not_marked_as_deleted(
     execute("delete from things")
     run = Comparison.run
 
-    def and_then_it_comes_back(*arguments: object) -> object:
-        result = run(*arguments)  # type: ignore[arg-type]
+    def and_then_it_comes_back(*arguments: object, **options: object) -> object:
+        result = run(*arguments, **options)  # type: ignore[arg-type]
         execute("insert into things (id) values (1)")
         return result
 

@@ -108,7 +108,7 @@ def test_after_types_were_forgotten_the_commands_of_the_error_keep_the_column(
     begin(settings, execute)
     execute("insert into things values (4, 4)")
     process_once(settings, [replace(AMOUNTS, types={})])
-    with pytest.raises(SchemaDrift, match=r"where types in pipeline\.toml is the reason"):
+    with pytest.raises(SchemaDrift, match=r"If `types` in pipeline\.toml is the reason"):
         load(settings)
     window = open_stage(settings).windows(AMOUNTS.stage)[-1]
     reconcile(settings, [AMOUNTS], repair=True, without=[window.id])

@@ -173,7 +173,7 @@ def test_a_damaged_window_above_the_watermark_is_removed(
 ) -> None:
     insert(1)
     with monkeypatch.context() as crashing:
-        crashing.setattr(State, "move", lambda *_: 1 / 0)
+        crashing.setattr(State, "advance", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             process_once(settings, [stream])
     (bad,) = stage.windows(stream.stage)

@@ -29,6 +29,7 @@ from adventure.destinations.common.build import target_dir
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.snowflake.profile import profile_variables
+from adventure.destinations.snowflake.scripts import layout
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.processor.run import process_once
@@ -78,7 +79,7 @@ class Pair:
                 for file in window.all_files:
                     theirs.put(stream.stage, window.id, ours.path(window, file.name))
                 theirs.commit(window)
-            arguments = (stream.name, stream.source, stream.stage, stream.raw_table, list(stream.key), stream.cursor)
+            arguments = (stream.name, layout(stream), stream.stage, stream.raw_table, list(stream.key), stream.cursor)
             for job in ("load", "cleanup"):
                 run(self.session, job, *arguments)
             self.embedded.load(stream)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
+from adventure.destinations.snowflake.scripts import layout
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.factory import open_warehouse
 from adventure.processor.run import process_once
@@ -39,7 +40,7 @@ def test_both_warehouses_hold_the_same_rows(
     embedded, stage = open_warehouse(settings), SnowflakeStage(on_snowflake)
     for stream in streams:
         embedded.load(stream)
-        arguments = (stream.name, stream.source, stream.stage, stream.raw_table, list(stream.key), stream.cursor)
+        arguments = (stream.name, layout(stream), stream.stage, stream.raw_table, list(stream.key), stream.cursor)
         run(session, "load", *arguments)
         schema, table = stream.raw_table.split(".")
         found = embedded.execute(

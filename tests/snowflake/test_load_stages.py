@@ -206,6 +206,6 @@ def test_documents_and_their_deletes(session: Session, query: Query, put: Callab
     run(session, "load", *CHATS)
     rows = query("select raw, _deleted_at from chat_logs_raw order by _file")
     assert [(orjson.loads(raw), gone) for raw, gone in rows] == [
-        ({"_id": "b", "last_modified": "2026-02-01T00:00:00"}, datetime(2026, 2, 1)),
+        ({"_adventure_key": {"_id": "b"}, "_id": "b", "last_modified": "2026-02-01T00:00:00"}, datetime(2026, 2, 1)),
         (document, None),
     ]

@@ -70,12 +70,16 @@ def stage_statements(stream: Stream) -> list[str]:
     ]
 
 
+def layout(stream: Stream) -> str:
+    """Return how the load procedure has to read a stream's files: `documents` or `columns`."""
+    return "documents" if stream.documents else "columns"
+
+
 def task_statements(stream: Stream, trigger: Trigger) -> list[str]:
     """Return the statements that create and resume a stream's load task and the cleanup task after it."""
     key = ", ".join(map(SNOWFLAKE.literal, stream.key))
-    layout = "documents" if stream.documents else "columns"
     arguments = (
-        f"{SNOWFLAKE.literal(stream.name)}, '{layout}', '{stream.stage}', '{stream.raw_table}',"
+        f"{SNOWFLAKE.literal(stream.name)}, '{layout(stream)}', '{stream.stage}', '{stream.raw_table}',"
         f" array_construct({key}), {SNOWFLAKE.literal(stream.cursor)}"
     )
     schedule = "    schedule = 'USING CRON 0 * * * * UTC'\n" if trigger == "scheduled" else ""
