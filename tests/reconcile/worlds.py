@@ -15,6 +15,7 @@ import pymongo
 from bson import ObjectId
 
 from adventure.core.key_kinds import joined_key
+from adventure.core.manifest import CURSOR_TEXT
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.warehouse import Warehouse
@@ -267,7 +268,7 @@ class Documents(World):
         parse = "parse_json(?)" if self.settings.warehouse == "snowflake" else "cast(? as json)"
         for row in ours:
             raw = orjson.loads(row[0]) | {self.stream.cursor: (change.before - earlier).isoformat()}
-            raw.pop("$cursor", None)
+            raw.pop(CURSOR_TEXT, None)
             self.warehouse.execute(
                 f"insert into raw_ext.chats_raw (raw, _file, _file_row, _loaded_at)"
                 f" select {parse}, ?, ?, cast(? as timestamp)",
