@@ -267,9 +267,9 @@ def test_a_deletion_is_dated_by_the_wall_clock_of_the_zone(
 @pytest.mark.parametrize(
     ("source", "zone", "message"),
     [
-        ("postgres", "America/Atlantis", "no IANA time zone"),
-        ("postgres", "EST5EDT4", "no IANA time zone"),
-        ("postgres", "../etc/passwd", "no IANA time zone"),
+        ("postgres", "America/Atlantis", "is not an IANA time zone"),
+        ("postgres", "EST5EDT4", "is not an IANA time zone"),
+        ("postgres", "../etc/passwd", "is not an IANA time zone"),
         ("mongo", "UTC", "dates of MongoDB are UTC"),
     ],
 )
