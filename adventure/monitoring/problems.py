@@ -3,7 +3,7 @@
 This module only reads. docs/operations.md explains each problem.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from adventure.core.errors import AdventureError, SourceRefused, SourceShapeErro
 from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.destinations.warehouse import Ledger, RawTables, TaskHistory, Warehouse
 from adventure.factory import open_probe, open_stage
 from adventure.monitoring.gaps import find_gaps
@@ -75,8 +76,9 @@ def _source_problems(settings: Settings, kind: str, streams: Sequence[Stream]) -
     """Check one source, which all of these streams are read from."""
     with open_probe(kind, settings) as probe:
         yield from _caught(_horizon_problems(settings, probe))
-        yield from _caught(_unread_problems(settings, probe, streams))
-        yield from _caught(_origin_problems(settings, probe, streams))
+        marks = read_watermarks(settings)
+        yield from _caught(_unread_problems(settings, probe, streams, marks))
+        yield from _caught(_origin_problems(probe, streams, marks))
 
 
 def _horizon_problems(settings: Settings, probe: Probe) -> Iterator[Problem]:
@@ -88,9 +90,10 @@ def _horizon_problems(settings: Settings, probe: Probe) -> Iterator[Problem]:
         )
 
 
-def _unread_problems(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
+def _unread_problems(
+    settings: Settings, probe: Probe, streams: Sequence[Stream], marks: Mapping[str, Watermark]
+) -> Iterator[Problem]:
     """Check for rows that have been at the source too long without being in a window."""
-    marks = read_watermarks(settings)
     for stream in streams:
         try:
             first = probe.unread(stream, marks.get(stream.name))
@@ -154,9 +157,8 @@ def _window_problems(settings: Settings, streams: Sequence[Stream], ledger: Ledg
             )
 
 
-def _origin_problems(settings: Settings, probe: Probe, streams: Sequence[Stream]) -> Iterator[Problem]:
+def _origin_problems(probe: Probe, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[Problem]:
     """Check for watermarks from another database, or from a later state of this one."""
-    marks = read_watermarks(settings)
     for stream in streams:
         if mismatch := origin_mismatch(marks.get(stream.name), stream, probe.origin(stream)):
             yield Problem(mismatch.problem, mismatch.remedy)
