@@ -100,22 +100,40 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
                 horizons[kind] = snapshot.horizon
                 for stream in streams:
                     if stream.name not in snapshot.unreadable:
-                        origin = snapshot.origin(stream)
-                        if mismatch := _mismatch(pipeline, stream, origin, failures):
-                            failures[stream.name] = mismatch
-                            refused |= {stream.name} if refused.intersection(stream.references) else set()
-                        else:
-                            try:
-                                for report in _extract_windows(pipeline, source, snapshot, stream, origin):
-                                    reports.append(report)
-                            except _NotRead as not_read:
-                                failures[stream.name] = _named(stream.name, not_read.error)
-                                refused.add(stream.name)
+                        _extract_stream(pipeline, source, snapshot, stream, reports, failures, refused)
                     waiting.remove(stream.name)
         except AdventureError as error:
             # The source's later streams fail too: a line must not be staged if its order could not be staged.
             failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
     return CycleReport(tuple(reports), failures, horizons, refused)
+
+
+def _extract_stream(
+    pipeline: Pipeline,
+    source: Source,
+    snapshot: SourceSnapshot,
+    stream: Stream,
+    reports: list[StreamReport],
+    failures: dict[str, AdventureError],
+    refused: set[str],
+) -> None:
+    """Extract one stream's windows. Add them to `reports`, or the stream to `failures` if it alone cannot be read.
+
+    Raises:
+        AdventureError: the source, the stage or the state failed. The windows staged before are in `reports`.
+    """
+    origin = snapshot.origin(stream)
+    if mismatch := _mismatch(pipeline, stream, origin, failures):
+        failures[stream.name] = mismatch
+        if refused.intersection(stream.references):
+            refused.add(stream.name)
+        return
+    try:
+        for report in _extract_windows(pipeline, source, snapshot, stream, origin):
+            reports.append(report)
+    except _NotRead as not_read:
+        failures[stream.name] = _named(stream.name, not_read.error)
+        refused.add(stream.name)
 
 
 class _NotRead(Exception):
