@@ -101,7 +101,7 @@ def test_tasks_in_sentences_exist(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["adventure mend", "adventure stage", "adventure reconcile orders --undo", "adventure stage remove a b c"],
+    ["adventure fix", "adventure stage", "adventure reconcile orders --undo", "adventure stage remove a b c"],
 )
 def test_a_command_that_does_not_exist_is_found(command: str) -> None:
     with pytest.raises(NoSuchCommand):
