@@ -36,14 +36,17 @@ where nspname <> 'pg_catalog'
 """
 
 
-def open_session(settings: Settings) -> "psycopg.Connection[tuple[Any, ...]]":
+def open_session(settings: Settings, *, retry_for: float | None = None) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect to the source database with settings of our own, in autocommit.
+
+    Args:
+        retry_for: see `connect_postgres`.
 
     Raises:
         SourceUnavailable: the server does not answer.
         SourceRefused: the server refuses, or a pooler shares its sessions between clients.
     """
-    connection = connect_source(settings)
+    connection = connect_source(settings, retry_for=retry_for)
     try:
         with translating_postgres(settings.postgres_dsn, NAME):
             connection.execute(session_settings(connection, "UTF8").encode())
