@@ -82,9 +82,9 @@ def _processor_problems(settings: Settings) -> Iterator[Problem]:
 
 def _source_problems(settings: Settings, kind: str, streams: Sequence[Stream]) -> Iterator[Problem]:
     """Check one source, which all of these streams are read from."""
-    with open_probe(kind, settings, retry_for=0) as probe:
+    with open_probe(kind, settings, brief=True) as probe:
         yield from _caught(_horizon_problems(settings, probe))
-        marks = read_watermarks(settings, retry_for=0)
+        marks = read_watermarks(settings, brief=True)
         yield from _caught(_unread_problems(settings, probe, streams, marks))
         yield from _caught(_origin_problems(probe, streams, marks))
 
@@ -136,7 +136,7 @@ def _stage_problems(settings: Settings, streams: Sequence[Stream], ledger: Ledge
 
 def _window_problems(settings: Settings, streams: Sequence[Stream], ledger: Ledger) -> Iterator[Problem]:
     """Check that windows cover everything below each watermark, and that the watermark belongs to this stage."""
-    marks, stage = read_watermarks(settings, retry_for=0), open_stage(settings)
+    marks, stage = read_watermarks(settings, brief=True), open_stage(settings)
     # Read the stage before the ledger: windows move in this direction, so none is missed.
     staged = {stream.name: stage.windows(stream.stage) for stream in streams if stream.name in marks}
     spans = ledger.loaded_spans()

@@ -97,7 +97,7 @@ def _watermarks(settings: Settings) -> "dict[str, Watermark]":
     from adventure.processor.state import read_watermarks
 
     try:
-        return read_watermarks(settings, retry_for=0)
+        return read_watermarks(settings, brief=True)
     except SourceError as error:
         console().print(f"Watermarks are not shown: {error}", style="yellow")
         return {}
