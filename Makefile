@@ -7,7 +7,8 @@ COMPOSE ?= docker compose
 export BUILDAH_FORMAT := docker
 # The tests start hundreds of processes: each would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
-# How many tests run at a time. Tests wait for servers a third of the time, so one more than there are cores.
+# How many tests run at a time. Tests wait for servers a third of the time, so one more than there are cores. Slow tests
+# keep the cores busy.
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
@@ -26,7 +27,7 @@ test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stag
 	@$(PYTEST) -m "not slow" $(TEST_ARGS)
 
 test-slow: .venv/.dev ## run the slow tests: crashes, broken connections, the browser, chaos, benchmarks and the demo, in their short forms
-	@$(PYTEST) -m slow $(TEST_ARGS)
+	@$(PYTEST) --numprocesses logical -m slow $(TEST_ARGS)
 
 chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
