@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from adventure.cli import history, snowflake, stage, stream, tasks
-from adventure.cli.job import importing_demo, pipeline_of, run_long_lived, run_tasks, settings_of
+from adventure.cli.general import General, MainGroup
+from adventure.cli.job import importing_demo, level_options, pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
 from adventure.core.private import only_owner
 
@@ -21,7 +22,9 @@ app = typer.Typer(
     help="Move sales from PostgreSQL and support chats from MongoDB to a dashboard. No row is lost or duplicated.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    cls=MainGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="--env, --quiet, --verbose and --debug may stand before or after the command.",
 )
 
 _GENERAL = "General"
@@ -38,7 +41,8 @@ def main() -> None:
     # Linux ignores SIGTERM for a container's first process unless it has a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        # The name under which the shell completes it, also for `python -m adventure`.
+        app(prog_name="adventure")
     except KeyboardInterrupt:
         _fail("Interrupted.", 130)
     except AdventureError as error:
@@ -50,20 +54,35 @@ def main() -> None:
 def _fail(sentence: str, code: int, error: BaseException | None = None) -> None:
     if error is not None and "--debug" in sys.argv:
         raise error
-    from adventure.core.log import log_fatal
+    from adventure.core.log import has_colour, log_fatal
 
     if not log_fatal(sentence):
-        typer.secho(sentence, fg=typer.colors.RED, err=True)
+        typer.secho(sentence, fg=typer.colors.RED if has_colour(sys.stderr) else None, err=True)
     raise SystemExit(code)
+
+
+def _print_version(is_given: bool) -> None:
+    if is_given:
+        from importlib.metadata import version
+
+        typer.echo(f"adventure {version('adventure')}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
     context: typer.Context,
     env: Annotated[Path | None, typer.Option(help="Settings file, like .env.example (default: .env).")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log only warnings and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is read and found, too.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    context.obj = env
+    if quiet and verbose:
+        raise typer.BadParameter("--quiet and --verbose exclude each other")
+    context.obj = General(env, "quiet" if quiet else "verbose" if verbose else "normal")
 
 
 @app.command(rich_help_panel=_GENERAL)
@@ -77,7 +96,7 @@ def demo(
     with importing_demo():
         from adventure.demo.run import run_demo
 
-    run_demo(settings_of(context), once=once, orders=orders, seed=seed)
+    run_demo(settings_of(context), once=once, orders=orders, seed=seed, options=level_options(context))
 
 
 @app.command(rich_help_panel=_LIVE)
