@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from adventure.cli import history, snowflake, stage, stream, tasks
-from adventure.cli.general import General, MainGroup
+from adventure.cli.general import AsJson, General, MainGroup
 from adventure.cli.job import importing_demo, level_options, pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
 from adventure.core.private import only_owner
@@ -147,14 +147,18 @@ def build(
 
 
 @app.command(rich_help_panel=_SHOW)
-def check(context: typer.Context) -> None:
+def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Compare source, raw tables and models, and print a table. Exit code 1 if a check does not hold."""
     from adventure.core.errors import CheckFailed
+    from adventure.monitoring import as_json as json_output
     from adventure.monitoring.checks import run_checks
     from adventure.monitoring.status import print_checks
 
     checks = run_checks(*pipeline_of(context))
-    print_checks(checks)
+    if as_json:
+        json_output.write(json_output.checks(checks))
+    else:
+        print_checks(checks)
     failed = [each.label for each in checks if each.failed]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(checks)} checks do not hold: {', '.join(failed)}")
@@ -189,11 +193,14 @@ def reconcile(
     high: Annotated[
         datetime | None, typer.Option("--to", help="Compare below this cursor (UTC). Default: the watermark.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare source and warehouse by key and version. Exit code 1 if rows differ and were not repaired."""
     from adventure.core.console import console
     from adventure.core.errors import CheckFailed, ConfigError
     from adventure.core.streams import find_stream
+    from adventure.monitoring import as_json as json_output
+    from adventure.reconcile.as_json import reports as reports_as_json
     from adventure.reconcile.report import print_reports
     from adventure.reconcile.run import reconcile as run_reconciliation
 
@@ -204,7 +211,10 @@ def reconcile(
     reports = run_reconciliation(
         settings, chosen, repair=repair, force=force, low=low, high=high, without=without or (), rows=rows
     )
-    print_reports(console(), reports)
+    if as_json:
+        json_output.write(reports_as_json(reports))
+    else:
+        print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:
         raise CheckFailed(
@@ -218,11 +228,12 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="Exit with code 1 if there is a problem. For monitors.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show each stream's watermark, waiting windows and loaded rows, the last task runs, and all problems."""
-    from adventure.monitoring.status import print_status
+    from adventure.monitoring.status import print_status, print_status_json
 
-    problems = print_status(*pipeline_of(context))
+    problems = (print_status_json if as_json else print_status)(*pipeline_of(context))
     if check and problems:
         raise typer.Exit(1)
 

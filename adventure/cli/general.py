@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import typer
 from typer.core import TyperGroup
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md).")]
+"""The option of commands whose output programs can read."""
 
 _FLAGS = frozenset({"--debug", "--quiet", "-q", "--verbose", "-v"})
 _WITH_VALUE = "--env"
