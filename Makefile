@@ -7,8 +7,9 @@ COMPOSE ?= docker compose
 export BUILDAH_FORMAT := docker
 # The tests start hundreds of processes: each would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
-# How many tests run at a time: a number, or `logical` for the number of cores.
-WORKERS ?= logical
+# How many tests run at a time. Tests wait for servers a third of the time, so one more than there are cores. Slow tests
+# keep the cores busy.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
 .PHONY: help demo check test test-slow chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
@@ -25,8 +26,8 @@ check: lint ## lint and run the unit tests, about a minute: what to run before e
 test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stage -x" narrows it, WORKERS=1 limits it
 	@$(PYTEST) -m "not slow" $(TEST_ARGS)
 
-test-slow: .venv/.dev ## run the slow tests: chaos, late commits and the demo, each in its short form
-	@$(PYTEST) -m slow $(TEST_ARGS)
+test-slow: .venv/.dev ## run the slow tests: crashes, broken connections, the browser, chaos, benchmarks and the demo, in their short forms
+	@$(PYTEST) --numprocesses logical -m slow $(TEST_ARGS)
 
 chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

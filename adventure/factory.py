@@ -54,13 +54,16 @@ def open_source_side(
     return _source(stream.source).open_side(settings, stream, rows=rows)
 
 
-def open_probe(kind: str, settings: "Settings") -> "AbstractContextManager[Probe]":
+def open_probe(kind: str, settings: "Settings", *, brief: bool = False) -> "AbstractContextManager[Probe]":
     """Return what `status` and `check` ask a source of that kind, with a connection of its own.
+
+    Args:
+        brief: try once to connect, for two seconds.
 
     Raises:
         SourceError: it does not answer, or refuses.
     """
-    return _source(kind).open_probe(settings)
+    return _source(kind).open_probe(settings, brief=brief)
 
 
 def open_stage(settings: "Settings") -> "Stage":

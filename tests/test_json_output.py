@@ -84,7 +84,7 @@ def test_status(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse.record_run(RUN)
     settings.processor_heartbeat.write_text("10 20 15\n")
     mark = Watermark("orders", AT, AT, "horizon", AT)
-    monkeypatch.setattr("adventure.monitoring.pipeline_status.read_watermarks", lambda _: {"orders": mark})
+    monkeypatch.setattr("adventure.monitoring.pipeline_status.read_watermarks", lambda *_, **__: {"orders": mark})
     monkeypatch.setattr(DuckDBWarehouse, "credits", lambda _: Credits(1.5, 10.0, None))
     totals = {name: StreamTotals(3, 1, 2, LATER) for name in ("orders", "order_details", "chat_logs")}
     monkeypatch.setattr(DuckDBWarehouse, "totals", lambda *_: totals)
@@ -112,7 +112,7 @@ def test_status(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_status_names_what_it_could_not_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     DuckDBWarehouse(settings).create_tables()
 
-    def refuse(_: Settings) -> None:
+    def refuse(_: Settings, *, brief: bool) -> None:
         raise SourceRefused("PostgreSQL refuses the password", "Set STATE_DSN")
 
     monkeypatch.setattr("adventure.monitoring.pipeline_status.read_watermarks", refuse)

@@ -4,6 +4,7 @@ import gzip
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -13,14 +14,20 @@ from typer.testing import CliRunner
 from adventure import cli
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
+from adventure.core.errors import SourceUnavailable
+from adventure.core.failures import FailureFile
+from adventure.core.failures import read as read_failures
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.dashboard.pipeline.verdict import problems
 from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import TaskRun
 from adventure.monitoring.problems import Problem, find_problems
+from adventure.monitoring.processor import processor_problems
 from adventure.processor.run import process_once
+from tests.dashboard.test_verdict import HEALTHY
 
 Find = Callable[..., list[str]]
 
@@ -96,8 +103,8 @@ def test_repeated_failures_of_a_task_are_a_problem(settings: Settings, find: Fin
     for minute, outcome in enumerate(["failed", "failed", "failed", "succeeded", "failed", "skipped", "failed"]):
         at = begun + timedelta(minutes=minute)
         warehouse.record_run(TaskRun("build", at, at, outcome, 0, 0, f"no. {minute}"))  # type: ignore[arg-type]
-    assert find() == []
-    assert find(alert_failures=2) == ["Task build failed 2 times in a row: no. 6"]
+    assert find(alert_failures=3) == []
+    assert find() == ["Task build failed 2 times in a row: no. 6"]
 
 
 def test_rejected_rows_of_the_last_day_are_a_problem(
@@ -145,7 +152,24 @@ def test_check_sets_the_exit_code(
     assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "without --check the exit code is 0"
 
 
-def test_a_missing_heartbeat_of_the_processor_is_a_problem(settings: Settings, find: Find) -> None:
+def test_what_the_processor_retries_is_said_as_on_the_pipeline_page(settings: Settings, find: Find) -> None:
+    try:
+        heartbeat.begin(settings.processor_heartbeat, 60)
+        heartbeat.beat()
+        error = SourceUnavailable("the server does not answer", "Start it")
+        FailureFile(settings.processor_failures).report({"orders": error, "order_details": error})
+        sign, failures = heartbeat.read(settings.processor_heartbeat), read_failures(settings.processor_failures)
+        now = utc_now()
+        [there] = processor_problems(sign, failures, now)
+        [on_the_page] = problems(replace(HEALTHY, written_at=now), sign, now, 3600, failures)
+        assert on_the_page == there
+        assert there.message.startswith("orders, order_details: the server does not answer. No rows are read since")
+        assert find()[0].partition(" UTC")[0] == there.message.partition(" UTC")[0], "but for the age"
+    finally:
+        heartbeat.begin(None, 1)
+
+
+def test_a_missing_or_ended_heartbeat_of_the_processor_is_a_problem(settings: Settings, find: Find) -> None:
     try:
         heartbeat.begin(settings.processor_heartbeat, 60)
         heartbeat.beat()
@@ -154,7 +178,7 @@ def test_a_missing_heartbeat_of_the_processor_is_a_problem(settings: Settings, f
         [sentence] = find()
         assert sentence.startswith("The processor was last seen ")
         heartbeat.end()
-        os.utime(settings.processor_heartbeat, (0, 0))
-        assert find() == [], "the processor was stopped"
+        [sentence] = find()
+        assert sentence.startswith("The processor stopped ")
     finally:
         heartbeat.begin(None, 1)

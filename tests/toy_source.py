@@ -40,7 +40,7 @@ def open_side(settings: Settings, stream: Stream, *, rows: bool) -> "Iterator[To
 
 
 @contextmanager
-def open_probe(settings: Settings) -> "Iterator[ToyProbe]":
+def open_probe(settings: Settings, *, brief: bool) -> "Iterator[ToyProbe]":
     yield ToyProbe()
 
 

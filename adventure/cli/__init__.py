@@ -242,11 +242,17 @@ def status(
 def health(
     file: Annotated[Path, typer.Argument(envvar="HEARTBEAT_FILE", help="The heartbeat file of a long-lived command.")],
 ) -> None:
-    """Check whether a long-lived command is stuck. Exit code 1 if it is. For health checks."""
+    """Check whether a long-lived command is stuck. Exit code 1 if it is. For health checks.
+
+    A processor that retries is not stuck: a restart would not help it. The output says what it retries.
+    """
+    from adventure.core.failures import beside, read
     from adventure.core.heartbeat import check as check_heartbeat
 
     found = check_heartbeat(file)
     typer.echo(found.sentence)
+    for failure in read(beside(file)):
+        typer.echo(f"Failing since {failure.since:%H:%M} UTC: {', '.join(failure.streams)}: {failure.problem}")
     if not found.alive:
         raise typer.Exit(1)
 

@@ -15,6 +15,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
+def overdue_after(tasks_interval_sec: float) -> float:
+    """Return the seconds after which a run of the tasks is overdue: two intervals, and two minutes for a build."""
+    return 2 * tasks_interval_sec + 120.0
+
+
 @dataclass(frozen=True)
 class Moment:
     """This machine's clocks at one moment."""

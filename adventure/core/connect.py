@@ -21,6 +21,9 @@ from adventure.core.refusal import refusal_state
 RETRY_FOR_SEC = 30.0
 """How long a connection is retried by default before SourceUnavailable is raised."""
 
+BRIEF_SEC = 2
+"""How long somebody who waits for `status` waits for one database: libpq's shortest time."""
+
 _SESSION: dict[str, str | int] = {
     "application_name": "adventure",
     "connect_timeout": 5,
@@ -88,6 +91,7 @@ def connect_postgres(
     name: str,
     autocommit: bool = False,
     retry_for: float | None = None,
+    brief: bool = False,
     silence: float | None = None,
 ) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect, and retry with backoff while the server is down.
@@ -96,15 +100,17 @@ def connect_postgres(
         conninfo: a libpq connection string.
         name: names the database in errors, for example `the source database`.
         retry_for: seconds to retry; RETRY_FOR_SEC by default, 0 for one attempt.
+        brief: try once, for at most BRIEF_SEC.
         silence: seconds without an answer after which a statement ends with SourceUnavailable; default: never.
 
     Raises:
         SourceUnavailable: the server did not answer for so long.
         SourceRefused: wrong password, no such database or role, no privilege.
     """
-    for attempt in retrying(retry_for):
+    wanted = make_conninfo(session_conninfo(conninfo), **({"connect_timeout": BRIEF_SEC} if brief else {}))
+    for attempt in retrying(0 if brief else retry_for):
         with attempt, translating_postgres(conninfo, name):
-            connection = _Connection.connect(session_conninfo(conninfo), autocommit=autocommit)
+            connection = _Connection.connect(wanted, autocommit=autocommit)
             connection.silence = silence
             return connection
     raise AssertionError("unreachable")

@@ -13,7 +13,9 @@ from urllib.parse import urlencode
 from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from adventure.core.clock import overdue_after
 from adventure.core.errors import ConfigError
+from adventure.core.failures import beside
 from adventure.core.kinds import WAREHOUSES, check_kind
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -104,10 +106,13 @@ class Settings(BaseSettings):
     alert_lag_sec: float = Field(
         600.0, gt=0, description="seconds for which rows may wait at the source, or the horizon stand still"
     )
-    alert_waiting_sec: float = Field(
-        7200.0, gt=0, description="seconds for which a staged window may wait to be loaded; twice TASKS_INTERVAL_SEC"
+    alert_waiting_sec: float | None = Field(
+        None,
+        gt=0,
+        description="seconds for which a staged window may wait to be loaded; default: two intervals of the tasks and"
+        " two minutes",
     )
-    alert_failures: int = Field(3, ge=1, description="failures of a task in a row that `adventure status` reports")
+    alert_failures: int = Field(1, ge=1, description="failures of a task in a row that `adventure status` reports")
 
     reconcile_interval_sec: float = Field(
         86400.0, ge=0, description="seconds between two reconciliations that the task server runs by itself; 0 = never"
@@ -185,6 +190,16 @@ class Settings(BaseSettings):
     def unfinished_dir(self) -> Path:
         """Folder of unfinished files, on the stage's file system, so that staging a file copies nothing."""
         return self.stage_dir / ".unfinished"
+
+    @property
+    def waiting_limit_sec(self) -> float:
+        """How long a staged window may wait to be loaded."""
+        return self.alert_waiting_sec or overdue_after(self.tasks_interval_sec)
+
+    @property
+    def processor_failures(self) -> Path:
+        """Where `status` and the dashboard look for the processor's failures."""
+        return beside(self.processor_heartbeat)
 
     @property
     def processor_heartbeat(self) -> Path:

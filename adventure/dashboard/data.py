@@ -12,6 +12,7 @@ from adventure.dashboard.source import HEARTBEAT_PATH
 from adventure.destinations.published import PublishedDataset, Query, Version
 
 if TYPE_CHECKING:
+    from adventure.core.failures import Failure
     from adventure.core.heartbeat import Heartbeat
 
 
@@ -28,6 +29,16 @@ def processor_heartbeat() -> "Heartbeat | None":
     from adventure.core.heartbeat import read
 
     return read(Path(path))
+
+
+def processor_failures() -> "tuple[Failure, ...]":
+    """Return why the processor cannot read streams; none where its file is not visible from here."""
+    path = os.environ.get(HEARTBEAT_PATH)
+    if not path:
+        return ()
+    from adventure.core.failures import beside, read
+
+    return read(beside(Path(path)))
 
 
 def cached_query(dataset: PublishedDataset, version: Version) -> Query:

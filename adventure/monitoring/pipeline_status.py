@@ -54,11 +54,11 @@ def read_status(settings: Settings, streams: Sequence[Stream], warehouse: Wareho
     Raises:
         WarehouseError: the warehouse cannot be read.
     """
-    now = utc_now()
     not_read: list[str] = []
     read = _streams(settings, streams, warehouse, not_read)
+    # Ages are as of after the wait for a database.
     return PipelineStatus(
-        at=now,
+        at=utc_now(),
         streams=read,
         processor=heartbeat.read(settings.processor_heartbeat),
         tasks=tuple(warehouse.last_runs()),
@@ -72,7 +72,7 @@ def _streams(
 ) -> tuple[StreamStatus, ...]:
     stage, totals = open_stage(settings), warehouse.totals(streams)
     try:
-        marks = read_watermarks(settings)
+        marks = read_watermarks(settings, brief=True)
     except SourceError as error:
         not_read.append(f"Watermarks are not shown: {error}")
         marks = {}

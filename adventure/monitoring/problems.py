@@ -4,10 +4,11 @@ This module only reads. docs/operations.md explains each problem.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
-from adventure.core import heartbeat
+from adventure.core import failures, heartbeat
 from adventure.core.ages import short_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import AdventureError, SourceRefused, SourceShapeError
@@ -18,6 +19,7 @@ from adventure.core.watermark import Watermark
 from adventure.destinations.warehouse import Ledger, RawTables, TaskHistory, Warehouse
 from adventure.factory import open_probe, open_stage
 from adventure.monitoring.gaps import find_gaps
+from adventure.monitoring.processor import processor_problems
 from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.recent import TASK as RECONCILE
@@ -42,15 +44,25 @@ def find_problems(settings: Settings, streams: Sequence[Stream], warehouse: Ware
         WarehouseError: the warehouse cannot be read.
     """
     found = [
+        *_processor_problems(settings),
         *_stage_problems(settings, streams, warehouse),
         *_task_problems(settings, warehouse),
         *_reject_problems(streams, warehouse),
-        *_processor_problems(settings),
     ]
-    for kind in dict.fromkeys(stream.source for stream in streams):
-        found += _caught(_source_problems(settings, kind, [stream for stream in streams if stream.source == kind]))
-    found += _caught(_window_problems(settings, streams, warehouse))
+    # At the same time: a database that does not answer takes seconds.
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        asked = [
+            pool.submit(_each, _source_problems(settings, kind, [s for s in streams if s.source == kind]))
+            for kind in dict.fromkeys(stream.source for stream in streams)
+        ]
+        found += _each(_window_problems(settings, streams, warehouse))
+        for answer in asked:
+            found += answer.result()
     return list(dict.fromkeys(found))
+
+
+def _each(check: Iterator[Problem]) -> list[Problem]:
+    return list(_caught(check))
 
 
 def _caught(check: Iterator[Problem]) -> Iterator[Problem]:
@@ -62,21 +74,17 @@ def _caught(check: Iterator[Problem]) -> Iterator[Problem]:
 
 
 def _processor_problems(settings: Settings) -> Iterator[Problem]:
-    """Check the processor's heartbeat. A stopped processor is no problem here: unread rows are reported instead."""
-    sign, now = heartbeat.read(settings.processor_heartbeat), utc_now()
-    if sign and not sign.has_ended and now > sign.stuck_at:
-        yield Problem(
-            f"The processor was last seen {short_age(now - sign.seen_at)} ago, but should have continued within"
-            f" {short_age(sign.next_by - sign.seen_at)}",
-            "Check that `adventure process` is running, and read its log",
-        )
+    """Apply the rules on the processor, as the Pipeline page does."""
+    sign, reported = heartbeat.read(settings.processor_heartbeat), failures.read(settings.processor_failures)
+    for found in processor_problems(sign, reported, utc_now()):
+        yield Problem(found.message, found.fix)
 
 
 def _source_problems(settings: Settings, kind: str, streams: Sequence[Stream]) -> Iterator[Problem]:
     """Check one source, which all of these streams are read from."""
-    with open_probe(kind, settings) as probe:
+    with open_probe(kind, settings, brief=True) as probe:
         yield from _caught(_horizon_problems(settings, probe))
-        marks = read_watermarks(settings)
+        marks = read_watermarks(settings, brief=True)
         yield from _caught(_unread_problems(settings, probe, streams, marks))
         yield from _caught(_origin_problems(probe, streams, marks))
 
@@ -115,7 +123,7 @@ def _stage_problems(settings: Settings, streams: Sequence[Stream], ledger: Ledge
         loaded = ledger.loaded(windows)
         waiting = [window for window in windows if window.id not in loaded]
         oldest = min((window.staged_at for window in waiting), default=now)
-        if now - oldest > timedelta(seconds=settings.alert_waiting_sec):
+        if now - oldest > timedelta(seconds=settings.waiting_limit_sec):
             yield Problem(
                 f"{stream.name}: {len(waiting):,} windows wait to be loaded, the oldest for {short_age(now - oldest)}."
                 f" The stage {stream.stage} is growing",
@@ -128,7 +136,7 @@ def _stage_problems(settings: Settings, streams: Sequence[Stream], ledger: Ledge
 
 def _window_problems(settings: Settings, streams: Sequence[Stream], ledger: Ledger) -> Iterator[Problem]:
     """Check that windows cover everything below each watermark, and that the watermark belongs to this stage."""
-    marks, stage = read_watermarks(settings), open_stage(settings)
+    marks, stage = read_watermarks(settings, brief=True), open_stage(settings)
     # Read the stage before the ledger: windows move in this direction, so none is missed.
     staged = {stream.name: stage.windows(stream.stage) for stream in streams if stream.name in marks}
     spans = ledger.loaded_spans()
@@ -170,8 +178,9 @@ def _task_problems(settings: Settings, history: TaskHistory) -> Iterator[Problem
             # It runs once a day, so report its first failure.
             yield Problem(message, f"After the repair, run `adventure tasks run {RECONCILE}` to compare again")
         elif times >= settings.alert_failures:
+            often = f" {times:,} times in a row" if times > 1 else ""
             yield Problem(
-                f"Task {task} failed {times:,} times in a row: {message}",
+                f"Task {task} failed{often}: {message}",
                 f"Fix the cause, then run `adventure tasks run {task}`",
             )
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from adventure.core import heartbeat
 from adventure.core.errors import AdventureError, AlreadyRunning, SourceError, WatermarkMismatch
+from adventure.core.failures import FailureFile, beside
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
@@ -119,6 +120,7 @@ def process_forever(
     """
     had_locks = False
     ends_at = time.monotonic() + max_runtime if max_runtime else float("inf")
+    failing = FailureFile(beside(settings.heartbeat_file or settings.processor_heartbeat))
     with processor_metrics(settings) as metrics:
         while not stop.is_set() and time.monotonic() < ends_at:
             opened = False
@@ -127,10 +129,13 @@ def process_forever(
                 with open_pipeline(settings, streams, retry_for=0) as pipeline:
                     opened = had_locks = True
                     log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
-                    _cycles(pipeline, settings, interval, ends_at, stop, metrics)
+                    _cycles(pipeline, settings, interval, ends_at, stop, metrics, failing)
             except AdventureError as error:
-                if metrics and not opened:
-                    metrics.failed(dict.fromkeys((stream.name for stream in streams), error))
+                if not opened:
+                    all_of_them = dict.fromkeys((stream.name for stream in streams), error)
+                    failing.report(all_of_them)
+                    if metrics:
+                        metrics.failed(all_of_them)
                 # After a lost connection, the server may keep this processor's old session and its locks for a while.
                 locked_out = had_locks and isinstance(error, AlreadyRunning)
                 if not retryable(error) and not locked_out:
@@ -139,6 +144,7 @@ def process_forever(
                 log.error(f"{error}{lost if locked_out else ''} Trying again in {interval:g} s.")
                 heartbeat.beat(quiet_for=interval)
                 stop.wait(interval)
+    failing.report({})
 
 
 def _cycles(
@@ -148,6 +154,7 @@ def _cycles(
     ends_at: float,
     stop: threading.Event,
     metrics: ProcessorMetrics | None,
+    failing: FailureFile,
 ) -> None:
     """Run cycles on open connections; return when `stop` is set or the time is up.
 
@@ -164,6 +171,7 @@ def _cycles(
         report = run_cycle(pipeline)
         if metrics:
             metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
+        failing.report(report.failures)
         _reopen_failed(pipeline, report)
         sentences = {str(failure) for failure in report.failures.values()}
         for sentence in sorted(sentences - logged):

@@ -91,9 +91,11 @@ SAVE_POSITION_SEC = 60.0
 """How old the saved position of a stream without new rows may become, in seconds."""
 
 
-def _connect(conninfo: str, *, silence: float | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+def _connect(
+    conninfo: str, *, brief: bool = False, silence: float | None = None
+) -> psycopg.Connection[tuple[Any, ...]]:
     """Open a session that keeps its locks, and that no setting of the role ends or makes read-only."""
-    connection = connect_postgres(conninfo, name=_NAME, autocommit=True, silence=silence)
+    connection = connect_postgres(conninfo, name=_NAME, autocommit=True, brief=brief, silence=silence)
     try:
         require_own_session(connection, conninfo, _NAME, setting="STATE_DSN")
         with translating_postgres(conninfo, _NAME):
@@ -112,14 +114,17 @@ def _conninfo(settings: Settings) -> str:
     return make_conninfo(settings.state_conninfo, client_encoding="UTF8", application_name=name)
 
 
-def read_watermarks(settings: Settings) -> dict[str, Watermark]:
+def read_watermarks(settings: Settings, *, brief: bool = False) -> dict[str, Watermark]:
     """Return the watermarks by stream, without taking a lock; a stream that was never read has none.
+
+    Args:
+        brief: see `connect_postgres`.
 
     Raises:
         SourceError: the state database does not answer, or refuses.
     """
     conninfo = _conninfo(settings)
-    connection = _connect(conninfo)
+    connection = _connect(conninfo, brief=brief)
     with connection, translating_postgres(conninfo, _NAME):
         return state_table.read(connection).watermarks
 

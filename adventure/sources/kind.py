@@ -22,5 +22,5 @@ class SourceModule(Protocol):
     def open_side(self, settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
         """Connect for a comparison of the stream with the warehouse."""
 
-    def open_probe(self, settings: Settings) -> AbstractContextManager[Probe]:
+    def open_probe(self, settings: Settings, *, brief: bool) -> AbstractContextManager[Probe]:
         """Connect for the questions of `status` and `check`."""

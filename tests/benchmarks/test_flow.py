@@ -11,12 +11,14 @@ from benchmarks.results import Results  # type: ignore[attr-defined]
 from benchmarks.sales_source import sales_source
 
 
+@pytest.mark.slow
 def test_first_load_stages_what_the_source_holds() -> None:
     figures = first_load.measure(orders=150, rounds=1).figures
     assert [figure.figure for figure in figures] == ["orders staged", "order_details staged", "peak memory"]
     assert all(figure.value > 0 for figure in figures)
 
 
+@pytest.mark.slow
 def test_first_load_notices_a_single_digit() -> None:
     with sales_source(orders=20) as sales:
         first_load.first_load(sales.settings, sales.streams)
@@ -31,12 +33,14 @@ def test_first_load_notices_a_single_digit() -> None:
             first_load.check_values(sales, lines)
 
 
+@pytest.mark.slow
 def test_steady_state_stages_each_batch_once_and_then_nothing() -> None:
     figures = steady_state.measure(history=50, orders=10, rounds=1).figures
     assert len(figures) == 5
     assert all(figure.value > 0 for figure in figures)
 
 
+@pytest.mark.slow
 def test_load_holds_what_was_staged() -> None:
     figures = load.measure(rows=3000, rounds=1).figures
     assert [figure.figure for figure in figures] == ["3,000 order lines loaded", "peak memory"]

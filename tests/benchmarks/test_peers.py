@@ -25,6 +25,7 @@ def _broken(job: Job) -> list[list[str]]:
     return [["/bin/sh", "-c", "echo some words; echo 'it cannot | be done' >&2; exit 3"]]
 
 
+@pytest.mark.slow
 def test_adventure_copies_every_value_of_the_comparison(tmp_path: Path) -> None:
     broken = Tool("broken", _broken, lambda folder, table: "")
     here, other = peers.run_all([ADVENTURE, broken], 200, 1, tmp_path, tmp_path)
@@ -58,6 +59,7 @@ def written(sales: Sales, folder: Path, changes: str) -> Tool:
     return Tool("copy", _copy, lambda folder, table: f"from read_parquet('{folder / table}.parquet')")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "faults"),
     [
@@ -90,6 +92,7 @@ def test_changed_values_of_a_copy_are_reported(sales: Sales, tmp_path: Path, cha
     assert Source.read(sales.server.dsn(), tmp_path).faults(tool, tmp_path) == faults
 
 
+@pytest.mark.slow
 def test_an_unreadable_copy_is_a_fault_and_the_run_continues(sales: Sales, tmp_path: Path) -> None:
     tool = Tool("nothing", _copy, lambda folder, table: f"from read_parquet('{folder / table}.parquet')")
     faults = Source.read(sales.server.dsn(), tmp_path).faults(tool, tmp_path)

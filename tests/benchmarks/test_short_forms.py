@@ -21,12 +21,14 @@ from benchmarks.plot import Panel, Series, draw
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.slow
 def test_mongo_load_stages_every_document(tmp_path: Path) -> None:
     figures = mongo_load.run(tmp_path, documents=2500, rounds=2).figures
     assert [len(figure.runs) for figure in figures] == [2, 2]
     assert all(figure.ratio for figure in figures)
 
 
+@pytest.mark.slow
 def test_growth_measures_each_size(tmp_path: Path) -> None:
     found = growth.measure([400, 1200], rounds=2, batch=20)
     assert [(each.lines, len(each.cycles)) for each in found] == [(400, 2), (1200, 2)]
@@ -38,6 +40,7 @@ def test_growth_measures_each_size(tmp_path: Path) -> None:
     assert len(circles) == 3 * len(found)
 
 
+@pytest.mark.slow
 def test_build_growth_times_models_and_builds() -> None:
     figures = build_growth.measure([400], rounds=1).figures
     assert [figure.figure for figure in figures] == [
@@ -47,6 +50,7 @@ def test_build_growth_times_models_and_builds() -> None:
     assert figures[0].value > figures[1].value > 0
 
 
+@pytest.mark.slow
 def test_reconcile_compares_equal_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
         "sys.argv", ["reconcile", "--rows", "500", "--rounds", "1", "--json", str(tmp_path / "figures.json")]
@@ -56,6 +60,7 @@ def test_reconcile_compares_equal_rows(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert figures[0]["figure"].startswith("500 equal rows compared")
 
 
+@pytest.mark.slow
 def test_freshness_identifies_each_stamped_order_by_its_hour(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
 ) -> None:
@@ -87,6 +92,7 @@ def test_a_plot_keeps_its_points_within_its_axes(tmp_path: Path) -> None:
     assert all(0 <= float(x) <= 280 and 0 <= float(y) <= 190 for x, y in found)
 
 
+@pytest.mark.slow
 def test_a_partial_run_keeps_the_other_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "figures.json").write_text('{"other": {"figures": []}}')
     monkeypatch.setitem(runner.BENCHMARKS, "mongo_load", ["--documents", "200", "--rounds", "1"])

@@ -11,6 +11,8 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.comparison import compare_dashboard, compare_model, compare_raw, leftover_files
 from tests.crash.conftest import World
 
+pytestmark = pytest.mark.slow
+
 STREAMS = {"orders": "orders_stage", "order_details": "order_details_stage", "chat_logs": "chat_stage"}
 
 # The crash point, and which of its hits: the second staged file of a window is its window.json.

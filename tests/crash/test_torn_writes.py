@@ -16,6 +16,8 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.crash.conftest import ROOT, World
 from tests.warehouse.conftest import STREAM, Stager, put, stage, things  # noqa: F401 - fixtures among them
 
+pytestmark = pytest.mark.slow
+
 _LOAD = """
 import sys
 from pathlib import Path

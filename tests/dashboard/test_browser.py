@@ -27,6 +27,7 @@ from tests.e2e.test_demo import answer_within
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(shutil.which(CHROMIUM) is None, reason=f"no {CHROMIUM}: apt-get install chromium"),
     pytest.mark.timeout(300),
 ]

@@ -146,6 +146,8 @@ class Project:
         os.environ["ADVENTURE_DUCKDB_PATH"] = str(self.path)
         options = ["--project-dir", DBT, "--profiles-dir", DBT, "--target", "duckdb", "--quiet", "--no-version-check"]
         options += ["--target-path", self.folder / "target", "--log-path", self.folder / "logs"]
+        if arguments[0] != "parse":  # writing the manifest takes a second
+            options.append("--no-write-json")
         try:
             result = dbtRunner().invoke([*arguments, *map(str, options)])
         finally:

@@ -13,6 +13,8 @@ from adventure.core.settings import load_settings
 from adventure.demo.history import create
 from tests.dbt.conftest import Project, new_project
 
+pytestmark = pytest.mark.slow
+
 Document = dict[str, Any]
 
 

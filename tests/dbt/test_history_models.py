@@ -14,6 +14,8 @@ from adventure.demo.history.tables import RAW_TABLES
 from adventure.destinations.duckdb.connection import connect
 from tests.dbt.conftest import Project, Row, new_project
 
+pytestmark = pytest.mark.slow
+
 LINE = {
     "SalesOrderDetailID": 1,
     "CarrierTrackingNumber": None,

@@ -57,6 +57,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project
     return project
 
 
+@pytest.mark.slow
 # No shrinking: an example takes four builds.
 @hypothesis_settings(
     max_examples=int(os.environ.get("INCREMENT_EXAMPLES", "4")),

@@ -22,6 +22,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project
 
 @pytest.fixture(scope="module")
 def manifest(empty: Project) -> dict[str, Any]:
+    empty.dbt("parse")
     loaded: dict[str, Any] = json.loads((empty.folder / "target" / "manifest.json").read_text(encoding="utf-8"))
     return loaded
 

@@ -17,6 +17,8 @@ from adventure.monitoring.checks import run_checks
 from adventure.processor.run import process_once
 from adventure.tasks.graph import run_task
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Figures:

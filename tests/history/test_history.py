@@ -77,6 +77,7 @@ def test_the_sum_of_an_orders_lines_is_its_sub_total(settings: Settings) -> None
     assert found == (0,)
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         synthesise(tmp_path / folder, seed=5)

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from pymongo.errors import NetworkTimeout
 
+from adventure.core import failures
 from adventure.core.errors import AdventureError, SourceRefused, SourceUnavailable
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
@@ -100,8 +101,12 @@ def test_a_source_that_refuses_in_the_middle_of_a_run(
             until(lambda number=key: len(staged(chat_stream)) == number)  # type: ignore[misc]
         assert running.thread.is_alive()
         assert keys(staged(things)) == [1]
+        [failure] = failures.read(own_reader.processor_failures)
+        assert failure.streams == ("things",)
+        assert "password authentication failed" in failure.problem
         change_password(sandbox, own_reader, "right")
         until(lambda: keys(staged(things)) == [1, 2, 3])
+        until(lambda: failures.read(own_reader.processor_failures) == ())
     assert running.error is None
     assert len(staged(things)) == 3
     assert len(staged(chat_stream)) == 2
@@ -118,6 +123,7 @@ def test_the_processor_ends_when_every_source_refuses(
         assert not running.thread.is_alive()
     assert isinstance(running.error, SourceRefused)
     assert "password authentication failed" in str(running.error)
+    assert len(failures.read(own_reader.processor_failures)) == 1, "it stays to say why the processor ended"
 
 
 def test_one_cycle_names_every_source_that_fails(

@@ -277,6 +277,7 @@ def world(
             processor.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300 + 120 * ROUNDS)
 def test_connections_that_break_at_every_phase(world: World) -> None:
     chance = random.Random(SEED)
@@ -285,6 +286,7 @@ def test_connections_that_break_at_every_phase(world: World) -> None:
     _strike_and_compare(world, chance, strikes, SHORT_SEC)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300 + 120 * ROUNDS)
 def test_connections_that_stall_for_longer_than_the_processor_waits(world: World) -> None:
     chance = random.Random(SEED)

@@ -34,6 +34,7 @@ def chats(streams: tuple[Stream, ...], writer_settings: Settings) -> Stream:
     return stream
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_memory_and_open_files_do_not_grow(
     settings: Settings, writer_settings: Settings, things: Stream, chats: Stream

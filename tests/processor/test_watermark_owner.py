@@ -196,10 +196,11 @@ def test_reconcile_after_a_reset_deletes_what_the_new_source_lacks(
     assert not report.result.differs
 
 
+@pytest.mark.slow
 def test_a_server_that_was_restored_to_an_older_state_is_noticed(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = PostgresServer(tmp_path / "postgres", "secret", free_port(None))
+    server = PostgresServer(tmp_path / "postgres", "secret", free_port(None), durable=False)
     source = settings.model_copy(
         update={
             "postgres_port": server.port,

@@ -130,6 +130,7 @@ on_duckdb = pytest.mark.parametrize("pipeline", ["duckdb"], indirect=True)
 on_snowflake = pytest.mark.parametrize("pipeline", ["snowflake"], indirect=True)
 
 
+@pytest.mark.slow
 @on_duckdb
 @_examples(8)
 @given(made=OF_TABLES)
@@ -137,6 +138,7 @@ def test_a_table_in_any_state(table: Table, made: list[Change]) -> None:
     check(table, made, ("mark", "0"))
 
 
+@pytest.mark.slow
 @on_duckdb
 @_examples(8)
 @given(made=OF_COLLECTIONS)
@@ -144,6 +146,7 @@ def test_a_collection_in_any_state(documents: Documents, made: list[Change]) -> 
     check(documents, made, ("mark",))
 
 
+@pytest.mark.slow
 @on_snowflake
 @_examples(3)
 @given(made=OF_TABLES)
@@ -151,6 +154,7 @@ def test_a_table_in_any_state_and_snowflake(table: Table, made: list[Change]) ->
     check(table, made, ("mark", "0"))
 
 
+@pytest.mark.slow
 @on_snowflake
 @_examples(3)
 @given(made=OF_COLLECTIONS)

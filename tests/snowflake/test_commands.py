@@ -13,6 +13,8 @@ from adventure.monitoring.checks.sales import ATTRIBUTES, COLUMNS
 from adventure.tasks import graph as tasks
 from tests.snowflake import account
 
+pytestmark = pytest.mark.slow
+
 MODELS = {
     "stg_ecom__sales_orders": [*COLUMNS, "order_details", "order_date", "sales_order_id", "_file"],
     "base_ecom__sales_orders": ["order_date", "order_details", "sales_order_id"],

@@ -34,6 +34,8 @@ from tests.snowflake.emulator import Emulator, staged_path
 from tests.snowflake.pair import Pair
 from tools.charts import charts, nothing_published, worksheet
 
+pytestmark = pytest.mark.slow
+
 NOW = utc_now()
 TODAY = NOW.date()
 APP_TIMEOUT_SEC = 180

@@ -11,6 +11,8 @@ import pytest
 from tests.snowflake.pair import DBT, Pair
 from tests.snowflake.plain import plain
 
+pytestmark = pytest.mark.slow
+
 MODELS = sorted(
     path.stem
     for folder in ("models", "seeds")

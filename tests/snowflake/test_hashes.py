@@ -20,6 +20,8 @@ from adventure.factory import open_source_side, open_warehouse
 from adventure.processor.run import process_once
 from tests.snowflake import account
 
+pytestmark = pytest.mark.slow
+
 TYPES = {
     "text": ["", "a", "ü'\"%\\n|:🚲", " padded "],
     "varchar(9)": ["9", "0.50", "x.y0", "-"],

@@ -20,6 +20,8 @@ from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_warehouse
 from tests.snowflake import account
 
+pytestmark = pytest.mark.slow
+
 ROWS = 150
 HOSTILE = (
     b'{"OrderDate":"it\'s \\\\ \\" \xf0\x9f\x9a\xb2","ShipDate":null,"Freight":12345678901234567890.123456789}',

@@ -23,6 +23,7 @@ def _faults(world: World, cells: list[Cell], seconds: float) -> list[str]:
     return [fault for cell, outcome in run_all(world, cells, seconds) for fault in outcome.faults(cell)]
 
 
+@pytest.mark.slow
 def test_every_cell_is_read_exactly_or_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     with poolers(sandbox, lambda: tmp_path) as pool:
         assert _faults(World(sandbox, tmp_path, pool), _cells(clock=False, pooler=False), SECONDS) == []
@@ -35,6 +36,7 @@ def test_through_a_pooler(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFac
         assert _faults(world, _cells(clock=False, pooler=True), SECONDS) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(library() is None, reason="libfaketime is not installed")
 def test_while_the_clock_is_set(sandbox: Sandbox, tmp_path: Path) -> None:
     with clocked_server(tmp_path / "clocked", sandbox) as server, poolers(server, lambda: tmp_path) as pool:

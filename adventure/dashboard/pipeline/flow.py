@@ -12,7 +12,7 @@ from adventure.core.ages import long_age
 from adventure.dashboard import format
 from adventure.dashboard.format import markup
 from adventure.dashboard.pipeline.state import State, StreamState
-from adventure.dashboard.pipeline.verdict import Problem, Severity
+from adventure.monitoring.processor import Problem, Severity
 
 _MARKS: dict[Severity | None, str] = {"error": "✕", "warning": "!", None: "✓"}
 _LABELS: dict[Severity | None, str] = {"error": "error", "warning": "warning", None: "ok"}

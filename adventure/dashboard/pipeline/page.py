@@ -15,9 +15,10 @@ from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, 
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
-from adventure.dashboard.pipeline.verdict import Problem, problems
+from adventure.dashboard.pipeline.verdict import problems
 from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_report, open_sales
+from adventure.monitoring.processor import Problem
 
 
 def show() -> None:
@@ -56,7 +57,7 @@ def _status(dataset: PublishedDataset, version: Version, current: state.State) -
     """Draw the verdict and the flow diagram. A fragment: their ages grow while the page is open."""
     rerun_on_publish((dataset, version))
     now = utc_now()
-    found = problems(current, data.processor_heartbeat(), now, data.tasks_interval_sec())
+    found = problems(current, data.processor_heartbeat(), now, data.tasks_interval_sec(), data.processor_failures())
     every = f"every {long_age(timedelta(seconds=current.interval_sec))}" if current.interval_sec else "by hand"
     st.caption(
         f"As of {format.moment(current.written_at)}, {long_age(now - current.written_at)} old · the tasks run {every}"

@@ -1,56 +1,41 @@
 """Find problems in the pipeline's state, each with its fix. Plain functions; no Streamlit, no SQL."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from adventure.core.ages import long_age
+from adventure.core.clock import overdue_after
 from adventure.core.kinds import SOURCES
 from adventure.dashboard.pipeline.state import State, StreamState
+from adventure.monitoring.processor import Problem, processor_problems
 
 if TYPE_CHECKING:
+    from adventure.core.failures import Failure
     from adventure.core.heartbeat import Heartbeat
 
-Severity = Literal["error", "warning"]
-"""`error`: data is old or missing. `warning`: the data is correct, but needs attention."""
-
-_BUILD_SEC = 120.0
-"""How long a run of the tasks may take beyond its interval before it is overdue."""
 _HELD_BACK = timedelta(minutes=10)
 """A horizon this much older than its window was held back by an open transaction."""
 _REJECTED_WITHIN = timedelta(days=1)
 _RECONCILE = "reconcile"
-_LONG_STEP = timedelta(minutes=1)
-"""The processor sends a heartbeat every second, except during a single step of the source. A step longer than this is
-reported as a warning."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A problem, its place, and its fix."""
-
-    severity: Severity
-    place: str
-    """The name of a stream or task, `processor`, `tasks`, or `tests`."""
-    message: str
-    fix: str
-
-
-def overdue_after(state: State, default_interval: float) -> float:
-    """Return the seconds after which a run of the tasks is overdue: two intervals, plus the time of a build."""
-    return 2 * (state.interval_sec or default_interval) + _BUILD_SEC
-
-
-def problems(state: State, processor: "Heartbeat | None", now: datetime, default_interval: float) -> list[Problem]:
+def problems(
+    state: State,
+    processor: "Heartbeat | None",
+    now: datetime,
+    default_interval: float,
+    failures: "Sequence[Failure]" = (),
+) -> list[Problem]:
     """Return all problems, errors first.
 
     Args:
         processor: its last heartbeat; None if it is not visible from here, which is no problem.
+        failures: why the processor cannot read streams.
         default_interval: seconds between two runs of the tasks, used if the report does not say.
     """
     found = [
-        *_processor(processor, now),
+        *processor_problems(processor, failures, now),
         *_tasks_missing(state, now, default_interval),
         *_tasks_failed(state),
         *(problem for stream in state.streams for problem in _stream(stream, state, now, default_interval)),
@@ -60,30 +45,8 @@ def problems(state: State, processor: "Heartbeat | None", now: datetime, default
     return sorted(found, key=lambda problem: problem.severity != "error")
 
 
-def _processor(sign: "Heartbeat | None", now: datetime) -> Iterator[Problem]:
-    """Check the heartbeat, which the processor sends whether or not there are new rows."""
-    if sign is None:
-        return
-    age = long_age(now - sign.seen_at)
-    if sign.has_ended:
-        yield Problem(
-            "error",
-            "processor",
-            f"The processor stopped {age} ago. Newer rows are not read",
-            "Start `adventure process`. The end of its log says why it stopped",
-        )
-    elif now > sign.stuck_at or now > sign.next_by + _LONG_STEP:
-        waits = long_age(sign.next_by - sign.seen_at)
-        yield Problem(
-            "error" if now > sign.stuck_at else "warning",
-            "processor",
-            f"The processor was last seen {age} ago, but should have continued after {waits}",
-            "Check whether `adventure process` is running, and start it if not. Its log shows the current step",
-        )
-
-
 def _tasks_missing(state: State, now: datetime, default_interval: float) -> Iterator[Problem]:
-    if (now - state.written_at).total_seconds() > overdue_after(state, default_interval):
+    if (now - state.written_at).total_seconds() > overdue_after(state.interval_sec or default_interval):
         yield Problem(
             "error",
             "tasks",
@@ -117,7 +80,7 @@ def _stream(stream: StreamState, state: State, now: datetime, default_interval: 
     if stream.damaged:
         yield Problem("error", name, f"{name}: {stream.damaged}", "Later windows are still loaded without it")
     waiting_sec = (now - stream.waiting_since).total_seconds() if stream.waiting_since else 0.0
-    if waiting_sec > overdue_after(state, default_interval):
+    if waiting_sec > overdue_after(state.interval_sec or default_interval):
         yield Problem(
             "error",
             name,

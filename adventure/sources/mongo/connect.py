@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from adventure.core.connect import retrying
+from adventure.core.connect import BRIEF_SEC, retrying
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -14,11 +14,12 @@ MongoDocument = dict[str, Any]
 
 
 def connect_mongo(
-    uri: str, *, name: str, retry_for: float | None = None, silence: float | None = None
+    uri: str, *, name: str, retry_for: float | None = None, brief: bool = False, silence: float | None = None
 ) -> "pymongo.MongoClient[MongoDocument]":
     """Return a client whose server has answered. Retry with backoff if it does not; see `connect_postgres`.
 
     Args:
+        brief: try once, for at most BRIEF_SEC.
         silence: seconds without an answer after which an operation ends with SourceUnavailable; default: never.
             A socketTimeoutMS in the URI takes precedence.
 
@@ -28,9 +29,10 @@ def connect_mongo(
     """
     import pymongo
 
-    for attempt in retrying(retry_for):
+    limit = 1000 * BRIEF_SEC if brief else 5000
+    for attempt in retrying(0 if brief else retry_for):
         with attempt, translating_mongo(uri, name):
-            options: dict[str, Any] = {"serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000}
+            options: dict[str, Any] = {"serverSelectionTimeoutMS": limit, "connectTimeoutMS": limit}
             if silence is not None and "sockettimeoutms" not in uri.lower():
                 # Half the time, because the driver retries a read once.
                 options["socketTimeoutMS"] = int(1000 * silence / 2)

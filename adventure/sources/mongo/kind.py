@@ -23,8 +23,8 @@ def open_side(settings: Settings, stream: Stream, *, rows: bool) -> AbstractCont
     return MongoSide.open(settings, stream, rows=rows)
 
 
-def open_probe(settings: Settings) -> AbstractContextManager[Probe]:
+def open_probe(settings: Settings, *, brief: bool) -> AbstractContextManager[Probe]:
     """Connect for the questions of `status` and `check`."""
     from adventure.sources.mongo.probe import MongoProbe
 
-    return MongoProbe.open(settings)
+    return MongoProbe.open(settings, brief=brief)

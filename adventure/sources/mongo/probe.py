@@ -30,10 +30,10 @@ class MongoProbe:
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings) -> "Iterator[MongoProbe]":
+    def open(cls, settings: Settings, *, brief: bool = False) -> "Iterator[MongoProbe]":
         """Connect."""
         uri = settings.mongo_conninfo
-        with connect_mongo(uri, name=_NAME, silence=settings.silence_sec) as client:
+        with connect_mongo(uri, name=_NAME, brief=brief, silence=settings.silence_sec) as client:
             yield cls(uri, client)
 
     def counts(self, stream: Stream, mark: Watermark | None) -> SourceCounts:

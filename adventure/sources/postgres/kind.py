@@ -23,8 +23,8 @@ def open_side(settings: Settings, stream: Stream, *, rows: bool) -> AbstractCont
     return PostgresSide.open(settings, stream, rows=rows)
 
 
-def open_probe(settings: Settings) -> AbstractContextManager[Probe]:
+def open_probe(settings: Settings, *, brief: bool) -> AbstractContextManager[Probe]:
     """Connect for the questions of `status` and `check`."""
     from adventure.sources.postgres.probe import PostgresProbe
 
-    return PostgresProbe.open(settings)
+    return PostgresProbe.open(settings, brief=brief)

@@ -29,9 +29,9 @@ class PostgresProbe:
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings) -> "Iterator[PostgresProbe]":
+    def open(cls, settings: Settings, *, brief: bool = False) -> "Iterator[PostgresProbe]":
         """Connect."""
-        with open_session(settings) as connection:
+        with open_session(settings, brief=brief) as connection:
             yield cls(settings, connection)
 
     def counts(self, stream: Stream, mark: Watermark | None) -> SourceCounts:

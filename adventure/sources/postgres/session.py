@@ -36,14 +36,17 @@ where nspname <> 'pg_catalog'
 """
 
 
-def open_session(settings: Settings) -> "psycopg.Connection[tuple[Any, ...]]":
+def open_session(settings: Settings, *, brief: bool = False) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect to the source database with settings of our own, in autocommit.
+
+    Args:
+        brief: see `connect_postgres`.
 
     Raises:
         SourceUnavailable: the server does not answer.
         SourceRefused: the server refuses, or a pooler shares its sessions between clients.
     """
-    connection = connect_source(settings)
+    connection = connect_source(settings, brief=brief)
     try:
         with translating_postgres(settings.postgres_dsn, NAME):
             connection.execute(session_settings(connection, "UTF8").encode())
@@ -54,12 +57,13 @@ def open_session(settings: Settings) -> "psycopg.Connection[tuple[Any, ...]]":
 
 
 def connect_source(
-    settings: Settings, *, retry_for: float | None = None, silence: float | None = None
+    settings: Settings, *, retry_for: float | None = None, brief: bool = False, silence: float | None = None
 ) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect to the source database in autocommit, with the role's own settings.
 
     Args:
         retry_for: see `connect_postgres`.
+        brief: see `connect_postgres`.
         silence: see `connect_postgres`.
 
     Raises:
@@ -67,7 +71,9 @@ def connect_source(
         SourceRefused: the server refuses, or a pooler shares its sessions between clients.
     """
     conninfo = settings.postgres_dsn
-    connection = connect_postgres(conninfo, name=NAME, autocommit=True, retry_for=retry_for, silence=silence)
+    connection = connect_postgres(
+        conninfo, name=NAME, autocommit=True, retry_for=retry_for, brief=brief, silence=silence
+    )
     try:
         require_own_session(connection, conninfo, NAME, setting="POSTGRES_HOST and POSTGRES_PORT")
     except BaseException:
