@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from adventure.cli import history, snowflake, stage, stream, tasks
-from adventure.cli.job import importing_demo, pipeline_of, run_long_lived, run_tasks, settings_of
+from adventure.cli.general import AsJson, General, MainGroup
+from adventure.cli.job import importing_demo, level_options, pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
 from adventure.core.private import only_owner
 
@@ -21,7 +22,9 @@ app = typer.Typer(
     help="Move sales from PostgreSQL and support chats from MongoDB to a dashboard. No row is lost or duplicated.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    cls=MainGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="--env, --quiet, --verbose and --debug may stand before or after the command.",
 )
 
 _GENERAL = "General"
@@ -38,7 +41,8 @@ def main() -> None:
     # Linux ignores SIGTERM for a container's first process unless it has a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        # The name under which the shell completes it, also for `python -m adventure`.
+        app(prog_name="adventure")
     except KeyboardInterrupt:
         _fail("Interrupted.", 130)
     except AdventureError as error:
@@ -50,20 +54,35 @@ def main() -> None:
 def _fail(sentence: str, code: int, error: BaseException | None = None) -> None:
     if error is not None and "--debug" in sys.argv:
         raise error
-    from adventure.core.log import log_fatal
+    from adventure.core.log import has_colour, log_fatal
 
     if not log_fatal(sentence):
-        typer.secho(sentence, fg=typer.colors.RED, err=True)
+        typer.secho(sentence, fg=typer.colors.RED if has_colour(sys.stderr) else None, err=True)
     raise SystemExit(code)
+
+
+def _print_version(is_given: bool) -> None:
+    if is_given:
+        from importlib.metadata import version
+
+        typer.echo(f"adventure {version('adventure')}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
     context: typer.Context,
     env: Annotated[Path | None, typer.Option(help="Settings file, like .env.example (default: .env).")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log only warnings and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is read and found, too.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    context.obj = env
+    if quiet and verbose:
+        raise typer.BadParameter("--quiet and --verbose exclude each other")
+    context.obj = General(env, "quiet" if quiet else "verbose" if verbose else "normal")
 
 
 @app.command(rich_help_panel=_GENERAL)
@@ -77,7 +96,7 @@ def demo(
     with importing_demo():
         from adventure.demo.run import run_demo
 
-    run_demo(settings_of(context), once=once, orders=orders, seed=seed)
+    run_demo(settings_of(context), once=once, orders=orders, seed=seed, options=level_options(context))
 
 
 @app.command(rich_help_panel=_LIVE)
@@ -128,14 +147,18 @@ def build(
 
 
 @app.command(rich_help_panel=_SHOW)
-def check(context: typer.Context) -> None:
+def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Compare source, raw tables and models, and print a table. Exit code 1 if a check does not hold."""
     from adventure.core.errors import CheckFailed
+    from adventure.monitoring import as_json as json_output
     from adventure.monitoring.checks import run_checks
     from adventure.monitoring.status import print_checks
 
     checks = run_checks(*pipeline_of(context))
-    print_checks(checks)
+    if as_json:
+        json_output.write(json_output.checks(checks))
+    else:
+        print_checks(checks)
     failed = [each.label for each in checks if each.failed]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(checks)} checks do not hold: {', '.join(failed)}")
@@ -170,11 +193,14 @@ def reconcile(
     high: Annotated[
         datetime | None, typer.Option("--to", help="Compare below this cursor (UTC). Default: the watermark.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare source and warehouse by key and version. Exit code 1 if rows differ and were not repaired."""
     from adventure.core.console import console
     from adventure.core.errors import CheckFailed, ConfigError
     from adventure.core.streams import find_stream
+    from adventure.monitoring import as_json as json_output
+    from adventure.reconcile.as_json import reports as reports_as_json
     from adventure.reconcile.report import print_reports
     from adventure.reconcile.run import reconcile as run_reconciliation
 
@@ -185,7 +211,10 @@ def reconcile(
     reports = run_reconciliation(
         settings, chosen, repair=repair, force=force, low=low, high=high, without=without or (), rows=rows
     )
-    print_reports(console(), reports)
+    if as_json:
+        json_output.write(reports_as_json(reports))
+    else:
+        print_reports(console(), reports)
     different = [report.stream.name for report in reports if not report.is_clean]
     if different:
         raise CheckFailed(
@@ -199,11 +228,12 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="Exit with code 1 if there is a problem. For monitors.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show each stream's watermark, waiting windows and loaded rows, the last task runs, and all problems."""
-    from adventure.monitoring.status import print_status
+    from adventure.monitoring.status import print_status, print_status_json
 
-    problems = print_status(*pipeline_of(context))
+    problems = (print_status_json if as_json else print_status)(*pipeline_of(context))
     if check and problems:
         raise typer.Exit(1)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from adventure.cli.general import General
+
 if TYPE_CHECKING:
     import threading
 
@@ -16,21 +18,32 @@ if TYPE_CHECKING:
 
 
 def settings_of(context: typer.Context) -> "Settings":
-    """Load the settings from the environment and the file of `--env`, and configure the log format."""
+    """Load the settings from the environment and the file of `--env`, and configure the log."""
     from adventure.core import log
     from adventure.core.settings import load_settings
 
-    settings = load_settings(context.find_root().obj)
-    log.configure(settings.log_format)
+    general: General = context.find_root().obj
+    settings = load_settings(general.env)
+    log.configure(settings.log_format, general.level)
+    log.get_logger().debug(f"settings: read {general.env or '.env'} and the environment; data in {settings.data_dir}")
     return settings
+
+
+def level_options(context: typer.Context) -> list[str]:
+    """Return the option that gives another command the log level of this one."""
+    level = context.find_root().obj.level
+    return [] if level == "normal" else [f"--{level}"]
 
 
 def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]":
     """Load the settings, and the streams of PIPELINE_FILE."""
+    from adventure.core.log import get_logger
     from adventure.core.streams import load_streams
 
     settings = settings_of(context)
-    return settings, load_streams(settings)
+    streams = load_streams(settings)
+    get_logger().debug(f"streams: {', '.join(stream.name for stream in streams)}, from {settings.pipeline_file}")
+    return settings, streams
 
 
 def run_long_lived(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from adventure.cli.general import AsJson
 from adventure.cli.job import pipeline_of
 
 app = typer.Typer(no_args_is_help=True, help="List or remove staged files.")
@@ -11,12 +12,19 @@ app = typer.Typer(no_args_is_help=True, help="List or remove staged files.")
 
 @app.command("list")
 def stage_list(
-    context: typer.Context, stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None
+    context: typer.Context,
+    stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List staged files, like LIST @stage."""
-    from adventure.monitoring.status import print_stage
+    from adventure.monitoring import as_json as json_output
+    from adventure.monitoring.status import print_stage, staged_files
 
-    print_stage(*pipeline_of(context), stream)
+    files = staged_files(*pipeline_of(context), stream)
+    if as_json:
+        json_output.write(json_output.stage_files(files))
+    else:
+        print_stage(files)
 
 
 @app.command("remove")

@@ -4,9 +4,23 @@ from typing import Annotated
 
 import typer
 
+from adventure.cli.general import AsJson
 from adventure.cli.job import pipeline_of, run_long_lived, run_tasks
 
 app = typer.Typer(no_args_is_help=True, help="Run the tasks that load, clean up, build and publish.")
+
+
+@app.command("list")
+def tasks_list(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the tasks in the order in which they run, each with its last run."""
+    from adventure.monitoring import as_json as json_output
+    from adventure.tasks.listing import list_tasks, print_tasks, tasks_object
+
+    tasks = list_tasks(*pipeline_of(context))
+    if as_json:
+        json_output.write(tasks_object(tasks))
+    else:
+        print_tasks(tasks)
 
 
 @app.command("run")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,8 +59,11 @@ class StepTimer:
         self.seconds[name] = time.monotonic() - begun
 
 
-def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None) -> None:
+def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None, options: Sequence[str] = ()) -> None:
     """Start the servers, run one full pass and print a summary; then serve until Ctrl-C, unless `once` is set.
+
+    Args:
+        options: general options for the commands that serve, such as `--quiet`.
 
     Raises:
         CheckFailed: a data-flow check fails after the pass (with `once`).
@@ -84,7 +87,7 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None) -
             if not checks_hold:
                 raise CheckFailed("Checks failed after the demo's pass", "See the table above")
             return
-        _serve(console, reader, writer, reader_settings, env_file)
+        _serve(console, reader, writer, reader_settings, env_file, options)
 
 
 def _first_pass(reader: Settings, writer: Settings, steps: StepTimer, orders: int, seed: int | None) -> bool:
@@ -133,7 +136,12 @@ def _print_summary(console: Console, settings: Settings, streams: tuple[Stream, 
 
 
 def _serve(
-    console: Console, reader: dict[str, str], writer: dict[str, str], settings: Settings, env_file: Path
+    console: Console,
+    reader: dict[str, str],
+    writer: dict[str, str],
+    settings: Settings,
+    env_file: Path,
+    options: Sequence[str],
 ) -> None:
     """Run the four long-lived commands side by side until Ctrl-C, or until one of them exits."""
     commands = {
@@ -147,7 +155,9 @@ def _serve(
         for name, (arguments, environment) in commands.items():
             # In its own session the child does not receive Ctrl-C; this process stops the children in order.
             children[name] = subprocess.Popen(
-                [sys.executable, "-m", "adventure", *arguments], env=os.environ | environment, start_new_session=True
+                [sys.executable, "-m", "adventure", *options, *arguments],
+                env=os.environ | environment,
+                start_new_session=True,
             )
         console.print(f"\n[bold green]The dashboard is at http://127.0.0.1:{settings.dashboard_port}[/bold green]")
         command = os.path.relpath(Path(sys.executable).with_name("adventure"))

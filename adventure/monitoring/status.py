@@ -5,20 +5,19 @@ This module only reads and renders. The modules that do the work return values.
 
 from typing import TYPE_CHECKING
 
-from adventure.core import heartbeat
 from adventure.core.ages import short_age
-from adventure.core.clock import utc_now
 from adventure.core.console import console, table
-from adventure.core.errors import SourceError, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream, find_stream
-from adventure.core.zones import to_utc
 from adventure.factory import open_stage
 
 if TYPE_CHECKING:
-    from adventure.core.watermark import Watermark
-    from adventure.destinations.warehouse import Metering, TaskRun
+    from collections.abc import Sequence
+
+    from adventure.core.stage import StageEntry
+    from adventure.destinations.warehouse import Credits, TaskRun
     from adventure.monitoring.checks import Check
+    from adventure.monitoring.pipeline_status import PipelineStatus
     from adventure.monitoring.problems import Problem
 
 _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
@@ -34,41 +33,13 @@ def size(count: int) -> str:
 def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
     """Print the streams, the last run of each task, and the problems. Return the problems."""
     from adventure.factory import open_warehouse
+    from adventure.monitoring.pipeline_status import read_status
     from adventure.monitoring.problems import find_problems
 
-    now = utc_now()
     # Open the warehouse first: it fails at once when it cannot be reached, a source only after some time.
-    warehouse, stage = open_warehouse(settings), open_stage(settings)
-    totals = warehouse.totals(streams)
-    watermarks = _watermarks(settings)
-    rows = table(
-        "Streams",
-        left=("stream", "watermark (UTC)", "age", "reads by"),
-        right=("windows staged", "waiting to load", "rows loaded", "last load", "rejected"),
-    )
-    for stream in streams:
-        mark, total = watermarks.get(stream.name), totals[stream.name]
-        windows = stage.windows(stream.stage)
-        waiting = len(windows) - len(warehouse.loaded(windows))
-        value = to_utc(mark.value, stream.zone) if mark else None
-        rows.add_row(
-            stream.name,
-            str(value) if value else "-",
-            short_age(now - value) if value else "-",
-            mark.mode if mark else "-",
-            f"{len(windows):,}",
-            f"{waiting:,}",
-            f"{total.rows:,}",
-            f"{short_age(now - total.last_loaded_at)} ago" if total.last_loaded_at else "never",
-            f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
-        )
-    console().print(rows)
-    if sign := heartbeat.read(settings.processor_heartbeat):
-        console().print(
-            f"The processor {'stopped' if sign.has_ended else 'was last seen'} {short_age(now - sign.seen_at)} ago"
-        )
-    print_task_runs(warehouse.last_runs())
-    _print_credits(warehouse)
+    warehouse = open_warehouse(settings)
+    # The search for problems may wait for a source, so print the rest before it.
+    _print_parts(read_status(settings, streams, warehouse))
     problems = find_problems(settings, streams, warehouse)
     for problem in problems:
         console().print(f"Problem: {problem.sentence}.", style="bold red", markup=False)
@@ -78,32 +49,59 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Probl
     return problems
 
 
-def _print_credits(warehouse: "Metering") -> None:
-    """Print the credits used this month. If they cannot be read, the rest of the status is still shown."""
-    try:
-        credits = warehouse.credits()
-    except WarehouseError as error:
-        console().print(f"Credits are not shown: {error}", style="yellow")
-        return
-    if credits is None:
-        return
+def print_status_json(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
+    """Print the same as one JSON object. Return the problems."""
+    from adventure.factory import open_warehouse
+    from adventure.monitoring import as_json
+    from adventure.monitoring.pipeline_status import read_status
+    from adventure.monitoring.problems import find_problems
+
+    warehouse = open_warehouse(settings)
+    found = read_status(settings, streams, warehouse)
+    problems = find_problems(settings, streams, warehouse)
+    as_json.write(as_json.status(found, problems))
+    return problems
+
+
+def _print_parts(found: "PipelineStatus") -> None:
+    rows = table(
+        "Streams",
+        left=("stream", "watermark (UTC)", "age", "reads by"),
+        right=("windows staged", "waiting to load", "rows loaded", "last load", "rejected"),
+    )
+    for stream in found.streams:
+        total = stream.totals
+        rows.add_row(
+            stream.name,
+            str(stream.watermark) if stream.watermark else "-",
+            short_age(found.at - stream.watermark) if stream.watermark else "-",
+            stream.mode or "-",
+            f"{stream.staged:,}",
+            f"{stream.waiting:,}",
+            f"{total.rows:,}",
+            f"{short_age(found.at - total.last_loaded_at)} ago" if total.last_loaded_at else "never",
+            f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
+        )
+    console().print(rows)
+    if sign := found.processor:
+        console().print(
+            f"The processor {'stopped' if sign.has_ended else 'was last seen'} {short_age(found.at - sign.seen_at)} ago"
+        )
+    print_task_runs(found.tasks)
+    if found.credits:
+        _print_credits(found.credits)
+    for sentence in found.not_read:
+        console().print(sentence, style="yellow", markup=False)
+
+
+def _print_credits(credits: "Credits") -> None:
+    """Print the credits used this month, and their limits."""
     limits = [f"CREDIT_BUDGET {credits.budget:g}"] if credits.budget else []
     limits += [f"monitor quota {credits.quota:g}"] if credits.quota else []
     console().print(f"Credits used this month: {credits.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
 
 
-def _watermarks(settings: Settings) -> "dict[str, Watermark]":
-    """Return the watermarks. If the state cannot be read, print why and return none: the rest is still shown."""
-    from adventure.processor.state import read_watermarks
-
-    try:
-        return read_watermarks(settings, brief=True)
-    except SourceError as error:
-        console().print(f"Watermarks are not shown: {error}", style="yellow")
-        return {}
-
-
-def print_task_runs(runs: "list[TaskRun]") -> None:
+def print_task_runs(runs: "Sequence[TaskRun]") -> None:
     """Print one line per run."""
     rows = table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
     for run in runs:
@@ -150,12 +148,20 @@ def _verdict(check: "Check") -> str:
     return "[green]holds[/green]" if check.holds else "[bold red]does not hold[/bold red]"
 
 
-def print_stage(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> None:
-    """Print the staged files of one stream or of all, like LIST @stage."""
+def staged_files(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> "list[tuple[str, StageEntry]]":
+    """Return the staged files of one stream or of all, each with its stream's name.
+
+    Raises:
+        ConfigError: there is no stream of that name.
+    """
     chosen = (find_stream(streams, name),) if name else streams
     stage = open_stage(settings)
+    return [(stream.name, entry) for stream in chosen for entry in stage.entries(stream.stage)]
+
+
+def print_stage(files: "Sequence[tuple[str, StageEntry]]") -> None:
+    """Print staged files, like LIST @stage."""
     rows = table("Staged files", left=("file",), right=("size", "modified (UTC)"))
-    for stream in chosen:
-        for entry in stage.entries(stream.stage):
-            rows.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
+    for _, entry in files:
+        rows.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
     console().print(rows if rows.row_count else "No files are staged")

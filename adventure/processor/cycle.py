@@ -206,6 +206,7 @@ def _extract_window(
     if not extract.all_files:
         mode = extract.mode or snapshot.mode
         pipeline.state.save_position(stream, mode, extract.position, pipeline.owner(stream), origin)
+        log.debug(f"{stream.name}: no new rows ({mode})", stream=stream.name)
         return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun), extract.more
 
     reached(Point.FILES_FINISHED, stream.name)
