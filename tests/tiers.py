@@ -17,7 +17,7 @@ STARTS_SOMETHING = {"sandbox", "emulator", "dbt_folder", "standalone"}
 FOLDERS = {"benchmarks", "chaos", "crash", "dbt", "e2e", "history", "sandbox"}
 """Folders whose tests start servers or run dbt without any of these fixtures, or work for many seconds."""
 
-LONGEST_FIRST: tuple[str, ...] = ("crash/", "dashboard/", "snowflake/test_d", "dbt/")
+LONGEST_FIRST: tuple[str, ...] = ("crash/", "dashboard/", "snowflake/test_d", "warehouse/test_contract", "dbt/")
 """Start with the longest files, so that the workers end at about the same time."""
 
 

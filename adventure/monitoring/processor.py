@@ -1,13 +1,18 @@
-"""Rules on the processor's health. `adventure status` and the Pipeline page apply the same ones."""
+"""Rules on the processor's health. `adventure status` and the Pipeline page apply the same ones.
+
+The page also runs inside Snowflake, so this module imports little.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from adventure.core.ages import long_age
-from adventure.core.failures import Failure
-from adventure.core.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from adventure.core.failures import Failure
+    from adventure.core.heartbeat import Heartbeat
 
 Severity = Literal["error", "warning"]
 """`error`: data is old or missing. `warning`: the data is correct, but needs attention."""
@@ -28,7 +33,7 @@ class Problem:
     fix: str
 
 
-def processor_problems(sign: Heartbeat | None, failures: Sequence[Failure], now: datetime) -> Iterator[Problem]:
+def processor_problems(sign: "Heartbeat | None", failures: "Sequence[Failure]", now: datetime) -> Iterator[Problem]:
     """Yield why the processor does not read, causes first.
 
     Args:

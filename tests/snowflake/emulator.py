@@ -9,14 +9,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import duckdb
 import fakesnow
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlglot
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakesnow import arrow, copy_into, cursor, transforms
@@ -88,7 +91,12 @@ class Emulator:
 def running_emulator() -> Iterator[Emulator]:
     """Run the patched emulator in this process."""
     _patch()
-    with tempfile.TemporaryDirectory() as folder, fakesnow.server() as connection:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        # Without a limit, the server's end waits for a request whose client has given up.
+        mock.patch.object(uvicorn, "Config", partial(uvicorn.Config, timeout_graceful_shutdown=5)),
+        fakesnow.server() as connection,
+    ):
         key = Path(folder) / "key.pem"
         key.write_bytes(
             rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
