@@ -167,6 +167,16 @@ def _settings(environment: dict[str, str], tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture
+def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty working folder, in which commands of this process find default settings and the project's streams."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIPELINE_FILE", str(ROOT / "pipeline.toml"))
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def emulator() -> Iterator["Emulator"]:
     from tests.snowflake.emulator import running_emulator

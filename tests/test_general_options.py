@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from adventure.cli import app
 from adventure.cli.general import general_first
 from adventure.core import log
-from adventure.core.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,12 +34,8 @@ COMMANDS = dict(commands())
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def run(empty_folder: Path) -> Any:
     """Return a function that runs a command in this process, with the settings' defaults and an empty folder."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PIPELINE_FILE", str(ROOT / "pipeline.toml"))
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 

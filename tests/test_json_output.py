@@ -52,13 +52,9 @@ def keys(value: Any, path: str = "") -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+def settings(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings of an empty folder, which the commands of this process read, too."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PIPELINE_FILE", str(ROOT / "pipeline.toml"))
-    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("DATA_DIR", str(empty_folder / "data"))
     return load_settings()
 
 

@@ -107,10 +107,10 @@ def connect_postgres(
         SourceUnavailable: the server did not answer for so long.
         SourceRefused: wrong password, no such database or role, no privilege.
     """
-    wanted = make_conninfo(session_conninfo(conninfo), **({"connect_timeout": BRIEF_SEC} if brief else {}))
+    limit: dict[str, Any] = {"connect_timeout": BRIEF_SEC} if brief else {}
     for attempt in retrying(0 if brief else retry_for):
         with attempt, translating_postgres(conninfo, name):
-            connection = _Connection.connect(wanted, autocommit=autocommit)
+            connection = _Connection.connect(session_conninfo(conninfo), autocommit=autocommit, **limit)
             connection.silence = silence
             return connection
     raise AssertionError("unreachable")

@@ -31,13 +31,9 @@ def beside(heartbeat: Path) -> Path:
 
 
 class FailureFile:
-    """The failures of the last cycle, written when they change.
+    """The failures of the last cycle, written when they change."""
 
-    Args:
-        path: None writes nothing.
-    """
-
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._since: dict[str, datetime] = {}
         self._written: tuple[Failure, ...] | None = None
@@ -52,7 +48,7 @@ class FailureFile:
             Failure(tuple(names), min(self._since[name] for name in names), problem, remedy)
             for (problem, remedy), names in streams.items()
         )
-        if self._path and failures != self._written:
+        if failures != self._written:
             self._written = failures if _write(self._path, failures) else None
 
 

@@ -56,7 +56,7 @@ def read_status(settings: Settings, streams: Sequence[Stream], warehouse: Wareho
     """
     not_read: list[str] = []
     read = _streams(settings, streams, warehouse, not_read)
-    # Ages are as of after the wait for a database.
+    # Take the time after the wait for the databases: ages are measured from it.
     return PipelineStatus(
         at=utc_now(),
         streams=read,
