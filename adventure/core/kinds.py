@@ -37,6 +37,8 @@ class WarehouseKind:
     """Imported when one is opened: see `adventure.destinations.kind`."""
     delta_encodings: bool = True
     """It reads Parquet's delta encodings, which take less time and space."""
+    interval_setting: str = ""
+    """The setting with the shortest interval of the processor, where each window costs calls and loads are rare."""
 
 
 SOURCES: dict[str, SourceKind] = {
@@ -59,7 +61,12 @@ WAREHOUSES: dict[str, WarehouseKind] = {
     for kind in (
         WarehouseKind("duckdb", "adventure.destinations.duckdb.kind"),
         # Its manual speaks of the first version of Parquet's writer, which has no delta encodings.
-        WarehouseKind("snowflake", "adventure.destinations.snowflake.kind", delta_encodings=False),
+        WarehouseKind(
+            "snowflake",
+            "adventure.destinations.snowflake.kind",
+            delta_encodings=False,
+            interval_setting="snowflake_interval_sec",
+        ),
     )
 }
 
