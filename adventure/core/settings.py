@@ -200,7 +200,7 @@ class Settings(BaseSettings):
         shortest = WAREHOUSES[self.warehouse].interval_setting
         if not shortest or self.processor_interval_sec == 0:
             return self.processor_interval_sec
-        return max(self.processor_interval_sec, getattr(self, shortest))
+        return max(self.processor_interval_sec, float(getattr(self, shortest)))
 
     @property
     def waiting_limit_sec(self) -> float:

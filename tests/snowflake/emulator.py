@@ -428,13 +428,13 @@ def _staged_lines(self: Any, command: str) -> Any:
     catalog, schema, name = stage.parts_from_var(found[1][1:], self._conn.database, self._conn.schema)
     root = Path(stage.internal_dir(f"{catalog}.{schema}.{name}"))
     pattern = found[2].replace("\\\\", "\\")
-    rows = []
+    rows: list[tuple[str, int, str]] = []
     for file in sorted(root.rglob("*")):
         relative = file.relative_to(root).as_posix()
         if file.is_file() and re.fullmatch(pattern, relative):
             content = file.read_bytes()
             text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode(errors="replace")
-            rows += [[relative, number, line] for number, line in enumerate(text.split("\n"), 1) if line]
+            rows += [(relative, number, line) for number, line in enumerate(text.split("\n"), 1) if line]
     literals = ", ".join(
         f"('{account.quoted(path)}', {number}, '{account.quoted(line)}')" for path, number, line in rows
     )
