@@ -35,6 +35,8 @@ class WarehouseKind:
     """As WAREHOUSE has it."""
     module: str
     """Imported when one is opened: see `adventure.destinations.kind`."""
+    extra: str = ""
+    """The extra of the distribution that brings its packages; "" if there is none."""
     delta_encodings: bool = True
     """It reads Parquet's delta encodings, which take less time and space."""
 
@@ -57,9 +59,9 @@ SOURCES: dict[str, SourceKind] = {
 WAREHOUSES: dict[str, WarehouseKind] = {
     kind.name: kind
     for kind in (
-        WarehouseKind("duckdb", "adventure.destinations.duckdb.kind"),
+        WarehouseKind("duckdb", "adventure.destinations.duckdb.kind", "warehouse"),
         # Its manual speaks of the first version of Parquet's writer, which has no delta encodings.
-        WarehouseKind("snowflake", "adventure.destinations.snowflake.kind", delta_encodings=False),
+        WarehouseKind("snowflake", "adventure.destinations.snowflake.kind", "snowflake", delta_encodings=False),
     )
 }
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adventure.core.errors import ConfigError, WarehouseError, WarehouseRefused, WarehouseUnavailable
+from adventure.core.extras import naming_extra
 from adventure.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -238,16 +239,10 @@ def _connector() -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            # It warns about the versions of its own copy of requests, which users cannot choose.
-            warnings.simplefilter("ignore")
-            import snowflake.connector
-    except ImportError as error:
-        raise ConfigError(
-            "WAREHOUSE=snowflake needs Snowflake's connector, which is not installed",
-            "Install the extra: pip install 'adventure[snowflake]'",
-        ) from error
+    with naming_extra("WAREHOUSE=snowflake"), warnings.catch_warnings():
+        # It warns about the versions of its own copy of requests, which users cannot choose.
+        warnings.simplefilter("ignore")
+        import snowflake.connector
     return snowflake.connector
 
 
