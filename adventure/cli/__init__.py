@@ -268,6 +268,22 @@ def dashboard(context: typer.Context) -> None:
     run_long_lived(settings, lambda stop: serve(settings, stop))
 
 
+@app.command(rich_help_panel=_SHOW)
+def mcp(
+    context: typer.Context,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve HTTP on this port of the loopback address. Default: stdio."),
+    ] = None,
+) -> None:
+    """Serve status, models and bounded queries to an agent, read-only, by the Model Context Protocol."""
+
+    with naming_extra("The server for agents"):
+        from adventure.mcp.server import serve
+
+    serve(*pipeline_of(context), port)
+
+
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)
 app.add_typer(stream.app, name="stream", rich_help_panel=_MOVE)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=_MOVE)

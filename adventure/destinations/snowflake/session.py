@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adventure.core.errors import ConfigError, WarehouseError, WarehouseRefused, WarehouseUnavailable
-from adventure.core.extras import naming_extra
+from adventure.core.extras import missing
 from adventure.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -239,10 +239,13 @@ def _connector() -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    with naming_extra("WAREHOUSE=snowflake"), warnings.catch_warnings():
-        # It warns about the versions of its own copy of requests, which users cannot choose.
-        warnings.simplefilter("ignore")
-        import snowflake.connector
+    try:
+        with warnings.catch_warnings():
+            # It warns about the versions of its own copy of requests, which users cannot choose.
+            warnings.simplefilter("ignore")
+            import snowflake.connector
+    except ImportError as error:
+        raise missing("WAREHOUSE=snowflake", "snowflake-connector-python", "snowflake") from error
     return snowflake.connector
 
 
