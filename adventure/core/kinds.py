@@ -37,8 +37,14 @@ class WarehouseKind:
     """As WAREHOUSE has it."""
     module: str
     """Imported when one is opened: see `adventure.destinations.kind`."""
+    extra: str = ""
+    """The extra of the distribution that brings its packages; "" if there is none."""
+    publishes_file: bool = True
+    """It publishes the marts as a DuckDB file, `Settings.published_path`."""
     delta_encodings: bool = True
     """It reads Parquet's delta encodings, which take less time and space."""
+    interval_setting: str = ""
+    """The setting with the shortest interval of the processor, where each window costs calls and loads are rare."""
 
 
 SOURCES: dict[str, SourceKind] = {
@@ -60,9 +66,16 @@ SOURCES: dict[str, SourceKind] = {
 WAREHOUSES: dict[str, WarehouseKind] = {
     kind.name: kind
     for kind in (
-        WarehouseKind("duckdb", "adventure.destinations.duckdb.kind"),
+        WarehouseKind("duckdb", "adventure.destinations.duckdb.kind", "warehouse"),
         # Its manual speaks of the first version of Parquet's writer, which has no delta encodings.
-        WarehouseKind("snowflake", "adventure.destinations.snowflake.kind", delta_encodings=False),
+        WarehouseKind(
+            "snowflake",
+            "adventure.destinations.snowflake.kind",
+            "snowflake",
+            publishes_file=False,
+            delta_encodings=False,
+            interval_setting="snowflake_interval_sec",
+        ),
     )
 }
 
