@@ -41,6 +41,8 @@ class WarehouseKind:
     """The extra of the distribution that brings its packages; "" if there is none."""
     publishes_file: bool = True
     """It publishes the marts as a DuckDB file, `Settings.published_path`."""
+    whole_tables: bool = True
+    """It can replace a whole raw table, and compare whole rows with the source."""
     delta_encodings: bool = True
     """It reads Parquet's delta encodings, which take less time and space."""
     interval_setting: str = ""
@@ -54,7 +56,7 @@ SOURCES: dict[str, SourceKind] = {
             "postgres",
             "PostgreSQL",
             "adventure.sources.postgres.kind",
-            modes=("cursor",),
+            modes=("cursor", "snapshot"),
             one_snapshot=True,
             zoneless_cursors=True,
             lookback_remedy="Grant the reader's role pg_read_all_stats, or finish the prepared transaction",
@@ -73,6 +75,7 @@ WAREHOUSES: dict[str, WarehouseKind] = {
             "adventure.destinations.snowflake.kind",
             "snowflake",
             publishes_file=False,
+            whole_tables=False,
             delta_encodings=False,
             interval_setting="snowflake_interval_sec",
         ),
