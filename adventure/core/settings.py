@@ -158,6 +158,9 @@ class Settings(BaseSettings):
     snowflake_protocol: Literal["https", "http"] = Field("https", description="https, or http for an emulator")
 
     # Everything
+    hash_key: SecretStr | None = Field(
+        None, min_length=16, description="key of the hashes of columns that `hash` names in pipeline.toml; keep it"
+    )
     pipeline_file: Path = Field(
         Path("pipeline.toml"),
         description="the file that lists the streams; default: ./pipeline.toml, else the packaged one",
