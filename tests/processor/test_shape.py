@@ -116,7 +116,7 @@ def test_a_rejected_row_holds_no_hidden_value(
         ({"where": "agee > 1"}, "its where is no condition on public.people.*agee"),
         ({"where": "age"}, "its where is no condition on public.people"),
         ({"where": "true); drop table people; select (1"}, "its where is no condition on public.people"),
-        ({"exclude": ("mial",)}, "has no column mial, which exclude names"),
+        ({"exclude": ("maill",)}, "has no column maill, which exclude names"),
         ({"columns": ("id", "changed_at", "nme")}, "has no column nme, which columns names"),
     ],
 )

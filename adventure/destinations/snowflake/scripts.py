@@ -47,13 +47,22 @@ def teardown(settings: Settings) -> list[str]:
     return _read(settings, *_TEARDOWN)
 
 
+def names(settings: Settings) -> list[str]:
+    """Return the statements of 0_names.sql, with the names of the settings.
+
+    Raises:
+        ConfigError: the script is missing.
+    """
+    return _read(settings, "0_names.sql")
+
+
 def name_of(settings: Settings, variable: str) -> str:
     """Return the value of a variable of `0_names.sql`, such as `owner_role`.
 
     Raises:
         ConfigError: the script is missing, or does not set the variable.
     """
-    for statement in _read(settings, "0_names.sql"):
+    for statement in names(settings):
         if found := re.fullmatch(rf"set {variable} = '([^']*)'", statement):
             return found[1]
     raise ConfigError(f"0_names.sql in {settings.snowflake_dir} does not set {variable}", "Restore the original file")
