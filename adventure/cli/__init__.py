@@ -241,6 +241,25 @@ def status(
 
 
 @app.command(rich_help_panel=_GENERAL)
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Examine settings, databases, privileges, tables, state, warehouse and disk. Exit code 1 if something is wrong.
+
+    It writes nothing.
+    """
+    from adventure.monitoring import as_json as json_output
+    from adventure.monitoring.doctor import examine, findings_object, print_findings
+
+    general: General = context.find_root().obj
+    findings = examine(*pipeline_of(context), general.env or Path(".env"))
+    if as_json:
+        json_output.write(findings_object(findings))
+    else:
+        print_findings(findings)
+    if any(each.level == "error" for each in findings):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_GENERAL)
 def health(
     file: Annotated[Path, typer.Argument(envvar="HEARTBEAT_FILE", help="The heartbeat file of a long-lived command.")],
 ) -> None:
