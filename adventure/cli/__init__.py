@@ -7,7 +7,7 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from adventure.cli.job import importing_demo, level_options, pipeline_of, run_lo
 from adventure.core.errors import AdventureError
 from adventure.core.extras import DISTRIBUTION, naming_extra
 from adventure.core.private import only_owner
+
+if TYPE_CHECKING:
+    from adventure.core.settings import Settings
+    from adventure.core.streams import Stream
 
 app = typer.Typer(
     name="adventure",
@@ -116,8 +120,16 @@ def generate(
 
 
 @app.command(rich_help_panel=_MOVE)
-def process(context: typer.Context) -> None:
+def process(
+    context: typer.Context,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what the next cycle would read, and stage nothing.")
+    ] = False,
+) -> None:
     """Extract and stage new rows: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
+    if plan:
+        _print_plan(*pipeline_of(context))
+        return
     from adventure.processor.run import process_forever, process_once
 
     settings, streams = pipeline_of(context)
@@ -135,6 +147,15 @@ def process(context: typer.Context) -> None:
         ),
         heartbeat_file=settings.processor_heartbeat,
     )
+
+
+def _print_plan(settings: "Settings", streams: "tuple[Stream, ...]") -> None:
+    from adventure.processor.preview import preview, print_previews
+
+    previews = preview(settings, streams)
+    print_previews(previews)
+    if any(each.problem for each in previews):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=_SHOW)
