@@ -71,9 +71,13 @@ def open_stage(settings: "Settings") -> "Stage":
     return _warehouse(settings.warehouse).open_stage(settings)
 
 
-def open_warehouse(settings: "Settings") -> "Warehouse":
-    """Return the chosen warehouse."""
-    return _warehouse(settings.warehouse).open_warehouse(settings)
+def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "Warehouse":
+    """Return the chosen warehouse.
+
+    Args:
+        patience: how many seconds to wait for a DuckDB file that another command has open; default: a minute.
+    """
+    return _warehouse(settings.warehouse).open_warehouse(settings, patience=patience)
 
 
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:
@@ -91,9 +95,13 @@ def open_sales() -> PublishedDataset:
     return _published().open_sales()
 
 
-def open_report() -> PublishedDataset:
-    """Return the published report on the pipeline."""
-    return _published().open_report()
+def open_report(settings: "Settings | None" = None) -> PublishedDataset:
+    """Return the published report on the pipeline.
+
+    Args:
+        settings: where it is. The dashboard, which has none, reads its environment.
+    """
+    return _warehouse(settings.warehouse).open_report(settings) if settings else _published().open_report()
 
 
 def _published() -> "WarehouseModule":

@@ -15,6 +15,7 @@ from adventure.core.faults import Point, reached
 from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
+from adventure.destinations.common.dbt_results import keep_results
 from adventure.destinations.warehouse import Scope
 
 log = get_logger()
@@ -50,6 +51,7 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
         result = _invoke(arguments)
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
+    keep_results(logs / "target")
     reached(Point.BUILT)
     if result.exception is not None:
         raise BuildFailed(f"dbt could not run: {result.exception}", f"See {logs / 'logs' / 'dbt.log'}")
