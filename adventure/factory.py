@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from adventure.core.extras import naming_extra
 from adventure.core.kinds import SOURCES, WAREHOUSES
 from adventure.destinations.published import PublishedDataset
 
@@ -76,8 +77,12 @@ def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "W
 
     Args:
         patience: how many seconds to wait for a DuckDB file that another command has open; default: a minute.
+
+    Raises:
+        ConfigError: a package that it needs is not installed.
     """
-    return _warehouse(settings.warehouse).open_warehouse(settings, patience=patience)
+    with naming_extra(f"WAREHOUSE={settings.warehouse}", WAREHOUSES[settings.warehouse].extra):
+        return _warehouse(settings.warehouse).open_warehouse(settings, patience=patience)
 
 
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:
