@@ -251,6 +251,11 @@ CASES: list[tuple[Kind, str, str, str, State]] = [
 ]
 
 
+def test_each_kind_has_a_heading_in_the_operations_guide() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert re.findall(r"^#### (\w+)$", guide, re.MULTILINE) == list(KINDS)
+
+
 def test_each_kind_has_a_case() -> None:
     assert {kind for kind, *_ in CASES} == set(KINDS)
 
