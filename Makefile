@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo check test test-slow chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow chaos matrix simulate stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -34,6 +34,9 @@ chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_AR
 
 matrix: .venv/.dev ## write in every way against real servers, and compare with what is staged, about 5 min; MATRIX_ARGS="--seconds 5 protocol"
 	@$(BIN)/python -m tests.stress $(MATRIX_ARGS)
+
+simulate: .venv/.dev ## run the real code in simulated worlds, and shorten a schedule that fails; SIMULATE_ARGS="--minutes 30 --seed 5"
+	@$(BIN)/python -m tests.simulation $(SIMULATE_ARGS)
 
 stress: matrix ## the matrix, and count what commits late and is read all the same, about 20 min; STRESS_ARGS="horizon --rows 5000"
 	@$(BIN)/python -m benchmarks.late_commits $(STRESS_ARGS)
