@@ -107,6 +107,8 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 	$(call compile,processor,pyproject.toml $(as_dev))
 	$(call compile,processor-snowflake,pyproject.toml --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
+	$(call compile_example,airflow)
+	$(call compile_example,dagster)
 
 wheels: .venv/.dev ## build the wheels of both distributions into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
@@ -133,6 +135,10 @@ clean: ## remove the environment and all data of the demo
 PROJECTS := pyproject.toml adventure/demo/pyproject.toml
 compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
 	--custom-compile-command "make lock" --no-emit-package adventure-pipeline $(2) --output-file requirements/$(1).lock
+
+# Each scheduler has an environment of its own, with versions of its own.
+compile_example = $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-annotate --quiet \
+	--custom-compile-command "make lock" examples/$(1)/requirements.in --output-file examples/$(1)/requirements.lock
 
 # What runs in an image or on a laptop is what was tested: the other locks take their versions from the developers'.
 as_dev = --constraint requirements/dev.lock
