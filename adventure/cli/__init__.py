@@ -129,7 +129,7 @@ def process(context: typer.Context) -> None:
     from adventure.processor.run import process_forever, process_once
 
     settings, streams = pipeline_of(context)
-    if settings.processor_interval_sec == 0:
+    if settings.cycle_interval_sec == 0:
         process_once(settings, streams)
         return
     run_long_lived(
@@ -137,7 +137,7 @@ def process(context: typer.Context) -> None:
         lambda stop: process_forever(
             settings,
             streams,
-            interval=settings.processor_interval_sec,
+            interval=settings.cycle_interval_sec,
             max_runtime=settings.processor_max_runtime_sec,
             stop=stop,
         ),

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
 
     # The processor
     processor_interval_sec: float = Field(0.0, ge=0, description="seconds between two cycles; 0 = one cycle, then end")
+    snowflake_interval_sec: float = Field(
+        300.0, ge=0, description="shortest seconds between two cycles that stage in Snowflake, whose loads are hourly"
+    )
     processor_max_runtime_sec: float = Field(0.0, ge=0, description="stop processing after this long; 0 = never")
 
     # The stages
@@ -155,6 +158,9 @@ class Settings(BaseSettings):
     snowflake_protocol: Literal["https", "http"] = Field("https", description="https, or http for an emulator")
 
     # Everything
+    hash_key: SecretStr | None = Field(
+        None, min_length=16, description="key of the hashes of columns that `hash` names in pipeline.toml; keep it"
+    )
     pipeline_file: Path = Field(
         Path("pipeline.toml"),
         description="the file that lists the streams; default: ./pipeline.toml, else the packaged one",
@@ -202,6 +208,14 @@ class Settings(BaseSettings):
     def unfinished_dir(self) -> Path:
         """Folder of unfinished files, on the stage's file system, so that staging a file copies nothing."""
         return self.stage_dir / ".unfinished"
+
+    @property
+    def cycle_interval_sec(self) -> float:
+        """Seconds between two cycles of the processor; 0 for one cycle."""
+        shortest = WAREHOUSES[self.warehouse].interval_setting
+        if not shortest or self.processor_interval_sec == 0:
+            return self.processor_interval_sec
+        return max(self.processor_interval_sec, float(getattr(self, shortest)))
 
     @property
     def waiting_limit_sec(self) -> float:
