@@ -94,12 +94,12 @@ class Project:
     def counts(self) -> tuple[int, int]:
         """Return the orders at the source and in the published marts, which hold the live and the old ones."""
         with psycopg.connect(self.writer.postgres_dsn) as connection:
-            (live,) = connection.execute("select count(*) from orders").fetchone()
+            live = connection.execute("select count(*) from orders").fetchall()[0][0]
         with duckdb.connect(str(self.reader.duckdb_path), read_only=True) as connection:
-            (loaded,) = connection.execute("select count(*) from raw_ext.orders_raw").fetchone()
-            (old,) = connection.execute("select count(*) from ecom.sales_order_raw").fetchone()
+            loaded = connection.execute("select count(*) from raw_ext.orders_raw").fetchall()[0][0]
+            old = connection.execute("select count(*) from ecom.sales_order_raw").fetchall()[0][0]
         with duckdb.connect(str(self.reader.published_path), read_only=True) as connection:
-            (published,) = connection.execute("select sum(orders) from sales_by_hour").fetchone()
+            published = connection.execute("select sum(orders) from sales_by_hour").fetchall()[0][0]
         assert loaded == live
         return live + old, published
 
