@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo check test test-slow chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -27,7 +27,10 @@ test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stag
 	@$(PYTEST) -m "not slow" $(TEST_ARGS)
 
 test-slow: .venv/.dev ## run the slow tests: crashes, broken connections, the browser, chaos, benchmarks and the demo, in their short forms
-	@$(PYTEST) --numprocesses logical -m slow $(TEST_ARGS)
+	@$(PYTEST) --numprocesses logical -m "slow and not examples" $(TEST_ARGS)
+
+examples: .venv/.dev ## install Airflow and Dagster, run their recipes on generated sales, and let a task fail (about 5 minutes)
+	@$(PYTEST) --numprocesses 0 -m examples $(TEST_ARGS)
 
 chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

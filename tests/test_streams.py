@@ -136,6 +136,16 @@ def test_a_snapshot_needs_no_cursor_and_no_key(
     assert (stream.cursor, stream.key, stream.is_replaced) == ("_read_at", names, replaced)
 
 
+def test_the_name_of_a_view_is_its_own(tmp_path: Path) -> None:
+    other = (
+        GOOD.replace("streams.returns", "streams.other")
+        .replace("returns_stage", "o")
+        .replace("returns_raw", "returns_latest")
+    )
+    with pytest.raises(ConfigError, match=r"the view raw_ext\.returns_latest of stream returns has the name of"):
+        load_streams(settings_with(tmp_path, GOOD + other))
+
+
 def test_find_stream_lists_the_names_when_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no stream named order.*returns"):
         find_stream(load_streams(settings_with(tmp_path, GOOD)), "order")

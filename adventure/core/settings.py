@@ -128,14 +128,14 @@ class Settings(BaseSettings):
     # Snowflake, where WAREHOUSE=snowflake
     snowflake_account: str = Field("", description="account identifier: organisation-account")
     snowflake_user: str = Field("ADVENTURE_PROCESSOR", description="a service user, or a person with externalbrowser")
-    snowflake_authenticator: Literal["keypair", "oauth", "externalbrowser"] = Field(
-        "keypair", description="keypair, oauth or externalbrowser"
+    snowflake_authenticator: Literal["keypair", "programmatic_access_token", "oauth", "externalbrowser"] = Field(
+        "keypair", description="keypair, programmatic_access_token, oauth or externalbrowser"
     )
     snowflake_private_key_path: Path | None = Field(None, description="file of the private key (PEM), for keypair")
     snowflake_private_key_passphrase: SecretStr | None = Field(None, description="its passphrase, if it has one")
-    snowflake_token: SecretStr | None = Field(None, description="the access token, for oauth")
+    snowflake_token: SecretStr | None = Field(None, description="the token, for programmatic_access_token or oauth")
     snowflake_password: SecretStr | None = Field(
-        None, description="refused: Snowflake takes no passwords from service users"
+        None, description="may hold a programmatic access token; a password is refused"
     )
     snowflake_role: str = Field("ADVENTURE_LOADER", description="role of the processor")
     snowflake_warehouse: str = Field("ADVENTURE_WH", description="warehouse that loads and builds")
@@ -176,6 +176,12 @@ class Settings(BaseSettings):
     @classmethod
     def _is_own_or_packaged(cls, value: Path) -> Path:
         return own_or_packaged(value)
+
+    @field_validator("snowflake_authenticator", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: str) -> str:
+        """Accept the upper case of Snowflake's own documents."""
+        return value.lower()
 
     @field_validator("data_dir")
     @classmethod

@@ -77,6 +77,11 @@ class Stream:
         return self.kind.documents
 
     @property
+    def latest_view(self) -> str:
+        """The view `schema.table` with the latest version of each row: `raw_ext.orders_latest` for `orders_raw`."""
+        return f"{self.raw_table.removesuffix('_raw')}_latest"
+
+    @property
     def zone(self) -> str:
         """The zone of the stream's cursors and watermark."""
         return self.timezone or "UTC"
@@ -165,6 +170,7 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
     streams = tuple(_stream(path, name, table, settings) for name, table in tables.items())
     for what in ("stage", "raw_table"):
         _refuse_shared(path, streams, what)
+    _refuse_views(path, streams)
     for position, stream in enumerate(streams):
         _check_references(path, stream, {each.name: each for each in streams[:position]})
     return streams
@@ -323,6 +329,19 @@ def _refuse_shared(path: Path, streams: tuple[Stream, ...], what: str) -> None:
                 f"{path}: streams {owners[value]} and {stream.name} share the {what} {value}", "Give each its own"
             )
         owners[value] = stream.name
+
+
+def _refuse_views(path: Path, streams: tuple[Stream, ...]) -> None:
+    """Refuse a stream whose view of latest versions has the name of another stream's raw table or view."""
+    taken = {stream.raw_table.lower(): stream.name for stream in streams}
+    for stream in streams:
+        other = taken.setdefault(stream.latest_view.lower(), stream.name)
+        if other != stream.name:
+            raise ConfigError(
+                f"{path}: the view {stream.latest_view} of stream {stream.name} has the name of a table or view of"
+                f" {other}",
+                "Rename one of the raw tables",
+            )
 
 
 def _check_references(path: Path, stream: Stream, before: dict[str, Stream]) -> None:

@@ -177,6 +177,20 @@ class RawTables(Protocol):
         """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
 
 
+class Adopter(Protocol):
+    """Takes over tables of other load scripts."""
+
+    def adopt(self, stream: Stream, table: str | None) -> int:
+        """Copy another table's rows into the stream's raw table, and return their number.
+
+        Args:
+            table: as `schema.table`; None for a table of another form that stands where the raw table has to be.
+
+        Raises:
+            ConfigError: there is nothing to take over, or this warehouse cannot do it.
+        """
+
+
 class TaskHistory(Protocol):
     """The record of task runs."""
 
@@ -264,7 +278,7 @@ class Metering(Protocol):
 
 
 class Warehouse(
-    Loader, Builder, Publisher, Ledger, RawTables, TaskHistory, VersionReader, Metering, Executor, Protocol
+    Loader, Builder, Publisher, Ledger, RawTables, Adopter, TaskHistory, VersionReader, Metering, Executor, Protocol
 ):
     """Everything that `adventure.factory.open_warehouse` returns."""
 

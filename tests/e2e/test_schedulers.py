@@ -22,7 +22,7 @@ from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
 from tests.wheels import ROOT, UV
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.examples, pytest.mark.timeout(900)]
 
 EXAMPLES = ROOT / "examples"
 

@@ -27,11 +27,13 @@ _SELECTORS: dict[Scope, str] = {"increment": "increment", "whole": "whole", "ful
 _FAILED = ("error", "fail", "runtime error")
 
 
-def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment: Mapping[str, str]) -> str:
+def run_dbt_build(
+    settings: Settings, scope: Scope, *, target: str, environment: Mapping[str, str], profile: str = "adventure"
+) -> str:
     """Seed, build and test the models of that scope, and return a line that says what was built.
 
     Args:
-        environment: the environment variables that the target's profile reads.
+        environment: the environment variables that the profile reads.
 
     Raises:
         ConfigError: there is no dbt project at `settings.dbt_dir`, or dbt is not installed.
@@ -41,7 +43,7 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     logs = target_dir(settings).parent
     make_folder(logs)
     close_to_others(logs)
-    arguments = ["build", "--selector", _SELECTORS[scope], "--target", target]
+    arguments = ["build", "--selector", _SELECTORS[scope], "--profile", profile, "--target", target]
     arguments += ["--project-dir", str(project), "--profiles-dir", str(project)]
     arguments += ["--target-path", str(logs / "target"), "--log-path", str(logs / "logs"), "--quiet", "--no-use-colors"]
     arguments += ["--no-send-anonymous-usage-stats", "--no-version-check"]

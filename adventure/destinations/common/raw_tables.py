@@ -17,23 +17,7 @@ class SqlRawTables(SqlExecutor):
 
     def live_key_count(self, stream: Stream) -> int:
         """Return the number of keys whose latest row in the raw table, as in the base models, is no tombstone."""
-        keys = ", ".join(self.dialect.key_value(stream, name) for name in stream.key)
-        cursor = self.dialect.naive_cursor(stream)
-        rows = self.execute(
-            f"""
-            select count(*) from (
-                select _deleted_at from {self.dialect.raw_table(stream)}
-                qualify row_number() over (
-                    partition by {keys}
-                    order by
-                        coalesce(_deleted_at, {cursor}) desc nulls last,
-                        _loaded_at desc,
-                        _deleted_at desc nulls last
-                ) = 1
-            ) as latest
-            where _deleted_at is null
-            """
-        )
+        rows = self.execute(f"select count(*) from ({self.dialect.latest(stream)}) as latest_rows")
         return int(rows[0][0])
 
     def outstanding_rejects(self, stream: Stream, since: datetime) -> int:

@@ -37,6 +37,7 @@ def load_window(
             if fault := file_fault(stage.path(window, file.name), file):
                 raise damaged(stream, fault, window.id)
         _fit_table(connection, stream, window)
+        _fit_view(connection, stream)
         # Incremental models read the rows that were loaded since the last build, so the stamp must grow even when the
         # clock is set back.
         loaded_at = connection.execute(
@@ -110,6 +111,21 @@ def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Wi
         return
     for change in changes(window, stream, table):
         connection.execute(f"alter table {target} {change}")
+
+
+def _fit_view(connection: duckdb.DuckDBPyConnection, stream: Stream) -> None:
+    """Create the view of latest versions, and again when the raw table gets columns: a view keeps those that it had."""
+    schema, _, view = stream.latest_view.partition(".")
+    columns = (
+        "select list(column_name order by column_index) from duckdb_columns()"
+        " where lower(schema_name) = lower(?) and lower(table_name) = lower(?)"
+    )
+    table = stream.raw_table.partition(".")[2]
+    held, wanted = (connection.execute(columns, [schema, name]).fetchone() for name in (view, table))
+    names = {name.lower() for name in (wanted[0] if wanted else None) or ()}
+    needed = set() if stream.documents else {name.lower() for name in (*stream.key, stream.cursor)}
+    if held != wanted and needed <= names:
+        connection.execute(f"create or replace view {quoted(schema)}.{quoted(view)} as {DUCKDB.latest(stream)}")
 
 
 def _insert_whole(

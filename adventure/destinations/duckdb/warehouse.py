@@ -16,6 +16,7 @@ from adventure.destinations.common.build import run_dbt_build, target_dir
 from adventure.destinations.common.dialect import columns_of
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
+from adventure.destinations.duckdb.adopt import adopt
 from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
 from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.load import load_window
@@ -27,6 +28,9 @@ from adventure.destinations.duckdb.versions import copy_versions, open_copy
 from adventure.destinations.warehouse import Credits, LoadResult, Scope, Versions
 
 log = get_logger()
+
+_RAW_TABLES = Path(__file__).with_name("raw_tables.sql")
+_HISTORY_TABLES = Path(__file__).with_name("history_tables.sql")
 
 
 class DuckDBWarehouse(SqlWarehouse):
@@ -49,8 +53,18 @@ class DuckDBWarehouse(SqlWarehouse):
     def create_tables(self) -> None:
         """Create the tables of the pipeline and of the history where they are missing."""
         with connect(self._path) as connection:
-            for tables in ("raw_tables.sql", "history_tables.sql"):
-                connection.execute(Path(__file__).with_name(tables).read_text(encoding="utf-8"))
+            connection.execute(_RAW_TABLES.read_text(encoding="utf-8"))
+            connection.execute(_HISTORY_TABLES.read_text(encoding="utf-8"))
+
+    def adopt(self, stream: Stream, table: str | None) -> int:
+        """Copy another table's rows into the stream's raw table, and return their number.
+
+        Raises:
+            ConfigError: there is nothing to take over, or it was taken over before.
+            WarehouseError: a value fits no column of the raw table.
+        """
+        with connect(self._path) as connection:
+            return adopt(connection, stream, table, _RAW_TABLES.read_text(encoding="utf-8"))
 
     def load_is_due(self) -> bool:
         """Return True: only listing the stage shows whether windows wait."""

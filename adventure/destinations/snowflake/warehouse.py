@@ -53,6 +53,17 @@ class SnowflakeWarehouse(SqlWarehouse):
     def create_tables(self) -> None:
         """Do nothing: `adventure snowflake deploy` creates the tables."""
 
+    def adopt(self, stream: Stream, table: str | None) -> int:
+        """Refuse: the raw tables belong to the owner's role, which runs the documented statements.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            f"{stream.name}: on Snowflake only the role ADVENTURE_OWNER may change raw tables",
+            "Run the statements in docs/four-tasks.md, section `Raw tables of your own`, with that role",
+        )
+
     def load_is_due(self) -> bool:
         """Return False: the account's schedule or trigger runs the loads."""
         return False
@@ -101,6 +112,7 @@ class SnowflakeWarehouse(SqlWarehouse):
         return run_dbt_build(
             self._settings,
             scope,
+            profile="adventure_snowflake",
             target=self._settings.snowflake_dbt_target,
             environment=profile_variables(self._settings, self._run_id),
         )
