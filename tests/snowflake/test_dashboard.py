@@ -325,7 +325,8 @@ def shown(published: Published, emulator: Emulator, tmp_path_factory: pytest.Tem
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(staged_path(f"@dashboard.APP_FILES/{path}", database).read_bytes())
-    arguments = emulator.connection | {"database": database, "schema": SCHEMA}
+    arguments: dict[str, Any] = {"user": "fake", "password": "snow", "account": "fakesnow", "protocol": "http"}
+    arguments |= {"host": "127.0.0.1", "port": emulator.port, "database": database, "schema": SCHEMA}
     ended = subprocess.run(
         [sys.executable, "-c", _AS_SNOWFLAKE_RUNS_IT, str(folder), json.dumps(arguments)],
         capture_output=True,
