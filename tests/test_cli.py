@@ -46,7 +46,7 @@ def test_help_lists_the_commands() -> None:
     ("arguments", "environment", "sentence"),
     [
         (("--env", "absent.env", "status"), {}, "The settings file absent.env does not exist. Give --env a file"),
-        (("status",), {"POSTGRES_PORT": "many"}, "POSTGRES_PORT: Input should be a valid integer"),
+        (("status",), {"POSTGRES_PORT": "many"}, "POSTGRES_PORT must be a whole number (from the environment)"),
         (("status",), {"PIPELINE_FILE": "absent.toml"}, "The pipeline file absent.toml does not exist"),
         (("status",), {"WAREHOUSE": "snowflake"}, "needs SNOWFLAKE_ACCOUNT and SNOWFLAKE_USER"),
         (("stage", "list", "refunds"), {}, "There is no stream named refunds. Choose one of: orders, order_details"),

@@ -56,6 +56,24 @@ def test_malformed_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("POSTGRES_PORT=70000", "POSTGRES_PORT must be 65535 or less (from the settings file)"),
+        ("MONGO_TLS=perhaps", "MONGO_TLS must be true or false (from the settings file)"),
+        ("LOG_FORMAT=xml", "LOG_FORMAT must be 'text' or 'json' (from the settings file)"),
+        ("POSTGRES_SSLROOTCERT=/absent.pem", "POSTGRES_SSLROOTCERT must be the path of a file, and there is no such"),
+        ("HASH_KEY=hunter2", "HASH_KEY must have a length of at least 16 (from the settings file)"),
+    ],
+)
+def test_a_malformed_value_is_named_with_its_form_and_origin(line: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert sentence in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_all_malformed_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_PORT", "x")
     monkeypatch.setenv("MONGO_PORT", "y")

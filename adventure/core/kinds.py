@@ -90,5 +90,5 @@ def check_kind(name: str, kinds: dict[str, SourceKind] | dict[str, WarehouseKind
         ValueError: none of these kinds has it; lists those that there are.
     """
     if name not in kinds:
-        raise ValueError(f"Input should be {' or '.join(map(repr, kinds))}")
+        raise ValueError(f"must be {' or '.join(map(repr, kinds))}")
     return name

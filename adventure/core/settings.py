@@ -5,6 +5,7 @@ compares the two). A secret is a SecretStr, so that printing the settings shows 
 Settings, and faults.py read variables of their own.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from adventure.core.errors import ConfigError
 from adventure.core.failures import beside
 from adventure.core.kinds import WAREHOUSES, check_kind
 from adventure.core.packaged import own_or_packaged
+from adventure.core.validation import faults_by_name
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -316,12 +318,19 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
         return Settings(_env_file=env_file or ".env", _env_file_encoding="utf-8", **overrides)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+            f"{name.upper()}{fault}{'' if name in overrides else _origin(name)}"
+            for name, fault in faults_by_name(error).items()
         )
         # No traceback may show the given values: one may be a secret.
         raise ConfigError(
             f"Settings that cannot be used: {faults}", "Fix them in the environment or the --env file"
         ) from None
+
+
+def _origin(name: str) -> str:
+    """Return where the value of a setting was read, as the end of a sentence."""
+    in_environment = name.upper() in (variable.upper() for variable in os.environ)
+    return " (from the environment)" if in_environment else " (from the settings file)"
 
 
 def parse_duration(text: str) -> float:

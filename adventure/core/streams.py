@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, SourceKind, check_kind
 from adventure.core.settings import Settings
+from adventure.core.validation import faults_by_name
 from adventure.core.zones import check_zone
 
 SNAPSHOT = "snapshot"
@@ -198,9 +199,7 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
     try:
         entry = _Entry.model_validate(filled)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
-        )
+        faults = "; ".join(f"{key}{fault}" for key, fault in faults_by_name(error).items())
         raise ConfigError(
             f"{where}: {faults}", "See the list of keys at the top of the shipped pipeline.toml"
         ) from error
