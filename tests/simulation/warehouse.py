@@ -150,7 +150,10 @@ class SimulatedConnection:
 
     def _insert(self, label: str, loaded_at: datetime, path: str) -> int:
         lines = self._content(path)
-        self._raw += [RawRow(*line, True, label, number, loaded_at) for number, line in enumerate(lines)]
+        self._raw += [
+            RawRow(key, cursor, value, True, label, number, loaded_at)
+            for number, (key, cursor, value) in enumerate(lines)
+        ]
         return len(lines)
 
     def _content(self, path: str) -> Any:
