@@ -82,7 +82,7 @@ def main() -> None:
     add_argument(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder) / "postgres", secrets.token_hex(8), free_port(55432))
+        server = PostgresServer(Path(folder) / "postgres", secrets.token_hex(8), free_port(None))
         server.start()
         try:
             run(server, Path(folder), arguments.rows, arguments.rounds).write(arguments.json)

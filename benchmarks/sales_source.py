@@ -132,7 +132,7 @@ class Sales:
 def sales_source(orders: int) -> Iterator[Sales]:
     """Run a server with that many orders and a data folder for Adventure; delete both afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder) / "postgres", secrets.token_hex(8), free_port(55432))
+        server = PostgresServer(Path(folder) / "postgres", secrets.token_hex(8), free_port(None))
         server.start()
         try:
             settings = load_settings(

@@ -7,15 +7,20 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adventure.cli import history, snowflake, stage, stream, tasks
+from adventure.cli import history, init, raw, snowflake, stage, stream, tasks
 from adventure.cli.general import AsJson, General, MainGroup
 from adventure.cli.job import importing_demo, level_options, pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
+from adventure.core.extras import DISTRIBUTION, naming_extra
 from adventure.core.private import only_owner
+
+if TYPE_CHECKING:
+    from adventure.core.settings import Settings
+    from adventure.core.streams import Stream
 
 app = typer.Typer(
     name="adventure",
@@ -41,8 +46,9 @@ def main() -> None:
     # Linux ignores SIGTERM for a container's first process unless it has a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # The name under which the shell completes it, also for `python -m adventure`.
-        app(prog_name="adventure")
+        with naming_extra("This command"):
+            # The name under which the shell completes it, also for `python -m adventure`.
+            app(prog_name="adventure")
     except KeyboardInterrupt:
         _fail("Interrupted.", 130)
     except AdventureError as error:
@@ -65,7 +71,7 @@ def _print_version(is_given: bool) -> None:
     if is_given:
         from importlib.metadata import version
 
-        typer.echo(f"adventure {version('adventure')}")
+        typer.echo(f"adventure {version(DISTRIBUTION)}")
         raise typer.Exit
 
 
@@ -114,12 +120,20 @@ def generate(
 
 
 @app.command(rich_help_panel=_MOVE)
-def process(context: typer.Context) -> None:
+def process(
+    context: typer.Context,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what the next cycle would read, and stage nothing.")
+    ] = False,
+) -> None:
     """Extract and stage new rows: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
+    if plan:
+        _print_plan(*pipeline_of(context))
+        return
     from adventure.processor.run import process_forever, process_once
 
     settings, streams = pipeline_of(context)
-    if settings.processor_interval_sec == 0:
+    if settings.cycle_interval_sec == 0:
         process_once(settings, streams)
         return
     run_long_lived(
@@ -127,12 +141,21 @@ def process(context: typer.Context) -> None:
         lambda stop: process_forever(
             settings,
             streams,
-            interval=settings.processor_interval_sec,
+            interval=settings.cycle_interval_sec,
             max_runtime=settings.processor_max_runtime_sec,
             stop=stop,
         ),
         heartbeat_file=settings.processor_heartbeat,
     )
+
+
+def _print_plan(settings: "Settings", streams: "tuple[Stream, ...]") -> None:
+    from adventure.processor.preview import preview, print_previews
+
+    previews = preview(settings, streams)
+    print_previews(previews)
+    if any(each.problem for each in previews):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=_SHOW)
@@ -239,6 +262,25 @@ def status(
 
 
 @app.command(rich_help_panel=_GENERAL)
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Examine settings, databases, privileges, tables, state, warehouse and disk. Exit code 1 if something is wrong.
+
+    It writes nothing.
+    """
+    from adventure.monitoring import as_json as json_output
+    from adventure.monitoring.doctor import examine, findings_object, print_findings
+
+    general: General = context.find_root().obj
+    findings = examine(*pipeline_of(context), general.env or Path(".env"))
+    if as_json:
+        json_output.write(findings_object(findings))
+    else:
+        print_findings(findings)
+    if any(each.level == "error" for each in findings):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_GENERAL)
 def health(
     file: Annotated[Path, typer.Argument(envvar="HEARTBEAT_FILE", help="The heartbeat file of a long-lived command.")],
 ) -> None:
@@ -266,6 +308,24 @@ def dashboard(context: typer.Context) -> None:
     run_long_lived(settings, lambda stop: serve(settings, stop))
 
 
+@app.command(rich_help_panel=_SHOW)
+def mcp(
+    context: typer.Context,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve HTTP on this port of the loopback address. Default: stdio."),
+    ] = None,
+) -> None:
+    """Serve status, models and bounded queries to an agent, read-only, by the Model Context Protocol."""
+
+    with naming_extra("The server for agents"):
+        from adventure.mcp.server import serve
+
+    serve(*pipeline_of(context), port)
+
+
+app.command(rich_help_panel=_MOVE)(init.init)
+app.add_typer(raw.app, name="raw", rich_help_panel=_MOVE)
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)
 app.add_typer(stream.app, name="stream", rich_help_panel=_MOVE)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=_MOVE)

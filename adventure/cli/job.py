@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 def settings_of(context: typer.Context) -> "Settings":
     """Load the settings from the environment and the file of `--env`, and configure the log."""
-    from adventure.core import log
+    from adventure.core import foreign_settings, log
     from adventure.core.settings import load_settings
 
     general: General = context.find_root().obj
     settings = load_settings(general.env)
     log.configure(settings.log_format, general.level)
     log.get_logger().debug(f"settings: read {general.env or '.env'} and the environment; data in {settings.data_dir}")
+    for notice in foreign_settings.notices(general.env, settings.warehouse):
+        log.get_logger().warning(notice)
     return settings
 
 
@@ -38,11 +40,16 @@ def level_options(context: typer.Context) -> list[str]:
 def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]":
     """Load the settings, and the streams of PIPELINE_FILE."""
     from adventure.core.log import get_logger
+    from adventure.core.packaged import is_packaged
     from adventure.core.streams import load_streams
 
     settings = settings_of(context)
     streams = load_streams(settings)
-    get_logger().debug(f"streams: {', '.join(stream.name for stream in streams)}, from {settings.pipeline_file}")
+    listed = f"streams: {', '.join(stream.name for stream in streams)}"
+    if is_packaged(settings.pipeline_file):
+        get_logger().info(f"{listed}: those of the demo, because there is no pipeline.toml in this folder")
+    else:
+        get_logger().debug(f"{listed}, from {settings.pipeline_file}")
     return settings, streams
 
 
@@ -65,15 +72,10 @@ def importing_demo() -> "Iterator[None]":
     Raises:
         ConfigError: this install is without `adventure.demo`, or without a package that it needs.
     """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        from adventure.core.errors import ConfigError
+    from adventure.core.extras import naming_extra
 
-        raise ConfigError(
-            f"This command belongs to the demo, and this install has no {error.name}",
-            "Install the extra `demo`, as the README says, or run `make demo` in a clone",
-        ) from error
+    with naming_extra("This command belongs to the demo: it", "demo"):
+        yield
 
 
 def run_tasks(context: typer.Context, name: str | None, *, scope: "Scope | None" = None) -> None:

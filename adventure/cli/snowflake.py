@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Set up Snowflake, or remove everything from it.")
 
 
+OneRole = Annotated[
+    str, typer.Option("--as", metavar="ROLE", help="Use this one role for everything, in a database that it owns.")
+]
+
+
 @app.command("deploy")
 def snowflake_deploy(
     context: typer.Context,
@@ -19,12 +24,15 @@ def snowflake_deploy(
     triggered: Annotated[
         bool, typer.Option("--triggered", help="Load within a minute after a file arrives, instead of every hour.")
     ] = False,
+    role: OneRole = "",
 ) -> None:
     """Create or update the roles, warehouse, stages, tables, tasks and dashboard."""
+    from adventure.destinations.snowflake.one_role import deployment_as
     from adventure.destinations.snowflake.scripts import deployment
 
     settings, streams = pipeline_of(context)
-    _run_script(settings, deployment(settings, streams, "triggered" if triggered else "scheduled"), dry_run=dry_run)
+    statements = deployment(settings, streams, "triggered" if triggered else "scheduled")
+    _run_script(settings, deployment_as(role, statements) if role else statements, dry_run=dry_run, role=role)
 
 
 @app.command("destroy")
@@ -32,21 +40,27 @@ def snowflake_destroy(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script without running it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    role: OneRole = "",
 ) -> None:
-    """Remove everything that deploy created, including all rows."""
-    from adventure.destinations.snowflake.scripts import teardown
+    """Remove everything that deploy created, including all rows; with --as, only Adventure's own schemas."""
+    from adventure.destinations.snowflake.one_role import OWN_SCHEMAS, teardown_as
+    from adventure.destinations.snowflake.scripts import names, teardown
 
     settings = settings_of(context)
     if not dry_run and not yes:
-        typer.confirm(f"Remove the database {settings.snowflake_database} with all its rows?", abort=True)
-    _run_script(settings, teardown(settings), dry_run=dry_run)
+        schemas = f"the schemas {', '.join(OWN_SCHEMAS)} of " if role else ""
+        typer.confirm(f"Remove {schemas}the database {settings.snowflake_database} with all its rows?", abort=True)
+    statements = teardown_as(role, names(settings)) if role else teardown(settings)
+    _run_script(settings, statements, dry_run=dry_run, role=role)
 
 
-def _run_script(settings: "Settings", statements: list[str], *, dry_run: bool) -> None:
-    from adventure.destinations.snowflake.deploy import run_statements
+def _run_script(settings: "Settings", statements: list[str], *, dry_run: bool, role: str) -> None:
+    from adventure.destinations.snowflake.deploy import FIRST_ROLE, run_statements
 
     if dry_run:
         for statement in statements:
             typer.echo(f"{statement};\n")
     else:
-        run_statements(settings, statements, lambda statement: typer.echo(f"{statement};\n"))
+        run_statements(
+            settings, statements, lambda statement: typer.echo(f"{statement};\n"), role=role.upper() or FIRST_ROLE
+        )

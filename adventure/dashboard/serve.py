@@ -6,12 +6,14 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 from adventure.core import heartbeat
 from adventure.core.errors import AdventureError, ConfigError
+from adventure.core.extras import missing
 from adventure.core.settings import Settings
-from adventure.dashboard.source import HEARTBEAT_PATH
+from adventure.dashboard.source import HEARTBEAT_PATH, OBSERVED_PATH
 from adventure.factory import dashboard_environment
 
 _THEME = {
@@ -47,10 +49,14 @@ def serve_command(settings: Settings) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the app's environment: where to read, how often the tasks run, and the processor's heartbeat file."""
+    """Return the app's environment: where to read, and from when on something counts as a problem."""
     variables = os.environ | {
         "TASKS_INTERVAL_SEC": str(settings.tasks_interval_sec),
+        "ALERT_WAITING_SEC": str(settings.alert_waiting_sec or ""),
+        "ALERT_LAG_SEC": str(settings.alert_lag_sec),
+        "ALERT_FAILURES": str(settings.alert_failures),
         HEARTBEAT_PATH: str(settings.processor_heartbeat.resolve()),
+        OBSERVED_PATH: str(settings.observed_path.resolve()),
     }
     return variables | dashboard_environment(settings)
 
@@ -59,9 +65,12 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     """Serve until `stop` is set. Send heartbeats while the server answers.
 
     Raises:
-        ConfigError: the port is already in use.
+        ConfigError: the port is already in use, or a package is not installed.
         AdventureError: Streamlit ended with an error.
     """
+    for package in ("streamlit", "altair"):
+        if find_spec(package) is None:
+            raise missing("The dashboard", package, "dashboard")
     _refuse_taken(settings.dashboard_host, settings.dashboard_port)
     # Start a new session, so that Ctrl-C reaches only this process.
     server = subprocess.Popen(

@@ -35,6 +35,7 @@ from adventure.factory import open_stage, open_warehouse
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.reconcile.recent import is_due, reconcile_recent
 from adventure.tasks.metrics import task_metrics
+from adventure.tasks.watch import watching_health
 
 log = get_logger()
 
@@ -121,7 +122,10 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, interval: float, s
         heartbeat.beat()
         server = None
         log.info(f"tasks: every {interval:g} s")
-        with task_metrics(settings) as metrics:
+        with (
+            task_metrics(settings) as metrics,
+            watching_health(settings, streams, [metrics.set_problems] if metrics else []),
+        ):
             while not stop.is_set():
                 begun = time.monotonic()
                 try:

@@ -12,3 +12,12 @@
     {#- Snowflake's try_cast accepts text only. -#}
     try_cast(cast({{ expression }} as varchar) as {{ type }})
 {%- endmacro %}
+
+
+{#-
+Return text, or NULL where it is the text of a missing number: generators that write from a data frame store a missing value
+as the text 'NaN'. For columns that may be NULL.
+-#}
+{% macro without_nan(text) -%}
+    nullif(nullif({{ text }}, 'NaN'), 'nan')
+{%- endmacro %}

@@ -144,7 +144,8 @@ class Project:
         from dbt.cli.main import dbtRunner
 
         os.environ["ADVENTURE_DUCKDB_PATH"] = str(self.path)
-        options = ["--project-dir", DBT, "--profiles-dir", DBT, "--target", "duckdb", "--quiet", "--no-version-check"]
+        options = ["--project-dir", DBT, "--profiles-dir", DBT, "--quiet", "--no-version-check"]
+        options += [] if "--target" in arguments else ["--target", "duckdb"]
         options += ["--target-path", self.folder / "target", "--log-path", self.folder / "logs"]
         if arguments[0] != "parse":  # writing the manifest takes a second
             options.append("--no-write-json")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.dbt.conftest import NOON, Project, chat, line, new_project, order
 
+pytestmark = pytest.mark.slow
+
 HOUR = timedelta(hours=1)
 
 HISTORY = """{"SalesOrderID": 43659, "CustomerID": "29825", "AccountNumber": "10-4020-000676", "Comment": null,

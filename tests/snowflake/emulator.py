@@ -4,18 +4,17 @@ fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to
 patches one thing from outside; tests/snowflake/test_emulator.py fails when a patch is no longer needed.
 """
 
+import gzip
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import duckdb
-import fakesnow
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlglot
@@ -23,13 +22,16 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakesnow import arrow, copy_into, cursor, transforms
+from fakesnow.server import app
 from fakesnow.transforms import stage
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
 from adventure.core.settings import Settings, load_settings
+from adventure.demo.sandbox.process import free_port
 from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake import account
+from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]
 Cursor = cursor.FakeSnowflakeCursor
@@ -49,8 +51,8 @@ tasks and procedures (whose texts tests/snowflake/account.py runs)."""
 class Emulator:
     """A running emulator and how to reach it."""
 
-    connection: dict[str, Any]
-    """Arguments of snowflake.connector.connect."""
+    port: int
+    """On loopback."""
     key: Path
     """A private key: the emulator takes any, and the connector wants one."""
 
@@ -64,8 +66,8 @@ class Emulator:
             snowflake_account="fakesnow",
             snowflake_database=name,
             snowflake_private_key_path=self.key,
-            snowflake_host=self.connection["host"],
-            snowflake_port=self.connection["port"],
+            snowflake_host="127.0.0.1",
+            snowflake_port=self.port,
             snowflake_protocol="http",
         )
         with connect_snowflake(settings) as connection, connection.cursor() as statement:
@@ -91,17 +93,29 @@ class Emulator:
 def running_emulator() -> Iterator[Emulator]:
     """Run the patched emulator in this process."""
     _patch()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        # Without a limit, the server's end waits for a request whose client has given up.
-        mock.patch.object(uvicorn, "Config", partial(uvicorn.Config, timeout_graceful_shutdown=5)),
-        fakesnow.server() as connection,
-    ):
+    with tempfile.TemporaryDirectory() as folder, _server() as port:
         key = Path(folder) / "key.pem"
         key.write_bytes(
             rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
-        yield Emulator(dict(connection), key)
+        yield Emulator(port, key)
+
+
+@contextmanager
+def _server() -> Iterator[int]:
+    """Serve on a free port of loopback. fakesnow's own `server` can wait for ever for its server's end."""
+    port = free_port(None)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, name="emulator", daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join(2)
+        server.force_exit = True
+        thread.join(2)
 
 
 def staged_path(location: str, database: str) -> Path:
@@ -123,6 +137,7 @@ def _patch() -> None:
     Cursor.execute = _statements(Cursor.execute)
     copy_into._params = _false_is_false(copy_into._params)
     copy_into._inserts = _transformations(copy_into._inserts)
+    copy_into._source_urls = _listed_files(copy_into._source_urls)
     arrow.timestamp_to_sf_struct = _null_timestamps(arrow.timestamp_to_sf_struct)
 
 
@@ -258,13 +273,13 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             self._conn.patched = True
             self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
         if found := re.match(r"^\s*REMOVE\s+(@\S+)(?:\s+PATTERN = '(.+)')?\s*$", command, re.IGNORECASE):
-            return _remove(self, found[1], found[2] or ".*")
+            return _remove(self, found[1], (found[2] or ".*").replace("\\\\", "\\"))
         if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):
             return _get(self, found[1], found[2])
         if found := re.match(r"^\s*EXECUTE TASK raw_ext\.(\w+)\s*$", command, re.IGNORECASE):
             _execute_task(self, found[1])
             command = "select 'EXECUTE TASK scheduled' as status"
-        command = _deployable(_account_views(command, self._conn.database))
+        command = _staged_lines(self, command) or _deployable(_account_views(command, self._conn.database))
         try:
             return execute(self, command, params, *rest, **options)
         except (duckdb.Error, AssertionError, ValueError, AttributeError, NotImplementedError) as error:
@@ -397,6 +412,47 @@ def _insert(expression: exp.Expression, source: exp.Subquery, params: Any, url: 
     )
     query.set("expressions", selected.expressions)
     return exp.Insert(this=expression.this, expression=query, by_name=False)
+
+
+def _listed_files(source_urls: Callable[..., Any]) -> Callable[..., Any]:
+    """COPY's FILES on an internal stage. It fails if one is missing, as in Snowflake."""
+
+    def listed(source: str, files: list[str]) -> list[str]:
+        if not stage.is_internal(stage.file_path(source)):
+            return list(source_urls(source, files))
+        found = [f"{source.rstrip('/')}/{file}" for file in files]
+        for url, file in zip(found, files, strict=True):
+            if not Path(stage.file_path(url)).is_file():
+                raise ProgrammingError(msg=f"Remote file '{file}' was not found.", errno=91016)
+        return found
+
+    return listed
+
+
+def _staged_lines(self: Any, command: str) -> Any:
+    """SELECT of the lines of staged text files, which the emulator lacks."""
+    found = re.fullmatch(
+        r"select metadata\$filename, metadata\$file_row_number, \$1 from (@\S+)"
+        r" \(file_format => 'raw_ext.lines', pattern => '(.+)'\)",
+        command,
+    )
+    if found is None:
+        return None
+    catalog, schema, name = stage.parts_from_var(found[1][1:], self._conn.database, self._conn.schema)
+    root = Path(stage.internal_dir(f"{catalog}.{schema}.{name}"))
+    pattern = found[2].replace("\\\\", "\\")
+    rows: list[tuple[str, int, str]] = []
+    for file in sorted(root.rglob("*")):
+        relative = file.relative_to(root).as_posix()
+        if file.is_file() and re.fullmatch(pattern, relative):
+            content = file.read_bytes()
+            text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode(errors="replace")
+            rows += [(relative, number, line) for number, line in enumerate(text.split("\n"), 1) if line]
+    literals = ", ".join(
+        f"('{account.quoted(path)}', {number}, '{account.quoted(line)}')" for path, number, line in rows
+    )
+    values = f"values {literals}" if rows else "select '', 0, '' where false"
+    return f"select * from ({values}) as t (path, row_number, line)"
 
 
 def _null_timestamps(convert: Callable[..., Any]) -> Callable[..., Any]:

@@ -87,7 +87,8 @@ class Pair:
 
     def build(self) -> None:
         self.embedded.build("whole")
-        options = {"--project-dir": DBT, "--profiles-dir": DBT, "--target": self.snowflake.snowflake_dbt_target}
+        options: dict[str, object] = {"--project-dir": DBT, "--profiles-dir": DBT}
+        options |= {"--profile": "adventure_snowflake", "--target": self.snowflake.snowflake_dbt_target}
         options |= {"--target-path": target_dir(self.snowflake), "--log-path": self.folder / "logs"}
         ended = subprocess.run(
             [

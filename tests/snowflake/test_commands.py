@@ -7,6 +7,7 @@ from typer.testing import CliRunner, Result
 from adventure import cli
 from adventure.core.settings import Settings
 from adventure.destinations.snowflake import account_tasks, warehouse
+from adventure.destinations.snowflake.one_role import OWN_SCHEMAS
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.warehouse import LoadResult
 from adventure.monitoring.checks.sales import ATTRIBUTES, COLUMNS
@@ -153,6 +154,25 @@ def test_deploy_says_each_statement_and_makes_what_the_other_commands_need(
     assert run(made, "snowflake", "deploy").exit_code == 0, "again"
     assert run(made, "process").exit_code == 0
     assert run(made, "status").exit_code == 0
+
+
+def test_deploy_with_one_role_makes_what_the_other_commands_need(
+    settings: Settings, snowflake_settings: Settings
+) -> None:
+    made = account.with_sources(snowflake_settings, settings)
+    deployed = run(made, "snowflake", "deploy", "--as", "class_role")
+    assert deployed.exit_code == 0, deployed.output
+    assert run(made, "process").exit_code == 0
+    assert run(made, "status").exit_code == 0
+    destroyed = run(made, "snowflake", "destroy", "--as", "class_role", "--yes")
+    assert destroyed.exit_code == 0, destroyed.output
+    assert run(made, "snowflake", "destroy", "--as", "class_role", "--yes").exit_code == 0, "again"
+    with connect_snowflake(made) as connection:
+        rows = connection.cursor().execute("select table_schema from information_schema.tables").fetchall()
+    # The emulator makes the schema that a session names.
+    left = {schema.lower() for (schema,) in rows}
+    assert "ecom" in left
+    assert not left & set(OWN_SCHEMAS)
 
 
 def test_destroy_asks_first(pipeline: Settings) -> None:

@@ -28,6 +28,8 @@ from tests.snowflake import account
 from tests.snowflake.emulator import Emulator
 from tests.snowflake.refusing import No, refusing_server
 
+pytestmark = pytest.mark.slow
+
 NO_ACCOUNT = No(status=404)
 BAD_KEY = No("390144", "JWT token is invalid. [0a1b2c3d]", "08001", at_login=True)
 NO_ROLE = No(

@@ -14,7 +14,15 @@ from sqlfluff.core import Linter
 import adventure.destinations.duckdb.warehouse as embedded
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
-from adventure.destinations.snowflake.scripts import deployment, split, stage_statements, task_statements, teardown
+from adventure.destinations.snowflake.one_role import OWN_SCHEMAS, deployment_as, teardown_as
+from adventure.destinations.snowflake.scripts import (
+    deployment,
+    names,
+    split,
+    stage_statements,
+    task_statements,
+    teardown,
+)
 from tests.snowflake.account import create_tables
 from tests.snowflake.procedure import Session
 
@@ -272,12 +280,12 @@ def test_what_deploy_makes_outside_of_the_database_destroy_removes() -> None:
 
 
 def test_nothing_removes_a_whole_stage() -> None:
-    """A bare `remove @stage` takes files along that arrived after the load: each file goes by its full name."""
+    """A bare `remove @stage` takes files along that arrived after the load: a pattern lists windows and names."""
     removals = [
         line for path in SCRIPTS for line in path.read_text(encoding="utf-8").splitlines() if '"remove ' in line
     ]
     assert len(removals) == 1
-    assert "remove {location(stage, window['id'], '')} pattern = '(.*/)?{name.replace('.', '[.]')}'" in removals[0]
+    assert "pattern = {literal(pattern)}" in removals[0]
     assert not any(re.search(r"^\s*(remove|rm) @", path.read_text(encoding="utf-8"), re.MULTILINE) for path in SCRIPTS)
 
 
@@ -340,3 +348,30 @@ def test_a_deployment_run_again_keeps_the_rows(session: Session, snowflake_setti
     create_tables(snowflake_settings)
     assert [session.sql(f"select * from {table}").collect() for table in tables] == before
     assert all(before)
+
+
+ACCOUNT_WIDE = re.compile(
+    r"\b(accountadmin|sysadmin|useradmin|ownership|account_usage|resource_monitor|grant|revoke|on account)\b"
+    r"|\b(create|alter|drop)\s+(or replace\s+)?(role|user|warehouse|database|resource monitor|integration)\b"
+)
+"""What a role that owns a database and nothing else may not do."""
+
+
+@pytest.mark.parametrize("trigger", ["scheduled", "triggered"])
+def test_a_deployment_with_one_role_needs_nothing_beyond_the_database(trigger: str) -> None:
+    whole = deployment(load_settings(), STREAMS, trigger)  # type: ignore[arg-type]
+    statements = deployment_as("class_role", whole)
+    refused = [text for text in statements if ACCOUNT_WIDE.search(re.sub(r"\$\$.*\$\$|'[^']*'", "", text, flags=re.S))]
+    assert refused == []
+    assert statements[0] == 'use role "CLASS_ROLE"'
+    roles = [text for text in statements if re.match(r"set \w+_role = ", text)]
+    assert len(roles) == 4
+    assert all(text.endswith("= 'CLASS_ROLE'") for text in roles)
+    made = [text for text in whole if re.match(r"create (or replace )?(stage|stream|table|procedure|task)\b", text)]
+    assert [text for text in made if text not in statements] == []
+
+
+def test_with_one_role_destroy_leaves_the_database_and_what_a_team_had() -> None:
+    dropped = [text for text in teardown_as("class_role", names(load_settings())) if text.startswith("drop")]
+    assert dropped == [f"drop schema if exists {schema}" for schema in OWN_SCHEMAS]
+    assert not {"ecom", "new_mktg", "adventure_db"} & set(OWN_SCHEMAS)

@@ -34,7 +34,14 @@ ROUNDS = 3
 """Of a race between a processor and the tasks."""
 
 
-@pytest.fixture(params=["duckdb", "snowflake", pytest.param("account", marks=live.needs_account)])
+@pytest.fixture(
+    params=[
+        "duckdb",
+        # The emulator needs many times DuckDB's time.
+        pytest.param("snowflake", marks=pytest.mark.slow),
+        pytest.param("account", marks=live.needs_account),
+    ]
+)
 def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Of each warehouse in turn, with nothing staged and nothing loaded."""
     if request.param == "duckdb":

@@ -11,10 +11,13 @@ from typing import Any
 
 from adventure.core import heartbeat
 from adventure.core.errors import BuildFailed, ConfigError
+from adventure.core.extras import naming_extra
 from adventure.core.faults import Point, reached
+from adventure.core.kinds import WAREHOUSES
 from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
+from adventure.destinations.common.dbt_results import keep_results
 from adventure.destinations.warehouse import Scope
 
 log = get_logger()
@@ -25,31 +28,35 @@ _SELECTORS: dict[Scope, str] = {"increment": "increment", "whole": "whole", "ful
 _FAILED = ("error", "fail", "runtime error")
 
 
-def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment: Mapping[str, str]) -> str:
+def run_dbt_build(
+    settings: Settings, scope: Scope, *, target: str, environment: Mapping[str, str], profile: str = "adventure"
+) -> str:
     """Seed, build and test the models of that scope, and return a line that says what was built.
 
     Args:
-        environment: the environment variables that the target's profile reads.
+        environment: the environment variables that the profile reads.
 
     Raises:
-        ConfigError: there is no dbt project at `settings.dbt_dir`.
+        ConfigError: there is no dbt project at `settings.dbt_dir`, or dbt is not installed.
         BuildFailed: a model or a test failed; the message names the first one.
     """
     project = _project(settings)
     logs = target_dir(settings).parent
     make_folder(logs)
     close_to_others(logs)
-    arguments = ["build", "--selector", _SELECTORS[scope], "--target", target]
+    arguments = ["build", "--selector", _SELECTORS[scope], "--profile", profile, "--target", target]
     arguments += ["--project-dir", str(project), "--profiles-dir", str(project)]
     arguments += ["--target-path", str(logs / "target"), "--log-path", str(logs / "logs"), "--quiet", "--no-use-colors"]
     arguments += ["--no-send-anonymous-usage-stats", "--no-version-check"]
     if scope == "full refresh":
         arguments.append("--full-refresh")
     begun = time.monotonic()
-    with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
+    needs_dbt = naming_extra("A build of the models", WAREHOUSES[settings.warehouse].extra)
+    with needs_dbt, _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         result = _invoke(arguments)
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
+    keep_results(logs / "target")
     reached(Point.BUILT)
     if result.exception is not None:
         raise BuildFailed(f"dbt could not run: {result.exception}", f"See {logs / 'logs' / 'dbt.log'}")

@@ -92,6 +92,15 @@ class Dialect(ABC):
         """Return the raw table's name."""
         return ".".join(map(self.column, stream.raw_table.split(".", 1)))
 
+    def latest(self, stream: Stream) -> str:
+        """Return the query for the latest version of each row, without deleted rows, as the base models choose it."""
+        keys = ", ".join(self.key_value(stream, name) for name in stream.key)
+        return (
+            f"select * from (select * from {self.raw_table(stream)} qualify row_number() over (partition by {keys}"
+            f" order by coalesce(_deleted_at, {self.naive_cursor(stream)}) desc nulls last, _loaded_at desc,"
+            " _deleted_at desc nulls last) = 1) as latest where _deleted_at is null"
+        )
+
     def key(self, stream: Stream, kinds: Sequence[str], types: Mapping[str, str]) -> str:
         """Return the key's text.
 

@@ -7,7 +7,7 @@ import duckdb
 
 from adventure.core.clock import utc_now
 from adventure.core.faults import Point, reached
-from adventure.core.manifest import StagedFile, Window
+from adventure.core.manifest import REPLACES, StagedFile, Window
 from adventure.core.sql_text import quoted
 from adventure.core.stage import damaged
 from adventure.core.streams import Stream
@@ -37,6 +37,7 @@ def load_window(
             if fault := file_fault(stage.path(window, file.name), file):
                 raise damaged(stream, fault, window.id)
         _fit_table(connection, stream, window)
+        _fit_view(connection, stream)
         # Incremental models read the rows that were loaded since the last build, so the stamp must grow even when the
         # clock is set back.
         loaded_at = connection.execute(
@@ -56,6 +57,8 @@ def load_window(
             rows += inserted if _kind(window, file) == "data" else 0
             reached(Point.ROWS_WRITTEN, stream.name)
             _record_file(connection, window, file, loaded_at)
+        if window.replaces:
+            _keep_newest(connection, stream, window)
         reached(Point.LEDGER_WRITTEN, stream.name)
         connection.execute("commit")
         reached(Point.COMMITTED, stream.name)
@@ -108,6 +111,21 @@ def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Wi
         return
     for change in changes(window, stream, table):
         connection.execute(f"alter table {target} {change}")
+
+
+def _fit_view(connection: duckdb.DuckDBPyConnection, stream: Stream) -> None:
+    """Create the view of latest versions, and again when the raw table gets columns: a view keeps those that it had."""
+    schema, _, view = stream.latest_view.partition(".")
+    columns = (
+        "select list(column_name order by column_index) from duckdb_columns()"
+        " where lower(schema_name) = lower(?) and lower(table_name) = lower(?)"
+    )
+    table = stream.raw_table.partition(".")[2]
+    held, wanted = (connection.execute(columns, [schema, name]).fetchone() for name in (view, table))
+    names = {name.lower() for name in (wanted[0] if wanted else None) or ()}
+    needed = set() if stream.documents else {name.lower() for name in (*stream.key, stream.cursor)}
+    if held != wanted and needed <= names:
+        connection.execute(f"create or replace view {quoted(schema)}.{quoted(view)} as {DUCKDB.latest(stream)}")
 
 
 def _insert_whole(
@@ -173,6 +191,16 @@ def _insert(
         values = [label, loaded_at, str(path), LARGEST_DOCUMENT]
     found = connection.execute(statement, values).fetchone()
     return int(found[0]) if found else 0
+
+
+def _keep_newest(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
+    """Remove the rows of all windows but the newest that was loaded, whatever the order in which they are loaded."""
+    connection.execute(
+        f"delete from {DUCKDB.raw_table(stream)} where not starts_with(_file, ("
+        "select stage || '/' || max(window_id) || '/' from raw_ext.load_history"
+        " where stage = ? and kind = 'data' and ends_with(mode, ?) group by stage))",
+        [window.stage, REPLACES],
+    )
 
 
 def _kind(window: Window, file: StagedFile) -> str:

@@ -1,6 +1,7 @@
 """The settings as the environment variables with which dbt/profiles.yml signs in to Snowflake."""
 
 from adventure.core.settings import Settings
+from adventure.destinations.snowflake.credentials import WITH_TOKEN, authenticator_of, dbt_user_and_role, token_of
 
 
 def profile_variables(settings: Settings, run_id: str) -> dict[str, str]:
@@ -9,7 +10,8 @@ def profile_variables(settings: Settings, run_id: str) -> dict[str, str]:
     Args:
         run_id: the run id in the QUERY_TAG of each statement.
     """
-    way = settings.snowflake_authenticator
+    way = authenticator_of(settings)
+    user, role = dbt_user_and_role(settings)
     key, passphrase = settings.snowflake_private_key_path, settings.snowflake_private_key_passphrase
     by_key = way == "keypair"
     return {
@@ -19,13 +21,13 @@ def profile_variables(settings: Settings, run_id: str) -> dict[str, str]:
         "SNOWFLAKE_PROTOCOL": settings.snowflake_protocol,
         "SNOWFLAKE_DATABASE": settings.snowflake_database,
         "SNOWFLAKE_WAREHOUSE": settings.snowflake_warehouse,
-        "SNOWFLAKE_DBT_USER": settings.snowflake_dbt_user,
-        "SNOWFLAKE_DBT_ROLE": settings.snowflake_dbt_role,
+        "SNOWFLAKE_DBT_USER": user,
+        "SNOWFLAKE_DBT_ROLE": role,
         "SNOWFLAKE_AUTHENTICATOR": way,
         "SNOWFLAKE_PRIVATE_KEY_PATH": str(key.resolve()) if by_key and key else "",
         "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": passphrase.get_secret_value() if by_key and passphrase else "",
-        "SNOWFLAKE_TOKEN": settings.snowflake_token.get_secret_value()
-        if way == "oauth" and settings.snowflake_token
-        else "",
+        "SNOWFLAKE_TOKEN": token_of(settings, way) if way in WITH_TOKEN else "",
+        # dbt's sessions ask no cloud's metadata service either; see connect_snowflake.
+        "SNOWFLAKE_DISABLE_PLATFORM_DETECTION": "true",
         "ADVENTURE_QUERY_TAG": f"adventure:build:{run_id}",
     }

@@ -1,7 +1,7 @@
 """Connects to Snowflake, and translates its errors into messages with a remedy.
 
-A service user signs in with a key pair, a person with a browser, and a platform's program with an OAuth token; never
-with a password. Messages name account, user and role, and never a secret.
+A service user signs in with a key pair or a programmatic access token, a person with a browser, and a platform's
+program with an OAuth token; never with a password. Messages name account, user and role, and never a secret.
 """
 
 import re
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adventure.core.errors import ConfigError, WarehouseError, WarehouseRefused, WarehouseUnavailable
+from adventure.core.extras import missing
 from adventure.core.settings import Settings
+from adventure.destinations.snowflake.credentials import WITH_TOKEN, authenticator_of, dbt_user_and_role, token_of
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -38,8 +40,8 @@ class SnowflakeLogin:
 
     @classmethod
     def of_dbt(cls, settings: Settings) -> "SnowflakeLogin":
-        """Return SNOWFLAKE_DBT_USER and SNOWFLAKE_DBT_ROLE, which may read the raw tables."""
-        return cls(settings.snowflake_dbt_user, settings.snowflake_dbt_role)
+        """Return dbt's user and role, which may read the raw tables."""
+        return cls(*dbt_user_and_role(settings))
 
 
 def connect_snowflake(
@@ -69,6 +71,8 @@ def connect_snowflake(
         "paramstyle": "qmark",
         "login_timeout": LOGIN_TIMEOUT_SEC,
         "network_timeout": NETWORK_TIMEOUT_SEC,
+        # Otherwise each login first asks the metadata services of three clouds where it runs.
+        "platform_detection_timeout_seconds": 0.0,
         # Override the account's defaults: `timestamp` has no zone, and timestamps with a zone are printed in UTC.
         "session_parameters": {"TIMEZONE": "UTC", "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ", "QUERY_TAG": tag},
         **_account(settings, login),
@@ -244,10 +248,7 @@ def _connector() -> Any:
             warnings.simplefilter("ignore")
             import snowflake.connector
     except ImportError as error:
-        raise ConfigError(
-            "WAREHOUSE=snowflake needs Snowflake's connector, which is not installed",
-            "Install the extra: pip install 'adventure[snowflake]'",
-        ) from error
+        raise missing("WAREHOUSE=snowflake", "snowflake-connector-python", "snowflake") from error
     return snowflake.connector
 
 
@@ -265,23 +266,16 @@ def _account(settings: Settings, login: SnowflakeLogin) -> dict[str, Any]:
 
 
 def _credentials(settings: Settings) -> dict[str, Any]:
-    """Return the connector's arguments for SNOWFLAKE_AUTHENTICATOR.
+    """Return the connector's arguments for signing in.
 
     Raises:
         ConfigError: a setting that it needs is missing.
     """
-    way = settings.snowflake_authenticator
-    if settings.snowflake_password is not None:
-        raise ConfigError(
-            "SNOWFLAKE_PASSWORD is set, but Snowflake accepts no passwords from service users",
-            "Create a key pair and set SNOWFLAKE_PRIVATE_KEY_PATH instead; docs/snowflake.md has the three commands",
-        )
+    way = authenticator_of(settings)
     if way == "externalbrowser":
         return {"authenticator": "externalbrowser", "client_store_temporary_credential": True}
-    if way == "oauth":
-        if settings.snowflake_token is None:
-            raise ConfigError("SNOWFLAKE_AUTHENTICATOR=oauth needs SNOWFLAKE_TOKEN", "Set it to the access token")
-        return {"authenticator": "oauth", "token": settings.snowflake_token.get_secret_value()}
+    if way in WITH_TOKEN:
+        return {"authenticator": way, "token": token_of(settings, way)}
     return {"authenticator": "SNOWFLAKE_JWT", "private_key": _private_key(settings)}
 
 

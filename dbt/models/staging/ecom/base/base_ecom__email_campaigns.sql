@@ -11,5 +11,5 @@ select
     _file,
     _file_row,
     _loaded_at
-from {{ source('ecom', 'email_campaign_raw') }}
+from {{ source('old_mktg', 'email_campaign_raw') }}
 where {{ json_text('raw', 'event_id') }} is not null

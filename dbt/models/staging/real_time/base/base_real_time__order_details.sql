@@ -12,7 +12,7 @@ with loaded as (
     select
         cast(sales_order_detail_id as varchar) as sales_order_detail_id,
         cast(sales_order_id as varchar) as sales_order_id,
-        cast(carrier_tracking_number as varchar) as carrier_tracking_number,
+        {{ without_nan('cast(carrier_tracking_number as varchar)') }} as carrier_tracking_number,
         cast(order_qty as integer) as order_qty,
         cast(product_id as varchar) as product_id,
         cast(special_offer_id as varchar) as special_offer_id,

@@ -1,0 +1,58 @@
+"""How a session signs in to Snowflake: by key pair, programmatic access token, OAuth token or browser."""
+
+import re
+
+from adventure.core.errors import ConfigError
+from adventure.core.settings import Settings
+
+ACCESS_TOKEN = "programmatic_access_token"
+WITH_TOKEN = ("oauth", ACCESS_TOKEN)
+"""The authenticators that need a token."""
+
+_TOKEN_FORM = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+"""A programmatic access token is a signed JSON document (JWT)."""
+
+
+def authenticator_of(settings: Settings) -> str:
+    """Return SNOWFLAKE_AUTHENTICATOR, or `programmatic_access_token` where SNOWFLAKE_PASSWORD holds such a token.
+
+    Raises:
+        ConfigError: SNOWFLAKE_PASSWORD is a password.
+    """
+    way = settings.snowflake_authenticator
+    if settings.snowflake_password is None or way == ACCESS_TOKEN:
+        return way
+    if not _TOKEN_FORM.fullmatch(settings.snowflake_password.get_secret_value()):
+        raise ConfigError(
+            "SNOWFLAKE_PASSWORD holds a password, and Snowflake accepts none from service users",
+            "Put a programmatic access token there (its text begins with eyJ); or create a key pair and set"
+            " SNOWFLAKE_PRIVATE_KEY_PATH instead: docs/snowflake.md has the commands",
+        )
+    uses_key = way == "keypair" and settings.snowflake_private_key_path is not None
+    return way if uses_key or way in ("oauth", "externalbrowser") else ACCESS_TOKEN
+
+
+def token_of(settings: Settings, way: str) -> str:
+    """Return the token for an authenticator that needs one.
+
+    Raises:
+        ConfigError: none is set.
+    """
+    in_password = settings.snowflake_password if way == ACCESS_TOKEN else None
+    token = settings.snowflake_token or in_password
+    if token is None:
+        also = " or SNOWFLAKE_PASSWORD" if way == ACCESS_TOKEN else ""
+        raise ConfigError(f"SNOWFLAKE_AUTHENTICATOR={way} needs SNOWFLAKE_TOKEN{also}", "Set it to the token")
+    return token.get_secret_value()
+
+
+def dbt_user_and_role(settings: Settings) -> tuple[str, str]:
+    """Return SNOWFLAKE_DBT_USER and SNOWFLAKE_DBT_ROLE.
+
+    A programmatic access token belongs to one user. With it, a setting that is not given means that of the processor.
+    """
+    given = settings.model_fields_set
+    one_user = authenticator_of(settings) == ACCESS_TOKEN
+    user = settings.snowflake_user if one_user and "snowflake_dbt_user" not in given else settings.snowflake_dbt_user
+    role = settings.snowflake_role if one_user and "snowflake_dbt_role" not in given else settings.snowflake_dbt_role
+    return user, role

@@ -1,0 +1,78 @@
+"""Programmatic access tokens sign in; passwords of service users are refused, and no message shows one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adventure.core.errors import ConfigError
+from adventure.core.settings import Settings, load_settings
+from adventure.destinations.snowflake.profile import profile_variables
+from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
+from tests.snowflake.emulator import Emulator
+
+TOKEN = "eyJraWQiOiIxMjM0NTYifQ.eyJwIjoiMSIsImlzcyI6IlNGIn0.c2lnbmF0dXJl-_"
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> dict[str, Any]:
+    """The arguments with which the connector is called."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("snowflake.connector.connect", given.update)
+    return given
+
+
+def account(**given: Any) -> Settings:
+    return load_settings(warehouse="snowflake", snowflake_account="acme-sales", snowflake_user="ETL", **given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"snowflake_password": TOKEN},
+        {"snowflake_token": TOKEN, "snowflake_authenticator": "programmatic_access_token"},
+        {"snowflake_token": TOKEN, "snowflake_authenticator": "PROGRAMMATIC_ACCESS_TOKEN"},
+        {"snowflake_password": "another form", "snowflake_authenticator": "programmatic_access_token"},
+    ],
+)
+def test_a_programmatic_access_token_signs_in(connected: dict[str, Any], given: dict[str, str]) -> None:
+    settings = account(**given)
+    connect_snowflake(settings)
+    token = given.get("snowflake_token") or given["snowflake_password"]
+    assert (connected["authenticator"], connected["token"]) == ("programmatic_access_token", token)
+    assert "password" not in connected
+    variables = profile_variables(settings, "run7")
+    assert (variables["SNOWFLAKE_AUTHENTICATOR"], variables["SNOWFLAKE_TOKEN"]) == ("programmatic_access_token", token)
+
+
+def test_the_connector_sends_the_token(emulator: Emulator, tmp_path: Path) -> None:
+    settings = emulator.new_database("token_sign_in", tmp_path).model_copy(
+        update={
+            "snowflake_private_key_path": None,
+            **dict(account(snowflake_password=TOKEN).model_dump(include={"snowflake_password"})),
+        }
+    )
+    with connect_snowflake(settings) as session:
+        assert session.cursor().execute("select 1").fetchall() == [(1,)]
+
+
+def test_a_password_is_refused_and_not_shown(connected: dict[str, Any]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"accepts none from service users\. Put a programmatic access token"
+    ) as caught:
+        connect_snowflake(account(snowflake_password="hunter2"))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_missing_token_is_named() -> None:
+    with pytest.raises(ConfigError, match="programmatic_access_token needs SNOWFLAKE_TOKEN or SNOWFLAKE_PASSWORD"):
+        connect_snowflake(account(snowflake_authenticator="programmatic_access_token"))
+
+
+def test_dbt_signs_in_as_the_token_s_user_unless_it_has_its_own() -> None:
+    alone = account(snowflake_password=TOKEN, snowflake_role="LOADER")
+    assert SnowflakeLogin.of_dbt(alone) == SnowflakeLogin("ETL", "LOADER")
+    own = account(snowflake_password=TOKEN, snowflake_dbt_user="ME", snowflake_dbt_role="MINE")
+    assert SnowflakeLogin.of_dbt(own) == SnowflakeLogin("ME", "MINE")
+    by_key = account(snowflake_private_key_path=Path("key.p8"))
+    assert SnowflakeLogin.of_dbt(by_key) == SnowflakeLogin("ADVENTURE_DBT", "ADVENTURE_TRANSFORMER")
