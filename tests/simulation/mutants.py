@@ -9,7 +9,7 @@ from unittest.mock import patch
 from adventure.destinations.common import ledger
 from adventure.destinations.duckdb import load, stage
 from adventure.destinations.duckdb import warehouse as duckdb_warehouse
-from adventure.monitoring import problems
+from adventure.monitoring import observe
 from adventure.sources.postgres import clock_steps, horizon
 from adventure.sources.postgres import source as postgres
 from tests.simulation.schedule import Schedule, schedule
@@ -23,7 +23,7 @@ class Mutant:
 
     name: str
     tries: int
-    """The number of seeds from 0 on, or of effects at which `schedule` is interrupted, of which the last finds it."""
+    """The number of seeds from 0 on, or of effects at which `schedule` is interrupted, within which it is found."""
     changes: tuple[tuple[Any, str, Any], ...]
     """Module or class, name, and what replaces it."""
     schedule: Callable[[int], Schedule] = schedule
@@ -95,25 +95,25 @@ MUTANTS = (
     ),
     Mutant(
         "the snapshot is taken before the horizon",
-        29,
+        40,
         ((CopyingConnection, "snapshot_at_begin", True),),
         _commit_within_a_cycle,
     ),
     Mutant(
         "a watermark without its window after a restore",
         1,
-        ((problems, "_window_problems", _nothing),),
+        ((observe, "lost_windows", lambda *_: {}),),
         _restored_warehouse,
     ),
     Mutant(
         "cleanup beside a half-loaded window",
-        19,
+        40,
         ((ledger, "is_loaded", _is_begun), (duckdb_warehouse, "is_loaded", _is_begun)),
         _killed_load,
     ),
     Mutant(
         "a file is loaded although it is in the ledger",
-        19,
+        40,
         ((load, "files_to_load", lambda window, _: window.all_files),),
         _killed_load,
     ),

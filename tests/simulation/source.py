@@ -265,7 +265,7 @@ class SimulatedSource(PostgresSource):
         return {}
 
 
-_RELATION = SimpleNamespace(refused=None, unsure=None, lockable=True, position="1")
+_RELATION = SimpleNamespace(root=SimpleNamespace(readable=True), refused=None, unsure=None, lockable=True, position="1")
 
 
 def read_relations(_: object, streams: Sequence[Stream]) -> dict[str, Any]:
