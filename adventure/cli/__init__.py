@@ -13,7 +13,15 @@ import typer
 
 from adventure.cli import history, init, raw, snowflake, stage, stream, tasks
 from adventure.cli.general import AsJson, General, MainGroup
-from adventure.cli.job import importing_demo, level_options, pipeline_of, run_long_lived, run_tasks, settings_of
+from adventure.cli.job import (
+    importing_demo,
+    level_options,
+    pipeline_of,
+    run_loads,
+    run_long_lived,
+    run_tasks,
+    settings_of,
+)
 from adventure.core.errors import AdventureError
 from adventure.core.extras import DISTRIBUTION, naming_extra
 from adventure.core.private import only_owner
@@ -156,6 +164,12 @@ def _print_plan(settings: "Settings", streams: "tuple[Stream, ...]") -> None:
     print_previews(previews)
     if any(each.problem for each in previews):
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_MOVE)
+def load(context: typer.Context) -> None:
+    """Load what is staged into the raw tables, and remove the loaded files. Exit code 1 if a stream fails."""
+    run_loads(context)
 
 
 @app.command(rich_help_panel=_SHOW)

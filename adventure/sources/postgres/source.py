@@ -161,6 +161,9 @@ class PostgresSnapshot:
         relation = self.relations[stream.name]
         self._check_unchanged(stream)
         mode = f"lookback: {relation.unsure}" if relation.unsure and self.mode == "horizon" else self.mode
+        if mode == "horizon" and mark and mark.mode.startswith("lookback") and self.end(stream) < mark.value:
+            # An open transaction may still write below the watermark, which moved while the horizon was unknown.
+            mode = "lookback: a transaction is open that began while the horizon was unknown"
         mode = shown(mode, plan.step, found)
         return Extract(
             files,
