@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo check test test-slow chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix simulate stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -27,13 +27,19 @@ test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stag
 	@$(PYTEST) -m "not slow" $(TEST_ARGS)
 
 test-slow: .venv/.dev ## run the slow tests: crashes, broken connections, the browser, chaos, benchmarks and the demo, in their short forms
-	@$(PYTEST) --numprocesses logical -m slow $(TEST_ARGS)
+	@$(PYTEST) --numprocesses logical -m "slow and not examples" $(TEST_ARGS)
+
+examples: .venv/.dev ## install Airflow and Dagster, run their recipes on generated sales, and let a task fail (about 5 minutes)
+	@$(PYTEST) --numprocesses 0 -m examples $(TEST_ARGS)
 
 chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 matrix: .venv/.dev ## write in every way against real servers, and compare with what is staged, about 5 min; MATRIX_ARGS="--seconds 5 protocol"
 	@$(BIN)/python -m tests.stress $(MATRIX_ARGS)
+
+simulate: .venv/.dev ## run the real code in simulated worlds, and shorten a schedule that fails; SIMULATE_ARGS="--minutes 30 --seed 5"
+	@$(BIN)/python -m tests.simulation $(SIMULATE_ARGS)
 
 stress: matrix ## the matrix, and count what commits late and is read all the same, about 20 min; STRESS_ARGS="horizon --rows 5000"
 	@$(BIN)/python -m benchmarks.late_commits $(STRESS_ARGS)
@@ -107,6 +113,8 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 	$(call compile,processor,pyproject.toml $(as_dev))
 	$(call compile,processor-snowflake,pyproject.toml --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
+	$(call compile_example,airflow)
+	$(call compile_example,dagster)
 
 wheels: .venv/.dev ## build the wheels of both distributions into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
@@ -133,6 +141,10 @@ clean: ## remove the environment and all data of the demo
 PROJECTS := pyproject.toml adventure/demo/pyproject.toml
 compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
 	--custom-compile-command "make lock" --no-emit-package adventure-pipeline $(2) --output-file requirements/$(1).lock
+
+# Each scheduler has an environment of its own, with versions of its own.
+compile_example = $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-annotate --quiet \
+	--custom-compile-command "make lock" examples/$(1)/requirements.in --output-file examples/$(1)/requirements.lock
 
 # What runs in an image or on a laptop is what was tested: the other locks take their versions from the developers'.
 as_dev = --constraint requirements/dev.lock

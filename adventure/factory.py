@@ -72,14 +72,17 @@ def open_stage(settings: "Settings") -> "Stage":
     return _warehouse(settings.warehouse).open_stage(settings)
 
 
-def open_warehouse(settings: "Settings") -> "Warehouse":
+def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "Warehouse":
     """Return the chosen warehouse.
+
+    Args:
+        patience: how many seconds to wait for a DuckDB file that another command has open; default: a minute.
 
     Raises:
         ConfigError: a package that it needs is not installed.
     """
     with naming_extra(f"WAREHOUSE={settings.warehouse}", WAREHOUSES[settings.warehouse].extra):
-        return _warehouse(settings.warehouse).open_warehouse(settings)
+        return _warehouse(settings.warehouse).open_warehouse(settings, patience=patience)
 
 
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:
@@ -97,9 +100,13 @@ def open_sales() -> PublishedDataset:
     return _published().open_sales()
 
 
-def open_report() -> PublishedDataset:
-    """Return the published report on the pipeline."""
-    return _published().open_report()
+def open_report(settings: "Settings | None" = None) -> PublishedDataset:
+    """Return the published report on the pipeline.
+
+    Args:
+        settings: where it is. The dashboard, which has none, reads its environment.
+    """
+    return _warehouse(settings.warehouse).open_report(settings) if settings else _published().open_report()
 
 
 def _published() -> "WarehouseModule":

@@ -58,7 +58,7 @@ put 'file://adventure/destinations/snowflake/__init__.py' @app_files/adventure/d
 put 'file://adventure/destinations/snowflake/kind.py' @app_files/adventure/destinations/snowflake auto_compress = false overwrite = true;
 put 'file://adventure/destinations/snowflake/published.py' @app_files/adventure/destinations/snowflake auto_compress = false overwrite = true;
 put 'file://adventure/monitoring/__init__.py' @app_files/adventure/monitoring auto_compress = false overwrite = true;
-put 'file://adventure/monitoring/processor.py' @app_files/adventure/monitoring auto_compress = false overwrite = true;
+put 'file://adventure/monitoring/health/*.py' @app_files/adventure/monitoring/health auto_compress = false overwrite = true;
 put 'file://adventure/dashboard/*.py' @app_files/adventure/dashboard auto_compress = false overwrite = true;
 put 'file://adventure/dashboard/sales/*.py' @app_files/adventure/dashboard/sales auto_compress = false overwrite = true;
 put 'file://adventure/dashboard/pipeline/*.py' @app_files/adventure/dashboard/pipeline auto_compress = false overwrite = true;

@@ -54,7 +54,7 @@ def test_a_flag_has_no_second_name_that_turns_it_off(words: tuple[str, ...]) -> 
 
 def test_version_is_that_of_the_distribution() -> None:
     done = CliRunner().invoke(app, ["--version"])
-    assert (done.exit_code, done.output) == (0, f"adventure {version('adventure')}\n")
+    assert (done.exit_code, done.output) == (0, f"adventure {version('adventure-pipeline')}\n")
 
 
 def test_the_environment_file_is_read_before_and_behind_the_command(run: Any, tmp_path: Path) -> None:

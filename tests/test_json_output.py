@@ -18,13 +18,17 @@ from adventure.core.spans import Span
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Credits, StreamTotals, TaskRun
+from adventure.destinations.warehouse import Credits, TaskRun
 from adventure.monitoring.checks import Check
-from adventure.monitoring.problems import Problem
+from adventure.monitoring.health import state
+from adventure.monitoring.health.problem import Problem
+from adventure.monitoring.health.state import Fault, ObservedStream, TaskState
+from adventure.monitoring.observe import SourceSide
 from adventure.reconcile.comparison import Difference, Example, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import RepairResult
 from adventure.reconcile.run import Report
+from tests.test_health import STREAM as LOADED
 
 ROOT = Path(__file__).parent.parent
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901)
@@ -74,17 +78,26 @@ def assert_documented(found: dict[str, Any], command: str) -> None:
 RUN = TaskRun("load_orders", AT, LATER, "succeeded", 3, 1, "3 rows")
 
 
+def observe(monkeypatch: pytest.MonkeyPatch, fault: Fault | None = None) -> None:
+    """Replace the databases, of which orders alone was read."""
+    marks = {} if fault else {"orders": Watermark("orders", AT, AT, "horizon", AT)}
+    names = ("orders", "order_details", "chat_logs")
+    side = SourceSide((), {name: ObservedStream(name) for name in names}, marks, fault)
+    monkeypatch.setattr("adventure.monitoring.live.observe_sources", lambda *_: side)
+
+
 def test_status(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    warehouse = DuckDBWarehouse(settings)
-    warehouse.create_tables()
-    warehouse.record_run(RUN)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.processor_heartbeat.write_text("10 20 15\n")
-    mark = Watermark("orders", AT, AT, "horizon", AT)
-    monkeypatch.setattr("adventure.monitoring.pipeline_status.read_watermarks", lambda *_, **__: {"orders": mark})
+    observe(monkeypatch)
     monkeypatch.setattr(DuckDBWarehouse, "credits", lambda _: Credits(1.5, 10.0, None))
-    totals = {name: StreamTotals(3, 1, 2, LATER) for name in ("orders", "order_details", "chat_logs")}
-    monkeypatch.setattr(DuckDBWarehouse, "totals", lambda *_: totals)
-    monkeypatch.setattr("adventure.monitoring.problems.find_problems", lambda *_: [Problem("Rows wait", "Start it")])
+    loaded = replace(LOADED, rows_loaded=3, rows_rejected=1, rows_deleted=2, last_loaded_at=LATER)
+    streams = tuple(replace(loaded, stream=name) for name in ("orders", "order_details", "chat_logs"))
+    task = TaskState(RUN.name, AT, LATER, RUN.outcome, 3, 1, RUN.message, LATER, 0)
+    monkeypatch.setattr("adventure.monitoring.live._report", lambda *_: state.Report(streams=streams, tasks=(task,)))
+    cause = Problem("source_unavailable", "error", "It is away", "Start it", ("orders",))
+    problems = [cause, Problem("rows_unread", "error", "Rows wait", "Look at the log", ("orders",), cause=cause)]
+    monkeypatch.setattr("adventure.monitoring.pipeline_status.find_problems", lambda _: problems)
     found = run("status")
     assert found["streams"][0] == {
         "stream": "orders",
@@ -98,7 +111,15 @@ def test_status(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         "last_loaded_at": "2026-01-02T03:04:14.678901Z",
     }
     assert found["streams"][1]["watermark"] is None
-    assert found["problems"] == [{"problem": "Rows wait", "fix": "Start it"}]
+    assert found["problems"][1] == {
+        "kind": "rows_unread",
+        "severity": "error",
+        "streams": ["orders"],
+        "problem": "Rows wait",
+        "fix": "Look at the log",
+        "cause": 0,
+    }
+    assert found["problems"][0]["cause"] is None
     assert found["processor"]["has_ended"] is False
     assert found["not_read"] == []
     assert_documented(found | {"not_read": [""]}, "adventure status")
@@ -106,18 +127,13 @@ def test_status(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_status_names_what_it_could_not_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    DuckDBWarehouse(settings).create_tables()
-
-    def refuse(_: Settings, *, brief: bool) -> None:
-        raise SourceRefused("PostgreSQL refuses the password", "Set STATE_DSN")
-
-    monkeypatch.setattr("adventure.monitoring.pipeline_status.read_watermarks", refuse)
-    monkeypatch.setattr("adventure.monitoring.problems.find_problems", lambda *_: [])
+    observe(monkeypatch, Fault("PostgreSQL refuses the password", "Set STATE_DSN"))
     found = run("status")
     assert found["not_read"] == [
         "Watermarks are not shown: PostgreSQL refuses the password. Set STATE_DSN.",
     ]
-    assert (found["processor"], found["credits"], found["problems"]) == (None, None, [])
+    assert (found["processor"], found["credits"]) == (None, None)
+    assert [problem["kind"] for problem in found["problems"]] == ["watermarks_unavailable"]
 
 
 def test_check(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,8 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.kind import WarehouseModule
 from adventure.destinations.snowflake import kind as snowflake_kind
 from adventure.monitoring.checks.flow import flow_checks
-from adventure.monitoring.problems import find_problems
+from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.live import read_state
 from adventure.monitoring.status import print_status
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
@@ -171,7 +172,7 @@ def test_a_third_source_needs_no_other_module(
     warehouse.cleanup(stream)
 
     assert not [check for check in flow_checks(settings, warehouse, stream) if check.failed]
-    assert print_status(settings, streams) == []
+    assert list(print_status(settings, streams)) == []
     assert "No problems found." in capsys.readouterr().out
     (report,) = reconcile(settings, streams)
     assert report.result
@@ -193,11 +194,11 @@ def test_a_third_source_needs_no_other_module(
 
     rows["no. 22"] = utc_now() - timedelta(seconds=2)
     late = settings.model_copy(update={"alert_lag_sec": 1.0})
-    (problem,) = find_problems(late, streams, warehouse)
+    (problem,) = find_problems(read_state(late, streams, warehouse))
     assert problem.sentence.startswith("toys: rows wait at the source since ")
 
     warehouse.publish_report(streams, interval=None)
-    (shown,) = dashboard_state.read(DuckDBDataset(settings.report_path, "").query).streams
+    (shown,) = dashboard_state.read(DuckDBDataset(settings.report_path, "").query).report.streams
     assert (shown.source, shown.source_table, shown.raw_rows) == ("toy", "shop.toys", 24)
 
 
@@ -207,10 +208,10 @@ def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch
     vars(module).update(
         SALES_DIALECT={"today": "today()"},
         open_stage=lambda _: stage,
-        open_warehouse=lambda _: warehouse,
+        open_warehouse=lambda _, patience: warehouse,
         dashboard_environment=lambda _: {"TOY": "1"},
         open_sales=lambda: sales,
-        open_report=lambda: report,
+        open_report=lambda settings=None: report,
     )
     monkeypatch.setitem(sys.modules, "toy_warehouse", module)
     monkeypatch.setitem(WAREHOUSES, "toy", WarehouseKind("toy", "toy_warehouse"))

@@ -14,7 +14,8 @@ from adventure.core.watermark import Watermark
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.monitoring.gaps import Span, find_gaps
-from adventure.monitoring.problems import find_problems
+from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.live import read_state
 from adventure.processor.run import process_once
 from adventure.reconcile.removal import remove_window
 from tests.processor.conftest import things
@@ -24,7 +25,7 @@ __all__ = ["things"]
 
 
 def sentences(settings: Settings, stream: Stream) -> list[str]:
-    problems = find_problems(settings, [stream], DuckDBWarehouse(settings))
+    problems = find_problems(read_state(settings, [stream], DuckDBWarehouse(settings)))
     return [f"{problem.sentence}. {problem.remedy}" for problem in problems]
 
 

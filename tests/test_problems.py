@@ -4,7 +4,6 @@ import gzip
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -16,31 +15,50 @@ from adventure.core import heartbeat
 from adventure.core.clock import utc_now
 from adventure.core.errors import SourceUnavailable
 from adventure.core.failures import FailureFile
-from adventure.core.failures import read as read_failures
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.dashboard.pipeline.verdict import problems
+from adventure.dashboard.data import health
+from adventure.dashboard.serve import environment
 from adventure.demo.generator.run import backfill
+from adventure.destinations.duckdb.connection import file_lock
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import TaskRun
-from adventure.monitoring.problems import Problem, find_problems
-from adventure.monitoring.processor import processor_problems
+from adventure.factory import open_report
+from adventure.monitoring.health.observed import write_observed
+from adventure.monitoring.health.problem import Problem
+from adventure.monitoring.health.published import read_report
+from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.live import read, read_state
+from adventure.monitoring.pipeline_status import read_status
 from adventure.processor.run import process_once
-from tests.dashboard.test_verdict import HEALTHY
 
 Find = Callable[..., list[str]]
 
 
 @pytest.fixture
-def find(settings: Settings, streams: tuple[Stream, ...]) -> Find:
+def find(settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch) -> Find:
+    """Return the sentences of `status`, after comparing its findings with those of the Pipeline page."""
+
     def sentences(**changes: float) -> list[str]:
         changed = settings.model_copy(update=changes)
-        found: list[Problem] = find_problems(changed, streams, DuckDBWarehouse(changed))
+        found = find_problems(read_state(changed, streams))
         assert all(problem.remedy for problem in found)
+        warehouse = DuckDBWarehouse(changed)
+        warehouse.publish_report(streams, interval=None)
+        write_observed(changed.observed_path, read(changed, streams).observed)
+        for name, value in environment(changed).items():
+            monkeypatch.setenv(name, value)
+        on_the_page = find_problems(health(read_report(open_report().query), utc_now()))
+        assert list(map(facts, on_the_page)) == list(map(facts, found))
         return [problem.sentence for problem in found]
 
     return sentences
+
+
+def facts(problem: Problem) -> tuple[str, str, str, tuple[str, ...]]:
+    """Return everything but the sentence, in which ages grow."""
+    return problem.kind, problem.severity, problem.remedy, problem.streams
 
 
 def test_a_healthy_pipeline_has_no_problem(
@@ -122,19 +140,17 @@ def test_rejected_rows_of_the_last_day_are_a_problem(
     rows = len(gzip.decompress(stage.path(window, window.rejects.name).read_bytes()).splitlines())
     for stream in streams:
         warehouse.load(stream)
-    expected = f"order_details: {rows:,} rows were rejected in the last day, because they cannot be converted exactly"
+    expected = (
+        f"order_details: {rows:,} rows were rejected in the last day, because a value cannot be converted exactly"
+    )
     assert find() == [expected]
 
 
-def test_an_unavailable_source_is_one_problem(
-    settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from adventure.core import connect
-
-    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.1)
+def test_an_unavailable_source_is_one_problem(settings: Settings, streams: tuple[Stream, ...]) -> None:
     away = settings.model_copy(update={"postgres_port": 1})
-    found = find_problems(away, streams, DuckDBWarehouse(settings))
-    assert [problem.sentence.partition(" (")[0] for problem in found] == ["the source database"]
+    assert [(problem.kind, problem.streams) for problem in find_problems(read_state(away, streams))] == [
+        ("source_unavailable", ("orders", "order_details"))
+    ]
 
 
 def test_check_sets_the_exit_code(
@@ -152,21 +168,41 @@ def test_check_sets_the_exit_code(
     assert CliRunner().invoke(cli.app, ["status"]).exit_code == 0, "without --check the exit code is 0"
 
 
-def test_what_the_processor_retries_is_said_as_on_the_pipeline_page(settings: Settings, find: Find) -> None:
+def test_what_the_processor_retries_is_a_problem(settings: Settings, find: Find) -> None:
     try:
         heartbeat.begin(settings.processor_heartbeat, 60)
         heartbeat.beat()
         error = SourceUnavailable("the server does not answer", "Start it")
         FailureFile(settings.processor_failures).report({"orders": error, "order_details": error})
-        sign, failures = heartbeat.read(settings.processor_heartbeat), read_failures(settings.processor_failures)
-        now = utc_now()
-        [there] = processor_problems(sign, failures, now)
-        [on_the_page] = problems(replace(HEALTHY, written_at=now), sign, now, 3600, failures)
-        assert on_the_page == there
-        assert there.message.startswith("orders, order_details: the server does not answer. No rows are read since")
-        assert find()[0].partition(" UTC")[0] == there.message.partition(" UTC")[0], "but for the age"
+        assert find()[0].startswith("orders, order_details: the server does not answer. No rows are read since")
     finally:
         heartbeat.begin(None, 1)
+
+
+def test_status_shows_the_published_state_while_a_build_has_the_warehouse(
+    settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], find: Find
+) -> None:
+    backfill(writer_settings, orders=10, days=2, seed=1)
+    process_once(settings, streams)
+    warehouse = DuckDBWarehouse(settings)
+    for stream in streams:
+        warehouse.load(stream)
+    assert find() == []
+    with file_lock(settings.duckdb_path):
+        found = read_status(settings, streams)
+    assert [stream.rows for stream in found.streams[:2]] == [10, 19]
+    [sentence] = found.not_read
+    assert sentence.startswith("Loads and tasks are as of ")
+    assert found.problems == ()
+
+
+def test_a_warehouse_that_cannot_be_read_is_a_problem(
+    settings: Settings, find: Find, streams: tuple[Stream, ...]
+) -> None:
+    find()
+    settings.duckdb_path.write_bytes(b"no database" * 1000)
+    [problem, *_] = read_status(settings, streams).problems
+    assert (problem.kind, problem.cause) == ("warehouse_unavailable", None)
 
 
 def test_a_missing_or_ended_heartbeat_of_the_processor_is_a_problem(settings: Settings, find: Find) -> None:

@@ -20,7 +20,7 @@ from adventure.tasks.graph import task_graph
 PACKAGE = Path(__file__).parent.parent / "adventure"
 
 # What stands for a value that is known only when the sentence is made.
-VALUES = {"stream.name": "orders", "report.stream.name": "orders", "stream": "orders"}
+VALUES = dict.fromkeys(("stream.name", "report.stream.name", "stream", "stream.stream", "seen.stream"), "orders")
 
 
 def sentences() -> Iterator[tuple[str, str]]:
@@ -109,6 +109,7 @@ def test_a_command_that_does_not_exist_is_found(command: str) -> None:
 
 
 def test_sentences_of_many_modules_are_read() -> None:
-    assert {"adventure/reconcile/removal.py", "adventure/processor/owner.py", "adventure/monitoring/problems.py"} <= {
+    rules = "adventure/monitoring/health/rules.py"
+    assert {"adventure/reconcile/removal.py", "adventure/processor/owner.py", rules} <= {
         where.partition(":")[0] for where, _ in COMMANDS
     }

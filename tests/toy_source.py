@@ -20,7 +20,7 @@ from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
-from adventure.sources.probe import SourceCounts, Stall, Unread
+from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
 from adventure.sources.side import Version
 from adventure.sources.source import Extract
 
@@ -133,6 +133,9 @@ class ToyProbe:
 
     def stall(self, older_than: timedelta) -> Stall | None:
         return None
+
+    def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
+        yield from ()
 
     def origin(self, stream: Stream) -> Origin:
         return Origin("toy")

@@ -7,16 +7,28 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adventure.cli import history, init, raw, snowflake, stage, stream, tasks
 from adventure.cli.general import AsJson, General, MainGroup
-from adventure.cli.job import importing_demo, level_options, pipeline_of, run_long_lived, run_tasks, settings_of
+from adventure.cli.job import (
+    importing_demo,
+    level_options,
+    pipeline_of,
+    run_loads,
+    run_long_lived,
+    run_tasks,
+    settings_of,
+)
 from adventure.core.errors import AdventureError
 from adventure.core.extras import DISTRIBUTION, naming_extra
 from adventure.core.private import only_owner
+
+if TYPE_CHECKING:
+    from adventure.core.settings import Settings
+    from adventure.core.streams import Stream
 
 app = typer.Typer(
     name="adventure",
@@ -116,8 +128,16 @@ def generate(
 
 
 @app.command(rich_help_panel=_MOVE)
-def process(context: typer.Context) -> None:
+def process(
+    context: typer.Context,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what the next cycle would read, and stage nothing.")
+    ] = False,
+) -> None:
     """Extract and stage new rows: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
+    if plan:
+        _print_plan(*pipeline_of(context))
+        return
     from adventure.processor.run import process_forever, process_once
 
     settings, streams = pipeline_of(context)
@@ -135,6 +155,21 @@ def process(context: typer.Context) -> None:
         ),
         heartbeat_file=settings.processor_heartbeat,
     )
+
+
+def _print_plan(settings: "Settings", streams: "tuple[Stream, ...]") -> None:
+    from adventure.processor.preview import preview, print_previews
+
+    previews = preview(settings, streams)
+    print_previews(previews)
+    if any(each.problem for each in previews):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_MOVE)
+def load(context: typer.Context) -> None:
+    """Load what is staged into the raw tables, and remove the loaded files. Exit code 1 if a stream fails."""
+    run_loads(context)
 
 
 @app.command(rich_help_panel=_SHOW)
@@ -237,6 +272,25 @@ def status(
 
     problems = (print_status_json if as_json else print_status)(*pipeline_of(context))
     if check and problems:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_GENERAL)
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Examine settings, databases, privileges, tables, state, warehouse and disk. Exit code 1 if something is wrong.
+
+    It writes nothing.
+    """
+    from adventure.monitoring import as_json as json_output
+    from adventure.monitoring.doctor import examine, findings_object, print_findings
+
+    general: General = context.find_root().obj
+    findings = examine(*pipeline_of(context), general.env or Path(".env"))
+    if as_json:
+        json_output.write(findings_object(findings))
+    else:
+        print_findings(findings)
+    if any(each.level == "error" for each in findings):
         raise typer.Exit(1)
 
 

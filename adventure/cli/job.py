@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from adventure.core.settings import Settings
     from adventure.core.streams import Stream
-    from adventure.destinations.warehouse import Scope
+    from adventure.destinations.warehouse import Scope, TaskRun
 
 
 def settings_of(context: typer.Context) -> "Settings":
@@ -80,10 +80,21 @@ def importing_demo() -> "Iterator[None]":
 
 def run_tasks(context: typer.Context, name: str | None, *, scope: "Scope | None" = None) -> None:
     """Run the named task and the tasks that depend on it, or all tasks. Exit code 1 if one fails."""
-    from adventure.monitoring.status import print_task_runs
     from adventure.tasks.graph import run_task
 
-    runs = run_task(*pipeline_of(context), name, scope=scope)
+    _report_runs(run_task(*pipeline_of(context), name, scope=scope))
+
+
+def run_loads(context: typer.Context) -> None:
+    """Run the tasks that load and clean up. Exit code 1 if one fails."""
+    from adventure.tasks.graph import run_loads
+
+    _report_runs(run_loads(*pipeline_of(context)))
+
+
+def _report_runs(runs: "list[TaskRun]") -> None:
+    from adventure.monitoring.status import print_task_runs
+
     print_task_runs(runs)
     if any(run.outcome == "failed" for run in runs):
         raise typer.Exit(1)

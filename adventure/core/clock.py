@@ -46,7 +46,7 @@ class Moment:
 
 @cache
 def _boot() -> str:
-    return _BOOT_FILE.read_text().strip() if _BOOT_FILE.exists() else f"process {secrets.token_hex(8)}"
+    return _BOOT_FILE.read_text().strip() if _BOOT_FILE.exists() else f"process-{secrets.token_hex(8)}"
 
 
 def earlier(moment: datetime, by: timedelta) -> datetime:

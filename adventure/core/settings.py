@@ -229,6 +229,11 @@ class Settings(BaseSettings):
         return self.alert_waiting_sec or overdue_after(self.tasks_interval_sec)
 
     @property
+    def observed_path(self) -> Path:
+        """File in which the task server writes what the sources, watermarks and stages show, for the dashboard."""
+        return self.data_dir / "observed.json"
+
+    @property
     def processor_failures(self) -> Path:
         """Where `status` and the dashboard look for the processor's failures."""
         return beside(self.processor_heartbeat)

@@ -2,23 +2,39 @@
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
-from adventure.dashboard.source import HEARTBEAT_PATH
+from adventure.dashboard.source import HEARTBEAT_PATH, OBSERVED_PATH
 from adventure.destinations.published import PublishedDataset, Query, Version
+from adventure.monitoring.health.observed import read_observed
+from adventure.monitoring.health.state import Limits, Report, State
 
 if TYPE_CHECKING:
     from adventure.core.failures import Failure
     from adventure.core.heartbeat import Heartbeat
 
 
-def tasks_interval_sec() -> float:
-    """Return how often the tasks run. Used where the report does not say."""
-    return float(os.environ.get("TASKS_INTERVAL_SEC", "3600"))
+def health(report: Report, now: datetime) -> State:
+    """Return the state that the rules judge: the published report, and the files of this machine."""
+    path = os.environ.get(OBSERVED_PATH)
+    observed = read_observed(Path(path)) if path else None
+    return State(now, report, processor_heartbeat(), _failures(), observed, limits())
+
+
+def limits() -> Limits:
+    """Return the limits of the settings; their defaults where Snowflake runs the app."""
+    waiting = os.environ.get("ALERT_WAITING_SEC")
+    return Limits(
+        tasks_interval_sec=float(os.environ.get("TASKS_INTERVAL_SEC", Limits.tasks_interval_sec)),
+        waiting_sec=float(waiting) if waiting else None,
+        lag_sec=float(os.environ.get("ALERT_LAG_SEC", Limits.lag_sec)),
+        task_failures=int(os.environ.get("ALERT_FAILURES", Limits.task_failures)),
+    )
 
 
 def processor_heartbeat() -> "Heartbeat | None":
@@ -31,7 +47,7 @@ def processor_heartbeat() -> "Heartbeat | None":
     return read(Path(path))
 
 
-def processor_failures() -> "tuple[Failure, ...]":
+def _failures() -> "tuple[Failure, ...]":
     """Return why the processor cannot read streams; none where its file is not visible from here."""
     path = os.environ.get(HEARTBEAT_PATH)
     if not path:

@@ -58,6 +58,12 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=\"'])", r"\\\1", " ".join(text.split()))
 
 
+def commands(text: str) -> str:
+    """Escape text for Streamlit's Markdown, except commands between backticks, which it shows as code."""
+    parts = text.split("`")
+    return "".join(f"`{part}`" if place % 2 else markdown(f"|{part}|")[2:-2] for place, part in enumerate(parts))
+
+
 def markup(text: object) -> str:
     """Escape text for HTML."""
     return html.escape(str(text), quote=True)

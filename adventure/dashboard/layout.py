@@ -9,12 +9,12 @@ import streamlit as st
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard.colours import Theme
-from adventure.dashboard.data import cached_query, processor_failures, processor_heartbeat, tasks_interval_sec
-from adventure.dashboard.pipeline import state as pipeline_state
-from adventure.dashboard.pipeline.verdict import problems
+from adventure.dashboard.data import cached_query, health
 from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report
-from adventure.monitoring.processor import Problem
+from adventure.monitoring.health.problem import Problem
+from adventure.monitoring.health.published import read_report
+from adventure.monitoring.health.rules import find_problems
 
 REFRESH_SEC = None if open_report().is_metered else 5
 """Seconds between the checks of an open page for newer data. None if checks cost credits: a page left open would keep
@@ -65,13 +65,7 @@ def current_problems() -> list[Problem]:
     if version is None:
         return []
     try:
-        return problems(
-            pipeline_state.read(cached_query(dataset, version)),
-            processor_heartbeat(),
-            utc_now(),
-            tasks_interval_sec(),
-            processor_failures(),
-        )
+        return find_problems(health(read_report(cached_query(dataset, version)), utc_now()))
     except WarehouseError:
         return []
 

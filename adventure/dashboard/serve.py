@@ -13,7 +13,7 @@ from adventure.core import heartbeat
 from adventure.core.errors import AdventureError, ConfigError
 from adventure.core.extras import missing
 from adventure.core.settings import Settings
-from adventure.dashboard.source import HEARTBEAT_PATH
+from adventure.dashboard.source import HEARTBEAT_PATH, OBSERVED_PATH
 from adventure.factory import dashboard_environment
 
 _THEME = {
@@ -49,10 +49,14 @@ def serve_command(settings: Settings) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the app's environment: where to read, how often the tasks run, and the processor's heartbeat file."""
+    """Return the app's environment: where to read, and from when on something counts as a problem."""
     variables = os.environ | {
         "TASKS_INTERVAL_SEC": str(settings.tasks_interval_sec),
+        "ALERT_WAITING_SEC": str(settings.alert_waiting_sec or ""),
+        "ALERT_LAG_SEC": str(settings.alert_lag_sec),
+        "ALERT_FAILURES": str(settings.alert_failures),
         HEARTBEAT_PATH: str(settings.processor_heartbeat.resolve()),
+        OBSERVED_PATH: str(settings.observed_path.resolve()),
     }
     return variables | dashboard_environment(settings)
 

@@ -21,7 +21,7 @@ class WarehouseModule(Protocol):
     def open_stage(self, settings: Settings) -> Stage:
         """Return the stage from which the warehouse loads."""
 
-    def open_warehouse(self, settings: Settings) -> Warehouse:
+    def open_warehouse(self, settings: Settings, *, patience: float | None = None) -> Warehouse:
         """Return the warehouse."""
 
     def dashboard_environment(self, settings: Settings) -> dict[str, str]:
@@ -30,5 +30,5 @@ class WarehouseModule(Protocol):
     def open_sales(self) -> PublishedDataset:
         """Return the published marts."""
 
-    def open_report(self) -> PublishedDataset:
+    def open_report(self, settings: Settings | None = None) -> PublishedDataset:
         """Return the published report on the pipeline."""

@@ -6,7 +6,7 @@ Snowflake reserves are quoted and in upper case ("ROWS").
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,4 +40,11 @@ class PublishedDataset(Protocol):
 
         Raises:
             WarehouseError: the dataset cannot be read, or was published by another version of Adventure.
+        """
+
+    def rows(self, statement: str) -> "list[tuple[Any, ...]]":
+        """Run a statement and return its rows.
+
+        Raises:
+            WarehouseError: see `query`.
         """

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from adventure.core.manifest import Window
 from adventure.core.row_text import RowColumn
+from adventure.core.stage import Stage
 from adventure.core.streams import Stream
 
 Execute = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
@@ -48,6 +49,11 @@ class TaskRun:
     rows: int
     files: int
     message: str
+
+    @property
+    def task(self) -> str:
+        """Return the task's name."""
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -281,6 +287,21 @@ class Warehouse(
     Loader, Builder, Publisher, Ledger, RawTables, Adopter, TaskHistory, VersionReader, Metering, Executor, Protocol
 ):
     """Everything that `adventure.factory.open_warehouse` returns."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read one state in the block where the warehouse can: DuckDB keeps every other command out of the file."""
+
+    def stream_states(self, stage: Stage, streams: Sequence[Stream]) -> list[dict[str, Any]]:
+        """Return what the report would say of each stream now, without the number of raw rows."""
+
+    def task_states(self) -> list[tuple[Any, ...]]:
+        """Return what the report would say of each task now."""
+
+    def test_results(self) -> list[tuple[Any, ...]]:
+        """Return what the report would say of the failed tests."""
+
+    def freshness(self) -> list[tuple[Any, ...]]:
+        """Return what the report would say of the sources that declare a freshness."""
 
     def create_tables(self) -> None:
         """Create the ledger, the task history and the shipped raw tables where they are missing."""

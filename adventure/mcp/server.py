@@ -61,14 +61,10 @@ class _Tools:
 
     def status(self) -> dict[str, Any]:
         """Return each stream's watermark and loaded rows, the processor, the last task runs, and the problems."""
-        from adventure.factory import open_warehouse
         from adventure.monitoring import as_json
         from adventure.monitoring.pipeline_status import read_status
-        from adventure.monitoring.problems import find_problems
 
-        warehouse = open_warehouse(self._settings)
-        found = read_status(self._settings, self._streams, warehouse)
-        return as_json.status(found, find_problems(self._settings, self._streams, warehouse))
+        return as_json.status(read_status(self._settings, self._streams))
 
     def problems(self) -> dict[str, Any]:
         """Return what is wrong with the pipeline now, each problem with its fix. An empty list means: nothing is."""

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from adventure.core.stage import StageEntry
     from adventure.destinations.warehouse import TaskRun
     from adventure.monitoring.checks import Check
+    from adventure.monitoring.health.problem import Problem
+    from adventure.monitoring.health.state import TaskState
     from adventure.monitoring.pipeline_status import PipelineStatus, StreamStatus
-    from adventure.monitoring.problems import Problem
 
 SCHEMA = 1
 """The number in each object."""
@@ -28,7 +29,7 @@ def write(found: Mapping[str, Any]) -> None:
     typer.echo(json.dumps({"schema": SCHEMA, **found}, indent=2, ensure_ascii=False))
 
 
-def status(found: "PipelineStatus", problems: "Iterable[Problem]") -> Json:
+def status(found: "PipelineStatus") -> Json:
     """Return the object of `adventure status --json`."""
     processor, used = found.processor, found.credits
     return {
@@ -43,7 +44,7 @@ def status(found: "PipelineStatus", problems: "Iterable[Problem]") -> Json:
         else None,
         "tasks": [task_run(run) for run in found.tasks],
         "credits": {"used": used.used, "budget": used.budget, "quota": used.quota} if used else None,
-        "problems": [_problem(each) for each in problems],
+        "problems": [_problem(each, found.problems) for each in found.problems],
         "not_read": list(found.not_read),
     }
 
@@ -75,10 +76,10 @@ def stage_files(found: "Iterable[tuple[str, StageEntry]]") -> Json:
     }
 
 
-def task_run(run: "TaskRun") -> Json:
+def task_run(run: "TaskRun | TaskState") -> Json:
     """Return one run of a task."""
     return {
-        "task": run.name,
+        "task": run.task,
         "outcome": run.outcome,
         "started_at": when(run.started_at),
         "ended_at": when(run.ended_at),
@@ -93,20 +94,26 @@ def when(value: datetime | None) -> str | None:
     return f"{value.isoformat()}Z" if value else None
 
 
-def _problem(problem: "Problem") -> Json:
-    return {"problem": problem.sentence, "fix": problem.remedy}
+def _problem(problem: "Problem", among: "Sequence[Problem]") -> Json:
+    return {
+        "kind": problem.kind,
+        "severity": problem.severity,
+        "streams": list(problem.streams),
+        "problem": problem.sentence,
+        "fix": problem.remedy,
+        "cause": among.index(problem.cause) if problem.cause else None,
+    }
 
 
 def _stream(found: "StreamStatus") -> Json:
-    totals = found.totals
     return {
         "stream": found.name,
         "watermark": when(found.watermark),
         "mode": found.mode,
         "windows_staged": found.staged,
         "windows_waiting": found.waiting,
-        "rows_loaded": totals.rows,
-        "rows_rejected": totals.rejected,
-        "rows_deleted": totals.deleted,
-        "last_loaded_at": when(totals.last_loaded_at),
+        "rows_loaded": found.rows,
+        "rows_rejected": found.rejected,
+        "rows_deleted": found.deleted,
+        "last_loaded_at": when(found.last_loaded_at),
     }

@@ -1,19 +1,17 @@
-"""Read the state of the pipeline for `adventure status`: streams, processor, tasks and credits."""
+"""What `adventure status` shows: streams, processor, tasks, credits and problems, from one reading."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from adventure.core import heartbeat
-from adventure.core.clock import utc_now
-from adventure.core.errors import SourceError, WarehouseError
 from adventure.core.heartbeat import Heartbeat
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.zones import to_utc
-from adventure.destinations.warehouse import Credits, StreamTotals, TaskRun, Warehouse
-from adventure.factory import open_stage
-from adventure.processor.state import read_watermarks
+from adventure.destinations.warehouse import Credits
+from adventure.monitoring.health.problem import Problem
+from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.health.state import ObservedStream, StreamState, TaskState
+from adventure.monitoring.live import Reading, read
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,10 @@ class StreamStatus:
     """Windows in the stage."""
     waiting: int
     """Windows in the stage that are not loaded."""
-    totals: StreamTotals
+    rows: int
+    rejected: int
+    deleted: int
+    last_loaded_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -40,61 +41,45 @@ class PipelineStatus:
     streams: tuple[StreamStatus, ...]
     processor: Heartbeat | None
     """None if the processor never wrote a heartbeat."""
-    tasks: tuple[TaskRun, ...]
+    tasks: tuple[TaskState, ...]
     """The last run of each task."""
     credits: Credits | None
     """None where nothing is metered, or the credits cannot be read."""
+    problems: tuple[Problem, ...]
     not_read: tuple[str, ...]
     """One sentence for each part that cannot be read."""
 
 
-def read_status(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse) -> PipelineStatus:
-    """Read the state of the pipeline. Watermarks and credits that cannot be read are left out and named.
+def read_status(settings: Settings, streams: Sequence[Stream]) -> PipelineStatus:
+    """Read the state of the pipeline and judge it. What cannot be read is left out and named."""
+    return status_of(read(settings, streams))
 
-    Raises:
-        WarehouseError: the warehouse cannot be read.
-    """
-    not_read: list[str] = []
-    read = _streams(settings, streams, warehouse, not_read)
-    # Take the time after the wait for the databases: ages are measured from it.
+
+def status_of(found: Reading) -> PipelineStatus:
+    """Return what is shown of a reading."""
+    report = found.state.report
+    loaded = {stream.stream: stream for stream in report.streams}
     return PipelineStatus(
-        at=utc_now(),
-        streams=read,
-        processor=heartbeat.read(settings.processor_heartbeat),
-        tasks=tuple(warehouse.last_runs()),
-        credits=_credits(warehouse, not_read),
-        not_read=tuple(not_read),
+        at=found.state.now,
+        streams=tuple(_stream(seen, loaded.get(seen.stream)) for seen in found.observed.streams),
+        processor=found.state.processor,
+        tasks=report.tasks,
+        credits=found.credits,
+        problems=tuple(find_problems(found.state)),
+        not_read=found.not_read,
     )
 
 
-def _streams(
-    settings: Settings, streams: Sequence[Stream], warehouse: Warehouse, not_read: list[str]
-) -> tuple[StreamStatus, ...]:
-    stage, totals = open_stage(settings), warehouse.totals(streams)
-    try:
-        marks = read_watermarks(settings, brief=True)
-    except SourceError as error:
-        not_read.append(f"Watermarks are not shown: {error}")
-        marks = {}
-    found = []
-    for stream in streams:
-        mark, windows = marks.get(stream.name), stage.windows(stream.stage)
-        found.append(
-            StreamStatus(
-                name=stream.name,
-                watermark=to_utc(mark.value, stream.zone) if mark else None,
-                mode=mark.mode if mark else None,
-                staged=len(windows),
-                waiting=len(windows) - len(warehouse.loaded(windows)),
-                totals=totals[stream.name],
-            )
-        )
-    return tuple(found)
-
-
-def _credits(warehouse: Warehouse, not_read: list[str]) -> Credits | None:
-    try:
-        return warehouse.credits()
-    except WarehouseError as error:
-        not_read.append(f"Credits are not shown: {error}")
-        return None
+def _stream(seen: ObservedStream, loaded: StreamState | None) -> StreamStatus:
+    return StreamStatus(
+        name=seen.stream,
+        watermark=seen.watermark,
+        mode=seen.mode,
+        staged=seen.staged,
+        # Without a report, nothing is known to be loaded.
+        waiting=min(seen.staged, loaded.windows_waiting) if loaded else seen.staged,
+        rows=loaded.rows_loaded if loaded else 0,
+        rejected=loaded.rows_rejected if loaded else 0,
+        deleted=loaded.rows_deleted if loaded else 0,
+        last_loaded_at=loaded.last_loaded_at if loaded else None,
+    )

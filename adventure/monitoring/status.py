@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from adventure.core.stage import StageEntry
     from adventure.destinations.warehouse import Credits, TaskRun
     from adventure.monitoring.checks import Check
+    from adventure.monitoring.health.problem import Problem
+    from adventure.monitoring.health.state import TaskState
     from adventure.monitoring.pipeline_status import PipelineStatus
-    from adventure.monitoring.problems import Problem
 
 _OUTCOME = {"succeeded": "green", "failed": "bold red", "skipped": "yellow"}
 
@@ -30,37 +31,40 @@ def size(count: int) -> str:
     return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
 
 
-def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
+def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "Sequence[Problem]":
     """Print the streams, the last run of each task, and the problems. Return the problems."""
-    from adventure.factory import open_warehouse
     from adventure.monitoring.pipeline_status import read_status
-    from adventure.monitoring.problems import find_problems
 
-    # Open the warehouse first: it fails at once when it cannot be reached, a source only after some time.
-    warehouse = open_warehouse(settings)
-    # The search for problems may wait for a source, so print the rest before it.
-    _print_parts(read_status(settings, streams, warehouse))
-    problems = find_problems(settings, streams, warehouse)
+    found = read_status(settings, streams)
+    _print_parts(found)
+    print_problems(found.problems)
+    return found.problems
+
+
+def print_problems(problems: "Sequence[Problem]") -> None:
+    """Print each root cause with its fix, and below it what follows from it."""
+    from adventure.monitoring.health.causes import depth
+
     for problem in problems:
-        console().print(f"Problem: {problem.sentence}.", style="bold red", markup=False)
-        console().print(f"  Fix: {problem.remedy}.", markup=False)
+        colour = "bold red" if problem.severity == "error" else "yellow"
+        if problem.cause:
+            console().print(f"{'  ' * depth(problem)}Therefore: {problem.sentence}.", style=colour, markup=False)
+        else:
+            head = "Problem" if problem.severity == "error" else "Warning"
+            console().print(f"{head}: {problem.sentence}.", style=colour, markup=False)
+            console().print(f"  Fix: {problem.remedy}.", markup=False)
     if not problems:
         console().print("No problems found.", style="green")
-    return problems
 
 
-def print_status_json(settings: Settings, streams: tuple[Stream, ...]) -> "list[Problem]":
+def print_status_json(settings: Settings, streams: tuple[Stream, ...]) -> "Sequence[Problem]":
     """Print the same as one JSON object. Return the problems."""
-    from adventure.factory import open_warehouse
     from adventure.monitoring import as_json
     from adventure.monitoring.pipeline_status import read_status
-    from adventure.monitoring.problems import find_problems
 
-    warehouse = open_warehouse(settings)
-    found = read_status(settings, streams, warehouse)
-    problems = find_problems(settings, streams, warehouse)
-    as_json.write(as_json.status(found, problems))
-    return problems
+    found = read_status(settings, streams)
+    as_json.write(as_json.status(found))
+    return found.problems
 
 
 def _print_parts(found: "PipelineStatus") -> None:
@@ -70,7 +74,6 @@ def _print_parts(found: "PipelineStatus") -> None:
         right=("windows staged", "waiting to load", "rows loaded", "last load", "rejected"),
     )
     for stream in found.streams:
-        total = stream.totals
         rows.add_row(
             stream.name,
             str(stream.watermark) if stream.watermark else "-",
@@ -78,9 +81,9 @@ def _print_parts(found: "PipelineStatus") -> None:
             stream.mode or "-",
             f"{stream.staged:,}",
             f"{stream.waiting:,}",
-            f"{total.rows:,}",
-            f"{short_age(found.at - total.last_loaded_at)} ago" if total.last_loaded_at else "never",
-            f"[red]{total.rejected:,}[/red]" if total.rejected else "0",
+            f"{stream.rows:,}",
+            f"{short_age(found.at - stream.last_loaded_at)} ago" if stream.last_loaded_at else "never",
+            f"[red]{stream.rejected:,}[/red]" if stream.rejected else "0",
         )
     console().print(rows)
     if sign := found.processor:
@@ -101,14 +104,14 @@ def _print_credits(credits: "Credits") -> None:
     console().print(f"Credits used this month: {credits.used:.3f} ({', '.join(limits) or 'no limit'})", style="bold")
 
 
-def print_task_runs(runs: "Sequence[TaskRun]") -> None:
+def print_task_runs(runs: "Sequence[TaskRun | TaskState]") -> None:
     """Print one line per run."""
     rows = table("Tasks", left=("task", "outcome", "ended (UTC)", "message"), right=("seconds", "rows", "files"))
     for run in runs:
         seconds = (run.ended_at - run.started_at).total_seconds()
         colour = _OUTCOME[run.outcome]
         rows.add_row(
-            run.name,
+            run.task,
             f"[{colour}]{run.outcome}[/{colour}]",
             f"{run.ended_at:%m-%d %H:%M:%S}",
             run.message,

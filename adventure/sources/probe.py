@@ -1,8 +1,9 @@
 """Interface through which `status` and `check` ask a source. Its short statements do not hold the horizon back."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
@@ -38,6 +39,17 @@ class Stall:
     remedy: str
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What `adventure doctor` found about one part of the pipeline."""
+
+    level: Literal["ok", "warning", "error"]
+    part: str
+    found: str
+    fix: str = ""
+    """What to do; empty if all is well."""
+
+
 class Probe(Protocol):
     """A connection to a source. A stream's watermark is None before its first window."""
 
@@ -57,6 +69,13 @@ class Probe(Protocol):
 
     def stall(self, older_than: timedelta) -> Stall | None:
         """Return the horizon if it is older than `older_than`, else None. A source without a horizon returns None.
+
+        Raises:
+            SourceError: the source failed.
+        """
+
+    def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
+        """Yield what speaks for and against reading these streams. An error of one stream is a finding, too.
 
         Raises:
             SourceError: the source failed.

@@ -35,6 +35,7 @@ from adventure.factory import open_stage, open_warehouse
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.reconcile.recent import is_due, reconcile_recent
 from adventure.tasks.metrics import task_metrics
+from adventure.tasks.watch import watching_health
 
 log = get_logger()
 
@@ -64,13 +65,7 @@ def task_graph(
     Args:
         scope: the least scope of the build.
     """
-    tasks = []
-    # Load lines before their orders. Otherwise a line that arrives between the two loads has no order in the models.
-    for stream in reversed(streams):
-        load = f"load_{stream.name}"
-        tasks.append(Task(load, (), partial(_load, warehouse, stream), is_due=warehouse.load_is_due))
-        cleanup = partial(_cleanup, warehouse, stream)
-        tasks.append(Task(f"cleanup_{stream.name}", (load,), cleanup, is_due=warehouse.load_is_due))
+    tasks = _load_tasks(warehouse, streams)
     loads = tuple(f"load_{stream.name}" for stream in streams)
     build = partial(_build, warehouse, scope)
     publish = partial(_publish, warehouse)
@@ -80,6 +75,29 @@ def task_graph(
     due = partial(is_due, settings, warehouse)
     tasks.append(Task(RECONCILE, (), partial(_reconcile, settings, streams), is_due=due, always=False))
     return tuple(tasks)
+
+
+def _load_tasks(warehouse: Warehouse, streams: tuple[Stream, ...]) -> list[Task]:
+    tasks = []
+    # Load lines before their orders. Otherwise a line that arrives between the two loads has no order in the models.
+    for stream in reversed(streams):
+        load = f"load_{stream.name}"
+        tasks.append(Task(load, (), partial(_load, warehouse, stream), is_due=warehouse.load_is_due))
+        cleanup = partial(_cleanup, warehouse, stream)
+        tasks.append(Task(f"cleanup_{stream.name}", (load,), cleanup, is_due=warehouse.load_is_due))
+    return tasks
+
+
+def run_loads(settings: Settings, streams: tuple[Stream, ...]) -> list[TaskRun]:
+    """Load each stream and clean up what was loaded; build nothing. A failed task is in the result.
+
+    Raises:
+        WarehouseError: the warehouse cannot be opened.
+    """
+    warehouse = open_warehouse(settings)
+    runs = _run(warehouse, tuple(_load_tasks(warehouse, streams)))
+    _report(warehouse, streams, interval=None)
+    return runs
 
 
 def run_task(
@@ -121,7 +139,10 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, interval: float, s
         heartbeat.beat()
         server = None
         log.info(f"tasks: every {interval:g} s")
-        with task_metrics(settings) as metrics:
+        with (
+            task_metrics(settings) as metrics,
+            watching_health(settings, streams, [metrics.set_problems] if metrics else []),
+        ):
             while not stop.is_set():
                 begun = time.monotonic()
                 try:

@@ -1,11 +1,13 @@
 """Metrics that the task server serves."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from adventure.core.metrics import serving_metrics
 from adventure.core.settings import Settings
+from adventure.monitoring.health.problem import KINDS, Problem
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -17,9 +19,10 @@ class TaskMetrics:
     """Metrics of the task server's runs and of the warehouse."""
 
     def __init__(self, registry: "CollectorRegistry") -> None:
-        from prometheus_client import Counter, Gauge
+        from prometheus_client import Counter as Total
+        from prometheus_client import Gauge
 
-        self._runs = Counter("adventure_task_runs", "Runs of tasks.", ("task", "outcome"), registry=registry)
+        self._runs = Total("adventure_task_runs", "Runs of tasks.", ("task", "outcome"), registry=registry)
         self._seconds = Gauge("adventure_task_seconds", "Duration of the last run.", ("task",), registry=registry)
         self._in_a_row = Gauge(
             "adventure_task_failures_in_a_row", "Failed runs since the last success.", ("task",), registry=registry
@@ -32,6 +35,15 @@ class TaskMetrics:
         self._waiting = Gauge(
             "adventure_windows_waiting", "Windows staged and not loaded.", ("stream",), registry=registry
         )
+
+        self._problems = Gauge("adventure_problem", "Problems of this kind.", ("kind",), registry=registry)
+        self.set_problems([])
+
+    def set_problems(self, problems: "Sequence[Problem]") -> None:
+        """Set the number of problems of each kind."""
+        found = Counter(problem.kind for problem in problems)
+        for kind in KINDS:
+            self._problems.labels(kind).set(found[kind])
 
     def run(self, run: "TaskRun") -> None:
         """Count one run."""

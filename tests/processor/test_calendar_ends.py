@@ -14,7 +14,8 @@ from adventure.core.zones import to_local, to_utc
 from adventure.demo.sandbox.mongo import MongoServer
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.monitoring.checks.flow import flow_checks
-from adventure.monitoring.problems import find_problems
+from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.live import read_state
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
 from tests.processor.conftest import Rows, on_standalone, stream_of, writer
@@ -38,7 +39,7 @@ def look(settings: Settings, stream: Stream) -> None:
     warehouse.load(stream)
     reconcile(settings, [stream])
     list(flow_checks(settings, warehouse, stream))
-    find_problems(settings, [stream], warehouse)
+    find_problems(read_state(settings, [stream], warehouse))
 
 
 MOMENTS = ["0001-01-01", "0001-01-01 00:00:00.000001", "4713-01-01 BC", "9999-12-31 23:59:59.999999", "-infinity"]

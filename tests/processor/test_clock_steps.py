@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from adventure.core import clock
 from adventure.core.clock import Moment
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import Databases, create_databases
 from adventure.processor.cycle import run_cycle
@@ -233,3 +236,11 @@ def test_how_far_below_the_last_horizon_rows_may_have_been_written(
     floor = floor_of(last, now)
     assert last.horizon - floor.moment == floor.behind == timedelta(seconds=behind)
     assert floor.is_reported is reported
+
+
+def test_a_last_read_is_kept_on_a_machine_without_a_boot_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_BOOT_FILE", Path("/does/not/exist"))
+    own = Moment(NOON, clock._boot.__wrapped__(), 5.0)
+    last = LastRead(NOON, NOON, own, own)
+    mark = Watermark("things", NOON, NOON, "horizon", NOON, position=f"16384 {last.to_text()}")
+    assert LastRead.of(mark) == last

@@ -11,7 +11,8 @@ from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.monitoring.checks.flow import flow_checks
-from adventure.monitoring.problems import find_problems
+from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.live import read_state
 from adventure.processor.run import process_forever, process_once
 from adventure.reconcile.run import reconcile
 from tests.processor.conftest import Rows, stream_of, superuser, writer
@@ -105,7 +106,7 @@ def test_reconcile_check_and_status_report_hidden_rows_and_delete_nothing(
     (failed,) = [check for check in flow_checks(settings, warehouse, secrets) if check.failed]
     assert "row-level security" in failed.actual
     assert not [check for check in flow_checks(settings, warehouse, things) if check.failed and "raw" in check.name]
-    (problem,) = find_problems(settings, [secrets, things], warehouse)
+    (problem,) = find_problems(read_state(settings, [secrets, things], warehouse))
     assert "row-level security" in problem.sentence
     assert "secrets" in problem.sentence
 

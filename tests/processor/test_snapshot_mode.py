@@ -134,6 +134,22 @@ def test_a_kill_at_any_point_loses_nothing(
     check_films(settings, writer_settings, films)
 
 
+def test_an_open_transaction_hides_no_row_that_commits_later(
+    settings: Settings, writer_settings: Settings, films: Stream
+) -> None:
+    """A reset while the horizon is held back keeps the order of the versions, too."""
+    with psycopg.connect(writer_settings.postgres_dsn) as late:
+        late.execute("insert into films values (30, 'en', 'Late', 1)")
+        process_once(settings, (films,))
+        change(writer_settings, "update films set title = 'x' where id = 1", "delete from films where id = 2")
+        reset_stream(settings, films, None)
+        process_once(settings, (films,))
+        check_films(settings, writer_settings, films)
+        late.commit()
+    process_once(settings, (films,))
+    check_films(settings, writer_settings, films)
+
+
 def test_a_reset_stages_all_rows_and_keeps_deletions(
     settings: Settings, writer_settings: Settings, films: Stream
 ) -> None:

@@ -29,7 +29,8 @@ from adventure.demo.sandbox.postgres import PostgresServer
 from adventure.demo.sandbox.process import free_port
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.monitoring.problems import find_problems
+from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.live import read_state
 from adventure.processor.cycle import run_cycle
 from adventure.processor.owner import origin_mismatch
 from adventure.processor.reset import reset_stream
@@ -68,7 +69,8 @@ def refused(settings: Settings, *streams: Stream) -> str:
     """Return the sentence with which the processor stops these streams; check that `status` shows it too."""
     with pytest.raises(WatermarkMismatch) as error:
         process_once(settings, streams)
-    sentences = [problem.sentence for problem in find_problems(settings, streams, DuckDBWarehouse(settings))]
+    state = read_state(settings, streams, DuckDBWarehouse(settings))
+    sentences = [problem.sentence for problem in find_problems(state)]
     assert error.value.problem in sentences
     return str(error.value)
 
@@ -85,7 +87,7 @@ def test_a_second_data_dir_is_refused(
     run_remedy(monkeypatch, second, [things], sentence)
     process_once(second, [things])
     assert loaded(second, things) == [1, 2]
-    assert find_problems(second, [things], DuckDBWarehouse(second)) == []
+    assert find_problems(read_state(second, [things], DuckDBWarehouse(second))) == []
     assert "belongs to the stage" in refused(settings, things), "now the first one is the other one"
 
 
@@ -150,7 +152,7 @@ def test_a_stream_that_pipeline_toml_describes_otherwise_is_refused(
     process_once(settings, [changed])
     assert loaded(settings, changed) == [1], "it is read again, though the stage still holds the row's first window"
     assert sum(window.rows for window in FolderStage(settings.stage_dir).windows(changed.stage)) >= 1
-    assert find_problems(settings, [changed], DuckDBWarehouse(settings)) == []
+    assert find_problems(read_state(settings, [changed], DuckDBWarehouse(settings))) == []
 
 
 def test_another_database_is_refused(
@@ -239,7 +241,7 @@ def test_a_server_that_was_restored_to_an_older_state_is_noticed(
             connection.execute("insert into things values (70000)")
         process_once(source, [things])
         assert loaded(source, things)[-1] == 70000
-        assert find_problems(source, [things], DuckDBWarehouse(source)) == []
+        assert find_problems(read_state(source, [things], DuckDBWarehouse(source))) == []
     finally:
         server.stop()
 

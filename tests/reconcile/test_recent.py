@@ -11,7 +11,8 @@ from adventure.core.errors import CheckFailed
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import Outcome, TaskRun
-from adventure.monitoring.problems import find_problems
+from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.live import read_state
 from adventure.processor.run import process_once
 from adventure.reconcile.recent import TASK, is_due, reconcile_recent
 from adventure.tasks.graph import run_task
@@ -102,12 +103,12 @@ def test_a_difference_is_a_problem_at_once_until_the_repair(table: Table) -> Non
     lose(table, "new")
     (run,) = run_task(table.settings, (HOSTILE,), TASK)
     assert (run.outcome, run.name) == ("failed", TASK)
-    problems = [each.sentence for each in find_problems(table.settings, [HOSTILE], table.warehouse)]
+    problems = [each.sentence for each in find_problems(read_state(table.settings, [HOSTILE], table.warehouse))]
     assert any("hostile: 1 missing of 1 rows" in sentence for sentence in problems)
 
     table.run(repair=True)
     table.load()
     (run,) = run_task(table.settings, (HOSTILE,), TASK)
     assert (run.outcome, run.rows) == ("succeeded", 1)
-    problems = [each.sentence for each in find_problems(table.settings, [HOSTILE], table.warehouse)]
+    problems = [each.sentence for each in find_problems(read_state(table.settings, [HOSTILE], table.warehouse))]
     assert not any("missing" in sentence for sentence in problems)

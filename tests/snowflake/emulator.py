@@ -7,16 +7,14 @@ patches one thing from outside; tests/snowflake/test_emulator.py fails when a pa
 import gzip
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import duckdb
-import fakesnow
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlglot
@@ -24,13 +22,16 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakesnow import arrow, copy_into, cursor, transforms
+from fakesnow.server import app
 from fakesnow.transforms import stage
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
 from adventure.core.settings import Settings, load_settings
+from adventure.demo.sandbox.process import free_port
 from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake import account
+from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]
 Cursor = cursor.FakeSnowflakeCursor
@@ -50,8 +51,8 @@ tasks and procedures (whose texts tests/snowflake/account.py runs)."""
 class Emulator:
     """A running emulator and how to reach it."""
 
-    connection: dict[str, Any]
-    """Arguments of snowflake.connector.connect."""
+    port: int
+    """On loopback."""
     key: Path
     """A private key: the emulator takes any, and the connector wants one."""
 
@@ -65,8 +66,8 @@ class Emulator:
             snowflake_account="fakesnow",
             snowflake_database=name,
             snowflake_private_key_path=self.key,
-            snowflake_host=self.connection["host"],
-            snowflake_port=self.connection["port"],
+            snowflake_host="127.0.0.1",
+            snowflake_port=self.port,
             snowflake_protocol="http",
         )
         with connect_snowflake(settings) as connection, connection.cursor() as statement:
@@ -92,17 +93,29 @@ class Emulator:
 def running_emulator() -> Iterator[Emulator]:
     """Run the patched emulator in this process."""
     _patch()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        # Without a limit, the server's end waits for a request whose client has given up.
-        mock.patch.object(uvicorn, "Config", partial(uvicorn.Config, timeout_graceful_shutdown=5)),
-        fakesnow.server() as connection,
-    ):
+    with tempfile.TemporaryDirectory() as folder, _server() as port:
         key = Path(folder) / "key.pem"
         key.write_bytes(
             rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
-        yield Emulator(dict(connection), key)
+        yield Emulator(port, key)
+
+
+@contextmanager
+def _server() -> Iterator[int]:
+    """Serve on a free port of loopback. fakesnow's own `server` can wait for ever for its server's end."""
+    port = free_port(None)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, name="emulator", daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join(2)
+        server.force_exit = True
+        thread.join(2)
 
 
 def staged_path(location: str, database: str) -> Path:

@@ -157,11 +157,11 @@ def test_a_worksheet_answers_as_the_app_does(published: Published, worksheets: d
 def test_the_pipelines_state_is_the_same_but_for_its_moments(published: Published) -> None:
     ours, theirs = (state.read(copy.query) for copy in published.report)
     assert {model.model: model for model in theirs.models} == {model.model: model for model in ours.models}
-    assert {(test.test, test.outcome, test.rows) for test in theirs.tests} == {
-        (test.test, test.outcome, test.rows) for test in ours.tests
+    assert {(test.test, test.outcome, test.rows) for test in theirs.report.tests} == {
+        (test.test, test.outcome, test.rows) for test in ours.report.tests
     }
     assert theirs.tests_run == ours.tests_run > 0
-    for mine, its in zip(ours.streams, theirs.streams, strict=True):
+    for mine, its in zip(ours.report.streams, theirs.report.streams, strict=True):
         for name in ("stream", "source", "source_table", "stage", "raw_table", "raw_rows", "windows_waiting", "damaged",
                      "watermark", "horizon", "mode", "rows_loaded", "rows_rejected"):  # fmt: skip
             assert getattr(its, name) == getattr(mine, name), (mine.stream, name)
@@ -171,7 +171,7 @@ def test_the_pipelines_state_is_the_same_but_for_its_moments(published: Publishe
     for query in (state.cycles, state.lateness):
         our_frame, their_frame = (query(copy.query) for copy in published.report)
         assert _rows(their_frame) == _rows(our_frame)
-    failing = [test.test for test in ours.tests if test.audit_table]
+    failing = [test.test for test in ours.report.tests if test.audit_table]
     assert failing
     for test in failing:
         our_frame, their_frame = (state.failing_rows(copy.query, test) for copy in published.report)
@@ -325,7 +325,8 @@ def shown(published: Published, emulator: Emulator, tmp_path_factory: pytest.Tem
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(staged_path(f"@dashboard.APP_FILES/{path}", database).read_bytes())
-    arguments = emulator.connection | {"database": database, "schema": SCHEMA}
+    arguments: dict[str, Any] = {"user": "fake", "password": "snow", "account": "fakesnow", "protocol": "http"}
+    arguments |= {"host": "127.0.0.1", "port": emulator.port, "database": database, "schema": SCHEMA}
     ended = subprocess.run(
         [sys.executable, "-c", _AS_SNOWFLAKE_RUNS_IT, str(folder), json.dumps(arguments)],
         capture_output=True,

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from snowflake.connector import platform_detection
+from snowflake.connector.constants import ENV_VAR_DISABLE_PLATFORM_DETECTION
 
-from adventure.core.settings import load_settings
+from adventure.core.settings import Settings, load_settings
+from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.scripts import deployment
 from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake.emulator import Emulator
@@ -25,6 +28,22 @@ def test_of_the_connector(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -
         "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
         "QUERY_TAG": "adventure:test",
     }
+
+
+def test_a_login_asks_no_other_service_where_it_runs(
+    snowflake_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connector asks the metadata services of three clouds, unless it is told not to."""
+    asked: list[str] = []
+    for name in ("is_ec2_instance", "is_azure_vm", "is_gce_vm", "has_aws_identity", "has_gcp_identity"):
+        monkeypatch.setattr(platform_detection, name, lambda *_, name=name: asked.append(name))
+    platform_detection.detect_platforms.cache_clear()
+    connect_snowflake(snowflake_settings).close()
+    assert asked == []
+
+
+def test_dbts_logins_ask_no_other_service_either(snowflake_settings: Settings) -> None:
+    assert profile_variables(snowflake_settings, "1")[ENV_VAR_DISABLE_PLATFORM_DETECTION] == "true"
 
 
 def test_of_the_service_users_for_dbt_and_the_tasks() -> None:

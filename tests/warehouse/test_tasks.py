@@ -13,7 +13,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import LoadResult, Outcome, Scope, TaskRun
 from adventure.tasks import graph as tasks
-from adventure.tasks.graph import run_task, serve
+from adventure.tasks.graph import run_loads, run_task, serve
 
 STREAMS = tuple(
     Stream(name, "postgres", "public", name, "at", ("id",), f"{name}_stage", f"raw_ext.{name}_raw")
@@ -99,6 +99,12 @@ def test_one_task_runs_with_those_that_depend_on_it(
 ) -> None:
     run_task(settings, STREAMS, name)
     assert warehouse.ran == ran
+
+
+def test_loads_alone_build_nothing(settings: Settings, warehouse: Recorded) -> None:
+    runs = run_loads(settings, STREAMS)
+    assert [run.name for run in runs] == warehouse.ran == ["load_b", "cleanup_b", "load_a", "cleanup_a"]
+    assert [run.name for run in warehouse.last_runs()] == [run.name for run in runs]
 
 
 def test_a_load_that_fails_keeps_nothing_else_from_its_work(settings: Settings, warehouse: Recorded) -> None:

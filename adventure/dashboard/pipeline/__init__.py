@@ -1,1 +1,1 @@
-"""The Pipeline page. `state.py` queries, `verdict.py` judges, `flow.py` and `charts.py` draw, `page.py` lays out."""
+"""The Pipeline page. `state.py` queries, `flow.py` and `charts.py` draw, `page.py` lays out."""

@@ -11,10 +11,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from adventure.core.ages import long_age
 from adventure.dashboard import format
 from adventure.dashboard.format import markup
-from adventure.dashboard.pipeline.state import State, StreamState
-from adventure.monitoring.processor import Problem, Severity
+from adventure.dashboard.pipeline.state import State
+from adventure.monitoring.health.problem import Kind, Problem, Severity
+from adventure.monitoring.health.state import StreamState
 
 _MARKS: dict[Severity | None, str] = {"error": "✕", "warning": "!", None: "✓"}
+_ALL_STREAMS: tuple[Kind, ...] = ("processor_stopped", "processor_stuck", "watermarks_unavailable")
+"""Problems that concern the source of every stream."""
 _LABELS: dict[Severity | None, str] = {"error": "error", "warning": "warning", None: "ok"}
 
 _STYLE = """
@@ -52,12 +55,12 @@ def flow(state: State, found: Sequence[Problem], now: datetime, sales_built_at: 
     parts = [
         _head(name, column) for column, name in enumerate(("Sources", "Stages", "Raw tables", "Models", "Dashboard"))
     ]
-    for row, stream in enumerate(state.streams, start=2):
+    for row, stream in enumerate(state.report.streams, start=2):
         parts += _lane(stream, state, found, now, row)
-        parts.append(_arrow(6, row, kind="" if stream is state.streams[-1] else "between"))
+        parts.append(_arrow(6, row, kind="" if stream is state.report.streams[-1] else "between"))
     parts += _models(state, found, now)
     parts += _dashboard(state, found, now, sales_built_at)
-    style = f"--streams: {max(1, len(state.streams))}"
+    style = f"--streams: {max(1, len(state.report.streams))}"
     attributes = f'class="flow {theme}" style="{style}" role="group" aria-label="Pipeline flow"'
     return f"{_STYLE}<div {attributes}>{''.join(parts)}</div>"
 
@@ -68,7 +71,8 @@ def _head(name: str, column: int) -> str:
 
 def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: datetime, row: int) -> list[str]:
     """Return the nodes of one stream, from its source to its raw table."""
-    severity = _worst_severity(found, stream.stream)
+    reading = [problem for problem in found if problem.kind != "task_failed"]
+    severity = _worst(problem for problem in reading if stream.stream in problem.streams)
     waiting = stream.windows_waiting
     load = state.tasks.get(f"load_{stream.stream}")
     read = [
@@ -91,7 +95,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
             stream.stream,
             f"{stream.source} · {stream.source_table}",
             read,
-            _worst_severity(found, stream.stream, "processor"),
+            _worst(p for p in reading if stream.stream in p.streams or p.kind in _ALL_STREAMS),
             kind="source",
         ),
         _arrow(2, row),
@@ -110,13 +114,13 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
 
 def _models(state: State, found: Sequence[Problem], now: datetime) -> list[str]:
     build = state.tasks.get("build")
-    failed = any(problem.place == "tests" and problem.severity == "error" for problem in found)
-    warned = any(problem.place == "tests" for problem in found)
+    failed = any(problem.kind == "test_failed" for problem in found)
+    warned = any(problem.kind == "test_warned" for problem in found)
     severity = _task_severity(state, "build") or ("error" if failed else "warning" if warned else None)
-    failures = sum(test.outcome != "warn" for test in state.tests)
+    failures = sum(test.outcome != "warn" for test in state.report.tests)
     facts = [
         ("tables", f"{len(state.models):,}"),
-        ("tests", f"{state.tests_run:,} run, {failures:,} failed, {len(state.tests) - failures:,} warned"),
+        ("tests", f"{state.tests_run:,} run, {failures:,} failed, {len(state.report.tests) - failures:,} warned"),
         ("last build", f"{build.outcome}, {_ago(build.ended_at, now)}" if build else "never"),
     ]
     if build:
@@ -130,8 +134,8 @@ def _dashboard(state: State, found: Sequence[Problem], now: datetime, built_at: 
     facts = [("published", _ago(built_at, now))]
     if publish:
         facts += [("outcome", publish.outcome), ("took", _took(publish.seconds))]
-    facts.append(("tasks ran", _ago(state.written_at, now)))
-    missing: Severity | None = "error" if any(problem.place == "tasks" for problem in found) else None
+    facts.append(("tasks ran", _ago(state.report.written_at, now)))
+    missing: Severity | None = "error" if any(problem.kind == "tasks_overdue" for problem in found) else None
     rows = sum(model.rows for model in state.models if model.shown)
     severity = _task_severity(state, "publish") or missing
     return [_node(9, 2, "published copy", f"{format.short(rows)} rows", facts, severity, tall=True)]
@@ -168,8 +172,8 @@ def _arrow(column: int, row: int, *, kind: str = "") -> str:
     return f'<div class="arrow {kind}" style="{place}" aria-hidden="true">→</div>'
 
 
-def _worst_severity(found: Sequence[Problem], *places: str) -> Severity | None:
-    marks = {problem.severity for problem in found if problem.place in places}
+def _worst(found: Iterable[Problem]) -> Severity | None:
+    marks = {problem.severity for problem in found}
     return "error" if "error" in marks else "warning" if marks else None
 
 

@@ -15,10 +15,11 @@ from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, 
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
-from adventure.dashboard.pipeline.verdict import problems
 from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_report, open_sales
-from adventure.monitoring.processor import Problem
+from adventure.monitoring.health.causes import depth
+from adventure.monitoring.health.problem import Problem
+from adventure.monitoring.health.rules import find_problems
 
 
 def show() -> None:
@@ -57,10 +58,12 @@ def _status(dataset: PublishedDataset, version: Version, current: state.State) -
     """Draw the verdict and the flow diagram. A fragment: their ages grow while the page is open."""
     rerun_on_publish((dataset, version))
     now = utc_now()
-    found = problems(current, data.processor_heartbeat(), now, data.tasks_interval_sec(), data.processor_failures())
-    every = f"every {long_age(timedelta(seconds=current.interval_sec))}" if current.interval_sec else "by hand"
+    report = current.report
+    found = find_problems(data.health(report, now))
+    every = f"every {long_age(timedelta(seconds=report.interval_sec))}" if report.interval_sec else "by hand"
+    written_at = report.written_at or now
     st.caption(
-        f"As of {format.moment(current.written_at)}, {long_age(now - current.written_at)} old · the tasks run {every}"
+        f"As of {format.moment(written_at)}, {long_age(now - written_at)} old · the tasks run {every}"
         f" and report after each run · {_processor_seen(now)}"
     )
     show_verdict(found)
@@ -86,12 +89,18 @@ def show_verdict(found: Sequence[Problem]) -> None:
         return
     show, icon = (st.error, ":material/error:") if errors else (st.warning, ":material/warning:")
     head = "**Data may be old or missing.**" if errors else "**The data is correct, but needs attention.**"
-    lines = [f"- {format.markdown(problem.message)}.  \n  **Fix:** {problem.fix}." for problem in found]
-    show("\n".join([head, "", *lines]), icon=icon)
+    show("\n".join([head, "", *map(_line, found)]), icon=icon)
+
+
+def _line(problem: Problem) -> str:
+    """Return an entry of the list. A consequence stands below its cause, and ends with it."""
+    if problem.cause:
+        return f"{'    ' * depth(problem)}- {format.markdown(problem.sentence)}."
+    return f"- {format.markdown(problem.sentence)}.  \n  **Fix:** {format.commands(problem.remedy)}."
 
 
 def _details(query: Query, current: state.State, now: datetime) -> None:
-    streams = [stream.stream for stream in current.streams]
+    streams = [stream.stream for stream in current.report.streams]
     left, right = st.columns(2, gap="small")
     with left.container(border=True, height="stretch"):
         st.subheader("Rows per cycle", anchor=False, help="Rows of each window, by the minute it was staged.")
@@ -209,11 +218,11 @@ def _tests(query: Query, current: state.State, now: datetime) -> None:
         if current.tested_at
         else "No tests have run yet."
     )
-    if not current.tests:
+    if not current.report.tests:
         st.caption(f"{ran} None failed or warned." if current.tested_at else ran)
         return
     st.caption(ran)
-    for test in current.tests:
+    for test in current.report.tests:
         rows = state.failing_rows(query, test.test)
         mark = ":material/warning:" if test.outcome == "warn" else ":material/error:"
         label = f"{mark} {format.markdown(test.test)} · {test.outcome} · {test.rows or 0:,} rows"

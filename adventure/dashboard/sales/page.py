@@ -86,13 +86,13 @@ def _watch(dataset: PublishedDataset, version: Version | None, publication: metr
     errors = [problem for problem in current_problems() if problem.severity == "error"]
     if errors:
         st.warning(
-            f"This data may be old or incomplete. {format.markdown(errors[0].message)}."
-            f" **Fix:** {errors[0].fix}. The Pipeline page shows more.",
+            f"This data may be old or incomplete. {format.markdown(errors[0].sentence)}."
+            f" **Fix:** {errors[0].remedy}. The Pipeline page shows more.",
             icon=":material/warning:",
         )
     elif open_report().version() is None:
         age = (now - publication.built_at).total_seconds()
-        if age > 2 * data.tasks_interval_sec():
+        if age > 2 * data.limits().tasks_interval_sec:
             st.warning(
                 f"This data was built {long_age(timedelta(seconds=age))} ago, longer than expected."
                 " `adventure status` shows why.",

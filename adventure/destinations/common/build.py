@@ -17,6 +17,7 @@ from adventure.core.kinds import WAREHOUSES
 from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
+from adventure.destinations.common.dbt_results import keep_results
 from adventure.destinations.warehouse import Scope
 
 log = get_logger()
@@ -55,6 +56,7 @@ def run_dbt_build(
         result = _invoke(arguments)
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
+    keep_results(logs / "target")
     reached(Point.BUILT)
     if result.exception is not None:
         raise BuildFailed(f"dbt could not run: {result.exception}", f"See {logs / 'logs' / 'dbt.log'}")

@@ -8,6 +8,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.common.dialect import Dialect, columns_of
 from adventure.destinations.common.executor import SqlExecutor
 from adventure.destinations.common.lateness import lateness
+from adventure.destinations.warehouse import Execute
 
 
 class SqlRawTables(SqlExecutor):
@@ -22,23 +23,28 @@ class SqlRawTables(SqlExecutor):
 
     def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
         """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
-        types = columns_of(self.execute, stream)
-        raw_key, rejected_key = self.dialect.rejected_key(stream, types)
-        later = f"""
-            and not exists (
-                select 1 from {self.dialect.raw_table(stream)} as raw_rows
-                where {raw_key} = {rejected_key} and raw_rows._loaded_at > rejects._loaded_at
-            )
-        """
-        rows = self.execute(
-            f"""
-            select count(distinct rejects.key) from raw_ext.rejected_rows as rejects
-            where rejects.stream = ? and rejects._loaded_at >= cast(? as timestamp) {later if types else ""}
-            """,
-            [stream.name, str(since)],
-        )
-        return int(rows[0][0])
+        return outstanding_rejects(self.execute, self.dialect, stream, since)
 
     def lateness(self, stream: Stream, kinds: Sequence[str], bounds: Sequence[int]) -> dict[int, int]:
         """Return the number of rows that landed below their window's low, by class of lateness."""
         return lateness(self.execute, self.dialect, stream, kinds, bounds)
+
+
+def outstanding_rejects(execute: Execute, dialect: Dialect, stream: Stream, since: datetime) -> int:
+    """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
+    types = columns_of(execute, stream)
+    raw_key, rejected_key = dialect.rejected_key(stream, types)
+    later = f"""
+        and not exists (
+            select 1 from {dialect.raw_table(stream)} as raw_rows
+            where {raw_key} = {rejected_key} and raw_rows._loaded_at > rejects._loaded_at
+        )
+    """
+    rows = execute(
+        f"""
+        select count(distinct rejects.key) from raw_ext.rejected_rows as rejects
+        where rejects.stream = ? and rejects._loaded_at >= cast(? as timestamp) {later if types else ""}
+        """,
+        [stream.name, str(since)],
+    )
+    return int(rows[0][0])

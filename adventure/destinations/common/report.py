@@ -5,25 +5,27 @@ case because Snowflake reserves the word; DuckDB ignores the case.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from adventure.core.clock import utc_now
 from adventure.core.stage import Stage, damaged_windows
 from adventure.core.streams import Stream
+from adventure.destinations.common.dbt_results import LONGEST_TEXT, declared_freshness, read_results
+from adventure.destinations.common.dialect import Dialect
 from adventure.destinations.common.lateness import LATENESS, lateness_bounds
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.publication import MARTS, Rows
+from adventure.destinations.common.raw_tables import outstanding_rejects
 from adventure.destinations.warehouse import Execute
 
 HOURS = 6
 """How far back the page shows cycles and late rows."""
+REJECTED_WITHIN = timedelta(days=1)
+"""Older rejects are no problem any more."""
 ROWS_SHOWN = 100
 """How many rejected rows, and rows of each failed test, are published. All of them stay in the warehouse."""
-LONGEST_TEXT = 2_000
-_FAILED = ("fail", "error", "runtime error", "warn")
 
 _LOADS = """
 select
@@ -33,10 +35,17 @@ select
     max_by(mode, staged_at) as mode,
     cast(coalesce(sum(case when kind = 'data' then "ROWS" end), 0) as bigint) as rows_loaded,
     cast(coalesce(sum(case when kind = 'rejects' then "ROWS" end), 0) as bigint) as rows_rejected,
+    cast(coalesce(sum(case when kind = 'deletes' then "ROWS" end), 0) as bigint) as rows_deleted,
+    max(staged_at) as last_staged_at,
     max(loaded_at) as last_loaded_at
 from raw_ext.load_history
 group by stream
 """
+
+_LOADED = (
+    "watermark", "horizon", "mode", "rows_loaded", "rows_rejected", "rows_deleted", "last_staged_at", "last_loaded_at",
+)  # fmt: skip
+"""The columns of `_LOADS` after the stream."""
 
 # Ignore runs that were skipped because nothing was new. Runs that were skipped after a failure count.
 _TASKS = f"""
@@ -133,19 +142,29 @@ def queries(since: str) -> dict[str, str]:
 
 
 def stream_rows(
-    execute: Execute, stage: Stage, streams: Sequence[Stream], count: Callable[[Stream], int | None]
+    execute: Execute,
+    dialect: Dialect,
+    stage: Stage,
+    streams: Sequence[Stream],
+    count: Callable[[Stream], int | None],
 ) -> Rows:
     """Return the table of the streams and of the windows that wait in their stages.
 
     Args:
         count: returns the number of rows in a stream's raw table; None where there is no raw table.
     """
+    since = utc_now() - REJECTED_WITHIN
     columns = {
         "position": "integer", "stream": "varchar", "source": "varchar", "source_table": "varchar", "stage": "varchar",
         "raw_table": "varchar", "raw_rows": "bigint", "windows_waiting": "bigint", "files_waiting": "bigint",
         "rows_waiting": "bigint", "bytes_waiting": "bigint", "waiting_since": "timestamp", "damaged": "varchar",
+        "damaged_remedy": "varchar", "rejected_recently": "bigint",
     }  # fmt: skip
-    return Rows(columns, [_stream(execute, stage, count, *each) for each in enumerate(streams)])
+    rows = [
+        (*_stream(execute, stage, count, *each), outstanding_rejects(execute, dialect, each[1], since))
+        for each in enumerate(streams)
+    ]
+    return Rows(columns, rows)
 
 
 def _stream(
@@ -168,8 +187,26 @@ def _stream(
         sum(window.rows + window.rejected for window in waiting),
         sum(file.bytes for window in waiting for file in window.all_files),
         min((window.staged_at for window in waiting), default=None),
-        str(damaged[0]) if damaged else None,
+        damaged[0].problem if damaged else None,
+        damaged[0].remedy if damaged else None,
     )
+
+
+def stream_states(execute: Execute, dialect: Dialect, stage: Stage, streams: Sequence[Stream]) -> list[dict[str, Any]]:
+    """Return what the published tables `streams` and `loads` say of each stream, read now; no rows are counted."""
+    table = stream_rows(execute, dialect, stage, streams, lambda _: None)
+    loads = {row[0]: dict(zip(_LOADED, row[1:], strict=True)) for row in execute(_LOADS, ())}
+    nothing = dict.fromkeys(_LOADED) | {"rows_loaded": 0, "rows_rejected": 0, "rows_deleted": 0}
+    found = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return [
+        {name: value for name, value in each.items() if name != "position"} | loads.get(each["stream"], nothing)
+        for each in found
+    ]
+
+
+def task_states(execute: Execute) -> list[tuple[Any, ...]]:
+    """Return the rows of the published table `tasks`, read now."""
+    return sorted(execute(_TASKS, ()), key=lambda row: row[1])
 
 
 def lateness_rows(
@@ -198,33 +235,23 @@ def failed_rows(dbt_target: Path, failing: Callable[[str], list[str]]) -> dict[s
         dbt_target: dbt's target folder, with the results of its last run.
         failing: returns rows of the table in which dbt keeps the rows that failed a test, as JSON.
     """
-    ran_at, total, tests = _read_results(dbt_target)
+    results = read_results(dbt_target)
     columns = ("test", "kind", "model", "outcome", "ROWS", "message", "audit_table")
-    kept = [(test[0], row) for test in tests if test[-1] for row in failing(test[-1])]
+    kept = [(test[0], row) for test in results.failed if test[-1] for row in failing(test[-1])]
     return {
-        "test_run": Rows({"ran_at": "timestamp", "tests": "bigint"}, [(ran_at, total)]),
-        "tests": Rows({name: "bigint" if name == "ROWS" else "varchar" for name in columns}, tests),
+        "test_run": Rows({"ran_at": "timestamp", "tests": "bigint"}, [(results.ran_at, results.tests)]),
+        "tests": Rows({name: "bigint" if name == "ROWS" else "varchar" for name in columns}, results.failed),
         "failing_rows": Rows({"test": "varchar", "ROW": "varchar"}, kept),
     }
 
 
-def _read_results(dbt_target: Path) -> tuple[datetime | None, int, list[tuple[Any, ...]]]:
-    """Return when dbt last ran, how many tests it ran, and each failure or warning with the table of its rows last."""
-    try:
-        results = orjson.loads((dbt_target / "run_results.json").read_bytes())
-        nodes = orjson.loads((dbt_target / "manifest.json").read_bytes())["nodes"]
-    except FileNotFoundError:
-        return None, 0, []
-    tests, failed = 0, []
-    for result in results["results"]:
-        node = nodes.get(result["unique_id"], {})
-        kind = node.get("resource_type", result["unique_id"].split(".")[0])
-        tests += kind in ("test", "unit_test")
-        if result["status"] in _FAILED:
-            about = str(node.get("attached_node") or "").split(".")[-1]
-            relation = node.get("relation_name") if kind == "test" else None
-            message = " ".join(str(result["message"] or "").split())[:LONGEST_TEXT]
-            name = node.get("name", result["unique_id"])
-            failed.append((name, kind, about or name, result["status"], result["failures"], message, relation))
-    ran_at = datetime.fromisoformat(results["metadata"]["generated_at"]).replace(tzinfo=None)
-    return ran_at, tests, failed
+def freshness_rows(execute: Execute, dbt_target: Path) -> Rows:
+    """Return when the newest row of each source that declares a freshness was loaded."""
+    columns = {"source": "varchar", "loaded_at": "timestamp", "warn_sec": "double", "error_sec": "double"}
+    known = set(execute("select lower(table_schema), lower(table_name) from information_schema.tables", ()))
+    rows = []
+    for schema, table, column, warn_sec, error_sec in declared_freshness(dbt_target):
+        if (schema.lower(), table.lower()) in known:
+            [(loaded_at,)] = execute(f"select max({column}) from {schema}.{table}", ())
+            rows.append((table.lower(), loaded_at, warn_sec, error_sec))
+    return Rows(columns, rows)

@@ -1,15 +1,19 @@
 """The parts of `Warehouse` that both warehouses share. A warehouse adds its load, its publication and its dialect."""
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from adventure.core.clock import utc_now
 from adventure.core.manifest import Window
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
-from adventure.destinations.common.build import fingerprint
+from adventure.destinations.common import report
+from adventure.destinations.common.build import fingerprint, target_dir
 from adventure.destinations.common.builds import needed_scope, read_history_stamp, record_build
+from adventure.destinations.common.dbt_results import read_results
 from adventure.destinations.common.ledger import SqlLedger
 from adventure.destinations.common.raw_tables import SqlRawTables
 from adventure.destinations.common.task_history import SqlTaskHistory
@@ -54,3 +58,24 @@ class SqlWarehouse(SqlLedger, SqlRawTables, SqlTaskHistory):
         windows = [window for window in stage.windows(stream.stage) if window.stream == stream.name]
         passed_over = self.loaded(windows) | set(without)
         return [window for window in windows if window.id not in passed_over]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Do nothing: a warehouse for many clients keeps nobody out."""
+        yield
+
+    def stream_states(self, stage: Stage, streams: Sequence[Stream]) -> list[dict[str, Any]]:
+        """Return what the report would say of each stream now, without the number of raw rows."""
+        return report.stream_states(self.execute, self.dialect, stage, streams)
+
+    def task_states(self) -> list[tuple[Any, ...]]:
+        """Return what the report would say of each task now."""
+        return report.task_states(self.execute)
+
+    def test_results(self) -> list[tuple[Any, ...]]:
+        """Return what the report would say of the failed tests."""
+        return list(read_results(target_dir(self._settings)).failed)
+
+    def freshness(self) -> list[tuple[Any, ...]]:
+        """Return what the report would say of the sources that declare a freshness."""
+        return [tuple(row) for row in report.freshness_rows(self.execute, target_dir(self._settings)).rows]

@@ -24,19 +24,19 @@ PATIENCE_SEC = 60.0
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
+def file_lock(path: Path, patience: float = PATIENCE_SEC) -> Iterator[None]:
     """Hold the lock that keeps Adventure's other processes from opening the file.
 
     Raises:
-        WarehouseBusy: another process held the lock for PATIENCE_SEC.
+        WarehouseBusy: another process held the lock for `patience` seconds.
         WarehouseError: the file's folder cannot be written.
     """
     try:
         make_folder(path.parent)
-        lock = FileLock(path.with_suffix(".lock"), timeout=PATIENCE_SEC)
+        lock = FileLock(path.with_suffix(".lock"), timeout=patience)
         lock.acquire()
     except Timeout as error:
-        raise _busy(path, _holder_of(path)) from error
+        raise _busy(path, _holder_of(path), patience) from error
     except OSError as error:
         remedy = "Check its permissions, or set DATA_DIR to another folder"
         raise WarehouseError(
@@ -49,15 +49,15 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(path: Path, patience: float = PATIENCE_SEC) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse with the time zone UTC, and close it at the end of the block.
 
     Raises:
-        WarehouseBusy: another process had the file open for PATIENCE_SEC.
+        WarehouseBusy: another process had the file open for `patience` seconds.
         WarehouseError: the file is no DuckDB database or damaged, or a statement failed.
     """
-    with file_lock(path):
-        connection = _open(path)
+    with file_lock(path, patience):
+        connection = _open(path, patience)
         try:
             yield connection
         except duckdb.Error as error:
@@ -82,10 +82,10 @@ def released_by_dbt() -> Iterator[None]:
             loaded.DuckDBConnectionManager.close_all_connections()
 
 
-def _open(path: Path) -> duckdb.DuckDBPyConnection:
+def _open(path: Path, patience: float) -> duckdb.DuckDBPyConnection:
     attempts = Retrying(
         retry=retry_if_exception_type(WarehouseBusy),
-        stop=stop_after_delay(PATIENCE_SEC),
+        stop=stop_after_delay(patience),
         wait=wait_random(0.1, 0.5),
         reraise=True,
     )
@@ -99,7 +99,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
                 return connection
             except duckdb.Error as error:
                 if holder := _named_in(error):
-                    raise _busy(path, holder) from error
+                    raise _busy(path, holder, patience) from error
                 raise _unusable(path, error) from error
     raise AssertionError("unreachable")
 
@@ -136,8 +136,8 @@ def _unusable(path: Path, error: duckdb.Error) -> WarehouseError:
     return WarehouseError(f"The warehouse {path} cannot be opened: {reason}", remedy)
 
 
-def _busy(path: Path, holder: str) -> WarehouseBusy:
+def _busy(path: Path, holder: str, patience: float) -> WarehouseBusy:
     return WarehouseBusy(
-        f"The warehouse {path} is held by {holder}; waited {PATIENCE_SEC:.0f} s for it",
+        f"The warehouse {path} is held by {holder}; waited {patience:.0f} s for it",
         "Wait for that process or stop it; DuckDB allows one process at a time",
     )

@@ -31,11 +31,11 @@ def open_stage(settings: "Settings") -> "Stage":
     return FolderStage(settings.stage_dir)
 
 
-def open_warehouse(settings: "Settings") -> "Warehouse":
+def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "Warehouse":
     """Return the warehouse file."""
     from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
-    return DuckDBWarehouse(settings)
+    return DuckDBWarehouse(settings) if patience is None else DuckDBWarehouse(settings, patience)
 
 
 def dashboard_environment(settings: "Settings") -> dict[str, str]:
@@ -48,9 +48,14 @@ def open_sales() -> PublishedDataset:
     return _dataset(SALES_PATH, "dashboard.duckdb", "Run `adventure build`: it replaces it")
 
 
-def open_report() -> PublishedDataset:
+def open_report(settings: "Settings | None" = None) -> PublishedDataset:
     """Return the published report on the pipeline."""
-    return _dataset(REPORT_PATH, "pipeline.duckdb", "The next run of the tasks replaces it: `adventure tasks run`")
+    remedy = "The next run of the tasks replaces it: `adventure tasks run`"
+    if settings:
+        from adventure.destinations.duckdb.published import DuckDBDataset
+
+        return DuckDBDataset(settings.report_path, remedy)
+    return _dataset(REPORT_PATH, "pipeline.duckdb", remedy)
 
 
 def _dataset(variable: str, default: str, remedy: str) -> PublishedDataset:

@@ -16,6 +16,7 @@ from adventure.core.sql_text import quoted
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
 from adventure.destinations.common import report
+from adventure.destinations.common.dbt_results import LONGEST_TEXT
 from adventure.destinations.common.lateness import lateness
 from adventure.destinations.common.publication import Rows
 from adventure.destinations.duckdb.connection import executing
@@ -46,9 +47,12 @@ def publish_report(
     count, execute = partial(_count, connection), executing(connection)
     tables = {
         "report": Rows({"written_at": "timestamp", "every_sec": "double"}, [(now, interval)]),
-        "streams": report.stream_rows(execute, stage, streams, lambda stream: count(*stream.raw_table.split(".", 1))),
+        "streams": report.stream_rows(
+            execute, DUCKDB, stage, streams, lambda stream: count(*stream.raw_table.split(".", 1))
+        ),
         "lateness": report.lateness_rows(streams, partial(lateness, execute, DUCKDB, since=since)),
         "models": report.model_rows(_models(connection)),
+        "freshness": report.freshness_rows(execute, dbt_target),
         **report.failed_rows(dbt_target, partial(_failing_rows, connection)),
     }
     with replacing(connection, target):
@@ -82,6 +86,6 @@ def _failing_rows(connection: duckdb.DuckDBPyConnection, relation: str) -> list[
         return []
     rows = connection.execute(
         f"select left(to_json(kept)::varchar, ?) from {quoted(schema, table)} as kept limit ?",
-        [report.LONGEST_TEXT, report.ROWS_SHOWN],
+        [LONGEST_TEXT, report.ROWS_SHOWN],
     ).fetchall()
     return [str(row) for (row,) in rows]

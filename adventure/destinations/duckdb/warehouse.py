@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from adventure.core.errors import StageDamaged
 from adventure.core.log import get_logger
 from adventure.core.manifest import MANIFEST
@@ -17,7 +19,7 @@ from adventure.destinations.common.dialect import columns_of
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
 from adventure.destinations.duckdb.adopt import adopt
-from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
+from adventure.destinations.duckdb.connection import PATIENCE_SEC, connect, executing, file_lock, released_by_dbt
 from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.load import load_window
 from adventure.destinations.duckdb.publish import publish
@@ -38,21 +40,34 @@ class DuckDBWarehouse(SqlWarehouse):
 
     dialect = DUCKDB
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: float = PATIENCE_SEC) -> None:
         super().__init__(settings)
         self._path = settings.duckdb_path
+        self._patience = patience
+        self._open: duckdb.DuckDBPyConnection | None = None
         self._stage = FolderStage(settings.stage_dir)
         self._dbt_target = target_dir(settings)
         self.create_tables()
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a statement with values for its question marks and return its rows."""
-        with connect(self._path) as connection:
+        if self._open:
+            return self._open.execute(statement, list(values)).fetchall()
+        with connect(self._path, self._patience) as connection:
             return connection.execute(statement, list(values)).fetchall()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep the file open in the block, so that its statements read one state and the file is opened once."""
+        with connect(self._path, self._patience) as self._open:
+            try:
+                yield
+            finally:
+                self._open = None
 
     def create_tables(self) -> None:
         """Create the tables of the pipeline and of the history where they are missing."""
-        with connect(self._path) as connection:
+        with connect(self._path, self._patience) as connection:
             connection.execute(_RAW_TABLES.read_text(encoding="utf-8"))
             connection.execute(_HISTORY_TABLES.read_text(encoding="utf-8"))
 

@@ -32,7 +32,7 @@ def open_stage(settings: "Settings") -> "Stage":
     return SnowflakeStage(settings)
 
 
-def open_warehouse(settings: "Settings") -> "Warehouse":
+def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "Warehouse":
     """Return the account's database; nothing connects yet."""
     from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
 
@@ -55,7 +55,7 @@ def open_sales() -> PublishedDataset:
     return _dataset("publication", "built_at", "Run `adventure build`: it publishes them again")
 
 
-def open_report() -> PublishedDataset:
+def open_report(settings: "Settings | None" = None) -> PublishedDataset:
     """Return the published report on the pipeline."""
     return _dataset("report", "written_at", "The next run of the tasks replaces it: `adventure tasks run`")
 

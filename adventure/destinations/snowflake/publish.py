@@ -16,6 +16,7 @@ from adventure.core.sql_text import quoted
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
 from adventure.destinations.common import report
+from adventure.destinations.common.dbt_results import LONGEST_TEXT
 from adventure.destinations.common.lateness import lateness
 from adventure.destinations.common.publication import DATA_AS_OF, MARTS, Rows, description_rows
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
@@ -74,9 +75,10 @@ def publish_report(
     counts = _counts(execute, [table for table in held if table in raw.values() or table[0] == "dbt_prod"])
     models = [(name, rows) for (schema, name), rows in counts.items() if schema == "dbt_prod"]
     tables = {
-        "streams": report.stream_rows(execute, stage, streams, lambda stream: counts.get(raw[stream.name])),
+        "streams": report.stream_rows(execute, SNOWFLAKE, stage, streams, lambda stream: counts.get(raw[stream.name])),
         "lateness": report.lateness_rows(streams, partial(lateness, execute, SNOWFLAKE, since=since)),
         "models": report.model_rows(models),
+        "freshness": report.freshness_rows(execute, dbt_target),
         **report.failed_rows(dbt_target, lambda relation: _failing_rows(execute, held, relation)),
         "report": Rows({"written_at": "timestamp", "every_sec": "double"}, [(now, interval)]),
     }
@@ -110,9 +112,7 @@ def _failing_rows(execute: Execute, held: set[tuple[str, ...]], relation: str) -
     """Return rows of the table in which dbt keeps the rows that failed a test, as JSON."""
     if tuple(part.strip('"').lower() for part in relation.split(".")[-2:]) not in held:
         return []
-    shown = (
-        f"select left(to_json(object_construct(*)), {report.LONGEST_TEXT}) from {relation} limit {report.ROWS_SHOWN}"
-    )
+    shown = f"select left(to_json(object_construct(*)), {LONGEST_TEXT}) from {relation} limit {report.ROWS_SHOWN}"
     return [str(row) for (row,) in execute(shown, ())]
 
 

@@ -82,6 +82,10 @@ class SnowflakeDataset:
             raise WarehouseError(f"Snowflake gave no answer: {str(error).rstrip('.')}", remedy) from error
         return to_frame(described, rows)
 
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows."""
+        return list(self.query(statement).itertuples(index=False, name=None))
+
 
 def to_frame(description: Sequence[Any], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Return the rows as DuckDB does: names in lower case, whole numbers as integers, other numbers as decimals."""

@@ -71,6 +71,8 @@ def connect_snowflake(
         "paramstyle": "qmark",
         "login_timeout": LOGIN_TIMEOUT_SEC,
         "network_timeout": NETWORK_TIMEOUT_SEC,
+        # Otherwise each login first asks the metadata services of three clouds where it runs.
+        "platform_detection_timeout_seconds": 0.0,
         # Override the account's defaults: `timestamp` has no zone, and timestamps with a zone are printed in UTC.
         "session_parameters": {"TIMEZONE": "UTC", "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ", "QUERY_TAG": tag},
         **_account(settings, login),

@@ -1,6 +1,6 @@
 """Answer the questions of `status` and `check` about a MongoDB source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,9 +11,10 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.mongo.connect import MongoDocument, connect_mongo, translating_mongo
+from adventure.sources.mongo.examine import examine
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
 from adventure.sources.mongo.rows import SourceDocuments
-from adventure.sources.probe import SourceCounts, Stall, Unread
+from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
 
 if TYPE_CHECKING:
     import pymongo
@@ -54,6 +55,11 @@ class MongoProbe:
     def stall(self, older_than: timedelta) -> Stall | None:
         """Return None, because no session can hold back change streams or lookbacks."""
         return None
+
+    def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
+        """Yield findings; see `Probe`."""
+        with translating_mongo(self.uri, _NAME):
+            yield from examine(self.client, streams)
 
     def origin(self, stream: Stream) -> Origin:
         """Return the collection's UUID."""

@@ -1,6 +1,6 @@
 """Answer the questions of `status` and `check` about a PostgreSQL source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,12 +11,13 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.core.zones import to_utc
+from adventure.sources.postgres.examine import examine
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.rows import FIRST, Connection, SourceRows
 from adventure.sources.postgres.session import NAME, open_session
-from adventure.sources.probe import SourceCounts, Stall, Unread
+from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
 
 
 @dataclass
@@ -65,6 +66,11 @@ class PostgresProbe:
             session = blocking_session(self.connection, 0) or "a session that has ended since"
         remedy = "End that session: select pg_terminate_backend(pid) as an administrator of the source"
         return Stall(horizon.age, session, remedy)
+
+    def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
+        """Yield findings; see `Probe`."""
+        with self._translating():
+            yield from examine(self.connection, streams, self.settings.postgres_user)
 
     def origin(self, stream: Stream) -> Origin:
         """Return the database, which all streams share."""

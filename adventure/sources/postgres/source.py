@@ -78,6 +78,8 @@ class PostgresSnapshot:
     database: Origin = field(default_factory=Origin)
     unlocked: Mapping[str, str | None] = field(default_factory=dict)
     """Streams whose tables could not be locked, with what `PostgresSource.fingerprint` returned."""
+    clock: datetime = datetime.max
+    """The server's clock, naive UTC."""
     tick: timedelta = _TICK
 
     def origin(self, stream: Stream) -> Origin:
@@ -86,6 +88,9 @@ class PostgresSnapshot:
 
     def end(self, stream: Stream) -> datetime:
         """Return the end of the stream's window, in the zone of its cursor; see `SourceSnapshot`."""
+        if stream.is_snapshot:
+            # Its rows are compared, so that one that commits late is in the next snapshot, whatever the horizon was.
+            return self.clock
         plan = self.plans[stream.name]
         horizon = self.local_horizons.get(stream.zone, self.horizon) if plan.is_naive else self.horizon
         return whole_units(horizon, plan.step, self._resolution(stream))
@@ -156,6 +161,9 @@ class PostgresSnapshot:
         relation = self.relations[stream.name]
         self._check_unchanged(stream)
         mode = f"lookback: {relation.unsure}" if relation.unsure and self.mode == "horizon" else self.mode
+        if mode == "horizon" and mark and mark.mode.startswith("lookback") and self.end(stream) < mark.value:
+            # An open transaction may still write below the watermark, which moved while the horizon was unknown.
+            mode = "lookback: a transaction is open that began while the horizon was unknown"
         mode = shown(mode, plan.step, found)
         return Extract(
             files,
@@ -402,7 +410,18 @@ class PostgresSource:
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
                 floors = self._floors(plans, marks, horizon)
             yield PostgresSnapshot(
-                horizon.moment, horizon.mode, plans, relations, unreadable, marks, self, floors, local, origin, unlocked
+                horizon.moment,
+                horizon.mode,
+                plans,
+                relations,
+                unreadable,
+                marks,
+                self,
+                floors,
+                local,
+                origin,
+                unlocked,
+                horizon.clock,
             )
 
     def fingerprint(self, relation: Relation) -> str | None:

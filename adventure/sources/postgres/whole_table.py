@@ -66,7 +66,7 @@ class WholeTable:
         """Return the table as it is read now.
 
         Args:
-            end: the horizon. The rows get this time, or the one after the last snapshot's if the clock was set back.
+            end: the server's clock. The rows get this time, or the one after the last snapshot's if it was set back.
         """
         read_at = max(end - _TICK, mark.value) if mark else end - _TICK
         return cls(plan.at(read_at), mark, batches, rejects, folder, delta)

@@ -1,0 +1,96 @@
+"""The results of dbt's tests and models, kept until the next result of the same test or model.
+
+dbt's `run_results.json` holds one run, and an increment runs only some tests. A warning must not vanish with it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+LONGEST_TEXT = 2_000
+FAILED = ("fail", "error", "runtime error", "warn")
+_KEPT = "failed_results.json"
+
+Result = tuple[str, str, str, str, int | None, str, str | None]
+"""Test, kind, model, outcome, rows, message, and the table of its rows."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What dbt's runs left."""
+
+    ran_at: datetime | None
+    """When dbt last ran."""
+    tests: int
+    """How many tests it ran then."""
+    failed: list[Result]
+    """Each test and model whose last result is a failure or a warning."""
+
+
+def keep_results(dbt_target: Path) -> None:
+    """Add the failures and warnings of the last run to those of earlier runs, and drop what has passed since."""
+    results = _read(dbt_target / "run_results.json")
+    if results is not None:
+        (dbt_target / _KEPT).write_bytes(orjson.dumps(_merged(dbt_target, results)))
+
+
+def read_results(dbt_target: Path) -> Results:
+    """Return what dbt's runs left in its target folder."""
+    results, manifest = _read(dbt_target / "run_results.json"), _read(dbt_target / "manifest.json")
+    if results is None or manifest is None:
+        return Results(None, 0, [])
+    nodes = manifest["nodes"]
+    kinds = [nodes.get(each["unique_id"], {}).get("resource_type") for each in results["results"]]
+    kept = _merged(dbt_target, results)
+    return Results(
+        ran_at=datetime.fromisoformat(results["metadata"]["generated_at"]).replace(tzinfo=None),
+        tests=sum(kind in ("test", "unit_test") for kind in kinds),
+        # A test that was removed from the project has no result any more.
+        failed=[_result(nodes[name], found) for name, found in sorted(kept.items()) if name in nodes],
+    )
+
+
+def declared_freshness(dbt_target: Path) -> list[tuple[str, str, str, float | None, float | None]]:
+    """Return schema, table, column, and seconds until warning and error, of each source that declares a freshness."""
+    manifest = _read(dbt_target / "manifest.json") or {"sources": {}}
+    found = []
+    for source in manifest["sources"].values():
+        freshness, column = source.get("freshness") or {}, source.get("loaded_at_field")
+        warn, error = _seconds(freshness.get("warn_after")), _seconds(freshness.get("error_after"))
+        if column and (warn or error):
+            found.append((source["schema"], source["identifier"], column, warn, error))
+    return found
+
+
+def _seconds(after: dict[str, Any] | None) -> float | None:
+    sizes = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
+    return after["count"] * sizes[after["period"]] if after and after.get("count") and after.get("period") else None
+
+
+def _merged(dbt_target: Path, results: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = _read(dbt_target / _KEPT) or {}
+    for result in results["results"]:
+        name, status = result["unique_id"], result["status"]
+        if status in FAILED:
+            kept[name] = {key: result[key] for key in ("status", "failures", "message")}
+        elif status != "skipped":
+            kept.pop(name, None)
+    return kept
+
+
+def _result(node: dict[str, Any], found: dict[str, Any]) -> Result:
+    kind, name = node["resource_type"], node["name"]
+    about = str(node.get("attached_node") or "").split(".")[-1]
+    message = " ".join(str(found["message"] or "").split())[:LONGEST_TEXT]
+    relation = node.get("relation_name") if kind == "test" else None
+    return name, kind, about or name, found["status"], found["failures"], message, relation
+
+
+def _read(path: Path) -> Any:
+    try:
+        return orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None

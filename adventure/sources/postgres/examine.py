@@ -1,0 +1,125 @@
+"""Examine a PostgreSQL source for `adventure doctor`: the server, the role, and each stream's table."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from adventure.core.clock import utc_now
+from adventure.core.errors import SourceError
+from adventure.core.kinds import SOURCES
+from adventure.core.sql_text import quoted
+from adventure.core.streams import Stream
+from adventure.sources.postgres.access import no_table, refusal
+from adventure.sources.postgres.horizon import Horizon, read_horizon
+from adventure.sources.postgres.plan import Plan, check_reference, plan_stream
+from adventure.sources.postgres.relations import Relation, read_relations
+from adventure.sources.postgres.rows import Connection
+from adventure.sources.probe import Finding
+
+_NAME = "postgres"
+_CLOCK_OFF = timedelta(seconds=5)
+
+_SERVER = """
+select current_setting('server_version'), current_database(), pg_is_in_recovery(), current_setting('wal_level'),
+    coalesce((select rolreplication or rolsuper from pg_roles where rolname = current_user), false)
+"""
+
+_UPDATE_TRIGGER = """
+select exists (
+    select from pg_trigger where tgrelid = %s and not tgisinternal and tgenabled <> 'D' and tgtype::int & 16 = 16
+)
+"""
+
+
+def examine(connection: Connection, streams: Sequence[Stream], role: str) -> Iterator[Finding]:
+    """Yield findings; see `Probe`.
+
+    Raises:
+        psycopg.Error: the server failed.
+    """
+    yield from _server(connection)
+    yield from _horizon(read_horizon(connection, 0))
+    relations = read_relations(connection, streams)
+    plans: dict[str, Plan] = {}
+    for stream in streams:
+        relation = relations.get(stream.name)
+        try:
+            if relation is None:
+                raise no_table(connection, stream)
+            if refused := relation.refused or refusal(connection, stream, relation, role):
+                raise refused
+            plans[stream.name] = plan = plan_stream(connection, stream, utf8=True)
+            for parent in filter(plans.get, stream.references):
+                check_reference(plan, plans[parent])
+        except SourceError as error:
+            yield Finding("error", stream.name, error.problem, error.remedy)
+        else:
+            yield from _table(connection, plan, relation)
+
+
+def _server(connection: Connection) -> Iterator[Finding]:
+    version, database, is_standby, wal_level, may_replicate = connection.execute(_SERVER).fetchone() or ()
+    kind = "standby" if is_standby else "server"
+    yield Finding("ok", _NAME, f"{kind} of version {version}, database {database}")
+    replication = "has" if may_replicate else "lacks"
+    yield Finding("ok", _NAME, f"wal_level is {wal_level}, and the role {replication} REPLICATION")
+
+
+def _horizon(horizon: Horizon) -> Iterator[Finding]:
+    offset = abs(horizon.clock - utc_now())
+    if offset > _CLOCK_OFF:
+        yield Finding(
+            "warning",
+            _NAME,
+            f"its clock and this machine's differ by {offset.total_seconds():,.0f} s",
+            "Synchronise both clocks: ages in `adventure status` are wrong",
+        )
+    if horizon.unknown_reason:
+        remedy = SOURCES["postgres"].lookback_remedy or ""
+        yield Finding("warning", _NAME, f"open transactions are unknown: {horizon.unknown_reason}", remedy)
+    else:
+        yield Finding(
+            "ok", _NAME, f"open transactions are visible; the oldest is {horizon.age.total_seconds():,.1f} s old"
+        )
+
+
+def _table(connection: Connection, plan: Plan, relation: Relation) -> Iterator[Finding]:
+    stream = plan.stream
+    if stream.is_snapshot:
+        key = "without a key: replaced whole" if stream.is_replaced else f"by the key {', '.join(stream.key)}"
+        yield Finding("ok", stream.name, f"{stream.location} is compared whole, {key}")
+    else:
+        kind = plan.type_names[stream.cursor]
+        yield Finding("ok", stream.name, f"{stream.location}, by the cursor {stream.cursor} ({kind})")
+        if not plan.indexed and relation.root.kind in "rp":
+            yield Finding(
+                "warning",
+                stream.name,
+                f"no index begins with {stream.cursor}: every cycle reads the whole table",
+                f"create index on {plan.table} ({quoted(stream.cursor)})",
+            )
+        if relation.unsure:
+            yield Finding(
+                "warning", stream.name, relation.unsure, f"Set lookback of streams.{stream.name} to the longest delay"
+            )
+        if relation.root.kind in "rp" and connection.execute(_UPDATE_TRIGGER, [relation.root.oid]).fetchone() == (
+            False,
+        ):
+            yield Finding(
+                "ok", stream.name, f"no trigger runs on updates: the application sets {stream.cursor} with each of them"
+            )
+    if plan.left_out:
+        yield Finding(
+            "warning",
+            stream.name,
+            f"the role may not read {', '.join(plan.left_out)}: left out",
+            f"Name them under exclude of streams.{stream.name}, or grant select on them",
+        )
+    for column in plan.nullable_key:
+        query = f"select exists (select from {plan.relation} as t where t.{quoted(column.name)} is null)"
+        if connection.execute(query.encode()).fetchone() == (True,):
+            yield Finding(
+                "warning",
+                stream.name,
+                f"its key {column.name} is NULL in some rows, which are rejected",
+                "Choose a key without NULL",
+            )

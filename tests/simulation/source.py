@@ -1,0 +1,307 @@
+"""The real PostgreSQL source over the simulated server.
+
+Real: the horizon from the server's answers, the clock watch, the windows' ends, the lookback, the choice of what is
+read again, the deduplicator, and the order of the steps. Modelled: the server's answers, and the writer of the files.
+"""
+
+import marshal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+
+from adventure.core.clock import Moment, earlier
+from adventure.core.errors import SourceUnavailable
+from adventure.core.files import LocalFile
+from adventure.core.manifest import Column
+from adventure.core.spans import micros
+from adventure.core.streams import Stream
+from adventure.core.watermark import Origin, Watermark
+from adventure.sources.deduplicator import Deduplicator
+from adventure.sources.postgres import horizon
+from adventure.sources.postgres.clock_steps import ClockWatch, unread_below
+from adventure.sources.postgres.resolution import Measure, Resolution, lag, lookback
+from adventure.sources.postgres.source import PostgresSource
+from adventure.sources.side import Version
+from tests.simulation.disk import SimulatedPath
+from tests.simulation.process import Process, moment
+from tests.simulation.server import Row, Server
+
+STREAM = Stream(
+    "things",
+    "postgres",
+    "public",
+    "things",
+    cursor="changed_at",
+    key=("id",),
+    stage="things_stage",
+    raw_table="raw_ext.things_raw",
+)
+COLUMNS = (Column("id", "int64"), Column("changed_at", "timestamp[us]"), Column("value", "int64"))
+STEPS = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1)}
+"""The steps of the cursor's type; of the other precisions, a microsecond."""
+
+Condition = tuple[Callable[[int, Row], bool], bool]
+Batch = list[tuple[int, Row]]
+
+unavailable = partial(psycopg.OperationalError, "the connection was lost")
+lost = partial(SourceUnavailable, "the connection was lost")
+
+
+@dataclass(frozen=True)
+class SimulatedPlan:
+    """See `adventure.sources.postgres.plan.Plan`: conditions are functions instead of SQL."""
+
+    stream: Stream
+    step: timedelta
+    by_default: Resolution | None = None
+    is_naive: bool = False
+    table: str = "things"
+    in_no_window: str = "no row"
+    columns: tuple[Any, ...] = tuple(SimpleNamespace(column=column) for column in COLUMNS)
+
+    def select(self, condition: Callable[[int, Row], bool], *, hashed: bool = False) -> Condition:
+        return condition, hashed
+
+    def between(self, low: datetime | None, horizon: datetime, alias: str = "t") -> Callable[[int, Row], bool]:
+        if low is None:
+            return lambda _, row: row.cursor < horizon
+        return lambda _, row: low <= row.cursor < horizon
+
+    def with_keys(self, keys: Sequence[tuple[str, ...]], below: datetime) -> Callable[[int, Row], bool]:
+        wanted = {int(key) for (key,) in keys}
+        return lambda key, row: key in wanted and row.cursor < below
+
+
+@dataclass
+class FineMeasure:
+    """Stands for `Measure` where the values are as fine as their type: it would find nothing."""
+
+    resolution: Resolution | None = None
+    news: Resolution | None = None
+
+    def add(self, _: Any) -> None:
+        pass
+
+
+@dataclass
+class SimulatedWriter:
+    """See `adventure.sources.postgres.writer.RowWriter`: the same rows, without Arrow."""
+
+    plan: SimulatedPlan
+    folder: SimulatedPath
+    lookback: timedelta
+    deduplicator: Deduplicator
+    delta: bool
+    hashed: bool = False
+    known: Resolution | None = None
+    last_before: datetime | None = None
+    last: datetime | None = None
+    rejected: int = 0
+    rows: Batch = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        coarse = self.folder.process.world.server.precision in ("trunc", "day")
+        self.measure = Measure(self.known, self.plan.step, self.last_before) if coarse else FineMeasure()
+
+    def write(self, batch: Batch) -> None:
+        if not batch:
+            return
+        cursors = [row.cursor for _, row in batch]
+        self.measure.add(pa.array(cursors, pa.timestamp("us")))
+        self.last = max(cursors) if self.last is None else max(self.last, *cursors)
+        if self.lookback:
+            floor = earlier(self.last, self.lookback)
+            batch = self._only_new(batch, floor)
+            self.deduplicator.forget(floor)
+        self.rows += batch
+
+    def write_old(self, batch: Batch) -> None:
+        self.rows += batch
+
+    def close(self) -> tuple[LocalFile, ...]:
+        """Write two files, so that a window can be staged and loaded in part."""
+        if not self.rows:
+            return ()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        half = (len(self.rows) + 1) // 2
+        found = []
+        for number, rows in enumerate(filter(None, (self.rows[:half], self.rows[half:]))):
+            path = self.folder / f"part-{number:05d}.parquet"
+            path.write_bytes(marshal.dumps([(key, micros(row.cursor), row.value) for key, row in rows]))
+            found.append(LocalFile(path, len(rows)))  # type: ignore[arg-type]
+        return tuple(found)
+
+    def _only_new(self, batch: Batch, floor: datetime) -> Batch:
+        everything = bool(len(self.deduplicator))
+        return [
+            (key, row)
+            for key, row in batch
+            if not (everything or row.cursor >= floor)
+            or self.deduplicator.is_new(key, row.cursor, row.value if self.hashed else row.cursor)
+        ]
+
+
+class Answer:
+    """The result of a statement."""
+
+    def __init__(self, *row: object) -> None:
+        self._row = row
+
+    def fetchone(self) -> tuple[object, ...] | None:
+        return self._row or None
+
+
+class AskingConnection:
+    """The connection for questions: it answers the horizon's statements by the model of the server."""
+
+    counts_messages = True
+    """False in a mutant."""
+
+    def __init__(self, process: Process, server: Server) -> None:
+        self._process, self._server = process, server
+
+    def execute(self, statement: Any, values: object = None) -> Answer:
+        if statement == horizon._CLOCK:
+            self._process.effect(unavailable)
+            return Answer(self._server.clock())
+        if statement == _OLDEST:
+            self._process.effect(unavailable)
+            return Answer(self._server.oldest(counts_messages=self.counts_messages), False, False)
+        if statement == horizon._REASON:
+            self._process.effect(unavailable)
+            return Answer(self._server.unknown_reason)
+        if statement == "select" or statement.startswith("set lock_timeout"):
+            return Answer()
+        raise AssertionError(f"the simulated server does not know the statement {statement}")
+
+
+_OLDEST = horizon._OLDEST.encode()
+
+
+class CopyingConnection:
+    """The connection that extracts. As in PostgreSQL, the first query of the transaction takes the snapshot."""
+
+    snapshot_at_begin = False
+    """True in a mutant."""
+
+    def __init__(self, process: Process, server: Server) -> None:
+        self._process, self._server = process, server
+        self._snapshot: dict[int, Row] | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._process.effect(lost)
+        self._snapshot = dict(self._server.rows) if self.snapshot_at_begin else None
+        try:
+            yield
+        finally:
+            self._server.locked_by.discard(self._process)
+            self._snapshot = None
+
+    def execute(self, statement: str) -> None:
+        if statement.startswith("lock table"):
+            self._process.effect(lost)
+            self._server.locked_by.add(self._process)
+        elif not statement.startswith(("savepoint", "rollback to")):
+            raise AssertionError(f"the simulated server does not know the statement {statement}")
+
+    def batch(self, condition: Callable[[int, Row], bool]) -> Batch:
+        """Return the rows under the condition in the snapshot."""
+        self._process.effect(lost)
+        if self._snapshot is None:
+            self._snapshot = dict(self._server.rows)
+        return [(key, row) for key, row in self._snapshot.items() if condition(key, row)]
+
+    def close(self) -> None:
+        pass
+
+
+class Silent:
+    """Stands for the warnings and the watch of zones: they write to the log and refuse; they move no row."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+class SimulatedSource(PostgresSource):
+    """The real source on simulated connections."""
+
+    def __init__(self, process: Process, server: Server) -> None:
+        self._process, self._server = process, server
+        self._deduplicators, self._lookbacks, self._clock = {}, {}, ClockWatch()
+        self._warnings = self._zones = Silent()  # type: ignore[assignment]
+        self._asking: Any = AskingConnection(process, server)
+        self._extracting: Any = CopyingConnection(process, server)
+        self._utf8, self._extracting_pid, self._origin_query = True, 0, ""
+        self._conninfo = "host=localhost port=5432 dbname=shop user=reader"
+        process.effect(lost)
+
+    delta = True
+
+    def close(self) -> None:
+        pass
+
+    @contextmanager
+    def batches(self, plan: Any, query: Any) -> Iterator[Iterator[Any]]:
+        yield iter((self._extracting.batch(query[0]),))
+
+    def rejects(self, plan: Any, condition: str) -> Iterator[Any]:
+        return iter(())
+
+    def notes(self, plan: Any, *, new: bool) -> dict[str, str]:
+        return {}
+
+    def attached(self, stream: Stream, relation: Any, mark: Watermark) -> None:
+        return None
+
+    def _refused(self, streams: Any, relations: Any) -> dict[str, Any]:
+        return {}
+
+
+_RELATION = SimpleNamespace(root=SimpleNamespace(readable=True), refused=None, unsure=None, lockable=True, position="1")
+
+
+def read_relations(_: object, streams: Sequence[Stream]) -> dict[str, Any]:
+    """Return a plain table for each stream."""
+    return {stream.name: _RELATION for stream in streams}
+
+
+def plan_stream(connection: AskingConnection, stream: Stream, *, utf8: bool) -> SimulatedPlan:
+    """Return the plan of the simulated table."""
+    return SimulatedPlan(stream, STEPS.get(connection._server.precision, timedelta(microseconds=1)))
+
+
+def read_origin(connection: AskingConnection, _: str) -> Origin:
+    """Return the database, and the end of its log."""
+    return Origin("cluster 1", connection._server.lsn, 1)
+
+
+def own_clocks(world: Any) -> Moment:
+    """Return the clocks of the machine that the processor runs on."""
+    return Moment(moment(world.true_us), "boot-1", world.true_us / 1e6)
+
+
+@dataclass(frozen=True)
+class SimulatedSide:
+    """The source as a side of a comparison."""
+
+    server: Server
+
+    def lookback(self, mark: Watermark) -> timedelta:
+        """The same as `PostgresSide.lookback`."""
+        unknown = mark.mode.startswith("lookback")
+        return lookback(STREAM, mark, horizon_unknown=unknown) + unread_below(mark, STREAM.zone)
+
+    def lag(self, mark: Watermark) -> timedelta:
+        return lag(mark)
+
+    def lookup(self, keys: Sequence[tuple[str, ...]]) -> list[Version]:
+        rows = self.server.rows
+        return [(key, micros(rows[int(key)].cursor), None) for (key,) in keys if int(key) in rows]
