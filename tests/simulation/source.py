@@ -258,7 +258,7 @@ class SimulatedSource(PostgresSource):
     def notes(self, plan: Any, *, new: bool) -> dict[str, str]:
         return {}
 
-    def attached(self, stream: Stream, relation: Any, mark: Watermark) -> None:
+    def attached(self, plan: Any, relation: Any, mark: Watermark) -> None:
         return None
 
     def _refused(self, streams: Any, relations: Any) -> dict[str, Any]:
