@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from adventure import cli
@@ -25,13 +26,15 @@ from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import TaskRun
 from adventure.factory import open_report
-from adventure.monitoring.health.observed import write_observed
-from adventure.monitoring.health.problem import Problem
+from adventure.monitoring.health.observed import read_observed, write_observed
+from adventure.monitoring.health.problem import KINDS, Problem
 from adventure.monitoring.health.published import read_report
 from adventure.monitoring.health.rules import find_problems
 from adventure.monitoring.live import read, read_state
 from adventure.monitoring.pipeline_status import read_status
 from adventure.processor.run import process_once
+from adventure.tasks.metrics import TaskMetrics
+from adventure.tasks.watch import check_health
 
 Find = Callable[..., list[str]]
 
@@ -218,3 +221,22 @@ def test_a_missing_or_ended_heartbeat_of_the_processor_is_a_problem(settings: Se
         assert sentence.startswith("The processor stopped ")
     finally:
         heartbeat.begin(None, 1)
+
+
+def test_the_watch_counts_problems_by_kind_and_shows_them_to_the_dashboard(
+    settings: Settings, streams: tuple[Stream, ...]
+) -> None:
+    registry = CollectorRegistry()
+    metrics = TaskMetrics(registry)
+    away = settings.model_copy(update={"postgres_port": 1})
+
+    def counted() -> dict[str, float | None]:
+        return {kind: registry.get_sample_value("adventure_problem", {"kind": kind}) for kind in KINDS}
+
+    check_health(away, streams, [metrics.set_problems])
+    assert {kind: count for kind, count in counted().items() if count} == {"source_unavailable": 1}
+    seen = read_observed(away.observed_path)
+    assert seen is not None
+    assert [source.fault is None for source in seen.sources] == [False, True]
+    check_health(settings, streams, [metrics.set_problems])
+    assert set(counted().values()) == {0}, "a problem that ended counts no more"

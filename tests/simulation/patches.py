@@ -12,7 +12,6 @@ from unittest.mock import patch
 
 from adventure.core import files, private
 from adventure.destinations.duckdb import load, stage, warehouse
-from adventure.monitoring import problems
 from adventure.processor import cycle, reset, run, state
 from adventure.reconcile import repair
 from adventure.sources.postgres import horizon
@@ -87,13 +86,6 @@ def simulated_modules() -> Iterator[None]:
                 "shutil": SimulatedShutil,
                 "NdjsonFile": SimulatedLines,
                 "log": _SILENT,
-            },
-        ),
-        (
-            problems,
-            {
-                "open_stage": _settings_stage,
-                "read_watermarks": lambda settings, brief: dict(settings.process.world.state.marks),
             },
         ),
         (horizon, {"Moment": SimpleNamespace(now=lambda: simulated.own_clocks(Current.world))}),

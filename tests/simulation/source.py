@@ -258,14 +258,14 @@ class SimulatedSource(PostgresSource):
     def notes(self, plan: Any, *, new: bool) -> dict[str, str]:
         return {}
 
-    def attached(self, stream: Stream, relation: Any, mark: Watermark) -> None:
+    def attached(self, plan: Any, relation: Any, mark: Watermark) -> None:
         return None
 
     def _refused(self, streams: Any, relations: Any) -> dict[str, Any]:
         return {}
 
 
-_RELATION = SimpleNamespace(refused=None, unsure=None, lockable=True, position="1")
+_RELATION = SimpleNamespace(root=SimpleNamespace(readable=True), refused=None, unsure=None, lockable=True, position="1")
 
 
 def read_relations(_: object, streams: Sequence[Stream]) -> dict[str, Any]:

@@ -117,6 +117,9 @@ class SimulatedConnection:
             ]
         elif text.startswith("select column_name, data_type from information_schema.columns"):
             self._rows = list(_TYPES) if self._has_table or database.has_table else []
+        elif text.startswith("select list(column_name"):
+            # The view of latest versions has always the columns of its table.
+            self._rows = [([name for name, _ in _TYPES],)]
         elif text.startswith("create table"):
             self._has_table = True
         elif text.startswith("select greatest("):
@@ -150,7 +153,10 @@ class SimulatedConnection:
 
     def _insert(self, label: str, loaded_at: datetime, path: str) -> int:
         lines = self._content(path)
-        self._raw += [RawRow(*line, True, label, number, loaded_at) for number, line in enumerate(lines)]
+        self._raw += [
+            RawRow(key, cursor, value, True, label, number, loaded_at)
+            for number, (key, cursor, value) in enumerate(lines)
+        ]
         return len(lines)
 
     def _content(self, path: str) -> Any:

@@ -13,7 +13,7 @@ from adventure.core.errors import AdventureError, AlreadyRunning, WatermarkMisma
 from adventure.core.manifest import MANIFEST, Window
 from adventure.core.spans import micros
 from adventure.destinations.duckdb.stage import FolderStage
-from adventure.monitoring import problems
+from adventure.monitoring import observe
 from adventure.processor.cycle import run_cycle
 from adventure.processor.reset import reset_stream
 from adventure.processor.run import _open_sources, _reopen_failed, open_pipeline
@@ -265,10 +265,9 @@ class World:
 
     def _problems(self) -> list[str]:
         """Return what `adventure status --check` reports about windows."""
-        process = Process(self)
-        settings = self.settings(process)
+        stage, staged = self._folder_stage(Process(self)), {STREAM.name: self.staged_windows()}
         ledger: Any = _SimulatedLedger(self.database)
-        return [problem.sentence for problem in problems._window_problems(settings, [STREAM], ledger)]
+        return [lost.rows for lost in observe.lost_windows([STREAM], self.state.marks, stage, staged, ledger).values()]
 
     def _follow_remedies(self) -> None:
         """Do what the messages say: repair without the damaged windows and remove them, or reset and repair."""
