@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from adventure.cli import app
 from adventure.core.foreign_settings import REPLACED_BY, notices
 from adventure.core.settings import Settings, load_settings
+from tests.conftest import ROOT
 
 THEIRS = """
 POSTGRES_HOST=db.example
@@ -84,3 +85,26 @@ def test_names_in_the_environment_count_and_empty_ones_do_not(
 
 def test_no_replaced_name_is_a_setting() -> None:
     assert [name for name in REPLACED_BY if name.lower() in Settings.model_fields] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "POSTGRES_PROT=5433",
+            ["POSTGRES_PROT is not a setting of Adventure and has no effect. Did you mean POSTGRES_PORT?"],
+        ),
+        ("COLOUR_OF_THE_SKY=blue", ["COLOUR_OF_THE_SKY is not a setting of Adventure and has no effect."]),
+        ("PROCESS_EVERY_SEC=10", []),
+        ("postgres_port=5433", []),
+        ("#POSTGRES_PROT=5433", []),
+    ],
+)
+def test_an_unknown_name_in_the_file_is_named(empty_folder: Path, line: str, expected: list[str]) -> None:
+    (empty_folder / ".env").write_text(f"{line}\n")
+    assert list(notices(None, "duckdb")) == expected
+
+
+def test_the_example_has_no_unknown_name(empty_folder: Path) -> None:
+    (empty_folder / ".env").write_text((ROOT / ".env.example").read_text())
+    assert [notice for notice in notices(None, "snowflake") if "no effect" in notice] == []

@@ -59,11 +59,11 @@ def test_malformed_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("POSTGRES_PORT=70000", "POSTGRES_PORT must be 65535 or less (from the settings file)"),
-        ("MONGO_TLS=perhaps", "MONGO_TLS must be true or false (from the settings file)"),
-        ("LOG_FORMAT=xml", "LOG_FORMAT must be 'text' or 'json' (from the settings file)"),
+        ("POSTGRES_PORT=70000", "POSTGRES_PORT must be 65535 or less (from .env)"),
+        ("MONGO_TLS=perhaps", "MONGO_TLS must be true or false (from .env)"),
+        ("LOG_FORMAT=xml", "LOG_FORMAT must be 'text' or 'json' (from .env)"),
         ("POSTGRES_SSLROOTCERT=/absent.pem", "POSTGRES_SSLROOTCERT must be the path of a file, and there is no such"),
-        ("HASH_KEY=hunter2", "HASH_KEY must have a length of at least 16 (from the settings file)"),
+        ("HASH_KEY=hunter2", "HASH_KEY must have a length of at least 16 (from .env)"),
     ],
 )
 def test_a_malformed_value_is_named_with_its_form_and_origin(line: str, sentence: str, tmp_path: Path) -> None:

@@ -1,12 +1,21 @@
-"""Names of other pipelines' settings: what takes their place here, so that no line of an existing `.env` is lost."""
+"""Names that are no settings here: misspelt ones, and those of other pipelines with what takes their place.
 
+So no line of a `.env` is without effect in silence.
+"""
+
+import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
 
 from adventure.core.kinds import WAREHOUSES
+from adventure.core.packaged import FOLDER
+
+_LISTED = re.compile(r"^#?([A-Z][A-Z0-9_]*)=", re.MULTILINE)
+"""A variable of .env.example, also one that is commented out."""
 
 REPLACED_BY: Mapping[str, str] = {
     "PROCESSOR_ENABLE_COPY_INTO": "`adventure tasks run` or `adventure tasks serve` loads; the processor never does",
@@ -42,9 +51,24 @@ def notices(env_file: Path | None, warehouse: str) -> Iterator[str]:
     for name, replacement in REPLACED_BY.items():
         if name in given:
             yield f"{name} is not a setting of Adventure and has no effect. In its place: {replacement}"
+    yield from _unknown(dotenv_values(env_file or ".env"))
     for other in WAREHOUSES:
         if other != warehouse and f"{other.upper()}_ACCOUNT" in given:
             yield (
                 f"{other.upper()}_ACCOUNT is set, but WAREHOUSE is {warehouse}, so the {other.upper()}_* settings have"
                 f" no effect. Set WAREHOUSE={other} to use them"
+            )
+
+
+def _unknown(in_file: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield one sentence for each variable of the settings file that .env.example does not list.
+
+    The environment is not looked at: most of its variables are of other programs.
+    """
+    known = set(_LISTED.findall((FOLDER / ".env.example").read_text(encoding="utf-8")))
+    for name in in_file:
+        if name.upper() not in known | REPLACED_BY.keys():
+            near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.75)
+            yield f"{name} is not a setting of Adventure and has no effect." + (
+                f" Did you mean {near[0]}?" if near else ""
             )

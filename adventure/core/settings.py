@@ -318,7 +318,7 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
         return Settings(_env_file=env_file or ".env", _env_file_encoding="utf-8", **overrides)
     except ValidationError as error:
         faults = "; ".join(
-            f"{name.upper()}{fault}{'' if name in overrides else _origin(name)}"
+            f"{name.upper()}{fault}{'' if name in overrides else _origin(name, env_file)}"
             for name, fault in faults_by_name(error).items()
         )
         # No traceback may show the given values: one may be a secret.
@@ -327,10 +327,10 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
         ) from None
 
 
-def _origin(name: str) -> str:
-    """Return where the value of a setting was read, as the end of a sentence."""
-    in_environment = name.upper() in (variable.upper() for variable in os.environ)
-    return " (from the environment)" if in_environment else " (from the settings file)"
+def _origin(name: str, env_file: Path | None) -> str:
+    """Return where the value of a setting was read, as the end of a sentence. An empty variable counts as not set."""
+    in_environment = any(value and variable.upper() == name.upper() for variable, value in os.environ.items())
+    return " (from the environment)" if in_environment else f" (from {env_file or '.env'})"
 
 
 def parse_duration(text: str) -> float:

@@ -25,7 +25,7 @@ FORMS = {
     "missing": "is missing",
     "path_not_file": "must be the path of a file, and there is no such file",
     "path_type": "must be a path",
-    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "string_pattern_mismatch": "has characters that are not allowed; it must match {pattern}",
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must have at least {min_length} characters",
     "string_type": "must be text",
@@ -53,5 +53,10 @@ def faults_by_name(error: ValidationError) -> dict[str, str]:
 
 
 def _is_alternative(part: int | str) -> bool:
-    """Return whether a part of a location is pydantic's name for one of the types that a value may have."""
-    return isinstance(part, str) and not part.isidentifier() and not part.replace("-", "_").isidentifier()
+    """Return whether a part of a location is pydantic's name for one of the types that a value may have.
+
+    Keys that users write are identifiers; pydantic writes `str`, `int` or `tuple[str, ...]`.
+    """
+    return isinstance(part, str) and (
+        part in ("str", "int", "float", "bool") or not part.replace("-", "_").isidentifier()
+    )
