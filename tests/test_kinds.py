@@ -229,6 +229,6 @@ def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", [*WAREHOUSES, "oracle"])
 def test_a_warehouse_is_one_of_the_kinds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE", name)
-    message = "WAREHOUSE: Input should be 'duckdb' or 'snowflake'"
+    message = "WAREHOUSE: must be 'duckdb' or 'snowflake'"
     with nullcontext() if name in WAREHOUSES else pytest.raises(ConfigError, match=message):
         load_settings()
