@@ -148,13 +148,12 @@ class Window:
         """
         from pydantic import ValidationError
 
+        from adventure.core.validation import faults_by_name
+
         try:
             window = _adapter().validate_json(content)
         except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ")
-                for each in error.errors(include_url=False, include_input=False)[:3]
-            )
+            faults = "; ".join(f"{name}{fault}".strip() for name, fault in [*faults_by_name(error).items()][:3])
             raise StageDamaged(f"{where} is not a window's manifest: {faults}") from error
         fault = next(_faults(window), None)
         if fault:

@@ -8,6 +8,10 @@ from pydantic_core import ErrorDetails
 FORMS = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
+    "datetime_from_date_parsing": "must be a time",
+    "datetime_parsing": "must be a time",
+    "datetime_type": "must be a time",
+    "dataclass_type": "must be an object",
     "dict_type": "must be a table of keys",
     "extra_forbidden": "is not a key of this table",
     "finite_number": "must be a finite number",
@@ -18,6 +22,7 @@ FORMS = {
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
+    "json_invalid": "it is not JSON",
     "less_than": "must be below {lt}",
     "less_than_equal": "must be {le} or less",
     "list_type": "must be a list",
@@ -29,6 +34,8 @@ FORMS = {
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must have at least {min_length} characters",
     "string_type": "must be text",
+    "tuple_type": "must be a list",
+    "unexpected_keyword_argument": "is not known here",
     "too_long": "must have a length of at most {max_length}",
     "too_short": "must have a length of at least {min_length}",
 }

@@ -71,7 +71,7 @@ DAMAGES = {
     ),
     "no list of files": (
         lambda stage, w: stage.path(w, MANIFEST).write_bytes(orjson.dumps(orjson.loads(w.to_json()) | {"files": 7})),
-        "files: Input should be a valid array",
+        "files must be a list",
     ),
     "no Parquet": (content(b"not Parquet" * 10), "No magic bytes found"),
     "a folder instead of a file": (folder_instead(PART), "cannot be read: Is a directory"),
