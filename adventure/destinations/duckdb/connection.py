@@ -24,13 +24,17 @@ PATIENCE_SEC = 60.0
 
 
 @contextmanager
-def file_lock(path: Path, patience: float = PATIENCE_SEC) -> Iterator[None]:
+def file_lock(path: Path, patience: float | None = None) -> Iterator[None]:
     """Hold the lock that keeps Adventure's other processes from opening the file.
 
+    Args:
+        patience: seconds to wait for it; by default PATIENCE_SEC.
+
     Raises:
-        WarehouseBusy: another process held the lock for `patience` seconds.
+        WarehouseBusy: another process held the lock for as long.
         WarehouseError: the file's folder cannot be written.
     """
+    patience = PATIENCE_SEC if patience is None else patience
     try:
         make_folder(path.parent)
         lock = FileLock(path.with_suffix(".lock"), timeout=patience)
@@ -49,15 +53,18 @@ def file_lock(path: Path, patience: float = PATIENCE_SEC) -> Iterator[None]:
 
 
 @contextmanager
-def connect(path: Path, patience: float = PATIENCE_SEC) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(path: Path, patience: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse with the time zone UTC, and close it at the end of the block.
 
+    Args:
+        patience: seconds to wait for the lock, and then for the file; by default PATIENCE_SEC.
+
     Raises:
-        WarehouseBusy: another process had the file open for `patience` seconds.
+        WarehouseBusy: another process had the file open for as long.
         WarehouseError: the file is no DuckDB database or damaged, or a statement failed.
     """
     with file_lock(path, patience):
-        connection = _open(path, patience)
+        connection = _open(path, PATIENCE_SEC if patience is None else patience)
         try:
             yield connection
         except duckdb.Error as error:

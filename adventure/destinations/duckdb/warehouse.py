@@ -19,7 +19,7 @@ from adventure.destinations.common.dialect import columns_of
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
 from adventure.destinations.duckdb.adopt import adopt
-from adventure.destinations.duckdb.connection import PATIENCE_SEC, connect, executing, file_lock, released_by_dbt
+from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
 from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.load import load_window
 from adventure.destinations.duckdb.publish import publish
@@ -40,7 +40,7 @@ class DuckDBWarehouse(SqlWarehouse):
 
     dialect = DUCKDB
 
-    def __init__(self, settings: Settings, patience: float = PATIENCE_SEC) -> None:
+    def __init__(self, settings: Settings, patience: float | None = None) -> None:
         super().__init__(settings)
         self._path = settings.duckdb_path
         self._patience = patience
