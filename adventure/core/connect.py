@@ -112,6 +112,8 @@ def connect_postgres(
         with attempt, translating_postgres(conninfo, name):
             connection = _Connection.connect(session_conninfo(conninfo), autocommit=autocommit, **limit)
             connection.silence = silence
+            # psycopg prepares what runs often, and after a change of the table the server refuses it for good.
+            connection.prepare_threshold = None
             return connection
     raise AssertionError("unreachable")
 

@@ -1,5 +1,6 @@
 """Changes of a table at the source, from ALTER TABLE through the stage to the raw table."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,8 +18,9 @@ from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import LoadResult
+from adventure.processor.cycle import run_cycle
 from adventure.processor.reset import reset_stream
-from adventure.processor.run import process_once
+from adventure.processor.run import open_pipeline, process_once
 from tests.processor.conftest import stream_of, writer
 
 Run = Callable[[str], None]
@@ -92,6 +94,30 @@ def test_a_change_without_loss_needs_no_operator(
     warehouse.load(THINGS)
     source(f"{change};{then}")
     process_once(settings, [THINGS])
+    warehouse.load(THINGS)
+    assert rows(warehouse, columns) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "then", "columns", "expected"), [case[1:] for case in HARMLESS], ids=[c[0] for c in HARMLESS]
+)
+def test_a_processor_that_has_run_for_long_follows_the_change(
+    settings: Settings,
+    source: Run,
+    warehouse: DuckDBWarehouse,
+    change: str,
+    then: str,
+    columns: str,
+    expected: list[tuple[Any, ...]],
+) -> None:
+    """A driver may prepare a statement that it ran several times, and the server refuses it after the change."""
+    with open_pipeline(settings, [THINGS]) as pipeline:
+        for _ in range(7):
+            assert not run_cycle(pipeline).failures
+        warehouse.load(THINGS)
+        source(f"{change};{then}")
+        time.sleep(0.15)
+        assert not run_cycle(pipeline).failures
     warehouse.load(THINGS)
     assert rows(warehouse, columns) == expected
 

@@ -52,8 +52,9 @@ def refusal(
         if not shape.columns:
             return SourceRefused(f"stream {stream.name}: the role {role} may not read {stream.location}", grant)
         names = "t.*" if shape.is_whole else ", ".join(f"t.{quoted(name)}" for name in shape.columns)
-        # A prepared statement is a single one.
-        connection.execute(f"select {names} from {shape.source} as t where false".encode(), prepare=True)
+        query = f"select {names} from {shape.source} as t where false".replace("%", "%%")
+        # A statement with a value is a single one. A kept one would be refused after a change of the table.
+        connection.execute(f"{query} and %s".encode(), [False], prepare=False)
     except (SourceRefused, SourceShapeError) as refused:
         return refused
     except psycopg.errors.InsufficientPrivilege as error:
