@@ -45,10 +45,20 @@ class LocalFile:
     rows: int
 
     def staged(self) -> StagedFile:
-        """Return the entry in window.json."""
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return StagedFile(self.path.name, self.rows, self.path.stat().st_size, digest)
+        """Return the entry in window.json.
+
+        Raises:
+            StageUnwritable: the file cannot be read back; nothing of the window is staged.
+        """
+        try:
+            with self.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return StagedFile(self.path.name, self.rows, self.path.stat().st_size, digest)
+        except OSError as error:
+            raise StageUnwritable(
+                f"The file {self.path}, which was just written, cannot be read: {error.strerror or error}",
+                "Check the disk that DATA_DIR is on; the next cycle writes the file again",
+            ) from error
 
 
 @contextmanager

