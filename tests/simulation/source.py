@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from adventure.core.clock import Moment, earlier
 from adventure.core.errors import SourceUnavailable
-from adventure.core.files import LocalFile
+from adventure.core.files import LocalFile, writing
 from adventure.core.manifest import Column
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
@@ -129,13 +129,14 @@ class SimulatedWriter:
         """Write two files, so that a window can be staged and loaded in part."""
         if not self.rows:
             return ()
-        self.folder.mkdir(parents=True, exist_ok=True)
         half = (len(self.rows) + 1) // 2
         found = []
-        for number, rows in enumerate(filter(None, (self.rows[:half], self.rows[half:]))):
-            path = self.folder / f"part-{number:05d}.parquet"
-            path.write_bytes(marshal.dumps([(key, micros(row.cursor), row.value) for key, row in rows]))
-            found.append(LocalFile(path, len(rows)))  # type: ignore[arg-type]
+        with writing(self.folder):  # type: ignore[arg-type]
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for number, rows in enumerate(filter(None, (self.rows[:half], self.rows[half:]))):
+                path = self.folder / f"part-{number:05d}.parquet"
+                path.write_bytes(marshal.dumps([(key, micros(row.cursor), row.value) for key, row in rows]))
+                found.append(LocalFile(path, len(rows)))  # type: ignore[arg-type]
         return tuple(found)
 
     def _only_new(self, batch: Batch, floor: datetime) -> Batch:

@@ -1,6 +1,5 @@
 """The real code keeps its promises in simulated worlds, and each known fault is found there."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -63,10 +62,7 @@ def test_schedules_keep_every_promise() -> None:
 
 @pytest.mark.slow
 def test_more_schedules_keep_every_promise() -> None:
-    begun, seed = time.monotonic(), CHUNK
-    while time.monotonic() < begun + 50:
-        check(range(seed, seed + 20))
-        seed += 20
+    check(range(CHUNK, 400))
 
 
 @pytest.mark.parametrize("name", FOUND_BEFORE)
