@@ -47,11 +47,13 @@ def notices(env_file: Path | None, warehouse: str) -> Iterator[str]:
         env_file: the settings file; None for `.env`, which need not exist.
         warehouse: the warehouse of the settings.
     """
-    given = {name.upper() for name, value in {**dotenv_values(env_file or ".env"), **os.environ}.items() if value}
+    in_file = dotenv_values(env_file or ".env")
+    given = {name.upper() for name, value in {**in_file, **os.environ}.items() if value}
     for name, replacement in REPLACED_BY.items():
         if name in given:
             yield f"{name} is not a setting of Adventure and has no effect. In its place: {replacement}"
-    yield from _unknown(dotenv_values(env_file or ".env"))
+    if in_file:
+        yield from _unknown(in_file)
     for other in WAREHOUSES:
         if other != warehouse and f"{other.upper()}_ACCOUNT" in given:
             yield (

@@ -78,9 +78,12 @@ HARMLESS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+each_harmless_change = pytest.mark.parametrize(
     ("change", "then", "columns", "expected"), [case[1:] for case in HARMLESS], ids=[c[0] for c in HARMLESS]
 )
+
+
+@each_harmless_change
 def test_a_change_without_loss_needs_no_operator(
     settings: Settings,
     source: Run,
@@ -98,9 +101,7 @@ def test_a_change_without_loss_needs_no_operator(
     assert rows(warehouse, columns) == expected
 
 
-@pytest.mark.parametrize(
-    ("change", "then", "columns", "expected"), [case[1:] for case in HARMLESS], ids=[c[0] for c in HARMLESS]
-)
+@each_harmless_change
 def test_a_processor_that_has_run_for_long_follows_the_change(
     settings: Settings,
     source: Run,

@@ -53,8 +53,8 @@ def refusal(
             return SourceRefused(f"stream {stream.name}: the role {role} may not read {stream.location}", grant)
         names = "t.*" if shape.is_whole else ", ".join(f"t.{quoted(name)}" for name in shape.columns)
         query = f"select {names} from {shape.source} as t where false".replace("%", "%%")
-        # A statement with a value is a single one. A kept one would be refused after a change of the table.
-        connection.execute(f"{query} and %s".encode(), [False], prepare=False)
+        # A statement with a value is a single one.
+        connection.execute(f"{query} and %s".encode(), [False])
     except (SourceRefused, SourceShapeError) as refused:
         return refused
     except psycopg.errors.InsufficientPrivilege as error:
