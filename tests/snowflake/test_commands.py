@@ -150,7 +150,7 @@ def test_deploy_says_each_statement_and_makes_what_the_other_commands_need(
     assert run(made, "process").exit_code == 1, "nothing is deployed"
     deployed = run(made, "snowflake", "deploy")
     assert deployed.exit_code == 0, deployed.output
-    assert deployed.output == script.output
+    assert deployed.stdout == script.stdout
     assert run(made, "snowflake", "deploy").exit_code == 0, "again"
     assert run(made, "process").exit_code == 0
     assert run(made, "status").exit_code == 0
