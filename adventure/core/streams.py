@@ -1,6 +1,6 @@
 """Read pipeline.toml into Stream values.
 
-A stream is one table or collection on its way to one raw table. This module checks the file; the processor finds out
+A stream is one table, collection or endpoint on its way to one raw table. This module checks the file; the processor finds out
 whether the source has such a table.
 """
 
@@ -13,6 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from adventure.core.api import Api
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, SourceKind, check_kind
 from adventure.core.settings import Settings
@@ -21,13 +22,13 @@ from adventure.core.zones import check_zone
 
 @dataclass(frozen=True)
 class Stream:
-    """One table or collection on its way to one raw table."""
+    """One table, collection or endpoint on its way to one raw table."""
 
     name: str
     source: str
     """The name of its kind; see `adventure.core.kinds`."""
     namespace: str
-    """The schema (PostgreSQL) or the database (MongoDB)."""
+    """The schema (PostgreSQL), the database (MongoDB), or the folder below API_URL."""
     table: str
     cursor: str
     key: tuple[str, ...]
@@ -42,6 +43,8 @@ class Stream:
     """Streams before this one, with the columns that hold their keys: a row is staged after what it refers to."""
     timezone: str | None = None
     """The IANA name of the zone of a cursor without an offset; None if the stream names none."""
+    api: Api = Api()
+    """How to read the endpoint, for a source that is an API."""
 
     @property
     def kind(self) -> SourceKind:
@@ -85,6 +88,7 @@ class _Entry(BaseModel):
     types: dict[str, Annotated[str, Field(pattern=r"^(text|decimal\(\d{1,2},\d{1,2}\))$")]] = {}
     references: dict[str, _Text | Annotated[list[_Text], Field(min_length=1)]] = {}
     timezone: _Text | None = None
+    api: Api | None = None
 
     @field_validator("source")
     @classmethod
@@ -150,6 +154,7 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         ) from error
     if entry.timezone:
         _check_timezone(where, entry)
+    _check_api(where, entry)
     return Stream(
         name=name,
         source=entry.source,
@@ -163,7 +168,19 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         types=entry.types,
         references={parent: _names(columns) for parent, columns in entry.references.items()},
         timezone=entry.timezone,
+        api=entry.api or Api(),
     )
+
+
+def _check_api(where: str, entry: _Entry) -> None:
+    kind = SOURCES[entry.source]
+    if entry.api and not kind.api:
+        raise ConfigError(f"{where}.api: {kind.title} is no API", "Remove the table api")
+    if kind.api and not entry.lookback:
+        raise ConfigError(
+            f"{where}: a stream of {kind.title} needs a lookback, because an API does not show how far it is complete",
+            "Add lookback: the seconds by which a record may appear late, such as 300",
+        )
 
 
 def _check_timezone(where: str, entry: _Entry) -> None:
