@@ -28,6 +28,9 @@ READ_AT, ROW_NUMBER = "_read_at", "_row_number"
 """Columns that a table read as a snapshot gets: its cursor, and its key if it has none."""
 
 
+_DEFAULT_API = Api()
+
+
 @dataclass(frozen=True)
 class Stream:
     """One table, collection or endpoint on its way to one raw table."""
@@ -67,7 +70,7 @@ class Stream:
     """Rows with a lower cursor are not read; in the stream's zone."""
     interval: timedelta = timedelta(0)
     """The shortest time between two reads of the table, in snapshot mode."""
-    api: Api = Api()
+    api: Api = _DEFAULT_API
     """How to read the endpoint, for a source that is an API."""
 
     @property
@@ -235,7 +238,7 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         if entry.start is None or isinstance(entry.start, datetime)
         else datetime.combine(entry.start, time.min),
         interval=timedelta(seconds=entry.interval),
-        api=entry.api or Api(),
+        api=entry.api or _DEFAULT_API,
     )
 
 

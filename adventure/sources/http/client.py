@@ -108,7 +108,9 @@ class ApiClient:
         """Allow requests again."""
         self._stopped.clear()
 
-    def get(self, url: httpx.URL, validators: dict[str, str] | None = None, *, per_second: float | None = None) -> Answer:
+    def get(
+        self, url: httpx.URL, validators: dict[str, str] | None = None, *, per_second: float | None = None
+    ) -> Answer:
         """Return the answer to a request. It is tried again while the API fails or asks to wait.
 
         Args:
@@ -200,7 +202,8 @@ class ApiClient:
         if status in (408, 425, 429) or status >= 500:
             said = f"{target} answers {status} {response.reason_phrase}".rstrip()
             raise _TryAgain(
-                SourceUnavailable(said, "Check the API; set requests_per_second below its limit"), _retry_after(response)
+                SourceUnavailable(said, "Check the API; set requests_per_second below its limit"),
+                _retry_after(response),
             )
         if status in (401, 403, 407):
             raise SourceRefused(f"{target} refuses: {status}", "Check API_TOKEN and API_HEADERS, and their rights")

@@ -134,7 +134,7 @@ class Endpoint:
         asked = known.headers if known and known.url == url else None
         visited: set[int] = set()
         read, number = 0, 0
-        before = b""
+        before: list[Any] = []
         while url is not None:
             if hash(str(url)) in visited:
                 raise SourceShapeError(
@@ -147,12 +147,12 @@ class Endpoint:
                 yield Page([], answer.date, known, unchanged=True)
                 return
             records = self._records(value)
-            if records and answer.body == before:
+            if records and records == before:
                 raise SourceShapeError(
                     f"{self.stream.name}: {self.client.where} answers with the same page again",
                     f"Check pages and page ({self.stream.api.page}) in the stream's table api",
                 )
-            before, read, number = answer.body, read + len(records), number + 1
+            before, read, number = records, read + len(records), number + 1
             following = self._following(url, answer, value, len(records), read, number)
             only = number == 1 and following is None and answer.validators
             yield Page(records, answer.date, Validators(url, answer.validators) if only else None)
@@ -180,7 +180,8 @@ class Endpoint:
                 return answer, None if answer.body is None else parse(answer.body)
             except RecursionError as error:
                 raise SourceError(
-                    f"{self.stream.name}: an answer of {self.client.where} is nested too deeply", "Leave such records out"
+                    f"{self.stream.name}: an answer of {self.client.where} is nested too deeply",
+                    "Leave such records out",
                 ) from error
             except ValueError as error:
                 if attempt == _ATTEMPTS_TO_PARSE:
@@ -194,8 +195,9 @@ class Endpoint:
         path = self.stream.api.records
         records = value_at(value, path) if path else value
         if not isinstance(records, list):
+            found = f"no list at {path}" if path else "no list of records"
             raise SourceShapeError(
-                f"{self.stream.name}: an answer of {self.client.where} has no list {f'at {path}' if path else 'of records'}",
+                f"{self.stream.name}: an answer of {self.client.where} has {found}",
                 "Set records in the stream's table api to the path of the list",
             )
         return records

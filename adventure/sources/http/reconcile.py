@@ -62,7 +62,7 @@ class _Records:
                     continue
                 if self._rows:
                     row = self._row(record, cursor)
-                yield key, cursor and micros(cursor), row
+                yield key, micros(cursor) if cursor else None, row
 
     def _row(self, record: Any, cursor: datetime | None) -> str:
         """Return the hash of the staged line. A record that cannot be converted was rejected."""
