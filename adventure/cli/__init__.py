@@ -260,6 +260,27 @@ def reconcile(
 
 
 @app.command(rich_help_panel=_SHOW)
+def rejects(
+    context: typer.Context,
+    stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List the rows that came back, too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to list, the newest first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the rejected rows: key, column, reason, and how they come back."""
+    from adventure.core.streams import find_stream
+    from adventure.monitoring import as_json as json_output
+    from adventure.reconcile.rejects import print_rejects, read_rejects, rejects_object
+
+    settings, streams = pipeline_of(context)
+    found = read_rejects(settings, (find_stream(streams, stream),) if stream else streams)
+    if as_json:
+        json_output.write(rejects_object(found, limit=limit, returned=every))
+    else:
+        print_rejects(found, limit=limit, returned=every)
+
+
+@app.command(rich_help_panel=_SHOW)
 def status(
     context: typer.Context,
     check: Annotated[
