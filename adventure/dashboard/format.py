@@ -53,6 +53,11 @@ def moment(value: datetime) -> str:
     return f"{day(value)}, {value:%H:%M} UTC"
 
 
+def clock(value: datetime) -> str:
+    """Return `14:05 UTC`."""
+    return f"{value:%H:%M} UTC"
+
+
 def markdown(text: str) -> str:
     """Escape text for Streamlit's Markdown: it shows no link, emphasis, formula, icon or HTML."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=\"'])", r"\\\1", " ".join(text.split()))

@@ -5,15 +5,14 @@ Plain HTML and CSS, so that it follows the page's colours and width. On a narrow
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import datetime
 
 from adventure.core.ages import long_age
 from adventure.dashboard import format
 from adventure.dashboard.format import markup
 from adventure.dashboard.pipeline.state import State
 from adventure.monitoring.health.problem import Kind, Problem, Severity
-from adventure.monitoring.health.state import StreamState
+from adventure.monitoring.health.state import StreamState, watermark_utc
 
 _MARKS: dict[Severity | None, str] = {"error": "✕", "warning": "!", None: "✓"}
 _ALL_STREAMS: tuple[Kind, ...] = ("processor_stopped", "processor_stuck", "watermarks_unavailable")
@@ -76,7 +75,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
     waiting = stream.windows_waiting
     load = state.tasks.get(f"load_{stream.stream}")
     read = [
-        ("watermark", _ago(_utc(stream.watermark, stream.mode), now)),
+        ("watermark", _ago(watermark_utc(stream), now)),
         ("horizon", _ago(stream.horizon, now)),
         ("reads by", stream.mode or "–"),
     ]
@@ -180,16 +179,6 @@ def _worst(found: Iterable[Problem]) -> Severity | None:
 def _task_severity(state: State, name: str) -> Severity | None:
     task = state.tasks.get(name)
     return "error" if task and task.outcome == "failed" else None
-
-
-def _utc(watermark: datetime | None, mode: str | None) -> datetime | None:
-    """Return the watermark in UTC. It is in the zone of the stream's cursor, which its mode names last."""
-    zone = (mode or "").rpartition(", ")[2]
-    try:
-        local = watermark.replace(tzinfo=ZoneInfo(zone)) if watermark and "/" in zone else watermark
-    except (ZoneInfoNotFoundError, ValueError):
-        return watermark
-    return local.astimezone(UTC).replace(tzinfo=None) if local and local.tzinfo else local
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:

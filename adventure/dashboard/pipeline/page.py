@@ -66,7 +66,7 @@ def _status(dataset: PublishedDataset, version: Version, current: state.State) -
         f"As of {format.moment(written_at)}, {long_age(now - written_at)} old · the tasks run {every}"
         f" and report after each run · {_processor_seen(now)}"
     )
-    show_verdict(found)
+    show_verdict(found, has_rows=any(stream.watermark or stream.raw_rows for stream in report.streams))
     with st.container(border=True):
         st.html(flow(current, found, now, open_sales().published_at(), theme()))
 
@@ -79,9 +79,16 @@ def _processor_seen(now: datetime) -> str:
     return f"the processor {'stopped' if sign.has_ended else 'was last seen'} {long_age(now - sign.seen_at)} ago"
 
 
-def show_verdict(found: Sequence[Problem]) -> None:
-    """Show whether there are problems, and how to fix them."""
+def show_verdict(found: Sequence[Problem], *, has_rows: bool) -> None:
+    """Show whether there are problems, and how to fix them.
+
+    Args:
+        has_rows: whether any row was loaded; without one there is nothing that could be right or wrong.
+    """
     errors = [problem for problem in found if problem.severity == "error"]
+    if not found and not has_rows:
+        st.info("**No rows have been loaded yet.** No problem is known either.", icon=":material/hourglass_empty:")
+        return
     if not found:
         st.success(
             "**No problems.** All data that was read is loaded, built and published.", icon=":material/check_circle:"
@@ -116,7 +123,7 @@ def _details(query: Query, current: state.State, now: datetime) -> None:
     with right.container(border=True, height="stretch"):
         _tasks(current, now)
     with st.container(border=True):
-        _lateness(query, streams)
+        _lateness(query, streams, is_empty=cycles.empty)
     with st.container(border=True):
         _rejected(query, current)
     with st.container(border=True):
@@ -140,7 +147,7 @@ def _credits(query: Query) -> None:
     download(rows, "credits-per-day")
 
 
-def _lateness(query: Query, streams: list[str]) -> None:
+def _lateness(query: Query, streams: list[str], *, is_empty: bool) -> None:
     st.subheader(
         "Lateness",
         anchor=False,
@@ -148,6 +155,9 @@ def _lateness(query: Query, streams: list[str]) -> None:
         " long a stream's lookback must be. `adventure reconcile` also counts rows that no window brought.",
     )
     rows = state.lateness(query)
+    if is_empty:
+        st.caption("No window was staged in the last 6 hours, so nothing is known of late rows.")
+        return
     if not rows["rows"].any():
         st.caption("In the last 6 hours, no row arrived below its stream's watermark.")
         return
@@ -185,7 +195,8 @@ def _rejected(query: Query, current: state.State) -> None:
         help="Rows with a value that cannot be converted exactly. raw_ext.rejected_rows keeps them, with the reason.",
     )
     if not current.rejected:
-        st.caption("None. Every row that was read was converted exactly.")
+        read = sum(stream.rows_loaded for stream in current.report.streams)
+        st.caption(f"None among {read:,} loaded rows." if read else "No rows have been read yet.")
         return
     reasons = pd.DataFrame([(r.stream, r.reason, r.rows, r.last_at) for r in current.rejected],
                            columns=["stream", "reason", "rows", "last"])  # fmt: skip
@@ -213,13 +224,14 @@ def _rejected(query: Query, current: state.State) -> None:
 
 def _tests(query: Query, current: state.State, now: datetime) -> None:
     st.subheader("Data tests", anchor=False, help="Results of dbt's last run. Rows that fail a test are kept.")
+    has_run = bool(current.tested_at and current.tests_run)
     ran = (
         f"{current.tests_run:,} tests ran {long_age(now - current.tested_at)} ago."
-        if current.tested_at
+        if current.tested_at and has_run
         else "No tests have run yet."
     )
     if not current.report.tests:
-        st.caption(f"{ran} None failed or warned." if current.tested_at else ran)
+        st.caption(f"{ran} None failed or warned." if has_run else ran)
         return
     st.caption(ran)
     for test in current.report.tests:
