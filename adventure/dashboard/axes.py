@@ -10,4 +10,6 @@ def amounts(ticks: int, *, money: bool = False) -> alt.Axis:
     half, which a small axis has in spite of tickMinStep.
     """
     form = "$~s" if money else "~s"
-    return alt.Axis(tickCount=ticks, tickMinStep=1, labelExpr=f"datum.value % 1 ? '' : format(datum.value, '{form}')")
+    return alt.Axis(
+        tickCount=ticks, tickMinStep=1, labelBound=10, labelExpr=f"datum.value % 1 ? '' : format(datum.value, '{form}')"
+    )

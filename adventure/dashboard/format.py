@@ -74,6 +74,11 @@ def markup(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
+def breakable(name: object) -> str:
+    """Escape text for HTML, and allow line breaks after dots and underscores."""
+    return re.sub(r"([._])", r"\1<wbr>", markup(name))
+
+
 def hover_format(measure: str) -> str:
     """Return the number format of a chart's tooltip, with all significant digits."""
     return "$,.2f" if measure == "revenue" else ",d"

@@ -1,6 +1,6 @@
 """Layout and components shared by both pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from adventure.core.errors import WarehouseError
 from adventure.dashboard import exports
 from adventure.dashboard.colours import Theme
 from adventure.dashboard.data import cached_query, health
+from adventure.dashboard.text_table import text_table
 from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report
 from adventure.monitoring.health.problem import Problem
@@ -54,6 +55,7 @@ _STYLE = """
   .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
   /* Show two cards in a row, so that the chart below them needs little scrolling. */
   .st-key-headlines .stColumn {min-width: calc(50% - 0.5rem); flex: 1 1 calc(50% - 0.5rem)}
+  .st-key-support .stColumn .stColumn {min-width: calc(50% - 0.5rem); flex: 1 1 calc(50% - 0.5rem)}
   .st-key-headlines [data-testid="stMetricValue"] {font-size: 1.7rem}
 }
 </style>
@@ -117,6 +119,12 @@ def table(
     """
     st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=f"table-{name}")
     download(frame if exact is None else exact, name, file)
+
+
+def texts(frame: pd.DataFrame, name: str, *, headers: Mapping[str, str], label: str, below: Sequence[str] = ()) -> None:
+    """Show a table of texts, none of which is cut, and a button that downloads it; see `text_table`."""
+    st.html(text_table(frame, headers, label, below))
+    download(frame, name)
 
 
 def download(frame: pd.DataFrame, name: str, file: str | None = None) -> None:

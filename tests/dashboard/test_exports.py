@@ -14,7 +14,7 @@ def test_numbers_are_exact_and_counts_are_integers() -> None:
         {
             "period": [datetime(2026, 3, 1), datetime(2026, 3, 2)],
             "revenue": [Decimal("1234567890123.123456000"), Decimal(0)],
-            "orders": [Decimal("12.0"), Decimal(0)],
+            "orders": [Decimal(12), Decimal(0)],
             "units": [3, 4],
             "satisfaction": [4.25, None],
             "United States": [Decimal("-5.100000000"), None],

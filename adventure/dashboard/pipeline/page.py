@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +10,7 @@ from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
-from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, table, theme
+from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, texts, theme
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
@@ -174,18 +173,15 @@ def _tasks(current: state.State, now: datetime) -> None:
         ],
         columns=["task", "outcome", "ended", "seconds", "rows", "message"],
     )
-    table(
-        rows,
-        "tasks",
-        columns={
-            "task": "Task",
-            "outcome": "Outcome",
-            "ended": "Ended",
-            "seconds": st.column_config.NumberColumn("Seconds", format="%.1f"),
-            "rows": st.column_config.NumberColumn("Rows", format="localized"),
-            "message": "Message",
-        },
-    )
+    headers = {
+        "task": "Task",
+        "outcome": "Outcome",
+        "ended": "Ended",
+        "seconds": "Seconds",
+        "rows": "Rows",
+        "message": "Message",
+    }
+    texts(rows, "tasks", headers=headers, label="Tasks", below=["message"])
 
 
 def _rejected(query: Query, current: state.State) -> None:
@@ -198,28 +194,23 @@ def _rejected(query: Query, current: state.State) -> None:
         read = sum(stream.rows_loaded for stream in current.report.streams)
         st.caption(f"None among {read:,} loaded rows." if read else "No rows have been read yet.")
         return
-    reasons = pd.DataFrame([(r.stream, r.reason, r.rows, r.last_at) for r in current.rejected],
-                           columns=["stream", "reason", "rows", "last"])  # fmt: skip
-    table(
-        reasons,
-        "rejected-reasons",
-        columns={
-            "stream": "Stream",
-            "reason": st.column_config.TextColumn("Reason", width="large"),
-            "rows": st.column_config.NumberColumn("Rows", format="localized"),
-            "last": st.column_config.DatetimeColumn("Last (UTC)", format="YYYY-MM-DD HH:mm:ss"),
-        },
+    reasons = pd.DataFrame(
+        [(each.stream, each.rows, each.last_at, each.reason) for each in current.rejected],
+        columns=["stream", "rows", "last", "reason"],
     )
+    headers = {"stream": "Stream", "rows": "Rows", "last": "Last (UTC)", "reason": "Reason"}
+    texts(reasons, "rejected-reasons", headers=headers, label="Reasons of rejected rows", below=["reason"])
     with st.expander("Latest rejected rows"):
-        columns: dict[str, Any] = {
+        headers = {
             "stream": "Stream",
             "key": "Key",
+            "loaded_at": "Loaded (UTC)",
             "reason": "Reason",
-            "row": st.column_config.TextColumn("Row", width="large"),
+            "row": "Row",
             "file": "File",
-            "loaded_at": st.column_config.DatetimeColumn("Loaded (UTC)", format="YYYY-MM-DD HH:mm:ss"),
         }
-        table(state.rejected_rows(query), "rejected-rows", columns=columns)
+        rows = state.rejected_rows(query)[list(headers)]
+        texts(rows, "rejected-rows", headers=headers, label="Rejected rows", below=["reason", "row", "file"])
 
 
 def _tests(query: Query, current: state.State, now: datetime) -> None:
@@ -239,9 +230,8 @@ def _tests(query: Query, current: state.State, now: datetime) -> None:
         mark = ":material/warning:" if test.outcome == "warn" else ":material/error:"
         label = f"{mark} {format.markdown(test.test)} · {test.outcome} · {test.rows or 0:,} rows"
         with st.expander(label):
-            st.text(f"{test.kind} of {test.model}: {test.message or 'no message'}")
+            st.markdown(format.markdown(f"{test.kind} of {test.model}: {test.message or 'no message'}"))
             if test.audit_table:
-                st.text(f"All failing rows: select * from {test.audit_table}")
+                st.markdown(format.markdown(f"All failing rows: select * from {test.audit_table}"))
             if not rows.empty:
-                columns = {"row": st.column_config.TextColumn("Row", width="large")}
-                table(rows, f"failing-{test.test}", columns=columns)
+                texts(rows, f"failing-{test.test}", headers={"row": "Row"}, label=f"Rows that fail {test.test}")

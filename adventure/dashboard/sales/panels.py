@@ -19,7 +19,7 @@ from adventure.destinations.published import Query
 CONTROLS = ("measure", "segment", "grain", "market", "top")
 """The names of the panels' controls, in the session and in the URL."""
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
-_NAME, _LONG_NAME = 120, 170
+_NAME, _LONG_NAME = 120, 165
 """Widths of the first column in pixels. A phone then shows the figure beside it."""
 _PERCENT = "%.1f%%"
 """Format of percentages. Streamlit's "percent" format shows a varying number of decimals."""
@@ -193,7 +193,7 @@ def products(panel: Panel) -> None:
     columns: dict[str, Any] = {
         "product": st.column_config.TextColumn("Product", width=_LONG_NAME),
         "category": st.column_config.TextColumn("Category"),
-        "share": _share(f"Share of {measure}"),
+        "share": _share("Share"),
     }
     for name, label in metrics.MEASURES.items():
         columns[name] = _number(name, label, panel.description("product_sales_by_day", name))
@@ -219,7 +219,7 @@ def support(panel: Panel, current: metrics.Total) -> None:
         ("Satisfaction, 1 to 5", format.decimal(chats.satisfaction, 2), rating, "satisfaction", "normal"),
         ("Hours to resolution", format.decimal(chats.resolution_hours), hours, "resolution_hours", "inverse"),
     ]
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.container(key="support").columns([2, 3], gap="medium")
     for place, card in zip([*left.columns(2), *left.columns(2)], cards, strict=True):
         label, value, delta, name, delta_color = card
         description = panel.description("support_chats_by_day", name)
@@ -289,7 +289,7 @@ def campaigns(panel: Panel) -> None:
         )
         download(steps, "campaign-funnel", panel.file("campaign-funnel"))
     columns: dict[str, Any] = {
-        "segment": st.column_config.TextColumn("Segment", width=_NAME),
+        "segment": st.column_config.TextColumn("Segment", width=_LONG_NAME),
         "category": st.column_config.TextColumn("Category"),
         "strategy": st.column_config.TextColumn("Strategy"),
         "conversion_rate": st.column_config.NumberColumn("Rate", format=_PERCENT, help=description),
