@@ -184,13 +184,26 @@ def build(
 
 
 @app.command(rich_help_panel=_SHOW)
-def check(context: typer.Context, as_json: AsJson = False) -> None:
+def check(
+    context: typer.Context,
+    queries: Annotated[
+        bool,
+        typer.Option("--queries", help="Print the results of the two validation queries, and check nothing."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Compare source, raw tables and models, and print a table. Exit code 1 if a check does not hold."""
     from adventure.core.errors import CheckFailed
     from adventure.monitoring import as_json as json_output
     from adventure.monitoring.checks import run_checks
     from adventure.monitoring.status import print_checks
 
+    if queries:
+        from adventure.monitoring.queries import print_results, results_object, run_queries
+
+        results = run_queries(settings_of(context))
+        json_output.write(results_object(results)) if as_json else print_results(results)
+        return
     checks = run_checks(*pipeline_of(context))
     if as_json:
         json_output.write(json_output.checks(checks))
