@@ -58,7 +58,8 @@ def test_a_comparison_of_the_last_hours_reads_only_those(api: Api, whole_setting
 
 
 def test_a_rejected_record_is_no_difference(api: Api, whole_settings: Settings, run: Run) -> None:
-    api.put_many(4, HOUR_AGO)
+    api.put_many(3, HOUR_AGO)
+    api.put("r003", HOUR_AGO + timedelta(minutes=30))
     api.records["r001"]["meta"] = {"changed": "never"}
     api.records["r002"]["_adventure_key"] = {}
     run()
