@@ -281,7 +281,7 @@ def test_each_problem_is_the_same_in_status_and_on_the_page(
     shown: dict[str, str] = {}
     for name in ("error", "warning"):
         monkeypatch.setattr(st, name, lambda text, icon, name=name: shown.update({name: text}))
-    page.show_verdict([problem])
+    page.show_verdict([problem], has_rows=True)
     assert list(shown) == [severity]
     assert format.markdown(problem.sentence) in shown[severity]
     assert all(f"`{command}`" in shown[severity] for command in re.findall("`(.*?)`", problem.remedy))

@@ -66,7 +66,7 @@ def _status(dataset: PublishedDataset, version: Version, current: state.State) -
         f"As of {format.moment(written_at)}, {long_age(now - written_at)} old · the tasks run {every}"
         f" and report after each run · {_processor_seen(now)}"
     )
-    show_verdict(found)
+    show_verdict(found, has_rows=any(stream.rows_loaded for stream in report.streams))
     with st.container(border=True):
         st.html(flow(current, found, now, open_sales().published_at(), theme()))
 
@@ -79,9 +79,20 @@ def _processor_seen(now: datetime) -> str:
     return f"the processor {'stopped' if sign.has_ended else 'was last seen'} {long_age(now - sign.seen_at)} ago"
 
 
-def show_verdict(found: Sequence[Problem]) -> None:
-    """Show whether there are problems, and how to fix them."""
+def show_verdict(found: Sequence[Problem], *, has_rows: bool) -> None:
+    """Show whether there are problems, and how to fix them.
+
+    Args:
+        has_rows: the warehouse holds rows of at least one stream.
+    """
     errors = [problem for problem in found if problem.severity == "error"]
+    if not found and not has_rows:
+        st.info(
+            "**No rows yet.** No problem was found, and no stream has loaded a row. `adventure process` reads the"
+            " sources, and `adventure tasks run` loads what it staged.",
+            icon=":material/hourglass_empty:",
+        )
+        return
     if not found:
         st.success(
             "**No problems.** All data that was read is loaded, built and published.", icon=":material/check_circle:"
