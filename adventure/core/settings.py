@@ -125,6 +125,10 @@ class Settings(BaseSettings):
     )
     alert_failures: int = Field(1, ge=1, description="failures of a task in a row that `adventure status` reports")
 
+    alert_urls: SecretStr | None = Field(
+        None, description="where alerts are sent: URLs of Apprise (mail, chats, webhooks), separated by spaces"
+    )
+
     reconcile_interval_sec: float = Field(
         86400.0, ge=0, description="seconds between two reconciliations that the task server runs by itself; 0 = never"
     )
@@ -239,6 +243,11 @@ class Settings(BaseSettings):
     def observed_path(self) -> Path:
         """File in which the task server writes what the sources, watermarks and stages show, for the dashboard."""
         return self.data_dir / "observed.json"
+
+    @property
+    def alerts_path(self) -> Path:
+        """File in which the alerts keep what was sent."""
+        return self.data_dir / "alerts.json"
 
     @property
     def processor_failures(self) -> Path:

@@ -12,10 +12,16 @@ def run() -> None:
     st.set_page_config(page_title="Adventure", page_icon="🚲", layout="wide")
     style()
     pages = [
-        st.Page(sales.show, title="Sales", icon=":material/monitoring:", url_path="sales", default=True),
+        st.Page(sales.show, title="Sales", icon=":material/monitoring:", url_path="", default=True),
         st.Page(pipeline.show, title="Pipeline", icon=":material/account_tree:", url_path="pipeline"),
+        # Streamlit serves the default page at / alone. The style hides this entry.
+        st.Page(sales.show, title="Sales", url_path="sales"),
     ]
-    st.navigation(pages, position="top").run()
+    page = st.navigation(pages, position="top")
+    with st.container(horizontal=True, key="pages"):
+        for each in pages[:-1]:
+            st.page_link(each)
+    page.run()
 
 
 if __name__ == "__main__":

@@ -57,6 +57,21 @@ class TaskRun:
 
 
 @dataclass(frozen=True)
+class RejectedRow:
+    """The latest rejection of one row. Timestamps are naive UTC."""
+
+    stream: str
+    key: str | None
+    reason: str
+    row: str | None
+    """As the source prints it."""
+    file: str
+    rejected_at: datetime
+    has_returned: bool | None
+    """Whether the raw table holds a row of the key that was loaded later; None if that is unknown."""
+
+
+@dataclass(frozen=True)
 class RemovedWindow:
     """A staged window that was removed before it was loaded. Timestamps are naive UTC."""
 
@@ -181,6 +196,9 @@ class RawTables(Protocol):
 
     def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
         """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
+
+    def rejected_rows(self, stream: Stream) -> list[RejectedRow]:
+        """Return the latest rejection of each row of the stream, newest first."""
 
 
 class Adopter(Protocol):

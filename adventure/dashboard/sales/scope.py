@@ -30,12 +30,20 @@ class Scope:
         """Return the scope with as many days, just before this one."""
         return replace(self, first=self.first - timedelta(self.days), last=self.first - timedelta(1))
 
-    def compared(self, today: date) -> tuple["Scope", "Scope"] | None:
+    def compared(self, today: date, earliest: date | None = None) -> tuple["Scope", "Scope"] | None:
         """Return the two scopes that a change compares: these days, and as many before.
 
-        If the last day is not over, both leave out their last day. None if no day is over.
+        If the last day is not over, both leave out their last day.
+
+        Args:
+            earliest: the first day with sales.
+
+        Returns:
+            None if no day is over, or if sales began after the days before.
         """
         before = self.before()
+        if earliest is not None and before.first < earliest:
+            return None
         if self.last < today:
             return self, before
         last = today - timedelta(1)
