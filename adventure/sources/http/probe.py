@@ -15,6 +15,7 @@ from adventure.sources.http.client import ApiClient
 from adventure.sources.http.endpoint import Endpoint, Page
 from adventure.sources.http.records import CannotConvert, record_cursor, record_key
 from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.proposal import Proposal, Unmovable
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
@@ -66,6 +67,10 @@ class HttpProbe:
                 yield from self._examine(stream, _first_page(Endpoint(self.client, stream)))
             except SourceError as error:
                 yield Finding("error", stream.name, error.problem, error.remedy)
+
+    def propose(self) -> Iterator[Proposal | Unmovable]:
+        """Yield nothing, because an API does not list its endpoints."""
+        yield from ()
 
     def origin(self, stream: Stream) -> Origin:
         """Return the API's address."""
