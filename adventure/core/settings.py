@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     # The generator
     generation_interval_sec: float = Field(5.0, ge=0, description="seconds between two batches of new sales")
     order_batch_size: int = Field(200, ge=1, description="orders in a batch")
+    generation_pace: float = Field(
+        0.0,
+        ge=0,
+        description="how many times faster than the clock the shop sells; 0 = ORDER_BATCH_SIZE orders in each batch",
+    )
     generation_max_runtime_sec: float = Field(0.0, ge=0, description="stop generating after this long; 0 = never")
 
     # The processor

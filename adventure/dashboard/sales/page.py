@@ -55,6 +55,8 @@ def _show(dataset: PublishedDataset, version: Version) -> None:
         return
     panel = panels.Panel(query, scope, now, metrics.descriptions(query), bounds[0])
     panels.headlines(panel, current)
+    with st.container(border=True):
+        panels.to_date(panel, metrics.publication(query).data_as_of)
     _trend(panel)
     with st.container(border=True):
         panels.products(panel)
