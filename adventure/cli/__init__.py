@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adventure.cli import history, init, raw, snowflake, stage, stream, tasks
+from adventure.cli import alert, history, init, raw, snowflake, stage, stream, tasks
 from adventure.cli.general import AsJson, General, MainGroup
 from adventure.cli.job import (
     importing_demo,
@@ -273,6 +273,27 @@ def reconcile(
 
 
 @app.command(rich_help_panel=_SHOW)
+def rejects(
+    context: typer.Context,
+    stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List the rows that came back, too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to list, the newest first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the rejected rows: key, column, reason, and how they come back."""
+    from adventure.core.streams import find_stream
+    from adventure.monitoring import as_json as json_output
+    from adventure.reconcile.rejects import print_rejects, read_rejects, rejects_object
+
+    settings, streams = pipeline_of(context)
+    found = read_rejects(settings, (find_stream(streams, stream),) if stream else streams)
+    if as_json:
+        json_output.write(rejects_object(found, limit=limit, returned=every))
+    else:
+        print_rejects(found, limit=limit, returned=every)
+
+
+@app.command(rich_help_panel=_SHOW)
 def status(
     context: typer.Context,
     check: Annotated[
@@ -351,6 +372,7 @@ def mcp(
     serve(*pipeline_of(context), port)
 
 
+app.command(rich_help_panel=_GENERAL)(alert.alert)
 app.command(rich_help_panel=_MOVE)(init.init)
 app.add_typer(raw.app, name="raw", rich_help_panel=_MOVE)
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)
