@@ -11,8 +11,6 @@ from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandFunctionType
 
-from adventure.core.validation import describe
-
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -103,6 +101,8 @@ def _shared(main: Any) -> list[Any]:
 
 def _sentence(error: "ErrorDetails") -> str:
     """Return what is wrong with a value, to follow its option's name."""
+    from adventure.core.validation import describe
+
     example = ", such as 2026-01-31 or 2026-01-31T12:00:00" if error["type"].startswith("datetime") else ""
     return f"it{describe(error)}{example}"
 
