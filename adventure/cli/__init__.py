@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adventure.cli import history, init, query, raw, snowflake, stage, stream, tasks
+from adventure.cli import alert, history, init, query, raw, snowflake, stage, stream, tasks
 from adventure.cli.general import AsJson, Commands, General, Interrupted, MainGroup
 from adventure.cli.job import (
     importing_demo,
@@ -186,13 +186,26 @@ def build(
 
 
 @app.command(rich_help_panel=_SHOW)
-def check(context: typer.Context, as_json: AsJson = False) -> None:
+def check(
+    context: typer.Context,
+    queries: Annotated[
+        bool,
+        typer.Option("--queries", help="Print the results of the two validation queries, and check nothing."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Compare source, raw tables and models, and print a table. Exit code 1 if a check does not hold."""
     from adventure.core.errors import CheckFailed
     from adventure.monitoring import as_json as json_output
     from adventure.monitoring.checks import run_checks
     from adventure.monitoring.status import print_checks
 
+    if queries:
+        from adventure.monitoring.queries import print_results, results_object, run_queries
+
+        results = run_queries(settings_of(context))
+        json_output.write(results_object(results)) if as_json else print_results(results)
+        return
     checks = run_checks(*pipeline_of(context))
     if as_json:
         json_output.write(json_output.checks(checks))
@@ -363,6 +376,7 @@ def mcp(
     serve(*pipeline_of(context), port)
 
 
+app.command(rich_help_panel=_GENERAL)(alert.alert)
 app.command(rich_help_panel=_MOVE)(init.init)
 app.command(rich_help_panel=_SHOW)(query.query)
 app.add_typer(raw.app, name="raw", rich_help_panel=_MOVE)
