@@ -16,6 +16,9 @@ MARTS = (
     "customers_by_day",
     "support_chats_by_day",
     "campaign_events_by_day",
+    "order_bands_by_day",
+    "sales_annotations",
+    "sales_targets",
     "dim_products",
 )
 """The published marts: aggregates and one small dimension."""
