@@ -43,7 +43,7 @@ def _show(dataset: PublishedDataset, version: Version) -> None:
     if bounds is None:
         st.info(
             "The models contain no sales, neither live nor historical. `adventure status` shows how far each stream"
-            " is; `adventure history create` generates a history.",
+            " is.",
             icon=":material/hourglass_empty:",
         )
         return
