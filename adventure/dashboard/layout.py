@@ -41,6 +41,7 @@ _STYLE = """
 [data-testid="stSidebarNavLinkContainer"]:has(a[href$="/sales"]) {display: none}
 /* As high as a select, so that the labels of a row of controls are on one line. */
 [data-testid="stButtonGroup"] button {min-height: 2.5rem}
+.st-key-days {min-width: 16rem}
 .stMultiSelect [data-baseweb="select"] div {color: inherit}
 /* Half of a tablet is too narrow for a table. */
 @media (max-width: 1100px) {

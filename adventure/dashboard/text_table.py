@@ -12,11 +12,11 @@ _STYLE = """
 <style>
 .texts {max-height: 32rem; overflow: auto}
 .texts table {border-collapse: collapse; width: 100%; font-size: 0.86rem; line-height: 1.4}
-.texts :is(th, td) {text-align: left; vertical-align: top; padding: 0.3rem 0.6rem 0.3rem 0; overflow-wrap: anywhere}
+.texts :is(th, td) {text-align: left; vertical-align: top; padding: 0.3rem 0.6rem 0.3rem 0}
 .texts th {font-weight: 600}
 .texts .number {text-align: right; white-space: nowrap}
 .texts tbody {border-top: 1px solid color-mix(in srgb, currentColor 20%, transparent)}
-.texts .below td {padding: 0 0 0.4rem 1rem}
+.texts .below td {padding: 0 0 0.4rem 1rem; overflow-wrap: anywhere}
 .texts .name {font-weight: 600}
 </style>
 """

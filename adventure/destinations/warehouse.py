@@ -137,10 +137,11 @@ class Loader(Protocol):
 class Builder(Protocol):
     """Builds the dbt models."""
 
-    def build(self, scope: Scope | None = None) -> str:
+    def build(self, streams: Sequence[Stream], scope: Scope | None = None) -> str:
         """Build and test the dbt models, and return a line that says what was built.
 
         Args:
+            streams: models that read raw tables of other streams are left out.
             scope: the least that is built. More is built where necessary: a full refresh after a load of the history,
                 every model and test once a day and after a change of the dbt project.
 

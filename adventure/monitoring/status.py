@@ -40,6 +40,8 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "Sequence[P
     found = read_status(settings, streams)
     _print_parts(found)
     print_problems(found.problems)
+    if not found.problems and not any(stream.rows for stream in found.streams):
+        console().print("No stream has loaded a row yet.")
     return found.problems
 
 

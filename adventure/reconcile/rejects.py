@@ -63,7 +63,7 @@ def _published(settings: Settings, streams: tuple[Stream, ...]) -> Rejects:
     if published_at is None:
         raise WarehouseBusy("Another command has the warehouse, and nothing is published yet", "Run the command again")
     names = {stream.name for stream in streams}
-    rows = tuple(RejectedRow(*row, has_returned=None) for row in report.rows(_PUBLISHED) if row[0] in names)
+    rows = tuple(RejectedRow(*(*row, None)) for row in report.rows(_PUBLISHED) if row[0] in names)
     return Rejects(streams, rows, published_at)
 
 

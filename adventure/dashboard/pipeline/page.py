@@ -107,7 +107,7 @@ def _line(problem: Problem) -> str:
 
 def _details(query: Query, current: state.State, now: datetime) -> None:
     streams = [stream.stream for stream in current.report.streams]
-    left, right = st.columns(2, gap="small")
+    left, right = st.container(key="pair").columns(2, gap="small")
     with left.container(border=True, height="stretch"):
         st.subheader("Rows per cycle", anchor=False, help="Rows of each window, by the minute it was staged.")
         cycles = state.cycles(query)

@@ -43,7 +43,7 @@ def _show(dataset: PublishedDataset, version: Version) -> None:
     if bounds is None:
         st.info(
             "The models contain no sales, neither live nor historical. `adventure status` shows how far each stream"
-            " is; `adventure history create` generates a history.",
+            " is.",
             icon=":material/hourglass_empty:",
         )
         return
@@ -55,6 +55,8 @@ def _show(dataset: PublishedDataset, version: Version) -> None:
         return
     panel = panels.Panel(query, scope, now, metrics.descriptions(query), bounds[0])
     panels.headlines(panel, current)
+    with st.container(border=True):
+        panels.to_date(panel, metrics.publication(query).data_as_of)
     _trend(panel)
     with st.container(border=True):
         panels.products(panel)

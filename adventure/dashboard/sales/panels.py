@@ -12,13 +12,15 @@ import streamlit as st
 from adventure.dashboard import controls, exports, format
 from adventure.dashboard.layout import download, show_empty, table, theme
 from adventure.dashboard.sales import charts, metrics
+from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.filters import show_days_up_to
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
 from adventure.destinations.published import Query
 
-CONTROLS = ("measure", "segment", "grain", "market", "top")
+CONTROLS = ("pace", "measure", "segment", "grain", "market", "top")
 """The names of the panels' controls, in the session and in the URL."""
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
+_CHANGE = "%+.1f%%"
 _NAME, _LONG_NAME = 120, 165
 """Widths of the first column in pixels. A phone then shows the figure beside it."""
 _PERCENT = "%.1f%%"
@@ -102,6 +104,45 @@ def _compared(scope: Scope, panel: Panel) -> str:
     now, before = compared
     today_out = "; today is not over, so both periods leave it out" if now.last != scope.last else ""
     return f"{shown}, compared with {format.day(before.first)} – {format.day(before.last)}{today_out}."
+
+
+@st.fragment
+def to_date(panel: Panel, read_until: datetime | None) -> None:
+    """Draw today, yesterday, and week, month, quarter and year to date, beside the same span earlier.
+
+    Args:
+        read_until: up to when sales were read.
+    """
+    row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
+    row.subheader("Today and to date", anchor=False, width="content")
+    measure: Any = controls.choice(row, "Measure", "pace", metrics.MEASURES, hidden=True)
+    controls.explain("pace")
+    end = min(panel.now, read_until or panel.now).replace(minute=0, second=0, microsecond=0)
+    rows = spans.to_date(panel.query, panel.scope, measure, end, panel.today, panel.earliest)
+    amounts = [measure, "before", "last_year"]
+    shown = rows.astype(dict.fromkeys(amounts, float))
+    for name in ("change", "change_last_year"):
+        shown[name] = 100 * shown[name]
+    change = st.column_config.NumberColumn
+    columns: dict[str, Any] = {
+        "period": st.column_config.TextColumn("Period", width=_NAME),
+        measure: _number(measure, metrics.MEASURES[measure], panel.description("sales_by_hour", measure)),
+        "change": change("Change", format=_CHANGE, help="Against the same hours of the week, month or quarter before."),
+        "before": _number(measure, "Before"),
+        "change_last_year": change("In a year", format=_CHANGE, help="Against the same span of last year."),
+        "last_year": _number(measure, "Last year"),
+    }
+    order = ["period", measure, "change", "before", "change_last_year", "last_year"]
+    order = [name for name in order if rows[name].notna().any()]
+    day = format.day(panel.today)
+    title = f"{measure}-to-date"
+    table(shown[order], title, exact=rows[order], columns=columns, file=exports.file_name(title, panel.today))
+    ends = spans.forecast(panel.query, panel.scope, measure, end, panel.today)
+    text = format.money(ends) if ends is not None and measure == "revenue" else ends and f"{ends:,.0f}"
+    st.caption(
+        f"Complete hours until {format.moment(end)}, for the chosen countries and channels, whatever the period."
+        + (f" If {day} goes on like the last four {panel.today:%A}s, it ends at about {text}." if text else "")
+    )
 
 
 def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:

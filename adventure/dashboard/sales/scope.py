@@ -58,14 +58,19 @@ class Scope:
             column: the column with a day or a timestamp.
             any_channel: without a chosen channel, select all rows. If False, select the rows whose channel is `any`.
         """
-        terms = [f"{column} >= ? and {column} < ?"]
+        filters, chosen = self.filters(any_channel=any_channel)
         values: list[object] = [_start(self.first), _start(self.last + timedelta(1))]
+        return f"{column} >= ? and {column} < ?{filters}", values + chosen
+
+    def filters(self, *, any_channel: bool = True) -> tuple[str, list[object]]:
+        """Return the condition without days; it begins with `and`, or is empty. See `condition`."""
+        terms, values = "", []
         channels = self.channels if any_channel or len(self.channels) == 1 else ("any",)
         for name, chosen in (("country", self.countries), ("channel", channels)):
             if chosen:
-                terms.append(f"{name} in ({', '.join('?' for _ in chosen)})")
+                terms += f" and {name} in ({', '.join('?' for _ in chosen)})"
                 values += chosen
-        return " and ".join(terms), values
+        return terms, list[object](values)
 
 
 def default_grain(days: int) -> Grain:
