@@ -68,6 +68,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ('key = ["order_id", "line"]', "key = []", "key"),
         ('table = "Returned goods"', 'table = "${NO_SUCH}"', r"streams.returns.table: \$\{NO_SUCH\} is not a setting"),
         ('table = "Returned goods"', 'table = "${POSTGRES_PASSWORD}"', "is not a setting that can be used here"),
+        ("lookback = 1.5", 'mode = "guess"', r'streams.returns.mode: PostgreSQL has no mode .guess.\. Write "cursor"'),
+        ('source = "postgres"', 'source = "mongo"\nmode = "cursor"', r"MongoDB has no mode .cursor.\. Remove mode"),
         ("[streams.returns]", '[streams."re turns"]', "a stream's name is"),
         ("[streams.returns]", "[streams.returns", "is not valid TOML"),
         ("[streams.returns]", "[stream.returns]", "names no stream"),

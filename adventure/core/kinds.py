@@ -19,6 +19,8 @@ class SourceKind:
     """Imported when a source of this kind is opened: see `adventure.sources.kind`."""
     documents: bool = False
     """A row is one JSON document, in the column `raw`; else each column of the source is one of the raw table."""
+    modes: tuple[str, ...] = ()
+    """The values that `mode` may have in pipeline.toml; none if its streams are always read in the way that fits."""
     one_snapshot: bool = False
     """All of its streams are read in one snapshot, so that one may refer to another."""
     zoneless_cursors: bool = False
@@ -46,6 +48,7 @@ SOURCES: dict[str, SourceKind] = {
             "postgres",
             "PostgreSQL",
             "adventure.sources.postgres.kind",
+            modes=("cursor",),
             one_snapshot=True,
             zoneless_cursors=True,
             lookback_remedy="Grant the reader's role pg_read_all_stats, or finish the prepared transaction",

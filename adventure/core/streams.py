@@ -42,6 +42,8 @@ class Stream:
     """Streams before this one, with the columns that hold their keys: a row is staged after what it refers to."""
     timezone: str | None = None
     """The IANA name of the zone of a cursor without an offset; None if the stream names none."""
+    mode: str | None = None
+    """How the table is read, one of `SourceKind.modes`; None if the stream names none."""
 
     @property
     def kind(self) -> SourceKind:
@@ -85,6 +87,7 @@ class _Entry(BaseModel):
     types: dict[str, Annotated[str, Field(pattern=r"^(text|decimal\(\d{1,2},\d{1,2}\))$")]] = {}
     references: dict[str, _Text | Annotated[list[_Text], Field(min_length=1)]] = {}
     timezone: _Text | None = None
+    mode: _Text | None = None
 
     @field_validator("source")
     @classmethod
@@ -150,6 +153,7 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         ) from error
     if entry.timezone:
         _check_timezone(where, entry)
+    _check_mode(where, entry)
     return Stream(
         name=name,
         source=entry.source,
@@ -163,6 +167,17 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         types=entry.types,
         references={parent: _names(columns) for parent, columns in entry.references.items()},
         timezone=entry.timezone,
+        mode=entry.mode,
+    )
+
+
+def _check_mode(where: str, entry: _Entry) -> None:
+    kind = SOURCES[entry.source]
+    if entry.mode is None or entry.mode in kind.modes:
+        return
+    known = " or ".join(f'"{mode}"' for mode in kind.modes)
+    raise ConfigError(
+        f"{where}.mode: {kind.title} has no mode {entry.mode!r}", f"Write {known}" if known else "Remove mode"
     )
 
 
