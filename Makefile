@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo check test test-slow chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock up down logs clean screenshots
+.PHONY: help demo check test test-slow chaos matrix stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -101,12 +101,16 @@ long-run: .venv/.dev ## run 2,000 cycles in one process and watch its memory and
 	@LONG_RUN_CYCLES=2000 $(BIN)/pytest tests/processor/test_long_run.py -s
 
 lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the network); LOCK_ARGS=--upgrade takes newer versions
-	$(call compile,dev,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra snowflake --extra sandbox --extra dev $(LOCK_ARGS))
+	$(call compile,dev,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra snowflake --extra mcp --extra sandbox --extra dev $(LOCK_ARGS))
 	$(call compile,demo,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra sandbox $(as_dev))
 	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard $(as_dev))
 	$(call compile,processor,pyproject.toml $(as_dev))
 	$(call compile,processor-snowflake,pyproject.toml --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
+
+wheels: .venv/.dev ## build the wheels of both distributions into dist/
+	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
+	@cd adventure/demo && ../../$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
 
 up: ## build the images and start the whole environment in containers; COMPOSE="podman-compose" uses another command
 	@test -f .env || cp .env.example .env
@@ -122,13 +126,13 @@ screenshots: .venv/.dev ## take the pictures of the dashboard of the demo's data
 	@$(BIN)/python -m tests.dashboard.screenshots
 
 clean: ## remove the environment and all data of the demo
-	rm -rf .venv .adventure
+	rm -rf .venv .adventure dist
 
 # Versions and hashes for every Python and platform that the project supports. The locks are complete, so pip installs
 # them with --no-deps (docs/decisions/0009-locks-by-uv-pip-compile.md).
 PROJECTS := pyproject.toml adventure/demo/pyproject.toml
 compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
-	--custom-compile-command "make lock" --no-emit-package adventure $(2) --output-file requirements/$(1).lock
+	--custom-compile-command "make lock" --no-emit-package adventure-pipeline $(2) --output-file requirements/$(1).lock
 
 # What runs in an image or on a laptop is what was tested: the other locks take their versions from the developers'.
 as_dev = --constraint requirements/dev.lock

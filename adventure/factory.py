@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from adventure.core.extras import naming_extra
 from adventure.core.kinds import SOURCES, WAREHOUSES
 from adventure.destinations.published import PublishedDataset
 
@@ -72,8 +73,13 @@ def open_stage(settings: "Settings") -> "Stage":
 
 
 def open_warehouse(settings: "Settings") -> "Warehouse":
-    """Return the chosen warehouse."""
-    return _warehouse(settings.warehouse).open_warehouse(settings)
+    """Return the chosen warehouse.
+
+    Raises:
+        ConfigError: a package that it needs is not installed.
+    """
+    with naming_extra(f"WAREHOUSE={settings.warehouse}", WAREHOUSES[settings.warehouse].extra):
+        return _warehouse(settings.warehouse).open_warehouse(settings)
 
 
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:

@@ -37,6 +37,16 @@ create table if not exists seen_files (
     relative_path varchar
 );
 
+-- Reads a staged text file line by line, such as window.json, whatever it holds.
+create file format if not exists lines
+    type = csv
+    field_delimiter = none
+    record_delimiter = '\n'
+    field_optionally_enclosed_by = none
+    escape_unenclosed_field = none
+    null_if = ()
+    replace_invalid_characters = true;
+
 -- The ledger: one row for each loaded file, written in the same transaction as the file's rows.
 create table if not exists load_history (
     stream varchar not null,

@@ -22,14 +22,18 @@ comment = 'job: load or cleanup. layout: columns, or documents in the column RAW
 execute as caller
 as
 $$
-import gzip
 import json
 import re
+from collections import namedtuple
 from datetime import datetime, timedelta, timezone
 
 MANIFEST = "window.json"
-ROWS_AT_ONCE = 500
+COPY_FILES = 1000
+COPY_BYTES = 2 * 1024**3
+REMOVED_WINDOWS = 100
+INSERTED_ROWS = 200
 LOOKS = 3
+MANY_PROBLEMS = 20
 META = ("_FILE", "_FILE_ROW", "_LOADED_AT", "_DELETED_AT")
 FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
 DECIMAL = re.compile(r"decimal128\([0-9]+, [0-9]+\)")
@@ -39,6 +43,9 @@ TYPES = {
     "timestamp[us]": "timestamp_ntz(6)", "json": "variant",
 }
 
+# What a task's call names: its stream, and where the stream's rows come from and go to.
+Job = namedtuple("Job", "stream layout stage raw_table key cursor")
+
 
 class Problem(Exception):
     """A failure with its remedy. It ends the task and is recorded in task_history."""
@@ -46,14 +53,10 @@ class Problem(Exception):
 
 def run(session, job, stream, layout, stage, raw_table, key, cursor):
     """Run one job of one stream and record the run. The task fails if the job does."""
-    begun, rows, files, problem = now(), 0, 0, ""
-    try:
-        if job == "load":
-            rows, files = load(session, stream, layout, stage, raw_table, key, cursor)
-        else:
-            rows, files = cleanup(session, stream, stage)
-    except Problem as error:
-        problem = str(error)
+    begun, rows, files, problems = now(), 0, 0, {}
+    work = load if job == "load" else cleanup
+    rows, files = work(session, Job(stream, layout, stage, raw_table, key, cursor), problems)
+    problem = " ".join(problems.values())
     if rows or files or problem:
         session.sql(
             "insert into raw_ext.task_history select ?, cast(? as timestamp_ntz(6)), cast(? as timestamp_ntz(6)), ?, ?, ?, ?",
@@ -64,107 +67,151 @@ def run(session, job, stream, layout, stage, raw_table, key, cursor):
     return f"{rows} rows, {files} files"
 
 
-def load(session, stream, layout, stage, raw_table, key, cursor):
-    """Load all windows that are not complete in the ledger, oldest first, with their entries in one transaction.
+def load(session, job, problems):
+    """Load all windows that are not complete in the ledger, oldest first, in pieces, and return rows and files.
 
-    The stream of the stage's files advances in the same transaction, so only when its files are loaded. Windows that
-    arrive between listing the stage and advancing the stream need another round, because their columns must be fitted
-    first. If windows arrive in every round, the stream is not advanced, and starts the next load.
+    Each piece is a transaction of its own, so that a long backlog makes progress within a task's hour. The stream of the
+    stage's files, for which the task waits, advances last, and only if nothing that is staged is left: a window that
+    could not be loaded keeps the task due.
     """
-    problems, late = {}, 0
-    while True:
-        waiting, shapes = waiting_windows(session, stream, stage, problems), {}
-        # A window with deletes only has no column types to create the table from: it waits for a window with rows.
-        for window, _ in sorted(waiting, key=lambda each: not each[0]["columns"]):
-            try:
-                if window["columns"] or window.get("rejects") or held_columns(session, raw_table):
-                    shapes[window["id"]] = fit_table(session, stream, raw_table, window)
-            except Problem as error:
-                problems[window["id"]] = str(error)
-                break
-        ready = [(window, files) for window, files in waiting if window["id"] in shapes]
-        loaded_at = next_stamp(session)
-        session.sql("begin transaction").collect()
-        try:
-            again = False
-            if late < LOOKS:
-                session.sql(
-                    "insert into raw_ext.seen_files"
-                    f" select relative_path from raw_ext.{quoted(stage.upper() + '_FILES')} where false"
-                ).collect()
-                again = len(waiting_windows(session, stream, stage, problems)) > len(waiting)
-                late += again
-            rows = files = 0
-            for window, missing in [] if again else ready:
-                try:
-                    rows += load_window(session, stream, layout, stage, raw_table, key, cursor, window, missing, shapes[window["id"]], loaded_at)
-                except Exception as error:
-                    # Load the other windows without the one that failed.
-                    problems[window["id"]] = str(error)
-                    raise
-                files += len(missing)
-            session.sql("rollback" if again else "commit").collect()
-        except BaseException:
-            session.sql("rollback").collect()
-            if not problems:
-                raise
-            again = True
-        if not again:
+    rows = files = 0
+    for _ in range(LOOKS):
+        waiting, table = waiting_windows(session, job, problems), Table(session, job)
+        ready = table.fitted(waiting, problems)
+        for piece in pieces(ready):
+            loaded = load_piece(session, job, table, piece, problems)
+            rows, files = rows + loaded[0], files + loaded[1]
+        # Windows that arrived meanwhile need another round. If some arrive in every round, the next load begins with them.
+        if problems or advance(session, job, len(waiting) - len(ready), problems):
             break
-    if problems:
-        raise Problem(" ".join(problems.values()))
     return rows, files
 
 
-def waiting_windows(session, stream, stage, problems):
+def advance(session, job, unfit, problems):
+    """Advance the stream of the stage's files unless a window waits that it would pass; return whether it advanced.
+
+    The windows without a table, `unfit` of them, do not count: the window that creates it wakes the task for them, too.
+    """
+    session.sql("begin transaction").collect()
+    session.sql(
+        "insert into raw_ext.seen_files"
+        f" select relative_path from raw_ext.{quoted(job.stage.upper() + '_FILES')} where false"
+    ).collect()
+    is_done = len(waiting_windows(session, job, problems)) <= unfit and not problems
+    session.sql("commit" if is_done else "rollback").collect()
+    return is_done
+
+
+def pieces(waiting):
+    """Yield lists of windows whose files one transaction loads: one COPY takes at most 1,000 files."""
+    piece, files, size = [], 0, 0
+    for window, missing in waiting:
+        more, bigger = len(missing), sum(file["bytes"] for file in missing)
+        if piece and (files + more > COPY_FILES or size + bigger > COPY_BYTES):
+            yield piece
+            piece, files, size = [], 0, 0
+        piece.append((window, missing))
+        files, size = files + more, size + bigger
+    if piece:
+        yield piece
+
+
+def load_piece(session, job, table, piece, problems):
+    """Load windows in one transaction, and return rows and files. If that fails, load each half by itself.
+
+    So a window that cannot be loaded stops no other, and is found in few steps.
+    """
+    loaded_at = next_stamp(session)
+    session.sql("begin transaction").collect()
+    try:
+        rows, files = load_windows(session, job, table, piece, loaded_at)
+        session.sql("commit").collect()
+        return rows, files
+    except Exception as error:
+        session.sql("rollback").collect()
+        if len(piece) == 1:
+            problems[piece[0][0]["id"]] = str(error)
+            return 0, 0
+    half = len(piece) // 2
+    rows = files = 0
+    for some in (piece[:half], piece[half:]):
+        # A fault of the account would repeat itself for each of thousands of windows.
+        if len(problems) < MANY_PROBLEMS:
+            loaded = load_piece(session, job, table, some, problems)
+            rows, files = rows + loaded[0], files + loaded[1]
+    return rows, files
+
+
+def load_windows(session, job, table, piece, loaded_at):
+    """Load the files of these windows, compare the rows with the manifests, and record the files in the ledger."""
+    groups, deletes = {}, []
+    for window, missing in piece:
+        for file in missing:
+            kind = kind_of(window, file)
+            if kind == "deletes":
+                deletes.append((window, file))
+            else:
+                shape = tuple(column["name"] for column in window["columns"]) if kind == "data" else ()
+                groups.setdefault((kind, file["name"].endswith(".parquet"), shape), []).append((window, file))
+    counts = {}
+    for (kind, is_parquet, names), files in groups.items():
+        for some in chunks(files, COPY_FILES):
+            counts.update(copy_files(session, job, table, kind, is_parquet, names, some, loaded_at))
+    for some in chunks(deletes, REMOVED_WINDOWS):
+        counts.update(write_tombstones(session, job, table, some, loaded_at))
+    rows = 0
+    loaded = [(window, file) for window, missing in piece for file in missing]
+    for window, file in loaded:
+        count = counts.get((window["id"], file["name"]), 0)
+        if count != file["rows"]:
+            raise Problem(
+                f"{job.stream}: {job.stage}/{window['id']}/{file['name']} holds {count} rows where window.json promises"
+                f" {file['rows']}; nothing of the window was loaded."
+                f" Restore the original file, or {remedy(job.stream, window['id'])}"
+            )
+        rows += count if kind_of(window, file) == "data" else 0
+    record_files(session, job, loaded, loaded_at)
+    return rows, len(loaded)
+
+
+def waiting_windows(session, job, problems):
     """Return the stream's complete windows with their files that are not in the ledger; add damaged ones to `problems`."""
-    listed, ledger, waiting = listing(session, stage), read_ledger(session, stage), []
-    for window in windows(session, stream, stage, listed, problems):
+    listed, waiting = listing(session, job.stage), []
+    ledger = read_ledger(session, job.stage, listed)
+    for window in windows(session, job, listed, problems):
         missing = [file for file in files_of(window) if (window["id"], file["name"]) not in ledger]
-        if window["stream"] == stream and missing and window["id"] not in problems:
+        if window["stream"] == job.stream and missing and window["id"] not in problems:
             try:
-                verify(window, missing, stage, listed)
+                verify(window, missing, job.stage, listed)
                 waiting.append((window, missing))
             except Problem as error:
                 problems[window["id"]] = str(error)
     return waiting
 
 
-def load_window(session, stream, layout, stage, raw_table, key, cursor, window, files, columns, loaded_at):
-    """Load these files of a window, record them in the ledger, and return the number of data rows."""
-    rows = 0
-    for file in files:
-        count = load_file(session, stream, layout, stage, raw_table, key, cursor, window, file, columns, loaded_at)
-        if count != file["rows"]:
-            raise Problem(
-                f"{stream}: {stage}/{window['id']}/{file['name']} holds {count} rows where window.json promises"
-                f" {file['rows']}; nothing of the window was loaded."
-                f" Restore the original file, or {remedy(stream, window['id'])}"
-            )
-        rows += count if kind_of(window, file) == "data" else 0
-        record_file(session, stream, stage, window, file, loaded_at)
-    return rows
+def cleanup(session, job, problems):
+    """Remove the files of the windows that are complete in the ledger, window.json last, and return rows and files.
 
-
-def cleanup(session, stream, stage):
-    """Remove the files of the windows that are complete in the ledger, window.json last.
-
-    Remove each file by folder and pattern: a path alone is a prefix, and would also remove files whose names begin the
-    same. The pattern matches the name as well as the whole path, because the manual does not say which is compared.
+    The pattern lists windows and names, because a path alone is a prefix, and would also remove files whose names begin
+    the same. It matches below the stage as well as the whole path, because the manual does not say which is compared.
     """
-    rows = files = 0
-    listed = listing(session, stage)
-    ledger = read_ledger(session, stage)
-    for window in windows(session, stream, stage, listed, {}):
+    rows, done = 0, []
+    listed = listing(session, job.stage)
+    ledger = read_ledger(session, job.stage, listed)
+    for window in windows(session, job, listed, {}):
         promised = files_of(window)
-        if window["stream"] != stream or any(ledger.get((window["id"], f["name"])) != f["rows"] for f in promised):
-            continue
-        for name in [file["name"] for file in promised] + [MANIFEST]:
-            if (window["id"], name) in listed:
-                session.sql(f"remove {location(stage, window['id'], '')} pattern = '(.*/)?{name.replace('.', '[.]')}'").collect()
-                files += 1
-        rows += sum(file["rows"] for file in window["files"])
-    return rows, files
+        if window["stream"] == job.stream and all(ledger.get((window["id"], f["name"])) == f["rows"] for f in promised):
+            done.append((window["id"], tuple(f["name"] for f in promised if (window["id"], f["name"]) in listed)))
+            rows += sum(file["rows"] for file in window["files"])
+    for some in chunks(done, REMOVED_WINDOWS):
+        alike = {}
+        for window_id, names in some:
+            alike.setdefault(names, []).append(window_id)
+        for names, window_ids in [*alike.items(), ((MANIFEST,), [window_id for window_id, _ in some])]:
+            if names:
+                pattern = f"(.*/)?{either(window_ids)}/{either(names)}"
+                session.sql(f"remove @raw_ext.{quoted(job.stage.upper())} pattern = {literal(pattern)}").collect()
+    return rows, sum(len(names) + 1 for _, names in done)
 
 
 def listing(session, stage):
@@ -177,26 +224,38 @@ def listing(session, stage):
     return found
 
 
-def windows(session, stream, stage, listed, problems):
+def windows(session, job, listed, problems):
     """Yield the windows with a valid window.json, oldest first: their names begin with their end.
 
     Faults of the others are added to `problems`, so that a damaged window does not stop the other windows.
     """
-    for window_id in sorted(window for window, name in listed if name == MANIFEST):
-        with session.file.get_stream(location(stage, window_id, MANIFEST)) as opened:
-            content = opened.read()
+    found = sorted(window for window, name in listed if name == MANIFEST)
+    contents = staged_lines(session, job.stage, f"(.*/)?{either([MANIFEST])}") if found else {}
+    for window_id in found:
         try:
-            window = {**json.loads(content), "id": window_id}
-            fault = manifest_fault(window, stage)
+            window = {**json.loads("\n".join(contents.get((window_id, MANIFEST), []))), "id": window_id}
+            fault = manifest_fault(window, job.stage)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             fault = f"{type(error).__name__} {error}"
         if not fault:
             yield window
         elif window_id not in problems:
             problems[window_id] = (
-                f"{stream}: {stage}/{window_id}/{MANIFEST} is not a window's manifest: {fault}."
-                f" Restore the original file, or {remedy(stream, window_id)}"
+                f"{job.stream}: {job.stage}/{window_id}/{MANIFEST} is not a window's manifest: {fault}."
+                f" Restore the original file, or {remedy(job.stream, window_id)}"
             )
+
+
+def staged_lines(session, stage, pattern):
+    """Return the lines of the staged text files that match, by window and name, with one statement for all files."""
+    found = {}
+    rows = session.sql(
+        f"select metadata$filename, metadata$file_row_number, $1 from @raw_ext.{quoted(stage.upper())}"
+        f" (file_format => 'raw_ext.lines', pattern => {literal(pattern)})"
+    ).collect()
+    for path, _, line in sorted((row[0], int(row[1]), row[2] or "") for row in rows):
+        found.setdefault(tuple(path.split("/")[-2:]), []).append(line)
+    return found
 
 
 def manifest_fault(window, stage):
@@ -228,9 +287,12 @@ def remedy(stream, window_id):
     )
 
 
-def read_ledger(session, stage):
-    """Return the loaded rows by window and file."""
-    found = session.sql('select window_id, file, "ROWS" from raw_ext.load_history where stage = ?', params=[stage])
+def read_ledger(session, stage, listed):
+    """Return the loaded rows by window and file, of the windows from the oldest listed one on."""
+    found = session.sql(
+        'select window_id, file, "ROWS" from raw_ext.load_history where stage = ? and window_id >= ?',
+        params=[stage, min(listed, default=("",))[0]],
+    )
     return {(row[0], row[1]): int(row[2]) for row in found.collect()}
 
 
@@ -256,44 +318,72 @@ def verify(window, files, stage, listed):
             )
 
 
-def fit_table(session, stream, raw_table, window):
-    """Create the raw table or add its new columns, and return types by column. DDL would end the load's transaction."""
-    schema, _, table = raw_table.upper().partition(".")
-    wanted = {c["name"].upper(): snowflake_type(c["type"]) for c in window["columns"]}
-    if len(wanted) < len(window["columns"]) or set(wanted) & set(META):
-        raise Problem(
-            f"{stream}: two columns of window {window['id']} have one name in {raw_table}, case aside."
-            f" Rename one at the source; then {remedy(stream, window['id'])}"
-        )
-    held = held_columns(session, raw_table)
-    name = f"{quoted(schema)}.{quoted(table)}"
-    if not held:
-        columns = [f"{quoted(column)} {kind}" for column, kind in wanted.items()]
-        columns += ["_file varchar", "_file_row number(38, 0)", "_loaded_at timestamp_ntz(6)", "_deleted_at timestamp_ntz(6)"]
-        session.sql(f"create table {name} ({', '.join(columns)})").collect()
-        return wanted
-    for column, kind in wanted.items():
-        if column not in held:
-            session.sql(f"alter table {name} add column {quoted(column)} {kind}").collect()
-        elif not fits(kind, *held[column]):
+class Table:
+    """The raw table's columns, read once in a load. DDL would end a transaction, so it is fitted before."""
+
+    def __init__(self, session, job):
+        self.session, self.job = session, job
+        self.schema, _, self.table = job.raw_table.upper().partition(".")
+        self.name = f"{quoted(self.schema)}.{quoted(self.table)}"
+        self.held = self.read()
+
+    def fitted(self, waiting, problems):
+        """Return the windows that the table can take, oldest first; add the others to `problems`.
+
+        A window with deletes only has no column types to create the table from: it waits for a window with rows.
+        """
+        faults, fitting = {}, set()
+        for window, _ in sorted(waiting, key=lambda each: not each[0]["columns"]):
+            shape = tuple((column["name"], column["type"]) for column in window["columns"])
+            if shape and shape not in faults:
+                try:
+                    self.fit(window)
+                    faults[shape] = ""
+                except Problem as error:
+                    faults[shape] = str(error)
+            if faults.get(shape):
+                problems[window["id"]] = faults[shape]
+            elif shape or window["rejects"] or self.held:
+                fitting.add(window["id"])
+        return [(window, missing) for window, missing in waiting if window["id"] in fitting]
+
+    def fit(self, window):
+        """Create the raw table, or add the window's new columns to it."""
+        stream = self.job.stream
+        wanted = {column["name"].upper(): snowflake_type(column["type"]) for column in window["columns"]}
+        if len(wanted) < len(window["columns"]) or set(wanted) & set(META):
             raise Problem(
-                f"{stream}: column {column} is staged as {kind} in window {window['id']}, and no longer fits {raw_table},"
-                f" where it is {held[column][0]}; nothing of the window was loaded. Rename the old column there and run"
-                " the task again: the new one is added."
+                f"{stream}: two columns of window {window['id']} have one name in {self.job.raw_table}, case aside."
+                f" Rename one at the source; then {remedy(stream, window['id'])}"
             )
-    # Include the table's columns: a window with deletes only lists no columns, but its keys need types.
-    return {column: held_type(*described) for column, described in held.items()} | wanted
+        if not self.held:
+            columns = [f"{quoted(column)} {kind}" for column, kind in wanted.items()]
+            columns += ["_file varchar", "_file_row number(38, 0)", "_loaded_at timestamp_ntz(6)", "_deleted_at timestamp_ntz(6)"]
+            self.session.sql(f"create table {self.name} ({', '.join(columns)})").collect()
+            self.held = self.read()
+        for column, kind in wanted.items():
+            if column not in self.held:
+                self.session.sql(f"alter table {self.name} add column {quoted(column)} {kind}").collect()
+                self.held = self.read()
+            elif not fits(kind, *self.held[column]):
+                raise Problem(
+                    f"{stream}: column {column} is staged as {kind} in window {window['id']}, and no longer fits"
+                    f" {self.job.raw_table}, where it is {self.held[column][0]}; nothing of the window was loaded."
+                    " Rename the old column there and run the task again: the new one is added."
+                )
 
+    def kind(self, name):
+        """Return the type of a column."""
+        return held_type(*self.held[name.upper()])
 
-def held_columns(session, raw_table):
-    """Return the raw table's columns with types, precisions and scales; empty if there is no such table."""
-    schema, _, table = raw_table.upper().partition(".")
-    rows = session.sql(
-        "select column_name, data_type, numeric_precision, numeric_scale from information_schema.columns"
-        " where table_schema = ? and table_name = ?",
-        params=[schema, table],
-    ).collect()
-    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+    def read(self):
+        """Return the columns with types, precisions and scales; empty if there is no such table."""
+        rows = self.session.sql(
+            "select column_name, data_type, numeric_precision, numeric_scale from information_schema.columns"
+            " where table_schema = ? and table_name = ?",
+            params=[self.schema, self.table],
+        ).collect()
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
 def held_type(kind, precision, scale):
@@ -310,31 +400,30 @@ def fits(kind, held, precision, scale):
     return held == "NUMBER" and int(scale) >= int(places) and int(precision) - int(scale) >= int(digits) - int(places)
 
 
-def load_file(session, stream, layout, stage, raw_table, key, cursor, window, file, columns, loaded_at):
-    """Load one file and return the number of its rows."""
-    schema, _, table = raw_table.upper().partition(".")
-    target, label = f"{quoted(schema)}.{quoted(table)}", literal(f"{stage}/{window['id']}/{file['name']}")
-    stamp, place = f"{literal(loaded_at)}::timestamp_ntz(6)", location(stage, window["id"], file["name"])
-    if kind_of(window, file) == "deletes":
-        return write_tombstones(session, layout, place, target, key, cursor, label, stamp, columns)
-    if kind_of(window, file) == "rejects":
-        names = 'stream, key, reason, "ROW", _file, _loaded_at'
-        values = f"{literal(stream)}, $1:key::varchar, $1:reason::varchar, $1:row::varchar, {label}, {stamp}"
-        target, file_format = "raw_ext.rejected_rows", "type = json"
-    elif file["name"].endswith(".parquet"):
-        names = ", ".join(quoted(c["name"].upper()) for c in window["columns"]) + ", _file, _file_row, _loaded_at"
-        values = ", ".join(f"$1:{quoted(c['name'])}::{columns[c['name'].upper()]}" for c in window["columns"])
+def copy_files(session, job, table, kind, is_parquet, names, files, loaded_at):
+    """Load files of one kind and shape with one COPY, and return the rows of each by window and name."""
+    parts = [f"split_part(metadata$filename, '/', {place})" for place in (-2, -1)]
+    label = f"{literal(job.stage + '/')} || {parts[0]} || '/' || {parts[1]}"
+    stamp, target, file_format = f"{literal(loaded_at)}::timestamp_ntz(6)", table.name, "type = json"
+    if kind == "rejects":
+        columns = 'stream, key, reason, "ROW", _file, _loaded_at'
+        values = f"{literal(job.stream)}, $1:key::varchar, $1:reason::varchar, $1:row::varchar, {label}, {stamp}"
+        target = "raw_ext.rejected_rows"
+    elif is_parquet:
+        columns = ", ".join(quoted(name.upper()) for name in names) + ", _file, _file_row, _loaded_at"
+        values = ", ".join(f"$1:{quoted(name)}::{table.kind(name)}" for name in names)
         values += f", {label}, metadata$file_row_number, {stamp}"
         # Read timestamps and binary as what they are, not as numbers and text.
         file_format = "type = parquet use_logical_type = true binary_as_text = false"
     else:
-        names, values = "raw, _file, _file_row, _loaded_at", f"$1, {label}, metadata$file_row_number, {stamp}"
-        file_format = "type = json"
+        columns, values = "raw, _file, _file_row, _loaded_at", f"$1, {label}, metadata$file_row_number, {stamp}"
+    listed = ", ".join(literal(f"{window['id']}/{file['name']}") for window, file in files)
     copied = session.sql(
-        f"copy into {target} ({names}) from (select {values} from {place})"
-        f" file_format = ({file_format}) on_error = abort_statement force = true"
+        f"copy into {target} ({columns}) from (select {values} from @raw_ext.{quoted(job.stage.upper())}/)"
+        f" files = ({listed}) file_format = ({file_format}) on_error = abort_statement force = true"
     ).collect()
-    return sum(int(row[3]) for row in copied if row[0].endswith(file["name"]))
+    # Without any file COPY answers with one sentence in one column.
+    return {tuple(row[0].split("/")[-2:]): int(row[3]) for row in copied if len(row) > 3}
 
 
 def tombstone(line, last):
@@ -349,48 +438,74 @@ def tombstone(line, last):
     return document
 
 
-def write_tombstones(session, layout, place, target, key, cursor, label, stamp, columns):
-    """Append a tombstone for each row that was deleted at the source, and return their number."""
-    with session.file.get_stream(place) as packed:
-        lines = [json.loads(line) for line in gzip.decompress(packed.read()).splitlines()]
-    last = () if cursor in key else (cursor,)
-    lacking = [name for name in (*key, *last) if layout != "documents" and name.upper() not in columns]
+def write_tombstones(session, job, table, files, loaded_at):
+    """Append a tombstone for each row that was deleted at the source, and return the rows by window and name."""
+    pattern = f"(.*/)?{either([window['id'] for window, _ in files])}/{either({file['name'] for _, file in files})}"
+    found = staged_lines(session, job.stage, pattern)
+    lines = [
+        (f"{job.stage}/{window_id}/{name}", number, json.loads(line))
+        for (window_id, name), texts in found.items()
+        for number, line in enumerate(texts, 1)
+    ]
+    last = () if job.cursor in job.key else (job.cursor,)
+    names = ("raw",) if job.layout == "documents" else (*job.key, *last)
+    lacking = [name for name in names if name.upper() not in table.held]
     if lacking:
         raise Problem(
-            f"The deleted rows in {label} do not fit: {target} has no column {lacking[0]}; nothing of the window was loaded."
-            " Give the key's columns the names again with which their rows were loaded."
+            f"The deleted rows in {job.stage}/{files[0][0]['id']}/{files[0][1]['name']} do not fit: {job.raw_table} has no column {lacking[0]}; nothing of the"
+            " window was loaded. Give the key's columns the names again with which their rows were loaded."
         )
-    for begin in range(0, len(lines), ROWS_AT_ONCE):
-        some = lines[begin : begin + ROWS_AT_ONCE]
-        if layout == "documents":
-            rows = [json.dumps(tombstone(line, last)) for line in some]
-            names, values = "raw", "parse_json(column1)"
-            params = [value for row, line in zip(rows, some) for value in (row, line["deleted_at"])]
-        else:
-            names = ", ".join(quoted(name.upper()) for name in (*key, *last))
-            kinds = [columns[name.upper()] for name in (*key, *last)]
-            values = ", ".join(f"column{n}::{kind}" for n, kind in enumerate(kinds, 1))
-            params = [v for line in some for v in (*(line["key"][name] for name in key), *[line["deleted_at"] for _ in last], line["deleted_at"])]
-        width = len(params) // len(some)
-        rows = ", ".join(f"({', '.join('?' * width)})" for _ in some)
+    kinds = [table.kind(name) for name in names]
+    values = ["parse_json(column1)"] if job.layout == "documents" else [f"column{n}::{kind}" for n, kind in enumerate(kinds, 1)]
+    width = len(names)
+    for some in chunks(lines, INSERTED_ROWS):
+        params = []
+        for label, number, line in some:
+            if job.layout == "documents":
+                params.append(json.dumps(tombstone(line, last)))
+            else:
+                params += [*(line["key"][name] for name in job.key), *[line["deleted_at"] for _ in last]]
+            params += [label, number, line["deleted_at"]]
+        rows = ", ".join(f"({', '.join('?' * (width + 3))})" for _ in some)
         session.sql(
-            f"insert into {target} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
-            f" select {values}, {label}, {begin} + row_number() over (order by column{width}), {stamp},"
-            f" column{width}::timestamp_ntz(6) from values {rows}",
+            f"insert into {table.name} ({', '.join(quoted(name.upper()) for name in names)}, _file, _file_row, _loaded_at, _deleted_at)"
+            f" select {', '.join(values)}, column{width + 1}, column{width + 2}, {literal(loaded_at)}::timestamp_ntz(6),"
+            f" column{width + 3}::timestamp_ntz(6) from values {rows}",
             params=params,
         ).collect()
-    return len(lines)
+    return {file: len(texts) for file, texts in found.items()}
 
 
-def record_file(session, stream, stage, window, file, loaded_at):
-    """Add the file to the ledger, in the transaction of its rows."""
-    values = [
-        stream, stage, window["id"], file["name"], kind_of(window, file), file["rows"], file["bytes"], file["sha256"],
-        window["low"], window["high"], window["horizon"], window["mode"], window["run_id"], window["staged_at"], loaded_at,
-    ]
-    times = {8, 9, 10, 13, 14}
-    marks = ", ".join("cast(? as timestamp_ntz(6))" if place in times else "?" for place in range(len(values)))
-    session.sql(f"insert into raw_ext.load_history select {marks}", params=values).collect()
+def record_files(session, job, files, loaded_at):
+    """Add the files to the ledger, in the transaction of their rows."""
+    times = {8, 9, 10, 13}
+    values = ", ".join(f"column{n}::timestamp_ntz(6)" if n - 1 in times else f"column{n}" for n in range(1, 15))
+    for some in chunks(files, INSERTED_ROWS):
+        params = [
+            value
+            for window, file in some
+            for value in (
+                job.stream, job.stage, window["id"], file["name"], kind_of(window, file), file["rows"], file["bytes"],
+                file["sha256"], window["low"], window["high"], window["horizon"], window["mode"], window["run_id"],
+                window["staged_at"],
+            )
+        ]
+        rows = ", ".join(f"({', '.join('?' * 14)})" for _ in some)
+        session.sql(
+            f"insert into raw_ext.load_history select {values}, {literal(loaded_at)}::timestamp_ntz(6) from values {rows}",
+            params=params,
+        ).collect()
+
+
+def chunks(items, size):
+    """Return the items in lists of at most `size`."""
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]
+
+
+def either(texts):
+    """Return a regular expression that matches exactly these texts."""
+    escaped = ("".join(c if c.isalnum() or c in "-_" else f"\\{c}" for c in text) for text in sorted(texts))
+    return f"({'|'.join(escaped)})"
 
 
 def next_stamp(session):
@@ -403,11 +518,6 @@ def snowflake_type(staged):
     """Return Snowflake's type for a column's type in window.json."""
     decimal = re.fullmatch(r"decimal128\((\d+), (\d+)\)", staged)
     return f"number({decimal[1]}, {decimal[2]})" if decimal else TYPES[staged]
-
-
-def location(stage, window_id, name):
-    """Return a file's full path. A shorter path would also match its neighbours."""
-    return f"@raw_ext.{quoted(stage.upper())}/{window_id}/{name}"
 
 
 def quoted(name):

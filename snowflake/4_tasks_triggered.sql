@@ -1,6 +1,7 @@
--- The tasks, triggered. A task without a SCHEDULE waits for its stream at no cost, and runs within a minute of a new file.
--- Every run resumes the warehouse for at least a minute. This is cheap for rare files; for a processor that stages every few
--- seconds use 4_tasks_scheduled.sql instead. Either file replaces the tasks of the other.
+-- The tasks, triggered. A task without a SCHEDULE waits for its stream at no cost, and runs within a minute of a new file,
+-- but at most every five minutes: with the default of 30 s, the warehouse would never be suspended while files arrive.
+-- Every run resumes the warehouse for at least a minute. This is cheap for rare files; for a processor that stages all the
+-- time use 4_tasks_scheduled.sql instead. Either file replaces the tasks of the other.
 --
 -- Five failed runs in a row suspend a load, so that a fault does not cost credits for days. A failed run is retried twice
 -- before it counts. `adventure status` shows the failures. Fix the fault, then resume the load:
@@ -16,6 +17,7 @@ create or replace task load_orders
     warehouse = identifier($warehouse_name)
     query_tag = 'adventure:load_orders'
     user_task_timeout_ms = 3600000
+    user_task_minimum_trigger_interval_in_seconds = 300
     suspend_task_after_num_failures = 5
     task_auto_retry_attempts = 2
     when system$stream_has_data('orders_stage_files')
@@ -34,6 +36,7 @@ create or replace task load_order_details
     warehouse = identifier($warehouse_name)
     query_tag = 'adventure:load_order_details'
     user_task_timeout_ms = 3600000
+    user_task_minimum_trigger_interval_in_seconds = 300
     suspend_task_after_num_failures = 5
     task_auto_retry_attempts = 2
     when system$stream_has_data('order_details_stage_files')
@@ -52,6 +55,7 @@ create or replace task load_chat_logs
     warehouse = identifier($warehouse_name)
     query_tag = 'adventure:load_chat_logs'
     user_task_timeout_ms = 3600000
+    user_task_minimum_trigger_interval_in_seconds = 300
     suspend_task_after_num_failures = 5
     task_auto_retry_attempts = 2
     when system$stream_has_data('chat_stage_files')

@@ -50,6 +50,7 @@ put 'file://adventure/core/__init__.py' @app_files/adventure/core auto_compress 
 put 'file://adventure/core/ages.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/clock.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/errors.py' @app_files/adventure/core auto_compress = false overwrite = true;
+put 'file://adventure/core/extras.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/kinds.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/destinations/__init__.py' @app_files/adventure/destinations auto_compress = false overwrite = true;
 put 'file://adventure/destinations/published.py' @app_files/adventure/destinations auto_compress = false overwrite = true;

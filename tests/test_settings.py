@@ -155,3 +155,13 @@ def test_the_example_lists_every_setting_with_its_description_and_default() -> N
 
 def test_the_example_loads_unchanged_and_gives_the_defaults() -> None:
     assert load_settings(EXAMPLE) == load_settings()
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "interval", "expected"),
+    [("duckdb", 10, 10), ("snowflake", 0, 0), ("snowflake", 10, 300), ("snowflake", 600, 600)],
+)
+def test_a_processor_that_stages_in_snowflake_has_a_shortest_interval(
+    warehouse: str, interval: float, expected: float
+) -> None:
+    assert load_settings(warehouse=warehouse, processor_interval_sec=interval).cycle_interval_sec == expected

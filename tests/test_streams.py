@@ -1,6 +1,6 @@
 """Test how pipeline.toml is read and how errors in it are reported."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,8 +68,21 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ('key = ["order_id", "line"]', "key = []", "key"),
         ('table = "Returned goods"', 'table = "${NO_SUCH}"', r"streams.returns.table: \$\{NO_SUCH\} is not a setting"),
         ('table = "Returned goods"', 'table = "${POSTGRES_PASSWORD}"', "is not a setting that can be used here"),
-        ("lookback = 1.5", 'mode = "guess"', r'streams.returns.mode: PostgreSQL has no mode .guess.\. Write "cursor"'),
+        (
+            "lookback = 1.5",
+            'mode = "guess"',
+            r'streams.returns.mode: PostgreSQL has no mode .guess.\. Write "cursor" or "snapshot"',
+        ),
         ('source = "postgres"', 'source = "mongo"\nmode = "cursor"', r"MongoDB has no mode .cursor.\. Remove mode"),
+        ("lookback = 1.5", 'columns = ["order_id", "line"]', "columns leaves out changed_at"),
+        ("lookback = 1.5", 'exclude = ["line"]', "exclude names line, which is its cursor or key"),
+        ("lookback = 1.5", 'columns = ["line"]\nexclude = ["x"]', "columns and exclude are both given"),
+        ("lookback = 1.5", 'hash = ["changed_at"]', "hash names its cursor changed_at"),
+        ("lookback = 1.5", 'hash = ["mail"]', "hash needs a key, and HASH_KEY is not set"),
+        ("lookback = 1.5", 'hash = ["mail"]\nexclude = ["mail"]', "hash names mail, which the stream does not read"),
+        ("lookback = 1.5", "start = 2026-01-01T00:00:00Z", "start has an offset"),
+        ("lookback = 1.5", "interval = 60", "interval is for snapshots"),
+        ("lookback = 1.5", 'mode = "snapshot"', "cursor has no meaning in a snapshot"),
         ("[streams.returns]", '[streams."re turns"]', "a stream's name is"),
         ("[streams.returns]", "[streams.returns", "is not valid TOML"),
         ("[streams.returns]", "[stream.returns]", "names no stream"),
@@ -80,6 +93,20 @@ def test_an_error_names_file_and_key(tmp_path: Path, old: str, new: str, named: 
     with pytest.raises(ConfigError, match=named) as caught:
         load_streams(settings_with(tmp_path, GOOD.replace(old, new)))
     assert "pipeline.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2026-01-01", datetime(2026, 1, 1)),
+        ('"2026-01-01"', datetime(2026, 1, 1)),
+        ('"2026-01-01 12:30"', datetime(2026, 1, 1, 12, 30)),
+        ("2026-01-01T12:30:00", datetime(2026, 1, 1, 12, 30)),
+    ],
+)
+def test_a_start_is_a_date_or_a_time(tmp_path: Path, written: str, read: datetime) -> None:
+    (stream,) = load_streams(settings_with(tmp_path, GOOD.replace("lookback = 1.5", f"start = {written}")))
+    assert stream.start == read
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -96,6 +123,17 @@ def test_streams_may_not_share_a_stage_or_raw_table(tmp_path: Path, shared: str)
         other = other.replace("returns_stage", "other_stage")
     with pytest.raises(ConfigError, match=f"returns and other share the {shared}"):
         load_streams(settings_with(tmp_path, GOOD + other))
+
+
+@pytest.mark.parametrize(
+    ("key", "names", "replaced"), [('key = "id"', ("id",), False), ("interval = 60", ("_row_number",), True)]
+)
+def test_a_snapshot_needs_no_cursor_and_no_key(
+    tmp_path: Path, key: str, names: tuple[str, ...], replaced: bool
+) -> None:
+    text = GOOD.replace('cursor = "changed_at"', 'mode = "snapshot"').replace('key = ["order_id", "line"]', key)
+    (stream,) = load_streams(settings_with(tmp_path, text.replace("lookback = 1.5", "")))
+    assert (stream.cursor, stream.key, stream.is_replaced) == ("_read_at", names, replaced)
 
 
 def test_find_stream_lists_the_names_when_there_is_none(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from adventure.cli import history, snowflake, stage, stream, tasks
 from adventure.cli.general import AsJson, General, MainGroup
 from adventure.cli.job import importing_demo, level_options, pipeline_of, run_long_lived, run_tasks, settings_of
 from adventure.core.errors import AdventureError
+from adventure.core.extras import DISTRIBUTION, naming_extra
 from adventure.core.private import only_owner
 
 app = typer.Typer(
@@ -41,8 +42,9 @@ def main() -> None:
     # Linux ignores SIGTERM for a container's first process unless it has a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # The name under which the shell completes it, also for `python -m adventure`.
-        app(prog_name="adventure")
+        with naming_extra("This command"):
+            # The name under which the shell completes it, also for `python -m adventure`.
+            app(prog_name="adventure")
     except KeyboardInterrupt:
         _fail("Interrupted.", 130)
     except AdventureError as error:
@@ -65,7 +67,7 @@ def _print_version(is_given: bool) -> None:
     if is_given:
         from importlib.metadata import version
 
-        typer.echo(f"adventure {version('adventure')}")
+        typer.echo(f"adventure {version(DISTRIBUTION)}")
         raise typer.Exit
 
 
@@ -119,7 +121,7 @@ def process(context: typer.Context) -> None:
     from adventure.processor.run import process_forever, process_once
 
     settings, streams = pipeline_of(context)
-    if settings.processor_interval_sec == 0:
+    if settings.cycle_interval_sec == 0:
         process_once(settings, streams)
         return
     run_long_lived(
@@ -127,7 +129,7 @@ def process(context: typer.Context) -> None:
         lambda stop: process_forever(
             settings,
             streams,
-            interval=settings.processor_interval_sec,
+            interval=settings.cycle_interval_sec,
             max_runtime=settings.processor_max_runtime_sec,
             stop=stop,
         ),
@@ -264,6 +266,22 @@ def dashboard(context: typer.Context) -> None:
 
     settings = settings_of(context)
     run_long_lived(settings, lambda stop: serve(settings, stop))
+
+
+@app.command(rich_help_panel=_SHOW)
+def mcp(
+    context: typer.Context,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve HTTP on this port of the loopback address. Default: stdio."),
+    ] = None,
+) -> None:
+    """Serve status, models and bounded queries to an agent, read-only, by the Model Context Protocol."""
+
+    with naming_extra("The server for agents"):
+        from adventure.mcp.server import serve
+
+    serve(*pipeline_of(context), port)
 
 
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)

@@ -38,11 +38,16 @@ def level_options(context: typer.Context) -> list[str]:
 def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]":
     """Load the settings, and the streams of PIPELINE_FILE."""
     from adventure.core.log import get_logger
+    from adventure.core.packaged import is_packaged
     from adventure.core.streams import load_streams
 
     settings = settings_of(context)
     streams = load_streams(settings)
-    get_logger().debug(f"streams: {', '.join(stream.name for stream in streams)}, from {settings.pipeline_file}")
+    listed = f"streams: {', '.join(stream.name for stream in streams)}"
+    if is_packaged(settings.pipeline_file):
+        get_logger().info(f"{listed}: those of the demo, because there is no pipeline.toml in this folder")
+    else:
+        get_logger().debug(f"{listed}, from {settings.pipeline_file}")
     return settings, streams
 
 
@@ -65,15 +70,10 @@ def importing_demo() -> "Iterator[None]":
     Raises:
         ConfigError: this install is without `adventure.demo`, or without a package that it needs.
     """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        from adventure.core.errors import ConfigError
+    from adventure.core.extras import naming_extra
 
-        raise ConfigError(
-            f"This command belongs to the demo, and this install has no {error.name}",
-            "Install the extra `demo`, as the README says, or run `make demo` in a clone",
-        ) from error
+    with naming_extra("This command belongs to the demo: it", "demo"):
+        yield
 
 
 def run_tasks(context: typer.Context, name: str | None, *, scope: "Scope | None" = None) -> None:

@@ -37,8 +37,16 @@ class WarehouseKind:
     """As WAREHOUSE has it."""
     module: str
     """Imported when one is opened: see `adventure.destinations.kind`."""
+    extra: str = ""
+    """The extra of the distribution that brings its packages; "" if there is none."""
+    publishes_file: bool = True
+    """It publishes the marts as a DuckDB file, `Settings.published_path`."""
+    whole_tables: bool = True
+    """It can replace a whole raw table, and compare whole rows with the source."""
     delta_encodings: bool = True
     """It reads Parquet's delta encodings, which take less time and space."""
+    interval_setting: str = ""
+    """The setting with the shortest interval of the processor, where each window costs calls and loads are rare."""
 
 
 SOURCES: dict[str, SourceKind] = {
@@ -48,7 +56,7 @@ SOURCES: dict[str, SourceKind] = {
             "postgres",
             "PostgreSQL",
             "adventure.sources.postgres.kind",
-            modes=("cursor", "log"),
+            modes=("cursor", "log", "snapshot"),
             one_snapshot=True,
             zoneless_cursors=True,
             lookback_remedy="Grant the reader's role pg_read_all_stats, or finish the prepared transaction",
@@ -60,9 +68,17 @@ SOURCES: dict[str, SourceKind] = {
 WAREHOUSES: dict[str, WarehouseKind] = {
     kind.name: kind
     for kind in (
-        WarehouseKind("duckdb", "adventure.destinations.duckdb.kind"),
+        WarehouseKind("duckdb", "adventure.destinations.duckdb.kind", "warehouse"),
         # Its manual speaks of the first version of Parquet's writer, which has no delta encodings.
-        WarehouseKind("snowflake", "adventure.destinations.snowflake.kind", delta_encodings=False),
+        WarehouseKind(
+            "snowflake",
+            "adventure.destinations.snowflake.kind",
+            "snowflake",
+            publishes_file=False,
+            whole_tables=False,
+            delta_encodings=False,
+            interval_setting="snowflake_interval_sec",
+        ),
     )
 }
 

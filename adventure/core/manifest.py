@@ -29,6 +29,9 @@ CURSOR_TEXT = "_adventure_cursor"
 FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.ndjson\.gz")
 """The names of a window's files. The processor did not write files with other names in a window's folder."""
 
+REPLACES = "replaces all rows"
+"""In the mode of a window: loading it removes the rows of all windows before it."""
+
 RESERVED_COLUMNS = ("_file", "_file_row", "_loaded_at", "_deleted_at", "file_row_number")
 """Columns that raw tables have beside the source's columns, and the column that DuckDB adds when it reads Parquet. No
 source column can have one of these names; both warehouses ignore case."""
@@ -108,6 +111,11 @@ class Window:
     def id(self) -> str:
         """The name of the window's folder. It sorts by `high` and is unique, so that a retry has a new id."""
         return f"{self.high:%Y%m%dT%H%M%S%fZ}-{self.run_id}"
+
+    @property
+    def replaces(self) -> bool:
+        """Whether its rows are the whole table."""
+        return self.mode.endswith(REPLACES)
 
     @property
     def rows(self) -> int:

@@ -17,6 +17,7 @@ from adventure.core.clock import overdue_after
 from adventure.core.errors import ConfigError
 from adventure.core.failures import beside
 from adventure.core.kinds import WAREHOUSES, check_kind
+from adventure.core.packaged import own_or_packaged
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -73,6 +74,9 @@ class Settings(BaseSettings):
 
     # The processor
     processor_interval_sec: float = Field(0.0, ge=0, description="seconds between two cycles; 0 = one cycle, then end")
+    snowflake_interval_sec: float = Field(
+        300.0, ge=0, description="shortest seconds between two cycles that stage in Snowflake, whose loads are hourly"
+    )
     processor_max_runtime_sec: float = Field(0.0, ge=0, description="stop processing after this long; 0 = never")
 
     # The stages
@@ -84,7 +88,7 @@ class Settings(BaseSettings):
     warehouse: str = Field("duckdb", description="duckdb, or snowflake: the processor stages there, and its tasks load")
     data_dir: Path = Field(Path(".adventure"), description="folder of everything that is kept on this machine")
     tasks_interval_sec: float = Field(3600.0, gt=0, description="seconds between two runs of the task graph")
-    dbt_dir: Path = Field(Path("dbt"), description="folder of the dbt project")
+    dbt_dir: Path = Field(Path("dbt"), description="folder of the dbt project; default: ./dbt, else the packaged one")
     dashboard_host: str = Field(
         "127.0.0.1", description="address on which the dashboard listens: loopback, or 0.0.0.0 within a container"
     )
@@ -148,19 +152,33 @@ class Settings(BaseSettings):
     credit_budget: float | None = Field(
         None, gt=0, description="credits a month at which Adventure stops what needs the warehouse; default: no limit"
     )
-    snowflake_dir: Path = Field(Path("snowflake"), description="folder of the scripts that set Snowflake up")
+    snowflake_dir: Path = Field(
+        Path("snowflake"),
+        description="folder of the scripts that set Snowflake up; default: ./snowflake, else the packaged one",
+    )
     snowflake_host: str = Field("", description="another host than the account's, for a private link")
     snowflake_port: int = Field(443, ge=1, le=65535, description="its port")
     snowflake_protocol: Literal["https", "http"] = Field("https", description="https, or http for an emulator")
 
     # Everything
-    pipeline_file: Path = Field(Path("pipeline.toml"), description="the file that lists the streams")
+    hash_key: SecretStr | None = Field(
+        None, min_length=16, description="key of the hashes of columns that `hash` names in pipeline.toml; keep it"
+    )
+    pipeline_file: Path = Field(
+        Path("pipeline.toml"),
+        description="the file that lists the streams; default: ./pipeline.toml, else the packaged one",
+    )
     log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line")
 
     @field_validator("warehouse")
     @classmethod
     def _is_kind(cls, value: str) -> str:
         return check_kind(value, WAREHOUSES)
+
+    @field_validator("dbt_dir", "snowflake_dir", "pipeline_file")
+    @classmethod
+    def _is_own_or_packaged(cls, value: Path) -> Path:
+        return own_or_packaged(value)
 
     @field_validator("data_dir")
     @classmethod
@@ -193,6 +211,14 @@ class Settings(BaseSettings):
     def unfinished_dir(self) -> Path:
         """Folder of unfinished files, on the stage's file system, so that staging a file copies nothing."""
         return self.stage_dir / ".unfinished"
+
+    @property
+    def cycle_interval_sec(self) -> float:
+        """Seconds between two cycles of the processor; 0 for one cycle."""
+        shortest = WAREHOUSES[self.warehouse].interval_setting
+        if not shortest or self.processor_interval_sec == 0:
+            return self.processor_interval_sec
+        return max(self.processor_interval_sec, float(getattr(self, shortest)))
 
     @property
     def waiting_limit_sec(self) -> float:

@@ -6,17 +6,24 @@ whether the source has such a table.
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from adventure.core.errors import ConfigError
-from adventure.core.kinds import SOURCES, SourceKind, check_kind
+from adventure.core.kinds import SOURCES, WAREHOUSES, SourceKind, check_kind
 from adventure.core.settings import Settings
 from adventure.core.zones import check_zone
+
+SNAPSHOT = "snapshot"
+"""The mode in which the whole table is compared with what was staged before."""
+
+READ_AT, ROW_NUMBER = "_read_at", "_row_number"
+"""Columns that a table read as a snapshot gets: its cursor, and its key if it has none."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,20 @@ class Stream:
     """The IANA name of the zone of a cursor without an offset; None if the stream names none."""
     mode: str | None = None
     """How the table is read, one of `SourceKind.modes`; None if the stream names none."""
+    columns: tuple[str, ...] = ()
+    """The only columns that are read; empty for all."""
+    exclude: tuple[str, ...] = ()
+    """Columns that are not read."""
+    where: str | None = None
+    """The condition for the rows that are read, in the source's own language; None for all rows."""
+    hash: tuple[str, ...] = ()
+    """Columns of which only an HMAC-SHA256 is read."""
+    hash_key: SecretStr | None = field(default=None, compare=False)
+    """The key of these hashes."""
+    start: datetime | None = None
+    """Rows with a lower cursor are not read; in the stream's zone."""
+    interval: timedelta = timedelta(0)
+    """The shortest time between two reads of the table, in snapshot mode."""
 
     @property
     def kind(self) -> SourceKind:
@@ -59,6 +80,26 @@ class Stream:
     def zone(self) -> str:
         """The zone of the stream's cursors and watermark."""
         return self.timezone or "UTC"
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether the whole table is compared with what was staged before."""
+        return self.mode == SNAPSHOT
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether each window replaces all rows, because no key identifies them."""
+        return self.key == (ROW_NUMBER,)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all columns and rows of the table are read, as they are."""
+        return not (self.columns or self.exclude or self.where or self.hash or self.start)
+
+    @property
+    def hash_secret(self) -> bytes:
+        """The key of the hashes, as bytes."""
+        return self.hash_key.get_secret_value().encode() if self.hash_key else b""
 
     @property
     def location(self) -> str:
@@ -79,8 +120,8 @@ class _Entry(BaseModel):
     source: str
     namespace: _Text
     table: _Text
-    cursor: _Text
-    key: _Text | Annotated[list[_Text], Field(min_length=1)]
+    cursor: _Text | None = None
+    key: _Text | Annotated[list[_Text], Field(min_length=1)] | None = None
     stage: _Name
     raw_table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$")]
     lookback: Annotated[float, Field(ge=0, description="seconds")] = 0
@@ -88,6 +129,12 @@ class _Entry(BaseModel):
     references: dict[str, _Text | Annotated[list[_Text], Field(min_length=1)]] = {}
     timezone: _Text | None = None
     mode: _Text | None = None
+    columns: Annotated[list[_Text], Field(min_length=1)] | None = None
+    exclude: list[_Text] = []
+    where: _Text | None = None
+    hash: list[_Text] = []
+    start: datetime | date | None = None
+    interval: Annotated[float, Field(ge=0, description="seconds")] = 0
 
     @field_validator("source")
     @classmethod
@@ -153,14 +200,15 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         ) from error
     if entry.timezone:
         _check_timezone(where, entry)
-    _check_mode(where, entry)
+    cursor, key = _cursor_and_key(where, entry, settings)
+    _check_shape(where, entry, [cursor, *key], settings)
     return Stream(
         name=name,
         source=entry.source,
         namespace=entry.namespace,
         table=entry.table,
-        cursor=entry.cursor,
-        key=_names(entry.key),
+        cursor=cursor,
+        key=key,
         stage=entry.stage,
         raw_table=entry.raw_table,
         lookback=timedelta(seconds=entry.lookback),
@@ -168,17 +216,71 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         references={parent: _names(columns) for parent, columns in entry.references.items()},
         timezone=entry.timezone,
         mode=entry.mode,
+        columns=tuple(entry.columns or ()),
+        exclude=tuple(entry.exclude),
+        where=entry.where,
+        hash=tuple(entry.hash),
+        hash_key=settings.hash_key if entry.hash else None,
+        start=entry.start
+        if entry.start is None or isinstance(entry.start, datetime)
+        else datetime.combine(entry.start, time.min),
+        interval=timedelta(seconds=entry.interval),
     )
 
 
-def _check_mode(where: str, entry: _Entry) -> None:
+def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """Check the mode, and return the stream's cursor and key."""
     kind = SOURCES[entry.source]
-    if entry.mode is None or entry.mode in kind.modes:
-        return
-    known = " or ".join(f'"{mode}"' for mode in kind.modes)
-    raise ConfigError(
-        f"{where}.mode: {kind.title} has no mode {entry.mode!r}", f"Write {known}" if known else "Remove mode"
-    )
+    if entry.mode is not None and entry.mode not in kind.modes:
+        known = " or ".join(f'"{mode}"' for mode in kind.modes)
+        raise ConfigError(
+            f"{where}.mode: {kind.title} has no mode {entry.mode!r}", f"Write {known}" if known else "Remove mode"
+        )
+    if entry.mode != SNAPSHOT:
+        for name in ("cursor", "key"):
+            if getattr(entry, name) is None:
+                able = SNAPSHOT in kind.modes
+                raise ConfigError(
+                    f"{where}: {name}: Field required", f'Add it, or mode = "{SNAPSHOT}"' if able else "Add it"
+                )
+        if entry.interval:
+            raise ConfigError(f"{where}.interval is for snapshots", f'Add mode = "{SNAPSHOT}", or remove interval')
+        return entry.cursor or "", _names(entry.key or "")
+    for name in ("cursor", "lookback", "timezone", "start", "references"):
+        if getattr(entry, name):
+            raise ConfigError(f"{where}.{name} has no meaning in a snapshot, which compares whole tables", "Remove it")
+    if entry.key is None and not WAREHOUSES[settings.warehouse].whole_tables:
+        raise ConfigError(
+            f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table without a key", "Add the table's key"
+        )
+    return READ_AT, _names(entry.key or ROW_NUMBER)
+
+
+def _check_shape(where: str, entry: _Entry, needed: Sequence[str], settings: Settings) -> None:
+    """Check that key and cursor are read as they are, and that hashes have a key."""
+    needed = [name for name in needed if name not in (READ_AT, ROW_NUMBER)]
+    if entry.columns and entry.exclude:
+        raise ConfigError(f"{where}: columns and exclude are both given", "Keep one of them")
+    for name in needed:
+        if entry.columns and name not in entry.columns:
+            raise ConfigError(f"{where}.columns leaves out {name}, which is its cursor or key", f"Add {name}")
+        if name in entry.exclude:
+            raise ConfigError(f"{where}.exclude names {name}, which is its cursor or key", f"Remove {name} from it")
+    if entry.cursor and entry.cursor in entry.hash:
+        raise ConfigError(f"{where}.hash names its cursor {entry.cursor}, which windows compare", "Remove it from hash")
+    for name in entry.hash:
+        if name in entry.exclude or (entry.columns and name not in entry.columns):
+            raise ConfigError(f"{where}.hash names {name}, which the stream does not read", "Remove it from hash")
+    if SOURCES[entry.source].documents and (keys := [name for name in needed if name in entry.hash]):
+        raise ConfigError(
+            f"{where}.hash names its key {keys[0]}, by which documents are looked up", "Remove it from hash"
+        )
+    if entry.hash and settings.hash_key is None:
+        raise ConfigError(
+            f"{where}.hash needs a key, and HASH_KEY is not set", "Set HASH_KEY, for example to `openssl rand -hex 32`"
+        )
+    if isinstance(entry.start, datetime) and entry.start.tzinfo:
+        raise ConfigError(f"{where}.start has an offset", "Write it without, in the zone of the cursor")
 
 
 def _check_timezone(where: str, entry: _Entry) -> None:
@@ -232,6 +334,8 @@ def _check_references(path: Path, stream: Stream, before: dict[str, Stream]) -> 
             raise ConfigError(
                 f"{where}: no stream of that name comes before it", "Put that stream first, or fix the name"
             )
+        if parent.is_snapshot:
+            raise ConfigError(f"{where}: {name} is read as a snapshot, whose rows have no cursor", "Remove it")
         if stream.source != parent.source or not stream.kind.one_snapshot:
             able = " or ".join(kind.title for kind in SOURCES.values() if kind.one_snapshot)
             raise ConfigError(f"{where}: only tables of {able} are read in one snapshot", "Remove the reference")

@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 from adventure.core import heartbeat
 from adventure.core.errors import AdventureError, ConfigError
+from adventure.core.extras import missing
 from adventure.core.settings import Settings
 from adventure.dashboard.source import HEARTBEAT_PATH
 from adventure.factory import dashboard_environment
@@ -59,9 +61,12 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     """Serve until `stop` is set. Send heartbeats while the server answers.
 
     Raises:
-        ConfigError: the port is already in use.
+        ConfigError: the port is already in use, or a package is not installed.
         AdventureError: Streamlit ended with an error.
     """
+    for package in ("streamlit", "altair"):
+        if find_spec(package) is None:
+            raise missing("The dashboard", package, "dashboard")
     _refuse_taken(settings.dashboard_host, settings.dashboard_port)
     # Start a new session, so that Ctrl-C reaches only this process.
     server = subprocess.Popen(

@@ -7,10 +7,13 @@ another one it would skip rows, so the stream stops until the operator changes t
 from collections.abc import Mapping
 
 from adventure.core.errors import WatermarkMismatch
+from adventure.core.hashes import hash_of
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 
 DESTINATION = "destination"
+_SHAPE = ("where", "hash", "start")
+"""What else a watermark belongs to, where a stream has it: with another value, rows below it would have to be read."""
 
 
 def owner_of(stream: Stream, destination: str) -> dict[str, str]:
@@ -25,8 +28,18 @@ def owner_of(stream: Stream, destination: str) -> dict[str, str]:
         "key": ", ".join(stream.key),
         "stage": stream.stage,
         "raw_table": stream.raw_table,
+        **_shape_of(stream),
         **({DESTINATION: destination} if destination else {}),
     }
+
+
+def _shape_of(stream: Stream) -> dict[str, str]:
+    values = {"where": stream.where, "start": stream.start and stream.start.isoformat(sep=" ")}
+    if stream.hash:
+        # Another key gives other hashes. This part of a hash shows that, and not the key.
+        mark = hash_of("adventure", stream.hash_secret)[:8]
+        values["hash"] = f"{', '.join(sorted(stream.hash))} (key {mark})"
+    return {name: value for name, value in values.items() if value}
 
 
 def owner_mismatch(mark: Watermark | None, stream: Stream, destination: str) -> WatermarkMismatch | None:
@@ -39,7 +52,8 @@ def owner_mismatch(mark: Watermark | None, stream: Stream, destination: str) -> 
     if mark.refused:
         return WatermarkMismatch(*mark.refused)
     now = owner_of(stream, destination)
-    changed = {name: (kept, now.get(name, "")) for name, kept in mark.owner.items() if now.get(name, "") != kept}
+    known = dict.fromkeys(_SHAPE, "") | dict(mark.owner) if mark.owner else {}
+    changed = {name: (kept, now.get(name, "")) for name, kept in known.items() if now.get(name, "") != kept}
     if DESTINATION in changed:
         kept, found = changed[DESTINATION]
         return WatermarkMismatch(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from adventure.core.clock import utc_now
 from adventure.core.errors import AdventureError, CheckFailed, ConfigError
+from adventure.core.extras import install
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.warehouse import TaskHistory
@@ -46,14 +47,15 @@ def reconcile_recent(settings: Settings, streams: Sequence[Stream]) -> tuple[int
     if find_spec("duckdb") is None:
         raise ConfigError(
             "The sources cannot be compared with the warehouse: the package duckdb is not installed here",
-            "Install it, or set RECONCILE_INTERVAL_SEC=0 and run `adventure reconcile` elsewhere",
+            f"{install('warehouse')}, or set RECONCILE_INTERVAL_SEC=0 and run `adventure reconcile` elsewhere",
         )
     # Imported here, so that a task server on Snowflake starts without DuckDB.
     from adventure.reconcile.run import reconcile
 
     recent = timedelta(seconds=settings.reconcile_window_sec)
     rows, found = 0, []
-    for stream in streams:
+    # The processor itself compares the whole table of a snapshot, in each of its reads.
+    for stream in (each for each in streams if not each.is_snapshot):
         try:
             (report,) = reconcile(settings, [stream], recent=recent)
         except AdventureError as error:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
+from adventure.core.kinds import WAREHOUSES
 from adventure.core.log import get_logger
 from adventure.core.private import make_data_dir, make_folder
 from adventure.core.settings import Settings
@@ -86,7 +87,8 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        begin = earlier(mark.value, recent) if recent else low
+        # The rows of a snapshot have no cursor: all of them are compared, by their hashes.
+        bounds = (None, None) if stream.is_snapshot else (earlier(mark.value, recent) if recent else low, high)
         try:
             reports.append(
                 _reconcile(
@@ -96,9 +98,9 @@ def reconcile(
                     mark,
                     repair=repair,
                     force=force,
-                    low=begin,
-                    high=high,
-                    rows=rows,
+                    low=bounds[0],
+                    high=bounds[1],
+                    rows=rows or stream.is_snapshot,
                     without=without,
                 )
             )
@@ -120,6 +122,12 @@ def _reconcile(
     rows: bool,
     without: Collection[str],
 ) -> Report:
+    if stream.is_snapshot and not WAREHOUSES[settings.warehouse].whole_tables:
+        raise SourceShapeError(
+            f"{stream.name} is read as a snapshot, whose rows can only be compared whole, which {settings.warehouse}"
+            " does not do",
+            "Run `adventure check`, which compares their number",
+        )
     with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
         log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
         comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")

@@ -60,9 +60,9 @@ def _check_configuration(name: str, facts: dict[str, Any]) -> None:
 def _check_packages(name: str, image: str) -> None:
     """Check that the image contains exactly its lock's packages and the product, and no build or download tool."""
     never = _NEVER_IN_ANY + (() if name == "tasks" else _NEVER_IN_PROCESSOR)
-    own = {"adventure"}
+    own = {"adventure-pipeline"}
     if name in _WITH_DEMO:
-        own.add("adventure-demo")
+        own.add("adventure-pipeline-demo")
     else:
         never += ("adventure.demo",)
     script = _INVENTORY % (never, _TOOLS)

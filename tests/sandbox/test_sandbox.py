@@ -17,6 +17,8 @@ from adventure.core.settings import Settings
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import Databases, create_databases
 
+pytestmark = pytest.mark.slow
+
 _START_AND_WAIT = """
 import sys, time
 from pathlib import Path

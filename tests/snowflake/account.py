@@ -31,6 +31,7 @@ TABLES = (
 _settings: dict[str, Settings] = {}
 _own: dict[str, list[str]] = {}
 _runs: "dict[str, list[_Run]]" = {}
+_skipped: dict[str, int] = {}
 
 
 def begin(settings: Settings) -> None:
@@ -54,6 +55,11 @@ def environment(settings: Settings) -> dict[str, str]:
         if value is not None:
             found[name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     return found
+
+
+def skip(settings: Settings, times: int) -> None:
+    """Skip the next runs, as the account does if a task's WHEN does not hold."""
+    _skipped[settings.snowflake_database.upper()] = times
 
 
 def create_tables(settings: Settings) -> None:
@@ -98,6 +104,11 @@ def execute_task(database: str, name: str) -> None:
         raise ProgrammingError(msg=f"Task '{name.upper()}' does not exist or not authorized.", errno=2003)
     if re.search(r"\n    after ", text):
         raise ProgrammingError(msg=f"Task {name.upper()} is not a root task.", errno=91089)
+    if _skipped.get(database.upper(), 0) > 0:
+        _skipped[database.upper()] -= 1
+        moment = datetime.now(UTC).replace(tzinfo=None)
+        _runs[database.upper()].append(_Run(name, moment, "SKIPPED", moment))
+        return
     following = [text] + [other for other in statements if re.search(rf"\n    after {name}\n", other)]
     threading.Thread(target=_run_all, args=(_settings[database.upper()], following), daemon=True).start()
 

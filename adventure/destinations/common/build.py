@@ -11,7 +11,9 @@ from typing import Any
 
 from adventure.core import heartbeat
 from adventure.core.errors import BuildFailed, ConfigError
+from adventure.core.extras import naming_extra
 from adventure.core.faults import Point, reached
+from adventure.core.kinds import WAREHOUSES
 from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
@@ -32,7 +34,7 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
         environment: the environment variables that the target's profile reads.
 
     Raises:
-        ConfigError: there is no dbt project at `settings.dbt_dir`.
+        ConfigError: there is no dbt project at `settings.dbt_dir`, or dbt is not installed.
         BuildFailed: a model or a test failed; the message names the first one.
     """
     project = _project(settings)
@@ -46,7 +48,8 @@ def run_dbt_build(settings: Settings, scope: Scope, *, target: str, environment:
     if scope == "full refresh":
         arguments.append("--full-refresh")
     begun = time.monotonic()
-    with _variables(environment), contextlib.redirect_stdout(io.StringIO()):
+    needs_dbt = naming_extra("A build of the models", WAREHOUSES[settings.warehouse].extra)
+    with needs_dbt, _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         result = _invoke(arguments)
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception

@@ -7,7 +7,7 @@ import duckdb
 
 from adventure.core.clock import utc_now
 from adventure.core.faults import Point, reached
-from adventure.core.manifest import StagedFile, Window
+from adventure.core.manifest import REPLACES, StagedFile, Window
 from adventure.core.sql_text import quoted
 from adventure.core.stage import damaged
 from adventure.core.streams import Stream
@@ -56,6 +56,8 @@ def load_window(
             rows += inserted if _kind(window, file) == "data" else 0
             reached(Point.ROWS_WRITTEN, stream.name)
             _record_file(connection, window, file, loaded_at)
+        if window.replaces:
+            _keep_newest(connection, stream, window)
         reached(Point.LEDGER_WRITTEN, stream.name)
         connection.execute("commit")
         reached(Point.COMMITTED, stream.name)
@@ -173,6 +175,16 @@ def _insert(
         values = [label, loaded_at, str(path), LARGEST_DOCUMENT]
     found = connection.execute(statement, values).fetchone()
     return int(found[0]) if found else 0
+
+
+def _keep_newest(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
+    """Remove the rows of all windows but the newest that was loaded, whatever the order in which they are loaded."""
+    connection.execute(
+        f"delete from {DUCKDB.raw_table(stream)} where not starts_with(_file, ("
+        "select stage || '/' || max(window_id) || '/' from raw_ext.load_history"
+        " where stage = ? and kind = 'data' and ends_with(mode, ?) group by stage))",
+        [window.stage, REPLACES],
+    )
 
 
 def _kind(window: Window, file: StagedFile) -> str:

@@ -120,6 +120,8 @@ def _copy_held(connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, 
         f"coalesce({DUCKDB.cursor(stream)} + (1::hugeint << 61), 0) * (1::hugeint << 64)"
         " + epoch_us(_loaded_at)::hugeint * 2 + (_deleted_at is null)::int"
     )
+    # At the source, the rows of a snapshot have no cursor: `PostgresSide` takes 1970 for all of them.
+    cursor = "0" if stream.is_snapshot else "nullif(version >> 64, 0) - (1::hugeint << 61)"
     connection.execute(
         f"""
         insert into scratch.held
@@ -133,7 +135,7 @@ def _copy_held(connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, 
             where {key} {"in (from scratch.suspects select key)" if suspects else "is not null"}
             group by 1
         )
-        select key, nullif(version >> 64, 0) - (1::hugeint << 61), (version & 1) = 1, parts, row
+        select key, {cursor}, (version & 1) = 1, parts, row
         from versions
         """
     )

@@ -82,13 +82,16 @@ def task_statements(stream: Stream, trigger: Trigger) -> list[str]:
         f"{SNOWFLAKE.literal(stream.name)}, '{layout(stream)}', '{stream.stage}', '{stream.raw_table}',"
         f" array_construct({key}), {SNOWFLAKE.literal(stream.cursor)}"
     )
-    schedule = "    schedule = 'USING CRON 0 * * * * UTC'\n" if trigger == "scheduled" else ""
+    scheduled = trigger == "scheduled"
+    schedule = "    schedule = 'USING CRON 0 * * * * UTC'\n" if scheduled else ""
+    pause = "" if scheduled else "    user_task_minimum_trigger_interval_in_seconds = 300\n"
     return [
         f"create or replace task load_{stream.name}\n"
         "    warehouse = identifier($warehouse_name)\n"
         f"{schedule}"
         f"    query_tag = 'adventure:load_{stream.name}'\n"
         "    user_task_timeout_ms = 3600000\n"
+        f"{pause}"
         "    suspend_task_after_num_failures = 5\n"
         "    task_auto_retry_attempts = 2\n"
         f"    when system$stream_has_data('{stream.stage}_files')\n"

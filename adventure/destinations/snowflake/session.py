@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adventure.core.errors import ConfigError, WarehouseError, WarehouseRefused, WarehouseUnavailable
+from adventure.core.extras import missing
 from adventure.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -244,10 +245,7 @@ def _connector() -> Any:
             warnings.simplefilter("ignore")
             import snowflake.connector
     except ImportError as error:
-        raise ConfigError(
-            "WAREHOUSE=snowflake needs Snowflake's connector, which is not installed",
-            "Install the extra: pip install 'adventure[snowflake]'",
-        ) from error
+        raise missing("WAREHOUSE=snowflake", "snowflake-connector-python", "snowflake") from error
     return snowflake.connector
 
 

@@ -93,7 +93,11 @@ class SnowflakeStage:
         if is_held_back:
             log.warning(f"{window.stream}: {self._budget.sentence()}", stream=window.stream)
         else:
-            self._execute(f"alter stage {_name(window.stage)} refresh", f"{window.stage}:{window.id}")
+            self.refresh(window.stage)
+
+    def refresh(self, stage: str) -> None:
+        """Make the stage's directory show every file; that starts loads."""
+        self._execute(f"alter stage {_name(stage)} refresh", stage)
 
     def windows(self, stage: str) -> list[Window]:
         """Return the windows that exist, oldest first, except those whose `window.json` is damaged."""

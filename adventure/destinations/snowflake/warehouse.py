@@ -69,7 +69,7 @@ class SnowflakeWarehouse(SqlWarehouse):
         self._cleanups.pop(stream.name, None)
         self._budget.check()
         try:
-            loaded, cleaned = run_graph(self._session.execute, load, cleanup)
+            loaded, cleaned = self._run(stream, load, cleanup)
             after = self._recorded_runs()
             result = _result(loaded, before, after)
         except TaskFailed:
@@ -198,6 +198,28 @@ class SnowflakeWarehouse(SqlWarehouse):
             are_whole = copy_staged(lambda window, name: fetched[window.id] / name, waiting, stream, kinds, scratch)
         copy_suspects(self.execute, stream, kinds, scratch)
         return are_whole and not damaged
+
+    def _run(self, stream: Stream, load: str, cleanup: str) -> tuple[AccountRun, AccountRun | None]:
+        """Run the load, and once more if the account skipped it although windows wait.
+
+        EXECUTE TASK obeys the task's WHEN, which looks at the files that the stage's directory shows. A processor that
+        was killed before its refresh, or that held it back at CREDIT_BUDGET, leaves files that it does not show.
+
+        Raises:
+            TaskFailed: a task did not end, or the account skipped the load again.
+        """
+        loaded, cleaned = run_graph(self._session.execute, load, cleanup)
+        stage = SnowflakeStage(self._settings)
+        if loaded.outcome != "skipped" or not self.waiting_windows(stage, stream, ()):
+            return loaded, cleaned
+        stage.refresh(stream.stage)
+        loaded, cleaned = run_graph(self._session.execute, load, cleanup)
+        if loaded.outcome == "skipped" and (waiting := len(self.waiting_windows(stage, stream, ()))):
+            raise TaskFailed(
+                f"The account skipped {load}, so that {waiting} staged windows were not loaded",
+                "See whether its WHEN still names the stage's stream: run `adventure snowflake deploy`",
+            )
+        return loaded, cleaned
 
     def _batches(self, statement: str, values: Sequence[object]) -> Iterator[list[tuple[Any, ...]]]:
         self._budget.check()

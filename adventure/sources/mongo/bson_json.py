@@ -24,6 +24,7 @@ from adventure.core.streams import Stream
 from adventure.sources.mongo.bson_walk import CannotConvert, walk
 from adventure.sources.mongo.cursors import cursor_to_add
 from adventure.sources.mongo.keys import texts_to_keep, value_at
+from adventure.sources.mongo.shape import shaped
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 # Pass subclasses to `_extended`: Code is a subclass of str, and would become plain text.
@@ -64,12 +65,15 @@ def to_json(document: dict[str, Any], raw: bytes) -> bytes:
 
 
 def document_line(document: dict[str, Any], raw: bytes, stream: Stream) -> bytes:
-    """Return the staged line: the document's JSON, with key and cursor as text where SQL would misread them.
+    """Return the staged line: the JSON of what the stream reads of the document.
+
+    It has key and cursor as text, too, where SQL would misread them.
 
     Raises:
         CannotConvert: see `to_json` and `cursor_moment`; or a field of the key is missing or null, or the document has
             a member with a name that we add.
     """
+    document = shaped(document, stream)
     for name in stream.key:
         if value_at(document, name) is None:
             raise CannotConvert(f"its key {name} is missing or null")

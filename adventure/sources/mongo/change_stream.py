@@ -21,6 +21,7 @@ from pymongo.read_concern import ReadConcern
 from adventure.core.log import get_logger
 from adventure.core.streams import Stream
 from adventure.sources.mongo.origin import collection_uuid
+from adventure.sources.mongo.shape import condition_of, under
 
 if TYPE_CHECKING:
     import pymongo
@@ -76,7 +77,7 @@ class Change:
     key: RawBSONDocument
     """Its `_id`, and in a sharded collection the fields of the shard key."""
     document: RawBSONDocument | None
-    """The current document, which may be newer than this change; None when it was deleted."""
+    """The current document, which may be newer than this change; None when it was deleted or is not read any more."""
     at: datetime
     """The time of the change by the server's clock; naive UTC."""
 
@@ -104,8 +105,10 @@ class ChangeStream:
         )
         self.session: ClientSession = client.start_session(causal_consistency=True)
         self._begun: Timestamp | None = None
-        self._lean = False
-        """Request events without documents and look the documents up, until the end of a window with a large one."""
+        self._condition = condition_of(stream)
+        self._lean = bool(self._condition)
+        """Request events without documents and look the documents up, until the end of a window with a large one.
+        With a condition, look each one up under it."""
         self._prefetched: RawBSONDocument | None = None
         try:
             self._open(client, position)
@@ -138,7 +141,7 @@ class ChangeStream:
         """
         self.more = False
         # Stay lean if an event without its document was prefetched: its document is still to be looked up.
-        if self._lean and self._prefetched is None:
+        if self._lean and self._prefetched is None and not self._condition:
             self._lean = False
             self._reopen()
         for _ in range(limit):
@@ -177,9 +180,10 @@ class ChangeStream:
         elif kind in ("insert", "update", "replace"):
             key, document = event["documentKey"], event.get("fullDocument")
             if self._lean:
-                document = self._collection.find_one(key, session=self.session)
-            # A document that was deleted since has a delete event, which follows.
-            if document is not None:
+                document = self._collection.find_one(under(self._condition, key), session=self.session)
+            # A document that was deleted since has a delete event, which follows. One that does not fulfil the
+            # condition any more has none.
+            if document is not None or self._condition:
                 yield Change(key, document, _moment(event))
 
     def _next(self) -> RawBSONDocument | None:

@@ -23,6 +23,7 @@ from adventure.sources.mongo.bson_walk import CannotConvert
 from adventure.sources.mongo.change_stream import Change
 from adventure.sources.mongo.cursors import cursor_moment
 from adventure.sources.mongo.keys import key_text, value_at
+from adventure.sources.mongo.shape import shaped
 
 _LENIENT = OPTIONS.with_options(unicode_decode_error_handler="replace")
 
@@ -44,6 +45,7 @@ class DocumentWriter:
         try:
             decoded = decode(raw)
             cursor = cursor_moment(self.stream.cursor, value_at(decoded, self.stream.cursor))
+            low = max(filter(None, (low, self.stream.start)), default=None)
             if (high and cursor >= high) or (low and cursor < low):
                 return
             line = document_line(decoded, raw, self.stream)
@@ -57,7 +59,8 @@ class DocumentWriter:
         except CannotConvert as error:
             if self.deduplicator.is_new(("rejected", hash(raw)), self.horizon, ()):
                 key_of = _key_of_reject(raw, self.stream.key)
-                self.rejects.write(Reject(key_of, str(error), base64.b64encode(raw).decode()).line)
+                row = base64.b64encode(_row_of_reject(raw, self.stream)).decode()
+                self.rejects.write(Reject(key_of, str(error), row).line)
         if self.last:
             self.deduplicator.forget(earlier(self.last, self.stream.lookback))
 
@@ -88,6 +91,16 @@ class DocumentWriter:
             if self.deduplicator.is_new(key, at, "deleted"):
                 line = {"key": {name: key_text(value) for name, value in values.items()}, "deleted_at": at}
                 self.deletes.write(orjson.dumps(line))
+
+
+def _row_of_reject(raw: bytes, stream: Stream) -> bytes:
+    """Return what the stream reads of a rejected document; nothing if its hidden fields cannot be left out."""
+    if stream.is_whole:
+        return raw
+    try:
+        return bson.encode(shaped(bson.decode(raw, _LENIENT), stream))
+    except (BSONError, RecursionError, TypeError, ValueError, OverflowError):
+        return b""
 
 
 def _key_of_reject(raw: bytes, names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ document without a usable cursor lies in no range of cursors, and one without a 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import bson
@@ -20,6 +21,7 @@ from adventure.sources.mongo.bson_walk import CannotConvert
 from adventure.sources.mongo.connect import MongoDocument
 from adventure.sources.mongo.cursors import cursor_moment, cursor_ranges
 from adventure.sources.mongo.keys import key_text, value_at
+from adventure.sources.mongo.shape import condition_of, under
 
 if TYPE_CHECKING:
     import pymongo
@@ -50,7 +52,8 @@ class SourceDocuments:
 
     def count(self) -> int:
         """Return the number of documents."""
-        return self.collection.count_documents({})
+        count = self.collection.count_documents(self._condition)
+        return count - (sum(1 for _ in self._below_start()) if self.stream.start else 0)
 
     def between(self, low: datetime, high: datetime | None = None, *, whole: bool = False) -> Iterator[Found]:
         """Yield the documents with a usable cursor in `[low, high)`, or from `low` on."""
@@ -72,20 +75,39 @@ class SourceDocuments:
                 return cursor
         return lowest
 
-    def find(self, query: dict[str, Any], *, whole: bool = False, sort: bool = False) -> Iterator[Found]:
+    def find(
+        self, query: dict[str, Any], *, whole: bool = False, sort: bool = False, before_start: bool = False
+    ) -> Iterator[Found]:
         """Yield the documents that match a query.
 
         Args:
             whole: read whole documents; else only key and cursor.
             sort: sort by the cursor, as the server compares values.
+            before_start: include documents below the stream's start.
         """
-        name = self.stream.cursor
+        name, start = self.stream.cursor, None if before_start else self.stream.start
         projection = None if whole else {"_id": 1, name: 1} | dict.fromkeys(self.stream.key, 1)
-        found = self.collection.find_raw_batches(query, projection, batch_size=1 if sort else BATCH)
+        found = self.collection.find_raw_batches(
+            under(self._condition, query), projection, batch_size=1 if sort else BATCH
+        )
         for batch in found.sort(name, 1) if sort else found:
             for raw in bson.decode_all(cast(bytes, batch), _RAW):
                 document = bytes(raw.raw)
-                yield bson.decode(document, _OPTIONS), document
+                decoded = bson.decode(document, _OPTIONS)
+                if start is None or (cursor := self.cursor(decoded)) is None or cursor >= start:
+                    yield decoded, document
+
+    @cached_property
+    def _condition(self) -> dict[str, Any]:
+        return condition_of(self.stream)
+
+    def _below_start(self) -> Iterator[None]:
+        start = self.stream.start
+        assert start
+        for bounds in cursor_ranges(datetime.min, start):
+            for document, _ in self.find({self.stream.cursor: bounds}, before_start=True):
+                if (cursor := self.cursor(document)) is not None and cursor < start:
+                    yield None
 
     def cursor(self, document: dict[str, Any]) -> datetime | None:
         """Return the document's cursor; None if the processor rejects it."""

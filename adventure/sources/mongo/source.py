@@ -23,10 +23,11 @@ import bson
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from adventure.core.clock import earlier
-from adventure.core.errors import AdventureError, SourceError, SourceUnavailable
+from adventure.core.errors import AdventureError, SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.files import writing
 from adventure.core.log import get_logger
 from adventure.core.manifest import Column
@@ -40,6 +41,7 @@ from adventure.sources.mongo.cursors import cursor_ranges
 from adventure.sources.mongo.documents import DocumentWriter
 from adventure.sources.mongo.keys import with_keys
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
+from adventure.sources.mongo.shape import condition_of, under, wrong_condition
 from adventure.sources.prefetch import prefetch
 from adventure.sources.progress import log_progress
 from adventure.sources.source import Extract, SourceSnapshot
@@ -145,9 +147,26 @@ class MongoSource:
             follows = has_change_streams(hello)
             for stream in streams:
                 self._warn(stream, "a lost position makes one cycle read" if follows else "every cycle reads")
+            unreadable = self._unreadable(streams)
         # The horizon is exclusive. Add a tick, so that documents of this millisecond are read.
         horizon = hello["localTime"].replace(tzinfo=None) + _TICK
-        yield MongoSnapshot(horizon, hello.get("operationTime") if follows else None, marks, self)
+        yield MongoSnapshot(horizon, hello.get("operationTime") if follows else None, marks, self, unreadable)
+
+    def _unreadable(self, streams: Sequence[Stream]) -> dict[str, SourceError]:
+        """Return the streams whose `where` the server does not accept, with the error."""
+        found: dict[str, SourceError] = {}
+        for stream in streams:
+            if stream.where:
+                try:
+                    # No document has one of no keys, so the server only checks the query.
+                    self._client[stream.namespace][stream.table].find_one(
+                        under(condition_of(stream), {"_id": {"$in": []}})
+                    )
+                except SourceShapeError as error:
+                    found[stream.name] = error
+                except OperationFailure as error:
+                    found[stream.name] = wrong_condition(stream, f"the server says: {error}")
+        return found
 
     def origin(self, stream: Stream, *, watched: bool) -> Origin:
         """Return the collection's origin.
@@ -190,10 +209,11 @@ class MongoSource:
     def read_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """Write the documents that have one of these keys and a cursor before `below`."""
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
+        query = under(condition_of(stream), with_keys(stream.key, keys))
         with writing(folder):
             writer = DocumentWriter(stream, below, Deduplicator(), folder)
             with writer.documents, writer.rejects, translating_mongo(self._uri, _NAME):
-                for batch in collection.find_raw_batches(with_keys(stream.key, keys), batch_size=1000):
+                for batch in collection.find_raw_batches(query, batch_size=1000):
                     for document in bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS):
                         writer.write(document, high=below)
             writer.deletes.close()
@@ -284,7 +304,7 @@ class MongoSource:
     ) -> Iterator[list[RawBSONDocument]]:
         collection = self._client[stream.namespace].get_collection(stream.table, read_concern=ReadConcern("majority"))
         for bounds in cursor_ranges(low, high) if low else [None]:
-            query = {stream.cursor: bounds} if bounds else {}
+            query = under(condition_of(stream), {stream.cursor: bounds} if bounds else {})
             found = collection.find_raw_batches(query, batch_size=1000, session=session)
             with prefetch(found, depth=PREFETCHED_BATCHES) as batches:
                 for batch in batches:

@@ -1,4 +1,4 @@
-"""Check that the role sees all columns and all rows of a stream's relation."""
+"""Check that the role sees all rows of a stream's relation, and the columns that the stream needs."""
 
 from typing import Any
 
@@ -7,13 +7,8 @@ import psycopg
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
-from adventure.sources.postgres.plan import table_of
 from adventure.sources.postgres.relations import Relation, read_relations
-
-_COLUMNS = """
-select attname, has_column_privilege(attrelid, attnum, 'select')
-from pg_attribute where attrelid = %s and attnum > 0 and not attisdropped order by attnum
-"""
+from adventure.sources.postgres.shape import read_shape
 
 _OWNER = "select quote_ident(pg_get_userbyid(relowner)) from pg_class where oid = %s"
 
@@ -41,7 +36,7 @@ def require_access(connection: psycopg.Connection[tuple[Any, ...]], stream: Stre
 
 def refusal(
     connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, relation: Relation, role: str
-) -> SourceRefused | None:
+) -> SourceRefused | SourceShapeError | None:
     """Return why the role may not read the whole stream, or None.
 
     Args:
@@ -50,12 +45,17 @@ def refusal(
     Raises:
         psycopg.Error: the server failed.
     """
-    table = table_of(stream)
+    table = quoted(stream.namespace, stream.table)
     grant = f"grant select on {table} to {quoted(role)}"
-    if not relation.root.readable:
-        return _of_columns(connection, stream, relation, role, grant)
     try:
-        connection.execute(f"select t.* from {table} as t where false".encode())
+        shape = read_shape(connection, stream)
+        if not shape.columns:
+            return SourceRefused(f"stream {stream.name}: the role {role} may not read {stream.location}", grant)
+        names = "t.*" if shape.is_whole else ", ".join(f"t.{quoted(name)}" for name in shape.columns)
+        # A prepared statement is a single one.
+        connection.execute(f"select {names} from {shape.source} as t where false".encode(), prepare=True)
+    except (SourceRefused, SourceShapeError) as refused:
+        return refused
     except psycopg.errors.InsufficientPrivilege as error:
         said = error.diag.message_primary or str(error)
         view_owner = ""
@@ -71,6 +71,14 @@ def refusal(
         return SourceRefused(
             f"stream {stream.name}: the role {role} may not read {stream.location}. The server says: {said}",
             f"Run: grant usage on schema {quoted(stream.namespace)} to {quoted(role)}; {grant}{view_owner}",
+        )
+    except psycopg.errors.ProgrammingError as error:
+        if not stream.where:
+            raise
+        said = error.diag.message_primary or str(error)
+        return SourceShapeError(
+            f"stream {stream.name}: its where is no condition on {stream.location}. The server says: {said}",
+            f"Correct where of streams.{stream.name} in pipeline.toml",
         )
     return None
 
@@ -96,24 +104,3 @@ def no_table(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream) ->
         f"stream {stream.name}: there is no table {stream.location} in database {connection.info.dbname}",
         "Correct namespace and table in pipeline.toml",
     )
-
-
-def _of_columns(
-    connection: psycopg.Connection[tuple[Any, ...]], stream: Stream, relation: Relation, role: str, grant: str
-) -> SourceRefused:
-    columns = connection.execute(_COLUMNS, [relation.root.oid]).fetchall()
-    missing = [name for name, readable in columns if not readable]
-    if len(missing) == len(columns):
-        problem = f"the role {role} may not read {stream.location}"
-    elif missing:
-        word = "column" if len(missing) == 1 else "columns"
-        problem = f"the role {role} may not read the {word} {', '.join(missing)} of {stream.location}"
-    else:
-        problem = (
-            f"the role {role} may read each column of {stream.location}, but not lock the table against changes of its"
-            " columns, for which it needs the privilege on the whole table"
-        )
-    hidden = (
-        "; or, to read only these columns, let the stream read a view of them" if len(missing) < len(columns) else ""
-    )
-    return SourceRefused(f"stream {stream.name}: {problem}", grant + hidden)

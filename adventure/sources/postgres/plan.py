@@ -4,7 +4,7 @@ Only this module quotes names. Values in SQL are literals that we write ourselve
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.sources.postgres.columns import SourceColumn, plan_column
 from adventure.sources.postgres.resolution import Resolution, of_default, step_of
+from adventure.sources.postgres.shape import added_columns, read_shape, snapshot_relation
 
 # A domain is read as its base type. A type outside of pg_catalog is another type, even with a familiar name.
 _COLUMNS = """
@@ -71,6 +72,12 @@ class Plan:
     stream: Stream
     table: str
     """The quoted name, with its schema."""
+    source: str
+    """The table, or a subquery over it; see `Shape`."""
+    relation: str
+    """The same; in snapshot mode with the columns that are added to it."""
+    left_out: tuple[str, ...]
+    """Columns that the role may not read."""
     indexed: bool
     """Whether an index begins with the cursor column."""
     columns: tuple[SourceColumn, ...]
@@ -83,6 +90,8 @@ class Plan:
     """The smallest distance between two values of the cursor's type, to which the server rounds."""
     by_default: Resolution | None
     """The resolution of the cursor's default; None if it is not coarse, or if there is no default."""
+    read_at: datetime | None = None
+    """When a snapshot is read; see `at`."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -99,6 +108,11 @@ class Plan:
         """Whether the cursor carries no time zone."""
         return self.type_names[self.stream.cursor] == "timestamp"
 
+    def at(self, read_at: datetime) -> "Plan":
+        """Return the plan of a snapshot that is read at this time."""
+        relation = snapshot_relation(self.stream, self.source, read_at)
+        return replace(self, relation=relation, read_at=read_at)
+
     def select(self, condition: str, *, hashed: bool = False) -> str:
         """Return the query for all columns of the rows under a condition on `t`.
 
@@ -107,7 +121,7 @@ class Plan:
         """
         expressions = [column.expression for column in self.columns]
         expressions += ["hashtextextended((t.*)::text, 0) as hash"] if hashed else []
-        return f"select {', '.join(expressions)} from {self.table} as t where {condition}"
+        return f"select {', '.join(expressions)} from {self.relation} as t where {condition}"
 
     def between(self, low: datetime | None, horizon: datetime, alias: str = "t") -> str:
         """Return the condition `low <= cursor < horizon`."""
@@ -121,10 +135,14 @@ class Plan:
 
     def with_keys(self, keys: Sequence[tuple[str, ...]], below: datetime) -> str:
         """Return the condition for rows with these keys, given as text, and a cursor before `below`."""
+        return f"{self.has_key(keys)} and {self.between(None, below)}"
+
+    def has_key(self, keys: Sequence[tuple[str, ...]]) -> str:
+        """Return the condition for rows with these keys, given as text."""
         names = ", ".join(f"t.{quoted(name)}" for name in self.stream.key)
         # The server gives untyped literals the type of their column.
         values = ", ".join(f"({', '.join(sql.Literal(part).as_string(None) for part in key)})" for key in keys)
-        return f"({names}) in ({values}) and {self.between(None, below)}"
+        return f"({names}) in ({values})"
 
     @property
     def in_no_window(self) -> str:
@@ -156,13 +174,16 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
         SourceShapeError: the table or a column does not exist, or the cursor is not a timestamp.
     """
     table = table_of(stream)
-    found = connection.execute(_COLUMNS, [table]).fetchall()
+    shape = read_shape(connection, stream)
+    found = [_hashed(row, stream) for row in connection.execute(_COLUMNS, [table]) if row[0] in shape.columns]
     if not found:
         raise SourceShapeError(
             f"stream {stream.name}: there is no table {stream.location} in database {connection.info.dbname}",
             "Correct namespace and table in pipeline.toml, or grant the role USAGE on the schema",
         )
     types = {name: kind for name, kind, *_ in found}
+    found += [(name, kind, -1, True, None) for name, kind in added_columns(stream)]
+    types |= dict(added_columns(stream))
     _check_columns(stream, types)
     _check_names(stream, types)
     columns = tuple(
@@ -174,6 +195,9 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
     return Plan(
         stream=stream,
         table=table,
+        source=shape.source,
+        relation=shape.relation,
+        left_out=shape.left_out,
         indexed=connection.execute(_IS_INDEXED, [table, stream.cursor]).fetchone() == (True,),
         columns=columns,
         type_names=types,
@@ -183,6 +207,12 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
         step=step_of(typmod),
         by_default=of_default(default),
     )
+
+
+def _hashed(row: tuple[Any, ...], stream: Stream) -> tuple[Any, ...]:
+    """Return the column's description as the stream reads it."""
+    name, _, _, not_null, _ = row
+    return (name, "text", -1, not_null, None) if name in stream.hash else row
 
 
 def refers(child: Plan, parent: Plan, child_alias: str, parent_alias: str) -> str:
@@ -217,7 +247,7 @@ def _check_columns(stream: Stream, types: dict[str, str]) -> None:
     if types[stream.cursor] not in ("timestamp", "timestamptz"):
         raise SourceShapeError(
             f"stream {stream.name}: its cursor {stream.cursor} is of type {types[stream.cursor] or 'its own'}",
-            "A cursor is a timestamp or timestamptz that grows with every change",
+            'A cursor is a timestamp or timestamptz that grows with every change; without one, write mode = "snapshot"',
         )
 
 

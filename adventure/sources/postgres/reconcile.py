@@ -59,6 +59,11 @@ class PostgresSide:
             SourceShapeError: a column is missing, or is of a type that has no exact text.
         """
         conninfo = settings.postgres_dsn
+        if stream.is_replaced:
+            raise SourceShapeError(
+                f"stream {stream.name}: {stream.location} has no key, so that its rows cannot be compared one by one",
+                "Run `adventure check`, which compares their number",
+            )
         with open_session(settings) as connection, translating_postgres(conninfo, _NAME):
             source = SourceRows.read(connection, stream, settings.postgres_user)
             for name, key in zip(stream.key, source.key, strict=True):
@@ -109,7 +114,7 @@ class PostgresSide:
                 utc=self._utc,
                 bounds=sql.Literal([moment(bound) for bound in pieces.bounds]),
                 version=self._version,
-                table=self._source.table,
+                table=self._source.relation,
                 within=self._within(part),
             )
             for number, rows, total in self._ask(query):
@@ -120,7 +125,7 @@ class PostgresSide:
     def versions(self, span: Span) -> Iterator[list[Version]]:
         """Yield the rows in the span, in batches of one statement."""
         query = sql.SQL("select {}, {}, {} from {} as t where {}").format(
-            self._key, self._micros, self._row, self._source.table, self._within(span)
+            self._key, self._micros, self._row, self._source.relation, self._within(span)
         )
         return self._stream(query)
 
@@ -138,7 +143,7 @@ class PostgresSide:
                 sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)
             ),
             names=sql.SQL(", ").join(sql.SQL(f"k{number}") for number in range(len(self._keys))),
-            table=self._source.table,
+            table=self._source.relation,
             matches=sql.SQL(" and ").join(self._matches),
         )
         return self._ask(query)
@@ -146,7 +151,7 @@ class PostgresSide:
     def unusable(self) -> Iterator[list[str]]:
         """Yield the keys of rows whose cursor is NULL, infinite, or outside of the years 1 to 9999."""
         query = sql.SQL("select {} from {} as t where ({}) and not ({})").format(
-            self._key, self._source.table, self._source.unusable, self._source.has_no_key
+            self._key, self._source.relation, self._source.unusable, self._source.has_no_key
         )
         for batch in self._stream(query):
             yield [key for (key,) in batch]
@@ -155,7 +160,7 @@ class PostgresSide:
         """Yield the rows with NULL in a key column; see `SourceSide`."""
         shown = sql.SQL("array_to_string(array[{}], ',', 'NULL')").format(sql.SQL(", ").join(self._keys))
         query = sql.SQL("select {}, case when not ({}) then {} end from {} as t where {}").format(
-            shown, self._source.unusable, self._micros, self._source.table, self._source.has_no_key
+            shown, self._source.unusable, self._micros, self._source.relation, self._source.has_no_key
         )
         return self._stream(query)
 

@@ -22,7 +22,7 @@ def rejected_rows_query(plan: Plan, condition: str, *, utf8: bool) -> str:
         texts = (f"convert_to({texts[0]}, 'SQL_ASCII')", f"convert_to({texts[1]}, 'SQL_ASCII')")
     found = ", ".join(f"coalesce({guard}, false)" for guard, _ in plan.guards)
     return (
-        f"select {', '.join(texts)}, {found} from {plan.table} as t"
+        f"select {', '.join(texts)}, {found} from {plan.relation} as t"
         f" where ({condition}) and ({' or '.join(guard for guard, _ in plan.guards)})"
     )
 

@@ -127,7 +127,7 @@ class Relation:
     @property
     def lockable(self) -> bool:
         """Whether LOCK TABLE can lock it."""
-        return self.root.kind in "rpv"
+        return self.root.kind in "rpv" and self.root.readable
 
     @property
     def position(self) -> str:
@@ -180,7 +180,7 @@ def _refusal(stream: Stream, members: Sequence[Member]) -> SourceError | None:
                 f"stream {stream.name} waits: the subscription {member.subscription} still copies {member.name}",
                 "No action is needed: it is read when the copy is done; see pg_subscription_rel",
             )
-    if not stream.lookback and (kept := _first(members, "m")):
+    if not stream.lookback and not stream.is_snapshot and (kept := _first(members, "m")):
         return SourceShapeError(
             f"stream {stream.name}: the rows of the materialised view {kept.name} appear when it is refreshed, under"
             " older cursors",

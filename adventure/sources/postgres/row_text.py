@@ -5,11 +5,16 @@ from psycopg import sql
 
 from adventure.core.row_text import RowColumn, RowKind
 from adventure.sources.postgres.plan import Plan
+from adventure.sources.postgres.shape import added_columns
 
 
 def row_columns(plan: Plan) -> tuple[RowColumn, ...]:
     """Return how each column of the plan becomes text, by its staged type."""
-    return tuple(RowColumn(column.name, _kind(column.type, plan.type_names[column.name])) for column in plan.columns)
+    return tuple(
+        RowColumn(column.name, _kind(column.type, plan.type_names[column.name]))
+        for column in plan.columns
+        if column.name not in dict(added_columns(plan.stream))
+    )
 
 
 def row_hash(columns: tuple[RowColumn, ...]) -> sql.Composable:

@@ -15,6 +15,7 @@ from psycopg import sql
 from adventure.core.errors import SourceShapeError
 from adventure.core.streams import Stream
 from adventure.sources.postgres.access import require_access
+from adventure.sources.postgres.shape import added_columns, read_shape
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -49,6 +50,9 @@ class SourceRows:
 
     stream: Stream
     table: sql.Composable
+    """The table's name."""
+    relation: sql.Composable
+    """The table, or a subquery over it; see `Shape`."""
     cursor: sql.Composable
     """The bare column, so that an index can be used."""
     is_zoned: bool
@@ -66,8 +70,13 @@ class SourceRows:
         """
         require_access(connection, stream, role)
         table = sql.Identifier(stream.namespace, stream.table)
+        shape = read_shape(connection, stream)
         found = connection.execute(_COLUMNS, [table.as_string(connection)]).fetchall()
-        types = {name: (base, full, not_null) for name, base, full, not_null in found}
+        types = {
+            name: ("text", "text", not_null) if name in stream.hash else (base, full, not_null)
+            for name, base, full, not_null in found
+            if name in shape.columns
+        } | {name: (kind, kind, True) for name, kind in added_columns(stream)}
         for name in (stream.cursor, *stream.key):
             if name not in types:
                 raise SourceShapeError(
@@ -78,13 +87,14 @@ class SourceRows:
         if base not in ("timestamp", "timestamptz"):
             raise SourceShapeError(
                 f"stream {stream.name}: its cursor {stream.cursor} is of type {full}",
-                "A cursor is a timestamp or timestamptz",
+                'A cursor is a timestamp or timestamptz; without one, write mode = "snapshot"',
             )
         key = tuple(
             KeyColumn(sql.Identifier("t", name), types[name][0], sql.SQL(types[name][1]), not types[name][2])
             for name in stream.key
         )
-        return cls(stream, table, sql.Identifier("t", stream.cursor), base == "timestamptz", key)
+        relation = sql.SQL(shape.relation)
+        return cls(stream, table, relation, sql.Identifier("t", stream.cursor), base == "timestamptz", key)
 
     @property
     def unusable(self) -> sql.Composable:
@@ -108,13 +118,13 @@ class SourceRows:
 
     def count(self, connection: Connection, condition: sql.Composable | None = None) -> int:
         """Return the number of rows under the condition, or of all rows."""
-        query = sql.SQL("select count(*) from {} as t where {}").format(self.table, condition or sql.SQL("true"))
+        query = sql.SQL("select count(*) from {} as t where {}").format(self.relation, condition or sql.SQL("true"))
         found = connection.execute(query).fetchone()
         return int(found[0]) if found else 0
 
     def lowest(self, connection: Connection, low: datetime = FIRST) -> datetime | None:
         """Return the lowest usable cursor at or above `low`, through the cursor's index where there is one."""
-        query = sql.SQL("select min({}) from {} as t where {}").format(self.cursor, self.table, self.between(low))
+        query = sql.SQL("select min({}) from {} as t where {}").format(self.cursor, self.relation, self.between(low))
         found: Sequence[Any] | None = connection.execute(query).fetchone()
         moment: datetime | None = found[0] if found else None
         return moment and moment.replace(tzinfo=None)

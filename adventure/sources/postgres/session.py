@@ -4,11 +4,13 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
 
 from adventure.core.connect import connect_postgres, session_conninfo, translating_postgres
 from adventure.core.pooler import require_own_session
 from adventure.core.session import plain_session
 from adventure.core.settings import Settings
+from adventure.sources.postgres.shape import hash_settings
 
 NAME = "the source database"
 
@@ -49,7 +51,7 @@ def open_session(settings: Settings, *, brief: bool = False) -> "psycopg.Connect
     connection = connect_source(settings, brief=brief)
     try:
         with translating_postgres(settings.postgres_dsn, NAME):
-            connection.execute(session_settings(connection, "UTF8").encode())
+            connection.execute(session_settings(connection, "UTF8", settings.hash_key).encode())
     except BaseException:
         connection.close()
         raise
@@ -82,12 +84,15 @@ def connect_source(
     return connection
 
 
-def session_settings(connection: "psycopg.Connection[tuple[Any, ...]]", encoding: str) -> str:
+def session_settings(
+    connection: "psycopg.Connection[tuple[Any, ...]]", encoding: str, hash_key: SecretStr | None = None
+) -> str:
     """Return the statements that set up a session.
 
     Args:
         connection: any connection to the same database.
         encoding: the client encoding, in which text is sent.
+        hash_key: the key of hashed columns.
 
     Raises:
         psycopg.Error: the server failed.
@@ -98,6 +103,7 @@ def session_settings(connection: "psycopg.Connection[tuple[Any, ...]]", encoding
     (schemas,) = connection.execute(_SEARCH_PATH).fetchone() or (None,)
     path = ", ".join(["pg_catalog", *filter(None, [schemas])])
     chosen = _SETTINGS | {"search_path": path, "client_encoding": f"'{encoding}'"}
+    chosen |= hash_settings(hash_key.get_secret_value().encode()) if hash_key else {}
     return "; ".join([*plain, *(f"set {name} = {value}" for name, value in chosen.items())])
 
 

@@ -4,6 +4,7 @@ The order of the steps matters: lock the tables, read the catalogue, read the ho
 The first query takes it.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.access import no_table, refusal, with_remedy
+from adventure.sources.postgres.baseline import Baseline
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.horizon import MARGIN, Horizon, blocking_session, read_horizon
@@ -35,6 +37,7 @@ from adventure.sources.postgres.resolution import Resolution, coarser, last_valu
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
 from adventure.sources.postgres.warnings import FUTURE, WarningLog, rows_in_the_future
+from adventure.sources.postgres.whole_table import WholeTable
 from adventure.sources.postgres.writer import RowWriter
 from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
 from adventure.sources.progress import log_progress
@@ -46,6 +49,16 @@ LOCK_TIMEOUT_MS = 1000
 _TICK = timedelta(microseconds=1)
 
 _SAVEPOINT = "before_extract"
+
+_FINGERPRINT = """
+select string_agg(concat_ws('/', c.oid, c.relfilenode, a.columns), ',' order by c.oid)
+from pg_class as c
+cross join lateral (
+    select string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod), ';' order by attnum) as columns
+    from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped
+) as a
+where c.oid = any(%s)
+"""
 
 
 @dataclass
@@ -63,6 +76,8 @@ class PostgresSnapshot:
     local_horizons: Mapping[str, datetime] = field(default_factory=dict)
     """For each zone, the earliest wall clock time from the horizon on."""
     database: Origin = field(default_factory=Origin)
+    unlocked: Mapping[str, str | None] = field(default_factory=dict)
+    """Streams whose tables could not be locked, with what `PostgresSource.fingerprint` returned."""
     tick: timedelta = _TICK
 
     def origin(self, stream: Stream) -> Origin:
@@ -83,7 +98,31 @@ class PostgresSnapshot:
         except SourceError as error:
             raise with_remedy(error, error.__cause__) from error
 
+    def _extract_whole(self, stream: Stream, folder: Path) -> Extract:
+        """Compare the whole table with what was staged, at most once in the stream's interval."""
+        mark = self.marks.get(stream.name)
+        if not self.source.is_due(stream):
+            return Extract(
+                (), None, (), None, mode=mark.mode if mark else None, position=mark.position if mark else None
+            )
+        table = WholeTable.at(
+            self.plans[stream.name],
+            mark,
+            self.end(stream),
+            self.source.batches,
+            self.source.rejects,
+            folder,
+            delta=self.source.delta,
+        )
+        extract = table.replace() if stream.is_replaced else table.compare(self.source.baseline)
+        self._check_unchanged(stream)
+        if not extract.all_files:
+            self.source.was_read(stream)
+        return extract
+
     def _extract(self, stream: Stream, folder: Path) -> Extract:
+        if stream.is_snapshot:
+            return self._extract_whole(stream, folder)
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
         known = self._resolution(stream)
         # After the clock was set back, a coarse value occurs twice, and a row may have changed in between.
@@ -115,6 +154,7 @@ class PostgresSnapshot:
         with writing(folder):
             rejects = self._write_rejects(plan, writer, suspects, folder)
         relation = self.relations[stream.name]
+        self._check_unchanged(stream)
         mode = f"lookback: {relation.unsure}" if relation.unsure and self.mode == "horizon" else self.mode
         mode = shown(mode, plan.step, found)
         return Extract(
@@ -135,13 +175,30 @@ class PostgresSnapshot:
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """Write the rows with these keys as Parquet; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
+        if stream.is_snapshot:
+            # A repaired row is as new as the last snapshot. The one that is loaded last counts.
+            plan = plan.at(earlier(self.marks[stream.name].value, _TICK))
         writer = RowWriter(plan, folder, timedelta(0), Deduplicator(), self.source.delta)
         condition = plan.with_keys(keys, below)
         self._read(plan, condition, writer.write)
         files = writer.close()
         with writing(folder):
             rejects = self._write_rejects(plan, writer, [condition] if writer.rejected else [], folder)
+        self._check_unchanged(stream)
         return Extract(files, rejects, tuple(column.column for column in plan.columns), writer.last)
+
+    def _check_unchanged(self, stream: Stream) -> None:
+        """Check after the read that a table without our lock is still the one that was planned.
+
+        A table that was rewritten or truncated before the read looks empty to the snapshot. The read itself locked the
+        table until the end of the transaction.
+        """
+        relation = self.relations[stream.name]
+        if stream.name in self.unlocked and self.unlocked[stream.name] != self.source.fingerprint(relation):
+            raise SourceError(
+                f"stream {stream.name}: {stream.location} was altered or truncated while it was read",
+                "No action is needed: the next cycle reads it again",
+            )
 
     def _read(
         self, plan: Plan, condition: str, write: Callable[[pa.RecordBatch], None], *, hashed: bool = False
@@ -179,7 +236,7 @@ class PostgresSnapshot:
         They were committed before the partition was attached, so this snapshot sees all of them.
         """
         mark = self.marks.get(plan.stream.name)
-        if mark is None or not (lies_in := self.source.attached(plan.stream, self.relations[plan.stream.name], mark)):
+        if mark is None or not (lies_in := self.source.attached(plan, self.relations[plan.stream.name], mark)):
             return None
         return f"({plan.between(None, earlier(mark.value, self._lookback(plan.stream)), alias)} and {lies_in(alias)})"
 
@@ -197,7 +254,7 @@ class PostgresSnapshot:
                 conditions = (self._window(child, inner), self._old(child, inner), self._past(child, inner))
                 staged = " or ".join(filter(None, conditions))
                 referring.append(
-                    f"exists (select from {child.table} as {inner}"
+                    f"exists (select from {child.relation} as {inner}"
                     f" where ({staged}) and {refers(child, plan, inner, alias)})"
                 )
         return f"({plan.past(self.end(plan.stream), alias)} and ({' or '.join(referring)}))" if referring else None
@@ -234,6 +291,8 @@ class PostgresSource:
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
     _warnings: WarningLog = field(default_factory=WarningLog)
     _clock: ClockWatch = field(default_factory=ClockWatch)
+    _baseline: Baseline | None = None
+    _due_at: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._conninfo = self.settings.postgres_dsn
@@ -252,10 +311,10 @@ class PostgresSource:
             self._asking.execute("set client_encoding = 'UTF8'")
             # Do this before our session settings, which hide those of the role.
             self._zones = ZoneWatch.of(self._asking)
-            self._asking.execute(session_settings(self._asking, "UTF8").encode())
+            self._asking.execute(session_settings(self._asking, "UTF8", self.settings.hash_key).encode())
             self._origin_query = origin_query(self._asking)
             # A server with SQL_ASCII would fail at the first invalid text. Let it send bytes; we check them here.
-            statements = session_settings(self._asking, "UTF8" if self._utf8 else "SQL_ASCII")
+            statements = session_settings(self._asking, "UTF8" if self._utf8 else "SQL_ASCII", self.settings.hash_key)
             extracting = extracting_conninfo(self._asking, self._conninfo)
         self._extracting = CopySession(extracting, _NAME, self.settings.silence_sec)
         self._connections.callback(self._extracting.close)
@@ -287,8 +346,27 @@ class PostgresSource:
 
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """Acknowledge that the stream's last extract was staged; see `Source`."""
+        if stream.is_snapshot:
+            self.was_read(stream)
+            return
         self._deduplicators[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
+
+    @property
+    def baseline(self) -> Baseline:
+        """What was staged of tables in snapshot mode. It is opened when it is first needed, and after an error."""
+        if self._baseline is None or self._baseline.is_lost:
+            self._baseline = Baseline(self.settings)
+            self._connections.callback(self._baseline.close)
+        return self._baseline
+
+    def is_due(self, stream: Stream) -> bool:
+        """Return whether a table in snapshot mode is to be read again."""
+        return time.monotonic() >= self._due_at.get(stream.name, 0.0)
+
+    def was_read(self, stream: Stream) -> None:
+        """Note that a table in snapshot mode was read, and what was found is staged."""
+        self._due_at[stream.name] = time.monotonic() + stream.interval.total_seconds()
 
     @contextmanager
     def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
@@ -305,9 +383,14 @@ class PostgresSource:
                 # Do this before the snapshot: a relation that is attached later is then new in the next window.
                 relations = read_relations(self._asking, streams)
                 unreadable |= self._refused(streams, relations)
-                self._lock(
-                    stream for stream in streams if stream.name not in unreadable and relations[stream.name].lockable
-                )
+                readable = [stream for stream in streams if stream.name not in unreadable]
+                self._lock(stream for stream in readable if relations[stream.name].lockable)
+                # LOCK TABLE needs the privilege on the whole table.
+                unlocked = {
+                    stream.name: self.fingerprint(relations[stream.name])
+                    for stream in readable
+                    if not relations[stream.name].root.readable
+                }
                 # If a session waits for one of these locks, our other connection queues behind it. Without a timeout
                 # both would wait forever.
                 self._asking.execute(f"set lock_timeout = {LOCK_TIMEOUT_MS}")
@@ -319,14 +402,20 @@ class PostgresSource:
                 local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
                 floors = self._floors(plans, marks, horizon)
             yield PostgresSnapshot(
-                horizon.moment, horizon.mode, plans, relations, unreadable, marks, self, floors, local, origin
+                horizon.moment, horizon.mode, plans, relations, unreadable, marks, self, floors, local, origin, unlocked
             )
+
+    def fingerprint(self, relation: Relation) -> str | None:
+        """Return a text that changes when a table is rewritten, truncated, or gets other columns."""
+        with self._translating():
+            found = self._asking.execute(_FINGERPRINT, [[member.oid for member in relation.members]]).fetchone()
+        return found[0] if found else None
 
     def _floors(self, plans: Mapping[str, Plan], marks: Mapping[str, Watermark], horizon: Horizon) -> Floors:
         """Compute from where each stream has to be read if the server's clock was set back."""
         floors = Floors(self._clock, horizon)
         for name, plan in plans.items():
-            if name in marks:
+            if name in marks and not plan.stream.is_snapshot:
                 resolution = Resolution.of(marks[name].mode)
                 unit = max(plan.step, resolution.longest if resolution else plan.step)
                 floors.add(marks[name], unit, partial(self._read_up_to, plan, resolution))
@@ -377,12 +466,15 @@ class PostgresSource:
             self._warnings.of_future(plan, future)
         return {FUTURE: future} if future else {}
 
-    def attached(self, stream: Stream, relation: Relation, mark: Watermark) -> Callable[[str], str] | None:
+    def attached(self, plan: Plan, relation: Relation, mark: Watermark) -> Callable[[str], str] | None:
         """Return a function from an alias to the condition that a row lies in a newly attached relation, or None."""
         new = relation.new_since(mark.position)
         if not new:
             return None
-        self._warnings.of_attached(stream, new)
+        self._warnings.of_attached(plan.stream, new)
+        if plan.relation != plan.table:
+            # A subquery has no tableoid that would show in which partition a row lies.
+            return lambda _: "true"
         with self._translating():
             return rows_in(self._asking, relation, new)
 
@@ -441,7 +533,9 @@ class PostgresSource:
                         check_reference(plan, plans[parent])
                     mark = marks.get(stream.name)
                     self._warnings.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
-                    self._warnings.of_plan(plan, relations[stream.name], self._asking)
+                    if not stream.is_snapshot:
+                        self._warnings.of_plan(plan, relations[stream.name], self._asking)
+                    self._warnings.of_left_out(plan)
                     plans[stream.name] = plan
         return plans
 

@@ -97,7 +97,9 @@ class WarningLog:
             log.warning(f"{stream.name}: {advice}", stream=stream.name)
         if not plan.indexed and not self.looks_now(plan, "no cursor"):
             return
-        found = asking.execute(f"select count(*) from {plan.table} as t where {plan.in_no_window}".encode()).fetchone()
+        found = asking.execute(
+            f"select count(*) from {plan.relation} as t where {plan.in_no_window}".encode()
+        ).fetchone()
         (count,) = found or (0,)
         if count and self._once(f"{stream.name}: {count} without"):
             log.warning(
@@ -105,6 +107,16 @@ class WarningLog:
                 " staged until they get one",
                 stream=stream.name,
                 rows=count,
+            )
+
+    def of_left_out(self, plan: Plan) -> None:
+        """Warn once about columns that the role may not read."""
+        names = ", ".join(plan.left_out)
+        if names and self._once(f"{plan.stream.name}: leaves out {names}"):
+            log.warning(
+                f"{plan.stream.name}: leaves out {names} of {plan.stream.location}, which the role may not read. Name"
+                " them under exclude in pipeline.toml, or grant SELECT on them",
+                stream=plan.stream.name,
             )
 
     def of_attached(self, stream: Stream, new: Sequence[Member]) -> None:
@@ -147,7 +159,7 @@ def rows_in_the_future(plan: Plan, asking: psycopg.Connection[tuple[Any, ...]]) 
     now = f"statement_timestamp() at time zone '{plan.stream.zone}'" if plan.is_naive else "statement_timestamp()"
     # clock_timestamp() may change from row to row: PostgreSQL would look at each, and use no index.
     found = asking.execute(
-        f"select count(*), max({cursor})::text from {plan.table} as t"
+        f"select count(*), max({cursor})::text from {plan.relation} as t"
         f" where {cursor} >= {now} + interval '1 second' + interval '{plan.step.total_seconds():f} s'"
         f" and {cursor} < 'infinity'".encode()
     ).fetchone()

@@ -37,6 +37,10 @@ select
         (select r.oid || '.' || r.xmin from pg_publication_rel as r where r.prpubid = p.oid and r.prrelid = c.oid),
         (select n.oid || '.' || n.xmin from pg_publication_namespace as n
             where n.pnpubid = p.oid and n.pnnspid = c.relnamespace)
+    ),
+    (
+        select json_object_agg(a.attname, format_type(a.atttypid, -1))
+        from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     )
 from unnest(%(names)s::text[], %(schemas)s::text[], %(tables)s::text[]) as s (name, schema, tbl)
 join pg_publication as p on p.pubname = %(publication)s
@@ -68,6 +72,8 @@ class LogAccess:
 
     stamps: Mapping[str, str]
     """By stream: a text that changes when changes may be missing in the log."""
+    types: Mapping[str, Sequence[str]]
+    """By stream: the types of its key's columns, as a cast names them."""
     reasons: Mapping[str, str]
     """By stream: why it cannot be read by the log."""
     is_published: bool
@@ -102,7 +108,7 @@ def read_access(
     elif not all_changes:
         reason = f"the publication {publication} leaves out inserts, updates, deletes or truncates"
     if reason:
-        return LogAccess({}, {stream.name: reason for stream in streams}, exists)
+        return LogAccess({}, {}, {stream.name: reason for stream in streams}, exists)
     return _tables(connection, streams, relations, publication)
 
 
@@ -118,7 +124,7 @@ def _tables(
     published = {name: rest for name, *rest in connection.execute(_TABLES, values).fetchall()}
     oids = sorted({member.oid for relation in relations.values() for member in relation.members})
     identities = {oid: rest for oid, *rest in connection.execute(_IDENTITIES, [oids]).fetchall()}
-    stamps, reasons = {}, {}
+    stamps, types, reasons = {}, {}, {}
     for stream in streams:
         relation = relations[stream.name]
         why = _shape(stream, relation, identities) or _publication(stream, published.get(stream.name), publication)
@@ -126,12 +132,15 @@ def _tables(
             reasons[stream.name] = why
         else:
             stamps[stream.name] = published[stream.name][2]
-    return LogAccess(stamps, reasons, True)
+            types[stream.name] = [published[stream.name][3][name] for name in stream.key]
+    return LogAccess(stamps, types, reasons, True)
 
 
 def _shape(stream: Stream, relation: Relation, identities: Mapping[int, Sequence[Any]]) -> str | None:
     """Return why the log cannot have the changes of the relation, or None."""
     kind = relation.root.kind
+    if stream.where or stream.start or set(stream.hash) & set(stream.key):
+        return "it has where or start, or hashes its key"
     if kind not in "rp":
         return f"{stream.location} is no table"
     if kind == "r" and len(relation.members) > 1:
@@ -150,7 +159,7 @@ def _publication(stream: Stream, found: Sequence[Any] | None, publication: str) 
     """Return why the publication does not have all changes of the table, or None."""
     if found is None:
         return f"{stream.location} is not in the publication {publication}, or it is partitioned and not published as one"
-    columns, row_filter, _ = found
+    columns, row_filter, *_ = found
     if row_filter:
         return f"the publication {publication} has a condition on the rows of {stream.location}"
     missing = [name for name in stream.key if name not in columns]
