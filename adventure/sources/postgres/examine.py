@@ -84,7 +84,9 @@ def _horizon(horizon: Horizon) -> Iterator[Finding]:
 
 def _table(connection: Connection, plan: Plan, relation: Relation) -> Iterator[Finding]:
     stream = plan.stream
-    if stream.is_snapshot:
+    if stream.is_log:
+        yield Finding("ok", stream.name, f"{stream.location} is read by the log, by the key {', '.join(stream.key)}")
+    elif stream.is_snapshot:
         key = "without a key: replaced whole" if stream.is_replaced else f"by the key {', '.join(stream.key)}"
         yield Finding("ok", stream.name, f"{stream.location} is compared whole, {key}")
     else:

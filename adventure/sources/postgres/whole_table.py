@@ -12,13 +12,11 @@ from pathlib import Path
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 from psycopg import sql
 
 from adventure.core.errors import SourceShapeError
-from adventure.core.files import DELETES, LocalFile, NdjsonFile, Reject, write_rejects, writing
-from adventure.core.manifest import REPLACES
-from adventure.core.private import make_folder
+from adventure.core.files import LocalFile, NdjsonFile, Reject, empty_parquet, write_rejects, writing
+from adventure.core.manifest import DELETES, REPLACES
 from adventure.core.sql_text import quoted
 from adventure.core.streams import READ_AT, ROW_NUMBER, SNAPSHOT
 from adventure.core.watermark import Watermark
@@ -92,7 +90,7 @@ class WholeTable:
         self._read(writer, "true")
         rejects = self._rejects(writer, ["true"])
         with writing(self.folder):
-            files = writer.close() or (self._empty_file(),)
+            files = writer.close() or (empty_parquet(self.folder, self.plan.schema),)
         return self._extract(files, rejects, None, f"{SNAPSHOT}, {REPLACES}", position)
 
     def compare(self, baseline: Baseline) -> Extract:
@@ -194,13 +192,6 @@ class WholeTable:
                     parts = dict(zip(self.plan.stream.key, orjson.loads(key), strict=True))
                     file.write(orjson.dumps({"key": parts, "deleted_at": self._read_at}))
             return file.close()
-
-    def _empty_file(self) -> LocalFile:
-        """Write a file without rows, so that an empty table has a window that removes its rows."""
-        path = self.folder / "part-00000.parquet"
-        make_folder(self.folder)
-        pq.write_table(self.plan.schema.empty_table(), path)
-        return LocalFile(path, 0)
 
     def _nothing(self) -> Extract:
         return self._extract((), None, None, SNAPSHOT, self.mark.position if self.mark else None)

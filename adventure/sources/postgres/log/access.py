@@ -1,15 +1,17 @@
 """Find out which tables can be read by the log, and why others cannot. Ask this in every cycle: it may change.
 
-`stamp` of a table changes when its publication, or its membership in it, is changed or made again. Changes that were
-committed in between may not be in the log, so the table is then read again.
+`stamp` of a table changes when the table or its publication is created again, or when its membership in the
+publication changes. Changes that were committed in between may not be in the log, so the table is then read again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
+from adventure.core.errors import SourceError
+from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.sources.postgres.relations import Relation
 
@@ -31,9 +33,9 @@ _TABLES = """
 select
     s.name,
     t.attnames::text[],
-    t.rowfilter,
+    t.rowfilter is not null,
     concat_ws(
-        '_', p.oid || '.' || p.xmin,
+        '_', c.oid, p.oid || '.' || p.xmin,
         (select r.oid || '.' || r.xmin from pg_publication_rel as r where r.prpubid = p.oid and r.prrelid = c.oid),
         (select n.oid || '.' || n.xmin from pg_publication_namespace as n
             where n.pnpubid = p.oid and n.pnnspid = c.relnamespace)
@@ -48,7 +50,8 @@ join pg_publication_tables as t on t.pubname = p.pubname and t.schemaname = s.sc
 join pg_class as c on c.relname = s.tbl and c.relnamespace = to_regnamespace(quote_ident(s.schema))
 """
 
-# The columns that identify a row in the log. A deferrable primary key does not count.
+# The columns that identify a row in the log. A deferrable primary key does not count. A partition's file is another one
+# when it was truncated, of which the log of the partitioned table says nothing.
 _IDENTITIES = """
 select
     c.oid,
@@ -59,7 +62,8 @@ select
             and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
         where i.indrelid = c.oid and i.indisvalid and i.indimmediate
             and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end
-    )
+    ),
+    c.relfilenode
 from pg_class as c where c.oid = any(%s::oid[])
 """
 
@@ -70,14 +74,16 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 class LogAccess:
     """Which streams can be read by the log."""
 
-    stamps: Mapping[str, str]
+    reasons: Mapping[str, SourceError]
+    """By stream: why it cannot be read by the log, and what to do."""
+    stamps: Mapping[str, str] = field(default_factory=dict)
     """By stream: a text that changes when changes may be missing in the log."""
-    types: Mapping[str, Sequence[str]]
+    types: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By stream: the types of its key's columns, as a cast names them."""
-    reasons: Mapping[str, str]
-    """By stream: why it cannot be read by the log."""
-    is_published: bool
-    """Whether there is a publication, so that the operator means to use the log."""
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By stream: its partitions with their files."""
+    unique: frozenset[str] = frozenset()
+    """Streams whose key the server keeps unique."""
 
 
 def read_access(
@@ -93,23 +99,37 @@ def read_access(
     wal_level, is_standby, may_replicate, encoding, exists, all_changes = found
     role = connection.info.user
     reason = None
-    if not exists:
-        reason = f"there is no publication {publication}"
-    elif wal_level != "logical":
-        reason = f"wal_level is {wal_level}, not logical"
-    elif not may_replicate:
-        reason = f"the role {role} lacks REPLICATION"
-    elif connection.info.server_version < _SINCE:
-        reason = "the server is older than PostgreSQL 15"
+    if connection.info.server_version < _SINCE:
+        reason = ("the server is older than PostgreSQL 15", 'Write mode = "snapshot"')
     elif is_standby:
-        reason = "the server is a standby"
+        reason = ("the server is a standby", 'Name the primary in POSTGRES_HOST, or write mode = "snapshot"')
     elif encoding == "SQL_ASCII":
-        reason = "the database's encoding is SQL_ASCII"
+        reason = ("the database's encoding is SQL_ASCII", 'Write mode = "snapshot"')
+    elif wal_level != "logical":
+        remedy = "Run as a superuser: alter system set wal_level = 'logical'; and restart the server"
+        reason = (f"wal_level is {wal_level}, not logical", remedy)
+    elif not may_replicate:
+        reason = (f"the role {role} lacks REPLICATION", f"Run as a superuser: alter role {quoted(role)} replication")
+    elif not exists:
+        reason = (f"there is no publication {publication}", f"Run as their owner: {create(publication, streams)}")
     elif not all_changes:
-        reason = f"the publication {publication} leaves out inserts, updates, deletes or truncates"
+        reason = (
+            f"the publication {publication} leaves out inserts, updates, deletes or truncates",
+            f"alter publication {quoted(publication)} set (publish = 'insert, update, delete, truncate')",
+        )
     if reason:
-        return LogAccess({}, {}, {stream.name: reason for stream in streams}, exists)
+        return LogAccess({stream.name: _error(stream, *reason) for stream in streams})
     return _tables(connection, streams, relations, publication)
+
+
+def create(publication: str, streams: Sequence[Stream]) -> str:
+    """Return the statement by which the tables' owner creates the publication."""
+    names = ", ".join(sorted({quoted(stream.namespace, stream.table) for stream in streams}))
+    return f"create publication {quoted(publication)} for table {names} with (publish_via_partition_root = true)"
+
+
+def _error(stream: Stream, problem: str, remedy: str) -> SourceError:
+    return SourceError(f"stream {stream.name}: {stream.location} cannot be read by the log: {problem}", remedy)
 
 
 def _tables(
@@ -124,43 +144,56 @@ def _tables(
     published = {name: rest for name, *rest in connection.execute(_TABLES, values).fetchall()}
     oids = sorted({member.oid for relation in relations.values() for member in relation.members})
     identities = {oid: rest for oid, *rest in connection.execute(_IDENTITIES, [oids]).fetchall()}
-    stamps, types, reasons = {}, {}, {}
+    stamps, types, parts, reasons, unique = {}, {}, {}, {}, set()
     for stream in streams:
         relation = relations[stream.name]
         why = _shape(stream, relation, identities) or _publication(stream, published.get(stream.name), publication)
         if why:
-            reasons[stream.name] = why
-        else:
-            stamps[stream.name] = published[stream.name][2]
-            types[stream.name] = [published[stream.name][3][name] for name in stream.key]
-    return LogAccess(stamps, types, reasons, True)
+            reasons[stream.name] = _error(stream, *why)
+            continue
+        _, _, stamps[stream.name], kinds = published[stream.name]
+        types[stream.name] = [kinds[name] for name in stream.key]
+        tables = [member.oid for member in relation.members if member.kind == "r"]
+        parts[stream.name] = frozenset(
+            f"{oid}.{identities[oid][2]}" for oid in tables if oid in identities and oid != relation.root.oid
+        )
+        if all(identities[oid][0] != "f" for oid in tables if oid in identities):
+            unique.add(stream.name)
+    return LogAccess(reasons, stamps, types, parts, frozenset(unique))
 
 
-def _shape(stream: Stream, relation: Relation, identities: Mapping[int, Sequence[Any]]) -> str | None:
-    """Return why the log cannot have the changes of the relation, or None."""
-    kind = relation.root.kind
-    if stream.where or stream.start or set(stream.hash) & set(stream.key):
-        return "it has where or start, or hashes its key"
+def _shape(stream: Stream, relation: Relation, identities: Mapping[int, Sequence[Any]]) -> tuple[str, str] | None:
+    """Return why the log cannot have the changes of the relation and what to do, or None."""
+    kind, snapshot = relation.root.kind, 'Write mode = "snapshot"'
     if kind not in "rp":
-        return f"{stream.location} is no table"
+        return "it is no table", snapshot
     if kind == "r" and len(relation.members) > 1:
-        return f"{stream.location} has child tables"
+        return "it has child tables", snapshot
     for member in relation.members:
         if member.kind == "f":
-            return f"{member.name} is a foreign table"
-        identity, columns = identities.get(member.oid, ("n", ()))
-        missing = [name for name in stream.key if name not in columns]
-        if member.kind == "r" and identity != "f" and missing:
-            return f"the replica identity of {member.name} does not hold {', '.join(missing)}, of its key"
+            return f"{member.name} is a foreign table", snapshot
+        identity, columns, _ = identities.get(member.oid, ("n", (), 0))
+        if member.kind == "r" and identity != "f" and set(columns) != set(stream.key):
+            held = ", ".join(columns) or "nothing"
+            return (
+                f"the replica identity of {member.name} is {held}, and its key {', '.join(stream.key)}",
+                f"Correct key in pipeline.toml, or run as its owner: alter table {member.name} replica identity full",
+            )
     return None
 
 
-def _publication(stream: Stream, found: Sequence[Any] | None, publication: str) -> str | None:
-    """Return why the publication does not have all changes of the table, or None."""
+def _publication(stream: Stream, found: Sequence[Any] | None, publication: str) -> tuple[str, str] | None:
+    """Return why the publication does not have all changes of the table and what to do, or None."""
+    table, name = quoted(stream.namespace, stream.table), quoted(publication)
     if found is None:
-        return f"{stream.location} is not in the publication {publication}, or it is partitioned and not published as one"
-    columns, row_filter, *_ = found
-    if row_filter:
-        return f"the publication {publication} has a condition on the rows of {stream.location}"
-    missing = [name for name in stream.key if name not in columns]
-    return f"the publication {publication} leaves out {', '.join(missing)}, of its key" if missing else None
+        return (
+            f"it is not in the publication {publication}, or is partitioned and not published as one table",
+            f"Run as its owner: alter publication {name} add table {table};"
+            f" alter publication {name} set (publish_via_partition_root = true)",
+        )
+    columns, is_filtered, *_ = found
+    again = f"Run as its owner: alter publication {name} drop table {table}; alter publication {name} add table {table}"
+    if is_filtered:
+        return f"the publication {publication} has a condition on its rows", again
+    missing = [column for column in stream.key if column not in columns]
+    return (f"the publication {publication} leaves out {', '.join(missing)}, of its key", again) if missing else None

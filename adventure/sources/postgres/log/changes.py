@@ -6,10 +6,9 @@ running transactions. Its rows could not be read, so the window ends before it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from adventure.sources.postgres.log.keys import Keys
-from adventure.sources.postgres.log.pgoutput import Begin, Change, Commit, Decoder, Truncate
+from adventure.sources.postgres.log.pgoutput import Begin, Change, Commit, Decoder, Key, Truncate
 
 
 @dataclass(frozen=True)
@@ -46,20 +45,45 @@ class LogTable:
     start: int
     """Changes that were committed before this position were staged in earlier windows."""
     keys: Keys
-    truncated_at: datetime | None = None
-    """When the table was emptied last within the window; naive UTC."""
-    incomplete: str | None = None
-    """Why changes are missing in the log; None if they are not."""
+    is_truncated: bool = False
+    incomplete: str = ""
+    """Why changes are missing in the log; empty if they are not."""
 
-    def add(self, change: Change, at: datetime) -> None:
-        """Add the keys of a change."""
-        if change.relation.lacks:
-            self.incomplete = f"the log lacks {change.relation.lacks}, of its key"
-            return
-        if change.old is not None:
-            self.keys.add(change.old, at)
-        if change.new is not None:
-            self.keys.add(change.new)
+    @property
+    def has_changes(self) -> bool:
+        """Whether there is anything to read or to delete."""
+        return bool(self.keys or self.is_truncated or self.incomplete)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The streams that read one table."""
+
+    columns: tuple[str, ...]
+    """The key columns of all of them."""
+    streams: tuple[tuple[LogTable, tuple[int, ...]], ...]
+    """Each stream, with the places of its key among the columns."""
+
+    @classmethod
+    def of(cls, tables: Sequence[LogTable]) -> "_Tables":
+        columns = tuple(dict.fromkeys(name for table in tables for name in table.key))
+        return cls(columns, tuple((table, tuple(map(columns.index, table.key))) for table in tables))
+
+    def add(self, change: Change, commit: int) -> None:
+        """Add the keys of a change that was committed at this position."""
+        for table, places in self.streams:
+            if commit < table.start:
+                continue
+            if change.relation.lacks:
+                table.incomplete = f"the log lacks {change.relation.lacks}, of its key"
+                continue
+            for key in filter(None, (change.old, change.new)):
+                table.keys.add(_picked(key, places))
+
+    def truncate(self, commit: int) -> None:
+        """Note that the table was emptied."""
+        for table, _ in self.streams:
+            table.is_truncated = table.is_truncated or commit >= table.start
 
 
 @dataclass
@@ -79,43 +103,32 @@ def read_log(
     """Decode the messages, and add the keys to the tables.
 
     Args:
+        messages: all of them are taken, since a query that is left early is cancelled, and its transaction with it.
         tables: by schema and name; several streams may read one table.
     """
+    by_name = {name: _Tables.of(found) for name, found in tables.items()}
 
     def key_of(namespace: str, name: str) -> Sequence[str] | None:
-        found = tables.get((namespace, name))
-        # All streams of a table need the same columns, so that one key serves them.
-        return found[0].key if found else None
+        found = by_name.get((namespace, name))
+        return found.columns if found else None
 
     decoder = Decoder(key_of)
     read = ReadLog()
-    begin: Begin | None = None
+    commit = 0
     for data in messages:
         read.messages += 1
-        message = decoder.decode(data)
-        if message is None:
-            continue
-        if isinstance(message, Begin):
-            if not snapshot.sees(message.xid):
-                read.is_cut = True
-                return read
-            begin = message
+        message = None if read.is_cut else decoder.decode(data)
+        if isinstance(message, Change):
+            by_name[message.relation.namespace, message.relation.name].add(message, commit)
+        elif isinstance(message, Begin):
+            commit, read.is_cut = message.commit_lsn, not snapshot.sees(message.xid)
         elif isinstance(message, Commit):
             read.end = message.end_lsn
-        elif begin:
-            _collect(message, begin, tables)
+        elif isinstance(message, Truncate):
+            for relation in message.relations:
+                by_name[relation.namespace, relation.name].truncate(commit)
     return read
 
 
-def _collect(
-    message: Change | Truncate, begin: Begin, tables: Mapping[tuple[str, str], Sequence[LogTable]]
-) -> None:
-    if isinstance(message, Change):
-        for table in tables[message.relation.namespace, message.relation.name]:
-            if begin.commit_lsn >= table.start:
-                table.add(message, begin.at)
-        return
-    for relation in message.relations:
-        for table in tables[relation.namespace, relation.name]:
-            if begin.commit_lsn >= table.start:
-                table.truncated_at = begin.at
+def _picked(key: Key, places: Sequence[int]) -> Key:
+    return key if len(places) == len(key) and list(places) == list(range(len(key))) else tuple(key[n] for n in places)

@@ -1,13 +1,12 @@
-"""Decide in each cycle which streams are read by the log, read it, and advance the slot when all of it is staged.
+"""Read the log once in each cycle, and advance the slot when all that was read is staged.
 
-A stream begins by a handover: the slot exists, and then one window reads the table by its cursor, without an upper end.
-From the next cycle on it follows the log. A stream whose slot or publication is another one than before begins again.
-The slot advances only over changes that are staged, with their watermarks, for every stream that reads it.
+A stream begins with all rows of its table: the slot exists before the snapshot that reads them. From the next cycle on
+it follows the log. It begins again if the slot or the publication is another one than before, or if its table was
+truncated. The slot advances only over changes that are staged, with their watermarks, for every stream that reads it.
 """
 
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,10 @@ from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
-from adventure.sources.postgres.log.access import Connection, LogAccess
-from adventure.sources.postgres.log.changes import LogTable, Snapshot, read_log
+from adventure.sources.postgres.log.access import Connection, LogAccess, read_access
+from adventure.sources.postgres.log.changes import LogTable, ReadLog, Snapshot, read_log
 from adventure.sources.postgres.log.keys import Keys
+from adventure.sources.postgres.log.position import LogPosition, slots_of
 from adventure.sources.postgres.log.slot import (
     Slot,
     advance_slot,
@@ -32,11 +32,12 @@ from adventure.sources.postgres.log.slot import (
     peek_query,
     slot_prefix,
 )
+from adventure.sources.postgres.relations import Relation
 
 CHANGES_A_CYCLE = 500_000
 """After so many messages a cycle reads no further transaction. The rest follows in the next cycle."""
 
-_AGAIN_SECONDS = 60.0
+_AGAIN_SECONDS = 10.0
 """The time after which to try again to create a slot."""
 
 _ADVANCE_BYTES = 1 << 20
@@ -52,120 +53,148 @@ select
     (pg_current_wal_insert_lsn() - '0/0')::bigint as written
 """
 
-_POSITION = re.compile(r"\blog=([a-z0-9_]+)/(\d+)/(\S*)")
+_LOCKED = SourceError(
+    "Another processor of this pipeline reads the log of this source",
+    "Run one processor for all streams that are read by the log of one source",
+)
 
 log = get_logger()
 
 Batches = Callable[[str], AbstractContextManager[Iterator[pa.RecordBatch]]]
 
 
-@dataclass(frozen=True)
-class LogPosition:
-    """How far a stream was read from which slot; a part of its watermark's position."""
-
-    slot: str
-    lsn: int
-    stamp: str
-    """See `LogAccess.stamps`."""
-
-    def to_text(self) -> str:
-        """Return the text without spaces."""
-        return f"log={self.slot}/{self.lsn}/{self.stamp}"
-
-    @classmethod
-    def of(cls, mark: Watermark | None) -> "LogPosition | None":
-        """Parse the watermark's position; None if the stream was not read by the log last."""
-        found = _POSITION.search(mark.position or "") if mark else None
-        return cls(found[1], int(found[2]), found[3]) if found else None
-
-
 @dataclass
 class LogReader:
-    """What the source remembers of its log from cycle to cycle."""
+    """What the source keeps of its log from cycle to cycle."""
 
     settings: Settings
-    positions: dict[str, LogPosition] = field(default_factory=dict)
-    """How far each stream was read; newer than its watermark while nothing changes."""
+    folder: Path
+    """Where the keys of large transactions are put."""
     unusable: set[str] = field(default_factory=set)
     """Slots that cannot be read any more."""
-    no_slot: str = ""
+    no_slot: SourceError | None = None
     """Why there is no slot."""
     again_at: float = 0.0
-    read_to: int = 0
-    """How far the log was read without a change for any stream that follows it."""
+    idle: tuple[str, int] = ("", 0)
+    """The slot, and how far it was read without a change for any stream that follows it."""
+    boundary: int = 0
+    """A position at which a record of the log ends."""
+    is_locked: bool = False
+    """Whether no other processor of the pipeline reads the log."""
+    was_cleared: bool = False
+    """Whether slots were dropped that no stream uses."""
     warned: set[str] = field(default_factory=set)
 
-    def warn_once(self, sentence: str, stream: str | None = None) -> None:
+    def warn_once(self, sentence: str) -> None:
         """Log a warning the first time."""
         if sentence not in self.warned:
             self.warned.add(sentence)
-            log.warning(sentence, stream=stream)
+            log.warning(sentence)
 
 
 @dataclass
 class LogCycle:
-    """One cycle: `begin` takes the snapshot and reads the log; `finish` advances the slot."""
+    """One cycle of the streams that are read by the log.
+
+    `prepare` chooses the slot, `begin` takes the snapshot and reads the log, `finish` advances the slot.
+    """
 
     reader: LogReader
-    streams: Sequence[Stream]
-    """The streams that can be planned."""
     marks: Mapping[str, Watermark]
-    access: LogAccess
     asking: Connection
-    batches: Batches
-    """Runs a query in the snapshot."""
-    folder: Path
-    timeline: int | None
-    begun: bool = False
+    access: LogAccess = field(default_factory=lambda: LogAccess({}))
+    unreadable: dict[str, SourceError] = field(default_factory=dict)
     slot: Slot | None = None
+    streams: set[str] = field(default_factory=set)
+    """Streams that are read from the slot."""
     followed: dict[str, LogTable] = field(default_factory=dict)
     """Streams that are read by the keys in the log."""
     handovers: dict[str, str] = field(default_factory=dict)
-    """Streams that are read by their cursor once more, with the reason; empty if it is the first time."""
-    reasons: dict[str, str] = field(default_factory=dict)
-    """Why the others are not read by the log."""
+    """Streams whose whole table is read, with the reason; empty if it is the first time."""
+    new_parts: dict[str, frozenset[str]] = field(default_factory=dict)
+    """By stream: partitions that were attached since its last window."""
     end: int = 0
     """How far the log is read in this cycle."""
-    is_complete: bool = True
-    """Whether all changes that the snapshot sees were in the log that was read."""
-    confirmed: set[str] = field(default_factory=set)
+    done: set[str] = field(default_factory=set)
+    """Streams whose changes of this cycle are staged."""
 
-    def begin(self) -> None:
-        """Choose the slot, take the snapshot, and read the log.
+    def prepare(self, every: Sequence[Stream], relations: Mapping[str, Relation]) -> None:
+        """Find out which streams can be read by the log, and choose or create the slot before a snapshot is taken.
+
+        Args:
+            every: all streams that can be read, in any mode.
 
         Raises:
             psycopg.Error: the server failed.
+        """
+        streams = [stream for stream in every if stream.is_log]
+        if not streams:
+            if not self.reader.was_cleared:
+                names = {stream.name for stream in every}
+                self._drop(slots_of({name: mark for name, mark in self.marks.items() if name not in names}))
+                self.reader.was_cleared = True
+            return
+        if not self._lock():
+            self.unreadable |= dict.fromkeys((stream.name for stream in streams), _LOCKED)
+            return
+        self.access = read_access(self.asking, streams, relations, self.reader.settings.postgres_publication)
+        self.unreadable |= self.access.reasons
+        wanted = [stream for stream in streams if stream.name not in self.unreadable]
+        if not wanted:
+            return
+        self.slot = self._choose_slot()
+        if self.slot is None:
+            assert self.reader.no_slot
+            self.unreadable |= {stream.name: self.reader.no_slot for stream in wanted}
+            return
+        for stream in wanted:
+            self._divide(stream, self.slot)
+        self.streams = {*self.followed, *self.handovers}
+
+    def begin(self, streams: Sequence[Stream], batches: Batches, timeline: int | None) -> None:
+        """Take the snapshot, and read the log up to what the snapshot sees.
+
+        Args:
+            streams: those that can be planned.
+            batches: runs a query in the snapshot.
+            timeline: the server's timeline.
+
+        Raises:
             SourceError: the log cannot be read now.
         """
-        self.begun = True
-        wanted = self._wanted()
-        self.slot = self._choose_slot() if wanted else None
-        if wanted and self.slot is None:
-            self.reasons |= dict.fromkeys((stream.name for stream in wanted), self.reader.no_slot)
-        if not wanted:
-            self._drop(keep=None)
-        for name in self.reasons:
-            self.reader.positions.pop(name, None)
         if self.slot is None:
             return
-        snapshot, flushed, written = self._take_snapshot()
-        self._divide(wanted, self.slot)
-        self.end = max(self.slot.confirmed, self.reader.read_to)
-        if self.followed and flushed > self.end:
-            self._read(self.slot, snapshot, flushed)
-        self.is_complete = self.is_complete and written <= max(flushed, self.end)
+        snapshot, flushed, written = self._take_snapshot(batches)
+        idle = self.reader.idle[1] if self.reader.idle[0] == self.slot.name else 0
+        self.end = max(self.slot.confirmed, idle)
+        tables: dict[tuple[str, str], list[LogTable]] = {}
+        for stream in streams:
+            if table := self.followed.get(stream.name):
+                # After a failover, positions of the old server say nothing. The slot itself moved with the log.
+                mark = self.marks.get(stream.name)
+                if mark and None not in (mark.origin.timeline, timeline) and mark.origin.timeline != timeline:
+                    table.start = 0
+                tables.setdefault((stream.namespace, stream.table), []).append(table)
+        if tables and flushed > self.end:
+            read = self._read(self.slot, batches, snapshot, flushed, tables)
+            self.end = max(self.end, read.end or 0)
+            if not read.is_cut and read.messages < CHANGES_A_CYCLE:
+                # `flushed` itself may lie within a record, whose transaction would then be skipped.
+                self.end = max(self.end, *(at for at in (self.reader.boundary, written) if at <= flushed), 0)
+        self.reader.boundary = written
+        for name, table in list(self.followed.items()):
+            if table.incomplete or table.is_truncated:
+                self.handovers[name] = table.incomplete or "it was truncated"
+                self.followed.pop(name).keys.close()
 
     def position(self, stream: str) -> LogPosition:
         """Return how far the stream is read with this window."""
         assert self.slot
-        follows = stream in self.followed or self.handovers.get(stream, "").startswith("the log lacks")
-        return LogPosition(self.slot.name, self.end if follows else self.slot.confirmed, self.access.stamps[stream])
+        return LogPosition(self.slot.name, self.end, self.access.stamps[stream], self.access.parts[stream])
 
-    def confirm(self, stream: str) -> None:
-        """Note that the stream's window and its watermark are durable, or that it has nothing new."""
-        if stream in self.followed or stream in self.handovers:
-            self.reader.positions[stream] = self.position(stream)
-            self.confirmed.add(stream)
+    def added(self, stream: str) -> set[int]:
+        """Return the partitions that were attached since the stream's last window, by their oid."""
+        return {int(part.partition(".")[0]) for part in self.new_parts[stream]}
 
     def finish(self) -> None:
         """Advance the slot over what is staged for every stream.
@@ -173,160 +202,136 @@ class LogCycle:
         Raises:
             psycopg.Error: the server failed.
         """
-        for table in self.followed.values():
-            table.keys.close()
         if self.slot is None:
             return
-        present = {stream.name for stream in self.streams}
-        positions = [
-            self.reader.positions[name].lsn if name in self.confirmed else self.slot.confirmed
-            for name in (*self.followed, *self.handovers)
-        ]
-        others = (LogPosition.of(mark) for name, mark in self.marks.items() if name not in present)
-        positions += [other.lsn for other in others if other and other.slot == self.slot.name]
-        target = min(positions, default=0)
-        found_any = any(table.keys or table.truncated_at for table in self.followed.values())
-        self.reader.read_to = 0 if found_any or target < self.end else self.end
-        if target > self.slot.confirmed + (0 if found_any else _ADVANCE_BYTES):
+        target = self.end
+        for name, table in self.followed.items():
+            if name not in self.done and table.has_changes:
+                target = min(target, table.start)
+        for name in self.handovers.keys() - self.done:
+            # It may have been truncated within what was read, and its rows are read again.
+            mark = LogPosition.of(self.marks.get(name))
+            target = min(target, mark.lsn if mark and mark.slot == self.slot.name else target)
+        others = [LogPosition.of(mark) for name, mark in self.marks.items() if name not in self.streams]
+        target = min([target, *(other.lsn for other in others if other and other.slot == self.slot.name)])
+        found = any(table.has_changes for table in self.followed.values()) or bool(self.handovers)
+        self.reader.idle = ("", 0) if found or target < self.end else (self.slot.name, self.end)
+        if target > self.slot.confirmed + (0 if found else _ADVANCE_BYTES):
             advance_slot(self.asking, self.slot.name, target)
 
-    def _wanted(self) -> list[Stream]:
-        """Return the streams to read by the log. Streams that refer to each other are all read by it, or none."""
-        for stream in self.streams:
-            if stream.mode not in (None, "log"):
-                self.reasons[stream.name] = f"mode is {stream.mode}"
-            elif stream.name in self.access.reasons:
-                self.reasons[stream.name] = self.access.reasons[stream.name]
-        changed = True
-        while changed:
-            changed = False
-            for stream in self.streams:
-                for parent in stream.references:
-                    for name, other in ((stream.name, parent), (parent, stream.name)):
-                        if other in self.reasons and name not in self.reasons:
-                            self.reasons[name] = f"{other}, which is tied to it, is not: {self.reasons[other]}"
-                            changed = True
-        return [stream for stream in self.streams if stream.name not in self.reasons]
+    def close(self) -> None:
+        """Remove the files of keys."""
+        for table in self.followed.values():
+            table.keys.close()
 
     def _choose_slot(self) -> Slot | None:
         """Return the slot that the watermarks name, else another one of ours, else a new one."""
-        named = {position.slot for mark in self.marks.values() if (position := LogPosition.of(mark))}
-        named |= {position.slot for position in self.reader.positions.values()}
-        prefix = slot_prefix(self.reader.settings)
+        named, prefix = slots_of(self.marks), slot_prefix(self.reader.settings)
         slots = find_slots(self.asking, prefix, named)
         usable = [slot for slot in slots if not slot.is_lost and slot.name not in self.reader.unusable]
         for slot in slots:
             if slot not in usable:
                 self.reader.warn_once(
                     f"postgres: the replication slot {slot.name} is lost ({slot.status or 'it cannot be read'}): its"
-                    " streams are read by their cursors once, and then from a new slot. Run"
-                    " `adventure reconcile --repair` for deletes and for updates that left the cursor as it was"
+                    " tables are read whole once, and then from a new slot"
                 )
         chosen = next((slot for slot in usable if slot.name in named), next(iter(usable), None))
+        self._drop({chosen.name} if chosen else set())
         if chosen is None and time.monotonic() >= self.reader.again_at:
+            chosen = self._create(prefix)
+        return chosen
+
+    def _create(self, prefix: str) -> Slot | None:
+        try:
+            created = create_slot(self.asking, prefix)
+        except psycopg.Error as error:
+            if self.asking.closed:
+                raise
+            said, remedy = error.diag.message_primary or str(error), "Fix that; the next cycle tries again"
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                said = "a transaction that was open before it has not ended"
+                remedy = "No action is needed; end that transaction if it stays open"
+            elif isinstance(error, psycopg.errors.ConfigurationLimitExceeded):
+                remedy = "Raise max_replication_slots, or drop a slot that nobody reads: see pg_replication_slots"
+            self.reader.no_slot = SourceError(f"postgres: no replication slot can be created: {said}", remedy)
+            self.reader.again_at = time.monotonic() + _AGAIN_SECONDS
+            return None
+        log.info(f"postgres: created the replication slot {created.name}")
+        return created
+
+    def _lock(self) -> bool:
+        """Lock the pipeline's slot: another processor would advance it over changes that this one has not staged."""
+        if not self.reader.is_locked:
+            name = [f"adventure:{slot_prefix(self.reader.settings)}"]
+            taken = self.asking.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", name).fetchone()
+            self.reader.is_locked = taken == (True,)
+        return self.reader.is_locked
+
+    def _drop(self, needed: Collection[str]) -> None:
+        """Drop our other slots, which would keep the server's log for nobody."""
+        for slot in find_slots(self.asking, slot_prefix(self.reader.settings)):
+            unusable = slot.is_lost or slot.name in self.reader.unusable
+            if slot.active_pid is not None or (slot.name in needed and not unusable):
+                continue
             try:
-                chosen = create_slot(self.asking, prefix)
+                drop_slot(self.asking, slot.name)
             except psycopg.Error as error:
                 if self.asking.closed:
                     raise
                 said = error.diag.message_primary or str(error)
-                if isinstance(error, psycopg.errors.QueryCanceled):
-                    said = "a transaction that was open before it has not ended"
-                self.reader.no_slot = f"no replication slot can be created: {said}"
-                self.reader.again_at = time.monotonic() + _AGAIN_SECONDS
-                self.reader.warn_once(f"postgres: {self.reader.no_slot}; the tables are read by their cursors")
+                self.reader.warn_once(
+                    f"postgres: the replication slot {slot.name} is not used, keeps the server's log, and cannot be"
+                    f" dropped: {said}. Run as a superuser: select pg_drop_replication_slot('{slot.name}')"
+                )
             else:
-                log.info(f"postgres: created the replication slot {chosen.name}")
-        self._drop(keep=chosen.name if chosen else None)
-        return chosen
+                log.info(f"postgres: dropped the replication slot {slot.name}")
 
-    def _drop(self, keep: str | None) -> None:
-        """Drop our other slots, which would keep the server's log for nobody."""
-        here = {stream.name for stream in self.streams}
-        others = (LogPosition.of(mark) for name, mark in self.marks.items() if name not in here)
-        needed = {other.slot for other in others if other} | {keep}
-        for slot in find_slots(self.asking, slot_prefix(self.reader.settings)):
-            unusable = slot.is_lost or slot.name in self.reader.unusable
-            if slot.active_pid is None and (unusable or slot.name not in needed):
-                try:
-                    drop_slot(self.asking, slot.name)
-                except psycopg.Error as error:
-                    if self.asking.closed:
-                        raise
-                    said = error.diag.message_primary or str(error)
-                    self.reader.warn_once(
-                        f"postgres: the replication slot {slot.name} is not used, keeps the server's log, and cannot be"
-                        f" dropped: {said}. Run as a superuser: select pg_drop_replication_slot('{slot.name}')"
-                    )
-                else:
-                    log.info(f"postgres: dropped the replication slot {slot.name}")
-
-    def _take_snapshot(self) -> tuple[Snapshot, int, int]:
-        with self.batches(_SNAPSHOT) as batches:
+    def _take_snapshot(self, batches: Batches) -> tuple[Snapshot, int, int]:
+        with batches(_SNAPSHOT) as found:
             ((text, flushed, written),) = [
-                row for batch in batches for row in zip(*(c.to_pylist() for c in batch.columns), strict=True)
+                row for batch in found for row in zip(*(c.to_pylist() for c in batch.columns), strict=True)
             ]
         return Snapshot.parse(text), flushed, written
 
-    def _divide(self, wanted: Sequence[Stream], slot: Slot) -> None:
-        """Decide which streams follow the log, and which are handed over to it."""
-        for stream in wanted:
-            mark = self.marks.get(stream.name)
-            position = self.reader.positions.get(stream.name) or LogPosition.of(mark)
-            if position is None:
-                self.handovers[stream.name] = ""
-            elif position.slot != slot.name:
-                self.handovers[stream.name] = f"the slot {position.slot} is lost"
-            elif position.stamp != self.access.stamps[stream.name]:
-                self.handovers[stream.name] = "the publication was changed"
-        families = _families(wanted)
-        for family in families:
-            if self.handovers.keys() & family:
-                self.handovers |= {name: self.handovers.get(name, "") for name in family}
-        for stream in wanted:
-            if stream.name in self.handovers:
-                self.reader.positions.pop(stream.name, None)
-                continue
-            mark = self.marks.get(stream.name)
-            position = self.reader.positions.get(stream.name) or LogPosition.of(mark)
-            assert position
-            # After a failover, positions of the old server say nothing. The slot itself moved with the log.
-            same_log = mark is None or None in (mark.origin.timeline, self.timeline)
-            same_log = same_log or (mark is not None and mark.origin.timeline == self.timeline)
-            start = position.lsn if same_log else 0
-            self.followed[stream.name] = LogTable(stream.name, stream.key, start, Keys(self.folder))
+    def _divide(self, stream: Stream, slot: Slot) -> None:
+        """Decide whether the stream follows the log, or begins with its whole table."""
+        mark, parts = self.marks.get(stream.name), self.access.parts[stream.name]
+        before = LogPosition.of(mark)
+        why = ""
+        if before is None:
+            why = f"it was read by {mark.mode}" if mark else ""
+        elif before.slot != slot.name:
+            why = f"the slot {before.slot} is lost"
+        elif before.stamp != self.access.stamps[stream.name]:
+            why = "the publication or the table was changed"
+        elif before.parts - parts:
+            why = "a partition was detached, truncated or rewritten"
+        else:
+            self.new_parts[stream.name] = parts - before.parts
+            start = max(before.lsn, slot.confirmed)
+            self.followed[stream.name] = LogTable(stream.name, stream.key, start, Keys(self.reader.folder))
+            return
+        self.handovers[stream.name] = why
 
-    def _read(self, slot: Slot, snapshot: Snapshot, flushed: int) -> None:
+    def _read(
+        self,
+        slot: Slot,
+        batches: Batches,
+        snapshot: Snapshot,
+        flushed: int,
+        tables: Mapping[tuple[str, str], Sequence[LogTable]],
+    ) -> ReadLog:
         """Read the log from the slot's position, and collect the keys for each stream that follows it."""
-        tables: dict[tuple[str, str], list[LogTable]] = {}
-        for stream in self.streams:
-            if stream.name in self.followed:
-                tables.setdefault((stream.namespace, stream.table), []).append(self.followed[stream.name])
-        query = peek_query(slot.name, self.reader.settings.postgres_publication, CHANGES_A_CYCLE)
+        query = peek_query(slot.name, self.reader.settings.postgres_publication, flushed, CHANGES_A_CYCLE)
         try:
-            with self.batches(query) as batches:
-                messages = (message for batch in batches for message in batch.column(0).to_pylist())
-                read = read_log(messages, snapshot, tables)
+            with batches(query) as found:
+                messages = (message for batch in found for message in batch.column(0).to_pylist())
+                return read_log(messages, snapshot, tables)
         except SourceError as error:
             if getattr(error.__cause__, "sqlstate", None) in _UNUSABLE:
                 self.reader.unusable.add(slot.name)
+                raise SourceError(
+                    f"postgres: the replication slot {slot.name} cannot be read any more: {error.problem}",
+                    "No action is needed: the next cycle creates another one, and reads its tables whole once",
+                ) from error
             raise
-        more = read.messages >= CHANGES_A_CYCLE
-        self.is_complete = not (read.is_cut or more)
-        self.end = max(slot.confirmed, read.end or 0, flushed if self.is_complete else 0)
-        for name, table in list(self.followed.items()):
-            if table.incomplete:
-                self.handovers[name] = table.incomplete
-                self.followed.pop(name).keys.close()
-
-
-def _families(streams: Iterable[Stream]) -> list[set[str]]:
-    """Return the names of streams that refer to each other, directly or through others."""
-    families: list[set[str]] = []
-    for stream in streams:
-        joined = {stream.name, *stream.references}
-        for family in [family for family in families if family & joined]:
-            joined |= family
-            families.remove(family)
-        families.append(joined)
-    return families

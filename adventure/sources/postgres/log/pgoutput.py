@@ -15,6 +15,8 @@ _COMMIT = Struct(">BQQq")
 _TRUNCATE = Struct(">IB")
 _INT32, _INT16, _COLUMN = Struct(">I"), Struct(">H"), Struct(">Ii")
 _NULL, _UNCHANGED, _OLD_KEY, _OLD_ROW = b"nuKO"
+_SAME = "\0"
+"""The text of a long value that did not change, which the log does not repeat. No text of the server has this byte."""
 
 Key = tuple[str | None, ...]
 """The text of each key column, as the server prints it."""
@@ -113,8 +115,7 @@ class Decoder:
             return Change(relation, _key(message, 6, relation), None)
         old = _key(message, 6, relation)
         new = _key(message, _end(message, 6) + 1, relation)
-        # A long value that did not change is not repeated.
-        new = tuple(before if value is None else value for before, value in zip(old, new, strict=True))
+        new = tuple(before if value == _SAME else value for before, value in zip(old, new, strict=True))
         return Change(relation, new, old if old != new else None)
 
     def _relation(self, message: bytes) -> None:
@@ -144,7 +145,7 @@ def _text(message: bytes, offset: int) -> tuple[str, int]:
 
 
 def _key(message: bytes, offset: int, relation: Relation) -> Key:
-    """Return the key columns of the row at the offset; None for one that is NULL, or long and unchanged."""
+    """Return the key columns of the row at the offset; None for NULL, and `_SAME` for one that is long and unchanged."""
     positions = relation.positions
     if not positions:
         return ()
@@ -153,12 +154,13 @@ def _key(message: bytes, offset: int, relation: Relation) -> Key:
     for position in range(max(positions) + 1):
         kind = message[offset]
         offset += 1
-        if kind == _NULL or kind == _UNCHANGED:
-            continue
-        (size,) = _INT32.unpack_from(message, offset)
-        offset += 4 + size
-        if position in positions:
-            found[position] = message[offset - size : offset].decode()
+        if kind == _UNCHANGED:
+            found[position] = _SAME
+        elif kind != _NULL:
+            (size,) = _INT32.unpack_from(message, offset)
+            offset += 4 + size
+            if position in positions:
+                found[position] = message[offset - size : offset].decode()
     return tuple(found.get(position) for position in positions)
 
 

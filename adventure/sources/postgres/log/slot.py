@@ -5,6 +5,7 @@ that no other slot had: a watermark names the slot that it was read from, so a n
 """
 
 import hashlib
+import platform
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -62,7 +63,9 @@ class Slot:
 def slot_prefix(settings: Settings) -> str:
     """Return how the names of the pipeline's slots begin: another pipeline has another state database."""
     state = conninfo_to_dict(settings.state_conninfo)
-    whose = "|".join(str(part) for part in (state.get("host"), state.get("port"), state.get("dbname")))
+    host = str(state.get("host") or "localhost")
+    here = platform.node() if host in ("localhost", "127.0.0.1", "::1") or host.startswith("/") else ""
+    whose = "|".join(str(part) for part in (here, host, state.get("port"), state.get("dbname"), state.get("user")))
     return f"adventure_{hashlib.sha256(f'{whose}|{settings.postgres_db}'.encode()).hexdigest()[:10]}_"
 
 
@@ -80,7 +83,7 @@ def create_slot(connection: Connection, prefix: str) -> Slot:
     """
     name = f"{prefix}{secrets.token_hex(4)}"
     failover = ", failover => true" if connection.info.server_version >= _FAILOVER_SINCE else ""
-    connection.execute(f"set statement_timeout = {CREATE_SEC * 1000}")
+    connection.execute(f"set statement_timeout = {CREATE_SEC * 1000}; set lock_timeout = 0")
     try:
         connection.execute(
             f"select pg_create_logical_replication_slot(%s, 'pgoutput'{failover})".encode(),
@@ -110,15 +113,16 @@ def drop_slot(connection: Connection, name: str) -> None:
     connection.execute("select pg_drop_replication_slot(%s)", [name])
 
 
-def peek_query(name: str, publication: str, limit: int) -> str:
+def peek_query(name: str, publication: str, end: int, limit: int) -> str:
     """Return the query for the messages behind the slot's position. It does not advance the slot.
 
     Args:
+        end: the position from which on nothing is read.
         limit: messages after which to stop at the end of a transaction; a longer transaction comes whole.
     """
     identifier = '"' + publication.replace('"', '""') + '"'
     published = identifier.replace("'", "''")
     return (
-        f"select data from pg_logical_slot_peek_binary_changes('{name}', null, {limit},"
+        f"select data from pg_logical_slot_peek_binary_changes('{name}', '0/0'::pg_lsn + {end}, {limit},"
         f" 'proto_version', '1', 'publication_names', '{published}')"
     )
