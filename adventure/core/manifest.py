@@ -30,8 +30,8 @@ FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.nd
 """The names of a window's files. The processor did not write files with other names in a window's folder."""
 
 REPLACES = "replaces all rows"
-"""In the mode of a window: its rows are the whole table. Loading it removes the rows of all windows before it; where the
-stream has a key, it marks the keys that the window does not have as deleted."""
+"""In the mode of a window: its rows are the whole table. Loading it removes the rows of all windows before it. If
+the stream has a key, it marks the keys that the window does not have as deleted instead."""
 
 RESERVED_COLUMNS = ("_file", "_file_row", "_loaded_at", "_deleted_at", "file_row_number")
 """Columns that raw tables have beside the source's columns, and the column that DuckDB adds when it reads Parquet. No

@@ -124,8 +124,7 @@ def _reconcile(
 ) -> Report:
     if stream.has_read_at and not WAREHOUSES[settings.warehouse].whole_tables:
         raise SourceShapeError(
-            f"{stream.name} has no cursor: its rows can only be compared whole, which {settings.warehouse}"
-            " does not do",
+            f"{stream.name} has no cursor: its rows can only be compared whole, which {settings.warehouse} does not do",
             "Run `adventure check`, which compares their number",
         )
     with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:

@@ -60,9 +60,9 @@ def load_window(
             _record_file(connection, window, file, loaded_at)
         if window.replaces and stream.is_replaced:
             _keep_newest(connection, stream, window)
-        elif window.replaces and (missing := write_missing(
-            connection, stream, columns_of(executing(connection), stream), window, loaded_at
-        )):
+        elif window.replaces and (
+            missing := write_missing(connection, stream, columns_of(executing(connection), stream), window, loaded_at)
+        ):
             deletes = StagedFile(DELETES, missing, 0, "")
             _record_file(connection, replace(window, deletes=deletes), deletes, loaded_at)
         reached(Point.LEDGER_WRITTEN, stream.name)

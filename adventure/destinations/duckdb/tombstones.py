@@ -75,13 +75,17 @@ def write_missing(
     Returns:
         The number of tombstones.
     """
+    label = f"{window.stage}/{window.id}/"
+    target = DUCKDB.raw_table(stream)
+    others = f"select 1 from {target} where not starts_with(_file, ?) limit 1"
+    if connection.execute(others, [label]).fetchone() is None:
+        return 0
     kinds = {name.lower(): kind for name, kind in table.items()}
     texts = ", ".join(DUCKDB.plain_text(f"latest.{quoted(key)}", kinds[key.lower()]) for key in stream.key)
     names = ", ".join(map(quoted, (*stream.key, stream.cursor)))
     keys = ", ".join(f"latest.{quoted(key)}" for key in stream.key)
-    label = f"{window.stage}/{window.id}/"
     found = connection.execute(
-        f"insert into {DUCKDB.raw_table(stream)} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
+        f"insert into {target} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
         f" select {keys}, $at::timestamp, $file, row_number() over () - 1, $loaded_at, $at"
         f" from ({DUCKDB.latest(stream)}) as latest where not starts_with(_file, $label) and not exists ("
         "select 1 from raw_ext.rejected_rows as rejected"

@@ -145,7 +145,7 @@ class PostgresSnapshot:
         )
         table = cycle.followed.get(stream.name)
         if table is None:
-            extract = rows.read_all(cycle.handovers[stream.name], replaces=mark is not None)
+            extract = rows.read_all(cycle.handovers[stream.name])
         else:
             added = [each for each in relation.members if each.oid in cycle.added(stream.name)]
             more = self.source.lies_in(plan, relation, added) if added else None

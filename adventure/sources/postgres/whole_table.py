@@ -18,7 +18,7 @@ from adventure.core.errors import SourceShapeError
 from adventure.core.files import LocalFile, NdjsonFile, Reject, empty_parquet, write_rejects, writing
 from adventure.core.manifest import DELETES, REPLACES
 from adventure.core.sql_text import quoted
-from adventure.core.streams import READ_AT, ROW_NUMBER, SNAPSHOT
+from adventure.core.streams import LOG, READ_AT, ROW_NUMBER, SNAPSHOT
 from adventure.core.watermark import Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.baseline import Baseline, Changes
@@ -105,14 +105,14 @@ class WholeTable:
         query = f"select {key} as key, {self._hash} as hash from {self.plan.source} as t"
         with self.batches(self.plan, query) as batches:
             rows = (list(zip(*(c.to_pylist() for c in batch.columns), strict=True)) for batch in batches)
-            changes = baseline.compare(self.plan.stream, self.mark.position if self.mark else None, rows)
+            changes = baseline.compare(self.plan.stream, None if self._begins_again else self._position, rows)
         if changes.repeated:
             raise SourceShapeError(
                 f"stream {self.plan.stream.name}: more than one row of {self.plan.stream.location} has the key"
                 f" {changes.repeated}",
                 "Name columns that identify each row as its key; or remove key, so that the table is replaced whole",
             )
-        if not changes.changed and not changes.deleted:
+        if not changes.changed and not changes.deleted and not self._begins_again:
             return self._nothing()
         writer = self._writer()
         rejecting = []
@@ -122,7 +122,19 @@ class WholeTable:
             rejecting += [condition] if writer.rejected > before else []
         rejects = self._rejects(writer, rejecting)
         with writing(self.folder):
-            return self._extract(writer.close(), rejects, self._deletes(changes), SNAPSHOT, changes.position)
+            if not self._begins_again:
+                return self._extract(writer.close(), rejects, self._deletes(changes), SNAPSHOT, changes.position)
+            files = writer.close() or (empty_parquet(self.folder, self.plan.schema),)
+        return self._extract(files, rejects, None, f"{SNAPSHOT}, {REPLACES}", changes.position)
+
+    @property
+    def _position(self) -> str | None:
+        return self.mark.position if self.mark else None
+
+    @property
+    def _begins_again(self) -> bool:
+        """Whether the table was read by the log before. Loading all of its rows finds those that were deleted since."""
+        return self.mark is not None and self.mark.mode.startswith(LOG)
 
     @property
     def _read_at(self) -> datetime:

@@ -110,7 +110,7 @@ class LogCycle:
     followed: dict[str, LogTable] = field(default_factory=dict)
     """Streams that are read by the keys in the log."""
     handovers: dict[str, str] = field(default_factory=dict)
-    """Streams whose whole table is read, with the reason; empty if it is the first time."""
+    """Streams whose whole table is read, with the reason."""
     new_parts: dict[str, frozenset[str]] = field(default_factory=dict)
     """By stream: partitions that were attached since its last window."""
     end: int = 0
@@ -299,7 +299,7 @@ class LogCycle:
         before = LogPosition.of(mark)
         why = ""
         if before is None:
-            why = f"it was read by {mark.mode}" if mark else ""
+            why = f"after the mode {mark.mode.partition(',')[0]}" if mark else "first window"
         elif before.slot != slot.name:
             why = f"the slot {before.slot} is lost"
         elif before.stamp != self.access.stamps[stream.name]:

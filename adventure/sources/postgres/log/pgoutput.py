@@ -145,7 +145,7 @@ def _text(message: bytes, offset: int) -> tuple[str, int]:
 
 
 def _key(message: bytes, offset: int, relation: Relation) -> Key:
-    """Return the key columns of the row at the offset; None for NULL, and `_SAME` for one that is long and unchanged."""
+    """Return the key columns of the row at the offset: None for NULL, `_SAME` for a long one that did not change."""
     positions = relation.positions
     if not positions:
         return ()

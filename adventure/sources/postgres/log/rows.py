@@ -44,12 +44,11 @@ class LogRows:
     delta: bool
     position: str
 
-    def read_all(self, reason: str, *, replaces: bool) -> Extract:
-        """Stage all rows.
+    def read_all(self, reason: str) -> Extract:
+        """Stage all rows. Loading them marks the keys that the table does not have as deleted.
 
         Args:
-            reason: why; empty if it is the first window.
-            replaces: whether keys that the table does not have are to be deleted from the raw table.
+            reason: why they are read.
 
         Raises:
             SourceError: the source failed.
@@ -57,11 +56,8 @@ class LogRows:
         writer = self._writer()
         self._read(writer, "true")
         rejects = self._rejects(writer, ["true"])
-        files = writer.close()
-        if replaces and not files:
-            files = (empty_parquet(self.folder, self.plan.schema),)
-        mode = f"{LOG}, read whole: {reason}, {REPLACES}" if replaces else LOG
-        return self._extract(files, rejects, None, mode)
+        files = writer.close() or (empty_parquet(self.folder, self.plan.schema),)
+        return self._extract(files, rejects, None, f"{LOG}, {reason}, {REPLACES}")
 
     def read_keys(self, keys: Keys, more: str | None, *, is_unique: bool) -> Extract:
         """Stage the rows with these keys, and the keys that have none.
