@@ -15,9 +15,10 @@ from adventure.core.errors import SourceError
 from adventure.core.settings import Settings
 from adventure.core.streams import READ_AT, Stream
 from adventure.demo.sandbox import Sandbox
-from adventure.factory import open_warehouse
+from adventure.factory import open_probe, open_warehouse
 from adventure.monitoring.checks.flow import count_rows
 from adventure.processor.cycle import CycleReport, run_cycle
+from adventure.processor.remove import remove_stream
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile
@@ -318,6 +319,21 @@ def test_a_table_that_the_log_does_not_have_is_refused(
         process_once(log_settings, (films,))
 
 
+def test_doctor_names_the_publication_to_create(settings: Settings, log_settings: Settings, films: Stream) -> None:
+    def found(of: Settings) -> list[tuple[str, str]]:
+        with open_probe("postgres", of) as probe:
+            return [(each.found, each.fix) for each in probe.examine([films]) if each.part == "films"]
+
+    assert found(log_settings) == [("public.films is read by the log, by the key id, lang", "")]
+    other = log_settings.model_copy(update={"postgres_publication": "sales"})
+    ((problem, fix),) = found(other)
+    assert problem.endswith("cannot be read by the log: there is no publication sales")
+    assert fix == (
+        'Run as their owner: create publication "sales" for table "public"."films" with (publish_via_partition_root ='
+        " true)"
+    )
+
+
 def test_the_role_needs_replication(settings: Settings, films: Stream) -> None:
     with pytest.raises(SourceError, match="the role adventure_reader lacks REPLICATION"):
         process_once(settings, (films,))
@@ -359,6 +375,19 @@ def test_a_slot_that_no_stream_uses_is_dropped(
     assert len(slots(writer_settings)) == 1
     cycle(log_settings, replace(films, mode="snapshot"))
     assert slots(writer_settings) == {}
+
+
+def test_a_removed_stream_drops_its_slot_unless_another_stream_needs_it(
+    log_settings: Settings, writer_settings: Settings, films: Stream
+) -> None:
+    change(writer_settings, "create table plays (id integer primary key)", "insert into plays values (1), (2)")
+    change(writer_settings, "alter publication adventure add table plays")
+    plays = log_of("plays", ("id",))
+    process_once(log_settings, (films, plays))
+    (name,) = slots(writer_settings)
+    assert not any("slot" in said for said in remove_stream(log_settings, plays))
+    assert f"films: dropped the replication slot {name}" in list(remove_stream(log_settings, films))
+    assert (slots(writer_settings), read_watermarks(log_settings)) == ({}, {})
 
 
 def test_two_processors_do_not_share_a_slot(log_settings: Settings, writer_settings: Settings, films: Stream) -> None:

@@ -396,6 +396,11 @@ class PostgresSource:
         self._deduplicators[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
 
+    def release(self, marks: Mapping[str, Watermark]) -> list[str]:
+        """Drop the replication slots that no watermark names; see `Source`."""
+        with self._translating():
+            return LogCycle(self._log, marks, self._asking).release()
+
     @property
     def baseline(self) -> Baseline:
         """What was staged of tables in snapshot mode. It is opened when it is first needed, and after an error."""

@@ -192,6 +192,16 @@ class LogCycle:
         assert self.slot
         return LogPosition(self.slot.name, self.end, self.access.stamps[stream], self.access.parts[stream])
 
+    def release(self) -> list[str]:
+        """Drop the slots that no watermark names; return what became of them.
+
+        Raises:
+            psycopg.Error: the server failed.
+        """
+        if not self._lock():
+            return ["a processor reads the log, and drops a slot that no stream needs when it starts again"]
+        return self._drop(slots_of(self.marks))
+
     def added(self, stream: str) -> set[int]:
         """Return the partitions that were attached since the stream's last window, by their oid."""
         return {int(part.partition(".")[0]) for part in self.new_parts[stream]}
@@ -267,8 +277,9 @@ class LogCycle:
             self.reader.is_locked = taken == (True,)
         return self.reader.is_locked
 
-    def _drop(self, needed: Collection[str]) -> None:
-        """Drop our other slots, which would keep the server's log for nobody."""
+    def _drop(self, needed: Collection[str]) -> list[str]:
+        """Drop our other slots, which would keep the server's log for nobody; return what became of them."""
+        said = []
         for slot in find_slots(self.asking, slot_prefix(self.reader.settings)):
             unusable = slot.is_lost or slot.name in self.reader.unusable
             if slot.active_pid is not None or (slot.name in needed and not unusable):
@@ -278,13 +289,16 @@ class LogCycle:
             except psycopg.Error as error:
                 if self.asking.closed:
                     raise
-                said = error.diag.message_primary or str(error)
-                self.reader.warn_once(
-                    f"postgres: the replication slot {slot.name} is not used, keeps the server's log, and cannot be"
-                    f" dropped: {said}. Run as a superuser: select pg_drop_replication_slot('{slot.name}')"
+                why = error.diag.message_primary or str(error)
+                said.append(
+                    f"the replication slot {slot.name} is not used, keeps the server's log, and cannot be dropped:"
+                    f" {why}. Run as a superuser: select pg_drop_replication_slot('{slot.name}')"
                 )
+                self.reader.warn_once(f"postgres: {said[-1]}")
             else:
-                log.info(f"postgres: dropped the replication slot {slot.name}")
+                said.append(f"dropped the replication slot {slot.name}")
+                log.info(f"postgres: {said[-1]}")
+        return said
 
     def _take_snapshot(self, batches: Batches) -> tuple[Snapshot, int, int]:
         with batches(_SNAPSHOT) as found:
