@@ -107,6 +107,7 @@ SNOWFLAKE = {"WAREHOUSE": "snowflake"}
         ("reconcile", "duckdb", SNOWFLAKE, "duckdb", "warehouse"),
         ("tasks list", "snowflake", SNOWFLAKE, "snowflake-connector-python", "snowflake"),
         ("mcp", "mcp", {}, "mcp", "mcp"),
+        ("alert --test", "apprise", {"ALERT_URLS": "json://localhost"}, "apprise", "alerts"),
         ("dashboard", "streamlit", {}, "streamlit", "dashboard"),
         ("dashboard", "altair", {}, "altair", "dashboard"),
     ],

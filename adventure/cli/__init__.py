@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adventure.cli import history, init, raw, snowflake, stage, stream, tasks
+from adventure.cli import alert, history, init, raw, snowflake, stage, stream, tasks
 from adventure.cli.general import AsJson, General, MainGroup
 from adventure.cli.job import (
     importing_demo,
@@ -184,13 +184,26 @@ def build(
 
 
 @app.command(rich_help_panel=_SHOW)
-def check(context: typer.Context, as_json: AsJson = False) -> None:
+def check(
+    context: typer.Context,
+    queries: Annotated[
+        bool,
+        typer.Option("--queries", help="Print the results of the two validation queries, and check nothing."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Compare source, raw tables and models, and print a table. Exit code 1 if a check does not hold."""
     from adventure.core.errors import CheckFailed
     from adventure.monitoring import as_json as json_output
     from adventure.monitoring.checks import run_checks
     from adventure.monitoring.status import print_checks
 
+    if queries:
+        from adventure.monitoring.queries import print_results, results_object, run_queries
+
+        results = run_queries(settings_of(context))
+        json_output.write(results_object(results)) if as_json else print_results(results)
+        return
     checks = run_checks(*pipeline_of(context))
     if as_json:
         json_output.write(json_output.checks(checks))
@@ -257,6 +270,27 @@ def reconcile(
         raise CheckFailed(
             f"Source and warehouse differ in {', '.join(different)}", "The output above names a fix for each difference"
         )
+
+
+@app.command(rich_help_panel=_SHOW)
+def rejects(
+    context: typer.Context,
+    stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List the rows that came back, too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to list, the newest first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the rejected rows: key, column, reason, and how they come back."""
+    from adventure.core.streams import find_stream
+    from adventure.monitoring import as_json as json_output
+    from adventure.reconcile.rejects import print_rejects, read_rejects, rejects_object
+
+    settings, streams = pipeline_of(context)
+    found = read_rejects(settings, (find_stream(streams, stream),) if stream else streams)
+    if as_json:
+        json_output.write(rejects_object(found, limit=limit, returned=every))
+    else:
+        print_rejects(found, limit=limit, returned=every)
 
 
 @app.command(rich_help_panel=_SHOW)
@@ -338,6 +372,7 @@ def mcp(
     serve(*pipeline_of(context), port)
 
 
+app.command(rich_help_panel=_GENERAL)(alert.alert)
 app.command(rich_help_panel=_MOVE)(init.init)
 app.add_typer(raw.app, name="raw", rich_help_panel=_MOVE)
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)

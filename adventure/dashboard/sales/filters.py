@@ -16,7 +16,8 @@ _PERIODS = {
     "90d": ("90 days", 90),
     "1y": ("Year", 365),
 }
-_NAMES = ("period", "days", "country", "channel")
+FILTERS = ("period", "days", "country", "channel")
+"""The names of the filters, in the session and in the URL."""
 
 
 def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
@@ -27,18 +28,20 @@ def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
     """
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     names = {key: name for key, (name, _) in _PERIODS.items()} | {"all": "All", "custom": "Custom"}
-    period = controls.choice(row, "Period", "period", names, "30d")
+    usual = "custom" if controls.has_range() else "30d"
+    period = controls.choice(row, "Period", "period", names, usual, overrides=("from", "to"))
     first, last = today - timedelta(days=29), today
     if period == "custom":
         first, last = controls.date_range(row, "From and to", first, last, min(bounds[0], first), max(bounds[1], today))
     else:
-        controls.remove_params("from", "to")
+        controls.ignore_range(names[period])
     if period == "all":
         first, last = bounds[0], max(bounds[1], today)
     elif period in _PERIODS:
         first = today - timedelta(days=_PERIODS[period][1] - 1)
     countries = controls.multi_choice(row, "Country", "country", metrics.options(query, "country"), "All countries")
     channels = controls.multi_choice(row, "Channel", "channel", metrics.options(query, "channel"), "All channels")
+    controls.explain(*FILTERS)
     return Scope(first, last, countries, channels)
 
 
@@ -57,12 +60,12 @@ def show_no_sales(scope: Scope, bounds: tuple[date, date]) -> None:
         icon=":material/search_off:",
     )
     row = st.container(horizontal=True)
-    row.button("Clear filters", on_click=controls.reset, args=_NAMES)
+    row.button("Clear filters", on_click=controls.reset, args=FILTERS)
     row.button(f"Show the 30 days up to {format.day(bounds[1])}", on_click=show_days_up_to, args=(bounds[1],))
 
 
 def show_days_up_to(last: date, days: int = 30) -> None:
     """Set the filters to the days up to `last`. Made for a button's callback."""
-    controls.reset(*_NAMES)
+    controls.reset(*FILTERS)
     st.session_state["period"] = "custom"
     st.session_state["days"] = (last - timedelta(days=days - 1), last)

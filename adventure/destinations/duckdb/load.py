@@ -1,6 +1,7 @@
 """Loads one staged window in one transaction: rows, rejected rows, tombstones and ledger entries."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,9 @@ def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Wi
     """Create the raw table if it is missing; add and widen columns as the window needs."""
     table = columns_of(executing(connection), stream)
     target = DUCKDB.raw_table(stream)
+    if table and _is_anothers(connection, stream, window, table):
+        connection.execute(f"drop table {target}")
+        table = {}
     if not table:
         columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
         columns += [f"{column} {kind}" for column, kind in META_COLUMNS.items()]
@@ -117,6 +121,19 @@ def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Wi
         return
     for change in changes(window, stream, table):
         connection.execute(f"alter table {target} {change}")
+
+
+def _is_anothers(
+    connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window, table: Mapping[str, str]
+) -> bool:
+    """Return whether the raw table was created for another source and is empty, as the shipped `orders_raw` may be.
+
+    A table of the stream's own has its key and cursor.
+    """
+    needed = {"raw"} if stream.documents else {name.lower() for name in (*stream.key, stream.cursor)}
+    if not window.columns or needed <= {name.lower() for name in table}:
+        return False
+    return connection.execute(f"select 1 from {DUCKDB.raw_table(stream)} limit 1").fetchone() is None
 
 
 def _fit_view(connection: duckdb.DuckDBPyConnection, stream: Stream) -> None:

@@ -17,6 +17,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.common.build import run_dbt_build, target_dir
 from adventure.destinations.common.dialect import columns_of
 from adventure.destinations.common.ledger import is_loaded, read_ledger
+from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
 from adventure.destinations.duckdb.adopt import adopt
 from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
@@ -139,16 +140,16 @@ class DuckDBWarehouse(SqlWarehouse):
                 rows, files = rows + window.rows, files + removed
         return LoadResult(rows, files)
 
-    def run_dbt(self, scope: Scope) -> str:
+    def run_dbt(self, scope: Scope, tables: LoadedTables) -> str:
         """Run dbt in this process, with the lock that keeps other commands from opening the file."""
         environment = {"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())}
         with file_lock(self._path), released_by_dbt():
-            return run_dbt_build(self._settings, scope, target="duckdb", environment=environment)
+            return run_dbt_build(self._settings, scope, tables, target="duckdb", environment=environment)
 
     def publish(self) -> int:
         """Replace the file of the published marts and return the number of their rows."""
         with connect(self._path) as connection:
-            return publish(connection, self._settings.published_path, manifest=self._dbt_target / "manifest.json")
+            return publish(connection, self._settings.published_path, dbt_target=self._dbt_target)
 
     def publish_report(self, streams: Sequence[Stream], *, interval: float | None) -> None:
         """Replace the file of the published state of the pipeline.

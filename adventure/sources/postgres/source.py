@@ -42,7 +42,7 @@ from adventure.sources.postgres.session import connect_source, extracting_connin
 from adventure.sources.postgres.warnings import FUTURE, WarningLog, rows_in_the_future
 from adventure.sources.postgres.whole_table import WholeTable
 from adventure.sources.postgres.writer import RowWriter
-from adventure.sources.postgres.zone import ZoneWatch, earliest_ahead
+from adventure.sources.postgres.zone import ZoneWatch
 from adventure.sources.progress import log_progress
 from adventure.sources.source import Extract, SourceSnapshot
 
@@ -77,8 +77,8 @@ class PostgresSnapshot:
     source: "PostgresSource"
     floors: Floors
     log: LogCycle
-    local_horizons: Mapping[str, datetime] = field(default_factory=dict)
-    """For each zone, the earliest wall clock time from the horizon on."""
+    horizons: Mapping[str, datetime] = field(default_factory=dict)
+    """For each stream, the lowest cursor that a row may still get from the horizon on."""
     database: Origin = field(default_factory=Origin)
     unlocked: Mapping[str, str | None] = field(default_factory=dict)
     """Streams whose tables could not be locked, with what `PostgresSource.fingerprint` returned."""
@@ -96,8 +96,7 @@ class PostgresSnapshot:
             # A row that commits late is in the next snapshot, or named by the log, whatever the horizon was.
             return self.clock
         plan = self.plans[stream.name]
-        horizon = self.local_horizons.get(stream.zone, self.horizon) if plan.is_naive else self.horizon
-        return whole_units(horizon, plan.step, self._resolution(stream))
+        return whole_units(self.horizons[stream.name], plan.step, self._resolution(stream))
 
     def extract(self, stream: Stream, folder: Path) -> Extract:
         """Write the stream's rows as Parquet; see `SourceSnapshot`."""
@@ -451,8 +450,9 @@ class PostgresSource:
                 origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._warnings.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
-                zones = {plan.stream.zone for plan in plans.values() if plan.is_naive}
-                local = {zone: earliest_ahead(self._asking, horizon.moment, zone) for zone in zones}
+                ends = {
+                    name: self._zones.earliest_ahead(self._asking, plan, horizon.moment) for name, plan in plans.items()
+                }
                 floors = self._floors(plans, marks, horizon)
             with self._log_cycle(plans, origin, unreadable):
                 yield PostgresSnapshot(
@@ -465,7 +465,7 @@ class PostgresSource:
                     self,
                     floors,
                     self._cycle,
-                    local,
+                    ends,
                     origin,
                     unlocked,
                     horizon.clock,
@@ -512,8 +512,7 @@ class PostgresSource:
 
     def _read_up_to(self, plan: Plan, resolution: Resolution | None, horizon: datetime) -> datetime:
         """Return the end of a window that is read up to that horizon, in the zone of the stream's cursor."""
-        zone = plan.stream.zone if plan.is_naive else "UTC"
-        return whole_units(earliest_ahead(self._asking, horizon, zone), plan.step, resolution)
+        return whole_units(self._zones.earliest_ahead(self._asking, plan, horizon), plan.step, resolution)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:

@@ -4,6 +4,7 @@
 assume UTC, and refuse the stream as soon as the server, the database, a role or the rows contradict that.
 """
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from adventure.core.clock import earlier
 from adventure.core.errors import SourceShapeError
 from adventure.core.zones import is_utc
 from adventure.sources.postgres.plan import Plan
@@ -26,6 +28,8 @@ _SLACK = timedelta(seconds=2)
 """How old the newest row may be and still count as just written, in addition to the time since the last look."""
 _LONGEST_LOOK = timedelta(seconds=30)
 """The upper limit of the time since the last look."""
+_BETWEEN_SCANS = timedelta(seconds=20)
+"""The shortest time between two looks at a cursor without an index, each of which reads the whole table."""
 
 _OWN_SETTING = "select reset_val, source from pg_settings where name = 'TimeZone'"
 
@@ -78,6 +82,8 @@ def earliest_ahead(connection: Connection, moment: datetime, zone: str) -> datet
 class _Look:
     newest: datetime
     clock: datetime
+    at: float
+    """When we looked, by `time.monotonic`."""
 
 
 @dataclass
@@ -92,7 +98,7 @@ class ZoneWatch:
     own_zone: str
     own_source: str
     _looks: dict[str, _Look] = field(default_factory=dict)
-    _doubts: dict[str, timedelta] = field(default_factory=dict)
+    _offsets: dict[str, timedelta] = field(default_factory=dict)
 
     @classmethod
     def of(cls, connection: Connection) -> "ZoneWatch":
@@ -133,7 +139,19 @@ class ZoneWatch:
         )
         if stream.timezone is None:
             raise self._refusal(plan, reason)
-        return f"{reason}: is its timezone in pipeline.toml right?"
+        effect = "windows end that much earlier until rows agree with it" if offset < timedelta(0) else "such rows wait"
+        return f"{reason}: is its timezone in pipeline.toml right? {effect.capitalize()}"
+
+    def earliest_ahead(self, connection: Connection, plan: Plan, moment: datetime) -> datetime:
+        """Return the lowest cursor that a row of the stream may still get from that moment (naive UTC) on.
+
+        If rows are written behind the clock of the named zone, the result is behind it as well: otherwise a window
+        would end above transactions that are still open.
+        """
+        if not plan.is_naive:
+            return moment
+        behind = max(-self._offsets.get(plan.stream.name, timedelta(0)), timedelta(0))
+        return earlier(earliest_ahead(connection, moment, plan.stream.zone), behind)
 
     def _refusal(self, plan: Plan, reason: str) -> SourceShapeError:
         stream = plan.stream
@@ -160,9 +178,9 @@ class ZoneWatch:
     def _offset(self, connection: Connection, plan: Plan, read_below: datetime | None) -> timedelta:
         """Return by how many quarters of an hour new rows differ from the clock; zero if no row shows it."""
         name = plan.stream.name
-        if not plan.indexed:
-            # Without an index the server would read the whole table in every cycle, while the tables are locked.
-            return timedelta(0)
+        before, known = self._looks.get(name), self._offsets.get(name, timedelta(0))
+        if before and not plan.indexed and time.monotonic() < before.at + _BETWEEN_SCANS.total_seconds():
+            return known
         query = sql.SQL(_NEWEST).format(
             cursor=sql.Identifier(plan.stream.cursor),
             zone=sql.Literal(plan.stream.zone),
@@ -177,9 +195,7 @@ class ZoneWatch:
             ) from error
         if newest is None or clock is None:
             return timedelta(0)
-        before = self._looks.get(name)
-        self._looks[name] = _Look(newest, clock)
-        known = self._doubts.get(name, timedelta(0))
+        self._looks[name] = _Look(newest, clock, time.monotonic())
         if (before and before.newest == newest) or (not before and read_below and newest < read_below):
             return known
         since = min(abs(clock - before.clock), _LONGEST_LOOK) if before else timedelta(0)
@@ -187,7 +203,7 @@ class ZoneWatch:
         # A value at a whole minute may be a business date or hour, and does not show the clock.
         if offset is None or (newest.second, newest.microsecond) == (0, 0):
             return known
-        self._doubts[name] = offset
+        self._offsets[name] = offset
         return offset
 
 
