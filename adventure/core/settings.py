@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     )
     postgres_sslcert: FilePath | None = Field(None, description="client certificate for PostgreSQL")
     postgres_sslkey: FilePath | None = Field(None, description="key of POSTGRES_SSLCERT, readable by its owner only")
+    postgres_publication: str = Field(
+        "adventure",
+        min_length=1,
+        description="publication of the tables that are read by PostgreSQL's log",
+    )
     state_dsn: SecretStr | None = Field(
         None, description="libpq connection string of the database that keeps the watermarks; default: the source"
     )

@@ -22,6 +22,7 @@ from adventure.core.validation import faults_by_name
 from adventure.core.zones import check_zone
 
 SNAPSHOT = "snapshot"
+LOG = "log"
 """The mode in which the whole table is compared with what was staged before."""
 
 READ_AT, ROW_NUMBER = "_read_at", "_row_number"
@@ -97,6 +98,16 @@ class Stream:
     def is_snapshot(self) -> bool:
         """Whether the whole table is compared with what was staged before."""
         return self.mode == SNAPSHOT
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the source's log names the rows to read."""
+        return self.mode == LOG
+
+    @property
+    def has_read_at(self) -> bool:
+        """Whether its cursor is the time at which a row was read, which Adventure adds to the table's columns."""
+        return self.cursor == READ_AT and self.mode in (SNAPSHOT, LOG)
 
     @property
     def is_replaced(self) -> bool:
@@ -263,7 +274,7 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
         raise ConfigError(
             f"{where}.mode: {kind.title} has no mode {entry.mode!r}", f"Write {known}" if known else "Remove mode"
         )
-    if entry.mode != SNAPSHOT:
+    if entry.mode not in (SNAPSHOT, LOG):
         for name in ("cursor", "key"):
             if getattr(entry, name) is None:
                 able = SNAPSHOT in kind.modes
@@ -275,12 +286,29 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
         return entry.cursor or "", _names(entry.key or "")
     for name in ("cursor", "lookback", "timezone", "start", "references"):
         if getattr(entry, name):
-            raise ConfigError(f"{where}.{name} has no meaning in a snapshot, which compares whole tables", "Remove it")
+            raise ConfigError(f"{where}.{name} has no meaning with {entry.mode!r}, which needs no cursor", "Remove it")
+    if entry.mode == LOG:
+        _check_log(where, entry, settings)
     if entry.key is None and not WAREHOUSES[settings.warehouse].whole_tables:
         raise ConfigError(
             f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table without a key", "Add the table's key"
         )
     return READ_AT, _names(entry.key or ROW_NUMBER)
+
+
+def _check_log(where: str, entry: _Entry, settings: Settings) -> None:
+    """Check that the log can name the stream's rows, and that the warehouse can replace them when it cannot."""
+    if entry.key is None:
+        raise ConfigError(f"{where}: the log names rows by their key", "Add the table's key")
+    for name in ("interval", "where"):
+        if getattr(entry, name):
+            raise ConfigError(f"{where}.{name} is not for rows that the log names", f"Remove {name}")
+    if keys := set(entry.hash) & set(_names(entry.key)):
+        raise ConfigError(f"{where}.hash names its key {min(keys)}, by which rows are looked up", "Remove it from hash")
+    if not WAREHOUSES[settings.warehouse].whole_tables:
+        raise ConfigError(
+            f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table that was truncated", "Name a cursor"
+        )
 
 
 def _check_shape(where: str, entry: _Entry, needed: Sequence[str], settings: Settings) -> None:
@@ -374,8 +402,8 @@ def _check_references(path: Path, stream: Stream, before: dict[str, Stream]) -> 
             raise ConfigError(
                 f"{where}: no stream of that name comes before it", "Put that stream first, or fix the name"
             )
-        if parent.is_snapshot:
-            raise ConfigError(f"{where}: {name} is read as a snapshot, whose rows have no cursor", "Remove it")
+        if parent.has_read_at:
+            raise ConfigError(f"{where}: {name} has no cursor (its mode is {parent.mode})", "Remove it")
         if stream.source != parent.source or not stream.kind.one_snapshot:
             able = " or ".join(kind.title for kind in SOURCES.values() if kind.one_snapshot)
             raise ConfigError(f"{where}: only tables of {able} are read in one snapshot", "Remove the reference")
