@@ -89,7 +89,7 @@ def _model(proposal: Proposal, name: str) -> str:
 
 def _order(proposal: Proposal) -> tuple[str, str]:
     """Return key and cursor as arguments of the macro."""
-    if proposal.source == "mongo":
+    if proposal.documents:
         return f"json_key('raw', {_literal(proposal.key[0])})", f"json_cursor('raw', {_literal(proposal.cursor or '')})"
     if not any(map(needs_quotes, proposal.key)):
         return _literal(", ".join(proposal.key)), _name(proposal.cursor or READ_AT)
@@ -102,7 +102,7 @@ def _name(column: str) -> str:
 
 
 def _selected(proposal: Proposal, column: ProposedColumn, alias: str) -> str:
-    if proposal.source == "mongo":
+    if proposal.documents:
         if column.name in proposal.key:
             return f"{{{{ json_key('raw', {_literal(column.name)}) }}}} as {alias}"
         return f"{_MEMBERS[column.form].format(name=_literal(column.name))} as {alias}"
