@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from adventure.core.kinds import SOURCES
-
 Form = Literal["plain", "text", "integer", "double", "boolean", "timestamp", "json"]
 """How a model reads a column: as it is; or, out of a document, as a value of this kind."""
 
@@ -42,11 +40,6 @@ class Proposal:
     """Why, by the key in pipeline.toml."""
     comment: str = ""
     """What the source's own catalogue says of the table."""
-
-    @property
-    def documents(self) -> bool:
-        """Whether its rows are JSON documents, each in the column `raw` of the raw table."""
-        return SOURCES[self.source].documents
 
     @property
     def location(self) -> str:
