@@ -11,7 +11,6 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.core.zones import to_utc
-from adventure.sources.postgres.examine import examine
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.resolution import lag, lookback
@@ -69,6 +68,8 @@ class PostgresProbe:
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         """Yield findings; see `Probe`."""
+        from adventure.sources.postgres.examine import examine
+
         with self._translating():
             yield from examine(self.connection, streams, self.settings.postgres_user)
 
