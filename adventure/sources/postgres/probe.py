@@ -43,9 +43,7 @@ class PostgresProbe:
                 return SourceCounts(every, every)
             # The next window also reads rows below the watermark, whose unit was not over at the last window.
             coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
-            # Count rows in flight first, so that rows written in between cannot make them exceed the total.
-            in_flight = rows.count(self.connection, rows.between(earlier(mark.value, coarse)))
-            return SourceCounts(rows.count(self.connection), in_flight)
+            return SourceCounts(*rows.counts(self.connection, rows.between(earlier(mark.value, coarse))))
 
     def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
         """Return the lowest unread cursor; see `Probe`."""
