@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib import import_module
+from importlib.resources import files
 from typing import TYPE_CHECKING, cast
 
 from adventure.core.extras import naming_extra
@@ -15,6 +16,8 @@ from adventure.core.kinds import SOURCES, WAREHOUSES
 from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
     from adventure.core.streams import Stream
@@ -88,6 +91,11 @@ def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "W
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:
     """Return the expressions of the checks of sales that the chosen warehouse writes in its own way."""
     return _warehouse(settings.warehouse).SALES_DIALECT
+
+
+def validation_query(settings: "Settings", name: str) -> "Traversable":
+    """Return a validation query in the chosen warehouse's SQL: `queries/<name>.sql` beside its module `kind`."""
+    return files(WAREHOUSES[settings.warehouse].module.rpartition(".")[0]) / "queries" / f"{name}.sql"
 
 
 def dashboard_environment(settings: "Settings") -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from adventure.core.clock import utc_now
 from adventure.core.settings import Settings, load_settings
+from adventure.core.streams import load_streams
 from adventure.demo.history import ensure_history
 from adventure.destinations.duckdb.connection import connect
 from adventure.factory import open_warehouse
@@ -124,19 +125,19 @@ def measure(sizes: Sequence[int], rounds: int) -> Results:
 
 def _measure(settings: Settings, orders: int, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds of the models and of the whole build for each batch."""
-    warehouse = open_warehouse(settings)
+    warehouse, streams = open_warehouse(settings), load_streams(settings)
     ensure_history(settings)
     now = utc_now()
     fill(settings, 0, orders, now)
     begun = time.monotonic()
-    warehouse.build()
+    warehouse.build(streams)
     print(f"{orders:,} live orders: first build {time.monotonic() - begun:.1f} s", flush=True)
     models, builds = [], []
     for number in range(rounds):
         first = orders + number * BATCH
         fill(settings, first, first + BATCH, now)
         begun = time.monotonic()
-        warehouse.build()
+        warehouse.build(streams)
         builds.append(time.monotonic() - begun)
         by_model = _model_times(settings)
         models.append(sum(by_model.values()))

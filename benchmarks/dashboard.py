@@ -103,7 +103,7 @@ def _publish(settings: Settings, orders: int) -> None:
     ensure_history(settings)
     begun = time.monotonic()
     fill(settings, 0, orders, utc_now())
-    warehouse.build()
+    warehouse.build(load_streams(settings))
     rows = warehouse.publish()
     warehouse.publish_report(load_streams(settings), interval=60)
     size = settings.published_path.stat().st_size / 1e6

@@ -82,9 +82,9 @@ def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         files = made_once(shared / f"history-{seed}", lambda made: synthesise(made, seed=seed))
         shutil.copytree(files, folder, dirs_exist_ok=True)
 
-    def invoke_parsed(arguments: list[str]) -> Any:
+    def invoke_parsed(arguments: list[str], manifest: Any = None) -> Any:
         parse_once(shared / "parsed")
-        return invoke(arguments)
+        return invoke(arguments, manifest)
 
     def launch_noted(*arguments: Any, **options: Any) -> Any:
         server = launch(*arguments, **options)

@@ -281,7 +281,7 @@ def test_each_problem_is_the_same_in_status_and_on_the_page(
     shown: dict[str, str] = {}
     for name in ("error", "warning"):
         monkeypatch.setattr(st, name, lambda text, icon, name=name: shown.update({name: text}))
-    page.show_verdict([problem])
+    page.show_verdict([problem], has_rows=True)
     assert list(shown) == [severity]
     assert format.markdown(problem.sentence) in shown[severity]
     assert all(f"`{command}`" in shown[severity] for command in re.findall("`(.*?)`", problem.remedy))
@@ -389,12 +389,43 @@ def picture(state: State, found: list[Problem] | None = None) -> str:
         (HEALTHY, [None, None, None]),
         (beating(NOW - MINUTE, NOW - MINUTE, NOW - MINUTE, has_ended=True), ["error", None, None]),
         (reported(tasks=(FAILED,)), [None, None, "error"]),
+        (reported(tasks=(replace(TASK, outcome="skipped"),)), [None, None, "warning"]),
+        (reported(tasks=()), [None, None, "open"]),
+        (stream(rejected_recently=2, rows_rejected=2), [None, None, "warning"]),
+        (stream(rows_rejected=2), [None, None, "open"]),
         (stream(damaged="torn"), ["error", "error", None]),
     ],
 )
 def test_the_flow_diagram_marks_where_a_problem_is(state: State, marks: list[str | None]) -> None:
     nodes = re.findall(r'class="node (\w+)"', picture(state))
     assert nodes == [mark or "ok" for mark in marks]
+
+
+@pytest.mark.parametrize("task", ["build", "publish"])
+@pytest.mark.parametrize(
+    ("outcome", "mark"), [("succeeded", "ok"), ("skipped", "warning"), ("failed", "error"), (None, "open")]
+)
+def test_a_build_or_publication_that_did_not_succeed_is_not_ok(task: str, outcome: str | None, mark: str) -> None:
+    both = tuple(
+        replace(TASK, task=name, outcome=(outcome or "") if name == task else "succeeded")
+        for name in ("build", "publish")
+        if outcome or name != task
+    )
+    drawn = dict(
+        zip(
+            ("build", "publish"), re.findall(r'class="node (\w+) tall"', picture(reported(tasks=both), [])), strict=True
+        )
+    )
+    assert drawn == {"build": "ok", "publish": "ok"} | {task: mark}
+
+
+@pytest.mark.parametrize(("has_rows", "kind"), [(True, "success"), (False, "info")])
+def test_nothing_is_fine_before_a_row_is_loaded(has_rows: bool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    for name in ("success", "info"):
+        monkeypatch.setattr(st, name, lambda text, icon, name=name: shown.append(name))
+    page.show_verdict([], has_rows=has_rows)
+    assert shown == [kind]
 
 
 def test_names_from_settings_are_escaped_in_the_flow_diagram() -> None:

@@ -1,6 +1,7 @@
 """`--json` prints one object with exactly the keys that docs/json.md lists."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import Credits, TaskRun
+from adventure.monitoring import queries
 from adventure.monitoring.checks import Check
 from adventure.monitoring.health import state
 from adventure.monitoring.health.problem import Problem
@@ -147,6 +149,23 @@ def test_check(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_documented(found, "adventure check")
 
 
+def test_check_queries(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = queries.QUERIES[1]
+    result = queries.Result(
+        query, "attributes.sql", queries.figures(query, [("March 2013", 441, 2613, 5.925, *[1] * 9)])
+    )
+    monkeypatch.setattr(queries, "run_queries", lambda _: [result])
+    found = run("check", "--queries")
+    assert found["queries"][0]["figures"][2] == {
+        "column": "lines_per_order",
+        "march_2013": 5.925,
+        "march_2013_expected": "5.925",
+        "last_30_days": None,
+        "last_30_days_expected": "≈ 3.83",
+    }
+    assert_documented(found, "adventure check --queries")
+
+
 def test_reconcile(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     different = {"missing": Difference(2, (Example("7", AT, None),)), "rejected": Difference(1, ())}
     late = Lateness((0, 1, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0, 1))
@@ -191,6 +210,23 @@ def test_stage_list(settings: Settings) -> None:
     ]
     assert_documented(found, "adventure stage list")
     assert run("stage", "list", "chat_logs")["files"] == []
+
+
+def test_stage_list_has_the_columns_of_list(settings: Settings) -> None:
+    path = settings.stage_dir / "orders_stage" / "20260102T030405678901Z-0a1b2c3d" / "part-00000.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"123")
+    os.utime(path, (0, 1_700_000_000))
+    done = CliRunner().invoke(app, ["stage", "list", "--as-list"])
+    head, line = done.stdout.splitlines()
+    assert head.split() == ["name", "size", "md5", "last_modified"]
+    assert line.split(maxsplit=3) == [
+        f"orders_stage/{path.parent.name}/part-00000.parquet",
+        "3",
+        "202cb962ac59075b964b07152d234b70",
+        "Tue, 14 Nov 2023 22:13:20 GMT",
+    ]
+    assert CliRunner().invoke(app, ["stage", "list", "--as-list", "--json"]).exit_code == 2
 
 
 def test_tasks_list(settings: Settings) -> None:

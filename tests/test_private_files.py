@@ -14,6 +14,7 @@ from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.demo.history.synthesis import synthesise
 from adventure.destinations.common import build
+from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.duckdb import load, publish
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
@@ -83,13 +84,17 @@ def test_logs_of_a_build_are_private(settings: Settings, monkeypatch: pytest.Mon
     class Done:
         success, exception, result = True, None, ()
 
-    def write_log(_arguments: list[str]) -> Done:
+    def write_log(_arguments: list[str], _manifest: object = None) -> Done:
         (settings.data_dir / "dbt" / "logs").mkdir()
         (settings.data_dir / "dbt" / "logs" / "dbt.log").write_text("select")
+        target = settings.data_dir / "dbt" / "target"
+        target.mkdir()
+        (target / "manifest.json").write_text('{"nodes": {}, "sources": {}, "child_map": {}, "parent_map": {}}')
         return Done()
 
     monkeypatch.setattr(build, "_invoke", write_log)
-    build.run_dbt_build(settings, "whole", target="none", environment={})
+    tables = LoadedTables(frozenset(), frozenset())
+    build.run_dbt_build(settings, "whole", tables, target="none", environment={})
     assert open_to_others(settings.data_dir) == []
 
 

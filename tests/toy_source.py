@@ -21,6 +21,7 @@ from adventure.core.spans import Digest, Pieces, Span, micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.proposal import Proposal, Unmovable
 from adventure.sources.side import Version
 from adventure.sources.source import Extract
 
@@ -80,6 +81,9 @@ class ToySource:
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
         pass
 
+    def release(self, marks: Mapping[str, Watermark]) -> list[str]:
+        return []
+
     def close(self) -> None:
         pass
 
@@ -133,6 +137,9 @@ class ToyProbe:
 
     def stall(self, older_than: timedelta) -> Stall | None:
         return None
+
+    def propose(self) -> Iterator[Proposal | Unmovable]:
+        yield Unmovable("toy", "toys are listed by hand")
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         yield from ()

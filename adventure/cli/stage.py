@@ -4,25 +4,33 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli.general import AsJson
+from adventure.cli.general import AsJson, Commands
 from adventure.cli.job import pipeline_of
 
-app = typer.Typer(no_args_is_help=True, help="List or remove staged files.")
+app = Commands(no_args_is_help=True, help="List or remove staged files.")
 
 
 @app.command("list")
 def stage_list(
     context: typer.Context,
     stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
+    as_list: Annotated[
+        bool,
+        typer.Option("--as-list", help="Print the columns of LIST (name, size, md5, last_modified), one line a file."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List staged files, like LIST @stage."""
     from adventure.monitoring import as_json as json_output
-    from adventure.monitoring.status import print_stage, staged_files
+    from adventure.monitoring.status import print_stage, stage_lines, staged_files
 
-    files = staged_files(*pipeline_of(context), stream)
+    if as_list and as_json:
+        raise typer.BadParameter("--as-list and --json exclude each other")
+    files = staged_files(*pipeline_of(context), stream, md5=as_list)
     if as_json:
         json_output.write(json_output.stage_files(files))
+    elif as_list:
+        typer.echo("\n".join(stage_lines(files)))
     else:
         print_stage(files)
 

@@ -23,6 +23,8 @@ class StageEntry:
     bytes: int
     modified: datetime
     """Naive UTC."""
+    md5: str = ""
+    """In hexadecimal digits; empty if it was not asked for."""
 
 
 class Stage(Protocol):
@@ -59,8 +61,12 @@ class Stage(Protocol):
         Files that the processor never puts stay. Only the processor that holds the stream's lock may call it.
         """
 
-    def entries(self, stage: str) -> list[StageEntry]:
-        """Return every file, including `window.json`, sorted by path."""
+    def entries(self, stage: str, *, md5: bool = False) -> list[StageEntry]:
+        """Return every file, including `window.json`, sorted by path.
+
+        Args:
+            md5: with the MD5 of each file, for which a folder reads all of them.
+        """
 
     def remove(self, window: Window) -> int:
         """Remove exactly the window's files, then its `window.json`; return the number of files.

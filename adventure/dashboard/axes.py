@@ -7,7 +7,9 @@ def amounts(ticks: int, *, money: bool = False) -> alt.Axis:
     """Return an axis with about `ticks` labels such as `0`, `500`, `1.5k`, `2M`.
 
     Each label has its own unit and is a whole number. Vega's default format writes `0k` beside `1.5k`, and `500m` for a
-    half.
+    half, which a small axis has in spite of tickMinStep.
     """
     form = "$~s" if money else "~s"
-    return alt.Axis(tickCount=ticks, tickMinStep=1, labelExpr=f"format(datum.value, '{form}')")
+    return alt.Axis(
+        tickCount=ticks, tickMinStep=1, labelBound=10, labelExpr=f"datum.value % 1 ? '' : format(datum.value, '{form}')"
+    )

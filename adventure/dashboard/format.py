@@ -53,6 +53,11 @@ def moment(value: datetime) -> str:
     return f"{day(value)}, {value:%H:%M} UTC"
 
 
+def clock(value: datetime) -> str:
+    """Return `14:05 UTC`."""
+    return f"{value:%H:%M} UTC"
+
+
 def markdown(text: str) -> str:
     """Escape text for Streamlit's Markdown: it shows no link, emphasis, formula, icon or HTML."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:<>&^=\"'])", r"\\\1", " ".join(text.split()))
@@ -67,6 +72,11 @@ def commands(text: str) -> str:
 def markup(text: object) -> str:
     """Escape text for HTML."""
     return html.escape(str(text), quote=True)
+
+
+def breakable(name: object) -> str:
+    """Escape text for HTML, and allow line breaks after dots and underscores."""
+    return re.sub(r"([._])", r"\1<wbr>", markup(name))
 
 
 def hover_format(measure: str) -> str:

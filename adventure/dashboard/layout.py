@@ -1,6 +1,7 @@
 """Layout and components shared by both pages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -8,17 +9,23 @@ import streamlit as st
 
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
+from adventure.dashboard import exports
 from adventure.dashboard.colours import Theme
 from adventure.dashboard.data import cached_query, health
+from adventure.dashboard.text_table import text_table
 from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report
 from adventure.monitoring.health.problem import Problem
 from adventure.monitoring.health.published import read_report
 from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.health.state import StreamState
 
 REFRESH_SEC = None if open_report().is_metered else 5
 """Seconds between the checks of an open page for newer data. None if checks cost credits: a page left open would keep
 the warehouse awake."""
+
+_PICKED = "picked"
+"""In the session: a cell was clicked that changes a filter outside its fragment."""
 
 _STYLE = """
 <style>
@@ -31,11 +38,29 @@ _STYLE = """
 [data-testid="stCaptionContainer"] p {color: color-mix(in srgb, CanvasText 72%, transparent)}
 /* WCAG 2.2 (2.5.8) requires touch targets of at least 24 by 24 pixels. */
 [data-testid="stElementToolbarButton"] button {min-width: 24px; min-height: 24px}
+/* Our own button saves a table with all its digits. */
+[data-testid="stElementToolbarButton"]:has([aria-label="Download as CSV"]) {display: none}
+/* The alias of the Sales page: it exists for links to /sales. */
+[data-testid="stTopNavLinkContainer"]:has(a[href$="/sales"]),
+[data-testid="stSidebarNavLinkContainer"]:has(a[href$="/sales"]) {display: none}
+/* As high as a select, so that the labels of a row of controls are on one line. */
+[data-testid="stButtonGroup"] button {min-height: 2.5rem}
+.st-key-days {min-width: 16rem}
 .stMultiSelect [data-baseweb="select"] div {color: inherit}
+/* Half of a tablet is too narrow for a table. */
+@media (max-width: 1100px) {
+  .st-key-pair .stColumn {min-width: 100%; flex: 1 1 100%}
+}
+/* A phone folds the pages into a sidebar: show them on the page as well. */
+.st-key-pages {display: none}
+@media (max-width: 767px) {
+  .st-key-pages {display: flex}
+}
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
   /* Show two cards in a row, so that the chart below them needs little scrolling. */
   .st-key-headlines .stColumn {min-width: calc(50% - 0.5rem); flex: 1 1 calc(50% - 0.5rem)}
+  .st-key-support .stColumn .stColumn {min-width: calc(50% - 0.5rem); flex: 1 1 calc(50% - 0.5rem)}
   .st-key-headlines [data-testid="stMetricValue"] {font-size: 1.7rem}
 }
 </style>
@@ -58,16 +83,17 @@ def rerun_on_publish(*seen: tuple[PublishedDataset, Version | None]) -> None:
         st.rerun(scope="app")
 
 
-def current_problems() -> list[Problem]:
-    """Return the pipeline's problems, for a page that shows only its output. Empty if there is no readable report."""
+def current_health() -> tuple[list[Problem], tuple[StreamState, ...]]:
+    """Return the pipeline's problems and streams, for a page that shows only its output. Empty without a report."""
     dataset = open_report()
     version = dataset.version()
     if version is None:
-        return []
+        return [], ()
     try:
-        return find_problems(health(read_report(cached_query(dataset, version)), utc_now()))
+        report = read_report(cached_query(dataset, version))
+        return find_problems(health(report, utc_now())), report.streams
     except WarehouseError:
-        return []
+        return [], ()
 
 
 def show_empty(why: str) -> None:
@@ -80,24 +106,63 @@ def show_error(error: WarehouseError) -> None:
     st.error(str(error), icon=":material/error:")
 
 
-def table(frame: pd.DataFrame, name: str, *, exact: pd.DataFrame | None = None, columns: Mapping[str, Any]) -> None:
+def table(
+    frame: pd.DataFrame,
+    name: str,
+    *,
+    exact: pd.DataFrame | None = None,
+    columns: Mapping[str, Any],
+    file: str | None = None,
+    on_pick: Callable[[int, str], None] | None = None,
+) -> None:
     """Show a table and a button that downloads it as a CSV file.
 
     Args:
-        name: the file's name without its extension; unique on the page.
+        name: unique on the page.
         exact: the file's content, where the table shows rounded numbers.
         columns: the display of columns, by name.
+        file: the file's name; that of the table if None.
+        on_pick: called with the row and the column of a cell that the user clicks; then the page is drawn again.
     """
-    st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=f"table-{name}")
-    download(frame if exact is None else exact, name)
+    key = f"table-{name}"
+    if on_pick is None:
+        st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=key)
+    else:
+        if st.session_state.pop(_PICKED, False):
+            st.rerun(scope="app")
+        st.dataframe(
+            frame,
+            hide_index=True,
+            width="stretch",
+            column_config=columns,
+            # A table with other rows is another one, in which nothing is selected.
+            key=f"{key}-{len(frame)}",
+            on_select=partial(_pick, f"{key}-{len(frame)}", on_pick),
+            selection_mode="single-cell",
+        )
+    download(frame if exact is None else exact, name, file)
 
 
-def download(frame: pd.DataFrame, name: str) -> None:
+def _pick(key: str, on_pick: Callable[[int, str], None]) -> None:
+    cells = st.session_state[key]["selection"]["cells"]
+    if cells:
+        [(row, column)] = cells
+        on_pick(row, column)
+        st.session_state[_PICKED] = True
+
+
+def texts(frame: pd.DataFrame, name: str, *, headers: Mapping[str, str], label: str, below: Sequence[str] = ()) -> None:
+    """Show a table of texts, none of which is cut, and a button that downloads it; see `text_table`."""
+    st.html(text_table(frame, headers, label, below))
+    download(frame, name)
+
+
+def download(frame: pd.DataFrame, name: str, file: str | None = None) -> None:
     """Show a button that downloads the frame as a CSV file."""
     st.download_button(
         "Download CSV",
-        frame.to_csv(index=False).encode(),
-        f"{name}.csv",
+        exports.to_csv(frame),
+        file or exports.file_name(name),
         "text/csv",
         icon=":material/download:",
         type="tertiary",

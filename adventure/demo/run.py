@@ -40,6 +40,9 @@ from adventure.tasks.graph import run_task
 BACKFILL_DAYS = 60
 """The dashboard shows the last 30 days and compares them with the 30 days before."""
 
+PACE = 60
+"""The shop sells 60 times faster than the clock: each batch stands for five minutes of its business day."""
+
 GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 2.0, 5.0
 """Intervals of the generator, the processor and the task server: a sale appears on the dashboard seconds later."""
 
@@ -203,6 +206,7 @@ def _environment(database_env: dict[str, str], data_dir: Path, settings: Setting
         "WAREHOUSE": "duckdb",
         "DASHBOARD_PORT": str(free_port(settings.dashboard_port)),
         "GENERATION_INTERVAL_SEC": str(GENERATION_SEC),
+        "GENERATION_PACE": str(PACE),
         "GENERATION_MAX_RUNTIME_SEC": "0",
         "PROCESSOR_INTERVAL_SEC": str(CYCLE_SEC),
         "PROCESSOR_MAX_RUNTIME_SEC": "0",

@@ -57,6 +57,21 @@ class TaskRun:
 
 
 @dataclass(frozen=True)
+class RejectedRow:
+    """The latest rejection of one row. Timestamps are naive UTC."""
+
+    stream: str
+    key: str | None
+    reason: str
+    row: str | None
+    """As the source prints it."""
+    file: str
+    rejected_at: datetime
+    has_returned: bool | None
+    """Whether the raw table holds a row of the key that was loaded later; None if that is unknown."""
+
+
+@dataclass(frozen=True)
 class RemovedWindow:
     """A staged window that was removed before it was loaded. Timestamps are naive UTC."""
 
@@ -122,10 +137,11 @@ class Loader(Protocol):
 class Builder(Protocol):
     """Builds the dbt models."""
 
-    def build(self, scope: Scope | None = None) -> str:
+    def build(self, streams: Sequence[Stream], scope: Scope | None = None) -> str:
         """Build and test the dbt models, and return a line that says what was built.
 
         Args:
+            streams: models that read raw tables of other streams are left out.
             scope: the least that is built. More is built where necessary: a full refresh after a load of the history,
                 every model and test once a day and after a change of the dbt project.
 
@@ -181,6 +197,9 @@ class RawTables(Protocol):
 
     def outstanding_rejects(self, stream: Stream, since: datetime) -> int:
         """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
+
+    def rejected_rows(self, stream: Stream) -> list[RejectedRow]:
+        """Return the latest rejection of each row of the stream, newest first."""
 
 
 class Adopter(Protocol):

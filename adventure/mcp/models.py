@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from adventure.core.errors import AdventureError
-from adventure.destinations.common.publication import MARTS
+from adventure.destinations.common.publication import is_published
 
 
 def list_models(manifest: Path) -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def list_models(manifest: Path) -> list[dict[str, Any]]:
         {
             "model": node["name"],
             "layer": node["fqn"][1],
-            "is_published": node["name"] in MARTS,
+            "is_published": is_published(node),
             "description": _one_line(node["description"]),
         }
         for node in _models(manifest)
@@ -41,7 +41,7 @@ def describe_model(manifest: Path, name: str) -> dict[str, Any]:
             ]
             return {
                 "model": name,
-                "is_published": name in MARTS,
+                "is_published": is_published(node),
                 "description": _one_line(node["description"]),
                 "columns": columns,
             }

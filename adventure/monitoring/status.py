@@ -3,6 +3,8 @@
 This module only reads and renders. The modules that do the work return values.
 """
 
+from datetime import UTC
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 from adventure.core.ages import short_age
@@ -38,6 +40,8 @@ def print_status(settings: Settings, streams: tuple[Stream, ...]) -> "Sequence[P
     found = read_status(settings, streams)
     _print_parts(found)
     print_problems(found.problems)
+    if not found.problems and not any(stream.rows for stream in found.streams):
+        console().print("No stream has loaded a row yet.")
     return found.problems
 
 
@@ -151,15 +155,17 @@ def _verdict(check: "Check") -> str:
     return "[green]holds[/green]" if check.holds else "[bold red]does not hold[/bold red]"
 
 
-def staged_files(settings: Settings, streams: tuple[Stream, ...], name: str | None) -> "list[tuple[str, StageEntry]]":
-    """Return the staged files of one stream or of all, each with its stream's name.
+def staged_files(
+    settings: Settings, streams: tuple[Stream, ...], name: str | None, *, md5: bool = False
+) -> "list[tuple[str, StageEntry]]":
+    """Return the staged files of one stream or of all, each with its stream's name, and with its MD5 if asked for.
 
     Raises:
         ConfigError: there is no stream of that name.
     """
     chosen = (find_stream(streams, name),) if name else streams
     stage = open_stage(settings)
-    return [(stream.name, entry) for stream in chosen for entry in stage.entries(stream.stage)]
+    return [(stream.name, entry) for stream in chosen for entry in stage.entries(stream.stage, md5=md5)]
 
 
 def print_stage(files: "Sequence[tuple[str, StageEntry]]") -> None:
@@ -168,3 +174,13 @@ def print_stage(files: "Sequence[tuple[str, StageEntry]]") -> None:
     for _, entry in files:
         rows.add_row(entry.path, size(entry.bytes), f"{entry.modified:%Y-%m-%d %H:%M:%S}")
     console().print(rows if rows.row_count else "No files are staged")
+
+
+def stage_lines(files: "Sequence[tuple[str, StageEntry]]") -> "list[str]":
+    """Return the columns of LIST @stage, one line a file, below a line with their names."""
+    width = max((len(entry.path) for _, entry in files), default=4)
+    lines = [f"{'name':{width}}  {'size':>12}  {'md5':32}  last_modified"]
+    for _, entry in files:
+        modified = format_datetime(entry.modified.replace(tzinfo=UTC), usegmt=True)
+        lines.append(f"{entry.path:{width}}  {entry.bytes:12}  {entry.md5:32}  {modified}")
+    return lines

@@ -279,7 +279,7 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
         low = mark.value if mark else None
         is_next = window.stream == stream.name and window.low == low and (low is None or window.high > low)
         # A stream that was reset is read again, even if the stage holds windows from before the reset.
-        if is_next and window.staged_at > reset_at:
+        if is_next and window.staged_at > reset_at and _is_whole(stage, window):
             state.advance(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(
@@ -292,6 +292,15 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
         # Keep the incomplete window of a running repair. That of a killed repair is discarded at the next opening.
         if undisturbed and (discarded := stage.discard_unfinished(stream.stage)):
             log.warning(f"{stream.name}: discarded {discarded} unfinished window(s); their rows are read again")
+
+
+def _is_whole(stage: Stage, window: Window) -> bool:
+    """Return whether the stage holds the files that the window lists.
+
+    A processor that has lost its lock may have put `window.json` after its successor discarded the files.
+    """
+    staged = {entry.path for entry in stage.entries(window.stage)}
+    return all(f"{window.stage}/{window.id}/{file.name}" in staged for file in window.all_files)
 
 
 def _log_window(window: Window, report: StreamReport) -> None:

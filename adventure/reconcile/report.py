@@ -67,9 +67,9 @@ def _print_differences(console: Console, report: Report) -> None:
                 console.print(f"  {_shown(example)}", markup=False)
     if count := report.result.count("rejected"):
         console.print(
-            f"{report.stream.name}: {count:,} rows are rejected; raw_ext.rejected_rows has the reasons. Fix them at"
-            f" the source, or the stream's types in pipeline.toml; `adventure reconcile {report.stream.name} --repair`"
-            " then stages the rows that can be converted",
+            f"{report.stream.name}: {count:,} rows are rejected; `adventure rejects {report.stream.name}` lists them."
+            " Fix them at the source, or the stream's types in pipeline.toml;"
+            f" `adventure reconcile {report.stream.name} --repair` then stages the rows that can be converted",
             markup=False,
         )
     if repaired := report.repaired:

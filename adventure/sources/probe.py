@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
+from adventure.sources.proposal import Proposal, Unmovable
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ class Probe(Protocol):
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         """Yield what speaks for and against reading these streams. An error of one stream is a finding, too.
+
+        Raises:
+            SourceError: the source failed.
+        """
+
+    def propose(self) -> Iterator[Proposal | Unmovable]:
+        """Yield how to read each table, or why it cannot be read.
 
         Raises:
             SourceError: the source failed.

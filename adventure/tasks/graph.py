@@ -67,7 +67,7 @@ def task_graph(
     """
     tasks = _load_tasks(warehouse, streams)
     loads = tuple(f"load_{stream.name}" for stream in streams)
-    build = partial(_build, warehouse, scope)
+    build = partial(_build, warehouse, streams, scope)
     publish = partial(_publish, warehouse)
     tasks.append(Task("build", loads, build, is_due=warehouse.build_is_due))
     tasks.append(Task("publish", ("build",), publish, needs=("build",), is_due=warehouse.publish_is_due))
@@ -269,8 +269,8 @@ def _skipped(task: Task, message: str) -> TaskRun:
     return TaskRun(task.name, now, now, "skipped", 0, 0, message)
 
 
-def _build(builder: Builder, scope: Scope | None) -> tuple[LoadResult, str]:
-    return LoadResult(), builder.build(scope)
+def _build(builder: Builder, streams: tuple[Stream, ...], scope: Scope | None) -> tuple[LoadResult, str]:
+    return LoadResult(), builder.build(streams, scope)
 
 
 def _publish(publisher: Publisher) -> tuple[LoadResult, str]:

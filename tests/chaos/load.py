@@ -16,9 +16,9 @@ from psycopg import sql
 from pymongo.errors import PyMongoError
 
 from adventure.core.settings import Settings
-from adventure.demo.generator import dates
 from adventure.demo.generator.chats import advance_chat, open_chat
 from adventure.demo.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
+from adventure.demo.generator.plan import recent
 
 OPEN_SEC = (0.0, 0.005, 0.05, 0.3, 2.0)
 """Seconds for which a transaction stays open after it has taken its timestamps."""
@@ -65,8 +65,8 @@ class Writer(threading.Thread):
         held = self.held()
         return [key for key, version in self.acknowledged.items() if held.get(key) != version]
 
-    def _sales(self, stamp: str, now: datetime) -> list[Sale]:
-        return [self.maker.make(dates.recent(self.rng, now), stamp) for _ in range(self.rng.randint(1, 12))]
+    def _sales(self, now: datetime) -> list[Sale]:
+        return [self.maker.make(recent(self.rng, now), now) for _ in range(self.rng.randint(1, 12))]
 
 
 class Seller(Writer):
@@ -83,7 +83,7 @@ class Seller(Writer):
         before = {key: self.acknowledged.pop(key) for key in updated}
         with connection.transaction():
             ((now,),) = connection.execute("select now() at time zone 'utc'").fetchall()
-            sales = self._sales(now.isoformat(" "), now)
+            sales = self._sales(now)
             _copy(connection, "orders", ORDER_COLUMNS, [sale.order for sale in sales])
             _copy(connection, "order_details", LINE_COLUMNS, [line for sale in sales for line in sale.lines])
             connection.execute(
@@ -119,7 +119,7 @@ class Agent(Writer):
                 self.ended.wait(self.rng.uniform(0, 0.1))
 
     def _open_chat(self, chats: Any, now: datetime) -> None:
-        (sale, *_) = self._sales(now.isoformat(" "), now)
+        (sale, *_) = self._sales(now)
         chat = open_chat(self.rng, sale, now - timedelta(seconds=self.rng.choice(LATE_SEC)))
         chat["_id"] = str(chat["_id"])
         chats.insert_one(chat)
@@ -132,7 +132,7 @@ class Agent(Writer):
             self.acknowledged[key] = before
             return
         late = now - timedelta(seconds=self.rng.choice(LATE_SEC))
-        changes = advance_chat(self.rng, chat, max(late, before + timedelta(milliseconds=1)))
+        changes = advance_chat(chat, max(late, before + timedelta(milliseconds=1)))
         chats.update_one({"_id": key}, {"$set": changes})
         self.acknowledged[key] = changes["last_modified"]
 

@@ -1,6 +1,7 @@
 """Test the sales checks of `adventure check` on March 2013, and the same checks in the Snowflake worksheet."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -15,7 +16,8 @@ from adventure.destinations.snowflake.scripts import split
 from adventure.factory import open_warehouse
 from adventure.monitoring.checks import Check
 from adventure.monitoring.checks.sales import LAST_30_DAYS, MARCH, sales_checks, statement
-from tests.dbt.conftest import Project, line, new_project, order
+from adventure.monitoring.queries import run_queries
+from tests.dbt.conftest import TODAY, Project, line, new_project, order
 from tools.worksheet import worksheet
 
 
@@ -54,6 +56,40 @@ def test_the_last_30_days_are_checked_too(history: Project) -> None:
         "lines per order": "1.500",
     }
     assert found["not null: delivery_estimate_days"].holds
+
+
+def test_the_validation_queries_find_the_known_figures_of_march_2013(history: Project) -> None:
+    columns, attributes = run_queries(load_settings(data_dir=history.path.parent))
+    found = {figure.name: figure.found[MARCH] for figure in (*columns.figures, *attributes.figures)}
+    known = {
+        "orders": 441,
+        "sales_order_id": 1,
+        "comment": 0,
+        "credit_card_id": 0.964,
+        "currency_rate_id": 0.442,
+        "lines": 2613,
+        "lines_per_order": 5.925,
+    }
+    assert {name: found[name] for name in known} == known
+    for figure in (*columns.figures, *attributes.figures):
+        assert float(figure.expected[MARCH].replace(",", "")) == figure.found[MARCH], figure.name
+    recent = {figure.name: figure.found[LAST_30_DAYS] for figure in attributes.figures}
+    assert (recent["orders"], recent["lines"], recent["lines_per_order"]) == (2, 3, 1.5)
+
+
+def test_the_validation_queries_count_the_day_30_days_ago(history: Project, tmp_path: Path) -> None:
+    path = tmp_path / history.path.name
+    shutil.copy(history.path, path)
+    first = TODAY - timedelta(days=30)
+    with duckdb.connect(str(path)) as connection:
+        for order_id, placed in (("a", first), ("b", first - timedelta(microseconds=1))):
+            connection.execute(
+                "update dbt_prod.stg_real_time__sales_orders set order_date = ? where sales_order_id = ?",
+                [placed, order_id],
+            )
+    for result in run_queries(load_settings(data_dir=tmp_path)):
+        assert result.figures[0].found[LAST_30_DAYS] == 1
+    assert checks(path, LAST_30_DAYS)["orders: staging"].actual == "0"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Test the generated sales: distributions, sums, and repeatability."""
 
 import random
+import threading
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -16,17 +17,33 @@ from adventure.core import connect
 from adventure.core.errors import SourceRefused, SourceUnavailable
 from adventure.core.settings import Settings
 from adventure.demo.catalogue import customers, sold_products
-from adventure.demo.generator import dates
+from adventure.demo.generator.chats import advance_chat, open_chat
 from adventure.demo.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
-from adventure.demo.generator.run import FIRST_ORDER_NUMBER, backfill, generate
+from adventure.demo.generator.pace import Pace
+from adventure.demo.generator.plan import OUTAGE_TERRITORY, Plan, recent
+from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
+from adventure.demo.generator.shop import FIRST_ORDER_NUMBER
 
 DAY = date(2026, 3, 2)
 
 
+NOW = datetime(2026, 3, 3, 9, 30)
+"""A moment on the day after DAY."""
+
+
 def make(count: int, seed: int = 1) -> list[Sale]:
+    """Return sales at all hours of DAY."""
     maker = OrderMaker(seed, FIRST_ORDER_NUMBER, DAY)
-    return [maker.make(datetime(2026, 3, 2, 12), "2026-03-02 12:00:00") for _ in range(count)]
+    dates = Plan(DAY).draw(random.Random(seed), datetime(2026, 3, 2), datetime(2026, 3, 3), count)
+    return [maker.make(order_date, NOW) for order_date in dates]
+
+
+def backfilled(count: int = 6000, days: int = 60, now: datetime = NOW) -> list[Sale]:
+    """Return the sales of a backfill."""
+    first = datetime(now.year, now.month, now.day) - timedelta(days=days - 1)
+    maker = OrderMaker(1, FIRST_ORDER_NUMBER, now.date(), Plan(first.date(), today=now.date()))
+    return [maker.make(order_date, now) for order_date in maker.plan.draw(maker.rng, first, now, count)]
 
 
 def fields(columns: tuple[str, ...], line: str) -> dict[str, str | None]:
@@ -113,16 +130,116 @@ def test_the_same_seed_gives_the_same_sales() -> None:
     assert make(50, seed=9) != make(50, seed=10)
 
 
+@pytest.fixture(scope="module")
+def story() -> list[Sale]:
+    return backfilled()
+
+
+def by_day(sales: list[Sale]) -> Counter[date]:
+    return Counter(sale.order_date.date() for sale in sales)
+
+
+def thirty_day_change(days: Counter[date], today: date) -> float:
+    """Return the change that the dashboard shows: 29 finished days against the 29 days before the last 30."""
+    now, before = (sum(days[today - timedelta(ago)] for ago in range(since, since + 29)) for since in (1, 31))
+    return now / before - 1
+
+
 @pytest.mark.parametrize("hour", [0, 9, 23])
-def test_no_date_is_in_the_future_or_before_the_first_day(hour: int) -> None:
+def test_no_date_of_a_large_batch_is_in_the_future_or_long_ago(hour: int) -> None:
     rng, now = random.Random(1), datetime(2026, 3, 15, hour, 30)
-    spread = [dates.spread(rng, now, 30) for _ in range(2000)]
-    assert max(spread) <= now
-    assert min(spread) >= datetime(2026, 2, 14)
-    assert len({moment.date() for moment in spread}) >= 29
-    recent = [dates.recent(rng, now) for _ in range(2000)]
-    assert max(recent) <= now
-    assert min(recent) > now - timedelta(days=20)
+    drawn = [recent(rng, now) for _ in range(2000)]
+    assert max(drawn) <= now
+    assert min(drawn) > now - timedelta(days=20)
+
+
+def test_a_backfill_covers_each_day_up_to_now_with_numbers_in_the_order_of_dates(story: list[Sale]) -> None:
+    found = [(int(sale.order_number.removeprefix("SO")), sale.order_date) for sale in story]
+    assert found == sorted(found)
+    assert len({sale.order_number for sale in story}) == len(by_day(story)) * 100 == 6000
+    assert datetime(2026, 1, 3) <= story[0].order_date < story[-1].order_date <= NOW
+
+
+def test_sales_have_a_weekly_and_a_daily_rhythm_and_grow(story: list[Sale]) -> None:
+    # The campaign and the outage lie in the second half.
+    first_half = [sale.order_date for sale in story if sale.order_date < datetime(2026, 2, 3)]
+    weekdays = Counter(moment.weekday() for moment in first_half)
+    assert min(weekdays[5], weekdays[6]) > 1.2 * max(weekdays[0], weekdays[1], weekdays[2])
+    hours = Counter(moment.hour for moment in first_half)
+    assert max(hours.values()) > 2 * min(hours.values()) > 0
+    plan = Plan(DAY)
+    assert plan.orders_on(DAY + timedelta(28)) / plan.orders_on(DAY) == pytest.approx(1.003**28)
+
+
+def test_a_campaign_sells_clothing_for_a_week(story: list[Sale]) -> None:
+    clothing = {product.product_id for product in sold_products() if product.category == "Clothing"}
+    began, days = date(2026, 3, 3) - timedelta(20), by_day(story)
+    for ago in range(7):
+        day = began + timedelta(ago)
+        usual = [sale for sale in story if sale.order_date.date() == day - timedelta(14)]
+        during = [sale for sale in story if sale.order_date.date() == day]
+        assert days[day] > 1.1 * days[day - timedelta(14)]
+        assert share_of(during, clothing) > 1.5 * share_of(usual, clothing)
+
+
+def share_of(sales: list[Sale], products: set[int]) -> float:
+    return sum(sale.product_id in products for sale in sales) / len(sales)
+
+
+def test_on_two_days_no_australian_could_pay(story: list[Sale]) -> None:
+    ordered = Counter(
+        (date(2026, 3, 3) - sale.order_date.date()).days
+        for sale, order in ((each, fields(ORDER_COLUMNS, each.order)) for each in story)
+        if order["online_order_flag"] == "1" and order["territory_id"] == str(OUTAGE_TERRITORY)
+    )
+    assert [ago for ago in range(1, 60) if not ordered[ago]] == [5, 6]
+    assert min(ordered[ago] for ago in range(1, 60) if ago not in (5, 6)) >= 5
+
+
+def test_the_dashboard_shows_a_believable_change_at_first_sight_and_after_25_minutes(story: list[Sale]) -> None:
+    days, today = by_day(story), NOW.date()
+    change = thirty_day_change(days, today)
+    assert 0.05 < change < 0.25
+    pace = Pace(Plan(date(2026, 1, 3), 85), timedelta(minutes=5), story[-1].order_date, days[today])
+    live = [
+        moment for batch in range(1, 301) for moment in pace.draw(random.Random(batch), NOW + timedelta(0, 5 * batch))
+    ]
+    # 25 minutes stand for 25 hours of business, at most; the day that is not over has them.
+    assert 60 < len(live) < 160
+    days.update(moment.date() for moment in live)
+    assert thirty_day_change(days, today) == change
+    assert days[today] < 2.5 * max(days[today - timedelta(7)], days[today - timedelta(14)])
+
+
+def test_a_day_of_the_demo_stays_below_six_usual_days() -> None:
+    pace, rng = Pace(Plan(DAY, 100), timedelta(minutes=5), None, 0), random.Random(1)
+    begin = datetime(2026, 3, 4)
+    for batch in range(24 * 3600 // 5):
+        pace.draw(rng, begin + timedelta(seconds=5 * batch))
+    assert 100 < pace.orders_today < 6 * pace.plan.orders_on(begin.date())
+
+
+def test_the_first_batch_brings_the_usual_orders_of_the_time_without_a_generator() -> None:
+    last = NOW - timedelta(days=3)
+    pace = Pace(Plan(DAY, 100), timedelta(minutes=5), last, 0)
+    caught_up = pace.draw(random.Random(1), NOW)
+    assert len(caught_up) == pytest.approx(3 * 92, abs=60)
+    assert last < caught_up[0] < caught_up[-1] <= NOW
+    assert caught_up == sorted(caught_up)
+    assert len(pace.draw(random.Random(1), NOW + timedelta(seconds=5))) <= 2
+
+
+def test_customers_have_plausible_counts_of_orders(story: list[Sale]) -> None:
+    counts = Counter(Counter(sale.customer_id for sale in story).values())
+    assert set(counts) <= {1, 2, 3, 4}
+    # Some people and many stores order again.
+    assert 0.02 < counts[2] / counts[1] < 0.25
+
+
+def test_reseller_orders_have_up_to_72_lines(sales: list[Sale]) -> None:
+    counts = [len(sale.lines) for sale in sales if fields(ORDER_COLUMNS, sale.order)["online_order_flag"] == "0"]
+    assert sum(count > 58 for count in counts) / len(counts) == pytest.approx(0.01, abs=0.003)
+    assert 66 <= max(counts) <= 72
 
 
 def rows(settings: Settings, query: str) -> list[dict[str, Any]]:
@@ -162,6 +279,43 @@ def test_dates_and_cursor_of_a_backfill(writer_settings: Settings) -> None:
     assert found["cursor"] >= before - timedelta(seconds=1)
 
 
+@pytest.mark.parametrize("pace", [0, 60])
+def test_orders_are_shipped_on_their_ship_date_or_before(writer_settings: Settings, pace: float) -> None:
+    backfill(writer_settings, orders=300, days=20, seed=1)
+    settings = writer_settings.model_copy(update={"generation_pace": pace, "generation_interval_sec": 0.01})
+    with psycopg.connect(settings.postgres_dsn) as connection:
+        # A week passes for the orders in process: the oldest are due.
+        connection.execute("update orders set ship_date = ship_date - interval '2 days' where status = 1")
+    totals = generate(settings, seed=2, batches=2)
+    (found,) = rows(
+        settings,
+        """
+        select
+            count(*) filter (where status = 5 and ship_date > now() at time zone 'utc') as shipped_in_the_future,
+            count(*) filter (where status = 1 and ship_date < now() at time zone 'utc') as late,
+            count(*) filter (where (status = 1) <> (revision_number = 7)) as unlike,
+            count(*) filter (where status = 1) as in_process,
+            count(*) filter (where ship_date < order_date or ship_date > due_date) as impossible
+        from orders
+        """,
+    )
+    assert totals.updated_orders > 0
+    assert found.pop("in_process") > 50
+    assert set(found.values()) == {0}
+
+
+def test_a_paced_shop_goes_on_after_its_last_order(writer_settings: Settings) -> None:
+    backfill(writer_settings, orders=1500, days=30, seed=1)
+    settings = writer_settings.model_copy(update={"generation_pace": 60, "generation_interval_sec": 60})
+    quick = threading.Event()
+    quick.wait = lambda timeout=None: False  # type: ignore[method-assign]
+    totals = generate(settings, seed=2, batches=5, stop=quick)
+    # Five batches stand for five hours; the backfill has 50 orders a day.
+    assert 1 <= totals.orders <= 60
+    found = rows(settings, "select sales_order_number, order_date from orders order by order_date, 1")
+    assert [row["sales_order_number"] for row in found] == [f"SO{75_124 + n}" for n in range(len(found))]
+
+
 def test_the_generator_starts_without_waiting_for_writers(writer_settings: Settings) -> None:
     backfill(writer_settings, orders=1, days=1, seed=1)
     with psycopg.connect(writer_settings.postgres_dsn, autocommit=True) as connection:
@@ -192,7 +346,10 @@ def test_batches_ship_earlier_orders_and_move_their_cursor(writer_settings: Sett
     assert len(changed) == totals.updated_orders > 0
     for old, new in changed:
         assert new["last_modified"] > old["last_modified"]
-        assert new == old | {"status": 5, "revision_number": 8, "last_modified": new["last_modified"]}
+        # It leaves before its planned date.
+        assert new["ship_date"] == new["last_modified"] < old["ship_date"]
+        changes = {name: new[name] for name in ("status", "revision_number", "ship_date", "last_modified")}
+        assert new == old | changes | {"status": 5, "revision_number": 8}
 
 
 def test_chats_are_opened_and_worked_on(writer_settings: Settings) -> None:
@@ -200,15 +357,62 @@ def test_chats_are_opened_and_worked_on(writer_settings: Settings) -> None:
     totals = generate(writer_settings, seed=2, batches=3)
     assert 0 < totals.updated_chats <= 3 * (writer_settings.order_batch_size // 50)
     known = {str(row["sales_order_id"]) for row in rows(writer_settings, "select sales_order_id from orders")}
-    with pymongo.MongoClient[dict[str, Any]](writer_settings.mongo_conninfo) as client:
-        chats = list(client[writer_settings.mongo_db][writer_settings.mongo_collection].find())
+    chats = stored_chats(writer_settings)
     assert abs(len(chats) - len(known) / 50) <= 3
     for chat in chats:
         closed = chat["ticket_status"] == "Closed"
         assert chat["sales_order_id"] in known
         assert closed == (chat["customer_satisfaction_rating"] in (1, 2, 3, 4, 5)) == bool(chat["resolution"])
         assert chat["messages"][0]["sender"] == "customer"
+        times = [chat["order_date"], *(message["sent_at"] for message in chat["messages"]), chat["last_modified"]]
+        assert times == sorted(times)
     assert {"Open", "Closed"} <= {chat["ticket_status"] for chat in chats}
+
+
+def stored_chats(settings: Settings) -> list[dict[str, Any]]:
+    with pymongo.MongoClient[dict[str, Any]](settings.mongo_conninfo) as client:
+        return list(client[settings.mongo_db][settings.mongo_collection].find())
+
+
+def test_a_chat_that_is_answered_step_by_step_is_the_same_dialogue(writer_settings: Settings) -> None:
+    backfill(writer_settings, orders=50, days=1, seed=1)
+    begun: dict[Any, dict[str, Any]] = {}
+    seen: Counter[str] = Counter()
+    for batch in range(6):
+        generate(writer_settings, seed=batch, batches=1)
+        for chat in stored_chats(writer_settings):
+            before = begun.get(chat["_id"], chat)
+            assert chat["messages"][: len(before["messages"])] == before["messages"]
+            begun[chat["_id"]] = chat
+            seen[chat["ticket_status"]] += 1
+    assert set(seen) == {"Open", "Pending", "Pending Customer Response", "Closed"}
+    closed = [chat for chat in begun.values() if chat["ticket_status"] == "Closed"]
+    assert all(
+        [each["sender"] for each in chat["messages"]] == ["customer", "agent"] * 2 + ["customer"] for chat in closed
+    )
+
+
+def test_a_chat_of_an_earlier_version_is_closed(writer_settings: Settings) -> None:
+    moment = datetime(2026, 3, 1)
+    old = open_chat(random.Random(1), backfilled(1)[0], moment) | {"ticket_subject": "Battery life"}
+    changes = advance_chat(old, moment)
+    assert (changes["ticket_status"], changes["messages"][:1]) == ("Closed", old["messages"])
+
+
+def test_during_the_outage_australians_write_that_they_cannot_pay(writer_settings: Settings) -> None:
+    backfill(writer_settings, orders=2500, days=30, seed=1)
+    chats = stored_chats(writer_settings)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    began, ended = midnight - timedelta(days=6), midnight - timedelta(days=4)
+    complaints = [chat for chat in chats if "checkout rejects my card" in chat["ticket_description"]]
+    assert len(complaints) >= 4
+    territories = {customer.customer_id: customer.territory_id for customer in customers()}
+    for chat in complaints:
+        assert began <= chat["chat_start_time"] < ended
+        assert territories[chat["customer_id"]] == OUTAGE_TERRITORY
+        assert "Australia" in chat["resolution"]
+    # The dashboard's satisfaction and its chats an order stay those of a shop.
+    assert 0.015 < len(chats) / 2500 < 0.03
 
 
 def test_a_wrong_password_error_does_not_show_the_password(writer_settings: Settings) -> None:

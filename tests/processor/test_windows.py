@@ -201,6 +201,22 @@ def test_a_complete_window_whose_watermark_did_not_move_is_recovered(
     assert windows[1].low == windows[0].high
 
 
+def test_a_window_whose_files_were_discarded_is_read_again(
+    settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
+) -> None:
+    insert(writer_settings, 1)
+    process_once(settings, [things])
+    stage = FolderStage(settings.stage_dir)
+    (window,) = stage.windows(things.stage)
+    stage.path(window, window.files[0].name).unlink()
+    with psycopg.connect(settings.state_conninfo) as connection:
+        connection.execute("delete from adventure_watermarks")
+    process_once(settings, [things])
+    _, again = stage.windows(things.stage)
+    assert again.low is None
+    assert again.rows == 1
+
+
 def test_a_window_without_its_manifest_is_replaced(
     settings: Settings, writer_settings: Settings, things: Stream, staged: Staged
 ) -> None:

@@ -86,7 +86,7 @@ class Pair:
             self.embedded.cleanup(stream)
 
     def build(self) -> None:
-        self.embedded.build("whole")
+        self.embedded.build(self.streams, "whole")
         options: dict[str, object] = {"--project-dir": DBT, "--profiles-dir": DBT}
         options |= {"--profile": "adventure_snowflake", "--target": self.snowflake.snowflake_dbt_target}
         options |= {"--target-path": target_dir(self.snowflake), "--log-path": self.folder / "logs"}

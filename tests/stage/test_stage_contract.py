@@ -50,6 +50,13 @@ def test_entries_show_every_file_with_its_size_and_time(stage: Stage, put_window
     assert all(abs(utc_now() - entry.modified) < timedelta(hours=1) for entry in entries)
 
 
+def test_entries_have_the_md5_of_each_file_where_it_is_asked_for(stage: Stage, put_window: PutWindow) -> None:
+    put_window(files={"part-00000.parquet": b"123"})
+    entries = {entry.path.rpartition("/")[2]: entry.md5 for entry in stage.entries("orders_stage", md5=True)}
+    assert entries["part-00000.parquet"] == "202cb962ac59075b964b07152d234b70"
+    assert len(entries["window.json"]) == 32
+
+
 def test_a_window_without_rows_is_listed(stage: Stage, put_window: PutWindow) -> None:
     window = put_window(files={})
     assert stage.windows("orders_stage") == [window]

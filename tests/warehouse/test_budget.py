@@ -29,7 +29,7 @@ def used_up(snowflake_settings: Settings) -> Settings:
 
 def test_at_the_budget_nothing_is_run_that_needs_the_warehouse(used_up: Settings) -> None:
     warehouse = open_warehouse(used_up)
-    for job in (lambda: warehouse.load(STREAM), lambda: warehouse.totals([]), lambda: warehouse.build()):
+    for job in (lambda: warehouse.load(STREAM), lambda: warehouse.totals([]), lambda: warehouse.build([])):
         with pytest.raises(CreditBudgetReached, match="5 of 5 credits of this month are used by ADVENTURE_WH"):
             job()
 

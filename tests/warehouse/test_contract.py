@@ -404,3 +404,16 @@ def test_failures_in_a_row_and_recent_rejects_are_counted(
     assert times == 2
     assert "promises 2" in message
     assert warehouse.outstanding_rejects(STREAM, T0) == 1
+
+
+def test_a_rejected_row_is_listed_until_a_later_row_of_its_key_is_loaded(warehouse: Warehouse, put: Stager) -> None:
+    reject = {"key": "2", "reason": "name is not text in UTF-8", "row": '{"id": 2}'}
+    without_key = [{"key": "NULL", "reason": "id, of its key, is NULL", "row": row} for row in ("a", "b")]
+    put(things(1), rejects=[reject, *without_key])
+    warehouse.load(STREAM)
+    rows = {(row.key, row.row): row for row in warehouse.rejected_rows(STREAM)}
+    assert set(rows) == {("2", '{"id": 2}'), ("NULL", "a"), ("NULL", "b")}
+    assert (rows["2", '{"id": 2}'].reason, rows["2", '{"id": 2}'].has_returned) == (reject["reason"], False)
+    put(things(2, 3))
+    warehouse.load(STREAM)
+    assert {row.key: row.has_returned for row in warehouse.rejected_rows(STREAM)} == {"2": True, "NULL": False}

@@ -1,6 +1,7 @@
 """The task graph: its order, what a failure skips, what is recorded, and the schedule."""
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Recorded(DuckDBWarehouse):
         self._job(f"cleanup_{stream.name}")
         return LoadResult(3, 2)
 
-    def build(self, scope: Scope | None = None) -> str:
+    def build(self, streams: Sequence[Stream], scope: Scope | None = None) -> str:
         self._job("build")
         return "all models"
 

@@ -3,22 +3,26 @@
 Plain HTML and CSS, so that it follows the page's colours and width. On a narrow screen the steps are stacked.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import datetime
+from typing import Literal
 
 from adventure.core.ages import long_age
 from adventure.dashboard import format
-from adventure.dashboard.format import markup
+from adventure.dashboard.format import breakable, markup
 from adventure.dashboard.pipeline.state import State
 from adventure.monitoring.health.problem import Kind, Problem, Severity
-from adventure.monitoring.health.state import StreamState
+from adventure.monitoring.health.state import StreamState, watermark_utc
 
-_MARKS: dict[Severity | None, str] = {"error": "✕", "warning": "!", None: "✓"}
+Mark = Severity | Literal["open"] | None
+"""`open`: nothing has happened yet, or not all of it is right; None: all is right."""
+
+_MARKS: dict[Mark, str] = {"error": "✕", "warning": "!", "open": "–", None: "✓"}
 _ALL_STREAMS: tuple[Kind, ...] = ("processor_stopped", "processor_stuck", "watermarks_unavailable")
 """Problems that concern the source of every stream."""
-_LABELS: dict[Severity | None, str] = {"error": "error", "warning": "warning", None: "ok"}
+_ELSEWHERE: tuple[Kind, ...] = ("task_failed", "rows_rejected")
+"""Problems of a stream that its raw table shows, not its source and stage."""
+_LABELS: dict[Mark, str] = {"error": "error", "warning": "warning", "open": "open", None: "ok"}
 
 _STYLE = """
 <style>
@@ -32,6 +36,7 @@ _STYLE = """
 .flow .node .big {font-size: 1.25rem; line-height: 1.5}
 .flow .node .mark {color: var(--mark); font-weight: 700}
 .flow .ok {--mark: var(--ok)} .flow .warning {--mark: var(--warning)} .flow .error {--mark: var(--error)}
+.flow .open {--mark: currentColor}
 .flow .arrow {align-self: center; font-size: 1.1rem; text-align: center}
 .flow .tall {grid-row: 2 / span var(--streams)}
 .flow.light {--ok: #02795f; --warning: #9c5500; --error: #c0271d}
@@ -71,12 +76,12 @@ def _head(name: str, column: int) -> str:
 
 def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: datetime, row: int) -> list[str]:
     """Return the nodes of one stream, from its source to its raw table."""
-    reading = [problem for problem in found if problem.kind != "task_failed"]
+    reading = [problem for problem in found if problem.kind not in _ELSEWHERE]
     severity = _worst(problem for problem in reading if stream.stream in problem.streams)
     waiting = stream.windows_waiting
     load = state.tasks.get(f"load_{stream.stream}")
     read = [
-        ("watermark", _ago(_utc(stream.watermark, stream.mode), now)),
+        ("watermark", _ago(watermark_utc(stream), now)),
         ("horizon", _ago(stream.horizon, now)),
         ("reads by", stream.mode or "–"),
     ]
@@ -107,7 +112,7 @@ def _lane(stream: StreamState, state: State, found: Sequence[Problem], now: date
             stream.raw_table,
             f"{format.short(stream.raw_rows)} rows",
             loaded,
-            _task_severity(state, f"load_{stream.stream}"),
+            _raw_mark(stream, state, found),
         ),
     ]
 
@@ -116,7 +121,7 @@ def _models(state: State, found: Sequence[Problem], now: datetime) -> list[str]:
     build = state.tasks.get("build")
     failed = any(problem.kind == "test_failed" for problem in found)
     warned = any(problem.kind == "test_warned" for problem in found)
-    severity = _task_severity(state, "build") or ("error" if failed else "warning" if warned else None)
+    severity = _task_mark(state, "build") or ("error" if failed else "warning" if warned else None)
     failures = sum(test.outcome != "warn" for test in state.report.tests)
     facts = [
         ("tables", f"{len(state.models):,}"),
@@ -135,9 +140,9 @@ def _dashboard(state: State, found: Sequence[Problem], now: datetime, built_at: 
     if publish:
         facts += [("outcome", publish.outcome), ("took", _took(publish.seconds))]
     facts.append(("tasks ran", _ago(state.report.written_at, now)))
-    missing: Severity | None = "error" if any(problem.kind == "tasks_overdue" for problem in found) else None
+    missing = any(problem.kind == "tasks_overdue" for problem in found)
     rows = sum(model.rows for model in state.models if model.shown)
-    severity = _task_severity(state, "publish") or missing
+    severity = "error" if missing else _task_mark(state, "publish")
     return [_node(9, 2, "published copy", f"{format.short(rows)} rows", facts, severity, tall=True)]
 
 
@@ -147,24 +152,19 @@ def _node(
     name: str,
     big: str,
     facts: Iterable[tuple[str, str]],
-    severity: Severity | None,
+    severity: Mark,
     *,
     tall: bool = False,
     kind: str = "",
 ) -> str:
     place = f"grid-column: {column}" + ("" if tall else f"; grid-row: {row}")
     lines = "".join(f"<div>{markup(label)} <b>{markup(value)}</b></div>" for label, value in facts)
-    title = f'<div class="{"" if kind == "source" else "big"}">{_breakable(big)}</div>'
+    title = f'<div class="{"" if kind == "source" else "big"}">{breakable(big)}</div>'
     mark = f'<span class="mark" role="img" aria-label="{_LABELS[severity]}">{_MARKS[severity]}</span>'
     return (
         f'<div class="node {_LABELS[severity]}{" tall" if tall else ""}" style="{place}">'
-        f'<div class="name"><span>{_breakable(name)}</span>{mark}</div>{title}{lines}</div>'
+        f'<div class="name"><span>{breakable(name)}</span>{mark}</div>{title}{lines}</div>'
     )
-
-
-def _breakable(name: str) -> str:
-    """Return the escaped name with line breaks allowed after dots and underscores, not within words."""
-    return re.sub(r"([._])", r"\1<wbr>", markup(name))
 
 
 def _arrow(column: int, row: int, *, kind: str = "") -> str:
@@ -177,19 +177,22 @@ def _worst(found: Iterable[Problem]) -> Severity | None:
     return "error" if "error" in marks else "warning" if marks else None
 
 
-def _task_severity(state: State, name: str) -> Severity | None:
+def _task_mark(state: State, name: str) -> Mark:
+    """Return the mark of the task's last run. A run is skipped only after another task failed."""
     task = state.tasks.get(name)
-    return "error" if task and task.outcome == "failed" else None
+    marks: dict[str, Mark] = {"failed": "error", "skipped": "warning", "succeeded": None}
+    return marks.get(task.outcome, "open") if task else "open"
 
 
-def _utc(watermark: datetime | None, mode: str | None) -> datetime | None:
-    """Return the watermark in UTC. It is in the zone of the stream's cursor, which its mode names last."""
-    zone = (mode or "").rpartition(", ")[2]
-    try:
-        local = watermark.replace(tzinfo=ZoneInfo(zone)) if watermark and "/" in zone else watermark
-    except (ZoneInfoNotFoundError, ValueError):
-        return watermark
-    return local.astimezone(UTC).replace(tzinfo=None) if local and local.tzinfo else local
+def _raw_mark(stream: StreamState, state: State, found: Sequence[Problem]) -> Mark:
+    """Return the mark of the raw table. Rejected rows are missing in it, for as long as they are rejected."""
+    load = _task_mark(state, f"load_{stream.stream}")
+    if load in ("error", "warning"):
+        return load
+    if any(problem.kind == "rows_rejected" and stream.stream in problem.streams for problem in found):
+        return "warning"
+    has_rejects = any(each.stream == stream.stream for each in state.rejected) or stream.rows_rejected
+    return "open" if has_rejects else load
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:

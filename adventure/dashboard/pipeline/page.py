@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +10,7 @@ from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
-from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, table, theme
+from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, texts, theme
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
@@ -66,7 +65,7 @@ def _status(dataset: PublishedDataset, version: Version, current: state.State) -
         f"As of {format.moment(written_at)}, {long_age(now - written_at)} old · the tasks run {every}"
         f" and report after each run · {_processor_seen(now)}"
     )
-    show_verdict(found)
+    show_verdict(found, has_rows=any(stream.watermark or stream.raw_rows for stream in report.streams))
     with st.container(border=True):
         st.html(flow(current, found, now, open_sales().published_at(), theme()))
 
@@ -79,9 +78,16 @@ def _processor_seen(now: datetime) -> str:
     return f"the processor {'stopped' if sign.has_ended else 'was last seen'} {long_age(now - sign.seen_at)} ago"
 
 
-def show_verdict(found: Sequence[Problem]) -> None:
-    """Show whether there are problems, and how to fix them."""
+def show_verdict(found: Sequence[Problem], *, has_rows: bool) -> None:
+    """Show whether there are problems, and how to fix them.
+
+    Args:
+        has_rows: whether any row was loaded; without one there is nothing that could be right or wrong.
+    """
     errors = [problem for problem in found if problem.severity == "error"]
+    if not found and not has_rows:
+        st.info("**No rows have been loaded yet.** No problem is known either.", icon=":material/hourglass_empty:")
+        return
     if not found:
         st.success(
             "**No problems.** All data that was read is loaded, built and published.", icon=":material/check_circle:"
@@ -101,7 +107,7 @@ def _line(problem: Problem) -> str:
 
 def _details(query: Query, current: state.State, now: datetime) -> None:
     streams = [stream.stream for stream in current.report.streams]
-    left, right = st.columns(2, gap="small")
+    left, right = st.container(key="pair").columns(2, gap="small")
     with left.container(border=True, height="stretch"):
         st.subheader("Rows per cycle", anchor=False, help="Rows of each window, by the minute it was staged.")
         cycles = state.cycles(query)
@@ -116,7 +122,7 @@ def _details(query: Query, current: state.State, now: datetime) -> None:
     with right.container(border=True, height="stretch"):
         _tasks(current, now)
     with st.container(border=True):
-        _lateness(query, streams)
+        _lateness(query, streams, is_empty=cycles.empty)
     with st.container(border=True):
         _rejected(query, current)
     with st.container(border=True):
@@ -140,7 +146,7 @@ def _credits(query: Query) -> None:
     download(rows, "credits-per-day")
 
 
-def _lateness(query: Query, streams: list[str]) -> None:
+def _lateness(query: Query, streams: list[str], *, is_empty: bool) -> None:
     st.subheader(
         "Lateness",
         anchor=False,
@@ -148,6 +154,9 @@ def _lateness(query: Query, streams: list[str]) -> None:
         " long a stream's lookback must be. `adventure reconcile` also counts rows that no window brought.",
     )
     rows = state.lateness(query)
+    if is_empty:
+        st.caption("No window was staged in the last 6 hours, so nothing is known of late rows.")
+        return
     if not rows["rows"].any():
         st.caption("In the last 6 hours, no row arrived below its stream's watermark.")
         return
@@ -164,18 +173,15 @@ def _tasks(current: state.State, now: datetime) -> None:
         ],
         columns=["task", "outcome", "ended", "seconds", "rows", "message"],
     )
-    table(
-        rows,
-        "tasks",
-        columns={
-            "task": "Task",
-            "outcome": "Outcome",
-            "ended": "Ended",
-            "seconds": st.column_config.NumberColumn("Seconds", format="%.1f"),
-            "rows": st.column_config.NumberColumn("Rows", format="localized"),
-            "message": "Message",
-        },
-    )
+    headers = {
+        "task": "Task",
+        "outcome": "Outcome",
+        "ended": "Ended",
+        "seconds": "Seconds",
+        "rows": "Rows",
+        "message": "Message",
+    }
+    texts(rows, "tasks", headers=headers, label="Tasks", below=["message"])
 
 
 def _rejected(query: Query, current: state.State) -> None:
@@ -185,41 +191,38 @@ def _rejected(query: Query, current: state.State) -> None:
         help="Rows with a value that cannot be converted exactly. raw_ext.rejected_rows keeps them, with the reason.",
     )
     if not current.rejected:
-        st.caption("None. Every row that was read was converted exactly.")
+        read = sum(stream.rows_loaded for stream in current.report.streams)
+        st.caption(f"None among {read:,} loaded rows." if read else "No rows have been read yet.")
         return
-    reasons = pd.DataFrame([(r.stream, r.reason, r.rows, r.last_at) for r in current.rejected],
-                           columns=["stream", "reason", "rows", "last"])  # fmt: skip
-    table(
-        reasons,
-        "rejected-reasons",
-        columns={
-            "stream": "Stream",
-            "reason": st.column_config.TextColumn("Reason", width="large"),
-            "rows": st.column_config.NumberColumn("Rows", format="localized"),
-            "last": st.column_config.DatetimeColumn("Last (UTC)", format="YYYY-MM-DD HH:mm:ss"),
-        },
+    reasons = pd.DataFrame(
+        [(each.stream, each.rows, each.last_at, each.reason) for each in current.rejected],
+        columns=["stream", "rows", "last", "reason"],
     )
+    headers = {"stream": "Stream", "rows": "Rows", "last": "Last (UTC)", "reason": "Reason"}
+    texts(reasons, "rejected-reasons", headers=headers, label="Reasons of rejected rows", below=["reason"])
     with st.expander("Latest rejected rows"):
-        columns: dict[str, Any] = {
+        headers = {
             "stream": "Stream",
             "key": "Key",
+            "loaded_at": "Loaded (UTC)",
             "reason": "Reason",
-            "row": st.column_config.TextColumn("Row", width="large"),
+            "row": "Row",
             "file": "File",
-            "loaded_at": st.column_config.DatetimeColumn("Loaded (UTC)", format="YYYY-MM-DD HH:mm:ss"),
         }
-        table(state.rejected_rows(query), "rejected-rows", columns=columns)
+        rows = state.rejected_rows(query)[list(headers)]
+        texts(rows, "rejected-rows", headers=headers, label="Rejected rows", below=["reason", "row", "file"])
 
 
 def _tests(query: Query, current: state.State, now: datetime) -> None:
     st.subheader("Data tests", anchor=False, help="Results of dbt's last run. Rows that fail a test are kept.")
+    has_run = bool(current.tested_at and current.tests_run)
     ran = (
         f"{current.tests_run:,} tests ran {long_age(now - current.tested_at)} ago."
-        if current.tested_at
+        if current.tested_at and has_run
         else "No tests have run yet."
     )
     if not current.report.tests:
-        st.caption(f"{ran} None failed or warned." if current.tested_at else ran)
+        st.caption(f"{ran} None failed or warned." if has_run else ran)
         return
     st.caption(ran)
     for test in current.report.tests:
@@ -227,9 +230,8 @@ def _tests(query: Query, current: state.State, now: datetime) -> None:
         mark = ":material/warning:" if test.outcome == "warn" else ":material/error:"
         label = f"{mark} {format.markdown(test.test)} · {test.outcome} · {test.rows or 0:,} rows"
         with st.expander(label):
-            st.text(f"{test.kind} of {test.model}: {test.message or 'no message'}")
+            st.markdown(format.markdown(f"{test.kind} of {test.model}: {test.message or 'no message'}"))
             if test.audit_table:
-                st.text(f"All failing rows: select * from {test.audit_table}")
+                st.markdown(format.markdown(f"All failing rows: select * from {test.audit_table}"))
             if not rows.empty:
-                columns = {"row": st.column_config.TextColumn("Row", width="large")}
-                table(rows, f"failing-{test.test}", columns=columns)
+                texts(rows, f"failing-{test.test}", headers={"row": "Row"}, label=f"Rows that fail {test.test}")

@@ -1,7 +1,9 @@
 """The charts of the Sales page. Times are drawn in UTC: Streamlit sends them to the browser without a time zone."""
 
+import math
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 import altair as alt
@@ -13,12 +15,21 @@ from adventure.dashboard.format import hover_format
 from adventure.dashboard.sales.metrics import Measure
 from adventure.dashboard.sales.scope import Grain
 
-_RUNNING = {
+RUNNING = {
     "hour": "this hour, so far",
     "day": "today, so far",
     "week": "this week, so far",
     "month": "this month, so far",
 }
+_STEP = {
+    "hour": pd.DateOffset(hours=1),
+    "day": pd.DateOffset(days=1),
+    "week": pd.DateOffset(weeks=1),
+    "month": pd.DateOffset(months=1),
+}
+_DASHES = [5, 4]
+_TICKS = 8
+"""At most so many labels of a time axis."""
 _AXIS = {"hour": "%d %b %H:%M", "day": "%d %b", "week": "%d %b", "month": "%b %Y"}
 _WHEN = {
     "hour": "%A %d %B %Y, %H:%M UTC",
@@ -31,8 +42,24 @@ _LABEL_WIDTH = 60
 """Pixels of the longest label of a bar, such as `+$744.2k`."""
 
 
+@dataclass(frozen=True)
+class Marks:
+    """Unusual days and notes, which are marked above the time axis."""
+
+    unusual: Sequence[str] = ()
+    """A sentence for each unusual day."""
+    unusual_days: Sequence[date] = ()
+    annotations: Sequence[tuple[date, str]] = ()
+
+
 def sales_chart(
-    rows: pd.DataFrame, measure: Measure, grain: Grain, now: datetime, theme: Theme, title: str
+    rows: pd.DataFrame,
+    measure: Measure,
+    grain: Grain,
+    now: datetime,
+    theme: Theme,
+    title: str,
+    marks: Marks | None = None,
 ) -> alt.LayerChart:
     """Return lines over time, with a legend that filters and a tooltip that shows all values of a period."""
     data = rows.assign(value=rows["value"].astype(float))
@@ -47,12 +74,17 @@ def sales_chart(
         title=None, orient="top", columns=columns, labelLimit=limit, symbolType="stroke", symbolStrokeWidth=4
     )
     colour = alt.Color("segment:N", scale=_scale(segments, theme), sort=segments, legend=legend)
-    lines = (
-        alt.Chart(data)
-        .mark_line(strokeWidth=2.2)
-        .encode(x=x, y=y, color=colour, opacity=alt.condition(shown, alt.value(1), alt.value(0.1)))
-        .add_params(shown)
-    )
+    periods = sorted(set(rows["period"]))
+    running = is_running(periods[-1], grain, now)
+    over = data[data["period"] < periods[-1]] if running else data
+    # A line needs two points: a period alone is a point.
+    drawn = alt.Chart(over).mark_line(strokeWidth=2.2, point=len(periods) - running == 1)
+    opacity = alt.condition(shown, alt.value(1), alt.value(0.1))
+    lines = [drawn.encode(x=x, y=y, color=colour, opacity=opacity).add_params(shown)]
+    if running:
+        tail = alt.Chart(data[data["period"] >= periods[-2:][0]])
+        dashed = tail.mark_line(strokeWidth=2.2, strokeDash=_DASHES, aria=False, point=len(periods) == 1)
+        lines.append(dashed.encode(x=x, y=y, color=colour, opacity=opacity))
     wide = data.pivot(index="period", columns="segment", values="value").reset_index()
     # Number the columns for the tooltip: Vega's field paths do not allow special characters in names.
     wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
@@ -74,7 +106,7 @@ def sales_chart(
         .encode(x=x, y=y, color=colour)
         .transform_filter(hovered)
     )
-    layers = [*_running(rows["period"], grain, now), lines, points, rule]
+    layers = [*_running(rows["period"], grain, now), *lines, points, rule, *_marks(marks or Marks(), theme)]
     return alt.layer(*layers).properties(height=360, description=title)
 
 
@@ -105,9 +137,14 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
     return alt.layer(bars, rising, falling).properties(height=height, description=title)
 
 
-def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> alt.VConcatChart:
-    """Return orders above and chats below, on a shared time axis."""
-    grain = "day" if grain == "hour" else grain
+def chats_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, title: str) -> alt.VConcatChart:
+    """Return orders above and chats below, on a shared time axis. The bar of a period that is not over is dashed."""
+    rows = rows.assign(running=[is_running(period, grain, now) for period in rows["period"]])
+    dashed = {
+        "fillOpacity": alt.condition("datum.running", alt.value(0.25), alt.value(1)),
+        "strokeWidth": alt.condition("datum.running", alt.value(1.2), alt.value(0)),
+        "strokeDash": alt.condition("datum.running", alt.value(_DASHES[::-1]), alt.value([1, 0])),
+    }
     blue, orange = colours(["orders", "order_details"], theme)
     tooltip = [
         alt.Tooltip("period:T", title="When", format=_WHEN[grain]),
@@ -118,7 +155,8 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, theme: Theme, title: str) -> a
     ]
     base = alt.Chart(rows).encode(tooltip=tooltip)
     panels = [
-        base.mark_bar(color=colour).encode(
+        base.mark_bar(color=colour, stroke=colour).encode(
+            **dashed,
             x=_time_axis(rows["period"], grain, labels=last),
             y=alt.Y(f"{column}:Q", title=column.capitalize(), axis=axes.amounts(3)),
         ).properties(height=100, width="container")
@@ -156,29 +194,56 @@ def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) 
     """Return the time axis. Its labels show the year if the data spans several years."""
     years = moments.max().year - moments.min().year
     form = _AXIS[grain] if years == 0 else ("%b %Y" if years < 4 else "%Y")
-    axis = alt.Axis(format=form, labelOverlap=True, grid=False, labels=labels, tickCount=8)
+    ticks = [
+        alt.DateTime(year=tick.year, month=tick.month, date=tick.day, hours=tick.hour)
+        for tick in _ticks(sorted(set(moments)), by_year=form == "%Y")
+    ]
+    axis = alt.Axis(format=form, labelOverlap=True, grid=False, labels=labels, values=ticks)
     return alt.X("period:T", title=None, axis=axis)
+
+
+def _ticks(periods: Sequence[pd.Timestamp], *, by_year: bool) -> Sequence[pd.Timestamp]:
+    """Return evenly spaced periods for the labels of an axis, the last one included."""
+    if by_year:
+        firsts = {period.year: period for period in reversed(periods)}
+        periods = [period for period in reversed(firsts.values()) if period.dayofyear <= 7] or periods
+    every = math.ceil(len(periods) / _TICKS)
+    return periods[::-1][::every][::-1]
+
+
+def is_running(period: pd.Timestamp, grain: Grain, now: datetime) -> bool:
+    """Return whether the period is not over."""
+    return bool(period + _STEP[grain] > now)
 
 
 def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt.LayerChart]:
     """Return a labelled band that marks the period that is not over; empty if all are over."""
     last = moments.max()
-    step = {
-        "hour": pd.DateOffset(hours=1),
-        "day": pd.DateOffset(days=1),
-        "week": pd.DateOffset(weeks=1),
-        "month": pd.DateOffset(months=1),
-    }[grain]
-    if last + step <= now:
+    if not is_running(last, grain, now):
         return []
-    band = pd.DataFrame({"from": [last - step], "to": [last]})
+    band = pd.DataFrame({"from": [last - _STEP[grain]], "to": [last]})
     area = alt.Chart(band).mark_rect(color=NEUTRAL, opacity=0.16).encode(x="from:T", x2="to:T")
     text = (
         alt.Chart(band)
-        .mark_text(align="right", baseline="bottom", y=-3, color=NEUTRAL, text=_RUNNING[grain])
+        .mark_text(align="right", baseline="bottom", y=-3, color=NEUTRAL, text=RUNNING[grain])
         .encode(x="to:T")
     )
     return [alt.layer(area, text)]
+
+
+def _marks(marks: Marks, theme: Theme) -> list[alt.Chart]:
+    """Return triangles for unusual days and circles for notes, at the top of the chart."""
+    layers = []
+    for shape, days, texts in (
+        ("triangle-down", marks.unusual_days, marks.unusual),
+        ("circle", [day for day, _ in marks.annotations], [text for _, text in marks.annotations]),
+    ):
+        if days:
+            data = pd.DataFrame({"day": pd.to_datetime(list(days)), "text": list(texts)})
+            drawn = alt.Chart(data).mark_point(shape=shape, size=70, filled=True, opacity=1, color=_ink(theme))
+            tooltip = [alt.Tooltip("day:T", title="Day", format=_WHEN["day"]), alt.Tooltip("text:N", title="Note")]
+            layers.append(drawn.encode(x=alt.X("day:T", title=None), y=alt.value(6), tooltip=tooltip))
+    return layers
 
 
 def _scale(segments: Sequence[str], theme: Theme) -> alt.Scale:

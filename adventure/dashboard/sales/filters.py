@@ -16,7 +16,8 @@ _PERIODS = {
     "90d": ("90 days", 90),
     "1y": ("Year", 365),
 }
-_NAMES = ("period", "days", "country", "channel")
+FILTERS = ("period", "days", "country", "channel")
+"""The names of the filters, in the session and in the URL."""
 
 
 def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
@@ -27,19 +28,46 @@ def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
     """
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     names = {key: name for key, (name, _) in _PERIODS.items()} | {"all": "All", "custom": "Custom"}
-    period = controls.choice(row, "Period", "period", names, "30d")
+    usual = "custom" if controls.has_range() else "30d"
+    period = controls.choice(row, "Period", "period", names, usual, overrides=("from", "to"))
     first, last = today - timedelta(days=29), today
     if period == "custom":
         first, last = controls.date_range(row, "From and to", first, last, min(bounds[0], first), max(bounds[1], today))
     else:
-        controls.remove_params("from", "to")
+        controls.ignore_range(names[period])
     if period == "all":
         first, last = bounds[0], max(bounds[1], today)
     elif period in _PERIODS:
         first = today - timedelta(days=_PERIODS[period][1] - 1)
     countries = controls.multi_choice(row, "Country", "country", metrics.options(query, "country"), "All countries")
     channels = controls.multi_choice(row, "Channel", "channel", metrics.options(query, "channel"), "All channels")
-    return Scope(first, last, countries, channels)
+    controls.explain(*FILTERS)
+    scope = Scope(first, last, countries, channels)
+    show_breadcrumbs(scope)
+    return scope
+
+
+def show_breadcrumbs(scope: Scope) -> None:
+    """Show the chosen countries and channels as a path. A click on a part removes what follows it."""
+    if not (scope.countries or scope.channels):
+        return
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="breadcrumbs")
+    row.button("All sales", type="tertiary", on_click=controls.reset, args=("country", "channel"), key="crumb-all")
+    if scope.countries:
+        row.text("›", width="content")
+        name = format.markdown(_listed(scope.countries))
+        if scope.channels:
+            row.button(name, type="tertiary", on_click=controls.reset, args=("channel",), key="crumb-country")
+        else:
+            row.markdown(f"**{name}**", width="content")
+    if scope.channels:
+        row.text("›", width="content")
+        row.markdown(f"**{format.markdown(_listed(scope.channels))}**", width="content")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def show_no_sales(scope: Scope, bounds: tuple[date, date]) -> None:
@@ -57,12 +85,12 @@ def show_no_sales(scope: Scope, bounds: tuple[date, date]) -> None:
         icon=":material/search_off:",
     )
     row = st.container(horizontal=True)
-    row.button("Clear filters", on_click=controls.reset, args=_NAMES)
+    row.button("Clear filters", on_click=controls.reset, args=FILTERS)
     row.button(f"Show the 30 days up to {format.day(bounds[1])}", on_click=show_days_up_to, args=(bounds[1],))
 
 
 def show_days_up_to(last: date, days: int = 30) -> None:
     """Set the filters to the days up to `last`. Made for a button's callback."""
-    controls.reset(*_NAMES)
+    controls.reset(*FILTERS)
     st.session_state["period"] = "custom"
     st.session_state["days"] = (last - timedelta(days=days - 1), last)

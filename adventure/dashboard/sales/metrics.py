@@ -17,6 +17,7 @@ from adventure.destinations.published import Query
 Measure = Literal["revenue", "orders", "units"]
 Segment = Literal["country", "channel", "loyalty", "category", "campaign"]
 
+_CENT = Decimal("0.01")
 MEASURES: dict[Measure, str] = {"revenue": "Revenue", "orders": "Orders", "units": "Units"}
 
 
@@ -112,9 +113,15 @@ def total(query: Query, scope: Scope) -> Total:
     return Total(int(row.orders), int(row.units), Decimal(row.revenue), int(customers))
 
 
-def metric_change(query: Query, scope: Scope, today: date, metric: Callable[[Total], Decimal | int]) -> float | None:
+def metric_change(
+    query: Query,
+    scope: Scope,
+    today: date,
+    metric: Callable[[Total], Decimal | int],
+    earliest: date | None = None,
+) -> float | None:
     """Return a metric's relative change against the days before; None if there is nothing to compare with."""
-    compared = scope.compared(today)
+    compared = scope.compared(today, earliest)
     if compared is None:
         return None
     now, before = (metric(total(query, each)) for each in compared)
@@ -127,16 +134,16 @@ def relative_change(now: Decimal | int | float, before: Decimal | int | float) -
 
 
 def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
-    """Return orders, units, revenue, average_order and customers, one row per finished day, or per week or month."""
+    """Return orders, units, revenue, customers and average_order, one row per finished day, or per week or month."""
     grain = "day" if scope.days <= 120 else default_grain(scope.days)
     condition, values = scope.condition("order_hour")
     sales = query(
         f"""
         select
             cast(date_trunc('{grain}', order_hour) as date) as period,
-            cast(sum(orders) as double) as orders,
-            cast(sum(units) as double) as units,
-            cast(sum(revenue) as double) as revenue
+            cast(sum(orders) as bigint) as orders,
+            cast(sum(units) as bigint) as units,
+            sum(revenue) as revenue
         from sales_by_hour
         where {condition}
         group by 1
@@ -146,7 +153,7 @@ def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
     condition, values = scope.condition("order_day", any_channel=False)
     customers = query(
         f"""
-        select cast(date_trunc('{grain}', order_day) as date) as period, cast(sum(customers) as double) as customers
+        select cast(date_trunc('{grain}', order_day) as date) as period, cast(sum(customers) as bigint) as customers
         from customers_by_day
         where {condition}
             and (
@@ -160,8 +167,16 @@ def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
     ).set_index("period")
     over = min(scope.last, today - timedelta(1)) if grain == "day" else scope.last
     whole = periods(scope.first, over, grain)
-    both = sales.join(customers).reindex(pd.DatetimeIndex(whole)).fillna(0.0)
-    both["average_order"] = (both["revenue"] / both["orders"]).fillna(0.0)
+    both = sales.join(customers).reindex(pd.DatetimeIndex(whole))
+    counts = ["orders", "units", "customers"]
+    both[counts] = both[counts].fillna(0).astype("int64")
+    revenue = [Decimal(0) if pd.isna(value) else Decimal(value) for value in both["revenue"]]
+    both["revenue"] = pd.Series(revenue, index=both.index, dtype=object)
+    average = [
+        (value / orders).quantize(_CENT) if orders else Decimal(0)
+        for value, orders in zip(revenue, both["orders"].tolist(), strict=True)
+    ]
+    both["average_order"] = pd.Series(average, index=both.index, dtype=object)
     return both
 
 
@@ -215,9 +230,11 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     return wide
 
 
-def contributions(query: Query, scope: Scope, segment: Segment, measure: Measure, today: date) -> pd.DataFrame:
+def contributions(
+    query: Query, scope: Scope, segment: Segment, measure: Measure, today: date, earliest: date | None = None
+) -> pd.DataFrame:
     """Return each segment's contribution to the change: `segment`, `now`, `before`, `change`, `relative`."""
-    dimension, compared = SEGMENTS[segment], scope.compared(today)
+    dimension, compared = SEGMENTS[segment], scope.compared(today, earliest)
     if compared is None:
         return pd.DataFrame()
     sums = []

@@ -7,10 +7,11 @@ import streamlit as st
 from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
-from adventure.dashboard import data, format
-from adventure.dashboard.layout import REFRESH_SEC, current_problems, rerun_on_publish, show_error
+from adventure.dashboard import controls, data, format
+from adventure.dashboard.layout import REFRESH_SEC, current_health, rerun_on_publish, show_error
 from adventure.dashboard.sales import metrics, panels
-from adventure.dashboard.sales.filters import choose_scope, show_no_sales
+from adventure.dashboard.sales.filters import FILTERS, choose_scope, show_no_sales
+from adventure.dashboard.sales.notice import notice
 from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report, open_sales
 
@@ -42,17 +43,20 @@ def _show(dataset: PublishedDataset, version: Version) -> None:
     if bounds is None:
         st.info(
             "The models contain no sales, neither live nor historical. `adventure status` shows how far each stream"
-            " is; `adventure history create` generates a history.",
+            " is.",
             icon=":material/hourglass_empty:",
         )
         return
+    controls.explain_names((*FILTERS, *panels.CONTROLS, "from", "to"))
     scope = choose_scope(query, bounds, now.date())
     current = metrics.total(query, scope)
     if not current.orders:
         show_no_sales(scope, bounds)
         return
-    panel = panels.Panel(query, scope, now, metrics.descriptions(query))
+    panel = panels.Panel(query, scope, now, metrics.descriptions(query), bounds[0])
     panels.headlines(panel, current)
+    with st.container(border=True):
+        panels.to_date(panel, metrics.publication(query).data_as_of)
     _trend(panel)
     with st.container(border=True):
         panels.products(panel)
@@ -67,7 +71,7 @@ def _trend(panel: panels.Panel) -> None:
     """Draw the panels that depend on measure and segment. A fragment: changing these reruns no other panel."""
     with st.container(border=True):
         measure, segment = panels.sales_over_time(panel)
-    left, right = st.columns(2, gap="small")
+    left, right = st.container(key="pair").columns(2, gap="small")
     with left.container(border=True, height="stretch"):
         panels.contributions(panel, measure, segment)
     with right.container(border=True, height="stretch"):
@@ -83,18 +87,14 @@ def _watch(dataset: PublishedDataset, version: Version | None, publication: metr
     now, as_of = utc_now(), publication.data_as_of
     read = f"Data as of **{format.moment(as_of)}**, {long_age(now - as_of)} old" if as_of else "No live sales yet"
     st.caption(f"{read} · days are calendar days in UTC · money in US dollars")
-    errors = [problem for problem in current_problems() if problem.severity == "error"]
-    if errors:
-        st.warning(
-            f"This data may be old or incomplete. {format.markdown(errors[0].sentence)}."
-            f" **Fix:** {errors[0].remedy}. The Pipeline page shows more.",
-            icon=":material/warning:",
-        )
+    problems, streams = current_health()
+    if concerns := notice(problems, streams, now, as_of):
+        st.warning(format.markdown(concerns), icon=":material/warning:")
     elif open_report().version() is None:
         age = (now - publication.built_at).total_seconds()
         if age > 2 * data.limits().tasks_interval_sec:
             st.warning(
-                f"This data was built {long_age(timedelta(seconds=age))} ago, longer than expected."
-                " `adventure status` shows why.",
+                f"These figures were computed {long_age(timedelta(seconds=age))} ago, which is longer than expected."
+                " Ask the data team.",
                 icon=":material/warning:",
             )

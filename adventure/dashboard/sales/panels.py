@@ -2,21 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from adventure.dashboard import controls, format
+from adventure.dashboard import controls, exports, format
 from adventure.dashboard.layout import download, show_empty, table, theme
-from adventure.dashboard.sales import charts, metrics
+from adventure.dashboard.sales import charts, metrics, notes
+from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.filters import show_days_up_to
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
 from adventure.destinations.published import Query
 
+CONTROLS = ("pace", "measure", "segment", "grain", "market", "top")
+"""The names of the panels' controls, in the session and in the URL."""
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
+_NOTES = 5
+"""At most so many unusual days, and so many notes, are listed below the chart."""
+_CHANGE = "%+.1f%%"
+_NAME, _LONG_NAME = 120, 165
+"""Widths of the first column in pixels. A phone then shows the figure beside it."""
 _PERCENT = "%.1f%%"
 """Format of percentages. Streamlit's "percent" format shows a varying number of decimals."""
 
@@ -29,6 +37,22 @@ class Panel:
     scope: Scope
     now: datetime
     descriptions: dict[tuple[str, str], str]
+    earliest: date
+    """The first day with sales."""
+
+    @property
+    def today(self) -> date:
+        """Return the current day in UTC."""
+        return self.now.date()
+
+    def compared(self) -> tuple[Scope, Scope] | None:
+        """Return the days that every change compares; None if there is nothing to compare with."""
+        return self.scope.compared(self.today, self.earliest)
+
+    def file(self, name: str) -> str:
+        """Return the name of a CSV file, with the days and the filters."""
+        filters = (*self.scope.countries, *self.scope.channels)
+        return exports.file_name(name, self.scope.first, self.scope.last, filters)
 
     def description(self, mart: str, name: str) -> str:
         """Return dbt's description of a mart's column or metric, used as help text."""
@@ -37,7 +61,7 @@ class Panel:
 
 def headlines(panel: Panel, current: metrics.Total) -> None:
     """Draw the headline metrics, each with its change and sparkline."""
-    scope, today = panel.scope, panel.now.date()
+    scope, today = panel.scope, panel.today
     line = metrics.sparkline(panel.query, scope, today)
     cards: list[tuple[str, str, str, str, Callable[[metrics.Total], Decimal | int]]] = [
         ("Revenue", format.money(current.revenue), "sales_by_hour", "revenue", lambda t: t.revenue),
@@ -48,25 +72,22 @@ def headlines(panel: Panel, current: metrics.Total) -> None:
     ]
     row = st.container(key="headlines")
     for column, (label, value, mart, name, metric) in zip(row.columns(len(cards), gap="small"), cards, strict=True):
-        change = metrics.metric_change(panel.query, scope, today, metric)
+        change = metrics.metric_change(panel.query, scope, today, metric, panel.earliest)
         compared = (
-            panel.description("sales_by_hour", "change")
-            if change is not None
-            else "There is no earlier data to compare with."
+            panel.description("sales_by_hour", "change") if change is not None else "There is nothing to compare with."
         )
         column.metric(
             label,
             value,
-            format.percent(change) or "no comparison",
-            delta_color="off" if change is None else "normal",
+            format.percent(change),
             help=f"{panel.description(mart, name)} {compared}",
             border=True,
-            chart_data=[float(point) for point in line[name]] if len(line) > 1 else None,
+            chart_data=[float(point) for point in line[name]] if (line[name] != 0).sum() > 1 else None,
             chart_type="area",
         )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(_compared(scope, panel), width="content")
-        download(line.rename_axis("period").reset_index(), "headlines-over-time")
+        download(line.rename_axis("period").reset_index(), "headlines-over-time", panel.file("headlines-over-time"))
 
 
 def _average(total: metrics.Total) -> str:
@@ -75,13 +96,66 @@ def _average(total: metrics.Total) -> str:
 
 def _compared(scope: Scope, panel: Panel) -> str:
     """Return which days the cards show, and which days their changes compare."""
-    compared = scope.compared(panel.now.date())
     shown = f"{format.day(scope.first)} – {format.day(scope.last)}"
-    if compared is None:
+    if scope.compared(panel.today) is None:
         return f"{shown}. Today is not over, so there is no full day to compare."
+    compared = panel.compared()
+    if compared is None or not metrics.total(panel.query, compared[1]).orders:
+        days = "the day before" if scope.days == 1 else f"the {scope.days:,} days before"
+        return f"{shown}. There are no sales to compare with on all of {days}."
     now, before = compared
     today_out = "; today is not over, so both periods leave it out" if now.last != scope.last else ""
     return f"{shown}, compared with {format.day(before.first)} – {format.day(before.last)}{today_out}."
+
+
+@st.fragment
+def to_date(panel: Panel, read_until: datetime | None) -> None:
+    """Draw today, yesterday, and week, month, quarter and year to date, beside the same span earlier.
+
+    Args:
+        read_until: up to when sales were read.
+    """
+    row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
+    row.subheader("Today and to date", anchor=False, width="content")
+    measure: Any = controls.choice(row, "Measure", "pace", metrics.MEASURES, hidden=True)
+    controls.explain("pace")
+    end = min(panel.now, read_until or panel.now).replace(minute=0, second=0, microsecond=0)
+    rows = spans.to_date(panel.query, panel.scope, measure, end, panel.today, panel.earliest)
+    amounts = [measure, "before", "last_year"]
+    shown = rows.astype(dict.fromkeys(amounts, float))
+    shown[amounts] = shown[amounts].round()
+    for name in ("change", "change_last_year"):
+        shown[name] = 100 * shown[name]
+    change = st.column_config.NumberColumn
+    columns: dict[str, Any] = {
+        "period": st.column_config.TextColumn("Period", width=_NAME),
+        measure: _number(measure, metrics.MEASURES[measure], panel.description("sales_by_hour", measure)),
+        "change": change("Change", format=_CHANGE, help="Against the same hours of the week, month or quarter before."),
+        "before": _number(measure, "Before"),
+        "change_last_year": change("In a year", format=_CHANGE, help="Against the same span of last year."),
+        "last_year": _number(measure, "Last year"),
+    }
+    if measure == "revenue" and not panel.scope.countries and not panel.scope.channels:
+        found = notes.targets(panel.query, panel.today)
+        rows["target"] = pd.Series([found.get(period) for period in rows["period"]], dtype=object)
+        progress = [
+            float(value / goal) if goal else None for value, goal in zip(rows[measure], rows["target"], strict=True)
+        ]
+        rows["progress"] = pd.Series(progress, dtype=float)
+        shown["target"], shown["progress"] = rows["target"].astype(float), 100 * rows["progress"]
+        columns |= {"target": _number(measure, "Target"), "progress": _share("Of target")}
+    order = ["period", measure, "change", "target", "progress", "before", "change_last_year", "last_year"]
+    order = [name for name in order if name in rows]
+    order = [name for name in order if rows[name].notna().any()]
+    day = format.day(panel.today)
+    title = f"{measure}-to-date"
+    table(shown[order], title, exact=rows[order], columns=columns, file=exports.file_name(title, panel.today))
+    ends = spans.forecast(panel.query, panel.scope, measure, end, panel.today)
+    text = format.money(ends) if ends is not None and measure == "revenue" else ends and f"{ends:,.0f}"
+    st.caption(
+        f"Complete hours until {format.moment(end)}, for the chosen countries and channels, whatever the period."
+        + (f" If {day} goes on like the last four {panel.today:%A}s, it ends at about {text}." if text else "")
+    )
 
 
 def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
@@ -91,6 +165,7 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
     labels = {key: dimension.label for key, dimension in metrics.SEGMENTS.items()}
     segment: Any = controls.choice(row, "Split by", "segment", labels)
     grain = _grain(row, panel.scope)
+    controls.explain("measure", "segment", "grain")
     rows = metrics.series(panel.query, panel.scope, segment, measure, grain, panel.now)
     dimension = metrics.SEGMENTS[segment]
     name = f"{metrics.MEASURES[measure]} by {grain} and {dimension.label.lower()}"
@@ -98,12 +173,18 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
     if rows.empty:
         show_empty("The orders in this period have no lines yet. A later window will bring them.")
         return measure, segment
-    st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name), width="stretch")
+    unusual, annotations = notes.unusual_days(panel.query, panel.scope), notes.annotations(panel.query, panel.scope)
+    marks = charts.Marks([*map(notes.sentence, unusual)], [day.day for day in unusual], annotations)
+    st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name, marks), width="stretch")
     st.caption(
         "Click a name to show it alone, Shift-click to add another. Hover over the chart to see all values of a period."
     )
+    lines = [f"▼ {text}" for text in marks.unusual[-_NOTES:]]
+    lines += [f"● {format.day(day)}: {text}" for day, text in annotations[-_NOTES:]]
+    if lines:
+        st.caption("  \n".join(map(format.markdown, lines)))
     with st.expander("Data table"):
-        _series_table(metrics.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
+        _series_table(panel, metrics.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
     return measure, segment
 
 
@@ -114,25 +195,27 @@ def _grain(row: Any, scope: Scope) -> Grain:
     return default_grain(scope.days) if grain == "auto" else grain
 
 
-def _series_table(wide: pd.DataFrame, measure: str, grain: Grain, name: str) -> None:
+def _series_table(panel: Panel, wide: pd.DataFrame, measure: str, grain: Grain, name: str) -> None:
     exact = wide.reset_index()
     exact["period"] = exact["period"].dt.strftime("%Y-%m-%d %H:%M" if grain == "hour" else "%Y-%m-%d")
-    shown = exact.set_index("period").astype(float).reset_index()
+    shown = exact.set_index("period").astype(float).round().reset_index()
     columns = {column: _number(measure) for column in wide.columns}
-    table(shown, name, exact=exact, columns=columns | {"period": st.column_config.TextColumn("Period (UTC)")})
+    columns["period"] = st.column_config.TextColumn("Period (UTC)", width="small")
+    table(shown, name, exact=exact, columns=columns, file=panel.file(name))
 
 
 def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segment) -> None:
     """Draw which segments drive the change against the days before."""
     description = panel.description("sales_by_hour", "contribution")
     st.subheader(f"What drives the change in {metrics.MEASURES[measure].lower()}", anchor=False, help=description)
-    rows = metrics.contributions(panel.query, panel.scope, segment, measure, panel.now.date())
+    rows = metrics.contributions(panel.query, panel.scope, segment, measure, panel.today, panel.earliest)
     if rows.empty or not rows["before"].any():
-        show_empty("There is no data before this period to compare with. Choose a shorter or later period.")
+        show_empty("There is nothing before this period to compare with. Choose a shorter or later period.")
         return
     title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
     st.altair_chart(charts.contribution_chart(rows, measure, theme(), title), width="stretch")
-    download(rows, f"change-of-{measure}-by-{segment}")
+    name = f"change-of-{measure}-by-{segment}"
+    download(rows, name, panel.file(name))
 
 
 @st.fragment
@@ -141,14 +224,29 @@ def markets(panel: Panel) -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Countries and channels", anchor=False, width="content")
     measure: Any = controls.choice(row, "Measure", "market", metrics.MEASURES, hidden=True)
-    wide = metrics.country_by_channel(panel.query, panel.scope, measure).reset_index(names="Country")
-    channels = [name for name in wide.columns if name not in ("Country", "Total", "Share")]
-    shown = wide.astype(dict.fromkeys([*channels, "Total"], float)).assign(Share=100 * wide["Share"])
+    controls.explain("market")
+    wide = metrics.country_by_channel(panel.query, panel.scope, measure).reset_index(names="country")
+    wide = wide.rename(columns={"Total": "total", "Share": "share"})
+    channels = [name for name in wide.columns if name not in ("country", "total", "share")]
+    wide = wide[["country", "total", "share", *channels]]
+    amounts = [*channels, "total"]
+    shown = wide.astype(dict.fromkeys(amounts, float)).assign(share=100 * wide["share"])
+    shown[amounts] = shown[amounts].round()
     description = panel.description("sales_by_hour", measure)
     columns: dict[str, Any] = {name: _number(measure, name.capitalize(), description) for name in channels}
-    columns["Total"] = _number(measure, "Total", description)
-    columns["Share"] = st.column_config.ProgressColumn("Share", format=_PERCENT, min_value=0, max_value=100)
-    table(shown, f"{measure}-by-country-and-channel", exact=wide, columns=columns)
+    columns["country"] = st.column_config.TextColumn("Country", width=_NAME)
+    columns["total"] = _number(measure, "Total", description)
+    columns["share"] = _share("Share")
+    name = f"{measure}-by-country-and-channel"
+    countries = list(wide["country"])
+
+    def pick(row: int, column: str) -> None:
+        controls.pick("country", countries[row])
+        if column in channels:
+            controls.pick("channel", column)
+
+    table(shown, name, exact=wide, columns=columns, file=panel.file(name), on_pick=pick)
+    st.caption("Click a country to see it alone, or an amount to see that channel of the country.")
 
 
 @st.fragment
@@ -157,18 +255,20 @@ def products(panel: Panel) -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Top products", anchor=False, width="content")
     measure: Any = controls.choice(row, "Ranked by", "top", metrics.MEASURES, hidden=True)
+    controls.explain("top")
     rows = metrics.top_products(panel.query, panel.scope, measure)
-    shown = rows.assign(revenue=rows["revenue"].astype(float), share=100 * rows["share"])
+    others = [name for name in metrics.MEASURES if name != measure]
+    rows = rows[["product", measure, "share", *others, "category"]]
+    shown = rows.assign(revenue=rows["revenue"].astype(float).round(), share=100 * rows["share"])
     columns: dict[str, Any] = {
-        "product": st.column_config.TextColumn("Product", width="large"),
+        "product": st.column_config.TextColumn("Product", width=_LONG_NAME),
         "category": st.column_config.TextColumn("Category"),
-        "share": st.column_config.ProgressColumn(
-            f"Share of {measure}", format=_PERCENT, min_value=0, max_value=float(shown["share"].max() or 100)
-        ),
+        "share": _share("Share"),
     }
     for name, label in metrics.MEASURES.items():
         columns[name] = _number(name, label, panel.description("product_sales_by_day", name))
-    table(shown, f"top-products-by-{measure}", exact=rows, columns=columns)
+    title = f"top-products-by-{measure}"
+    table(shown, title, exact=rows, columns=columns, file=panel.file(title))
 
 
 def support(panel: Panel, current: metrics.Total) -> None:
@@ -179,6 +279,7 @@ def support(panel: Panel, current: metrics.Total) -> None:
         show_empty("No support chat began in this period. The history has no chats: choose a period with live sales.")
         return
     grain = default_grain(panel.scope.days)
+    grain = "day" if grain == "hour" else grain
     rows = metrics.chats_and_orders(panel.query, panel.scope, grain, panel.now)
     per_order = format.decimal(100 * chats.chats / current.orders)
     rating, hours = _chat_changes(panel)
@@ -188,7 +289,7 @@ def support(panel: Panel, current: metrics.Total) -> None:
         ("Satisfaction, 1 to 5", format.decimal(chats.satisfaction, 2), rating, "satisfaction", "normal"),
         ("Hours to resolution", format.decimal(chats.resolution_hours), hours, "resolution_hours", "inverse"),
     ]
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.container(key="support").columns([2, 3], gap="medium")
     for place, card in zip([*left.columns(2), *left.columns(2)], cards, strict=True):
         label, value, delta, name, delta_color = card
         description = panel.description("support_chats_by_day", name)
@@ -196,15 +297,19 @@ def support(panel: Panel, current: metrics.Total) -> None:
         place.metric(label, value, delta, help=description, border=True, delta_color=delta_color)  # type: ignore[arg-type]
     # Start at the first chat: the years of history have orders, but no chats.
     drawn = rows[rows["chats"].cumsum() > 0]
-    right.altair_chart(charts.chats_chart(drawn, grain, theme(), "Orders and new chats"), width="stretch")
+    chart = charts.chats_chart(drawn, grain, panel.now, theme(), "Orders and new chats")
+    right.altair_chart(chart, width="stretch")
+    if charts.is_running(drawn["period"].max(), grain, panel.now):
+        right.caption(f"The dashed bar is {charts.RUNNING[grain]}.")
     with st.expander("Data table"):
         exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d"))
-        table(exact.iloc[::-1], "chats-beside-orders", columns=_chat_columns(panel))
+        name = "chats-beside-orders"
+        table(exact.iloc[::-1], name, columns=_chat_columns(panel), file=panel.file(name))
 
 
 def _chat_changes(panel: Panel) -> tuple[str | None, str | None]:
     """Return the changes of satisfaction and hours to resolution, between the days that the headlines compare."""
-    compared = panel.scope.compared(panel.now.date())
+    compared = panel.compared()
     if compared is None:
         return None, None
     now, before = (metrics.chats(panel.query, scope) for scope in compared)
@@ -252,9 +357,9 @@ def campaigns(panel: Panel) -> None:
             if panel.scope.channels
             else "Share of the previous step."
         )
-        download(steps, "campaign-funnel")
+        download(steps, "campaign-funnel", panel.file("campaign-funnel"))
     columns: dict[str, Any] = {
-        "segment": st.column_config.TextColumn("Segment"),
+        "segment": st.column_config.TextColumn("Segment", width=_LONG_NAME),
         "category": st.column_config.TextColumn("Category"),
         "strategy": st.column_config.TextColumn("Strategy"),
         "conversion_rate": st.column_config.NumberColumn("Rate", format=_PERCENT, help=description),
@@ -269,8 +374,11 @@ def campaigns(panel: Panel) -> None:
     for name, label in labels.items():
         columns[name] = _number(name, label, panel.description("campaign_events_by_day", name))
     with right:
-        shown = rows.assign(revenue=rows["revenue"].astype(float), conversion_rate=100 * rows["conversion_rate"])
-        table(shown, "campaigns", exact=rows, columns=columns)
+        rows = rows[["segment", "revenue", "conversion_rate", "strategy", "category", *list(labels)[:-1]]]
+        shown = rows.assign(
+            revenue=rows["revenue"].astype(float).round(), conversion_rate=100 * rows["conversion_rate"]
+        )
+        table(shown, "campaigns", exact=rows, columns=columns, file=panel.file("campaigns"))
 
 
 def _difference(now: float | None, before: float | None, digits: int) -> str | None:
@@ -279,4 +387,11 @@ def _difference(now: float | None, before: float | None, digits: int) -> str | N
 
 
 def _number(measure: str, label: str | None = None, text: str | None = None) -> Any:
-    return st.column_config.NumberColumn(label, format="dollar" if measure == "revenue" else "localized", help=text)
+    # A step of 1 means whole numbers, and cuts the cents off: round before. The files have them.
+    form: Any = "dollar" if measure == "revenue" else "localized"
+    return st.column_config.NumberColumn(label, format=form, step=1, help=text)
+
+
+def _share(label: str) -> Any:
+    """Return a column of bars from 0 to 100 %."""
+    return st.column_config.ProgressColumn(label, format=_PERCENT, min_value=0, max_value=100, width=130)

@@ -30,12 +30,20 @@ class Scope:
         """Return the scope with as many days, just before this one."""
         return replace(self, first=self.first - timedelta(self.days), last=self.first - timedelta(1))
 
-    def compared(self, today: date) -> tuple["Scope", "Scope"] | None:
+    def compared(self, today: date, earliest: date | None = None) -> tuple["Scope", "Scope"] | None:
         """Return the two scopes that a change compares: these days, and as many before.
 
-        If the last day is not over, both leave out their last day. None if no day is over.
+        If the last day is not over, both leave out their last day.
+
+        Args:
+            earliest: the first day with sales.
+
+        Returns:
+            None if no day is over, or if sales began after the days before.
         """
         before = self.before()
+        if earliest is not None and before.first < earliest:
+            return None
         if self.last < today:
             return self, before
         last = today - timedelta(1)
@@ -50,14 +58,20 @@ class Scope:
             column: the column with a day or a timestamp.
             any_channel: without a chosen channel, select all rows. If False, select the rows whose channel is `any`.
         """
-        terms = [f"{column} >= ? and {column} < ?"]
+        filters, chosen = self.filters(any_channel=any_channel)
         values: list[object] = [_start(self.first), _start(self.last + timedelta(1))]
+        return f"{column} >= ? and {column} < ?{filters}", values + chosen
+
+    def filters(self, *, any_channel: bool = True) -> tuple[str, list[object]]:
+        """Return the condition without days; it begins with `and`, or is empty. See `condition`."""
+        terms = ""
+        values: list[object] = []
         channels = self.channels if any_channel or len(self.channels) == 1 else ("any",)
         for name, chosen in (("country", self.countries), ("channel", channels)):
             if chosen:
-                terms.append(f"{name} in ({', '.join('?' for _ in chosen)})")
+                terms += f" and {name} in ({', '.join('?' for _ in chosen)})"
                 values += chosen
-        return " and ".join(terms), values
+        return terms, values
 
 
 def default_grain(days: int) -> Grain:

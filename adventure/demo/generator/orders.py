@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from adventure.demo.catalogue import Customer, customers, sold_products
+from adventure.demo.catalogue import sold_products
+from adventure.demo.generator.buyers import Buyers
+from adventure.demo.generator.plan import Plan
 from adventure.demo.generator.shares import EvenSequence, pick, weighted
 
 ORDER_COLUMNS = (
@@ -23,15 +25,13 @@ LINE_COLUMNS = (
 )  # fmt: skip
 
 IN_PROCESS, SHIPPED = 1, 5
-"""Order statuses. A share of the orders is inserted as in process and set to shipped by a later update."""
+"""Order statuses. An order is in process until its ship date, and later batches set it to shipped."""
 
 ONLINE_SHARE = 0.879
 CARD_SHARE = 0.966
 CURRENCY_SHARE = 0.44
-IN_PROCESS_SHARE = 0.10
 CHAT_SHARE = 0.02
 
-_TERRITORIES = weighted(range(1, 11), (4594, 352, 385, 6224, 486, 4067, 2672, 2623, 6843, 3219))
 # 1 to 6 lines as in the history after 2013-07; the share of one-line orders makes the mean of all orders 3.83.
 _ONLINE_LINES = weighted(range(1, 7), (0.402, 0.272, 0.196, 0.103, 0.023, 0.004))
 _RESELLER_LINES = weighted(
@@ -46,6 +46,8 @@ _DISCOUNT_PERCENT = weighted((0, 2, 5, 10, 15, 20, 30, 35, 40), (57335, 1310, 60
 _OFFER_OF_DISCOUNT = {0: 1, 2: 2, 5: 3, 10: 4, 15: 5, 20: 6, 30: 7, 35: 8, 40: 9}
 _CATEGORIES = ("Accessories", "Bikes", "Clothing", "Components")
 _ONLINE_FIRST = weighted(range(4), (0.32, 0.53, 0.15, 0))
+# A campaign brings 45 % more orders, all of them for clothing.
+_ONLINE_FIRST_IN_CAMPAIGN = weighted(range(4), (0.32, 0.53, 0.60, 0))
 _ONLINE_NEXT = weighted(range(4), (0.70, 0.02, 0.28, 0))
 _RESELLER_CATEGORY = weighted(range(4), (0.11, 0.38, 0.20, 0.31))
 _SHIP_AFTER, _DUE_AFTER = timedelta(days=7), timedelta(days=12)
@@ -56,6 +58,7 @@ class Sale:
     """An order with its lines, ready for COPY, and the facts that a chat about it needs."""
 
     order_id: str
+    order_number: str
     order_date: datetime
     customer_id: int
     product_id: int
@@ -65,6 +68,8 @@ class Sale:
     lines: tuple[str, ...]
     """Lines of COPY text, in the order of LINE_COLUMNS."""
     has_chat: bool
+    territory_id: int = 0
+    is_online: bool = True
 
 
 class OrderMaker:
@@ -72,14 +77,18 @@ class OrderMaker:
 
     Args:
         on: the day that decides which products are on sale.
+        plan: the events that change what is sold, and to whom; by default there are none.
     """
 
-    def __init__(self, seed: int | None, next_number: int, on: date) -> None:
+    def __init__(self, seed: int | None, next_number: int, on: date, plan: Plan | None = None) -> None:
         self.next_number = next_number
+        self.plan = plan or Plan(first=on)
         self.rng = random.Random(None if seed is None else f"{seed}:{next_number}")
-        sequences = [EvenSequence(prime, next_number) for prime in (2, 3, 5, 7, 11, 13, 17)]
-        self._channel, self._territory, self._lines, self._card, self._currency, self._status, self._chat = sequences
-        self._online, self._resellers = _customers_by_territory()
+        sequences = [EvenSequence(prime, next_number) for prime in (2, 3, 5, 7, 11, 17)]
+        self._channel, self._territory, self._online_lines, self._card, self._currency, self._chat = sequences
+        # A sequence of their own: 1 of 800 orders is a reseller's with more than 58 lines.
+        self._reseller_lines = EvenSequence(13, int(next_number * (1 - ONLINE_SHARE)))
+        self._buyers = Buyers(seed, next_number, ONLINE_SHARE)
         on_sale = [product for product in sold_products() if product.on_sale(on)]
         self._products = [
             [(p.product_id, int(p.list_price * 10_000)) for p in on_sale if p.category == category]
@@ -90,25 +99,28 @@ class OrderMaker:
             for category in _CATEGORIES
         ]
 
-    def make(self, order_date: datetime, last_modified: str) -> Sale:
+    def make(self, order_date: datetime, now: datetime) -> Sale:
         """Make one sale.
 
         Args:
-            last_modified: the cursor of the order and its lines, in a form that PostgreSQL reads.
+            now: the cursor of the order and its lines. An order whose ship date lies before it has been shipped.
         """
-        rng, number = self.rng, self.next_number
+        rng, number, last_modified = self.rng, self.next_number, now.isoformat(" ")
         self.next_number += 1
         order_id = str(UUID(int=rng.getrandbits(128), version=4))
         online = self._channel.draw() < ONLINE_SHARE
-        customer = self._customer(online)
-        lines, product_id, gross, sub_total = self._make_lines(online, order_id, last_modified)
+        customer = self._buyers.choose(
+            online, order_date.hour, self._territory.draw(), outage=self.plan.is_outage(order_date.date())
+        )
+        campaign = self.plan.is_campaign(order_date.date())
+        lines, product_id, gross, sub_total = self._make_lines(online, order_id, last_modified, campaign)
         # Resellers pay tax on the gross amount. Tax and freight are rounded to a ten-thousandth of a dollar.
         tax = _rounded(sub_total * 80 if online else gross * 96)
         freight = _rounded(sub_total * (25 if online else 30))
-        in_process = self._status.draw() < IN_PROCESS_SHARE
+        in_process = order_date + _SHIP_AFTER > now
         card, approval = "\\N", "\\N"
         if self._card.draw() < CARD_SHARE:
-            card = str(customer.customer_id * 7 % 19_237 + 1)
+            card = str(customer.credit_card_id)
             approval = f"{rng.randrange(100_000, 1_000_000)}Vi{rng.randrange(10_000, 100_000)}"
         order = "\t".join(
             (
@@ -120,10 +132,10 @@ class OrderMaker:
                 "\\N" if online else f"PO{rng.randrange(10**7, 10**11)}",
                 customer.account_number,
                 str(customer.customer_id),
-                "\\N" if online else str(273 + rng.randrange(1, 18)),
+                "\\N" if online else str(customer.sales_person_id),
                 str(customer.territory_id),
-                str(customer.customer_id + 2_000),
-                str(customer.customer_id + 2_000),
+                str(customer.address_id),
+                str(customer.address_id),
                 "1" if online else "5",
                 card,
                 approval,
@@ -140,23 +152,28 @@ class OrderMaker:
             )
         )
         has_chat = self._chat.draw() < CHAT_SHARE
-        return Sale(order_id, order_date, customer.customer_id, product_id, order, lines, has_chat)
+        return Sale(
+            order_id, f"SO{number}", order_date, customer.customer_id, product_id, order, lines, has_chat,
+            customer.territory_id, online,
+        )  # fmt: skip
 
-    def _customer(self, online: bool) -> Customer:
-        territory = pick(_TERRITORIES, self._territory.draw())
-        return self.rng.choice((self._online if online else self._resellers)[territory])
-
-    def _make_lines(self, online: bool, order_id: str, last_modified: str) -> tuple[tuple[str, ...], int, int, int]:
+    def _make_lines(
+        self, online: bool, order_id: str, last_modified: str, campaign: bool
+    ) -> tuple[tuple[str, ...], int, int, int]:
         """Return the lines, the first line's product, and the gross and net amounts in millionths of a dollar."""
         random_float, getrandbits = self.rng.random, self.rng.getrandbits
-        count = pick(_ONLINE_LINES if online else _RESELLER_LINES, self._lines.draw())
+        if online:
+            count = pick(_ONLINE_LINES, self._online_lines.draw())
+        else:
+            count = pick(_RESELLER_LINES, self._reseller_lines.draw())
         shelves = self._online_products if online else self._products
+        first = _ONLINE_FIRST_IN_CAMPAIGN if campaign else _ONLINE_FIRST
         tracking = f"{getrandbits(16):04X}-{getrandbits(16):04X}-{getrandbits(8):02X}"
         lines: list[str] = []
         taken: set[int] = set()
         first_product = gross = net = 0
         while len(lines) < count:
-            categories = (_ONLINE_NEXT if lines else _ONLINE_FIRST) if online else _RESELLER_CATEGORY
+            categories = (_ONLINE_NEXT if lines else first) if online else _RESELLER_CATEGORY
             shelf = shelves[pick(categories, random_float())]
             product_id, price = shelf[int(random_float() * len(shelf))]
             if product_id in taken:
@@ -177,15 +194,6 @@ class OrderMaker:
                 f"\t{_dollars(total)}\t{last_modified}"
             )
         return tuple(lines), first_product, gross, net
-
-
-def _customers_by_territory() -> tuple[dict[int, list[Customer]], dict[int, list[Customer]]]:
-    """Return the individuals and the store contacts, each by territory."""
-    online: dict[int, list[Customer]] = {territory: [] for territory in range(1, 11)}
-    resellers: dict[int, list[Customer]] = {territory: [] for territory in range(1, 11)}
-    for customer in customers():
-        (resellers if customer.is_reseller else online)[customer.territory_id].append(customer)
-    return online, resellers
 
 
 def _rounded(thousandths_of_millionths: int) -> int:

@@ -2,33 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-import psycopg
-from pymongo import UpdateOne
+from collections.abc import Callable, Generator
+from contextlib import closing
+from datetime import datetime, timedelta
 
 from adventure.core import heartbeat
-from adventure.core.connect import connect_postgres, translating_postgres
 from adventure.core.errors import SourceUnavailable
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
-from adventure.demo.generator import dates
-from adventure.demo.generator.chats import CLOSED, advance_chat, open_chat
-from adventure.demo.generator.orders import IN_PROCESS, LINE_COLUMNS, ORDER_COLUMNS, SHIPPED, OrderMaker, Sale
+from adventure.demo.generator.pace import Pace
+from adventure.demo.generator.plan import Plan, recent
 from adventure.demo.generator.schema import create_tables
-from adventure.sources.mongo.connect import connect_mongo, translating_mongo
-
-if TYPE_CHECKING:
-    import random
-
-    import pymongo
-
-FIRST_ORDER_NUMBER = 75_124
-"""The history ends with order SO75123."""
+from adventure.demo.generator.shop import Shop, Totals, open_shop, server_time, usual_plan
 
 _RETRY_SEC = 5.0
 """Pause between two attempts to reach a database; each attempt has retries of its own."""
@@ -36,96 +21,21 @@ _RETRY_SEC = 5.0
 _BACKFILL_CHUNK = 1_000
 """Orders per transaction of a backfill."""
 
-_UPDATED_SHARE = 0.05
-"""Earlier orders set to shipped with each batch, as a share of its size; at least one."""
+_SHIPPED_SHARE = 0.05
+"""Earlier orders shipped with each large batch, as a share of its size; at least one."""
 
-_NUMBER_OF_LAST_ORDER = """
-select max(substr(sales_order_number, 3)::bigint) from orders where sales_order_number ~ '^SO[0-9]{1,15}$'
-"""
-
-_SHIP_EARLIER_ORDERS = """
-update orders set status = %(shipped)s, revision_number = revision_number + 1, last_modified = %(now)s
-where sales_order_id in (
-    select sales_order_id from orders where status = %(in_process)s
-    order by last_modified, sales_order_id limit %(count)s for update skip locked
-)
-"""
+_CHATS_ANSWERED = 0.2
+"""Share of the batches with an answered chat, where a batch stands for minutes of the business day."""
 
 log = get_logger()
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Numbers of rows and documents written."""
-
-    orders: int = 0
-    lines: int = 0
-    chats: int = 0
-    updated_orders: int = 0
-    updated_chats: int = 0
-
-    def __add__(self, other: "Totals") -> "Totals":
-        return Totals(
-            self.orders + other.orders,
-            self.lines + other.lines,
-            self.chats + other.chats,
-            self.updated_orders + other.updated_orders,
-            self.updated_chats + other.updated_chats,
-        )
-
-
-@dataclass
-class _Shop:
-    """The open connections and the order maker of one run."""
-
-    postgres: psycopg.Connection[tuple[Any, ...]]
-    chats: "pymongo.collection.Collection[dict[str, Any]]"
-    maker: OrderMaker
-
-    def sell(self, count: int, order_date: "Callable[[random.Random, datetime], datetime]", update: bool) -> Totals:
-        """Write `count` orders with their lines in one transaction, then the chats about them."""
-        with self.postgres.transaction():
-            now = _server_time(self.postgres)
-            stamp = now.isoformat(" ")
-            sales = [self.maker.make(order_date(self.maker.rng, now), stamp) for _ in range(count)]
-            updated = _ship_earlier_orders(self.postgres, now, max(1, int(count * _UPDATED_SHARE))) if update else 0
-            _copy(self.postgres, "orders", ORDER_COLUMNS, (sale.order for sale in sales))
-            _copy(self.postgres, "order_details", LINE_COLUMNS, (line for sale in sales for line in sale.lines))
-        updated_chats = self._work_on_chats(max(1, count // 50)) if update else 0
-        chats = self._open_chats(sales, worked_on=not update)
-        return Totals(count, sum(len(sale.lines) for sale in sales), chats, updated, updated_chats)
-
-    def _open_chats(self, sales: list[Sale], *, worked_on: bool) -> int:
-        """Insert new chats; with `worked_on`, most of them already have an answer."""
-        now, rng = _utc_now(), self.maker.rng
-        chats = [open_chat(rng, sale, now) for sale in sales if sale.has_chat]
-        for chat in chats if worked_on else ():
-            if rng.random() < 0.8:
-                chat.update(advance_chat(rng, chat, now))
-        if chats:
-            self.chats.insert_many(chats, ordered=False)
-        return len(chats)
-
-    def _work_on_chats(self, count: int) -> int:
-        found = list(self.chats.find({"ticket_status": "Open"}).limit(count))
-        # MongoDB reads a limit of 0 as no limit.
-        if len(found) < count:
-            found += list(self.chats.find({"ticket_status": "Pending"}).limit(count - len(found)))
-        changes = [
-            UpdateOne(
-                {"_id": chat["_id"], "ticket_status": {"$ne": CLOSED}},
-                {"$set": advance_chat(self.maker.rng, chat, _utc_now())},
-            )
-            for chat in found
-        ]
-        return self.chats.bulk_write(changes).modified_count if changes else 0
 
 
 def generate(
     settings: Settings, *, seed: int | None = None, batches: int | None = None, stop: threading.Event | None = None
 ) -> Totals:
-    """Write `order_batch_size` orders every `generation_interval_sec`; create missing tables first.
+    """Write a batch of orders every `generation_interval_sec`; create missing tables first.
 
+    A batch has `order_batch_size` orders. With `generation_pace` it has the orders of some minutes of the business day.
     The same seed on tables with the same last order number gives the same orders; only the times differ.
 
     Args:
@@ -162,9 +72,10 @@ def _batches(settings: Settings, seed: int | None, stop: threading.Event | None)
         try:
             heartbeat.beat()
             create_tables(settings)
-            with _open_shop(settings, seed) as shop:
+            with open_shop(settings, seed) as shop:
+                sell = _selling(shop, settings)
                 while not (stop and stop.is_set()):
-                    yield shop.sell(settings.order_batch_size, dates.recent, update=True)
+                    yield sell()
         except SourceUnavailable as error:
             if stop is None:
                 raise
@@ -173,17 +84,41 @@ def _batches(settings: Settings, seed: int | None, stop: threading.Event | None)
             stop.wait(_RETRY_SEC)
 
 
+def _selling(shop: Shop, settings: Settings) -> Callable[[], Totals]:
+    """Return the function that writes one batch."""
+    rng = shop.maker.rng
+    if not settings.generation_pace:
+        size = settings.order_batch_size
+        share, answered = max(_SHIPPED_SHARE, 1 / size), max(1, size // 50)
+        return lambda: shop.sell(lambda now: sorted(recent(rng, now) for _ in range(size)), ship=share, answer=answered)
+    pace = _open_pace(shop, timedelta(seconds=settings.generation_interval_sec * settings.generation_pace))
+    return lambda: shop.sell(lambda now: pace.draw(rng, now), ship=1, answer=int(rng.random() < _CHATS_ANSWERED))
+
+
+def _open_pace(shop: Shop, stands_for: timedelta) -> Pace:
+    """Return the pace of a shop that goes on after its last order."""
+    now = server_time(shop.postgres)
+    ((last, today),) = shop.postgres.execute(
+        "select max(order_date), count(*) filter (where order_date >= %s) from orders",
+        [now.replace(hour=0, minute=0, second=0, microsecond=0)],
+    ).fetchall()
+    return Pace(usual_plan(shop.postgres, now), stands_for, last, today)
+
+
 def backfill(settings: Settings, *, orders: int, days: int, seed: int | None = None) -> Totals:
-    """Write `orders` orders with dates within the last `days` days.
+    """Write `orders` orders with dates within the last `days` calendar days, today included.
 
     Raises:
         SourceError: a database is unavailable or refuses the connection.
     """
     totals, logged_at = Totals(), time.monotonic()
-    with _open_shop(settings, seed) as shop:
-        while totals.orders < orders:
-            count = min(_BACKFILL_CHUNK, orders - totals.orders)
-            totals += shop.sell(count, lambda rng, now: dates.spread(rng, now, days), update=False)
+    with open_shop(settings, seed) as shop:
+        now = server_time(shop.postgres)
+        first = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
+        shop.maker.plan = Plan(first.date(), today=now.date())
+        dates = shop.maker.plan.draw(shop.maker.rng, first, now, orders)
+        for begin in range(0, orders, _BACKFILL_CHUNK):
+            totals += shop.sell(_given(dates[begin : begin + _BACKFILL_CHUNK]))
             if time.monotonic() - logged_at > 2:
                 log.info(f"generator: {totals.orders:,} of {orders:,} orders", orders=totals.orders)
                 logged_at = time.monotonic()
@@ -195,43 +130,5 @@ def backfill(settings: Settings, *, orders: int, days: int, seed: int | None = N
     return totals
 
 
-@contextmanager
-def _open_shop(settings: Settings, seed: int | None) -> Iterator[_Shop]:
-    conninfo, uri = settings.postgres_dsn, settings.mongo_conninfo
-    sales, chats = "the sales database", "the chats database"
-    with (
-        connect_postgres(conninfo, name=sales, autocommit=True) as connection,
-        connect_mongo(uri, name=chats) as client,
-        translating_postgres(conninfo, sales),
-        translating_mongo(uri, chats),
-    ):
-        found = connection.execute(_NUMBER_OF_LAST_ORDER).fetchone()
-        number = (found[0] if found and found[0] else FIRST_ORDER_NUMBER - 1) + 1
-        maker = OrderMaker(seed, number, _utc_now().date())
-        yield _Shop(connection, client[settings.mongo_db][settings.mongo_collection], maker)
-
-
-def _server_time(connection: psycopg.Connection[tuple[Any, ...]]) -> datetime:
-    """Return the start of the transaction by the server's clock, the right source of a cursor's value."""
-    row = connection.execute("select now() at time zone 'utc'").fetchone()
-    assert row is not None
-    now: datetime = row[0]
-    return now
-
-
-def _ship_earlier_orders(connection: psycopg.Connection[tuple[Any, ...]], now: datetime, count: int) -> int:
-    values = {"shipped": SHIPPED, "in_process": IN_PROCESS, "now": now, "count": count}
-    return connection.execute(_SHIP_EARLIER_ORDERS, values).rowcount
-
-
-def _copy(
-    connection: psycopg.Connection[tuple[Any, ...]], table: str, columns: tuple[str, ...], rows: Iterator[str]
-) -> None:
-    # No escaping is needed: names are this package's constants, and rows hold no character that COPY escapes.
-    statement = f"copy {table} ({', '.join(columns)}) from stdin"
-    with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        copy.write("".join(f"{row}\n" for row in rows))
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+def _given(dates: list[datetime]) -> Callable[[datetime], list[datetime]]:
+    return lambda _now: dates

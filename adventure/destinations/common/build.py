@@ -5,9 +5,11 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from adventure.core import heartbeat
 from adventure.core.errors import BuildFailed, ConfigError
@@ -18,22 +20,28 @@ from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
 from adventure.destinations.common.dbt_results import keep_results
+from adventure.destinations.common.selection import LoadedTables, Selection, keep_selection, select
 from adventure.destinations.warehouse import Scope
 
 log = get_logger()
 
 _PROGRESS_INTERVAL_SEC = 2.0
-_SELECTORS: dict[Scope, str] = {"increment": "increment", "whole": "whole", "full refresh": "whole"}
-"""The selectors of dbt/selectors.yml."""
 _FAILED = ("error", "fail", "runtime error")
 
 
 def run_dbt_build(
-    settings: Settings, scope: Scope, *, target: str, environment: Mapping[str, str], profile: str = "adventure"
+    settings: Settings,
+    scope: Scope,
+    tables: LoadedTables,
+    *,
+    target: str,
+    environment: Mapping[str, str],
+    profile: str = "adventure",
 ) -> str:
     """Seed, build and test the models of that scope, and return a line that says what was built.
 
     Args:
+        tables: the raw tables that models may read.
         environment: the environment variables that the profile reads.
 
     Raises:
@@ -44,37 +52,69 @@ def run_dbt_build(
     logs = target_dir(settings).parent
     make_folder(logs)
     close_to_others(logs)
-    arguments = ["build", "--selector", _SELECTORS[scope], "--profile", profile, "--target", target]
-    arguments += ["--project-dir", str(project), "--profiles-dir", str(project)]
+    arguments = [
+        "--profile",
+        profile,
+        "--target",
+        target,
+        "--project-dir",
+        str(project),
+        "--profiles-dir",
+        str(project),
+    ]
     arguments += ["--target-path", str(logs / "target"), "--log-path", str(logs / "logs"), "--quiet", "--no-use-colors"]
     arguments += ["--no-send-anonymous-usage-stats", "--no-version-check"]
-    if scope == "full refresh":
-        arguments.append("--full-refresh")
     begun = time.monotonic()
     needs_dbt = naming_extra("A build of the models", WAREHOUSES[settings.warehouse].extra)
     with needs_dbt, _variables(environment), contextlib.redirect_stdout(io.StringIO()):
-        result = _invoke(arguments)
-    if isinstance(result.exception, KeyboardInterrupt):
-        raise result.exception
+        parsed = _ended(_invoke(["parse", *arguments]), logs)
+        selection = select(orjson.loads((logs / "target" / "manifest.json").read_bytes()), tables)
+        keep_selection(logs / "target", selection)
+        if not selection.built:
+            return f"nothing to build: {_missing(selection)}"
+        chosen = selection.arguments(scope, has_selectors=(project / "selectors.yml").exists())
+        refresh = ["--full-refresh"] if scope == "full refresh" else []
+        result = _invoke(["build", *chosen, *refresh, *arguments], parsed.result)
     keep_results(logs / "target")
     reached(Point.BUILT)
-    if result.exception is not None:
-        raise BuildFailed(f"dbt could not run: {result.exception}", f"See {logs / 'logs' / 'dbt.log'}")
-    nodes = list(getattr(result.result, "results", []))
+    nodes = list(getattr(_ended(result, logs).result, "results", []))
     failed = [node for node in nodes if str(node.status) in _FAILED]
     if failed or not result.success:
         raise BuildFailed(_describe(failed), f"See {logs / 'logs' / 'dbt.log'}; dbt kept the rows that failed a test")
-    return f"{scope}: {_summary(nodes, time.monotonic() - begun)}"
+    left_out = f"; left out {len(selection.left_out)}: {_missing(selection)}" if selection.left_out else ""
+    return f"{scope}: {_summary(nodes, time.monotonic() - begun)}{left_out}"
 
 
-def fingerprint(settings: Settings) -> str:
-    """Return a hash of the dbt project's files: models, seeds, tests, macros and settings.
+def _ended(result: Any, logs: Path) -> Any:
+    """Return the result of a command of dbt that ran.
+
+    Raises:
+        BuildFailed: dbt could not run it.
+    """
+    if isinstance(result.exception, KeyboardInterrupt):
+        raise result.exception
+    if result.exception is not None:
+        raise BuildFailed(f"dbt could not run: {result.exception}", f"See {logs / 'logs' / 'dbt.log'}")
+    return result
+
+
+def _missing(selection: Selection) -> str:
+    """Return why models are not built."""
+    shown = ", ".join(selection.missing[:3]) + (" …" if len(selection.missing) > 3 else "")
+    return f"nothing loads {shown}" if shown else "the dbt project has no models"
+
+
+def fingerprint(settings: Settings, tables: Collection[str] = ()) -> str:
+    """Return a hash of the dbt project's files: models, seeds, tests, macros and settings; and of what they may read.
+
+    Args:
+        tables: the raw tables to which something was loaded.
 
     Raises:
         ConfigError: there is no dbt project at `settings.dbt_dir`.
     """
     project = _project(settings)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256("\0".join(sorted(tables)).encode())
     for folder in (".", "analyses", "macros", "models", "seeds", "tests"):
         found = (project / folder).glob("*" if folder == "." else "**/*")
         for path in sorted(path for path in found if path.suffix in (".sql", ".yml", ".csv", ".md")):
@@ -96,23 +136,31 @@ def target_dir(settings: Settings) -> Path:
     return (settings.data_dir / "dbt" / "target").resolve()
 
 
-def _invoke(arguments: list[str]) -> Any:
+def _invoke(arguments: list[str], manifest: Any = None) -> Any:
+    """Run a command of dbt.
+
+    Args:
+        manifest: what `parse` returned, so that the project is not parsed again.
+    """
     from dbt.cli.main import dbtRunner
 
     begun = logged = time.monotonic()
-    finished = 0
+    finished = total = 0
 
     def log_progress(event: Any) -> None:
-        nonlocal finished, logged
+        nonlocal finished, logged, total
         heartbeat.beat()
+        # dbt tells the total with the start of each model and test.
+        total = max(total, getattr(event.data, "total", 0)) if event.info.name == "LogStartLine" else total
         if event.info.name == "NodeFinished":
             finished += 1
             reached(Point.MODEL_BUILT, event.data.node_info.node_name)
             if time.monotonic() - logged > _PROGRESS_INTERVAL_SEC:
                 logged = time.monotonic()
-                log.info(f"build: {finished} models and tests done after {logged - begun:.0f} s", done=finished)
+                of = f" of {total}" if total else ""
+                log.info(f"build: {finished}{of} models and tests done after {logged - begun:.0f} s", done=finished)
 
-    return dbtRunner(callbacks=[log_progress]).invoke(arguments)
+    return dbtRunner(manifest, callbacks=[log_progress]).invoke(arguments)
 
 
 def _describe(failed: list[Any]) -> str:

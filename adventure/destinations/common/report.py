@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from adventure.core.clock import utc_now
+from adventure.core.errors import WarehouseError
 from adventure.core.stage import Stage, damaged_windows
 from adventure.core.streams import Stream
 from adventure.destinations.common.dbt_results import LONGEST_TEXT, declared_freshness, read_results
 from adventure.destinations.common.dialect import Dialect
 from adventure.destinations.common.lateness import LATENESS, lateness_bounds
 from adventure.destinations.common.ledger import is_loaded, read_ledger
-from adventure.destinations.common.publication import MARTS, Rows
+from adventure.destinations.common.publication import MARTS, Rows, published_models
 from adventure.destinations.common.raw_tables import outstanding_rejects
+from adventure.destinations.common.selection import read_selection
 from adventure.destinations.warehouse import Execute
 
 HOURS = 6
@@ -222,9 +224,16 @@ def lateness_rows(
     return Rows({"stream": "varchar", "number": "integer", "late": "varchar", "ROWS": "bigint"}, rows)
 
 
-def model_rows(counts: Iterable[tuple[str, int]]) -> Rows:
-    """Return the table of the models' row counts, with a mark on those that the dashboard shows."""
-    rows = [(name, rows, name in MARTS) for name, rows in counts]
+def model_rows(counts: Iterable[tuple[str, int]], dbt_target: Path) -> Rows:
+    """Return the table of the row counts of the built models, with a mark on those that the dashboard shows."""
+    try:
+        shown = published_models(dbt_target)
+    except WarehouseError:
+        # Nothing was built from this machine yet.
+        shown = list(MARTS)
+    selection = read_selection(dbt_target)
+    left_out = selection.left_out if selection else {}
+    rows = [(name, rows, name in shown) for name, rows in counts if name not in left_out]
     return Rows({"model": "varchar", "ROWS": "bigint", "shown": "boolean"}, rows)
 
 
@@ -249,9 +258,11 @@ def freshness_rows(execute: Execute, dbt_target: Path) -> Rows:
     """Return when the newest row of each source that declares a freshness was loaded."""
     columns = {"source": "varchar", "loaded_at": "timestamp", "warn_sec": "double", "error_sec": "double"}
     known = set(execute("select lower(table_schema), lower(table_name) from information_schema.tables", ()))
+    selection = read_selection(dbt_target)
+    missing = selection.missing if selection else ()
     rows = []
     for schema, table, column, warn_sec, error_sec in declared_freshness(dbt_target):
-        if (schema.lower(), table.lower()) in known:
+        if (schema.lower(), table.lower()) in known and f"{schema}.{table}".lower() not in missing:
             [(loaded_at,)] = execute(f"select max({column}) from {schema}.{table}", ())
             rows.append((table.lower(), loaded_at, warn_sec, error_sec))
     return Rows(columns, rows)

@@ -16,6 +16,7 @@ from adventure.destinations.common.builds import needed_scope, read_history_stam
 from adventure.destinations.common.dbt_results import read_results
 from adventure.destinations.common.ledger import SqlLedger
 from adventure.destinations.common.raw_tables import SqlRawTables
+from adventure.destinations.common.selection import LoadedTables, read_loaded_tables
 from adventure.destinations.common.task_history import SqlTaskHistory
 from adventure.destinations.warehouse import SCOPES, Scope
 
@@ -27,28 +28,30 @@ class SqlWarehouse(SqlLedger, SqlRawTables, SqlTaskHistory):
         self._settings = settings
 
     @abstractmethod
-    def run_dbt(self, scope: Scope) -> str:
-        """Build and test the models of that scope, and return a line that says what was built.
+    def run_dbt(self, scope: Scope, tables: LoadedTables) -> str:
+        """Build and test the models of that scope that read these tables, and return a line that says what was built.
 
         Raises:
             BuildFailed: a model or a test failed.
         """
 
-    def build(self, scope: Scope | None = None) -> str:
+    def build(self, streams: Sequence[Stream], scope: Scope | None = None) -> str:
         """Build and test the dbt models in this process, and return a line that says what was built.
 
         Args:
+            streams: models that read raw tables of other streams are left out.
             scope: the least that is built; see `needed_scope` for more.
 
         Raises:
             BuildFailed: a model or a test failed.
             CreditBudgetReached: nothing was built.
         """
-        started_at, project = utc_now(), fingerprint(self._settings)
+        started_at, tables = utc_now(), read_loaded_tables(self.execute, streams)
+        project = fingerprint(self._settings, tables.loaded)
         history_loaded_at = read_history_stamp(self.execute)
         needed = needed_scope(self.execute, project, today=started_at.date())
         built = max(needed, scope or needed, key=SCOPES.index)
-        message = self.run_dbt(built)
+        message = self.run_dbt(built, tables)
         if built != "increment":
             record_build(self.execute, started_at, project, history_loaded_at)
         return message

@@ -1,13 +1,15 @@
 """Loads one staged window in one transaction: rows, rejected rows, tombstones and ledger entries."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
 from adventure.core.clock import utc_now
 from adventure.core.faults import Point, reached
-from adventure.core.manifest import REPLACES, StagedFile, Window
+from adventure.core.manifest import DELETES, REPLACES, StagedFile, Window
 from adventure.core.sql_text import quoted
 from adventure.core.stage import damaged
 from adventure.core.streams import Stream
@@ -17,7 +19,7 @@ from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT, META_COLUMNS
 from adventure.destinations.duckdb.connection import executing
 from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.stage import FolderStage
-from adventure.destinations.duckdb.tombstones import write_tombstones
+from adventure.destinations.duckdb.tombstones import write_missing, write_tombstones
 from adventure.destinations.warehouse import LoadResult
 
 
@@ -57,8 +59,13 @@ def load_window(
             rows += inserted if _kind(window, file) == "data" else 0
             reached(Point.ROWS_WRITTEN, stream.name)
             _record_file(connection, window, file, loaded_at)
-        if window.replaces:
+        if window.replaces and stream.is_replaced:
             _keep_newest(connection, stream, window)
+        elif window.replaces and (
+            missing := write_missing(connection, stream, columns_of(executing(connection), stream), window, loaded_at)
+        ):
+            deletes = StagedFile(DELETES, missing, 0, "")
+            _record_file(connection, replace(window, deletes=deletes), deletes, loaded_at)
         reached(Point.LEDGER_WRITTEN, stream.name)
         connection.execute("commit")
         reached(Point.COMMITTED, stream.name)
@@ -102,6 +109,9 @@ def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Wi
     """Create the raw table if it is missing; add and widen columns as the window needs."""
     table = columns_of(executing(connection), stream)
     target = DUCKDB.raw_table(stream)
+    if table and _is_anothers(connection, stream, window, table):
+        connection.execute(f"drop table {target}")
+        table = {}
     if not table:
         columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
         columns += [f"{column} {kind}" for column, kind in META_COLUMNS.items()]
@@ -111,6 +121,19 @@ def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Wi
         return
     for change in changes(window, stream, table):
         connection.execute(f"alter table {target} {change}")
+
+
+def _is_anothers(
+    connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window, table: Mapping[str, str]
+) -> bool:
+    """Return whether the raw table was created for another source and is empty, as the shipped `orders_raw` may be.
+
+    A table of the stream's own has its key and cursor.
+    """
+    needed = {"raw"} if stream.documents else {name.lower() for name in (*stream.key, stream.cursor)}
+    if not window.columns or needed <= {name.lower() for name in table}:
+        return False
+    return connection.execute(f"select 1 from {DUCKDB.raw_table(stream)} limit 1").fetchone() is None
 
 
 def _fit_view(connection: duckdb.DuckDBPyConnection, stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""Publishes the marts for the dashboard as one DuckDB file.
+"""Publishes the marts and the models with a panel for the dashboard as one DuckDB file.
 
 The published tables are small, so publishing takes the same time whatever the length of the history. The new file is
 written beside the old one and replaces it at once, so a reader sees either the old tables or the new ones.
@@ -15,30 +15,33 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.core.faults import Point, reached
 from adventure.core.sql_text import literal, quoted
-from adventure.destinations.common.publication import DATA_AS_OF, MARTS, Rows, description_rows
+from adventure.destinations.common.publication import DATA_AS_OF, Rows, described_rows, published_models
 
 
-def publish(connection: duckdb.DuckDBPyConnection, target: Path, *, manifest: Path) -> int:
-    """Replace the file `target` and return the number of rows in its marts.
+def publish(connection: duckdb.DuckDBPyConnection, target: Path, *, dbt_target: Path) -> int:
+    """Replace the file `target` and return the number of rows in its models.
 
     Args:
-        manifest: dbt's manifest.json. The dashboard shows its descriptions as help.
+        dbt_target: dbt's target folder. The dashboard shows the descriptions in its manifest as help.
 
     Raises:
-        WarehouseError: a mart is missing, or a file cannot be read or written.
+        WarehouseError: a model is missing, or a file cannot be read or written.
     """
     rows = 0
+    models, described = published_models(dbt_target), described_rows(dbt_target)
     try:
         with replacing(connection, target):
-            for mart in MARTS:
-                connection.execute(f"create table published.{mart} as from dbt_prod.{mart}")
-                found = connection.execute(f"select count(*) from published.{mart}").fetchone()
+            for model in models:
+                name = quoted(model)
+                connection.execute(f"create table published.{name} as from dbt_prod.{name}")
+                found = connection.execute(f"select count(*) from published.{name}").fetchone()
                 rows += int(found[0]) if found else 0
             connection.execute(
                 f"create table published.publication as select ?::timestamp as built_at, ({DATA_AS_OF}) as data_as_of",
                 [utc_now()],
             )
-            fill(connection, "descriptions", description_rows(manifest))
+            for table, made in described.items():
+                fill(connection, table, made)
             reached(Point.COPY_WRITTEN)
         reached(Point.PUBLISHED)
     except duckdb.CatalogException as error:

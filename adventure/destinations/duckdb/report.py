@@ -51,7 +51,7 @@ def publish_report(
             execute, DUCKDB, stage, streams, lambda stream: count(*stream.raw_table.split(".", 1))
         ),
         "lateness": report.lateness_rows(streams, partial(lateness, execute, DUCKDB, since=since)),
-        "models": report.model_rows(_models(connection)),
+        "models": report.model_rows(_models(connection), dbt_target),
         "freshness": report.freshness_rows(execute, dbt_target),
         **report.failed_rows(dbt_target, partial(_failing_rows, connection)),
     }

@@ -5,6 +5,7 @@ it is complete or absent, even after a power failure.
 """
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -115,7 +116,7 @@ class FolderStage:
             shutil.rmtree(self.root / ".tmp" / stage, ignore_errors=True)
         return discarded
 
-    def entries(self, stage: str) -> list[StageEntry]:
+    def entries(self, stage: str, *, md5: bool = False) -> list[StageEntry]:
         """Return every file, including `window.json`, sorted by path."""
         entries = []
         # os.walk skips folders that a cleanup removes meanwhile.
@@ -125,7 +126,8 @@ class FolderStage:
                 with suppress(FileNotFoundError):
                     facts = path.stat()
                     modified = datetime.fromtimestamp(facts.st_mtime, UTC).replace(tzinfo=None)
-                    entries.append(StageEntry(path.relative_to(self.root).as_posix(), facts.st_size, modified))
+                    digest = _md5(path) if md5 else ""
+                    entries.append(StageEntry(path.relative_to(self.root).as_posix(), facts.st_size, modified, digest))
         return sorted(entries, key=lambda entry: entry.path)
 
     def remove(self, window: Window) -> int:
@@ -185,6 +187,11 @@ class FolderStage:
         finally:
             # Also after success: renaming a link of a file onto another link of the same file does nothing.
             path.unlink(missing_ok=True)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _folders(stage: Path) -> list[Path]:

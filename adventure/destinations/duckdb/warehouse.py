@@ -17,6 +17,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.common.build import run_dbt_build, target_dir
 from adventure.destinations.common.dialect import columns_of
 from adventure.destinations.common.ledger import is_loaded, read_ledger
+from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
 from adventure.destinations.duckdb.adopt import adopt
 from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
@@ -103,9 +104,8 @@ class DuckDBWarehouse(SqlWarehouse):
                     # A window with deletes only has no column types to create the table from: load it after the
                     # windows with rows.
                     windows.sort(key=lambda window: not window.columns)
-                for window in windows:
-                    if window.stream != stream.name or is_loaded(window, ledger):
-                        continue
+                waiting = [each for each in windows if each.stream == stream.name and not is_loaded(each, ledger)]
+                for number, window in enumerate(waiting, 1):
                     if window.deletes and not window.columns and not columns_of(execute, stream):
                         continue
                     try:
@@ -117,7 +117,8 @@ class DuckDBWarehouse(SqlWarehouse):
                         continue
                     rows, files = rows + result.rows, files + result.files
                     log.info(
-                        f"{stream.name}: loaded {window.stage}/{window.id} ({result.rows:,} rows)",
+                        f"{stream.name}: loaded {window.stage}/{window.id} ({result.rows:,} rows), {number:,} of"
+                        f" {len(waiting):,} window{'s' if len(waiting) > 1 else ''}",
                         stream=stream.name,
                         window=window.id,
                         rows=result.rows,
@@ -139,16 +140,16 @@ class DuckDBWarehouse(SqlWarehouse):
                 rows, files = rows + window.rows, files + removed
         return LoadResult(rows, files)
 
-    def run_dbt(self, scope: Scope) -> str:
+    def run_dbt(self, scope: Scope, tables: LoadedTables) -> str:
         """Run dbt in this process, with the lock that keeps other commands from opening the file."""
         environment = {"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())}
         with file_lock(self._path), released_by_dbt():
-            return run_dbt_build(self._settings, scope, target="duckdb", environment=environment)
+            return run_dbt_build(self._settings, scope, tables, target="duckdb", environment=environment)
 
     def publish(self) -> int:
         """Replace the file of the published marts and return the number of their rows."""
         with connect(self._path) as connection:
-            return publish(connection, self._settings.published_path, manifest=self._dbt_target / "manifest.json")
+            return publish(connection, self._settings.published_path, dbt_target=self._dbt_target)
 
     def publish_report(self, streams: Sequence[Stream], *, interval: float | None) -> None:
         """Replace the file of the published state of the pipeline.

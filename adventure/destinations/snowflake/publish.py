@@ -18,7 +18,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.common import report
 from adventure.destinations.common.dbt_results import LONGEST_TEXT
 from adventure.destinations.common.lateness import lateness
-from adventure.destinations.common.publication import DATA_AS_OF, MARTS, Rows, description_rows
+from adventure.destinations.common.publication import DATA_AS_OF, Rows, described_rows, published_models
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.warehouse import Execute
 
@@ -26,30 +26,31 @@ _BATCH = 500
 """Rows that one statement binds."""
 
 
-def publish(execute: Execute, *, manifest: Path) -> int:
-    """Replace the clones of the marts and return the number of their rows.
+def publish(execute: Execute, *, dbt_target: Path) -> int:
+    """Replace the clones of the published models and return the number of their rows.
 
     Args:
-        manifest: dbt's manifest.json. The dashboard shows its descriptions as help.
+        dbt_target: dbt's target folder. The dashboard shows the descriptions in its manifest as help.
 
     Raises:
-        WarehouseError: a mart is missing, or Snowflake refuses.
+        WarehouseError: a model is missing, or is a view, or Snowflake refuses.
     """
-    held = _tables(execute)
-    if missing := [mart for mart in MARTS if ("dbt_prod", mart) not in held]:
+    held, models = _tables(execute), published_models(dbt_target)
+    if missing := [model for model in models if ("dbt_prod", model) not in held]:
         raise WarehouseError(f"There is nothing to publish yet: no {', '.join(missing)}", "Run `adventure build` first")
-    descriptions = description_rows(manifest)
-    for mart in MARTS:
+    described = described_rows(dbt_target)
+    for model in models:
         # dbt's tables are transient, and a transient table has transient clones only.
-        execute(f"create or replace transient table dashboard.{mart} clone dbt_prod.{mart}", ())
-    _fill(execute, "descriptions", descriptions)
+        execute(f"create or replace transient table dashboard.{model} clone dbt_prod.{model}", ())
+    for table, made in described.items():
+        _fill(execute, table, made)
     # Last: a dashboard that sees a new publication runs all of its queries again.
     execute(
         "create or replace table dashboard.publication as"
         f" select cast(? as timestamp) as built_at, ({DATA_AS_OF}) as data_as_of",
         [str(utc_now())],
     )
-    return sum(_counts(execute, [("dashboard", mart) for mart in MARTS]).values())
+    return sum(_counts(execute, [("dashboard", model) for model in models]).values())
 
 
 def publish_report(
@@ -77,7 +78,7 @@ def publish_report(
     tables = {
         "streams": report.stream_rows(execute, SNOWFLAKE, stage, streams, lambda stream: counts.get(raw[stream.name])),
         "lateness": report.lateness_rows(streams, partial(lateness, execute, SNOWFLAKE, since=since)),
-        "models": report.model_rows(models),
+        "models": report.model_rows(models, dbt_target),
         "freshness": report.freshness_rows(execute, dbt_target),
         **report.failed_rows(dbt_target, lambda relation: _failing_rows(execute, held, relation)),
         "report": Rows({"written_at": "timestamp", "every_sec": "double"}, [(now, interval)]),

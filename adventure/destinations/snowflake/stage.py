@@ -119,12 +119,12 @@ class SnowflakeStage:
                     self._remove(stage, window_id, name)
         return discarded
 
-    def entries(self, stage: str) -> list[StageEntry]:
-        """Return every file, including `window.json`, sorted by path."""
+    def entries(self, stage: str, *, md5: bool = False) -> list[StageEntry]:
+        """Return every file, including `window.json`, sorted by path, always with its MD5."""
         found = []
-        for name, size, _, modified in self._list(stage):
+        for name, size, digest, modified in self._list(stage):
             moment = parsedate_to_datetime(modified).astimezone(UTC).replace(tzinfo=None)
-            found.append(StageEntry(f"{stage}/{name.partition('/')[2]}", int(size), moment))
+            found.append(StageEntry(f"{stage}/{name.partition('/')[2]}", int(size), moment, digest or ""))
         return sorted(found, key=lambda entry: entry.path)
 
     def remove(self, window: Window) -> int:

@@ -12,6 +12,7 @@ from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.common.build import run_dbt_build, target_dir
+from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
 from adventure.destinations.snowflake.account_tasks import AccountRun, account_runs, outcome_of, run_graph
 from adventure.destinations.snowflake.budget import Budget, read_monitor
@@ -107,11 +108,12 @@ class SnowflakeWarehouse(SqlWarehouse):
             raise found
         return found
 
-    def run_dbt(self, scope: Scope) -> str:
+    def run_dbt(self, scope: Scope, tables: LoadedTables) -> str:
         """Run dbt in this process, with the target SNOWFLAKE_DBT_TARGET."""
         return run_dbt_build(
             self._settings,
             scope,
+            tables,
             profile="adventure_snowflake",
             target=self._settings.snowflake_dbt_target,
             environment=profile_variables(self._settings, self._run_id),
@@ -126,7 +128,7 @@ class SnowflakeWarehouse(SqlWarehouse):
         """
         if not self._is_published:
             return 0
-        return publish(self.execute, manifest=self._dbt_target / "manifest.json")
+        return publish(self.execute, dbt_target=self._dbt_target)
 
     def publish_is_due(self) -> bool:
         """Return whether a build has succeeded since the last successful publish. Never for a development target."""

@@ -26,11 +26,17 @@ MODELS = {
     "chat_logs": "stg_real_time__chat_logs",
 }
 """The model with one row per key, for each shipped stream."""
+_KEYS = {"orders": ("sales_order_id",), "order_details": ("sales_order_detail_id",), "chat_logs": ("_id",)}
 
 _LATE = timedelta(minutes=1)
 """Without a horizon, a row with a cursor this far below the watermark may still be unread."""
 _CLEANED_AFTER = timedelta(hours=1)
 """The cleanup follows the load of all waiting windows, which may take a while."""
+
+
+def model_of(stream: Stream) -> str | None:
+    """Return the model with one row per key; None for a stream of one's own, even if it has a shipped stream's name."""
+    return MODELS.get(stream.name) if stream.key == _KEYS.get(stream.name) else None
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,8 @@ def _held(warehouse: Warehouse, stream: Stream, windows: Sequence[Window]) -> _H
         raw = warehouse.live_key_count(stream)
         rejected = warehouse.outstanding_rejects(stream, datetime.min)
         deleted_since = None
-        if stream.name in MODELS:
-            statement = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
+        if name := model_of(stream):
+            statement = f"select count(*) from dbt_prod.{name} where _deleted_at is null"
             model = int(warehouse.execute(statement)[0][0])
             deleted_since = _deleted_since_build(warehouse, stream) if warehouse.build_is_due() else None
     return _Held(raw, rejected, model, deleted_since, frozenset(loaded), frozenset(row[0] for row in just_loaded))

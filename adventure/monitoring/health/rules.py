@@ -202,7 +202,7 @@ def _stream(stream: StreamState, state: State) -> Iterator[Problem]:
             "warning",
             f"{name}: {rows:,} row{'s were' if rows > 1 else ' was'} rejected in the last day, because a value cannot"
             " be converted exactly",
-            f"See why: select key, reason from raw_ext.rejected_rows where stream = '{name}'. Fix them at"
+            f"See why: `adventure rejects {stream.stream}`. Fix them at"
             " the source, or the stream's types in pipeline.toml; then run"
             f" `adventure reconcile {stream.stream} --repair` and `adventure tasks run load_{stream.stream}`",
             (name,),

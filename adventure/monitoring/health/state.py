@@ -5,8 +5,9 @@ watermarks and the stages. A part that cannot be seen from here is None, which i
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
     from adventure.core.failures import Failure
@@ -42,6 +43,18 @@ class StreamState:
     rows_deleted: int
     last_staged_at: datetime | None
     last_loaded_at: datetime | None
+
+
+def watermark_utc(stream: StreamState) -> datetime | None:
+    """Return the stream's watermark in UTC. It is in the zone of its cursor, which the mode names last."""
+    zone = (stream.mode or "").rpartition(", ")[2]
+    if stream.watermark is None or "/" not in zone:
+        return stream.watermark
+    try:
+        local = stream.watermark.replace(tzinfo=ZoneInfo(zone))
+    except (ZoneInfoNotFoundError, ValueError):
+        return stream.watermark
+    return local.astimezone(UTC).replace(tzinfo=None)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from adventure.core.watermark import Origin, Watermark
 from adventure.sources.mongo.connect import MongoDocument, connect_mongo, translating_mongo
 from adventure.sources.mongo.examine import examine
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
+from adventure.sources.mongo.propose import propose
 from adventure.sources.mongo.rows import SourceDocuments
 from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.proposal import Proposal, Unmovable
 
 if TYPE_CHECKING:
     import pymongo
@@ -26,6 +28,7 @@ _NAME = "the source of the documents"
 class MongoProbe:
     """See `Probe`."""
 
+    settings: Settings
     uri: str
     client: "pymongo.MongoClient[MongoDocument]"
 
@@ -35,7 +38,7 @@ class MongoProbe:
         """Connect."""
         uri = settings.mongo_conninfo
         with connect_mongo(uri, name=_NAME, brief=brief, silence=settings.silence_sec) as client:
-            yield cls(uri, client)
+            yield cls(settings, uri, client)
 
     def counts(self, stream: Stream, mark: Watermark | None) -> SourceCounts:
         """Count the documents; see `Probe`."""
@@ -60,6 +63,11 @@ class MongoProbe:
         """Yield findings; see `Probe`."""
         with translating_mongo(self.uri, _NAME):
             yield from examine(self.client, streams)
+
+    def propose(self) -> Iterator[Proposal | Unmovable]:
+        """Yield proposals; see `Probe`."""
+        with translating_mongo(self.uri, _NAME):
+            yield from propose(self.client, self.settings)
 
     def origin(self, stream: Stream) -> Origin:
         """Return the collection's UUID."""

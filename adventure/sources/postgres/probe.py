@@ -13,10 +13,12 @@ from adventure.core.watermark import Origin, Watermark
 from adventure.core.zones import to_utc
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.origin import origin_query, read_origin
+from adventure.sources.postgres.propose import propose
 from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.rows import FIRST, Connection, SourceRows
 from adventure.sources.postgres.session import NAME, open_session
 from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.proposal import Proposal, Unmovable
 
 
 @dataclass
@@ -69,7 +71,14 @@ class PostgresProbe:
         from adventure.sources.postgres.examine import examine
 
         with self._translating():
-            yield from examine(self.connection, streams, self.settings.postgres_user)
+            yield from examine(
+                self.connection, streams, self.settings.postgres_user, self.settings.postgres_publication
+            )
+
+    def propose(self) -> "Iterator[Proposal | Unmovable]":
+        """Yield proposals; see `Probe`."""
+        with self._translating():
+            yield from propose(self.connection, self.settings)
 
     def origin(self, stream: Stream) -> Origin:
         """Return the database, which all streams share."""

@@ -1,0 +1,82 @@
+"""A link that is not understood says so and keeps its address; the app is run without a browser."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from adventure.dashboard.serve import environment
+from tests.dashboard.conftest import HOSTILE, Shop
+
+
+@pytest.fixture
+def open_link(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in environment(shop.reader).items():
+        monkeypatch.setenv(name, value)
+
+    def opened(**link: str | list[str]) -> Any:
+        page = AppTest.from_string("from adventure.dashboard.sales import page\npage.show()", default_timeout=60)
+        for name, value in link.items():
+            page.query_params[name] = value
+        page.run()
+        assert not page.exception
+        return page
+
+    return opened
+
+
+def warnings(page: Any) -> str:
+    return "\n".join(warning.value.replace("\\", "") for warning in page.warning)
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        ({"period": "7"}, "This link asks for period “7”, but period can only be 3d, 7d,"),
+        ({"country": "Atlantis"}, "This link asks for country “Atlantis”, which has no sales. Shown: all countries."),
+        ({"country": ["France", "Atlantis"]}, "country “Atlantis”, which has no sales. Shown: France."),
+        ({"channel": HOSTILE}, "This link asks for channel “<script>document.title='owned'</script>"),
+        (
+            {"period": "custom", "from": "2013-03-31", "to": "2013-03-01"},
+            "asks for 31 March 2013 to 1 March 2013, which ends before it begins. Shown: ",
+        ),
+        ({"from": "2013-02-30", "to": "2013-03-01"}, "“2013-02-30” as the day from, which is no date"),
+        ({"from": "2013-03-01"}, "This link has no day to. Shown: "),
+        ({"from": "1999-01-01", "to": "1999-02-01"}, "asks for 1 January 1999 to 1 February 1999, when there are no"),
+        ({"from": "1999-01-01", "to": "2013-03-01"}, "not all of which can be shown. Shown: 31 May 2011 to 1 March"),
+        ({"period": "7d", "from": "2013-03-01", "to": "2013-03-31"}, "days from and to, which need period custom"),
+        ({"grain": "minute"}, "This link asks for grain “minute”, but grain can only be auto,"),
+        ({"measure": "profit"}, "but measure can only be revenue, orders, units. Shown: Revenue."),
+        ({"contry": "France"}, "This link has “contry”, which this page does not know. Did it mean country?"),
+    ],
+    ids=str,
+)
+def test_a_link_that_is_not_understood_says_so_and_stays(open_link: Any, link: dict[str, Any], said: str) -> None:
+    page = open_link(**link)
+    assert said in warnings(page)
+    kept = {name: [value] if isinstance(value, str) else value for name, value in link.items()}
+    assert kept.items() <= {name: list(page.query_params[name]) for name in kept}.items()
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        {},
+        {"period": "7d", "country": ["France", "Canada"], "channel": "online", "grain": "hour", "utm_source": "mail"},
+        {"from": "2013-03-01", "to": "2013-03-31", "segment": "category"},
+    ],
+    ids=str,
+)
+def test_a_link_that_is_understood_has_no_warning(open_link: Any, link: dict[str, Any]) -> None:
+    assert "This link" not in warnings(open_link(**link))
+
+
+def test_without_a_comparison_no_card_shows_one(open_link: Any, shop: Shop) -> None:
+    page = open_link(period="all")
+    assert [metric.delta for metric in page.metric[:5]] == [""] * 5
+    assert not [caption.value for caption in page.caption if "compared with" in caption.value]
+    assert [caption.value for caption in page.caption if "no sales to compare with" in caption.value]
+    today = datetime.now(UTC).date()
+    page = open_link(**{"from": str(today - timedelta(days=20)), "to": str(today - timedelta(days=1))})
+    assert all(metric.delta for metric in page.metric[:5])
