@@ -20,7 +20,8 @@ from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
-from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.probe import Finding, KeptLog, SourceCounts, Stall, Unread
+from adventure.sources.proposal import Proposal, Unmovable
 from adventure.sources.side import Version
 from adventure.sources.source import Extract
 
@@ -135,6 +136,12 @@ class ToyProbe:
         return Unread(min(waiting)) if waiting else None
 
     def stall(self, older_than: timedelta) -> Stall | None:
+        return None
+
+    def propose(self) -> Iterator[Proposal | Unmovable]:
+        yield Unmovable("toy", "toys are listed by hand")
+
+    def kept_log(self) -> KeptLog | None:
         return None
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
