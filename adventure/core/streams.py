@@ -1,7 +1,7 @@
 """Read pipeline.toml into Stream values.
 
-A stream is one table or collection on its way to one raw table. This module checks the file; the processor finds out
-whether the source has such a table.
+A stream is one table, collection or endpoint on its way to one raw table. This module checks the file; the processor
+finds out whether the source has such a table.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from adventure.core.api import Api
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, SourceKind, check_kind
 from adventure.core.settings import Settings
@@ -28,15 +29,18 @@ READ_AT, ROW_NUMBER = "_read_at", "_row_number"
 """Columns that a table read as a snapshot gets: its cursor, and its key if it has none."""
 
 
+_DEFAULT_API = Api()
+
+
 @dataclass(frozen=True)
 class Stream:
-    """One table or collection on its way to one raw table."""
+    """One table, collection or endpoint on its way to one raw table."""
 
     name: str
     source: str
     """The name of its kind; see `adventure.core.kinds`."""
     namespace: str
-    """The schema (PostgreSQL) or the database (MongoDB)."""
+    """The schema (PostgreSQL), the database (MongoDB), or the folder below API_URL."""
     table: str
     cursor: str
     key: tuple[str, ...]
@@ -67,6 +71,8 @@ class Stream:
     """Rows with a lower cursor are not read; in the stream's zone."""
     interval: timedelta = timedelta(0)
     """The shortest time between two reads of the table, in snapshot mode."""
+    api: Api = _DEFAULT_API
+    """How to read the endpoint, for a source that is an API."""
 
     @property
     def kind(self) -> SourceKind:
@@ -152,6 +158,7 @@ class _Entry(BaseModel):
     hash: list[_Text] = []
     start: datetime | date | None = None
     interval: Annotated[float, Field(ge=0, description="seconds")] = 0
+    api: Api | None = None
 
     @field_validator("source")
     @classmethod
@@ -218,6 +225,7 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         _check_timezone(where, entry)
     cursor, key = _cursor_and_key(where, entry, settings)
     _check_shape(where, entry, [cursor, *key], settings)
+    _check_api(where, entry)
     return Stream(
         name=name,
         source=entry.source,
@@ -241,7 +249,21 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         if entry.start is None or isinstance(entry.start, datetime)
         else datetime.combine(entry.start, time.min),
         interval=timedelta(seconds=entry.interval),
+        api=entry.api or _DEFAULT_API,
     )
+
+
+def _check_api(where: str, entry: _Entry) -> None:
+    kind = SOURCES[entry.source]
+    if entry.api and not kind.api:
+        raise ConfigError(f"{where}.api: {kind.title} is no API", "Remove the table api")
+    if kind.api and entry.where:
+        raise ConfigError(f"{where}.where: {kind.title} has no query language", "Use parameters of the table api")
+    if kind.api and not entry.lookback:
+        raise ConfigError(
+            f"{where}: a stream of {kind.title} needs a lookback, because an API does not show how far it is complete",
+            "Add lookback: the seconds by which a record may appear late, such as 300",
+        )
 
 
 def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str, tuple[str, ...]]:
