@@ -22,6 +22,7 @@ from adventure.monitoring.health.rules import find_problems
 from adventure.monitoring.health.state import (
     Fault,
     Freshness,
+    KeptLog,
     Limits,
     Lost,
     Observed,
@@ -145,6 +146,20 @@ CASES: list[tuple[Kind, str, str, str, State]] = [
         seen(
             sources=(SourceState("postgres", ("orders",), None, Stall(NOW - 30 * MINUTE, "nightly report", "End it")),)
         ),
+    ),
+    (
+        "log_kept",
+        "warning",
+        "postgres keeps 2.5 GB of its log for the replication slot adventure_1",
+        "adventure stream remove",
+        seen(sources=(SourceState("postgres", ("orders",), kept=KeptLog("adventure_1", 2_500_000_000, None)),)),
+    ),
+    (
+        "log_kept",
+        "warning",
+        "removes it after 100 more bytes",
+        "adventure process",
+        seen(sources=(SourceState("postgres", ("orders",), kept=KeptLog("adventure_1", 1000, 100)),)),
     ),
     ("horizon_stalled", "warning", "29 minutes behind", "end its transaction", stream(horizon=NOW - 30 * MINUTE)),
     (

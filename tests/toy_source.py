@@ -20,7 +20,7 @@ from adventure.core.settings import Settings
 from adventure.core.spans import Digest, Pieces, Span, micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
-from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.probe import Finding, KeptLog, SourceCounts, Stall, Unread
 from adventure.sources.proposal import Proposal, Unmovable
 from adventure.sources.side import Version
 from adventure.sources.source import Extract
@@ -140,6 +140,9 @@ class ToyProbe:
 
     def propose(self) -> Iterator[Proposal | Unmovable]:
         yield Unmovable("toy", "toys are listed by hand")
+
+    def kept_log(self) -> KeptLog | None:
+        return None
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         yield from ()

@@ -17,7 +17,7 @@ from adventure.core.zones import to_utc
 from adventure.destinations.warehouse import Ledger
 from adventure.factory import open_probe
 from adventure.monitoring.gaps import find_gaps
-from adventure.monitoring.health.state import Fault, Lost, Observed, ObservedStream, SourceState, Stall
+from adventure.monitoring.health.state import Fault, KeptLog, Lost, Observed, ObservedStream, SourceState, Stall
 from adventure.processor.owner import origin_mismatch, owner_mismatch
 from adventure.processor.state import read_watermarks
 from adventure.sources.probe import Probe
@@ -82,13 +82,13 @@ def _observe_source(
     settings: Settings, kind: str, streams: Sequence[Stream], marks: "Future[dict[str, Watermark]]"
 ) -> tuple[SourceState, list[ObservedStream]]:
     """Ask one source, which all of these streams are read from."""
-    faults, stall, found = _Faults(), None, [ObservedStream(stream.name) for stream in streams]
+    faults, stall, kept, found = _Faults(), None, None, [ObservedStream(stream.name) for stream in streams]
     with faults.kept(), open_probe(kind, settings, brief=True) as probe:
         with faults.kept():
-            stall = _stall(settings, probe)
+            stall, kept = _stall(settings, probe), _kept(probe)
         with faults.kept():
             found = [_observe_stream(probe, stream, marks.result(), faults) for stream in streams]
-    return SourceState(kind, tuple(stream.name for stream in streams), faults.first, stall), [
+    return SourceState(kind, tuple(stream.name for stream in streams), faults.first, stall, kept), [
         replace(each, refused=faults.refused.get(each.stream)) for each in found
     ]
 
@@ -96,6 +96,11 @@ def _observe_source(
 def _stall(settings: Settings, probe: Probe) -> Stall | None:
     stall = probe.stall(timedelta(seconds=settings.alert_lag_sec))
     return Stall(utc_now() - stall.age, stall.blocker, stall.remedy) if stall else None
+
+
+def _kept(probe: Probe) -> KeptLog | None:
+    kept = probe.kept_log()
+    return KeptLog(kept.slot, kept.bytes, kept.safe_bytes) if kept else None
 
 
 def _observe_stream(probe: Probe, stream: Stream, marks: Marks, faults: _Faults) -> ObservedStream:

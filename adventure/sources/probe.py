@@ -41,6 +41,16 @@ class Stall:
 
 
 @dataclass(frozen=True)
+class KeptLog:
+    """The log that a server keeps until the pipeline reads it."""
+
+    slot: str
+    bytes: int
+    safe_bytes: int | None
+    """How much may still be written before the server removes unread log; None if it never does."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """What `adventure doctor` found about one part of the pipeline."""
 
@@ -70,6 +80,13 @@ class Probe(Protocol):
 
     def stall(self, older_than: timedelta) -> Stall | None:
         """Return the horizon if it is older than `older_than`, else None. A source without a horizon returns None.
+
+        Raises:
+            SourceError: the source failed.
+        """
+
+    def kept_log(self) -> KeptLog | None:
+        """Return how much log the server keeps for the pipeline; None if it keeps none.
 
         Raises:
             SourceError: the source failed.

@@ -319,6 +319,18 @@ def test_a_table_that_the_log_does_not_have_is_refused(
         process_once(log_settings, (films,))
 
 
+def test_the_probe_tells_how_much_log_is_kept(log_settings: Settings, writer_settings: Settings, films: Stream) -> None:
+    with open_probe("postgres", log_settings) as probe:
+        assert probe.kept_log() is None
+    cycle(log_settings, films)
+    change(writer_settings, "insert into films select n, 'de', repeat('x', 1000) from generate_series(1, 1000) as n")
+    with open_probe("postgres", log_settings) as probe:
+        kept = probe.kept_log()
+    assert kept
+    assert (kept.slot, kept.safe_bytes) == (*slots(writer_settings), None)
+    assert kept.bytes > 1_000_000
+
+
 def test_doctor_names_the_publication_to_create(settings: Settings, log_settings: Settings, films: Stream) -> None:
     def found(of: Settings) -> list[tuple[str, str]]:
         with open_probe("postgres", of) as probe:

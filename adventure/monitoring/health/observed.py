@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from adventure.monitoring.health.state import Fault, Lost, Observed, ObservedStream, SourceState, Stall
+from adventure.monitoring.health.state import Fault, KeptLog, Lost, Observed, ObservedStream, SourceState, Stall
 
 
 def write_observed(path: Path, observed: Observed) -> None:
@@ -44,6 +44,7 @@ def _source(found: dict[str, Any]) -> SourceState:
         tuple(found["streams"]),
         _fault(found["fault"]),
         Stall(datetime.fromisoformat(stall["since"]), stall["blocker"], stall["remedy"]) if stall else None,
+        KeptLog(**kept) if (kept := found.get("kept")) else None,
     )
 
 

@@ -16,6 +16,7 @@ Kind = Literal[
     "stream_refused",
     "watermark_mismatch",
     "horizon_stalled",
+    "log_kept",
     "rows_unread",
     "stream_empty",
     "read_by_lookback",

@@ -18,6 +18,8 @@ _HELD_BACK = timedelta(minutes=10)
 _OBSERVED_FOR = timedelta(minutes=10)
 """Older observations are not judged: what they saw may have ended."""
 _RECONCILE = "reconcile"
+_MUCH_LOG = 1 << 30
+"""From so many bytes of log on that a source keeps for us, its disk needs attention."""
 
 
 def find_problems(state: State) -> list[Problem]:
@@ -60,6 +62,17 @@ def _sources(state: State) -> Iterator[Problem]:
                 source.stall.remedy,
                 source.streams,
             )
+        if kept := source.kept:
+            near_end = kept.safe_bytes is not None and kept.safe_bytes < kept.bytes / 3
+            if kept.bytes > _MUCH_LOG or near_end:
+                yield Problem(
+                    "log_kept",
+                    "warning",
+                    f"{source.source} keeps {kept.bytes / 1e9:,.1f} GB of its log for the replication slot {kept.slot}"
+                    + (f", and removes it after {kept.safe_bytes or 0:,} more bytes" if near_end else ""),
+                    "Run `adventure process`, or `adventure stream remove` for streams that are not read any more",
+                    source.streams,
+                )
     faults = {source.fault.problem for source in seen.sources if source.fault} | said
     if seen.watermarks and seen.watermarks.problem not in faults:
         yield Problem("watermarks_unavailable", "error", seen.watermarks.problem, seen.watermarks.remedy)

@@ -136,6 +136,16 @@ class Stall:
 
 
 @dataclass(frozen=True)
+class KeptLog:
+    """The log that a server keeps until the pipeline reads it."""
+
+    slot: str
+    bytes: int
+    safe_bytes: int | None
+    """How much may still be written before the server removes unread log; None if it never does."""
+
+
+@dataclass(frozen=True)
 class SourceState:
     """A source, as a probe sees it."""
 
@@ -144,6 +154,7 @@ class SourceState:
     fault: Fault | None = None
     """Why it cannot be asked."""
     stall: Stall | None = None
+    kept: KeptLog | None = None
 
 
 @dataclass(frozen=True)

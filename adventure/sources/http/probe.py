@@ -14,7 +14,7 @@ from adventure.core.watermark import Origin, Watermark
 from adventure.sources.http.client import ApiClient
 from adventure.sources.http.endpoint import Endpoint, Page
 from adventure.sources.http.records import CannotConvert, record_cursor, record_key
-from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.probe import Finding, KeptLog, SourceCounts, Stall, Unread
 from adventure.sources.proposal import Proposal, Unmovable
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
@@ -58,6 +58,10 @@ class HttpProbe:
 
     def stall(self, older_than: timedelta) -> Stall | None:
         """Return None, because no session can hold back an API."""
+        return None
+
+    def kept_log(self) -> KeptLog | None:
+        """Return None, because an API keeps no log."""
         return None
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:

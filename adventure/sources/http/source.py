@@ -103,6 +103,10 @@ class HttpSource:
         """Return the stream's endpoint."""
         return Endpoint(self._client, stream)
 
+    def release(self, marks: Mapping[str, Watermark]) -> list[str]:
+        """Return nothing, because an API keeps nothing for a stream."""
+        return []
+
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """Acknowledge that the stream's last extract was staged; see `Source`."""
         state = self._states[stream.name]

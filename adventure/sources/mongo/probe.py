@@ -15,7 +15,7 @@ from adventure.sources.mongo.examine import examine
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
 from adventure.sources.mongo.propose import propose
 from adventure.sources.mongo.rows import SourceDocuments
-from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.probe import Finding, KeptLog, SourceCounts, Stall, Unread
 from adventure.sources.proposal import Proposal, Unmovable
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class MongoProbe:
 
     def stall(self, older_than: timedelta) -> Stall | None:
         """Return None, because no session can hold back change streams or lookbacks."""
+        return None
+
+    def kept_log(self) -> KeptLog | None:
+        """Return None, because the oplog has a size of its own."""
         return None
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:

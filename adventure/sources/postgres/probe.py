@@ -12,12 +12,13 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.core.zones import to_utc
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
+from adventure.sources.postgres.log.slot import find_slots, slot_prefix
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.propose import propose
 from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.rows import FIRST, Connection, SourceRows
 from adventure.sources.postgres.session import NAME, open_session
-from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.probe import Finding, KeptLog, SourceCounts, Stall, Unread
 from adventure.sources.proposal import Proposal, Unmovable
 
 
@@ -65,6 +66,13 @@ class PostgresProbe:
             session = blocking_session(self.connection, 0) or "a session that has ended since"
         remedy = "End that session: select pg_terminate_backend(pid) as an administrator of the source"
         return Stall(horizon.age, session, remedy)
+
+    def kept_log(self) -> KeptLog | None:
+        """Return the replication slot that keeps most; see `Probe`."""
+        with self._translating():
+            slots = find_slots(self.connection, slot_prefix(self.settings))
+        kept = max(slots, key=lambda slot: slot.lag, default=None)
+        return KeptLog(kept.name, kept.lag, kept.safe) if kept else None
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         """Yield findings; see `Probe`."""
