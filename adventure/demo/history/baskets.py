@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from itertools import accumulate
 
 from adventure.demo.catalogue import Product, sold_products
@@ -43,7 +44,7 @@ class Line:
     @property
     def price(self) -> int:
         """Return the unit price in ten-thousandths of a dollar."""
-        return int(self.product.list_price * 100) * self.price_share
+        return _list_cents()[self.product.product_id] * self.price_share
 
     @property
     def gross(self) -> int:
@@ -54,6 +55,12 @@ class Line:
     def total(self) -> int:
         """Return the amount after the discount, in millionths of a dollar."""
         return self.quantity * self.price * (100 - self.discount)
+
+
+@cache
+def _list_cents() -> dict[int, int]:
+    """Return the list price of each product in cents, which is slow to compute from a decimal."""
+    return {product.product_id: int(product.list_price * 100) for product in sold_products()}
 
 
 def online_baskets(month: Month, rng: random.Random) -> list[list[Line]]:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import cache
 
 import orjson
 
@@ -126,6 +127,7 @@ def _document(order: Order, first_line_id: int, rng: random.Random) -> bytes:
     )
 
 
+@cache
 def dollars(millionths: int) -> orjson.Fragment:
     """Return an amount as a JSON number with all its digits, which a float could lose."""
     whole, rest = divmod(millionths, 1_000_000)
