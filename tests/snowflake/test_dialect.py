@@ -1,5 +1,7 @@
 import shutil
+
 import pytest
+
 from adventure.destinations.common.build import target_dir
 from tests.snowflake.pair import Pair
 
