@@ -102,8 +102,8 @@ class Services:
         code = service.process.returncode if service.process else None
         service.process = None
         service.failures = service.failures + 1 if now - service.started_at < SOON_SEC else 1
-        killed = code is not None and code < 0
-        how = f"`{service.command}` {f'was killed by signal {-(code or 0)}' if killed else f'ended with exit code {code}'}"
+        end = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        how = f"`{service.command}` {end}"
         reason = _last_line(service.log)
         if service.failures >= MOST_FAILURES:
             return (

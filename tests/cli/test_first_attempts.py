@@ -76,7 +76,7 @@ CASES = [
         "nothing built",
         "query from_sales",
         {},
-        "Nothing is published at .adventure/dashboard.duckdb. Run `adventure bui",
+        "Nothing is published at .adventure/dashboard.duckdb. Run ",
     ),
 ]
 
