@@ -70,10 +70,14 @@ def run_long_lived(
     from adventure.core.log import get_logger
     from adventure.core.stopping import run_until_stopped
 
+    def logged(stop: "threading.Event") -> None:
+        job(stop)
+        if stop.is_set():
+            get_logger().info("Stopped.")
+
     heartbeat.begin(settings.heartbeat_file or heartbeat_file, settings.stuck_after_sec)
-    run_until_stopped(job)
+    run_until_stopped(logged)
     heartbeat.end()
-    get_logger().info("Stopped.")
 
 
 @contextmanager

@@ -150,9 +150,9 @@ def test_two_demos_and_two_processors_at_once(
     ("command", "environment", "waits_for", "expected"),
     [
         ("process", {"POSTGRES_PORT": "1"}, "Trying again.", (130, AGAIN)),
-        ("process", {"POSTGRES_PORT": "1", "PROCESSOR_INTERVAL_SEC": "5"}, "Trying again.", (0, "Stopped.")),
+        ("process", {"POSTGRES_PORT": "1", "PROCESSOR_INTERVAL_SEC": "5"}, "Trying again.", (0, "Stopped")),
         ("load", {}, "{locked}", (130, AGAIN)),
-        ("tasks serve --every 1h", {}, "tasks: every", (0, "Stopped.")),
+        ("tasks serve --every 1h", {}, "tasks: every", (0, "Stopped")),
         ("build --full-refresh", {}, "{built}", (130, AGAIN)),
     ],
     ids=["process", "process for ever", "load", "tasks serve", "build"],
