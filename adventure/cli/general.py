@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandFunctionType
 
-from adventure.core.validation import describe
-
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    from pydantic import ValidationError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md).")]
 """The option of commands whose output programs can read."""
@@ -54,8 +51,10 @@ class _Plain:
         try:
             parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
         except typer.BadParameter as error:
-            if isinstance(error.__cause__, ValidationError):
-                error.message = _sentence(error.__cause__.errors()[0])
+            cause: Any = error.__cause__
+            # By its name: nothing imports pydantic before a value is refused.
+            if type(cause).__name__ == "ValidationError":
+                error.message = _sentence(cause)
             raise
         return parsed
 
@@ -101,10 +100,13 @@ def _shared(main: Any) -> list[Any]:
     return shared
 
 
-def _sentence(error: "ErrorDetails") -> str:
+def _sentence(error: "ValidationError") -> str:
     """Return what is wrong with a value, to follow its option's name."""
-    example = ", such as 2026-01-31 or 2026-01-31T12:00:00" if error["type"].startswith("datetime") else ""
-    return f"it{describe(error)}{example}"
+    from adventure.core.validation import describe
+
+    first = error.errors()[0]
+    example = ", such as 2026-01-31 or 2026-01-31T12:00:00" if first["type"].startswith("datetime") else ""
+    return f"it{describe(first)}{example}"
 
 
 def general_first(arguments: list[str]) -> list[str]:

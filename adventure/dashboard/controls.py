@@ -166,7 +166,13 @@ def reset(*names: str) -> None:
     for name in names:
         for prefix in ("", _SAVED, _MISREAD):
             st.session_state.pop(prefix + name, None)
-    remove_params(*names, *_RANGE)
+    remove_params(*names, *(_RANGE if "days" in names else ()))
+
+
+def pick(name: str, value: str) -> None:
+    """Choose one option of a multiple choice. Made for a callback of another element."""
+    st.session_state[name] = [value]
+    remove_params(name)
 
 
 def _requested(name: str) -> list[str]:

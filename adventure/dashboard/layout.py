@@ -1,6 +1,7 @@
 """Layout and components shared by both pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,9 @@ from adventure.monitoring.health.state import StreamState
 REFRESH_SEC = None if open_report().is_metered else 5
 """Seconds between the checks of an open page for newer data. None if checks cost credits: a page left open would keep
 the warehouse awake."""
+
+_PICKED = "picked"
+"""In the session: a cell was clicked that changes a filter outside its fragment."""
 
 _STYLE = """
 <style>
@@ -109,6 +113,7 @@ def table(
     exact: pd.DataFrame | None = None,
     columns: Mapping[str, Any],
     file: str | None = None,
+    on_pick: Callable[[int, str], None] | None = None,
 ) -> None:
     """Show a table and a button that downloads it as a CSV file.
 
@@ -117,9 +122,33 @@ def table(
         exact: the file's content, where the table shows rounded numbers.
         columns: the display of columns, by name.
         file: the file's name; that of the table if None.
+        on_pick: called with the row and the column of a cell that the user clicks; then the page is drawn again.
     """
-    st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=f"table-{name}")
+    key = f"table-{name}"
+    if on_pick is None:
+        st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=key)
+    else:
+        if st.session_state.pop(_PICKED, False):
+            st.rerun(scope="app")
+        st.dataframe(
+            frame,
+            hide_index=True,
+            width="stretch",
+            column_config=columns,
+            # A table with other rows is another one, in which nothing is selected.
+            key=f"{key}-{len(frame)}",
+            on_select=partial(_pick, f"{key}-{len(frame)}", on_pick),
+            selection_mode="single-cell",
+        )
     download(frame if exact is None else exact, name, file)
+
+
+def _pick(key: str, on_pick: Callable[[int, str], None]) -> None:
+    cells = st.session_state[key]["selection"]["cells"]
+    if cells:
+        [(row, column)] = cells
+        on_pick(row, column)
+        st.session_state[_PICKED] = True
 
 
 def texts(frame: pd.DataFrame, name: str, *, headers: Mapping[str, str], label: str, below: Sequence[str] = ()) -> None:

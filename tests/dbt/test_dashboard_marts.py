@@ -18,6 +18,7 @@ MARTS = {
     "customers_by_day": "*",
     "support_chats_by_day": "*",
     "campaign_events_by_day": "*",
+    "order_bands_by_day": "*",
 }
 MODELS = ["--select", *(f"+{mart}" for mart in MARTS)]
 

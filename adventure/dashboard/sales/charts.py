@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 import altair as alt
@@ -41,8 +42,24 @@ _LABEL_WIDTH = 60
 """Pixels of the longest label of a bar, such as `+$744.2k`."""
 
 
+@dataclass(frozen=True)
+class Marks:
+    """Unusual days and notes, which are marked above the time axis."""
+
+    unusual: Sequence[str] = ()
+    """A sentence for each unusual day."""
+    unusual_days: Sequence[date] = ()
+    annotations: Sequence[tuple[date, str]] = ()
+
+
 def sales_chart(
-    rows: pd.DataFrame, measure: Measure, grain: Grain, now: datetime, theme: Theme, title: str
+    rows: pd.DataFrame,
+    measure: Measure,
+    grain: Grain,
+    now: datetime,
+    theme: Theme,
+    title: str,
+    marks: Marks | None = None,
 ) -> alt.LayerChart:
     """Return lines over time, with a legend that filters and a tooltip that shows all values of a period."""
     data = rows.assign(value=rows["value"].astype(float))
@@ -89,7 +106,7 @@ def sales_chart(
         .encode(x=x, y=y, color=colour)
         .transform_filter(hovered)
     )
-    layers = [*_running(rows["period"], grain, now), *lines, points, rule]
+    layers = [*_running(rows["period"], grain, now), *lines, points, rule, *_marks(marks or Marks(), theme)]
     return alt.layer(*layers).properties(height=360, description=title)
 
 
@@ -212,6 +229,21 @@ def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt
         .encode(x="to:T")
     )
     return [alt.layer(area, text)]
+
+
+def _marks(marks: Marks, theme: Theme) -> list[alt.Chart]:
+    """Return triangles for unusual days and circles for notes, at the top of the chart."""
+    layers = []
+    for shape, days, texts in (
+        ("triangle-down", marks.unusual_days, marks.unusual),
+        ("circle", [day for day, _ in marks.annotations], [text for _, text in marks.annotations]),
+    ):
+        if days:
+            data = pd.DataFrame({"day": pd.to_datetime(list(days)), "text": list(texts)})
+            drawn = alt.Chart(data).mark_point(shape=shape, size=70, filled=True, opacity=1, color=_ink(theme))
+            tooltip = [alt.Tooltip("day:T", title="Day", format=_WHEN["day"]), alt.Tooltip("text:N", title="Note")]
+            layers.append(drawn.encode(x=alt.X("day:T", title=None), y=alt.value(6), tooltip=tooltip))
+    return layers
 
 
 def _scale(segments: Sequence[str], theme: Theme) -> alt.Scale:

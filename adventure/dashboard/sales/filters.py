@@ -42,7 +42,32 @@ def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
     countries = controls.multi_choice(row, "Country", "country", metrics.options(query, "country"), "All countries")
     channels = controls.multi_choice(row, "Channel", "channel", metrics.options(query, "channel"), "All channels")
     controls.explain(*FILTERS)
-    return Scope(first, last, countries, channels)
+    scope = Scope(first, last, countries, channels)
+    show_breadcrumbs(scope)
+    return scope
+
+
+def show_breadcrumbs(scope: Scope) -> None:
+    """Show the chosen countries and channels as a path. A click on a part removes what follows it."""
+    if not (scope.countries or scope.channels):
+        return
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="breadcrumbs")
+    row.button("All sales", type="tertiary", on_click=controls.reset, args=("country", "channel"), key="crumb-all")
+    if scope.countries:
+        row.text("›", width="content")
+        name = format.markdown(_listed(scope.countries))
+        if scope.channels:
+            row.button(name, type="tertiary", on_click=controls.reset, args=("channel",), key="crumb-country")
+        else:
+            row.markdown(f"**{name}**", width="content")
+    if scope.channels:
+        row.text("›", width="content")
+        row.markdown(f"**{format.markdown(_listed(scope.channels))}**", width="content")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def show_no_sales(scope: Scope, bounds: tuple[date, date]) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from adventure.dashboard import controls, exports, format
 from adventure.dashboard.layout import download, show_empty, table, theme
-from adventure.dashboard.sales import charts, metrics
+from adventure.dashboard.sales import charts, metrics, notes
 from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.filters import show_days_up_to
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
@@ -20,6 +20,8 @@ from adventure.destinations.published import Query
 CONTROLS = ("pace", "measure", "segment", "grain", "market", "top")
 """The names of the panels' controls, in the session and in the URL."""
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
+_NOTES = 5
+"""At most so many unusual days, and so many notes, are listed below the chart."""
 _CHANGE = "%+.1f%%"
 _NAME, _LONG_NAME = 120, 165
 """Widths of the first column in pixels. A phone then shows the figure beside it."""
@@ -121,6 +123,7 @@ def to_date(panel: Panel, read_until: datetime | None) -> None:
     rows = spans.to_date(panel.query, panel.scope, measure, end, panel.today, panel.earliest)
     amounts = [measure, "before", "last_year"]
     shown = rows.astype(dict.fromkeys(amounts, float))
+    shown[amounts] = shown[amounts].round()
     for name in ("change", "change_last_year"):
         shown[name] = 100 * shown[name]
     change = st.column_config.NumberColumn
@@ -132,7 +135,17 @@ def to_date(panel: Panel, read_until: datetime | None) -> None:
         "change_last_year": change("In a year", format=_CHANGE, help="Against the same span of last year."),
         "last_year": _number(measure, "Last year"),
     }
-    order = ["period", measure, "change", "before", "change_last_year", "last_year"]
+    if measure == "revenue" and not panel.scope.countries and not panel.scope.channels:
+        found = notes.targets(panel.query, panel.today)
+        rows["target"] = pd.Series([found.get(period) for period in rows["period"]], dtype=object)
+        progress = [
+            float(value / goal) if goal else None for value, goal in zip(rows[measure], rows["target"], strict=True)
+        ]
+        rows["progress"] = pd.Series(progress, dtype=float)
+        shown["target"], shown["progress"] = rows["target"].astype(float), 100 * rows["progress"]
+        columns |= {"target": _number(measure, "Target"), "progress": _share("Of target")}
+    order = ["period", measure, "change", "target", "progress", "before", "change_last_year", "last_year"]
+    order = [name for name in order if name in rows]
     order = [name for name in order if rows[name].notna().any()]
     day = format.day(panel.today)
     title = f"{measure}-to-date"
@@ -160,10 +173,16 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
     if rows.empty:
         show_empty("The orders in this period have no lines yet. A later window will bring them.")
         return measure, segment
-    st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name), width="stretch")
+    unusual, annotations = notes.unusual_days(panel.query, panel.scope), notes.annotations(panel.query, panel.scope)
+    marks = charts.Marks([*map(notes.sentence, unusual)], [day.day for day in unusual], annotations)
+    st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name, marks), width="stretch")
     st.caption(
         "Click a name to show it alone, Shift-click to add another. Hover over the chart to see all values of a period."
     )
+    lines = [f"▼ {text}" for text in marks.unusual[-_NOTES:]]
+    lines += [f"● {format.day(day)}: {text}" for day, text in annotations[-_NOTES:]]
+    if lines:
+        st.caption("  \n".join(map(format.markdown, lines)))
     with st.expander("Data table"):
         _series_table(panel, metrics.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
     return measure, segment
@@ -179,7 +198,7 @@ def _grain(row: Any, scope: Scope) -> Grain:
 def _series_table(panel: Panel, wide: pd.DataFrame, measure: str, grain: Grain, name: str) -> None:
     exact = wide.reset_index()
     exact["period"] = exact["period"].dt.strftime("%Y-%m-%d %H:%M" if grain == "hour" else "%Y-%m-%d")
-    shown = exact.set_index("period").astype(float).reset_index()
+    shown = exact.set_index("period").astype(float).round().reset_index()
     columns = {column: _number(measure) for column in wide.columns}
     columns["period"] = st.column_config.TextColumn("Period (UTC)", width="small")
     table(shown, name, exact=exact, columns=columns, file=panel.file(name))
@@ -210,14 +229,24 @@ def markets(panel: Panel) -> None:
     wide = wide.rename(columns={"Total": "total", "Share": "share"})
     channels = [name for name in wide.columns if name not in ("country", "total", "share")]
     wide = wide[["country", "total", "share", *channels]]
-    shown = wide.astype(dict.fromkeys([*channels, "total"], float)).assign(share=100 * wide["share"])
+    amounts = [*channels, "total"]
+    shown = wide.astype(dict.fromkeys(amounts, float)).assign(share=100 * wide["share"])
+    shown[amounts] = shown[amounts].round()
     description = panel.description("sales_by_hour", measure)
     columns: dict[str, Any] = {name: _number(measure, name.capitalize(), description) for name in channels}
     columns["country"] = st.column_config.TextColumn("Country", width=_NAME)
     columns["total"] = _number(measure, "Total", description)
     columns["share"] = _share("Share")
     name = f"{measure}-by-country-and-channel"
-    table(shown, name, exact=wide, columns=columns, file=panel.file(name))
+    countries = list(wide["country"])
+
+    def pick(row: int, column: str) -> None:
+        controls.pick("country", countries[row])
+        if column in channels:
+            controls.pick("channel", column)
+
+    table(shown, name, exact=wide, columns=columns, file=panel.file(name), on_pick=pick)
+    st.caption("Click a country to see it alone, or an amount to see that channel of the country.")
 
 
 @st.fragment
@@ -230,7 +259,7 @@ def products(panel: Panel) -> None:
     rows = metrics.top_products(panel.query, panel.scope, measure)
     others = [name for name in metrics.MEASURES if name != measure]
     rows = rows[["product", measure, "share", *others, "category"]]
-    shown = rows.assign(revenue=rows["revenue"].astype(float), share=100 * rows["share"])
+    shown = rows.assign(revenue=rows["revenue"].astype(float).round(), share=100 * rows["share"])
     columns: dict[str, Any] = {
         "product": st.column_config.TextColumn("Product", width=_LONG_NAME),
         "category": st.column_config.TextColumn("Category"),
@@ -346,7 +375,9 @@ def campaigns(panel: Panel) -> None:
         columns[name] = _number(name, label, panel.description("campaign_events_by_day", name))
     with right:
         rows = rows[["segment", "revenue", "conversion_rate", "strategy", "category", *list(labels)[:-1]]]
-        shown = rows.assign(revenue=rows["revenue"].astype(float), conversion_rate=100 * rows["conversion_rate"])
+        shown = rows.assign(
+            revenue=rows["revenue"].astype(float).round(), conversion_rate=100 * rows["conversion_rate"]
+        )
         table(shown, "campaigns", exact=rows, columns=columns, file=panel.file("campaigns"))
 
 
@@ -356,7 +387,7 @@ def _difference(now: float | None, before: float | None, digits: int) -> str | N
 
 
 def _number(measure: str, label: str | None = None, text: str | None = None) -> Any:
-    # A step of 1 means whole numbers: the files have the cents.
+    # A step of 1 means whole numbers, and cuts the cents off: round before. The files have them.
     form: Any = "dollar" if measure == "revenue" else "localized"
     return st.column_config.NumberColumn(label, format=form, step=1, help=text)
 

@@ -64,13 +64,14 @@ class Scope:
 
     def filters(self, *, any_channel: bool = True) -> tuple[str, list[object]]:
         """Return the condition without days; it begins with `and`, or is empty. See `condition`."""
-        terms, values = "", []
+        terms = ""
+        values: list[object] = []
         channels = self.channels if any_channel or len(self.channels) == 1 else ("any",)
         for name, chosen in (("country", self.countries), ("channel", channels)):
             if chosen:
                 terms += f" and {name} in ({', '.join('?' for _ in chosen)})"
                 values += chosen
-        return terms, list[object](values)
+        return terms, values
 
 
 def default_grain(days: int) -> Grain:

@@ -17,6 +17,9 @@ MARTS = (
     "customers_by_day",
     "support_chats_by_day",
     "campaign_events_by_day",
+    "order_bands_by_day",
+    "sales_annotations",
+    "sales_targets",
     "dim_products",
 )
 """What the Sales page reads: aggregates and one small dimension."""

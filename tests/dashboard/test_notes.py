@@ -1,0 +1,55 @@
+"""Notes and targets come from their seeds, and are text."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pytest
+
+from adventure.dashboard.sales import notes
+from adventure.dashboard.sales.scope import Scope
+from tests.dashboard.conftest import HOSTILE
+
+MARCH = Scope(date(2026, 3, 1), date(2026, 3, 31))
+
+
+@pytest.fixture
+def connection() -> Any:
+    with duckdb.connect() as opened:
+        opened.execute("create table sales_annotations (annotation_day date, annotation varchar)")
+        opened.execute("create table sales_targets (target_month date, revenue decimal(38, 9))")
+        yield opened
+
+
+def test_the_notes_of_the_chosen_days(connection: Any) -> None:
+    rows = [(date(2026, 3, 9), HOSTILE), (date(2026, 3, 2), "Fair"), (date(2026, 4, 1), "April")]
+    connection.executemany("insert into sales_annotations values (?, ?)", rows)
+    found = notes.annotations(lambda statement, values: connection.execute(statement, values).df(), MARCH)
+    assert found == [(date(2026, 3, 2), "Fair"), (date(2026, 3, 9), HOSTILE)]
+
+
+@pytest.mark.parametrize(
+    ("months", "targets"),
+    [
+        ([], {}),
+        ([5], {"Month to date": 5}),
+        ([4, 5, 6], {"Month to date": 5, "Quarter to date": 15}),
+        ([4, 6], {}),
+        (range(1, 13), {"Month to date": 5, "Quarter to date": 15, "Year to date": 78}),
+    ],
+)
+def test_a_target_is_the_sum_of_all_its_months(connection: Any, months: Sequence[int], targets: dict[str, int]) -> None:
+    rows = [(date(2026, month, 1), Decimal(month)) for month in months] + [(date(2025, 5, 1), Decimal(99))]
+    connection.executemany("insert into sales_targets values (?, ?)", rows)
+    found = notes.targets(lambda statement, values: connection.execute(statement, values).df(), date(2026, 5, 20))
+    assert found == {name: Decimal(value) for name, value in targets.items()}
+
+
+def test_a_day_is_a_sentence() -> None:
+    day = notes.UnusualDay(date(2026, 3, 7), 34, 80.4, 129.8, "x" * 99, -41.2)
+    assert notes.sentence(day) == (
+        "7 March 2026: 34 orders, where 80 to 130 were expected;"
+        f" most unusual is {'x' * 39}…, with 41 fewer than expected"
+    )

@@ -1,0 +1,84 @@
+"""The band of expected orders finds a planted day and the segment that explains it, and leaves normal days alone."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+
+from adventure.dashboard.sales import notes
+from adventure.dashboard.sales.scope import Scope
+from tests.dbt.conftest import TODAY, Project, new_project, order
+
+SHARES = {"United States": 0.4, "Australia": 0.25, "Canada": 0.2, "France": 0.15}
+WEEK = (1.0, 1.05, 1.1, 1.1, 1.2, 0.8, 0.6)
+DAYS = 150
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
+    project = new_project(tmp_path_factory.mktemp("bands"), dbt_folder)
+    project.load(orders=[order("a")])
+    project.build_models("--select", "+order_bands_by_day")
+    return project
+
+
+def sell(
+    project: Project, seed: int, mean: float, growth: float, *, planted: dict[str, tuple[date, float]] | None = None
+) -> None:
+    """Replace the hours by random ones with a week's course, a growth a day, and perhaps unusual days of countries."""
+    random = np.random.default_rng(seed)
+    rows: list[tuple[Any, ...]] = []
+    for ago in range(DAYS, -1, -1):
+        day = TODAY - timedelta(days=ago)
+        for country, share in SHARES.items():
+            expected = mean * share * WEEK[day.weekday()] * (1 + growth) ** -ago
+            unusual_day, factor = (planted or {}).get(country, (None, 1.0))
+            if day.date() == unusual_day:
+                expected *= factor
+            channel = "reseller" if country == "Canada" else "online"
+            rows.append((day + timedelta(hours=12), country, channel, int(random.poisson(expected))))
+    with duckdb.connect(str(project.path)) as connection:
+        connection.execute("delete from dbt_prod.sales_by_hour")
+        connection.executemany(
+            "insert into dbt_prod.sales_by_hour values (?, ?, ?, 'repeat', 'none', ?, 1, 1, now()::timestamp)", rows
+        )
+    project.dbt("run", "--select", "order_bands_by_day")
+
+
+def unusual(project: Project, days: int = 90, **filters: Any) -> list[notes.UnusualDay]:
+    def query(statement: str, values: Any) -> Any:
+        with duckdb.connect(str(project.path), read_only=True) as connection:
+            connection.execute("set schema = 'dbt_prod'")
+            return connection.execute(statement, values).df()
+
+    return notes.unusual_days(query, Scope(TODAY.date() - timedelta(days=days), TODAY.date(), **filters))
+
+
+def test_ninety_normal_days_have_at_most_one_false_alarm(project: Project) -> None:
+    sell(project, seed=2, mean=120, growth=0.003)
+    assert len(unusual(project)) <= 1
+    [(days, last)] = project.query(
+        "select count(*), max(order_day) from dbt_prod.order_bands_by_day where dimension = 'all'"
+    )
+    assert days == DAYS - 56, "each finished day with eight weeks before it"
+    assert last == TODAY.date() - timedelta(days=1)
+
+
+def test_planted_days_are_found_with_the_country_that_explains_them(project: Project) -> None:
+    planted = {
+        "United States": (TODAY.date() - timedelta(days=20), 0.0),
+        "France": (TODAY.date() - timedelta(days=9), 8.0),
+    }
+    sell(project, 7, 120, 0.001, planted=planted)
+    for segment, (day, factor) in planted.items():
+        [found] = [each for each in unusual(project) if each.day == day]
+        assert (found.segment, (found.difference or 0) > 0) == (segment, factor > 1)
+        assert segment in notes.sentence(found)
+        assert day in [each.day for each in unusual(project, countries=(segment,))]
+        assert day not in [each.day for each in unusual(project, countries=("Australia",))]
+    assert not unusual(project, countries=("France", "Canada")), "a band of several segments is not known"
