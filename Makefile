@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo check test test-slow examples chaos matrix simulate stress bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -43,6 +43,9 @@ simulate: .venv/.dev ## run the real code in simulated worlds, and shorten a sch
 
 stress: matrix ## the matrix, and count what commits late and is read all the same, about 20 min; STRESS_ARGS="horizon --rows 5000"
 	@$(BIN)/python -m benchmarks.late_commits $(STRESS_ARGS)
+
+check-loop: .venv/.dev ## run `adventure check` 200 times while everything runs, and count its alarms (about 10 minutes); CHECK_LOOP_ARGS="--runs 20"
+	@$(BIN)/python -m tests.check_loop $(CHECK_LOOP_ARGS)
 
 containers: .venv/.dev ## run the environment in containers under podman, disturb it, and compare; CONTAINERS_ARGS="--short"
 	@tests/containers/run $(CONTAINERS_ARGS)
@@ -87,6 +90,9 @@ bench-peers: .venv/.dev ## run dlt, sling, ingestr, rivet and pandas on the same
 
 bench-mongo: .venv/.dev ## time staging 100,000 documents against reading them (about a minute)
 	@$(BIN)/python -m benchmarks.mongo_load
+
+bench-http: .venv/.dev ## time staging 100,000 records of an HTTP API against reading their pages (about a minute)
+	@$(BIN)/python -m benchmarks.http_load
 
 bench-freshness: .venv/.dev ## time from commit to dashboard over 10 minutes of the demo
 	@$(BIN)/python -m benchmarks.freshness

@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "steady_state": [],
     "load": [],
     "mongo_load": [],
+    "http_load": [],
     "build_growth": [],
     "reconcile": [],
     "dashboard": ["--browser"],

@@ -1,11 +1,14 @@
 """The checks pass after a pass and during sales, and find each kind of damage."""
 
 import shutil
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import psycopg
 import pytest
 
 from adventure.core.errors import WarehouseError
@@ -17,8 +20,9 @@ from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
 from adventure.factory import open_stage, open_warehouse
 from adventure.monitoring.checks import count_rows, run_checks
+from adventure.monitoring.checks import flow as flow_module
 from adventure.processor.run import process_once
-from adventure.tasks.graph import run_task
+from adventure.tasks.graph import run_loads, run_task
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,11 +65,15 @@ def test_checks_before_the_first_build_name_the_command_to_run(settings: Setting
 
 
 @pytest.fixture
-def flow(passed: Flow, tmp_path: Path) -> Flow:
-    """The pipeline with its own copy of warehouse and stages, which a test can damage."""
+def flow(passed: Flow, tmp_path: Path) -> Iterator[Flow]:
+    """The pipeline with its own copy of warehouse, stages and watermarks, which a test can damage or move."""
     copy = tmp_path / "data"
     shutil.copytree(passed.reader.data_dir, copy)
-    return Flow(passed.reader.model_copy(update={"data_dir": copy}), passed.writer, passed.streams)
+    with psycopg.connect(passed.reader.state_conninfo, autocommit=True) as state:
+        state.execute("create temporary table saved as table adventure_watermarks")
+        yield Flow(passed.reader.model_copy(update={"data_dir": copy}), passed.writer, passed.streams)
+        state.execute("delete from adventure_watermarks")
+        state.execute("insert into adventure_watermarks table saved")
 
 
 def test_all_checks_pass_after_a_pass_and_with_sales_in_flight(flow: Flow) -> None:
@@ -76,6 +84,53 @@ def test_all_checks_pass_after_a_pass_and_with_sales_in_flight(flow: Flow) -> No
     assert counts["orders"].in_flight >= flow.writer.order_batch_size
     assert counts["orders"].source == 1000 + flow.writer.order_batch_size
     assert counts["orders"].raw == counts["orders"].model == 1000
+
+
+STEPS = ["read_watermarks", "open_stage", "open_probe"]
+"""What a check calls, in this order."""
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("moves", ["arrive", "are staged", "are loaded"])
+def test_rows_that_move_during_a_check_raise_no_alarm(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, step: str, moves: str
+) -> None:
+    """Between two readings of one check, new rows arrive, move to the stage, or from there to the warehouse."""
+    seed = hash_of(step, moves)
+    original, moved = getattr(flow_module, step), []
+
+    def move() -> None:
+        if not moved:
+            moved.append(step)
+            generate(flow.writer, seed=seed, batches=1)
+            if moves != "arrive":
+                process_once(flow.reader, flow.streams)
+            if moves == "are loaded":
+                run_loads(flow.reader, flow.streams)
+
+    def reading(*arguments: Any, **options: Any) -> Any:
+        found = original(*arguments, **options)
+        move()
+        return found
+
+    monkeypatch.setattr(flow_module, step, reading)
+    assert flow.failing() == []
+    assert moved, f"{step} is not called"
+
+
+def hash_of(*words: str) -> int:
+    return zlib.crc32(" ".join(words).encode()) % 100_000
+
+
+def test_deletions_that_no_build_has_read_raise_no_alarm(flow: Flow) -> None:
+    _execute(
+        "insert into raw_ext.orders_raw (sales_order_id, last_modified, _deleted_at, _loaded_at)"
+        " select sales_order_id, timestamp '2100-01-01', timestamp '2100-01-01', timestamp '2100-01-01'"
+        " from raw_ext.orders_raw limit 1"
+    )(flow)
+    assert any("base_real_time__sales_orders" in name for name in flow.failing()), "no build is due"
+    _execute("update raw_ext.load_history set loaded_at = timestamp '2100-01-01' where rowid = 0")(flow)
+    assert not any("base_real_time__sales_orders" in name for name in flow.failing())
 
 
 def _execute(statement: str) -> Callable[[Flow], None]:

@@ -15,6 +15,7 @@ from adventure.cli import app
 from adventure.core.settings import load_settings
 from adventure.core.streams import load_streams
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.monitoring.health.problem import KINDS
 from adventure.tasks.graph import task_graph
 
 PACKAGE = Path(__file__).parent.parent / "adventure"
@@ -106,6 +107,22 @@ def test_tasks_in_sentences_exist(tmp_path: Path) -> None:
 def test_a_command_that_does_not_exist_is_found(command: str) -> None:
     with pytest.raises(NoSuchCommand):
         parse(command)
+
+
+OPERATIONS = (PACKAGE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+HEADINGS = re.findall(r"^#### (\w+)\n(.+?)(?=^#)", OPERATIONS, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("kind", "text"), HEADINGS, ids=[kind for kind, _ in HEADINGS])
+def test_each_problem_of_the_guide_has_a_command_that_can_be_run(kind: str, text: str) -> None:
+    commands = re.findall(r"`(adventure [^`]+)`", text)
+    assert commands
+    for command in commands:
+        parse(command)
+
+
+def test_every_kind_of_problem_is_in_the_guide() -> None:
+    assert {kind for kind, _ in HEADINGS} == set(KINDS)
 
 
 def test_sentences_of_many_modules_are_read() -> None:

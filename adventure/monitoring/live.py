@@ -12,7 +12,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.warehouse import Credits, Warehouse
 from adventure.factory import open_report, open_stage, open_warehouse
 from adventure.monitoring.health.observed import read_observed
-from adventure.monitoring.health.published import read_report
+from adventure.monitoring.health.published import report_of_rows
 from adventure.monitoring.health.state import (
     Freshness,
     Limits,
@@ -110,7 +110,7 @@ def _published(settings: Settings) -> Report:
     """Return the published report; an empty one if there is none that can be read."""
     dataset = open_report(settings)
     try:
-        return read_report(dataset.query) if dataset.version() else Report()
+        return report_of_rows(dataset.rows) if dataset.version() else Report()
     except WarehouseError:
         return Report()
 

@@ -17,7 +17,7 @@ class SourceCounts:
     rows: int
     """All rows, including those with a key or cursor that no window can hold."""
     in_flight: int
-    """Rows that no window has read yet. The next window stages or rejects them."""
+    """Those of `rows` that no window has read yet. The next window stages or rejects them."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from adventure.demo.history import ensure_history
 from adventure.processor.run import process_once
 from adventure.tasks.graph import run_task
 from benchmarks import __main__ as runner
-from benchmarks import build_growth, freshness, growth, mongo_load, reconcile
+from benchmarks import build_growth, freshness, growth, http_load, mongo_load, reconcile
 from benchmarks.plot import Panel, Series, draw
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,6 +26,12 @@ def test_mongo_load_stages_every_document(tmp_path: Path) -> None:
     figures = mongo_load.run(tmp_path, documents=2500, rounds=2).figures
     assert [len(figure.runs) for figure in figures] == [2, 2]
     assert all(figure.ratio for figure in figures)
+
+
+@pytest.mark.slow
+def test_http_load_stages_every_record(tmp_path: Path) -> None:
+    (figure,) = http_load.run(tmp_path, records=2500, rounds=1).figures
+    assert figure.ratio
 
 
 @pytest.mark.slow

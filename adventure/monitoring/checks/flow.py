@@ -1,15 +1,20 @@
 """Check that raw tables and models contain the rows of the sources.
 
-The checks also work while there are new sales: they allow for rows in flight between two layers, and show them.
+The checks also hold while the pipeline runs: they read in the direction opposite to the rows, and allow for what is in
+flight between two layers. First the watermark, then the stage, then the warehouse in one reading, and last the source.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from adventure.core.clock import utc_now
 from adventure.core.errors import SourceRefused, SourceShapeError
+from adventure.core.manifest import Window
 from adventure.core.settings import Settings
+from adventure.core.stage import StageEntry
 from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_probe, open_stage
 from adventure.monitoring.checks.check import Check
@@ -22,6 +27,11 @@ MODELS = {
 }
 """The model with one row per key, for each shipped stream."""
 _KEYS = {"orders": ("sales_order_id",), "order_details": ("sales_order_detail_id",), "chat_logs": ("_id",)}
+
+_LATE = timedelta(minutes=1)
+"""Without a horizon, a row with a cursor this far below the watermark may still be unread."""
+_CLEANED_AFTER = timedelta(hours=1)
+"""The cleanup follows the load of all waiting windows, which may take a while."""
 
 
 def model_of(stream: Stream) -> str | None:
@@ -44,57 +54,135 @@ class Counts:
     """Rows of the model that are not deleted; None for a stream without a model in MODELS."""
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What the warehouse holds of one stream, at one moment."""
+
+    raw: int
+    rejected: int
+    model: int | None
+    deleted_since: int | None
+    """Tombstones that were loaded since the last build began; None if no build is due."""
+    loaded: frozenset[str]
+    """The staged windows that are loaded."""
+    just_loaded: frozenset[str]
+    """Windows whose cleanup may be under way."""
+
+
 def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Counts:
-    """Count one stream's rows. The last layer is counted first, so that new sales only add rows at the source.
+    """Count one stream's rows.
 
     Raises:
         SourceError: the source does not answer, or refuses.
         WarehouseError: the warehouse cannot be read.
     """
-    model = None
-    if name := model_of(stream):
-        statement = f"select count(*) from dbt_prod.{name} where _deleted_at is null"
-        model = int(warehouse.execute(statement)[0][0])
-    raw = warehouse.live_key_count(stream)
-    rejected = warehouse.outstanding_rejects(stream, datetime.min)
     mark = read_watermarks(settings).get(stream.name)
-    with open_probe(stream.source, settings) as probe:
-        source = probe.counts(stream, mark)
-    return Counts(source.rows, source.in_flight, raw, rejected, model)
+    return _counts(settings, stream, mark, _held(warehouse, stream, ()))
 
 
 def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Iterator[Check]:
     """Check one stream's keys at each layer, and its stage for leftover files."""
     stage = open_stage(settings)
-    windows = stage.windows(stream.stage)
-    loaded = warehouse.loaded(windows)
-    waiting = [window for window in windows if window.id not in loaded]
+    mark = read_watermarks(settings).get(stream.name)
+    entries, windows = stage.entries(stream.stage), stage.windows(stream.stage)
+    held = _held(warehouse, stream, windows)
+    waiting = [window for window in windows if window.id not in held.loaded]
     try:
-        counts = count_rows(settings, warehouse, stream)
+        counts = _counts(settings, stream, mark and _early(mark, stream), held)
     except (SourceRefused, SourceShapeError) as error:
         yield Check(f"{stream.name}: raw keys = source rows", "-", f"{error}", holds=False)
         return
+    yield _snapshot_check(stream, counts, mark) if stream.is_snapshot else _source_check(stream, counts, waiting)
+    if counts.model is not None:
+        # The model lags behind the raw table by the rows and deletions loaded since the last build.
+        is_due = held.deleted_since is not None
+        low, high = (
+            (min(counts.raw, counts.model), counts.raw + (held.deleted_since or 0)) if is_due else (counts.raw,) * 2
+        )
+        yield Check(
+            f"{stream.name}: {MODELS[stream.name]} = raw keys",
+            f"{counts.raw:,}" if low == high else f"{low:,} to {high:,}",
+            f"{counts.model:,}",
+            low <= counts.model <= high,
+        )
+    files = _left_files(entries, waiting, held, mark)
+    yield Check(f"{stream.name}: loaded files left in {stream.stage}", "0", f"{files:,}", files == 0)
+
+
+def _held(warehouse: Warehouse, stream: Stream, windows: Sequence[Window]) -> _Held:
+    """Read the warehouse. DuckDB keeps loads and builds out meanwhile."""
+    model = None
+    with warehouse.reading():
+        loaded = warehouse.loaded(windows)
+        just_loaded = warehouse.execute(
+            "select distinct window_id from raw_ext.load_history where stream = ? and loaded_at > cast(? as timestamp)",
+            [stream.name, str(utc_now() - _CLEANED_AFTER)],
+        )
+        raw = warehouse.live_key_count(stream)
+        rejected = warehouse.outstanding_rejects(stream, datetime.min)
+        deleted_since = None
+        if name := model_of(stream):
+            statement = f"select count(*) from dbt_prod.{name} where _deleted_at is null"
+            model = int(warehouse.execute(statement)[0][0])
+            deleted_since = _deleted_since_build(warehouse, stream) if warehouse.build_is_due() else None
+    return _Held(raw, rejected, model, deleted_since, frozenset(loaded), frozenset(row[0] for row in just_loaded))
+
+
+def _deleted_since_build(warehouse: Warehouse, stream: Stream) -> int:
+    ((found,),) = warehouse.execute(
+        f"select count(*) from {stream.raw_table} where _deleted_at is not null and _loaded_at >= ("
+        " select coalesce(max(started_at), timestamp '0001-01-01 00:00:00') from raw_ext.task_history"
+        " where task = 'build' and outcome = 'succeeded')"
+    )
+    return int(found)
+
+
+def _counts(settings: Settings, stream: Stream, mark: Watermark | None, held: _Held) -> Counts:
+    with open_probe(stream.source, settings) as probe:
+        source = probe.counts(stream, mark)
+    return Counts(source.rows, source.in_flight, held.raw, held.rejected, held.model)
+
+
+def _early(mark: Watermark, stream: Stream) -> Watermark:
+    """Return the watermark below which every row was read, also where a row may be written behind its cursor."""
+    without_horizon = mark.mode.startswith(("lookback", "change stream"))
+    late = max(_LATE, stream.lookback) if without_horizon else stream.lookback
+    return replace(mark, value=mark.value - late) if mark.value - datetime.min > late else mark
+
+
+def _source_check(stream: Stream, counts: Counts, waiting: Sequence[Window]) -> Check:
     moving = counts.in_flight + sum(window.rows + window.rejected for window in waiting)
     # A rejected key may have an older row in the raw table, or may already be deleted at the source.
     least = max(0, counts.source - moving - counts.rejected)
+    # A row that was deleted at the source is in the raw table until its tombstone is loaded.
+    most = counts.source + sum(window.deletes.rows for window in waiting if window.deletes)
     why = [f"{moving:,} in flight"] * bool(moving) + [f"{counts.rejected:,} rejected"] * bool(counts.rejected)
-    expected = f"{least:,} to {counts.source:,} ({', '.join(why)})" if why else f"{counts.source:,}"
+    expected = f"{least:,} to {most:,}" if least < most else f"{counts.source:,}"
     compared = bool(counts.source or counts.raw)
-    yield Check(
+    return Check(
         f"{stream.name}: raw keys = source rows",
-        expected,
+        f"{expected} ({', '.join(why)})" if why else expected,
         f"{counts.raw:,}" if compared else "0: nothing was compared",
-        least <= counts.raw <= counts.source if compared else None,
+        least <= counts.raw <= most if compared else None,
     )
-    if counts.model is not None:
-        # The model lags behind the raw table by the rows loaded since the last build.
-        since = 0 if not warehouse.build_is_due() else counts.raw - counts.model
-        low = counts.raw - max(0, since)
-        yield Check(
-            f"{stream.name}: {MODELS[stream.name]} = raw keys",
-            f"{counts.raw:,}" if low == counts.raw else f"{low:,} to {counts.raw:,}",
-            f"{counts.model:,}",
-            low <= counts.model <= counts.raw,
-        )
-    files = len(stage.entries(stream.stage)) - sum(len(window.all_files) + 1 for window in waiting)
-    yield Check(f"{stream.name}: loaded files left in {stream.stage}", "0", f"{files:,}", files == 0)
+
+
+def _snapshot_check(stream: Stream, counts: Counts, mark: Watermark | None) -> Check:
+    """Compare a table that is read as a whole. What changed since then has no mark, so a difference proves nothing."""
+    equal = counts.raw == counts.source - counts.rejected
+    read_at = f"last read at {mark.value:%Y-%m-%d %H:%M:%S} UTC" if mark else "never read"
+    return Check(
+        f"{stream.name}: raw keys = source rows",
+        f"{counts.source:,} ({read_at})",
+        f"{counts.raw:,}" if equal else f"{counts.raw:,}: `adventure reconcile {stream.name}` compares the rows",
+        (True if counts.source else None) if equal else None,
+    )
+
+
+def _left_files(entries: Sequence[StageEntry], waiting: Sequence[Window], held: _Held, mark: Watermark | None) -> int:
+    """Return how many files are neither of a window that waits, nor about to be staged or cleaned up."""
+    expected = {window.id for window in waiting} | held.just_loaded
+    found = [entry.path.split("/")[1] for entry in entries]
+    # A window's name begins with its end, so what comes after the last window is being staged.
+    last = (mark.window_id or "") if mark else ""
+    return sum(name not in expected and not (name[0].isdigit() and name > last) for name in found)

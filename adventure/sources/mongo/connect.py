@@ -1,5 +1,6 @@
 """Connect to MongoDB, and turn the driver's errors into those of the error tree. No message holds a password."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     import pymongo
 
 MongoDocument = dict[str, Any]
+
+_REFUSED_WITHIN_SEC = 0.3
+"""A machine without a server on the port refuses at once. One that is silent proves nothing."""
 
 
 def connect_mongo(
@@ -32,6 +36,9 @@ def connect_mongo(
     limit = 1000 * BRIEF_SEC if brief else 5000
     for attempt in retrying(0 if brief else retry_for):
         with attempt, translating_mongo(uri, name):
+            if brief and _all_refuse(uri):
+                # The driver would try again until the limit.
+                raise pymongo.errors.ConnectionFailure("connection refused")
             options: dict[str, Any] = {"serverSelectionTimeoutMS": limit, "connectTimeoutMS": limit}
             if silence is not None and "sockettimeoutms" not in uri.lower():
                 # Half the time, because the driver retries a read once.
@@ -49,6 +56,23 @@ def connect_mongo(
                 raise
             return client
     raise AssertionError("unreachable")
+
+
+def _all_refuse(uri: str) -> bool:
+    """Return whether every server that the URI names refuses a connection at once."""
+    from pymongo.uri_parser import parse_uri
+
+    if uri.startswith("mongodb+srv:"):
+        return False
+    for host, port in parse_uri(uri, validate=False)["nodelist"]:
+        try:
+            socket.create_connection((host, port or 27017), timeout=_REFUSED_WITHIN_SEC).close()
+        except ConnectionRefusedError:
+            continue
+        except OSError:
+            return False
+        return False
+    return True
 
 
 @contextmanager

@@ -44,10 +44,10 @@ class MongoProbe:
         """Count the documents; see `Probe`."""
         with translating_mongo(self.uri, _NAME):
             documents = SourceDocuments.of(self.client, stream)
-            # Count documents in flight first, so that writes in between cannot make them exceed the total.
-            in_flight = sum(1 for _ in documents.between(mark.value)) if mark else None
+            # Count all documents first: what is inserted in between is then in flight, and nothing is missing.
             rows = documents.count()
-        return SourceCounts(rows, rows if in_flight is None else in_flight)
+            in_flight = sum(1 for _ in documents.between(mark.value)) if mark else rows
+        return SourceCounts(rows, min(rows, in_flight))
 
     def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
         """Return the lowest unread cursor; see `Probe`."""

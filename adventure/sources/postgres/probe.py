@@ -11,7 +11,6 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.core.zones import to_utc
-from adventure.sources.postgres.examine import examine
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.propose import propose
@@ -46,9 +45,7 @@ class PostgresProbe:
                 return SourceCounts(every, every)
             # The next window also reads rows below the watermark, whose unit was not over at the last window.
             coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
-            # Count rows in flight first, so that rows written in between cannot make them exceed the total.
-            in_flight = rows.count(self.connection, rows.between(earlier(mark.value, coarse)))
-            return SourceCounts(rows.count(self.connection), in_flight)
+            return SourceCounts(*rows.counts(self.connection, rows.between(earlier(mark.value, coarse))))
 
     def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
         """Return the lowest unread cursor; see `Probe`."""
@@ -71,6 +68,8 @@ class PostgresProbe:
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         """Yield findings; see `Probe`."""
+        from adventure.sources.postgres.examine import examine
+
         with self._translating():
             yield from examine(
                 self.connection, streams, self.settings.postgres_user, self.settings.postgres_publication

@@ -11,15 +11,17 @@ committed before it, or one below the horizon at which its transaction began. Th
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING
 
 from adventure.core.clock import earlier
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.core.zones import to_local
 from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK
+
+if TYPE_CHECKING:
+    # Imported where it is used: `status` reads no rows, and the import takes longer than its queries.
+    import pyarrow as pa
 
 MICROSECOND, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 
@@ -107,14 +109,18 @@ class Measure:
         self._on = dict.fromkeys(_BY_NAME, 0)
         self._distinct: set[int] = set()
         if last:
+            import pyarrow as pa
+
             self._count(pa.array([last], pa.timestamp("us")))
 
-    def add(self, cursors: pa.Array) -> None:
+    def add(self, cursors: "pa.Array") -> None:
         """Count these values, except NULL."""
         self._read += len(cursors) - cursors.null_count
         self._count(cursors)
 
-    def _count(self, cursors: pa.Array) -> None:
+    def _count(self, cursors: "pa.Array") -> None:
+        import pyarrow as pa
+
         values = cursors.drop_null().view(pa.int64())
         self._rows += len(values)
         values = _on_grid(values, 1_000)
@@ -160,7 +166,9 @@ class Measure:
         return 0.0 if unit <= self._base else (self._base / unit) ** len(self._distinct)
 
 
-def _on_grid(values: pa.Array, unit: int) -> pa.Array:
+def _on_grid(values: "pa.Array", unit: int) -> "pa.Array":
+    import pyarrow.compute as pc
+
     return values.filter(pc.equal(pc.multiply(pc.divide(values, unit), unit), values))
 
 

@@ -122,6 +122,12 @@ class SourceRows:
         found = connection.execute(query).fetchone()
         return int(found[0]) if found else 0
 
+    def counts(self, connection: Connection, condition: sql.Composable) -> tuple[int, int]:
+        """Return the number of all rows, and of those under the condition, at one moment."""
+        query = sql.SQL("select count(*), count(*) filter (where {}) from {} as t").format(condition, self.relation)
+        found = connection.execute(query).fetchone()
+        return (int(found[0]), int(found[1])) if found else (0, 0)
+
     def lowest(self, connection: Connection, low: datetime = FIRST) -> datetime | None:
         """Return the lowest usable cursor at or above `low`, through the cursor's index where there is one."""
         query = sql.SQL("select min({}) from {} as t where {}").format(self.cursor, self.relation, self.between(low))

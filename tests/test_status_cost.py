@@ -1,0 +1,56 @@
+"""`adventure status` tries each database once and imports nothing that it does not need."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adventure.core.errors import SourceUnavailable
+from adventure.sources.mongo import connect
+
+ROOT = Path(__file__).parent.parent
+SLOW = {"pandas", "numpy", "pyarrow", "dbt", "snowflake", "adbc_driver_postgresql", "streamlit", "apprise"}
+
+
+def test_a_status_with_everything_down_imports_no_large_package(tmp_path: Path) -> None:
+    script = (
+        "import sys; from adventure.core.settings import load_settings;"
+        "from adventure.core.streams import load_streams;"
+        "from adventure.monitoring.pipeline_status import read_status;"
+        "settings = load_settings(); found = read_status(settings, load_streams(settings));"
+        "print([each.kind for each in found.problems]); print(*sys.modules)"
+    )
+    environment = {
+        "PATH": "/usr/bin",
+        "POSTGRES_PORT": "1",
+        "MONGO_PORT": "1",
+        "DATA_DIR": str(tmp_path / "data"),
+        "PIPELINE_FILE": str(ROOT / "pipeline.toml"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    problems, modules = done.stdout.splitlines()
+    assert problems.count("source_unavailable") == 2
+    assert SLOW & set(modules.split()) == set()
+
+
+def test_a_server_that_refuses_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver would try again for two seconds."""
+    import pymongo
+
+    monkeypatch.setattr(pymongo, "MongoClient", lambda *_, **__: pytest.fail("tried again"))
+    with pytest.raises(SourceUnavailable, match="does not answer"):
+        connect.connect_mongo("mongodb://127.0.0.1:1", name="chats", brief=True)
+
+
+def test_a_server_that_accepts_or_is_silent_is_asked_by_the_driver() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        assert not connect._all_refuse(f"mongodb://127.0.0.1:1,127.0.0.1:{port}/?replicaSet=a")
+    assert connect._all_refuse(f"mongodb://u:p@127.0.0.1:1,127.0.0.1:{port}")
+    assert not connect._all_refuse("mongodb+srv://cluster.invalid")
