@@ -63,6 +63,13 @@ def main() -> None:
         _fail("Interrupted. Run the command again: it repeats what was half done.", 130)
     except AdventureError as error:
         _fail(str(error), 1, error)
+    except PermissionError as error:
+        _fail(
+            f"This user may not use {error.filename or 'a file'}: {error.strerror}. Grant it the permission, or set"
+            " DATA_DIR to another folder.",
+            1,
+            error,
+        )
     except Exception as error:  # noqa: BLE001 - an unforeseen error is also reported in one sentence
         _fail(f"Unexpected {type(error).__name__}: {error}. Run the command again with --debug to see where.", 1, error)
 
@@ -72,6 +79,8 @@ def _fail(sentence: str, code: int, error: BaseException | None = None) -> None:
         raise error
     from adventure.core.log import has_colour, log_fatal
 
+    # Errors name a database as "the source database".
+    sentence = f"The{sentence[3:]}" if sentence.startswith("the ") else sentence
     if not log_fatal(sentence):
         typer.secho(sentence, fg=typer.colors.RED if has_colour(sys.stderr) else None, err=True)
     raise SystemExit(code)

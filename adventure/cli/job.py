@@ -1,5 +1,6 @@
 """Helpers of the commands: load settings and streams, run long-lived jobs and tasks."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,11 @@ def settings_of(context: typer.Context) -> "Settings":
     return settings
 
 
+def _names_databases() -> bool:
+    """Return whether the environment says where something is."""
+    return any(name in os.environ for name in ("POSTGRES_HOST", "MONGO_HOST", "MONGO_URI", "STATE_DSN", "DATA_DIR"))
+
+
 def level_options(context: typer.Context) -> list[str]:
     """Return the option that gives another command the log level of this one."""
     level = context.find_root().obj.level
@@ -44,6 +50,9 @@ def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]"
     from adventure.core.streams import load_streams
 
     settings = settings_of(context)
+    general: General = context.find_root().obj
+    if not general.env and not Path(".env").exists() and not _names_databases():
+        get_logger().warning(f"settings: there is no .env in {Path.cwd()}, so databases and folders are the defaults")
     streams = load_streams(settings)
     listed = f"streams: {', '.join(stream.name for stream in streams)}"
     if is_packaged(settings.pipeline_file):
@@ -58,10 +67,16 @@ def run_long_lived(
 ) -> None:
     """Run a long-lived job until SIGTERM or Ctrl-C. Its heartbeat goes to HEARTBEAT_FILE, else to `heartbeat_file`."""
     from adventure.core import heartbeat
+    from adventure.core.log import get_logger
     from adventure.core.stopping import run_until_stopped
 
+    def logged(stop: "threading.Event") -> None:
+        job(stop)
+        if stop.is_set():
+            get_logger().info("Stopped.")
+
     heartbeat.begin(settings.heartbeat_file or heartbeat_file, settings.stuck_after_sec)
-    run_until_stopped(job)
+    run_until_stopped(logged)
     heartbeat.end()
 
 

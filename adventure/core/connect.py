@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.core.log import get_logger
@@ -189,9 +189,16 @@ def retrying(retry_for: float | None) -> Retrying:
         retry=retry_if_exception_type(SourceUnavailable),
         stop=stop_after_delay(RETRY_FOR_SEC if retry_for is None else retry_for),
         wait=wait_exponential_jitter(multiplier=0.2, max=5),
-        before_sleep=lambda state: get_logger().warning(f"{state.outcome.exception()} Trying again."),  # type: ignore[union-attr]
+        before_sleep=_log_retry,
         reraise=True,
     )
+
+
+def _log_retry(state: RetryCallState) -> None:
+    """Log the first failure; the others only with --verbose, because they say the same."""
+    log = get_logger()
+    tell = log.warning if state.attempt_number == 1 else log.debug
+    tell(f"{state.outcome.exception() if state.outcome else ''} Trying again.")
 
 
 def postgres_place(conninfo: str, name: str) -> str:

