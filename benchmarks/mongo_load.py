@@ -55,7 +55,7 @@ def chats(count: int) -> Iterator[dict[str, Any]]:
             order_id, f"SO{number}", now - timedelta(days=1), 11_000 + number % 18_000, 707 + number % 290, "", (), True
         )
         chat = open_chat(rng, sale, now)
-        yield chat | advance_chat(rng, chat, now) if rng.random() < 0.8 else chat
+        yield chat | advance_chat(chat, now) if rng.random() < 0.8 else chat
 
 
 def fill(settings: Settings, count: int) -> None:

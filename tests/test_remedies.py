@@ -68,7 +68,7 @@ def parse(command: str) -> list[str]:
             context = found.context_class(found, parent=context)
             if not words:
                 raise NoSuchCommand(f"{command} is not the whole of a command")
-            if words == ["--help"]:
+            if words in (["--help"], ["--install-completion"]):
                 return []
             _, found, words = found.resolve_command(context, words)
         parsed = found.make_context(found.name, words, parent=context)

@@ -21,6 +21,7 @@ from adventure.core.spans import Digest, Pieces, Span, micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.probe import Finding, SourceCounts, Stall, Unread
+from adventure.sources.proposal import Proposal, Unmovable
 from adventure.sources.side import Version
 from adventure.sources.source import Extract
 
@@ -133,6 +134,9 @@ class ToyProbe:
 
     def stall(self, older_than: timedelta) -> Stall | None:
         return None
+
+    def propose(self) -> Iterator[Proposal | Unmovable]:
+        yield Unmovable("toy", "toys are listed by hand")
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         yield from ()

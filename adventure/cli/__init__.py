@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adventure.cli import alert, digest, history, init, raw, snowflake, stage, stream, tasks
-from adventure.cli.general import AsJson, General, MainGroup
+from adventure.cli import alert, digest, history, init, query, raw, snowflake, stage, stream, tasks
+from adventure.cli.general import AsJson, Commands, General, Interrupted, MainGroup
 from adventure.cli.job import (
     importing_demo,
     level_options,
@@ -30,14 +30,16 @@ if TYPE_CHECKING:
     from adventure.core.settings import Settings
     from adventure.core.streams import Stream
 
-app = typer.Typer(
+app = Commands(
     name="adventure",
     help="Move sales from PostgreSQL and support chats from MongoDB to a dashboard. No row is lost or duplicated.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     cls=MainGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="--env, --quiet, --verbose and --debug may stand before or after the command.",
+    epilog="--env, --quiet, --verbose and --debug may stand before or after the command. `adventure"
+    " --install-completion` completes commands and options in your shell. Exit codes: 0, 1 for an error or a problem,"
+    " 2 for wrong usage, 130 after Ctrl-C.",
 )
 
 _GENERAL = "General"
@@ -57,8 +59,8 @@ def main() -> None:
         with naming_extra("This command"):
             # The name under which the shell completes it, also for `python -m adventure`.
             app(prog_name="adventure")
-    except KeyboardInterrupt:
-        _fail("Interrupted.", 130)
+    except (KeyboardInterrupt, Interrupted):
+        _fail("Interrupted. Run the command again: it repeats what was half done.", 130)
     except AdventureError as error:
         _fail(str(error), 1, error)
     except Exception as error:  # noqa: BLE001 - an unforeseen error is also reported in one sentence
@@ -235,13 +237,15 @@ def reconcile(
     ] = False,
     without: Annotated[
         list[str] | None,
-        typer.Option("--without", help="Ignore this staged window, because it will not be loaded."),
+        typer.Option("--without", metavar="WINDOW", help="Ignore this staged window, because it will not be loaded."),
     ] = None,
     low: Annotated[
-        datetime | None, typer.Option("--from", help="Compare from this cursor (UTC). Default: the lowest.")
+        datetime | None,
+        typer.Option("--from", metavar="TIME", help="Compare from this cursor (UTC). Default: the lowest."),
     ] = None,
     high: Annotated[
-        datetime | None, typer.Option("--to", help="Compare below this cursor (UTC). Default: the watermark.")
+        datetime | None,
+        typer.Option("--to", metavar="TIME", help="Compare below this cursor (UTC). Default: the watermark."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -375,6 +379,7 @@ def mcp(
 app.command(rich_help_panel=_GENERAL)(alert.alert)
 app.command(rich_help_panel=_SHOW)(digest.digest)
 app.command(rich_help_panel=_MOVE)(init.init)
+app.command(rich_help_panel=_SHOW)(query.query)
 app.add_typer(raw.app, name="raw", rich_help_panel=_MOVE)
 app.add_typer(stage.app, name="stage", rich_help_panel=_MOVE)
 app.add_typer(stream.app, name="stream", rich_help_panel=_MOVE)

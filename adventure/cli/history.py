@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from adventure.cli.general import Commands
 from adventure.cli.job import importing_demo, settings_of
 
-app = typer.Typer(no_args_is_help=True, help="Create or load the history: years of sales.")
+app = Commands(no_args_is_help=True, help="Create or load the history: years of sales.")
 
 
 @app.command("create")

@@ -62,7 +62,7 @@ def _take_over(context: typer.Context, table: str, timezone: str | None, overlap
 def _write_project(settings: "Settings", postgres: str | None, mongo: str | None, *, yes: bool) -> None:
     from pathlib import Path
 
-    from adventure.scaffold.connections import connections
+    from adventure.scaffold.connections import connections, lacks_password, with_password
     from adventure.scaffold.names import stream_names
     from adventure.scaffold.project import ask_sources, refuse_existing, write_project
 
@@ -70,6 +70,9 @@ def _write_project(settings: "Settings", postgres: str | None, mongo: str | None
     refuse_existing(folder)
     if postgres is None and mongo is None and not yes:
         postgres, mongo = _ask_for_databases(settings)
+    if postgres and not yes and lacks_password(postgres, settings):
+        password = typer.prompt("Password of the PostgreSQL user", default="", show_default=False, hide_input=True)
+        postgres = with_password(postgres, password)
     found = connections(settings, postgres, mongo)
     proposals, unmovable = ask_sources(found.settings, found.kinds)
     names = stream_names(proposals)
@@ -86,12 +89,6 @@ def _ask_for_databases(settings: "Settings") -> tuple[str | None, str | None]:
     typer.echo("Which databases are to be moved? Press Enter to leave one out.")
     postgres = typer.prompt("PostgreSQL (postgresql://user@host:5432/database)", default="", show_default=False)
     mongo = typer.prompt("MongoDB (mongodb://host:27017)", default="", show_default=False)
-    if postgres and "@" in postgres and ":" not in postgres.partition("://")[2].partition("@")[0]:
-        password = typer.prompt("Password of that user", default="", show_default=False, hide_input=True)
-        if password:
-            from psycopg.conninfo import make_conninfo
-
-            postgres = make_conninfo(postgres, password=password)
     return postgres or None, mongo or None
 
 

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from adventure.cli.general import Commands
 from adventure.cli.job import pipeline_of
 
-app = typer.Typer(no_args_is_help=True, help="Take over raw tables that another load script filled.")
+app = Commands(no_args_is_help=True, help="Take over raw tables that another load script filled.")
 
 
 @app.command("adopt")

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adventure.cli.general import Commands
 from adventure.cli.job import pipeline_of, settings_of
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Set up Snowflake, or remove everything from it.")
+app = Commands(no_args_is_help=True, help="Set up Snowflake, or remove everything from it.")
 
 
 OneRole = Annotated[

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli.general import AsJson
+from adventure.cli.general import AsJson, Commands
 from adventure.cli.job import pipeline_of
 
-app = typer.Typer(no_args_is_help=True, help="List or remove staged files.")
+app = Commands(no_args_is_help=True, help="List or remove staged files.")
 
 
 @app.command("list")

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from adventure.cli.general import Commands
 from adventure.cli.job import pipeline_of
 
-app = typer.Typer(no_args_is_help=True, help="Change where a stream is read from.")
+app = Commands(no_args_is_help=True, help="Change where a stream is read from.")
 
 
 @app.command("reset")

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli.general import AsJson
+from adventure.cli.general import AsJson, Commands
 from adventure.cli.job import pipeline_of, run_long_lived, run_tasks
 
-app = typer.Typer(no_args_is_help=True, help="Run the tasks that load, clean up, build and publish.")
+app = Commands(no_args_is_help=True, help="Run the tasks that load, clean up, build and publish.")
 
 
 @app.command("list")

@@ -1,5 +1,6 @@
 """Serve the dashboard on this machine, reading published files or Snowflake."""
 
+import errno
 import http.client
 import os
 import socket
@@ -10,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from adventure.core import heartbeat
+from adventure.core.console import console
 from adventure.core.errors import AdventureError, ConfigError
 from adventure.core.extras import missing
 from adventure.core.settings import Settings
@@ -24,6 +26,7 @@ _THEME = {
 }
 
 _HEALTH_CHECK_SEC = 5.0
+_STARTING_CHECK_SEC = 0.2
 
 
 def serve_command(settings: Settings) -> list[str]:
@@ -62,36 +65,46 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
-    """Serve until `stop` is set. Send heartbeats while the server answers.
+    """Serve until `stop` is set. Print the URL once the server answers; send heartbeats while it answers.
 
     Raises:
-        ConfigError: the port is already in use, or a package is not installed.
+        ConfigError: the port or the host cannot be used, or a package is not installed.
         AdventureError: Streamlit ended with an error.
     """
     for package in ("streamlit", "altair"):
         if find_spec(package) is None:
             raise missing("The dashboard", package, "dashboard")
-    _refuse_taken(settings.dashboard_host, settings.dashboard_port)
+    refuse_taken(settings.dashboard_host, settings.dashboard_port)
     # Start a new session, so that Ctrl-C reaches only this process.
     server = subprocess.Popen(
         serve_command(settings), env=environment(settings), stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        while not stop.wait(_HEALTH_CHECK_SEC):
+        is_ready = False
+        while not stop.wait(_HEALTH_CHECK_SEC if is_ready else _STARTING_CHECK_SEC):
             if server.poll() is not None:
                 raise AdventureError(
                     f"The dashboard's server ended with exit code {server.returncode}", "See its output above"
                 )
-            if _answers(settings.dashboard_port):
+            if answers(settings):
                 heartbeat.beat()
+                if not is_ready:
+                    is_ready = True
+                    console().print(f"The dashboard is at {url(settings)}", soft_wrap=True)
     finally:
         server.terminate()
         server.wait()
 
 
-def _answers(port: int) -> bool:
+def url(settings: Settings) -> str:
+    """Return the dashboard's address for a browser on this machine."""
+    host = _reached_at(settings)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.dashboard_port}"
+
+
+def answers(settings: Settings) -> bool:
     """Return whether Streamlit's health check succeeds."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_HEALTH_CHECK_SEC)
+    connection = http.client.HTTPConnection(_reached_at(settings), settings.dashboard_port, timeout=_HEALTH_CHECK_SEC)
     try:
         connection.request("GET", "/_stcore/health")
         return connection.getresponse().status == http.HTTPStatus.OK
@@ -101,10 +114,36 @@ def _answers(port: int) -> bool:
         connection.close()
 
 
-def _refuse_taken(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def _reached_at(settings: Settings) -> str:
+    return "127.0.0.1" if settings.dashboard_host in ("", "0.0.0.0") else settings.dashboard_host
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """Raise an error if the dashboard cannot listen there.
+
+    Raises:
+        ConfigError: the port is in use or needs a privilege, or the host is no address of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"Port {port} is already in use", "Set DASHBOARD_PORT to a free port") from error
+    except socket.gaierror as error:
+        raise _no_address(host) from error
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise _no_address(host) from error
+        if error.errno == errno.EACCES:
+            raise ConfigError(
+                f"This user may not listen on port {port}", "Set DASHBOARD_PORT to 1024 or above"
+            ) from error
+        raise ConfigError(
+            f"Port {port}, which DASHBOARD_PORT names, is already in use", "Set DASHBOARD_PORT to a free port"
+        ) from error
+
+
+def _no_address(host: str) -> ConfigError:
+    return ConfigError(
+        f"DASHBOARD_HOST={host} is no address of this machine", "Set it to 127.0.0.1, or to 0.0.0.0 for all addresses"
+    )

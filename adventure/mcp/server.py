@@ -14,12 +14,11 @@ from mcp_types import ToolAnnotations
 
 from adventure.core.errors import AdventureError
 from adventure.core.extras import DISTRIBUTION
-from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.common.build import target_dir
 from adventure.mcp import models
-from adventure.mcp.query import select
+from adventure.mcp.query import bounds_of_agent, published_file, select
 
 HOST = "127.0.0.1"
 
@@ -101,12 +100,7 @@ class _Tools:
 
         `is_complete` is false if there are more rows than were returned. A statement is stopped after 10 seconds.
         """
-        if not WAREHOUSES[self._settings.warehouse].publishes_file:
-            raise AdventureError(
-                f"WAREHOUSE={self._settings.warehouse} publishes no file that this tool could read",
-                "Use the warehouse's own tools for queries",
-            )
-        return select(self._settings.published_path, statement, limit)
+        return select(published_file(self._settings), statement, bounds_of_agent(limit))
 
 
 def _failing_plainly(tool: Callable[P, R]) -> Callable[P, R]:

@@ -3,6 +3,7 @@
 Everything that grows with the data is in a temporary DuckDB file, so memory does not grow with the number of rows.
 """
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ import pyarrow as pa
 
 from adventure.core.clock import earlier
 from adventure.core.key_kinds import key_parts
+from adventure.core.log import get_logger
 from adventure.core.spans import Digest, Pieces, Side, Span, differing, joined, micros, moment
 from adventure.core.streams import Stream
 from adventure.destinations.warehouse import WITHOUT_CURSOR, VersionReader, Versions
+from adventure.sources.progress import EVERY_SEC
 from adventure.sources.side import SourceSide, Version
+
+log = get_logger()
 
 VERDICTS = {
     "missing": "at the source, not in the warehouse",
@@ -178,6 +183,7 @@ class Comparison:
     def __init__(self, stream: Stream, warehouse: VersionReader, source: SourceSide, scratch: Path) -> None:
         self.stream = stream
         self._source, self._warehouse, self._scratch = source, warehouse, scratch
+        self._logged_at = time.monotonic()
 
     def run(
         self,
@@ -258,13 +264,20 @@ class Comparison:
     def _find_suspects(self, connection: duckdb.DuckDBPyConnection, held: Versions, span: Span) -> int:
         """Hash both sides and list the keys where they differ. Return the number of rows at the source."""
         source = _RowCounter(self._source)
-        for part in joined(differing(source, _WarehouseSide(held), span)):
+        parts = list(joined(differing(source, _WarehouseSide(held), span)))
+        for number, part in enumerate(parts, 1):
+            self._log_progress(number, len(parts))
             for batch in self._source.versions(part):
                 _insert(connection, "listed_source", batch)
             for batch in held.between(part.low, part.high):
                 _insert(connection, "listed_warehouse", batch)
         connection.execute(_SUSPECTS)
         return source.rows or 0
+
+    def _log_progress(self, number: int, of: int) -> None:
+        if time.monotonic() - self._logged_at > EVERY_SEC:
+            self._logged_at = time.monotonic()
+            log.info(f"{self.stream.name}: listing rows, {number:,} of {of:,} ranges that differ")
 
     def _recheck(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Read the suspects again from the source, and the rows that are in no range of the cursor."""

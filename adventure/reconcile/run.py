@@ -82,7 +82,7 @@ def reconcile(
     warehouse = open_warehouse(settings)
     marks = read_watermarks(settings)
     reports = []
-    for stream in streams:
+    for number, stream in enumerate(streams, 1):
         mark = marks.get(stream.name)
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
@@ -102,6 +102,7 @@ def reconcile(
                     high=bounds[1],
                     rows=rows or stream.is_snapshot,
                     without=without,
+                    place=f"{number} of {len(streams)}",
                 )
             )
         except (SourceRefused, SourceShapeError) as error:
@@ -121,6 +122,7 @@ def _reconcile(
     high: datetime | None,
     rows: bool,
     without: Collection[str],
+    place: str,
 ) -> Report:
     if stream.is_snapshot and not WAREHOUSES[settings.warehouse].whole_tables:
         raise SourceShapeError(
@@ -129,7 +131,9 @@ def _reconcile(
             "Run `adventure check`, which compares their number",
         )
     with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
-        log.info(f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}")
+        log.info(
+            f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}, {place} streams"
+        )
         comparison = Comparison(stream, warehouse, side, scratch / "comparison.duckdb")
         result = comparison.run(mark.value, side.lookback(mark), low, high, without=without)
         lateness = _lateness(warehouse, comparison, side, mark)

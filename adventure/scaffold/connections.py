@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
 from adventure.core.errors import ConfigError
@@ -44,11 +44,14 @@ def connections(settings: Settings, postgres: str | None, mongo: str | None) -> 
         ConfigError: none is named, or a connection string cannot be used.
     """
     fields = _postgres_fields(postgres) if postgres else {}
+    password = settings.postgres_password.get_secret_value()
+    if postgres and password:
+        fields.setdefault("postgres_password", password)
     if mongo:
         fields["mongo_uri"] = mongo
     kinds = tuple(kind for kind, url in (("postgres", postgres), ("mongo", mongo)) if url)
     if not kinds:
-        set_here = {name for name in settings.model_fields_set if name.startswith(("postgres_", "mongo_"))}
+        set_here = {name for name in settings.model_fields_set if name.startswith(("postgres_", "mongo_", "state_"))}
         kinds = tuple(kind for kind in ("postgres", "mongo") if any(name.startswith(kind) for name in set_here))
         fields = {name: _plain(getattr(settings, name)) for name in set_here}
     if not kinds:
@@ -59,6 +62,16 @@ def connections(settings: Settings, postgres: str | None, mongo: str | None) -> 
     changed = settings.model_copy(update=_validated(fields))
     env = {name.upper(): value for name, value in sorted(fields.items())}
     return Connections(changed, kinds, env)
+
+
+def lacks_password(url: str, settings: Settings) -> bool:
+    """Return whether neither the connection string nor the settings have a password."""
+    return not settings.postgres_password.get_secret_value() and "postgres_password" not in _postgres_fields(url)
+
+
+def with_password(url: str, password: str) -> str:
+    """Return the connection string with a password, if there is one."""
+    return make_conninfo(url, password=password) if password else url
 
 
 def _postgres_fields(url: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from adventure.core.kinds import SOURCES
 from adventure.core.packaged import FOLDER
 from adventure.core.streams import READ_AT
 from adventure.scaffold.names import column_names, needs_quotes
@@ -89,7 +90,7 @@ def _model(proposal: Proposal, name: str) -> str:
 
 def _order(proposal: Proposal) -> tuple[str, str]:
     """Return key and cursor as arguments of the macro."""
-    if proposal.source == "mongo":
+    if SOURCES[proposal.source].documents:
         return f"json_key('raw', {_literal(proposal.key[0])})", f"json_cursor('raw', {_literal(proposal.cursor or '')})"
     if not any(map(needs_quotes, proposal.key)):
         return _literal(", ".join(proposal.key)), _name(proposal.cursor or READ_AT)
@@ -102,7 +103,7 @@ def _name(column: str) -> str:
 
 
 def _selected(proposal: Proposal, column: ProposedColumn, alias: str) -> str:
-    if proposal.source == "mongo":
+    if SOURCES[proposal.source].documents:
         if column.name in proposal.key:
             return f"{{{{ json_key('raw', {_literal(column.name)}) }}}} as {alias}"
         return f"{_MEMBERS[column.form].format(name=_literal(column.name))} as {alias}"

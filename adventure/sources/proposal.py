@@ -57,4 +57,4 @@ class Unmovable:
 
 def is_name_of_cursor(name: str) -> bool:
     """Return whether a column's name says that it changes with every update."""
-    return bool(re.search(r"updat|modif|chang", name.lower()))
+    return bool(re.search(r"update|modif|chang", name.lower()))

@@ -132,7 +132,7 @@ class Agent(Writer):
             self.acknowledged[key] = before
             return
         late = now - timedelta(seconds=self.rng.choice(LATE_SEC))
-        changes = advance_chat(self.rng, chat, max(late, before + timedelta(milliseconds=1)))
+        changes = advance_chat(chat, max(late, before + timedelta(milliseconds=1)))
         chats.update_one({"_id": key}, {"$set": changes})
         self.acknowledged[key] = changes["last_modified"]
 

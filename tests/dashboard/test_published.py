@@ -167,4 +167,7 @@ def test_a_port_in_use_is_reported_in_one_sentence(tmp_path: Path) -> None:
             timeout=60,
         )
     assert done.returncode == 1
-    assert done.stderr.strip() == f"Port {port} is already in use. Set DASHBOARD_PORT to a free port."
+    assert (
+        done.stderr.strip()
+        == f"Port {port}, which DASHBOARD_PORT names, is already in use. Set DASHBOARD_PORT to a free port."
+    )

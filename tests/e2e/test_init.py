@@ -179,7 +179,8 @@ def compare(folder: Path, source: psycopg.Connection[Any], table: str, model: st
     source.execute("set timezone = 'UTC'")
     described = source.execute(f'select * from "{table}"'.encode()).description
     names = [column.name for column in described or ()]
-    texts = ", ".join(f'"{name}"::text' for name in names)
+    # The raw tables hold timestamps in UTC, without an offset.
+    texts = ", ".join(f"regexp_replace(\"{name}\"::text, '(\\d\\d:\\d\\d)\\+00$', '\\1')" for name in names)
     expected = source.execute(f'select {texts} from "{table}"'.encode()).fetchall()
     held = query(folder, f"select {', '.join(map(shown, names))} from dbt_prod.{model}")
     assert expected, shape

@@ -17,6 +17,7 @@ from adventure.core import connect
 from adventure.core.errors import SourceRefused, SourceUnavailable
 from adventure.core.settings import Settings
 from adventure.demo.catalogue import customers, sold_products
+from adventure.demo.generator.chats import advance_chat, open_chat
 from adventure.demo.generator.orders import LINE_COLUMNS, ORDER_COLUMNS, OrderMaker, Sale
 from adventure.demo.generator.pace import Pace
 from adventure.demo.generator.plan import OUTAGE_TERRITORY, Plan, recent
@@ -356,15 +357,62 @@ def test_chats_are_opened_and_worked_on(writer_settings: Settings) -> None:
     totals = generate(writer_settings, seed=2, batches=3)
     assert 0 < totals.updated_chats <= 3 * (writer_settings.order_batch_size // 50)
     known = {str(row["sales_order_id"]) for row in rows(writer_settings, "select sales_order_id from orders")}
-    with pymongo.MongoClient[dict[str, Any]](writer_settings.mongo_conninfo) as client:
-        chats = list(client[writer_settings.mongo_db][writer_settings.mongo_collection].find())
+    chats = stored_chats(writer_settings)
     assert abs(len(chats) - len(known) / 50) <= 3
     for chat in chats:
         closed = chat["ticket_status"] == "Closed"
         assert chat["sales_order_id"] in known
         assert closed == (chat["customer_satisfaction_rating"] in (1, 2, 3, 4, 5)) == bool(chat["resolution"])
         assert chat["messages"][0]["sender"] == "customer"
+        times = [chat["order_date"], *(message["sent_at"] for message in chat["messages"]), chat["last_modified"]]
+        assert times == sorted(times)
     assert {"Open", "Closed"} <= {chat["ticket_status"] for chat in chats}
+
+
+def stored_chats(settings: Settings) -> list[dict[str, Any]]:
+    with pymongo.MongoClient[dict[str, Any]](settings.mongo_conninfo) as client:
+        return list(client[settings.mongo_db][settings.mongo_collection].find())
+
+
+def test_a_chat_that_is_answered_step_by_step_is_the_same_dialogue(writer_settings: Settings) -> None:
+    backfill(writer_settings, orders=50, days=1, seed=1)
+    begun: dict[Any, dict[str, Any]] = {}
+    seen: Counter[str] = Counter()
+    for batch in range(6):
+        generate(writer_settings, seed=batch, batches=1)
+        for chat in stored_chats(writer_settings):
+            before = begun.get(chat["_id"], chat)
+            assert chat["messages"][: len(before["messages"])] == before["messages"]
+            begun[chat["_id"]] = chat
+            seen[chat["ticket_status"]] += 1
+    assert set(seen) == {"Open", "Pending", "Pending Customer Response", "Closed"}
+    closed = [chat for chat in begun.values() if chat["ticket_status"] == "Closed"]
+    assert all(
+        [each["sender"] for each in chat["messages"]] == ["customer", "agent"] * 2 + ["customer"] for chat in closed
+    )
+
+
+def test_a_chat_of_an_earlier_version_is_closed(writer_settings: Settings) -> None:
+    moment = datetime(2026, 3, 1)
+    old = open_chat(random.Random(1), backfilled(1)[0], moment) | {"ticket_subject": "Battery life"}
+    changes = advance_chat(old, moment)
+    assert (changes["ticket_status"], changes["messages"][:1]) == ("Closed", old["messages"])
+
+
+def test_during_the_outage_australians_write_that_they_cannot_pay(writer_settings: Settings) -> None:
+    backfill(writer_settings, orders=2500, days=30, seed=1)
+    chats = stored_chats(writer_settings)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    began, ended = midnight - timedelta(days=6), midnight - timedelta(days=4)
+    complaints = [chat for chat in chats if "checkout rejects my card" in chat["ticket_description"]]
+    assert len(complaints) >= 4
+    territories = {customer.customer_id: customer.territory_id for customer in customers()}
+    for chat in complaints:
+        assert began <= chat["chat_start_time"] < ended
+        assert territories[chat["customer_id"]] == OUTAGE_TERRITORY
+        assert "Australia" in chat["resolution"]
+    # The dashboard's satisfaction and its chats an order stay those of a shop.
+    assert 0.015 < len(chats) / 2500 < 0.03
 
 
 def test_a_wrong_password_error_does_not_show_the_password(writer_settings: Settings) -> None:

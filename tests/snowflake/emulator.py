@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import sqlglot
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -279,6 +280,7 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
         if found := re.match(r"^\s*EXECUTE TASK raw_ext\.(\w+)\s*$", command, re.IGNORECASE):
             _execute_task(self, found[1])
             command = "select 'EXECUTE TASK scheduled' as status"
+        command = _copy_by_pattern(self, command)
         command = _staged_lines(self, command) or _deployable(_account_views(command, self._conn.database))
         try:
             return execute(self, command, params, *rest, **options)
@@ -288,6 +290,33 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             raise ProgrammingError(msg=f"[emulator] {type(error).__name__}: {error}", errno=9999) from error
 
     return executed
+
+
+def _copy_by_pattern(self: Any, command: str) -> str:
+    """COPY's PATTERN, as the list of the files that match; and INCLUDE_METADATA, as columns of a query."""
+    found = re.match(r"\s*copy into (\w+) .*from (@(\w+))/.*\bpattern = '(.+?)'", command, re.DOTALL)
+    if found is None:
+        return command
+    table, location, name, pattern = found.groups()
+    catalog, schema, stage_name = stage.parts_from_var(name, self._conn.database, self._conn.schema)
+    root = Path(stage.internal_dir(f"{catalog}.{schema}.{stage_name}"))
+    paths = sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
+    files = [path for path in paths if re.fullmatch(pattern, path)]
+    if not files:
+        return "select 'Copy executed with 0 files processed.' as status"
+    command = command.replace(f"pattern = '{found[4]}'", f"files = ({', '.join(map(repr, files))})")
+    if included := re.search(r"match_by_column_name = case_insensitive\s+include_metadata = \((.+)\)", command):
+        extra = dict(pair.split(" = ") for pair in included[1].split(", "))
+        held = {row[0].lower() for row in self._duck_conn.execute(f"describe {table}").fetchall()}
+        (parquet,) = {tuple(pq.read_schema(root / file).names) for file in files}
+        names = [column for column in parquet if column.lower() in held]
+        columns = ", ".join([*(f'"{column.upper()}"' for column in names), *extra])
+        values = ", ".join([*(f'$1:"{column}"' for column in names), *extra.values()])
+        command = command.replace(included[0], "").replace(
+            f"copy into {table} from {location}/",
+            f"copy into {table} ({columns}) from (select {values} from {location}/)",
+        )
+    return command
 
 
 def _deployable(command: str) -> str:

@@ -60,6 +60,10 @@ PROBES = {
         "merge into target using source on target.k = source.k when matched then update set v = source.v",
     ),
     "copy_transformation": lambda c: copied(c, "transformed", "$1:a::varchar"),
+    "copy_pattern": lambda c: loaded(c, "pattern = '.*'"),
+    "copy_include_metadata": lambda c: loaded(
+        c, "match_by_column_name = case_insensitive include_metadata = (a = metadata$file_row_number)"
+    ),
     "copy_metadata": lambda c: copied(c, "described", "metadata$filename"),
     "as_array": lambda c: rows(c, "select as_array(parse_json('[1]'))"),
     "reduce": lambda c: rows(c, "select reduce(parse_json('[1, 2]'), 0, (total, n) -> total + n::integer)"),
@@ -119,6 +123,8 @@ LACKING = [
     "get",
     "qualified_temporary_table",
     "copy_transformation",
+    "copy_pattern",
+    "copy_include_metadata",
     "copy_metadata",
     "as_array",
     "reduce",

@@ -64,7 +64,8 @@ class Scope:
 
     def filters(self, *, any_channel: bool = True) -> tuple[str, list[object]]:
         """Return the condition without days; it begins with `and`, or is empty. See `condition`."""
-        terms, values = "", list[object]()
+        terms = ""
+        values: list[object] = []
         channels = self.channels if any_channel or len(self.channels) == 1 else ("any",)
         for name, chosen in (("country", self.countries), ("channel", channels)):
             if chosen:

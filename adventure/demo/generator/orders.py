@@ -68,6 +68,8 @@ class Sale:
     lines: tuple[str, ...]
     """Lines of COPY text, in the order of LINE_COLUMNS."""
     has_chat: bool
+    territory_id: int = 0
+    is_online: bool = True
 
 
 class OrderMaker:
@@ -150,7 +152,10 @@ class OrderMaker:
             )
         )
         has_chat = self._chat.draw() < CHAT_SHARE
-        return Sale(order_id, f"SO{number}", order_date, customer.customer_id, product_id, order, lines, has_chat)
+        return Sale(
+            order_id, f"SO{number}", order_date, customer.customer_id, product_id, order, lines, has_chat,
+            customer.territory_id, online,
+        )  # fmt: skip
 
     def _make_lines(
         self, online: bool, order_id: str, last_modified: str, campaign: bool

@@ -11,9 +11,10 @@ from pymongo import UpdateOne
 
 from adventure.core.connect import connect_postgres, translating_postgres
 from adventure.core.settings import Settings
-from adventure.demo.generator.chats import CLOSED, advance_chat, open_chat
+from adventure.demo.generator.chats import advance_chat, advance_to, open_chat
+from adventure.demo.generator.dialogues import CLOSED, CUSTOMER_TO_ANSWER, OPEN, PENDING
 from adventure.demo.generator.orders import IN_PROCESS, LINE_COLUMNS, ORDER_COLUMNS, SHIPPED, OrderMaker, Sale
-from adventure.demo.generator.plan import USUAL_ORDERS_A_DAY, Plan
+from adventure.demo.generator.plan import OUTAGE_TERRITORY, USUAL_ORDERS_A_DAY, Plan
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ FIRST_ORDER_NUMBER = 75_124
 
 _FIRST_WEEK = 7
 """The first whole days of the sales tell how much the shop sells."""
+
+_BUYS_AGAIN_WITHIN, _COULD_NOT_PAY = timedelta(days=10), 0.05
+"""Share of the Australian customers of the last days who write that they cannot pay."""
 
 _NUMBER_OF_LAST_ORDER = """
 select max(substr(sales_order_number, 3)::bigint) from orders where sales_order_number ~ '^SO[0-9]{1,15}$'
@@ -98,25 +102,39 @@ class Shop:
         return Totals(len(sales), sum(len(sale.lines) for sale in sales), chats, shipped, answered)
 
     def _open_chats(self, sales: list[Sale], *, worked_on: bool) -> int:
-        """Insert new chats; with `worked_on`, most of them already have an answer."""
-        now, rng = utc_now(), self.maker.rng
-        chats = [open_chat(rng, sale, now) for sale in sales if sale.has_chat]
-        for chat in chats if worked_on else ():
-            if rng.random() < 0.8:
-                chat.update(advance_chat(rng, chat, now))
+        """Insert new chats; with `worked_on`, with all messages whose time has come."""
+        now, rng, outage = utc_now(), self.maker.rng, self.maker.plan.outage()
+        chats = []
+        for sale in sales:
+            could_not_pay = outage is not None and self._could_not_pay(sale, outage[0])
+            if sale.has_chat or could_not_pay:
+                chat = open_chat(rng, sale, now, outage if could_not_pay else None)
+                if worked_on:
+                    advance_to(rng, chat, now, outage=could_not_pay)
+                chats.append(chat)
         if chats:
             self.chats.insert_many(chats, ordered=False)
         return len(chats)
 
+    def _could_not_pay(self, sale: Sale, outage_began: datetime) -> bool:
+        """Return whether a recent customer wants to buy again during the outage, and writes about it."""
+        return (
+            sale.territory_id == OUTAGE_TERRITORY
+            and sale.is_online
+            and outage_began - _BUYS_AGAIN_WITHIN < sale.order_date < outage_began
+            and self.maker.rng.random() < _COULD_NOT_PAY
+        )
+
     def _work_on_chats(self, count: int) -> int:
-        found = list(self.chats.find({"ticket_status": "Open"}).limit(count))
+        found = list(self.chats.find({"ticket_status": OPEN}).limit(count))
         # MongoDB reads a limit of 0 as no limit.
         if len(found) < count:
-            found += list(self.chats.find({"ticket_status": "Pending"}).limit(count - len(found)))
+            begun = {"ticket_status": {"$in": [PENDING, CUSTOMER_TO_ANSWER]}}
+            found += list(self.chats.find(begun).limit(count - len(found)))
         changes = [
             UpdateOne(
                 {"_id": chat["_id"], "ticket_status": {"$ne": CLOSED}},
-                {"$set": advance_chat(self.maker.rng, chat, utc_now())},
+                {"$set": advance_chat(chat, utc_now())},
             )
             for chat in found
         ]

@@ -110,11 +110,14 @@ class HistoryInSnowflake:
     def _copy(self, connection: duckdb.DuckDBPyConnection, load: str, staged: dict[RawTable, dict[str, int]]) -> None:
         self._session.execute("begin transaction", (), _TAG)
         try:
-            for table, files in staged.items():
+            for number, (table, files) in enumerate(staged.items(), 1):
                 self._session.execute(f"delete from {table.location}", (), _TAG)
                 for name, rows in files.items():
                     self._copy_file(_columns(connection, table), table, load, name, rows)
-                log.info(f"history: {table.location} has {sum(files.values()):,} rows", table=table.location)
+                log.info(
+                    f"history: {table.location} has {sum(files.values()):,} rows, {number} of {len(staged)} tables",
+                    table=table.location,
+                )
             self._session.execute("commit", (), _TAG)
         except BaseException:
             # If the session is lost, so is its transaction.

@@ -36,10 +36,14 @@ def load_files(
     connection.begin()
     try:
         loaded_at = _next_stamp(connection, after)
-        for table in RAW_TABLES:
+        for number, table in enumerate(RAW_TABLES, 1):
             connection.execute(f"delete from {table.location}")
             rows = sum(_load_file(connection, table, file, loaded_at) for file in sources[table.name])
-            log.info(f"history: {table.location} has {rows:,} rows", table=table.location, rows=rows)
+            log.info(
+                f"history: {table.location} has {rows:,} rows, {number} of {len(RAW_TABLES)} tables",
+                table=table.location,
+                rows=rows,
+            )
         connection.commit()
     except BaseException:
         connection.rollback()

@@ -145,17 +145,20 @@ def _invoke(arguments: list[str], manifest: Any = None) -> Any:
     from dbt.cli.main import dbtRunner
 
     begun = logged = time.monotonic()
-    finished = 0
+    finished = total = 0
 
     def log_progress(event: Any) -> None:
-        nonlocal finished, logged
+        nonlocal finished, logged, total
         heartbeat.beat()
+        # dbt tells the total with the start of each model and test.
+        total = max(total, getattr(event.data, "total", 0)) if event.info.name == "LogStartLine" else total
         if event.info.name == "NodeFinished":
             finished += 1
             reached(Point.MODEL_BUILT, event.data.node_info.node_name)
             if time.monotonic() - logged > _PROGRESS_INTERVAL_SEC:
                 logged = time.monotonic()
-                log.info(f"build: {finished} models and tests done after {logged - begun:.0f} s", done=finished)
+                of = f" of {total}" if total else ""
+                log.info(f"build: {finished}{of} models and tests done after {logged - begun:.0f} s", done=finished)
 
     return dbtRunner(manifest, callbacks=[log_progress]).invoke(arguments)
 

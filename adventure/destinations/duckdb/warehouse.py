@@ -104,9 +104,8 @@ class DuckDBWarehouse(SqlWarehouse):
                     # A window with deletes only has no column types to create the table from: load it after the
                     # windows with rows.
                     windows.sort(key=lambda window: not window.columns)
-                for window in windows:
-                    if window.stream != stream.name or is_loaded(window, ledger):
-                        continue
+                waiting = [each for each in windows if each.stream == stream.name and not is_loaded(each, ledger)]
+                for number, window in enumerate(waiting, 1):
                     if window.deletes and not window.columns and not columns_of(execute, stream):
                         continue
                     try:
@@ -118,7 +117,8 @@ class DuckDBWarehouse(SqlWarehouse):
                         continue
                     rows, files = rows + result.rows, files + result.files
                     log.info(
-                        f"{stream.name}: loaded {window.stage}/{window.id} ({result.rows:,} rows)",
+                        f"{stream.name}: loaded {window.stage}/{window.id} ({result.rows:,} rows), {number:,} of"
+                        f" {len(waiting):,} window{'s' if len(waiting) > 1 else ''}",
                         stream=stream.name,
                         window=window.id,
                         rows=result.rows,

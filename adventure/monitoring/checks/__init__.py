@@ -8,7 +8,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.warehouse import Executor
 from adventure.factory import open_warehouse, sales_dialect
 from adventure.monitoring.checks.check import Check
-from adventure.monitoring.checks.flow import MODELS, count_rows, flow_checks
+from adventure.monitoring.checks.flow import MODELS, count_rows, flow_checks, model_of
 from adventure.monitoring.checks.sales import sales_checks
 
 __all__ = ["MODELS", "Check", "count_rows", "require_models", "run_checks"]
@@ -22,9 +22,10 @@ def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
         WarehouseError: the warehouse cannot be read, or no model was built yet.
     """
     warehouse = open_warehouse(settings)
-    require_models(warehouse, [MODELS[stream.name] for stream in streams if stream.name in MODELS])
+    models = [model for stream in streams if (model := model_of(stream))]
+    require_models(warehouse, models)
     checks = [check for stream in streams for check in flow_checks(settings, warehouse, stream)]
-    if {stream.name for stream in streams} >= set(MODELS):
+    if set(models) >= set(MODELS.values()):
         checks += sales_checks(warehouse, sales_dialect(settings))
     return checks
 

@@ -21,6 +21,12 @@ MODELS = {
     "chat_logs": "stg_real_time__chat_logs",
 }
 """The model with one row per key, for each shipped stream."""
+_KEYS = {"orders": ("sales_order_id",), "order_details": ("sales_order_detail_id",), "chat_logs": ("_id",)}
+
+
+def model_of(stream: Stream) -> str | None:
+    """Return the model with one row per key; None for a stream of one's own, even if it has a shipped stream's name."""
+    return MODELS.get(stream.name) if stream.key == _KEYS.get(stream.name) else None
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,8 @@ def count_rows(settings: Settings, warehouse: Warehouse, stream: Stream) -> Coun
         WarehouseError: the warehouse cannot be read.
     """
     model = None
-    if stream.name in MODELS:
-        statement = f"select count(*) from dbt_prod.{MODELS[stream.name]} where _deleted_at is null"
+    if name := model_of(stream):
+        statement = f"select count(*) from dbt_prod.{name} where _deleted_at is null"
         model = int(warehouse.execute(statement)[0][0])
     raw = warehouse.live_key_count(stream)
     rejected = warehouse.outstanding_rejects(stream, datetime.min)

@@ -1,0 +1,88 @@
+"""Runs snowflake/load_stages.sql against the emulator, which has neither tasks nor Snowflake Scripting.
+
+Of the tasks' blocks it knows what that file uses: SELECT INTO, IF … <> '', EXECUTE IMMEDIATE of a text that is put
+together, and plain statements. As in a task, an error ends the session, which rolls an open transaction back.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from snowflake.connector import SnowflakeConnection
+
+from adventure.core.settings import Settings
+from adventure.destinations.snowflake.scripts import split
+from adventure.destinations.snowflake.session import connect_snowflake
+
+SCRIPT = Path(__file__).parents[2] / "snowflake" / "load_stages.sql"
+STATEMENTS = list(split(SCRIPT.read_text(encoding="utf-8")))
+TASKS = {
+    found[1]: found[2]
+    for text in STATEMENTS
+    if (found := re.match(r"create or replace task (\w+) .*?\$\$\n(.*)\$\$", text, re.DOTALL))
+}
+FOLLOWING = {
+    found[2]: found[1]
+    for text in STATEMENTS
+    if (found := re.match(r"create or replace task (\w+) .* after (\w+) as\n", text))
+}
+
+
+_FIRST_RUN = next(place for place, text in enumerate(STATEMENTS) if text.startswith("execute task"))
+
+
+def deploy(settings: Settings) -> None:
+    """Run the file up to its first EXECUTE TASK, in the database of the settings."""
+    names = {"set database_name = 'MY_DATABASE'": f"set database_name = '{settings.snowflake_database}'"}
+    with connect_snowflake(settings) as connection, connection.cursor() as cursor:
+        for statement in STATEMENTS[:_FIRST_RUN]:
+            cursor.execute(names.get(statement, statement))
+
+
+def shown(settings: Settings) -> list[list[tuple[Any, ...]]]:
+    """Return the result of each statement at the end of the file, which shows what was loaded."""
+    with connect_snowflake(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("use schema raw_ext")
+        last = [text for text in STATEMENTS[_FIRST_RUN:] if not text.startswith("execute task")]
+        return [list(cursor.execute(statement).fetchall()) for statement in last]
+
+
+def run_task(settings: Settings, name: str) -> None:
+    """Run a task in a session of its own."""
+    with connect_snowflake(settings) as connection:
+        connection.cursor().execute("use schema raw_ext")
+        _run(connection, TASKS[name])
+
+
+def execute_task(settings: Settings, name: str) -> None:
+    """Run a task, and after it the one that follows."""
+    run_task(settings, name)
+    run_task(settings, FOLLOWING[name])
+
+
+def _run(connection: SnowflakeConnection, block: str) -> None:
+    (body,) = re.findall(r"^begin\n(.*)^end;$", block, re.DOTALL | re.MULTILINE)
+    variables: dict[str, Any] = {}
+    skipping = False
+    for text in split(body):
+        statement = text
+        if statement == "end if":
+            skipping = False
+            continue
+        if found := re.match(r"if \((\w+) <> ''\) then\s+(.*)", statement, re.DOTALL):
+            skipping, statement = not variables[found[1]], found[2]
+        if skipping:
+            continue
+        with connection.cursor() as cursor:
+            if found := re.match(r"select (.+?) into :(\w+) (from .*)", statement, re.DOTALL):
+                ((variables[found[2]],),) = cursor.execute(f"select {found[1]} {found[3]}").fetchall()
+            elif found := re.match(r"execute immediate (.*)", statement, re.DOTALL):
+                cursor.execute(_text(found[1], variables))
+            else:
+                cursor.execute(statement)
+
+
+def _text(expression: str, variables: dict[str, Any]) -> str:
+    """Put together `'…' || :name || '…'`."""
+    parts = re.findall(r"'((?:[^']|'')*)'|:(\w+)", expression)
+    return "".join(variables[name] if name else literal.replace("''", "'") for literal, name in parts)
