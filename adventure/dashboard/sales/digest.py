@@ -18,10 +18,10 @@ from adventure.destinations.published import Query
 
 _DAYS = 14
 """How many days the chart shows."""
-_PRODUCTS = 5
+_PRODUCTS, _UNUSUAL = 5, 5
 _STYLE = """
 @page {size: A4 landscape; margin: 10mm}
-@media print {.page {max-width: none !important; zoom: 0.78} h1 {margin-top: 0 !important}}
+@media print {.page {max-width: none !important; zoom: 0.7} h1 {margin-top: 0 !important}}
 """
 _CELL = "padding:3px 10px 3px 0;vertical-align:top"
 _BLUE = "#0058B8"
@@ -54,12 +54,12 @@ def digest(query: Query, now: datetime, concerns: str) -> str:
         _paragraph(concerns, "background:#FFF3CD;padding:8px 12px"),
         _columns(
             [
-                _spans(query, end, now, bounds[0]),
+                _spans(query, end, now, bounds[0])
+                + _list("Unusual days of the last week", [notes.sentence(day) for day in unusual[-_UNUSUAL:]]),
                 _days(query, Scope(today - timedelta(days=_DAYS), yesterday.last), now),
             ]
         ),
         _columns([_countries(query, yesterday), _products(query, yesterday)]),
-        _list("Unusual days of the last week", map(notes.sentence, unusual)),
     ]
     return _page(now, parts)
 
@@ -94,7 +94,7 @@ def _days(query: Query, scope: Scope, now: datetime) -> str:
     most = max(sums.values(), default=Decimal(0)) or Decimal(1)
     rows = "".join(
         f'<tr><td style="{_CELL};white-space:nowrap">{day:%a %d %b}</td>'
-        f'<td style="width:100%">'
+        f'<td style="width:100%;padding-right:8px">'
         f'<div style="background:{_BLUE};height:12px;width:{float(100 * value / most):.1f}%"></div></td>'
         f'<td style="{_CELL};text-align:right">{markup(format.money(value))}</td></tr>'
         for day, value in sums.items()
