@@ -107,11 +107,11 @@ long-run: .venv/.dev ## run 2,000 cycles in one process and watch its memory and
 	@LONG_RUN_CYCLES=2000 $(BIN)/pytest tests/processor/test_long_run.py -s
 
 lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the network); LOCK_ARGS=--upgrade takes newer versions
-	$(call compile,dev,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra snowflake --extra mcp --extra alerts --extra sandbox --extra dev $(LOCK_ARGS))
-	$(call compile,demo,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra sandbox $(as_dev))
-	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard --extra alerts $(as_dev))
-	$(call compile,processor,pyproject.toml $(as_dev))
-	$(call compile,processor-snowflake,pyproject.toml --extra snowflake-stage $(as_dev))
+	$(call compile,dev,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra http --extra snowflake --extra mcp --extra alerts --extra sandbox --extra dev $(LOCK_ARGS))
+	$(call compile,demo,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra http --extra sandbox $(as_dev))
+	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard --extra http --extra alerts $(as_dev))
+	$(call compile,processor,pyproject.toml --extra http $(as_dev))
+	$(call compile,processor-snowflake,pyproject.toml --extra http --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
 	$(call compile_example,airflow)
 	$(call compile_example,dagster)

@@ -28,6 +28,7 @@ from adventure.monitoring.live import read_state
 from adventure.monitoring.status import print_status
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
+from adventure.sources.http import kind as http_kind
 from adventure.sources.kind import SourceModule
 from adventure.sources.mongo import kind as mongo_kind
 from adventure.sources.postgres import kind as postgres_kind
@@ -44,7 +45,7 @@ IMPORT_KINDS = [PACKAGE / "demo", PACKAGE / "cli" / "snowflake.py"]
 """The demo makes its data with the drivers of both sources; `adventure snowflake` is a command for that kind alone."""
 
 # mypy finds here whether each module has the functions of its interface.
-SOURCE_MODULES: list[SourceModule] = [postgres_kind, mongo_kind, toy_source]
+SOURCE_MODULES: list[SourceModule] = [postgres_kind, mongo_kind, http_kind, toy_source]
 WAREHOUSE_MODULES: list[WarehouseModule] = [duckdb_kind, snowflake_kind]
 
 
@@ -63,6 +64,8 @@ def named_kinds(code: str) -> Iterator[tuple[int, str]]:
                 found = [node.slice]
             case ast.Call(func=ast.Attribute(attr="startswith" | "endswith" | "get" | "removeprefix" | "index")):
                 found = [*node.args]
+        if any(isinstance(each, ast.Constant) and each.value == "https" for each in ast.walk(node)):
+            continue  # the scheme of an address
         for each in found:
             parts: Sequence[ast.expr | None] = [each]
             if isinstance(each, ast.Tuple | ast.List | ast.Set):
@@ -88,6 +91,7 @@ def named_kinds(code: str) -> Iterator[tuple[int, str]]:
         'Source = Literal["mongo", "oracle"]',
         'MONGO = "mongo"',
         'TABLES = ("postgres", "mongo")',
+        'stream.source == "http"',
     ],
 )
 def test_a_name_that_is_compared_is_found(code: str) -> None:
@@ -102,6 +106,7 @@ def test_a_name_that_is_compared_is_found(code: str) -> None:
         'find_spec("duckdb")',
         'folder / "postgres"',
         'app(name="snowflake")',
+        'url.scheme in ("http", "https")',
     ],
 )
 def test_a_name_that_is_not_compared_is_left_alone(code: str) -> None:
@@ -118,6 +123,7 @@ def test_no_module_compares_the_name_of_a_kind() -> None:
         for path in others(than=PACKAGE / "core" / "kinds.py")
         for line, name in named_kinds(path.read_text(encoding="utf-8"))
         if not (name in FOLDERS and path.is_relative_to(FOLDERS[name]))
+        and path.name != "extras.py"  # an extra has the name of its kind
     ]
     assert found == []
 

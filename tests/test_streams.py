@@ -71,7 +71,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         (
             "lookback = 1.5",
             'mode = "guess"',
-            r'streams.returns.mode: PostgreSQL has no mode .guess.\. Write "cursor" or "snapshot"',
+            r'streams.returns.mode: PostgreSQL has no mode .guess.\. Write "cursor" or "log" or "snapshot"',
         ),
         ('source = "postgres"', 'source = "mongo"\nmode = "cursor"', r"MongoDB has no mode .cursor.\. Remove mode"),
         ("lookback = 1.5", 'columns = ["order_id", "line"]', "columns leaves out changed_at"),
@@ -82,7 +82,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("lookback = 1.5", 'hash = ["mail"]\nexclude = ["mail"]', "hash names mail, which the stream does not read"),
         ("lookback = 1.5", "start = 2026-01-01T00:00:00Z", "start has an offset"),
         ("lookback = 1.5", "interval = 60", "interval is for snapshots"),
-        ("lookback = 1.5", 'mode = "snapshot"', "cursor has no meaning in a snapshot"),
+        ("lookback = 1.5", 'mode = "snapshot"', "cursor has no meaning with .snapshot"),
         ("[streams.returns]", '[streams."re turns"]', "a stream's name is"),
         ("[streams.returns]", "[streams.returns", "is not valid TOML"),
         ("[streams.returns]", "[stream.returns]", "names no stream"),

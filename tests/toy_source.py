@@ -81,6 +81,9 @@ class ToySource:
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
         pass
 
+    def release(self, marks: Mapping[str, Watermark]) -> list[str]:
+        return []
+
     def close(self) -> None:
         pass
 

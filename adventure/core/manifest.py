@@ -30,14 +30,17 @@ FILE_NAME = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)|(rejects|deletes)\.nd
 """The names of a window's files. The processor did not write files with other names in a window's folder."""
 
 REPLACES = "replaces all rows"
-"""In the mode of a window: loading it removes the rows of all windows before it."""
+"""In the mode of a window: its rows are the whole table. Loading it removes the rows of all windows before it. If
+the stream has a key, it marks the keys that the window does not have as deleted instead."""
 
 RESERVED_COLUMNS = ("_file", "_file_row", "_loaded_at", "_deleted_at", "file_row_number")
 """Columns that raw tables have beside the source's columns, and the column that DuckDB adds when it reads Parquet. No
 source column can have one of these names; both warehouses ignore case."""
 
 _PART = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)")
-_REJECTS, _DELETES = "rejects.ndjson.gz", "deletes.ndjson.gz"
+_REJECTS = "rejects.ndjson.gz"
+DELETES = "deletes.ndjson.gz"
+"""The name of a window's file of deleted rows."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 2**63 - 1
 _PLAIN_TYPES = frozenset(
@@ -187,7 +190,7 @@ def _faults(window: Window) -> Iterator[str]:
     for file in window.files:
         if not _PART.fullmatch(file.name):
             yield f"it lists {file.name!r}, which is no file of its window"
-    for beside, name in ((window.rejects, _REJECTS), (window.deletes, _DELETES)):
+    for beside, name in ((window.rejects, _REJECTS), (window.deletes, DELETES)):
         if beside and beside.name != name:
             yield f"it lists {beside.name!r}, which is no file of its window"
     yield from _column_faults(window)

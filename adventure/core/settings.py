@@ -5,11 +5,12 @@ compares the two). A secret is a SecretStr, so that printing the settings shows 
 Settings, and faults.py read variables of their own.
 """
 
+import json
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,6 +46,11 @@ class Settings(BaseSettings):
     )
     postgres_sslcert: FilePath | None = Field(None, description="client certificate for PostgreSQL")
     postgres_sslkey: FilePath | None = Field(None, description="key of POSTGRES_SSLCERT, readable by its owner only")
+    postgres_publication: str = Field(
+        "adventure",
+        min_length=1,
+        description="publication of the tables that are read by PostgreSQL's log",
+    )
     state_dsn: SecretStr | None = Field(
         None, description="libpq connection string of the database that keeps the watermarks; default: the source"
     )
@@ -64,6 +70,16 @@ class Settings(BaseSettings):
     )
     mongo_tls_certificate_key_file: FilePath | None = Field(
         None, description="client certificate and key for MongoDB, in one file; turns TLS on"
+    )
+
+    # An HTTP API
+    api_url: str = Field("", description='address below which the endpoints of streams with source = "http" are')
+    api_token: SecretStr | None = Field(None, description="token that is sent as Authorization: Bearer")
+    api_headers: SecretStr | None = Field(
+        None, description='other headers of every request, as JSON: {"X-Api-Key": "..."}'
+    )
+    api_tls_ca_file: FilePath | None = Field(
+        None, description="the authorities that the API's certificate is checked against; default: certifi's"
     )
 
     # The generator
@@ -201,6 +217,28 @@ class Settings(BaseSettings):
         found = sorted(set(str(value.absolute())) & set("*?[]\\"))
         if found:
             raise ValueError(f"the path {value.absolute()} contains {' '.join(found)}; choose a folder without")
+        return value
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("is no address such as https://api.example.com/v1")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("may hold no user, no password and no parameters; put them in API_TOKEN or API_HEADERS")
+        return value.rstrip("/")
+
+    @field_validator("api_headers")
+    @classmethod
+    def _are_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        """Check the text here: an error must not quote it."""
+        try:
+            headers = json.loads(value.get_secret_value()) if value else {}
+        except ValueError:
+            headers = None
+        if not isinstance(headers, dict) or not all(isinstance(text, str) for text in headers.values()):
+            raise ValueError("is no JSON object of texts (its text is not shown)")
         return value
 
     @field_validator("state_dsn")

@@ -1,7 +1,7 @@
 """Read pipeline.toml into Stream values.
 
-A stream is one table or collection on its way to one raw table. This module checks the file; the processor finds out
-whether the source has such a table.
+A stream is one table, collection or endpoint on its way to one raw table. This module checks the file; the processor
+finds out whether the source has such a table.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from adventure.core.api import Api
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, SourceKind, check_kind
 from adventure.core.settings import Settings
@@ -21,21 +22,25 @@ from adventure.core.validation import faults_by_name
 from adventure.core.zones import check_zone
 
 SNAPSHOT = "snapshot"
+LOG = "log"
 """The mode in which the whole table is compared with what was staged before."""
 
 READ_AT, ROW_NUMBER = "_read_at", "_row_number"
 """Columns that a table read as a snapshot gets: its cursor, and its key if it has none."""
 
 
+_DEFAULT_API = Api()
+
+
 @dataclass(frozen=True)
 class Stream:
-    """One table or collection on its way to one raw table."""
+    """One table, collection or endpoint on its way to one raw table."""
 
     name: str
     source: str
     """The name of its kind; see `adventure.core.kinds`."""
     namespace: str
-    """The schema (PostgreSQL) or the database (MongoDB)."""
+    """The schema (PostgreSQL), the database (MongoDB), or the folder below API_URL."""
     table: str
     cursor: str
     key: tuple[str, ...]
@@ -66,6 +71,8 @@ class Stream:
     """Rows with a lower cursor are not read; in the stream's zone."""
     interval: timedelta = timedelta(0)
     """The shortest time between two reads of the table, in snapshot mode."""
+    api: Api = _DEFAULT_API
+    """How to read the endpoint, for a source that is an API."""
 
     @property
     def kind(self) -> SourceKind:
@@ -91,6 +98,16 @@ class Stream:
     def is_snapshot(self) -> bool:
         """Whether the whole table is compared with what was staged before."""
         return self.mode == SNAPSHOT
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the source's log names the rows to read."""
+        return self.mode == LOG
+
+    @property
+    def has_read_at(self) -> bool:
+        """Whether its cursor is the time at which a row was read, which Adventure adds to the table's columns."""
+        return self.cursor == READ_AT and self.mode in (SNAPSHOT, LOG)
 
     @property
     def is_replaced(self) -> bool:
@@ -141,6 +158,7 @@ class _Entry(BaseModel):
     hash: list[_Text] = []
     start: datetime | date | None = None
     interval: Annotated[float, Field(ge=0, description="seconds")] = 0
+    api: Api | None = None
 
     @field_validator("source")
     @classmethod
@@ -207,6 +225,7 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         _check_timezone(where, entry)
     cursor, key = _cursor_and_key(where, entry, settings)
     _check_shape(where, entry, [cursor, *key], settings)
+    _check_api(where, entry)
     return Stream(
         name=name,
         source=entry.source,
@@ -230,7 +249,21 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         if entry.start is None or isinstance(entry.start, datetime)
         else datetime.combine(entry.start, time.min),
         interval=timedelta(seconds=entry.interval),
+        api=entry.api or _DEFAULT_API,
     )
+
+
+def _check_api(where: str, entry: _Entry) -> None:
+    kind = SOURCES[entry.source]
+    if entry.api and not kind.api:
+        raise ConfigError(f"{where}.api: {kind.title} is no API", "Remove the table api")
+    if kind.api and entry.where:
+        raise ConfigError(f"{where}.where: {kind.title} has no query language", "Use parameters of the table api")
+    if kind.api and not entry.lookback:
+        raise ConfigError(
+            f"{where}: a stream of {kind.title} needs a lookback, because an API does not show how far it is complete",
+            "Add lookback: the seconds by which a record may appear late, such as 300",
+        )
 
 
 def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str, tuple[str, ...]]:
@@ -241,7 +274,7 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
         raise ConfigError(
             f"{where}.mode: {kind.title} has no mode {entry.mode!r}", f"Write {known}" if known else "Remove mode"
         )
-    if entry.mode != SNAPSHOT:
+    if entry.mode not in (SNAPSHOT, LOG):
         for name in ("cursor", "key"):
             if getattr(entry, name) is None:
                 able = SNAPSHOT in kind.modes
@@ -253,12 +286,29 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
         return entry.cursor or "", _names(entry.key or "")
     for name in ("cursor", "lookback", "timezone", "start", "references"):
         if getattr(entry, name):
-            raise ConfigError(f"{where}.{name} has no meaning in a snapshot, which compares whole tables", "Remove it")
+            raise ConfigError(f"{where}.{name} has no meaning with {entry.mode!r}, which needs no cursor", "Remove it")
+    if entry.mode == LOG:
+        _check_log(where, entry, settings)
     if entry.key is None and not WAREHOUSES[settings.warehouse].whole_tables:
         raise ConfigError(
             f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table without a key", "Add the table's key"
         )
     return READ_AT, _names(entry.key or ROW_NUMBER)
+
+
+def _check_log(where: str, entry: _Entry, settings: Settings) -> None:
+    """Check that the log can name the stream's rows, and that the warehouse can replace them when it cannot."""
+    if entry.key is None:
+        raise ConfigError(f"{where}: the log names rows by their key", "Add the table's key")
+    for name in ("interval", "where"):
+        if getattr(entry, name):
+            raise ConfigError(f"{where}.{name} is not for rows that the log names", f"Remove {name}")
+    if keys := set(entry.hash) & set(_names(entry.key)):
+        raise ConfigError(f"{where}.hash names its key {min(keys)}, by which rows are looked up", "Remove it from hash")
+    if not WAREHOUSES[settings.warehouse].whole_tables:
+        raise ConfigError(
+            f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table that was truncated", "Name a cursor"
+        )
 
 
 def _check_shape(where: str, entry: _Entry, needed: Sequence[str], settings: Settings) -> None:
@@ -352,8 +402,8 @@ def _check_references(path: Path, stream: Stream, before: dict[str, Stream]) -> 
             raise ConfigError(
                 f"{where}: no stream of that name comes before it", "Put that stream first, or fix the name"
             )
-        if parent.is_snapshot:
-            raise ConfigError(f"{where}: {name} is read as a snapshot, whose rows have no cursor", "Remove it")
+        if parent.has_read_at:
+            raise ConfigError(f"{where}: {name} has no cursor (its mode is {parent.mode})", "Remove it")
         if stream.source != parent.source or not stream.kind.one_snapshot:
             able = " or ".join(kind.title for kind in SOURCES.values() if kind.one_snapshot)
             raise ConfigError(f"{where}: only tables of {able} are read in one snapshot", "Remove the reference")

@@ -57,4 +57,5 @@ def _preview(settings: Settings, stream: Stream, mark: Watermark | None) -> Prev
             counts = probe.counts(stream, mark)
     except AdventureError as error:
         return Preview(stream.name, mode, value, None, str(error))
-    return Preview(stream.name, mode, value, counts.rows if stream.is_snapshot else counts.in_flight)
+    rows = counts.rows if stream.is_snapshot or mark is None else None if stream.is_log else counts.in_flight
+    return Preview(stream.name, mode, value, rows)

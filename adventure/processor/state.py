@@ -277,6 +277,16 @@ class State:
         }
         self._set(stream.name, _RESET, values)
 
+    def remove(self, stream: Stream) -> None:
+        """Forget how far the stream was read.
+
+        Raises:
+            SourceError: the state database failed.
+        """
+        with translating_postgres(self._conninfo, _NAME):
+            self._connection.execute("delete from adventure_watermarks where stream = %s", [stream.name])
+        self.watermarks.pop(stream.name, None)
+
     @contextmanager
     def undisturbed(self, stream: Stream) -> Iterator[bool]:
         """Return whether nobody repairs the stream; while open, nobody begins to."""

@@ -54,8 +54,8 @@ def reconcile_recent(settings: Settings, streams: Sequence[Stream]) -> tuple[int
 
     recent = timedelta(seconds=settings.reconcile_window_sec)
     rows, found = 0, []
-    # The processor itself compares the whole table of a snapshot, in each of its reads.
-    for stream in (each for each in streams if not each.is_snapshot):
+    # Without a cursor there are no recent rows. The processor itself compares the whole table of a snapshot.
+    for stream in (each for each in streams if not each.has_read_at):
         try:
             (report,) = reconcile(settings, [stream], recent=recent)
         except AdventureError as error:

@@ -14,10 +14,10 @@ from pathlib import Path
 import orjson
 
 from adventure.core.clock import earlier, later, utc_now
-from adventure.core.files import DELETES, LocalFile, NdjsonFile, writing
+from adventure.core.files import LocalFile, NdjsonFile, writing
 from adventure.core.key_kinds import joined_key
 from adventure.core.log import get_logger
-from adventure.core.manifest import Column, Window
+from adventure.core.manifest import DELETES, Column, Window
 from adventure.core.spans import moment
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream

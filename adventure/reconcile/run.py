@@ -87,8 +87,8 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        # The rows of a snapshot have no cursor: all of them are compared, by their hashes.
-        bounds = (None, None) if stream.is_snapshot else (earlier(mark.value, recent) if recent else low, high)
+        # Rows without a cursor are compared by their hashes, all of them.
+        bounds = (None, None) if stream.has_read_at else (earlier(mark.value, recent) if recent else low, high)
         try:
             reports.append(
                 _reconcile(
@@ -100,7 +100,7 @@ def reconcile(
                     force=force,
                     low=bounds[0],
                     high=bounds[1],
-                    rows=rows or stream.is_snapshot,
+                    rows=rows or stream.has_read_at,
                     without=without,
                     place=f"{number} of {len(streams)}",
                 )
@@ -124,10 +124,9 @@ def _reconcile(
     without: Collection[str],
     place: str,
 ) -> Report:
-    if stream.is_snapshot and not WAREHOUSES[settings.warehouse].whole_tables:
+    if stream.has_read_at and not WAREHOUSES[settings.warehouse].whole_tables:
         raise SourceShapeError(
-            f"{stream.name} is read as a snapshot, whose rows can only be compared whole, which {settings.warehouse}"
-            " does not do",
+            f"{stream.name} has no cursor: its rows can only be compared whole, which {settings.warehouse} does not do",
             "Run `adventure check`, which compares their number",
         )
     with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:

@@ -123,5 +123,15 @@ class Source(Protocol):
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """Acknowledge that the stream's last extract was staged; skip its rows from `floor` on in the next overlap."""
 
+    def release(self, marks: Mapping[str, Watermark]) -> list[str]:
+        """Remove what the server keeps for streams that are not read any more; return a sentence for each.
+
+        Args:
+            marks: the watermarks of all streams that are still read.
+
+        Raises:
+            SourceError: the source failed.
+        """
+
     def close(self) -> None:
         """Close the connection."""

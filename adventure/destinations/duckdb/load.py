@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
 from adventure.core.clock import utc_now
 from adventure.core.faults import Point, reached
-from adventure.core.manifest import REPLACES, StagedFile, Window
+from adventure.core.manifest import DELETES, REPLACES, StagedFile, Window
 from adventure.core.sql_text import quoted
 from adventure.core.stage import damaged
 from adventure.core.streams import Stream
@@ -18,7 +19,7 @@ from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT, META_COLUMNS
 from adventure.destinations.duckdb.connection import executing
 from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.stage import FolderStage
-from adventure.destinations.duckdb.tombstones import write_tombstones
+from adventure.destinations.duckdb.tombstones import write_missing, write_tombstones
 from adventure.destinations.warehouse import LoadResult
 
 
@@ -58,8 +59,13 @@ def load_window(
             rows += inserted if _kind(window, file) == "data" else 0
             reached(Point.ROWS_WRITTEN, stream.name)
             _record_file(connection, window, file, loaded_at)
-        if window.replaces:
+        if window.replaces and stream.is_replaced:
             _keep_newest(connection, stream, window)
+        elif window.replaces and (
+            missing := write_missing(connection, stream, columns_of(executing(connection), stream), window, loaded_at)
+        ):
+            deletes = StagedFile(DELETES, missing, 0, "")
+            _record_file(connection, replace(window, deletes=deletes), deletes, loaded_at)
         reached(Point.LEDGER_WRITTEN, stream.name)
         connection.execute("commit")
         reached(Point.COMMITTED, stream.name)

@@ -4,10 +4,12 @@ A tombstone holds the row's key, and the time of the deletion both in `_deleted_
 version of its key until a row with the same key and a later cursor arrives.
 """
 
+from datetime import timedelta
+
 import duckdb
 
 from adventure.core.errors import SchemaDrift
-from adventure.core.manifest import KEY_TEXTS
+from adventure.core.manifest import DELETES, KEY_TEXTS, Window
 from adventure.core.sql_text import literal, quoted
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.dialect import DUCKDB
@@ -56,6 +58,44 @@ def write_tombstones(
         f"insert into {DUCKDB.raw_table(stream)} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
         f" select {columns}, ?, row_number() over () - 1, ?, deleted_at from {_LINES}",
         [*values, label, loaded_at, path],
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
+def write_missing(
+    connection: duckdb.DuckDBPyConnection, stream: Stream, table: dict[str, str], window: Window, loaded_at: object
+) -> int:
+    """Append a tombstone for each live key that is not in the window, which holds all rows of the table.
+
+    A key whose row the window rejects stays as it is. The window's end is later than the cursors of all windows before.
+
+    Args:
+        table: the raw table's columns with their types.
+
+    Returns:
+        The number of tombstones.
+    """
+    label = f"{window.stage}/{window.id}/"
+    target = DUCKDB.raw_table(stream)
+    others = f"select 1 from {target} where not starts_with(_file, ?) limit 1"
+    if connection.execute(others, [label]).fetchone() is None:
+        return 0
+    kinds = {name.lower(): kind for name, kind in table.items()}
+    texts = ", ".join(DUCKDB.plain_text(f"latest.{quoted(key)}", kinds[key.lower()]) for key in stream.key)
+    names = ", ".join(map(quoted, (*stream.key, stream.cursor)))
+    keys = ", ".join(f"latest.{quoted(key)}" for key in stream.key)
+    found = connection.execute(
+        f"insert into {target} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
+        f" select {keys}, $at::timestamp, $file, row_number() over () - 1, $loaded_at, $at"
+        f" from ({DUCKDB.latest(stream)}) as latest where not starts_with(_file, $label) and not exists ("
+        "select 1 from raw_ext.rejected_rows as rejected"
+        f" where starts_with(rejected._file, $label) and rejected.key = concat_ws(',', {texts}))",
+        {
+            "at": window.high - timedelta(microseconds=1),
+            "file": label + DELETES,
+            "loaded_at": loaded_at,
+            "label": label,
+        },
     ).fetchone()
     return int(found[0]) if found else 0
 

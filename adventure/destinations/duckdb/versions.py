@@ -120,8 +120,8 @@ def _copy_held(connection: duckdb.DuckDBPyConnection, stream: Stream, key: str, 
         f"coalesce({DUCKDB.cursor(stream)} + (1::hugeint << 61), 0) * (1::hugeint << 64)"
         " + epoch_us(_loaded_at)::hugeint * 2 + (_deleted_at is null)::int"
     )
-    # At the source, the rows of a snapshot have no cursor: `PostgresSide` takes 1970 for all of them.
-    cursor = "0" if stream.is_snapshot else "nullif(version >> 64, 0) - (1::hugeint << 61)"
+    # At the source, the rows of a table without a cursor have none: `PostgresSide` takes 1970 for all of them.
+    cursor = "0" if stream.has_read_at else "nullif(version >> 64, 0) - (1::hugeint << 61)"
     connection.execute(
         f"""
         insert into scratch.held

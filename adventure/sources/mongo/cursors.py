@@ -1,6 +1,5 @@
 """Convert a document's cursor (a date, or text in any ISO-8601 form) to UTC, and build query ranges for cursors."""
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from bson.datetime_ms import DatetimeMS
 
 from adventure.core.clock import earlier, later
+from adventure.sources.iso_text import READ_ALIKE
 from adventure.sources.mongo.bson_walk import CannotConvert
 
 _OFFSETS = timedelta(days=1)
@@ -17,11 +17,6 @@ _FEW_YEARS = 5
 
 _LAST = "\U0010ffff"
 """Appended to a prefix, this sorts above every text with that prefix."""
-
-_READ_ALIKE = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?"
-)
-"""The form of ISO-8601 that DuckDB, Snowflake and Python read alike."""
 
 
 def cursor_moment(name: str, value: object) -> datetime:
@@ -76,7 +71,7 @@ def cursor_to_add(name: str, value: object) -> str | None:
     Raises:
         CannotConvert: see `cursor_moment`.
     """
-    if not isinstance(value, str) or _READ_ALIKE.fullmatch(value):
+    if not isinstance(value, str) or READ_ALIKE.fullmatch(value):
         return None
     return cursor_moment(name, value).isoformat(timespec="microseconds") + "Z"
 

@@ -133,6 +133,10 @@ class MongoSource:
         """Close the connection."""
         self._client.close()
 
+    def release(self, marks: Mapping[str, Watermark]) -> list[str]:
+        """Return nothing, because a MongoDB server keeps nothing for a stream."""
+        return []
+
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """Acknowledge that the stream's last extract was staged; see `Source`."""
         cursor = self._cursors[stream.name]

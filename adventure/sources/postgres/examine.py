@@ -1,6 +1,6 @@
 """Examine a PostgreSQL source for `adventure doctor`: the server, the role, and each stream's table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from adventure.core.clock import utc_now
@@ -10,6 +10,7 @@ from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.sources.postgres.access import no_table, refusal
 from adventure.sources.postgres.horizon import Horizon, read_horizon
+from adventure.sources.postgres.log.access import read_access
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream
 from adventure.sources.postgres.relations import Relation, read_relations
 from adventure.sources.postgres.rows import Connection
@@ -30,8 +31,12 @@ select exists (
 """
 
 
-def examine(connection: Connection, streams: Sequence[Stream], role: str) -> Iterator[Finding]:
+def examine(connection: Connection, streams: Sequence[Stream], role: str, publication: str) -> Iterator[Finding]:
     """Yield findings; see `Probe`.
+
+    Args:
+        role: the role that reads.
+        publication: the publication of the tables that are read by the log.
 
     Raises:
         psycopg.Error: the server failed.
@@ -54,6 +59,9 @@ def examine(connection: Connection, streams: Sequence[Stream], role: str) -> Ite
             yield Finding("error", stream.name, error.problem, error.remedy)
         else:
             yield from _table(connection, plan, relation)
+    by_log = [plan.stream for plan in plans.values() if plan.stream.is_log]
+    if by_log:
+        yield from _log(connection, by_log, relations, publication)
 
 
 def _server(connection: Connection) -> Iterator[Finding]:
@@ -82,12 +90,24 @@ def _horizon(horizon: Horizon) -> Iterator[Finding]:
         )
 
 
+def _log(
+    connection: Connection, streams: Sequence[Stream], relations: Mapping[str, Relation], publication: str
+) -> Iterator[Finding]:
+    reasons = read_access(connection, streams, relations, publication).reasons
+    for stream in streams:
+        if reason := reasons.get(stream.name):
+            yield Finding("error", stream.name, reason.problem, reason.remedy)
+        else:
+            key = ", ".join(stream.key)
+            yield Finding("ok", stream.name, f"{stream.location} is read by the log, by the key {key}")
+
+
 def _table(connection: Connection, plan: Plan, relation: Relation) -> Iterator[Finding]:
     stream = plan.stream
     if stream.is_snapshot:
         key = "without a key: replaced whole" if stream.is_replaced else f"by the key {', '.join(stream.key)}"
         yield Finding("ok", stream.name, f"{stream.location} is compared whole, {key}")
-    else:
+    elif not stream.is_log:
         kind = plan.type_names[stream.cursor]
         yield Finding("ok", stream.name, f"{stream.location}, by the cursor {stream.cursor} ({kind})")
         if not plan.indexed and relation.root.kind in "rp":

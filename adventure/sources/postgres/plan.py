@@ -75,7 +75,7 @@ class Plan:
     source: str
     """The table, or a subquery over it; see `Shape`."""
     relation: str
-    """The same; in snapshot mode with the columns that are added to it."""
+    """The same; without a cursor of its own, with the columns that are added to it."""
     left_out: tuple[str, ...]
     """Columns that the role may not read."""
     indexed: bool

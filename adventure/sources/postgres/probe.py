@@ -72,7 +72,9 @@ class PostgresProbe:
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         """Yield findings; see `Probe`."""
         with self._translating():
-            yield from examine(self.connection, streams, self.settings.postgres_user)
+            yield from examine(
+                self.connection, streams, self.settings.postgres_user, self.settings.postgres_publication
+            )
 
     def propose(self) -> "Iterator[Proposal | Unmovable]":
         """Yield proposals; see `Probe`."""

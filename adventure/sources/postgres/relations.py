@@ -180,7 +180,7 @@ def _refusal(stream: Stream, members: Sequence[Member]) -> SourceError | None:
                 f"stream {stream.name} waits: the subscription {member.subscription} still copies {member.name}",
                 "No action is needed: it is read when the copy is done; see pg_subscription_rel",
             )
-    if not stream.lookback and not stream.is_snapshot and (kept := _first(members, "m")):
+    if not stream.lookback and not stream.has_read_at and (kept := _first(members, "m")):
         return SourceShapeError(
             f"stream {stream.name}: the rows of the materialised view {kept.name} appear when it is refreshed, under"
             " older cursors",

@@ -49,8 +49,8 @@ class Shape:
 
     @property
     def relation(self) -> str:
-        """The source; in snapshot mode with the columns that are added to it."""
-        return snapshot_relation(self.stream, self.source) if self.stream.is_snapshot else self.source
+        """The source; without a cursor of its own, with the columns that are added to it."""
+        return snapshot_relation(self.stream, self.source) if self.stream.has_read_at else self.source
 
     @property
     def is_whole(self) -> bool:
@@ -74,10 +74,10 @@ def read_shape(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream) 
     wanted = [name for name in types if name not in stream.exclude and (not stream.columns or name in stream.columns)]
     columns = tuple(name for name in wanted if name in readable)
     left_out = tuple(name for name in wanted if name not in readable)
-    if stream.is_snapshot and (taken := {READ_AT, ROW_NUMBER} & set(types)):
+    if stream.has_read_at and (taken := {READ_AT, ROW_NUMBER} & set(types)):
         raise SourceShapeError(
             f"stream {stream.name}: {stream.location} has a column {', '.join(sorted(taken))}, which Adventure adds to"
-            " snapshots",
+            " tables without a cursor",
             "List it under exclude in a view, and read the view",
         )
     needed = set(left_out) & {stream.cursor, *stream.key, *stream.columns, *stream.hash}
@@ -102,7 +102,7 @@ def snapshot_relation(stream: Stream, source: str, read_at: datetime = datetime(
 
 def added_columns(stream: Stream) -> tuple[tuple[str, str], ...]:
     """Return the columns that `snapshot_relation` adds, with their types."""
-    if not stream.is_snapshot:
+    if not stream.has_read_at:
         return ()
     return ((READ_AT, "timestamptz"), *([(ROW_NUMBER, "int8")] if stream.is_replaced else []))
 

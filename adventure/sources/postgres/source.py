@@ -21,6 +21,7 @@ from adventure.core.errors import AdventureError, SourceError, SourceRefused, So
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
+from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
@@ -29,10 +30,12 @@ from adventure.sources.postgres.baseline import Baseline
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.horizon import MARGIN, Horizon, blocking_session, read_horizon
+from adventure.sources.postgres.log.cycle import LogCycle, LogReader
+from adventure.sources.postgres.log.rows import LogRows
 from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, refers, table_of
 from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
-from adventure.sources.postgres.relations import Relation, read_relations, rows_in
+from adventure.sources.postgres.relations import Member, Relation, read_relations, rows_in
 from adventure.sources.postgres.resolution import Resolution, coarser, last_value, lookback, shown, whole_units
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
@@ -73,6 +76,7 @@ class PostgresSnapshot:
     marks: Mapping[str, Watermark]
     source: "PostgresSource"
     floors: Floors
+    log: LogCycle
     horizons: Mapping[str, datetime] = field(default_factory=dict)
     """For each stream, the lowest cursor that a row may still get from the horizon on."""
     database: Origin = field(default_factory=Origin)
@@ -88,8 +92,8 @@ class PostgresSnapshot:
 
     def end(self, stream: Stream) -> datetime:
         """Return the end of the stream's window, in the zone of its cursor; see `SourceSnapshot`."""
-        if stream.is_snapshot:
-            # Its rows are compared, so that one that commits late is in the next snapshot, whatever the horizon was.
+        if stream.has_read_at:
+            # A row that commits late is in the next snapshot, or named by the log, whatever the horizon was.
             return self.clock
         plan = self.plans[stream.name]
         return whole_units(self.horizons[stream.name], plan.step, self._resolution(stream))
@@ -124,7 +128,35 @@ class PostgresSnapshot:
             self.source.was_read(stream)
         return extract
 
+    def _extract_by_log(self, stream: Stream, folder: Path) -> Extract:
+        """Stage the rows whose keys the log has, or all of them."""
+        mark, cycle, plan = self.marks.get(stream.name), self.log, self.plans[stream.name]
+        relation = self.relations[stream.name]
+        read_at = max(self.end(stream) - _TICK, mark.value) if mark else self.end(stream) - _TICK
+        rows = LogRows(
+            plan.at(read_at),
+            cycle.access.types[stream.name],
+            self.source.batches,
+            self.source.rejects,
+            folder,
+            self.source.delta,
+            cycle.position(stream.name).to_text(),
+        )
+        table = cycle.followed.get(stream.name)
+        if table is None:
+            extract = rows.read_all(cycle.handovers[stream.name])
+        else:
+            added = [each for each in relation.members if each.oid in cycle.added(stream.name)]
+            more = self.source.lies_in(plan, relation, added) if added else None
+            extract = rows.read_keys(table.keys, more, is_unique=stream.name in cycle.access.unique)
+        self._check_unchanged(stream)
+        if not extract.all_files:
+            cycle.done.add(stream.name)
+        return extract
+
     def _extract(self, stream: Stream, folder: Path) -> Extract:
+        if stream.is_log:
+            return self._extract_by_log(stream, folder)
         if stream.is_snapshot:
             return self._extract_whole(stream, folder)
         plan, mark, below = self.plans[stream.name], self.marks.get(stream.name), self._lookback(stream)
@@ -182,7 +214,7 @@ class PostgresSnapshot:
     def extract_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """Write the rows with these keys as Parquet; see `SourceSnapshot`."""
         plan = self.plans[stream.name]
-        if stream.is_snapshot:
+        if stream.has_read_at:
             # A repaired row is as new as the last snapshot. The one that is loaded last counts.
             plan = plan.at(earlier(self.marks[stream.name].value, _TICK))
         writer = RowWriter(plan, folder, timedelta(0), Deduplicator(), self.source.delta)
@@ -302,6 +334,7 @@ class PostgresSource:
     _due_at: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._log = LogReader(self.settings, self.settings.data_dir / "log")
         self._conninfo = self.settings.postgres_dsn
         self._connections = ExitStack()
         try:
@@ -353,11 +386,19 @@ class PostgresSource:
 
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """Acknowledge that the stream's last extract was staged; see `Source`."""
+        if stream.is_log:
+            self._cycle.done.add(stream.name)
+            return
         if stream.is_snapshot:
             self.was_read(stream)
             return
         self._deduplicators[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
+
+    def release(self, marks: Mapping[str, Watermark]) -> list[str]:
+        """Drop the replication slots that no watermark names; see `Source`."""
+        with self._translating():
+            return LogCycle(self._log, marks, self._asking).release()
 
     @property
     def baseline(self) -> Baseline:
@@ -391,6 +432,10 @@ class PostgresSource:
                 relations = read_relations(self._asking, streams)
                 unreadable |= self._refused(streams, relations)
                 readable = [stream for stream in streams if stream.name not in unreadable]
+                # The slot comes before the snapshot: what is committed in between is in both.
+                self._cycle = LogCycle(self._log, marks, self._asking)
+                self._cycle.prepare(readable, relations)
+                unreadable |= self._cycle.unreadable
                 self._lock(stream for stream in readable if relations[stream.name].lockable)
                 # LOCK TABLE needs the privilege on the whole table.
                 unlocked = {
@@ -409,20 +454,44 @@ class PostgresSource:
                     name: self._zones.earliest_ahead(self._asking, plan, horizon.moment) for name, plan in plans.items()
                 }
                 floors = self._floors(plans, marks, horizon)
-            yield PostgresSnapshot(
-                horizon.moment,
-                horizon.mode,
-                plans,
-                relations,
-                unreadable,
-                marks,
-                self,
-                floors,
-                ends,
-                origin,
-                unlocked,
-                horizon.clock,
-            )
+            with self._log_cycle(plans, origin, unreadable):
+                yield PostgresSnapshot(
+                    horizon.moment,
+                    horizon.mode,
+                    plans,
+                    relations,
+                    unreadable,
+                    marks,
+                    self,
+                    floors,
+                    self._cycle,
+                    ends,
+                    origin,
+                    unlocked,
+                    horizon.clock,
+                )
+
+    @contextmanager
+    def _log_cycle(
+        self, plans: Mapping[str, Plan], origin: Origin, unreadable: dict[str, SourceError]
+    ) -> Iterator[None]:
+        """Read the log, and advance the slot when the block has staged what it holds."""
+        streams = [plan.stream for plan in plans.values() if plan.stream.is_log and plan.stream.name not in unreadable]
+        try:
+            if streams:
+                self.set_savepoint()
+                try:
+                    self._cycle.begin(streams, self._extracting.batches, origin.timeline)
+                except SourceError as error:
+                    if isinstance(error, SourceUnavailable) or not self.rolls_back_to_savepoint():
+                        raise
+                    unreadable |= {stream.name: error for stream in streams}
+            yield
+            with self._translating():
+                if not any(stream.name in unreadable for stream in streams):
+                    self._cycle.finish()
+        finally:
+            self._cycle.close()
 
     def fingerprint(self, relation: Relation) -> str | None:
         """Return a text that changes when a table is rewritten, truncated, or gets other columns."""
@@ -434,7 +503,7 @@ class PostgresSource:
         """Compute from where each stream has to be read if the server's clock was set back."""
         floors = Floors(self._clock, horizon)
         for name, plan in plans.items():
-            if name in marks and not plan.stream.is_snapshot:
+            if name in marks and not plan.stream.has_read_at:
                 resolution = Resolution.of(marks[name].mode)
                 unit = max(plan.step, resolution.longest if resolution else plan.step)
                 floors.add(marks[name], unit, partial(self._read_up_to, plan, resolution))
@@ -496,6 +565,14 @@ class PostgresSource:
         with self._translating():
             return rows_in(self._asking, relation, new)
 
+    def lies_in(self, plan: Plan, relation: Relation, members: Sequence[Member]) -> str:
+        """Return the condition that a row of `t` lies in these members, whose key the server keeps unique."""
+        with self._translating():
+            lies_in = rows_in(self._asking, relation, members)
+        key = ", ".join(quoted(name) for name in plan.stream.key)
+        within = ", ".join(f"r.{quoted(name)}" for name in plan.stream.key)
+        return f"(({key}) in (select {within} from {plan.table} as r where {lies_in('r')}))"
+
     def _refused(self, streams: Sequence[Stream], relations: Mapping[str, Relation]) -> dict[str, SourceError]:
         """Return errors by stream: the relation is missing, of the wrong kind, or partly hidden from the role."""
         found: dict[str, SourceError] = {}
@@ -551,7 +628,7 @@ class PostgresSource:
                         check_reference(plan, plans[parent])
                     mark = marks.get(stream.name)
                     self._warnings.of_zone(plan, self._zones.check(self._asking, plan, mark.value if mark else None))
-                    if not stream.is_snapshot:
+                    if not stream.has_read_at:
                         self._warnings.of_plan(plan, relations[stream.name], self._asking)
                     self._warnings.of_left_out(plan)
                     plans[stream.name] = plan

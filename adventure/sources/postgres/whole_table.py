@@ -12,15 +12,13 @@ from pathlib import Path
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 from psycopg import sql
 
 from adventure.core.errors import SourceShapeError
-from adventure.core.files import DELETES, LocalFile, NdjsonFile, Reject, write_rejects, writing
-from adventure.core.manifest import REPLACES
-from adventure.core.private import make_folder
+from adventure.core.files import LocalFile, NdjsonFile, Reject, empty_parquet, write_rejects, writing
+from adventure.core.manifest import DELETES, REPLACES
 from adventure.core.sql_text import quoted
-from adventure.core.streams import READ_AT, ROW_NUMBER, SNAPSHOT
+from adventure.core.streams import LOG, READ_AT, ROW_NUMBER, SNAPSHOT
 from adventure.core.watermark import Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.baseline import Baseline, Changes
@@ -92,7 +90,7 @@ class WholeTable:
         self._read(writer, "true")
         rejects = self._rejects(writer, ["true"])
         with writing(self.folder):
-            files = writer.close() or (self._empty_file(),)
+            files = writer.close() or (empty_parquet(self.folder, self.plan.schema),)
         return self._extract(files, rejects, None, f"{SNAPSHOT}, {REPLACES}", position)
 
     def compare(self, baseline: Baseline) -> Extract:
@@ -107,14 +105,14 @@ class WholeTable:
         query = f"select {key} as key, {self._hash} as hash from {self.plan.source} as t"
         with self.batches(self.plan, query) as batches:
             rows = (list(zip(*(c.to_pylist() for c in batch.columns), strict=True)) for batch in batches)
-            changes = baseline.compare(self.plan.stream, self.mark.position if self.mark else None, rows)
+            changes = baseline.compare(self.plan.stream, None if self._begins_again else self._position, rows)
         if changes.repeated:
             raise SourceShapeError(
                 f"stream {self.plan.stream.name}: more than one row of {self.plan.stream.location} has the key"
                 f" {changes.repeated}",
                 "Name columns that identify each row as its key; or remove key, so that the table is replaced whole",
             )
-        if not changes.changed and not changes.deleted:
+        if not changes.changed and not changes.deleted and not self._begins_again:
             return self._nothing()
         writer = self._writer()
         rejecting = []
@@ -124,7 +122,19 @@ class WholeTable:
             rejecting += [condition] if writer.rejected > before else []
         rejects = self._rejects(writer, rejecting)
         with writing(self.folder):
-            return self._extract(writer.close(), rejects, self._deletes(changes), SNAPSHOT, changes.position)
+            if not self._begins_again:
+                return self._extract(writer.close(), rejects, self._deletes(changes), SNAPSHOT, changes.position)
+            files = writer.close() or (empty_parquet(self.folder, self.plan.schema),)
+        return self._extract(files, rejects, None, f"{SNAPSHOT}, {REPLACES}", changes.position)
+
+    @property
+    def _position(self) -> str | None:
+        return self.mark.position if self.mark else None
+
+    @property
+    def _begins_again(self) -> bool:
+        """Whether the table was read by the log before. Loading all of its rows finds those that were deleted since."""
+        return self.mark is not None and self.mark.mode.startswith(LOG)
 
     @property
     def _read_at(self) -> datetime:
@@ -194,13 +204,6 @@ class WholeTable:
                     parts = dict(zip(self.plan.stream.key, orjson.loads(key), strict=True))
                     file.write(orjson.dumps({"key": parts, "deleted_at": self._read_at}))
             return file.close()
-
-    def _empty_file(self) -> LocalFile:
-        """Write a file without rows, so that an empty table has a window that removes its rows."""
-        path = self.folder / "part-00000.parquet"
-        make_folder(self.folder)
-        pq.write_table(self.plan.schema.empty_table(), path)
-        return LocalFile(path, 0)
 
     def _nothing(self) -> Extract:
         return self._extract((), None, None, SNAPSHOT, self.mark.position if self.mark else None)

@@ -1,0 +1,1 @@
+"""An HTTP API as a source: JSON records, in pages."""

@@ -1,0 +1,351 @@
+"""Read the log once in each cycle, and advance the slot when all that was read is staged.
+
+A stream begins with all rows of its table: the slot exists before the snapshot that reads them. From the next cycle on
+it follows the log. It begins again if the slot or the publication is another one than before, or if its table was
+truncated. The slot advances only over changes that are staged, with their watermarks, for every stream that reads it.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pyarrow as pa
+
+from adventure.core.errors import SourceError
+from adventure.core.log import get_logger
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
+from adventure.sources.postgres.log.access import Connection, LogAccess, read_access
+from adventure.sources.postgres.log.changes import LogTable, ReadLog, Snapshot, read_log
+from adventure.sources.postgres.log.keys import Keys
+from adventure.sources.postgres.log.position import LogPosition, slots_of
+from adventure.sources.postgres.log.slot import (
+    Slot,
+    advance_slot,
+    create_slot,
+    drop_slot,
+    find_slots,
+    peek_query,
+    slot_prefix,
+)
+from adventure.sources.postgres.relations import Relation
+
+CHANGES_A_CYCLE = 500_000
+"""After so many messages a cycle reads no further transaction. The rest follows in the next cycle."""
+
+_AGAIN_SECONDS = 10.0
+"""The time after which to try again to create a slot."""
+
+_ADVANCE_BYTES = 1 << 20
+"""How much log without changes of ours to pass before the slot is advanced over it."""
+
+_UNUSABLE = ("55000", "42704", "58P01")
+"""SQLSTATEs of a slot that was invalidated or dropped, or whose log or publication does not exist any more."""
+
+_SNAPSHOT = """
+select
+    pg_current_snapshot()::text as snapshot,
+    (pg_current_wal_flush_lsn() - '0/0')::bigint as flushed,
+    (pg_current_wal_insert_lsn() - '0/0')::bigint as written
+"""
+
+_LOCKED = SourceError(
+    "Another processor of this pipeline reads the log of this source",
+    "Run one processor for all streams that are read by the log of one source",
+)
+
+log = get_logger()
+
+Batches = Callable[[str], AbstractContextManager[Iterator[pa.RecordBatch]]]
+
+
+@dataclass
+class LogReader:
+    """What the source keeps of its log from cycle to cycle."""
+
+    settings: Settings
+    folder: Path
+    """Where the keys of large transactions are put."""
+    unusable: set[str] = field(default_factory=set)
+    """Slots that cannot be read any more."""
+    no_slot: SourceError | None = None
+    """Why there is no slot."""
+    again_at: float = 0.0
+    idle: tuple[str, int] = ("", 0)
+    """The slot, and how far it was read without a change for any stream that follows it."""
+    boundary: int = 0
+    """A position at which a record of the log ends."""
+    is_locked: bool = False
+    """Whether no other processor of the pipeline reads the log."""
+    was_cleared: bool = False
+    """Whether slots were dropped that no stream uses."""
+    warned: set[str] = field(default_factory=set)
+
+    def warn_once(self, sentence: str) -> None:
+        """Log a warning the first time."""
+        if sentence not in self.warned:
+            self.warned.add(sentence)
+            log.warning(sentence)
+
+
+@dataclass
+class LogCycle:
+    """One cycle of the streams that are read by the log.
+
+    `prepare` chooses the slot, `begin` takes the snapshot and reads the log, `finish` advances the slot.
+    """
+
+    reader: LogReader
+    marks: Mapping[str, Watermark]
+    asking: Connection
+    access: LogAccess = field(default_factory=lambda: LogAccess({}))
+    unreadable: dict[str, SourceError] = field(default_factory=dict)
+    slot: Slot | None = None
+    streams: set[str] = field(default_factory=set)
+    """Streams that are read from the slot."""
+    followed: dict[str, LogTable] = field(default_factory=dict)
+    """Streams that are read by the keys in the log."""
+    handovers: dict[str, str] = field(default_factory=dict)
+    """Streams whose whole table is read, with the reason."""
+    new_parts: dict[str, frozenset[str]] = field(default_factory=dict)
+    """By stream: partitions that were attached since its last window."""
+    end: int = 0
+    """How far the log is read in this cycle."""
+    done: set[str] = field(default_factory=set)
+    """Streams whose changes of this cycle are staged."""
+
+    def prepare(self, every: Sequence[Stream], relations: Mapping[str, Relation]) -> None:
+        """Find out which streams can be read by the log, and choose or create the slot before a snapshot is taken.
+
+        Args:
+            every: all streams that can be read, in any mode.
+
+        Raises:
+            psycopg.Error: the server failed.
+        """
+        streams = [stream for stream in every if stream.is_log]
+        if not streams:
+            if not self.reader.was_cleared:
+                names = {stream.name for stream in every}
+                self._drop(slots_of({name: mark for name, mark in self.marks.items() if name not in names}))
+                self.reader.was_cleared = True
+            return
+        if not self._lock():
+            self.unreadable |= dict.fromkeys((stream.name for stream in streams), _LOCKED)
+            return
+        self.access = read_access(self.asking, streams, relations, self.reader.settings.postgres_publication)
+        self.unreadable |= self.access.reasons
+        wanted = [stream for stream in streams if stream.name not in self.unreadable]
+        if not wanted:
+            return
+        self.slot = self._choose_slot()
+        if self.slot is None:
+            assert self.reader.no_slot
+            self.unreadable |= {stream.name: self.reader.no_slot for stream in wanted}
+            return
+        for stream in wanted:
+            self._divide(stream, self.slot)
+        self.streams = {*self.followed, *self.handovers}
+
+    def begin(self, streams: Sequence[Stream], batches: Batches, timeline: int | None) -> None:
+        """Take the snapshot, and read the log up to what the snapshot sees.
+
+        Args:
+            streams: those that can be planned.
+            batches: runs a query in the snapshot.
+            timeline: the server's timeline.
+
+        Raises:
+            SourceError: the log cannot be read now.
+        """
+        if self.slot is None:
+            return
+        snapshot, flushed, written = self._take_snapshot(batches)
+        idle = self.reader.idle[1] if self.reader.idle[0] == self.slot.name else 0
+        self.end = max(self.slot.confirmed, idle)
+        tables: dict[tuple[str, str], list[LogTable]] = {}
+        for stream in streams:
+            if table := self.followed.get(stream.name):
+                # After a failover, positions of the old server say nothing. The slot itself moved with the log.
+                mark = self.marks.get(stream.name)
+                if mark and None not in (mark.origin.timeline, timeline) and mark.origin.timeline != timeline:
+                    table.start = 0
+                tables.setdefault((stream.namespace, stream.table), []).append(table)
+        if tables and flushed > self.end:
+            read = self._read(self.slot, batches, snapshot, flushed, tables)
+            self.end = max(self.end, read.end or 0)
+            if not read.is_cut and read.messages < CHANGES_A_CYCLE:
+                # `flushed` itself may lie within a record, whose transaction would then be skipped.
+                self.end = max(self.end, *(at for at in (self.reader.boundary, written) if at <= flushed), 0)
+        self.reader.boundary = written
+        for name, table in list(self.followed.items()):
+            if table.incomplete or table.is_truncated:
+                self.handovers[name] = table.incomplete or "it was truncated"
+                self.followed.pop(name).keys.close()
+
+    def position(self, stream: str) -> LogPosition:
+        """Return how far the stream is read with this window."""
+        assert self.slot
+        return LogPosition(self.slot.name, self.end, self.access.stamps[stream], self.access.parts[stream])
+
+    def release(self) -> list[str]:
+        """Drop the slots that no watermark names; return what became of them.
+
+        Raises:
+            psycopg.Error: the server failed.
+        """
+        if not self._lock():
+            return ["a processor reads the log, and drops a slot that no stream needs when it starts again"]
+        return self._drop(slots_of(self.marks))
+
+    def added(self, stream: str) -> set[int]:
+        """Return the partitions that were attached since the stream's last window, by their oid."""
+        return {int(part.partition(".")[0]) for part in self.new_parts[stream]}
+
+    def finish(self) -> None:
+        """Advance the slot over what is staged for every stream.
+
+        Raises:
+            psycopg.Error: the server failed.
+        """
+        if self.slot is None:
+            return
+        target = self.end
+        for name, table in self.followed.items():
+            if name not in self.done and table.has_changes:
+                target = min(target, table.start)
+        for name in self.handovers.keys() - self.done:
+            # It may have been truncated within what was read, and its rows are read again.
+            mark = LogPosition.of(self.marks.get(name))
+            target = min(target, mark.lsn if mark and mark.slot == self.slot.name else target)
+        others = [LogPosition.of(mark) for name, mark in self.marks.items() if name not in self.streams]
+        target = min([target, *(other.lsn for other in others if other and other.slot == self.slot.name)])
+        found = any(table.has_changes for table in self.followed.values()) or bool(self.handovers)
+        self.reader.idle = ("", 0) if found or target < self.end else (self.slot.name, self.end)
+        if target > self.slot.confirmed + (0 if found else _ADVANCE_BYTES):
+            advance_slot(self.asking, self.slot.name, target)
+
+    def close(self) -> None:
+        """Remove the files of keys."""
+        for table in self.followed.values():
+            table.keys.close()
+
+    def _choose_slot(self) -> Slot | None:
+        """Return the slot that the watermarks name, else another one of ours, else a new one."""
+        named, prefix = slots_of(self.marks), slot_prefix(self.reader.settings)
+        slots = find_slots(self.asking, prefix, named)
+        usable = [slot for slot in slots if not slot.is_lost and slot.name not in self.reader.unusable]
+        for slot in slots:
+            if slot not in usable:
+                self.reader.warn_once(
+                    f"postgres: the replication slot {slot.name} is lost ({slot.status or 'it cannot be read'}): its"
+                    " tables are read whole once, and then from a new slot"
+                )
+        chosen = next((slot for slot in usable if slot.name in named), next(iter(usable), None))
+        self._drop({chosen.name} if chosen else set())
+        if chosen is None and time.monotonic() >= self.reader.again_at:
+            chosen = self._create(prefix)
+        return chosen
+
+    def _create(self, prefix: str) -> Slot | None:
+        try:
+            created = create_slot(self.asking, prefix)
+        except psycopg.Error as error:
+            if self.asking.closed:
+                raise
+            said, remedy = error.diag.message_primary or str(error), "Fix that; the next cycle tries again"
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                said = "a transaction that was open before it has not ended"
+                remedy = "No action is needed; end that transaction if it stays open"
+            elif isinstance(error, psycopg.errors.ConfigurationLimitExceeded):
+                remedy = "Raise max_replication_slots, or drop a slot that nobody reads: see pg_replication_slots"
+            self.reader.no_slot = SourceError(f"postgres: no replication slot can be created: {said}", remedy)
+            self.reader.again_at = time.monotonic() + _AGAIN_SECONDS
+            return None
+        log.info(f"postgres: created the replication slot {created.name}")
+        return created
+
+    def _lock(self) -> bool:
+        """Lock the pipeline's slot: another processor would advance it over changes that this one has not staged."""
+        if not self.reader.is_locked:
+            name = [f"adventure:{slot_prefix(self.reader.settings)}"]
+            taken = self.asking.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", name).fetchone()
+            self.reader.is_locked = taken == (True,)
+        return self.reader.is_locked
+
+    def _drop(self, needed: Collection[str]) -> list[str]:
+        """Drop our other slots, which would keep the server's log for nobody; return what became of them."""
+        said = []
+        for slot in find_slots(self.asking, slot_prefix(self.reader.settings)):
+            unusable = slot.is_lost or slot.name in self.reader.unusable
+            if slot.active_pid is not None or (slot.name in needed and not unusable):
+                continue
+            try:
+                drop_slot(self.asking, slot.name)
+            except psycopg.Error as error:
+                if self.asking.closed:
+                    raise
+                why = error.diag.message_primary or str(error)
+                said.append(
+                    f"the replication slot {slot.name} is not used, keeps the server's log, and cannot be dropped:"
+                    f" {why}. Run as a superuser: select pg_drop_replication_slot('{slot.name}')"
+                )
+                self.reader.warn_once(f"postgres: {said[-1]}")
+            else:
+                said.append(f"dropped the replication slot {slot.name}")
+                log.info(f"postgres: {said[-1]}")
+        return said
+
+    def _take_snapshot(self, batches: Batches) -> tuple[Snapshot, int, int]:
+        with batches(_SNAPSHOT) as found:
+            ((text, flushed, written),) = [
+                row for batch in found for row in zip(*(c.to_pylist() for c in batch.columns), strict=True)
+            ]
+        return Snapshot.parse(text), flushed, written
+
+    def _divide(self, stream: Stream, slot: Slot) -> None:
+        """Decide whether the stream follows the log, or begins with its whole table."""
+        mark, parts = self.marks.get(stream.name), self.access.parts[stream.name]
+        before = LogPosition.of(mark)
+        why = ""
+        if before is None:
+            why = f"after the mode {mark.mode.partition(',')[0]}" if mark else "first window"
+        elif before.slot != slot.name:
+            why = f"the slot {before.slot} is lost"
+        elif before.stamp != self.access.stamps[stream.name]:
+            why = "the publication or the table was changed"
+        elif before.parts - parts:
+            why = "a partition was detached, truncated or rewritten"
+        else:
+            self.new_parts[stream.name] = parts - before.parts
+            start = max(before.lsn, slot.confirmed)
+            self.followed[stream.name] = LogTable(stream.name, stream.key, start, Keys(self.reader.folder))
+            return
+        self.handovers[stream.name] = why
+
+    def _read(
+        self,
+        slot: Slot,
+        batches: Batches,
+        snapshot: Snapshot,
+        flushed: int,
+        tables: Mapping[tuple[str, str], Sequence[LogTable]],
+    ) -> ReadLog:
+        """Read the log from the slot's position, and collect the keys for each stream that follows it."""
+        query = peek_query(slot.name, self.reader.settings.postgres_publication, flushed, CHANGES_A_CYCLE)
+        try:
+            with batches(query) as found:
+                messages = (message for batch in found for message in batch.column(0).to_pylist())
+                return read_log(messages, snapshot, tables)
+        except SourceError as error:
+            if getattr(error.__cause__, "sqlstate", None) in _UNUSABLE:
+                self.reader.unusable.add(slot.name)
+                raise SourceError(
+                    f"postgres: the replication slot {slot.name} cannot be read any more: {error.problem}",
+                    "No action is needed: the next cycle creates another one, and reads its tables whole once",
+                ) from error
+            raise
