@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adventure.cli import alert, history, init, query, raw, snowflake, stage, stream, tasks
+from adventure.cli import alert, digest, history, init, query, raw, snowflake, stage, stream, tasks
 from adventure.cli.general import AsJson, Commands, General, Interrupted, MainGroup
 from adventure.cli.job import (
     importing_demo,
@@ -386,6 +386,7 @@ def mcp(
 
 
 app.command(rich_help_panel=_GENERAL)(alert.alert)
+app.command(rich_help_panel=_SHOW)(digest.digest)
 app.command(rich_help_panel=_MOVE)(init.init)
 app.command(rich_help_panel=_SHOW)(query.query)
 app.add_typer(raw.app, name="raw", rich_help_panel=_MOVE)

@@ -48,8 +48,11 @@ def test_a_target_is_the_sum_of_all_its_months(connection: Any, months: Sequence
 
 
 def test_a_day_is_a_sentence() -> None:
-    day = notes.UnusualDay(date(2026, 3, 7), 34, 80.4, 129.8, "x" * 99, -41.2)
+    day = notes.UnusualDay(date(2026, 3, 7), None, 34, 80.4, 129.8, "x" * 99, -41.2)
     assert notes.sentence(day) == (
         "7 March 2026: 34 orders, where 80 to 130 were expected;"
         f" most unusual is {'x' * 39}…, with 41 fewer than expected"
+    )
+    assert notes.sentence(notes.UnusualDay(date(2026, 3, 7), "France, online", 0, 3.0, 30.0)) == (
+        "7 March 2026: France, online, 0 orders, where 3 to 30 were expected"
     )

@@ -18,7 +18,7 @@ from adventure.core.errors import WarehouseError
 from adventure.core.settings import Settings
 from adventure.dashboard import format
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import metrics
+from adventure.dashboard.sales import metrics, notes, to_date
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment
 from adventure.destinations.duckdb.published import DuckDBDataset
@@ -96,6 +96,13 @@ METRICS: dict[str, Callable[[Query, Scope], object]] = {
     "campaigns": metrics.campaigns,
     "options": lambda query, scope: [metrics.options(query, "country"), metrics.options(query, "channel")],
     "bounds": lambda query, scope: [metrics.bounds(query), metrics.campaign_bounds(query)],
+    "to_date": lambda query, scope: to_date.to_date(query, scope, "revenue", NOW, TODAY, date(2011, 5, 31)),
+    "forecast": lambda query, scope: to_date.forecast(query, scope, "orders", NOW, TODAY),
+    "notes": lambda query, scope: [
+        notes.unusual_days(query, scope),
+        notes.annotations(query, scope),
+        notes.targets(query, TODAY),
+    ],
     "descriptions": lambda query, scope: metrics.descriptions(query),
 }
 for _segment in metrics.SEGMENTS:

@@ -1,7 +1,6 @@
 """Unusual days, notes on days, and targets of months. This module must not import Streamlit."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -15,87 +14,75 @@ from adventure.destinations.published import Query
 
 @dataclass(frozen=True)
 class UnusualDay:
-    """A day whose orders are outside the expected band."""
+    """A day whose orders, or those of a country or channel, are outside the expected band."""
 
     day: date
+    name: str | None
+    """The country, the channel, or both; None for all orders of the filters."""
     orders: int
     low: float
     high: float
-    segment: str | None
-    """The country or channel that is most unusual in the same direction; None if one is chosen already."""
-    difference: float | None
-    """How many orders more than expected it had."""
+    segment: str | None = None
+    """For all orders: the country or channel that is most unusual in the same direction."""
+    difference: float | None = None
+    """How many orders more than expected that segment had."""
 
 
 def unusual_days(query: Query, scope: Scope) -> list[UnusualDay]:
-    """Return the unusual days of the scope, the earliest first. There are none for several countries or channels."""
-    if len(scope.countries) + len(scope.channels) > 1:
+    """Return the unusual days of the scope, the earliest first; none if several countries or channels are chosen.
+
+    Without filters, a day is also unusual if only a country or channel is. Each day is returned once.
+    """
+    if len(scope.countries) > 1 or len(scope.channels) > 1:
         return []
-    dimension, segment = "all", "all"
-    for name, chosen in (("country", scope.countries), ("channel", scope.channels)):
-        if chosen:
-            dimension, segment = name, chosen[0]
+    segment = ", ".join((*scope.countries, *scope.channels))
+    dimension = "market" if scope.countries and scope.channels else "country" if scope.countries else "channel"
+    condition, values = ("dimension = ? and segment = ?", [dimension, segment]) if segment else ("1 = 1", [])
     found = query(
-        """
-        with unusual as (
-            select order_day, orders, expected, low, high
-            from order_bands_by_day
-            where is_unusual and dimension = ? and segment = ? and order_day >= ? and order_day <= ?
-        ),
-
-        ranked as (
-            select
-                bands.order_day,
-                bands.segment,
-                bands.orders - bands.expected as difference,
-                row_number() over (
-                    partition by bands.order_day
-                    order by
-                        case when unusual.orders > unusual.expected then 1 else -1 end
-                        * (bands.orders - bands.expected) / nullif(bands.high - bands.expected, 0) desc nulls last,
-                        bands.segment
-                ) as place
-            from order_bands_by_day as bands
-            inner join unusual
-                on bands.order_day = unusual.order_day
-            where bands.dimension <> 'all'
-        )
-
-        select unusual.order_day, unusual.orders, unusual.low, unusual.high, ranked.segment, ranked.difference
-        from unusual
-        left join ranked
-            on unusual.order_day = ranked.order_day and ranked.place = 1
-        order by unusual.order_day
+        f"""
+        select order_day, dimension, segment, orders, expected, low, high, score, is_unusual
+        from order_bands_by_day
+        where order_day >= ? and order_day <= ? and {condition}
+            and order_day in (
+                select order_day from order_bands_by_day where is_unusual and {condition}
+            )
+        order by order_day, abs(score) desc, dimension, segment
         """,
-        [dimension, segment, scope.first, scope.last],
+        [scope.first, scope.last, *values, *values],
     )
-    return [
-        _unusual_day(row, is_explained=dimension == "all")
-        for row in found[["order_day", "orders", "low", "high", "segment", "difference"]].to_numpy().tolist()
-    ]
+    return [_unusual_day(rows, is_filtered=bool(segment)) for _, rows in found.groupby("order_day", sort=True)]
 
 
-def _unusual_day(row: Sequence[Any], *, is_explained: bool) -> UnusualDay:
-    day, orders, low, high, segment, difference = row
-    known = is_explained and isinstance(segment, str)
-    return UnusualDay(
-        pd.Timestamp(day).date(),
-        int(orders),
-        float(low),
-        float(high),
-        segment if known else None,
-        float(difference) if known else None,
+def _unusual_day(rows: pd.DataFrame, *, is_filtered: bool) -> UnusualDay:
+    """Return one day. Its rows begin with the most unusual segment."""
+    segments: list[dict[Any, Any]] = rows.to_dict("records")
+    unusual = [row for row in segments if row["is_unusual"]]
+    head = next((row for row in unusual if row["dimension"] == "all"), unusual[0])
+    day = UnusualDay(
+        pd.Timestamp(head["order_day"]).date(),
+        None if is_filtered or head["dimension"] == "all" else str(head["segment"]),
+        int(head["orders"]),
+        float(head["low"]),
+        float(head["high"]),
     )
+    alike = [row for row in segments if row["dimension"] != "all" and row["score"] * head["score"] > 0]
+    if head["dimension"] != "all" or not alike:
+        return day
+    return replace(day, segment=str(alike[0]["segment"]), difference=float(alike[0]["orders"] - alike[0]["expected"]))
 
 
 def sentence(day: UnusualDay) -> str:
-    """Return the day with its orders, what was expected, and what explains it."""
-    text = f"{format.day(day.day)}: {day.orders:,} orders, where {day.low:,.0f} to {day.high:,.0f} were expected"
+    """Return the day with its orders, what was expected, and what is most unusual."""
+    name = f"{_short(day.name)}, " if day.name else ""
+    text = f"{format.day(day.day)}: {name}{day.orders:,} orders, where {day.low:,.0f} to {day.high:,.0f} were expected"
     if day.segment is None or day.difference is None:
         return text
-    segment = day.segment if len(day.segment) <= 40 else f"{day.segment[:39]}…"
     more = "more" if day.difference > 0 else "fewer"
-    return f"{text}; most unusual is {segment}, with {abs(day.difference):,.0f} {more} than expected"
+    return f"{text}; most unusual is {_short(day.segment)}, with {abs(day.difference):,.0f} {more} than expected"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:39]}…"
 
 
 def annotations(query: Query, scope: Scope) -> list[tuple[date, str]]:

@@ -18,6 +18,8 @@ _WEEK, _YEAR_OF_WEEKS = timedelta(days=7), timedelta(days=364)
 """A year of whole weeks, so that a day is compared with the same day of the week."""
 _FORECAST_FROM = 4
 """The forecast follows the same days of so many weeks before."""
+_FORECAST_SHARE = Decimal("0.25")
+"""Before this share of a day's sales, a forecast says little."""
 
 Range = tuple[datetime, datetime]
 """A start and an end, which is left out."""
@@ -96,7 +98,10 @@ def to_date(query: Query, scope: Scope, measure: Measure, end: datetime, today: 
 
 
 def forecast(query: Query, scope: Scope, measure: Measure, end: datetime, today: date) -> Decimal | None:
-    """Return what today ends at if it goes on like the same day of the last four weeks; None without their sales."""
+    """Return what today ends at if it goes on like the same day of the last four weeks.
+
+    None early in the day, and without sales on these days.
+    """
     day = datetime(today.year, today.month, today.day)
     if end <= day:
         return None
@@ -105,7 +110,8 @@ def forecast(query: Query, scope: Scope, measure: Measure, end: datetime, today:
     whole = [(day - week, day - week + timedelta(days=1)) for week in weeks]
     sold, *sums = _sums(query, scope, measure, [(day, end), *until_now, *whole])
     then, then_whole = sum(sums[:_FORECAST_FROM], Decimal(0)), sum(sums[_FORECAST_FROM:], Decimal(0))
-    return sold * then_whole / then if then and all(sums[_FORECAST_FROM:]) else None
+    is_early = then < then_whole * _FORECAST_SHARE
+    return None if is_early or not all(sums[_FORECAST_FROM:]) else sold * then_whole / then
 
 
 def _sums(query: Query, scope: Scope, measure: Measure, ranges: Sequence[Range]) -> list[Decimal]:

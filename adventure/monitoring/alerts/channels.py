@@ -27,11 +27,12 @@ class Channel:
     """Identifies it from one run to the next."""
     _service: Any = field(repr=False)
 
-    def send(self, title: str, body: str, level: str) -> str | None:
+    def send(self, title: str, body: str, level: str, *, html: bool = False) -> str | None:
         """Send a message.
 
         Args:
-            level: `error`, `warning`, `ended` or `test`.
+            level: `error`, `warning`, `ended`, `test` or `digest`.
+            html: whether the body is HTML. A channel that shows none gets its text.
 
         Returns:
             Why it was not accepted; None if it was.
@@ -43,7 +44,10 @@ class Channel:
         _logger.addHandler(lines)
         try:
             accepted = self._service.notify(
-                title=title, body=body, notify_type=kind.get(level, NotifyType.INFO), body_format=NotifyFormat.TEXT
+                title=title,
+                body=body,
+                notify_type=kind.get(level, NotifyType.INFO),
+                body_format=NotifyFormat.HTML if html else NotifyFormat.TEXT,
             )
         except Exception as error:  # noqa: BLE001 - its text may quote the URL
             return f"unexpected {type(error).__name__}"

@@ -1,12 +1,13 @@
--- The baseline of a day is the median of the same weekday in the eight weeks before. The spread is the median deviation of
--- all these 56 days from their own weekday's median, in units of the square root of the median, as counts scatter. Medians,
--- so that an unusual day does not widen the band of the days after it.
+-- The baseline of a day is the median of the same weekday in up to eight weeks before. The spread is the median deviation of
+-- all these days from their own weekday's median. Medians, so that an unusual day does not widen the band of the days after
+-- it. Deviations are of twice the square roots: those of counts scatter by about one, however many are expected.
 {% set weeks = 8 %}
+{% set fewest_weeks = 4 %}
 {% set shown_days = 120 %}
 -- The level of the last days scales the baseline.
 {% set level_days = 7 %}
--- The band is as many spreads wide to each side. One normal day in about a thousand is outside.
-{% set width = 4 %}
+-- The band is as many spreads wide to each side; wider for the many segments, so that chance seldom leaves one of them.
+{% set width = {'all': 4, 'segments': 5} %}
 -- Fewer expected orders say nothing.
 {% set fewest = 10 %}
 
@@ -40,6 +41,12 @@ sold as (
     select order_day, 'channel' as dimension, channel as segment, sum(orders) as orders
     from orders
     group by order_day, channel
+
+    union all
+
+    select order_day, 'market' as dimension, concat(country, ', ', channel) as segment, sum(orders) as orders
+    from orders
+    group by order_day, country, channel
 
 ),
 
@@ -117,7 +124,7 @@ spreads as (
         ) as level,
         greatest(
             1,
-            1.4826 * median(abs(earlier.orders - weekdays.expected) / sqrt(greatest(weekdays.expected, 1)))
+            1.4826 * median(abs(2 * sqrt(earlier.orders) - 2 * sqrt(weekdays.expected)))
         ) as spread
     from earlier
     inner join weekdays
@@ -137,7 +144,8 @@ bands as (
         grid.segment,
         grid.orders,
         weekdays.expected * spreads.level as expected,
-        {{ width }} * spreads.spread * sqrt(weekdays.expected * spreads.level) as half
+        spreads.spread
+        * case when grid.dimension = 'all' then {{ width['all'] }} else {{ width['segments'] }} end as half
     from grid
     inner join weekdays
         on grid.order_day = weekdays.order_day
@@ -148,8 +156,16 @@ bands as (
         on grid.order_day = spreads.order_day
             and grid.dimension = spreads.dimension
             and grid.segment = spreads.segment
-    -- Without all weeks there is no baseline.
-    where spreads.days = {{ 7 * weeks }}
+    where spreads.days >= {{ 7 * fewest_weeks }}
+
+),
+
+scored as (
+
+    select
+        *,
+        (2 * sqrt(orders) - 2 * sqrt(expected)) / half as score
+    from bands
 
 )
 
@@ -159,7 +175,8 @@ select
     cast(segment as varchar) as segment,
     cast(orders as bigint) as orders,
     cast(expected as double) as expected,
-    cast(greatest(0, expected - half) as double) as low,
-    cast(expected + half as double) as high,
-    expected >= {{ fewest }} and abs(orders - expected) > half as is_unusual
-from bands
+    cast(power(greatest(0, sqrt(expected) - half / 2), 2) as double) as low,
+    cast(power(sqrt(expected) + half / 2, 2) as double) as high,
+    cast(score as double) as score,
+    expected >= {{ fewest }} and abs(score) > 1 as is_unusual
+from scored
