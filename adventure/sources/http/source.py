@@ -95,10 +95,6 @@ class HttpSource:
         """Close the connections."""
         self._client.close()
 
-    def release(self, marks: Mapping[str, Watermark]) -> list[str]:
-        """Return nothing, because an API keeps nothing for a stream."""
-        return []
-
     def endpoint(self, stream: Stream) -> Endpoint:
         """Return the stream's endpoint."""
         return Endpoint(self._client, stream)
