@@ -48,7 +48,7 @@ def warnings(page: Any) -> str:
         ({"period": "7d", "from": "2013-03-01", "to": "2013-03-31"}, "days from and to, which need period custom"),
         ({"grain": "minute"}, "This link asks for grain “minute”, but grain can only be auto,"),
         ({"measure": "profit"}, "but measure can only be revenue, orders, units. Shown: Revenue."),
-        ({"contry": "France"}, "This link has “contry”, which this page does not know. Did it mean country?"),
+        ({"countri": "France"}, "This link has “countri”, which this page does not know. Did it mean country?"),
     ],
     ids=str,
 )
