@@ -97,7 +97,8 @@ def test_rows_that_move_during_a_check_raise_no_alarm(
 ) -> None:
     """Between two readings of one check, new rows arrive, move to the stage, or from there to the warehouse."""
     seed = hash_of(step, moves)
-    original, moved = getattr(flow_module, step), []
+    original = getattr(flow_module, step)
+    moved: list[str] = []
 
     def move() -> None:
         if not moved:
