@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 app = Commands(
     name="adventure",
-    help="Move sales from PostgreSQL and support chats from MongoDB to a dashboard. No row is lost or duplicated.",
+    help="Copy tables, documents and API records into a warehouse, build models of them with dbt, and show a dashboard.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     cls=MainGroup,
