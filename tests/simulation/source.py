@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,12 +21,14 @@ from adventure.core.clock import Moment, earlier
 from adventure.core.errors import SourceUnavailable
 from adventure.core.files import LocalFile, writing
 from adventure.core.manifest import Column
+from adventure.core.settings import Settings
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres import horizon
 from adventure.sources.postgres.clock_steps import ClockWatch, unread_below
+from adventure.sources.postgres.log.cycle import LogReader
 from adventure.sources.postgres.resolution import Measure, Resolution, lag, lookback
 from adventure.sources.postgres.source import PostgresSource
 from adventure.sources.side import Version
@@ -240,6 +243,8 @@ class SimulatedSource(PostgresSource):
         self._warnings = self._zones = Silent()  # type: ignore[assignment]
         self._asking: Any = AskingConnection(process, server)
         self._extracting: Any = CopyingConnection(process, server)
+        # No stream is read by the log.
+        self._log = LogReader(Settings(), Path())
         self._utf8, self._extracting_pid, self._origin_query = True, 0, ""
         self._conninfo = "host=localhost port=5432 dbname=shop user=reader"
         process.effect(lost)
