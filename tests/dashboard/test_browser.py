@@ -385,7 +385,7 @@ CONTROLS = ["period", "country", "channel", "pace", "measure", "segment", "grain
 
 def test_every_control_works_by_keyboard(visit: Visit) -> None:
     reached: set[str] = set()
-    for _ in range(160):
+    for _ in range(400):
         visit.page.keyboard.press("Tab")
         reached |= set(
             visit.page.evaluate(
