@@ -28,10 +28,11 @@ _PROGRESS = re.compile(r"models and tests done after|rows read$")
 """Lines that a command prints only if it takes long."""
 _VALUES = re.compile(
     r"(?<=query: )\S*(?=adventure/destinations/)|(?<=support_)\w+"
+    r"|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
     r"|\b[0-9a-f]{32}\b|\b\d{8}T\d+Z-[0-9a-f]{8}\b|\b\w{3}, \d+ \w{3} \d{4} [\d:]+ GMT"
     r"|\b\d[\d,.:]*(?: k?B\b)?(?<![,.:])"
 )
-"""Where the project is, the name of the database, checksums, windows, times, sizes and numbers."""
+"""Where the project is, the name of the database, keys, checksums, windows, times, sizes and numbers."""
 
 
 def steps() -> Iterator[tuple[str, list[str]]]:
