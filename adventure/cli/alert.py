@@ -18,19 +18,16 @@ def alert(
     The task server does this every minute. Let a timer run this command where no task server runs, or to learn that it
     stopped.
     """
-    from adventure.core.errors import ConfigError
-    from adventure.monitoring.alerts.channels import open_channels
+    from adventure.monitoring.alerts.channels import open_channels, outcome
     from adventure.monitoring.alerts.send import Alerts, send_test
     from adventure.monitoring.health.rules import find_problems
     from adventure.monitoring.live import read_state
 
     settings, streams = pipeline_of(context)
-    if settings.alert_urls is None:
-        raise ConfigError("ALERT_URLS is not set", "Set it to one or more URLs of Apprise, separated by spaces")
     if test:
         answers = send_test(open_channels(settings))
         for name, reason in answers:
-            typer.echo(f"{name}: {f'not accepted: {reason}' if reason else 'accepted'}")
+            typer.echo(outcome(name, reason))
         failed = sum(reason is not None for _, reason in answers)
     else:
         alerts = Alerts(settings)

@@ -22,7 +22,7 @@ def digest(
     from adventure.core.errors import ConfigError
     from adventure.core.extras import naming_extra
     from adventure.factory import dashboard_environment, open_sales
-    from adventure.monitoring.alerts.channels import open_channels
+    from adventure.monitoring.alerts.channels import open_channels, outcome
     from adventure.monitoring.health.rules import find_problems
     from adventure.monitoring.live import read_state
 
@@ -31,8 +31,7 @@ def digest(
         from adventure.dashboard.sales.metrics import publication
         from adventure.dashboard.sales.notice import notice
     settings, streams = pipeline_of(context)
-    if send and settings.alert_urls is None:
-        raise ConfigError("ALERT_URLS is not set", "Set it to one or more URLs of Apprise, separated by spaces")
+    channels = open_channels(settings) if send else ()
     if not send and output is None:
         raise ConfigError("Nowhere to put the digest", "Name a file with --output, or add --send")
     os.environ.update(dashboard_environment(settings))
@@ -46,9 +45,9 @@ def digest(
         output.write_text(text, encoding="utf-8")
         typer.echo(f"Wrote {output}")
     refused = 0
-    for channel in open_channels(settings) if send else ():
+    for channel in channels:
         reason = channel.send(page.title(now), text, "digest", html=True)
-        typer.echo(f"{channel.name}: {f'not accepted: {reason}' if reason else 'accepted'}")
+        typer.echo(outcome(channel.name, reason))
         refused += reason is not None
     if refused:
         raise typer.Exit(1)

@@ -20,6 +20,7 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Run one SELECT on the published tables. It only reads, and neither waits for the tasks nor stops them."""
+    from adventure.core.clock import when
     from adventure.core.extras import naming_extra
     from adventure.core.log import get_logger
     from adventure.monitoring import as_json as json_output
@@ -33,7 +34,7 @@ def query(
     found = select(path, statement, Bounds(limit))
     published_at = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC).replace(tzinfo=None)
     if as_json:
-        json_output.write({"published_at": json_output.when(published_at), **found})
+        json_output.write({"published_at": when(published_at), **found})
     elif as_csv:
         _write_csv(found)
     else:

@@ -57,3 +57,8 @@ def earlier(moment: datetime, by: timedelta) -> datetime:
 def later(moment: datetime, by: timedelta) -> datetime:
     """Return the moment plus a span, and the calendar's last moment where that lies after it."""
     return moment + by if datetime.max - moment >= by else datetime.max
+
+
+def when(value: datetime | None) -> str | None:
+    """Return a naive UTC timestamp as ISO 8601 text with the offset `Z`."""
+    return f"{value.isoformat()}Z" if value else None

@@ -14,6 +14,11 @@ def console() -> Console:
     return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
 
 
+def plain(text: str) -> str:
+    """Return the text so that the console takes no part of it for a style."""
+    return text.replace("[", "\\[")
+
+
 def table(title: str, *, left: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
     """Return a table with columns of text, then columns of numbers."""
     made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adventure.core.clock import utc_now
+from adventure.core.clock import utc_now, when
 from adventure.core.errors import AdventureError
+from adventure.core.json_file import replace_json
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,10 @@ def read(path: Path) -> tuple[Failure, ...]:
 
 def _write(path: Path, failures: tuple[Failure, ...]) -> bool:
     """Replace the file; without failures, remove it. Return whether that succeeded: the next cycle tries again."""
-    unfinished = path.with_name(f".{path.name}")
     entries = [
         {
             "streams": failure.streams,
-            "since": f"{failure.since.isoformat()}Z",
+            "since": when(failure.since),
             "problem": failure.problem,
             "remedy": failure.remedy,
         }
@@ -82,8 +82,7 @@ def _write(path: Path, failures: tuple[Failure, ...]) -> bool:
     ]
     try:
         if entries:
-            unfinished.write_text(json.dumps(entries, indent=2), encoding="utf-8")
-            unfinished.replace(path)
+            replace_json(path, entries)
         else:
             path.unlink(missing_ok=True)
     except OSError:

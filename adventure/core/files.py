@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from adventure.core import heartbeat
 from adventure.core.errors import StageUnwritable
 from adventure.core.faults import Point, reached
-from adventure.core.manifest import StagedFile
+from adventure.core.manifest import REJECTS, StagedFile
 from adventure.core.private import make_folder
 
 ROWS_A_GROUP = 61_440
@@ -32,8 +32,6 @@ BYTES_A_GROUP = 48 << 20
 
 BYTES_A_FILE = 200_000_000
 """Bulk loaders are fastest with files of 100 to 250 MB."""
-
-REJECTS = "rejects.ndjson.gz"
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,8 @@ RESERVED_COLUMNS = ("_file", "_file_row", "_loaded_at", "_deleted_at", "file_row
 source column can have one of these names; both warehouses ignore case."""
 
 _PART = re.compile(r"part-[0-9]+\.(parquet|ndjson\.gz)")
-_REJECTS = "rejects.ndjson.gz"
-DELETES = "deletes.ndjson.gz"
-"""The name of a window's file of deleted rows."""
+REJECTS, DELETES = "rejects.ndjson.gz", "deletes.ndjson.gz"
+"""The names of a window's files of rejected and of deleted rows."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 2**63 - 1
 _PLAIN_TYPES = frozenset(
@@ -190,7 +189,7 @@ def _faults(window: Window) -> Iterator[str]:
     for file in window.files:
         if not _PART.fullmatch(file.name):
             yield f"it lists {file.name!r}, which is no file of its window"
-    for beside, name in ((window.rejects, _REJECTS), (window.deletes, DELETES)):
+    for beside, name in ((window.rejects, REJECTS), (window.deletes, DELETES)):
         if beside and beside.name != name:
             yield f"it lists {beside.name!r}, which is no file of its window"
     yield from _column_faults(window)

@@ -22,12 +22,13 @@ from adventure.core.validation import faults_by_name
 from adventure.core.zones import check_zone
 
 SNAPSHOT = "snapshot"
-LOG = "log"
 """The mode in which the whole table is compared with what was staged before."""
+
+LOG = "log"
+"""The mode in which the source's log names the rows to read."""
 
 READ_AT, ROW_NUMBER = "_read_at", "_row_number"
 """Columns that a table read as a snapshot gets: its cursor, and its key if it has none."""
-
 
 _DEFAULT_API = Api()
 

@@ -5,10 +5,11 @@ Keys are only ever added: a change of a key's name or meaning needs a new `schem
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from adventure.core.clock import when
 
 if TYPE_CHECKING:
     from adventure.core.stage import StageEntry
@@ -87,11 +88,6 @@ def task_run(run: "TaskRun | TaskState") -> Json:
         "files": run.files,
         "message": run.message,
     }
-
-
-def when(value: datetime | None) -> str | None:
-    """Return a naive UTC timestamp as ISO 8601 text with the offset `Z`."""
-    return f"{value.isoformat()}Z" if value else None
 
 
 def _problem(problem: "Problem", among: "Sequence[Problem]") -> Json:

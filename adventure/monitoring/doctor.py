@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
-from adventure.core.console import console, table
+from adventure.core.console import console, plain, table
 from adventure.core.errors import AdventureError
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
@@ -46,8 +46,8 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """Print a table of all findings, with the fix below each that needs one."""
     made = table("Doctor", left=("", "part", "found"))
     for each in findings:
-        fix = f"\n→ {_plain(each.fix)}" if each.fix else ""
-        made.add_row(_MARKS[each.level], _plain(each.part), f"{_plain(each.found)}{fix}")
+        fix = f"\n→ {plain(each.fix)}" if each.fix else ""
+        made.add_row(_MARKS[each.level], plain(each.part), f"{plain(each.found)}{fix}")
     console().print(made)
 
 
@@ -149,8 +149,3 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 def _existing(path: Path) -> Path:
     """Return the path, or the nearest folder above it that exists."""
     return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
-
-
-def _plain(text: str) -> str:
-    """Return the text so that the console takes no part of it for a style."""
-    return text.replace("[", "\\[")

@@ -274,12 +274,16 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
         StageUnwritable: an incomplete window cannot be removed.
     """
     reset_at = state.resets.get(stream.name, datetime.min)
+    staged: set[str] | None = None
     for window in stage.windows(stream.stage):
         mark = state.watermarks.get(stream.name)
         low = mark.value if mark else None
         is_next = window.stream == stream.name and window.low == low and (low is None or window.high > low)
         # A stream that was reset is read again, even if the stage holds windows from before the reset.
-        if is_next and window.staged_at > reset_at and _is_whole(stage, window):
+        if is_next and window.staged_at > reset_at:
+            staged = {entry.path for entry in stage.entries(stream.stage)} if staged is None else staged
+            if not _is_whole(window, staged):
+                continue
             state.advance(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(
@@ -294,12 +298,11 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
             log.warning(f"{stream.name}: discarded {discarded} unfinished window(s); their rows are read again")
 
 
-def _is_whole(stage: Stage, window: Window) -> bool:
-    """Return whether the stage holds the files that the window lists.
+def _is_whole(window: Window, staged: Collection[str]) -> bool:
+    """Return whether the files that the window lists are among the staged ones.
 
     A processor that has lost its lock may have put `window.json` after its successor discarded the files.
     """
-    staged = {entry.path for entry in stage.entries(window.stage)}
     return all(f"{window.stage}/{window.id}/{file.name}" in staged for file in window.all_files)
 
 

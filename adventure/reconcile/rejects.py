@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from adventure.core.console import console, table
+from adventure.core.clock import when
+from adventure.core.console import console, plain, table
 from adventure.core.errors import WarehouseBusy
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
@@ -105,7 +106,7 @@ def print_rejects(found: Rejects, *, limit: int, returned: bool) -> None:
             row.reason,
             f"{row.rejected_at:%Y-%m-%d %H:%M:%S}",
         ]
-        rows.add_row(*map(_plain, cells), *([_SHOWN[row.has_returned]] * returned))
+        rows.add_row(*map(plain, cells), *([_SHOWN[row.has_returned]] * returned))
     if chosen:
         console().print(rows)
     else:
@@ -123,17 +124,12 @@ def print_rejects(found: Rejects, *, limit: int, returned: bool) -> None:
 _SHOWN = {True: "yes", False: "no", None: "unknown"}
 
 
-def _plain(text: str) -> str:
-    """Return the text without a meaning for rich's markup."""
-    return text.replace("[", "\\[")
-
-
 def rejects_object(found: Rejects, *, limit: int, returned: bool) -> dict[str, Any]:
     """Return the object of `adventure rejects --json`."""
     of_name = {stream.name: stream for stream in found.streams}
     chosen = found.rows if returned else found.missing
     return {
-        "published_at": _when(found.published_at),
+        "published_at": when(found.published_at),
         "rows": len(chosen),
         "rejects": [
             {
@@ -143,14 +139,10 @@ def rejects_object(found: Rejects, *, limit: int, returned: bool) -> dict[str, A
                 "reason": row.reason,
                 "row": row.row,
                 "file": row.file,
-                "rejected_at": _when(row.rejected_at),
+                "rejected_at": when(row.rejected_at),
                 "has_returned": row.has_returned,
                 "fix": remedy(of_name[row.stream]) if not row.has_returned else None,
             }
             for row in chosen[:limit]
         ],
     }
-
-
-def _when(value: datetime | None) -> str | None:
-    return f"{value.isoformat()}Z" if value else None

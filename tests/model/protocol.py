@@ -148,14 +148,14 @@ def _processor(
             if world.made < bounds.windows and rules.horizon_before_snapshot:
                 yield "reads the horizon", world, began._replace(step="snapshot", high=horizon(world, rules))
             elif world.made < bounds.windows:
-                rows = _seen(world, world.mark, world.clock)
+                rows = seen(world, world.mark, world.clock)
                 yield "opens the snapshot", world, began._replace(step="horizon", rows=rows)
         case "horizon":
             high = horizon(world, rules)
             rows = frozenset(version for version in processor.rows if version[1] < high)
             yield "reads the horizon", *_with_rows(world, processor, rows, high)
         case "snapshot":
-            rows = _seen(world, processor.low, processor.high)
+            rows = seen(world, processor.low, processor.high)
             yield "opens the snapshot and reads it", *_with_rows(world, processor, rows, processor.high)
         case "files":
             window = Window(processor.name, processor.low, processor.high, processor.rows)
@@ -303,7 +303,8 @@ def violated(world: World, rules: Rules) -> str | None:
     return None
 
 
-def _seen(world: World, low: int, high: int) -> Rows:
+def seen(world: World, low: int, high: int) -> Rows:
+    """Return the committed rows in `[low, high)`."""
     return frozenset((row, stamp) for row, stamp in enumerate(world.rows) if stamp and low <= stamp < high)
 
 

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from tests.model.protocol import Bounds, Rules, World, horizon, recovered, reports, steps, violated
+from tests.model.protocol import Bounds, Rules, World, horizon, recovered, reports, seen, steps, violated
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def stuck(world: World, rules: Rules) -> str | None:
         made=max([world.made, *(window.name + 1 for window in world.stage)]),
     )
     calm = recovered(calm, rules)
-    end = horizon(calm, rules)
-    read = frozenset((row, stamp) for row, stamp in enumerate(rows) if stamp and calm.mark <= stamp < end)
-    held = {version for _, version in calm.warehouse.raw} | read
+    held = {version for _, version in calm.warehouse.raw} | seen(calm, calm.mark, horizon(calm, rules))
     held |= {version for window in calm.stage if not window.damaged for version in window.rows}
     reported = reports(calm, rules)
     for row, stamp in enumerate(rows):

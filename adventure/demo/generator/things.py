@@ -63,9 +63,9 @@ _WASH = Fit(
     "Please wash at 30 degrees, inside out and without softener, and do not tumble-dry.",
 )
 _SEAM = Defect(
-    "a seam came open [under the arm|on the side] after [the first ride|two washes]",
-    "Could you send a photo of the seam and of the label with the wash symbols?",
-    "The photos are attached; [the seam is open for about five centimetres|the thread is simply loose].",
+    "the stitching came open [under the arm|on the side] after [the first ride|two washes]",
+    "Could you send a photo of the stitching and of the label with the wash symbols?",
+    "The photos are attached; [it is open for about five centimetres|the thread is simply loose].",
     "That is a fault of this batch, and no wash would cause it.",
 )
 _TORQUE = Fit(
@@ -141,7 +141,7 @@ THINGS = (
     Thing("Tube", "tube", (
         Defect("the tube [loses all its air overnight|was flat again after one day]",
                "Do you hear it or find bubbles in water, and are they at the valve or elsewhere?",
-               "[Bubbles come out at the foot of the valve|I see tiny bubbles next to a seam].",
+               "[Bubbles come out at the foot of the valve|I see tiny bubbles next to a crease].",
                "Please check the rim tape and the inside of the tire for a sharp edge before the next try."),
         Defect("the valve is [bent|too short for my rim]",
                "How deep is your rim, from the tire to the spokes?",

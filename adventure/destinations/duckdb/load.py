@@ -130,10 +130,14 @@ def _is_anothers(
 
     A table of the stream's own has its key and cursor.
     """
-    needed = {"raw"} if stream.documents else {name.lower() for name in (*stream.key, stream.cursor)}
-    if not window.columns or needed <= {name.lower() for name in table}:
+    if not window.columns or _needed(stream) <= {name.lower() for name in table}:
         return False
     return connection.execute(f"select 1 from {DUCKDB.raw_table(stream)} limit 1").fetchone() is None
+
+
+def _needed(stream: Stream) -> set[str]:
+    """Return the columns that each raw table of such a stream has, in lower case."""
+    return {"raw"} if stream.documents else {name.lower() for name in (*stream.key, stream.cursor)}
 
 
 def _fit_view(connection: duckdb.DuckDBPyConnection, stream: Stream) -> None:
@@ -146,8 +150,7 @@ def _fit_view(connection: duckdb.DuckDBPyConnection, stream: Stream) -> None:
     table = stream.raw_table.partition(".")[2]
     held, wanted = (connection.execute(columns, [schema, name]).fetchone() for name in (view, table))
     names = {name.lower() for name in (wanted[0] if wanted else None) or ()}
-    needed = set() if stream.documents else {name.lower() for name in (*stream.key, stream.cursor)}
-    if held != wanted and needed <= names:
+    if held != wanted and _needed(stream) <= names:
         connection.execute(f"create or replace view {quoted(schema)}.{quoted(view)} as {DUCKDB.latest(stream)}")
 
 

@@ -60,11 +60,11 @@ def open_channels(settings: Settings) -> tuple[Channel, ...]:
     """Return a channel for each of ALERT_URLS; nothing is sent yet.
 
     Raises:
-        ConfigError: Apprise is not installed, or does not know one of the URLs.
+        ConfigError: ALERT_URLS is not set, or Apprise is not installed, or does not know one of the URLs.
     """
     urls = settings.alert_urls.get_secret_value().split() if settings.alert_urls else []
     if not urls:
-        return ()
+        raise ConfigError("ALERT_URLS is not set", "Set it to one or more URLs of Apprise, separated by spaces")
     with naming_extra("ALERT_URLS"):
         import apprise
     for logger in (_logger, logging.getLogger("urllib3")):
@@ -72,6 +72,11 @@ def open_channels(settings: Settings) -> tuple[Channel, ...]:
         logger.propagate = False
         logger.addHandler(logging.NullHandler())
     return tuple(_channel(apprise, place, url) for place, url in enumerate(urls, 1))
+
+
+def outcome(channel: str, reason: str | None) -> str:
+    """Return the line that a command prints of a channel: whether it accepted the message, or why not."""
+    return f"{channel}: {f'not accepted: {reason}' if reason else 'accepted'}"
 
 
 def _channel(apprise: Any, place: int, url: str) -> Channel:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from adventure.core.json_file import replace_json
 from adventure.core.private import make_folder
 from adventure.monitoring.alerts.changes import Active
 from adventure.monitoring.health.problem import Problem
@@ -40,9 +41,7 @@ def write_memory(path: Path, memory: Memory) -> None:
         OSError: it cannot be written.
     """
     make_folder(path.parent)
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(asdict(memory), default=str, indent=2), encoding="utf-8")
-    unfinished.replace(path)
+    replace_json(path, asdict(memory))
 
 
 def read_memory(path: Path) -> Memory:

@@ -9,15 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from adventure.core.json_file import replace_json
 from adventure.monitoring.health.state import Fault, KeptLog, Lost, Observed, ObservedStream, SourceState, Stall
 
 
 def write_observed(path: Path, observed: Observed) -> None:
     """Replace the file. A folder that cannot be written is no error here: the tasks report that."""
-    unfinished = path.with_name(f".{path.name}")
     try:
-        unfinished.write_text(json.dumps(asdict(observed), default=str, indent=2), encoding="utf-8")
-        unfinished.replace(path)
+        replace_json(path, asdict(observed))
     except OSError:
         return
 

@@ -1,12 +1,13 @@
 """Read an endpoint page by page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
+from adventure.core import heartbeat
 from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.streams import Stream
@@ -75,11 +76,14 @@ class Endpoint:
         """Whether pages are counted. A record that changes or is deleted then moves others to other pages."""
         return self.stream.api.pages in ("number", "offset")
 
-    def read_until_still(self, read_pages: Callable[[], int], found: Callable[[], int]) -> None:
+    def read_until_still(
+        self, pages: Callable[[], Iterable[Page]], take: Callable[[Page], None], found: Callable[[], int]
+    ) -> None:
         """Read all pages; where they are counted, again until a pass finds no record that was not read before.
 
         Args:
-            read_pages: reads all pages and returns their number.
+            pages: returns all pages, for one pass.
+            take: called with each page.
             found: returns how many different records were read so far.
 
         Raises:
@@ -87,8 +91,12 @@ class Endpoint:
         """
         for number in range(PASSES):
             before = found()
-            pages = read_pages()
-            if not self.is_counted or pages == 1 or (number and found() == before):
+            read = 0
+            for page in pages():
+                heartbeat.beat()
+                take(page)
+                read += 1
+            if not self.is_counted or read == 1 or (number and found() == before):
                 return
         raise SourceUnavailable(
             f"{self.stream.name}: records moved between the pages of {self.client.where} in each of {PASSES} passes",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from adventure.core import heartbeat
 from adventure.core.key_kinds import KeyKind, joined_key
 from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
@@ -16,7 +15,7 @@ from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.sources.http.client import ApiClient
-from adventure.sources.http.endpoint import Endpoint
+from adventure.sources.http.endpoint import Endpoint, Page
 from adventure.sources.http.records import CannotConvert, record_cursor, record_key, record_line
 from adventure.sources.side import Version
 
@@ -38,18 +37,15 @@ class _Records:
         self.sql = sqlite3.connect("", isolation_level=None)
         self.sql.execute("create table versions (key text primary key, cursor integer, row text) without rowid")
 
-        def read_pages() -> int:
-            pages = 0
-            for page in endpoint.pages(low):
-                heartbeat.beat()
-                pages += 1
-                self.sql.execute("begin")
-                self.sql.executemany(_INSERT, self._versions(page.records))
-                self.sql.execute("commit")
-            return pages
-
-        endpoint.read_until_still(read_pages, lambda: self._one("select count(*) from versions") or 0)
+        endpoint.read_until_still(
+            lambda: endpoint.pages(low), self._insert, lambda: self._one("select count(*) from versions") or 0
+        )
         self.sql.execute("create index cursors on versions (cursor)")
+
+    def _insert(self, page: Page) -> None:
+        self.sql.execute("begin")
+        self.sql.executemany(_INSERT, self._versions(page.records))
+        self.sql.execute("commit")
 
     def _versions(self, records: Sequence[Any]) -> Iterator[Version]:
         for record in records:

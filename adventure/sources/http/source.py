@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from adventure.core import heartbeat
 from adventure.core.clock import earlier, later, utc_now
 from adventure.core.errors import AdventureError, SourceError, SourceUnavailable
 from adventure.core.files import writing
@@ -24,7 +23,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.http.client import ApiClient, Throttled
-from adventure.sources.http.endpoint import Endpoint, Validators
+from adventure.sources.http.endpoint import Endpoint, Page, Validators
 from adventure.sources.http.writer import RecordWriter
 from adventure.sources.progress import log_progress
 from adventure.sources.source import Extract, SourceSnapshot
@@ -122,25 +121,23 @@ class HttpSource:
         low = earlier(mark.value, stream.lookback) if mark else None
         begun: datetime | None = None
 
-        def read_pages() -> int:
+        def pages() -> Iterator[Page]:
+            return log_progress(stream, endpoint.pages(low, None if begun else state.staged), "records")
+
+        def take(page: Page) -> None:
             nonlocal begun
-            pages, known = 0, None if begun else state.staged
-            for page in log_progress(stream, endpoint.pages(low, known), "records"):
-                heartbeat.beat()
-                if begun is None:
-                    begun = page.date
-                    # The horizon is exclusive. Add a second, so that records of this second are read.
-                    snapshot.horizon = writer.horizon = later(begun, _CLOCK_STEP)
-                for record in page.records:
-                    writer.write(record)
-                pages, state.pending = pages + 1, page.validators
-            return pages
+            if begun is None:
+                begun = page.date
+                # The horizon is exclusive. Add a second, so that records of this second are read.
+                snapshot.horizon = writer.horizon = later(begun, _CLOCK_STEP)
+            writer.write_all(page.records)
+            state.pending = page.validators
 
         with (
             writing(folder),
             RecordWriter(stream, low, state.deduplicator, folder, remember=endpoint.is_counted) as writer,
         ):
-            endpoint.read_until_still(read_pages, lambda: writer.found)
+            endpoint.read_until_still(pages, take, lambda: writer.found)
             extract = writer.extract()
         if writer.is_waiting:
             state.pending = None
@@ -151,17 +148,9 @@ class HttpSource:
     def read_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
         """Write the records that have one of these keys and a cursor before `below`."""
         endpoint = self.endpoint(stream)
-
-        def read_pages() -> int:
-            pages = 0
-            for page in endpoint.pages(None):
-                heartbeat.beat()
-                pages += 1
-                for record in page.records:
-                    writer.write(record)
-            return pages
-
         with writing(folder), RecordWriter(stream, None, Deduplicator(), folder, remember=True) as writer:
             writer.horizon, writer.only = below, {joined_key(key) for key in keys}
-            endpoint.read_until_still(read_pages, lambda: writer.found)
+            endpoint.read_until_still(
+                lambda: endpoint.pages(None), lambda page: writer.write_all(page.records), lambda: writer.found
+            )
             return writer.extract()

@@ -1,13 +1,14 @@
 """Write the records of one extract to files: new records, and rejected records."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from adventure.core.clock import earlier
-from adventure.core.files import REJECTS, NdjsonFile, NdjsonParts
-from adventure.core.manifest import Column
+from adventure.core.files import NdjsonFile, NdjsonParts
+from adventure.core.manifest import REJECTS, Column
 from adventure.core.streams import Stream
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.http.records import CannotConvert, record_cursor, record_key, record_line, reject_of
@@ -63,6 +64,11 @@ class RecordWriter:
         if self._is_first(version) and self.deduplicator.is_new(key, cursor, version):
             self._records.write(line)
         self.deduplicator.forget(earlier(self.last, self.stream.lookback))
+
+    def write_all(self, records: Iterable[Any]) -> None:
+        """Write or reject each record; see `write`."""
+        for record in records:
+            self.write(record)
 
     def extract(self) -> Extract:
         """Finish the files and return them."""

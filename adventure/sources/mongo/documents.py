@@ -15,8 +15,8 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
 from adventure.core.clock import earlier, later
-from adventure.core.files import REJECTS, NdjsonFile, NdjsonParts, Reject
-from adventure.core.manifest import DELETES
+from adventure.core.files import NdjsonFile, NdjsonParts, Reject
+from adventure.core.manifest import DELETES, REJECTS
 from adventure.core.streams import Stream
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.mongo.bson_json import OPTIONS, decode, document_line

@@ -39,6 +39,7 @@ from adventure.sources.postgres.relations import Member, Relation, read_relation
 from adventure.sources.postgres.resolution import Resolution, coarser, last_value, lookback, shown, whole_units
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
+from adventure.sources.postgres.table_rows import TableRows
 from adventure.sources.postgres.warnings import FUTURE, WarningLog, rows_in_the_future
 from adventure.sources.postgres.whole_table import WholeTable
 from adventure.sources.postgres.writer import RowWriter
@@ -106,6 +107,15 @@ class PostgresSnapshot:
         except SourceError as error:
             raise with_remedy(error, error.__cause__) from error
 
+    def _rows(self, stream: Stream, folder: Path) -> TableRows:
+        """Return the rows of a table without a cursor, as they are now.
+
+        They get the snapshot's time, or the one after the last window's if the server's clock was set back.
+        """
+        mark, read_at = self.marks.get(stream.name), self.end(stream) - _TICK
+        plan = self.plans[stream.name].at(max(read_at, mark.value) if mark else read_at)
+        return TableRows(plan, self.source.batches, self.source.rejects, folder, self.source.delta)
+
     def _extract_whole(self, stream: Stream, folder: Path) -> Extract:
         """Compare the whole table with what was staged, at most once in the stream's interval."""
         mark = self.marks.get(stream.name)
@@ -113,15 +123,7 @@ class PostgresSnapshot:
             return Extract(
                 (), None, (), None, mode=mark.mode if mark else None, position=mark.position if mark else None
             )
-        table = WholeTable.at(
-            self.plans[stream.name],
-            mark,
-            self.end(stream),
-            self.source.batches,
-            self.source.rejects,
-            folder,
-            delta=self.source.delta,
-        )
+        table = WholeTable(self._rows(stream, folder), mark)
         extract = table.replace() if stream.is_replaced else table.compare(self.source.baseline)
         self._check_unchanged(stream)
         if not extract.all_files:
@@ -130,24 +132,16 @@ class PostgresSnapshot:
 
     def _extract_by_log(self, stream: Stream, folder: Path) -> Extract:
         """Stage the rows whose keys the log has, or all of them."""
-        mark, cycle, plan = self.marks.get(stream.name), self.log, self.plans[stream.name]
-        relation = self.relations[stream.name]
-        read_at = max(self.end(stream) - _TICK, mark.value) if mark else self.end(stream) - _TICK
+        cycle, relation = self.log, self.relations[stream.name]
         rows = LogRows(
-            plan.at(read_at),
-            cycle.access.types[stream.name],
-            self.source.batches,
-            self.source.rejects,
-            folder,
-            self.source.delta,
-            cycle.position(stream.name).to_text(),
+            self._rows(stream, folder), cycle.access.types[stream.name], cycle.position(stream.name).to_text()
         )
         table = cycle.followed.get(stream.name)
         if table is None:
             extract = rows.read_all(cycle.handovers[stream.name])
         else:
             added = [each for each in relation.members if each.oid in cycle.added(stream.name)]
-            more = self.source.lies_in(plan, relation, added) if added else None
+            more = self.source.lies_in(self.plans[stream.name], relation, added) if added else None
             extract = rows.read_keys(table.keys, more, is_unique=stream.name in cycle.access.unique)
         self._check_unchanged(stream)
         if not extract.all_files:
@@ -450,9 +444,7 @@ class PostgresSource:
                 origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._warnings.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
-                ends = {
-                    name: self._zones.earliest_ahead(self._asking, plan, horizon.moment) for name, plan in plans.items()
-                }
+                ends = self._zones.ends(self._asking, plans.values(), horizon.moment)
                 floors = self._floors(plans, marks, horizon)
             with self._log_cycle(plans, origin, unreadable):
                 yield PostgresSnapshot(
@@ -512,7 +504,8 @@ class PostgresSource:
 
     def _read_up_to(self, plan: Plan, resolution: Resolution | None, horizon: datetime) -> datetime:
         """Return the end of a window that is read up to that horizon, in the zone of the stream's cursor."""
-        return whole_units(self._zones.earliest_ahead(self._asking, plan, horizon), plan.step, resolution)
+        end = self._zones.ends(self._asking, [plan], horizon)[plan.stream.name]
+        return whole_units(end, plan.step, resolution)
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:

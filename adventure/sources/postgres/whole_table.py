@@ -4,70 +4,36 @@ With a key, the server computes a hash of each row, and only rows whose hash dif
 read and staged. Without a key, a table that differs is staged whole, and loading its window replaces all rows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
 
 import orjson
-import pyarrow as pa
 from psycopg import sql
 
 from adventure.core.errors import SourceShapeError
-from adventure.core.files import LocalFile, NdjsonFile, Reject, empty_parquet, write_rejects, writing
+from adventure.core.files import LocalFile, NdjsonFile, empty_parquet, writing
 from adventure.core.manifest import DELETES, REPLACES
 from adventure.core.sql_text import quoted
 from adventure.core.streams import LOG, READ_AT, ROW_NUMBER, SNAPSHOT
 from adventure.core.watermark import Watermark
-from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.baseline import Baseline, Changes
 from adventure.sources.postgres.plan import Plan
-from adventure.sources.postgres.writer import RowWriter
+from adventure.sources.postgres.table_rows import TableRows
 from adventure.sources.source import Extract
 
-_TICK = timedelta(microseconds=1)
 _WITHOUT_TEXT = ("float4", "float8", "bytea")
 """Types whose text does not lead back to the value in every warehouse."""
 
 _WHOLE_FROM = 3
 """If more than one row of this many changed, the table is read whole, which costs less than looking rows up by key."""
 
-Batches = Callable[[Plan, str], AbstractContextManager[Iterator[pa.RecordBatch]]]
-
 
 @dataclass(frozen=True)
 class WholeTable:
     """One table in the open snapshot of its source."""
 
-    plan: Plan
+    rows: TableRows
     mark: Watermark | None
-    batches: Batches
-    """Runs a query in the snapshot."""
-    rejects: Callable[[Plan, str], Iterator[Reject]]
-    """Yields the rows under a condition that cannot be converted."""
-    folder: Path
-    delta: bool
-
-    @classmethod
-    def at(
-        cls,
-        plan: Plan,
-        mark: Watermark | None,
-        end: datetime,
-        batches: Batches,
-        rejects: Callable[[Plan, str], Iterator[Reject]],
-        folder: Path,
-        *,
-        delta: bool,
-    ) -> "WholeTable":
-        """Return the table as it is read now.
-
-        Args:
-            end: the server's clock. The rows get this time, or the one after the last snapshot's if it was set back.
-        """
-        read_at = max(end - _TICK, mark.value) if mark else end - _TICK
-        return cls(plan.at(read_at), mark, batches, rejects, folder, delta)
 
     def replace(self) -> Extract:
         """Stage all rows if the table differs from what was staged last.
@@ -79,18 +45,17 @@ class WholeTable:
             f"select count(*), coalesce(sum(('x' || left({self._hash}, 15))::bit(60)::bigint), 0)::text"
             f" from {self.plan.source} as t"
         )
-        with self.batches(self.plan, query) as batches:
+        with self.rows.batches(self.plan, query) as batches:
             ((rows, total),) = [
                 row for batch in batches for row in zip(*(c.to_pylist() for c in batch.columns), strict=True)
             ]
         position = f"{rows}-{total}"
         if self.mark and self.mark.position == position:
             return self._nothing()
-        writer = self._writer()
-        self._read(writer, "true")
-        rejects = self._rejects(writer, ["true"])
-        with writing(self.folder):
-            files = writer.close() or (empty_parquet(self.folder, self.plan.schema),)
+        self.rows.read("true")
+        rejects = self.rows.rejects()
+        with writing(self.rows.folder):
+            files = self.rows.writer.close() or (empty_parquet(self.rows.folder, self.plan.schema),)
         return self._extract(files, rejects, None, f"{SNAPSHOT}, {REPLACES}", position)
 
     def compare(self, baseline: Baseline) -> Extract:
@@ -103,7 +68,7 @@ class WholeTable:
         self._check_key()
         key = f"json_build_array({', '.join(f't.{quoted(name)}::text' for name in self.plan.stream.key)})::text"
         query = f"select {key} as key, {self._hash} as hash from {self.plan.source} as t"
-        with self.batches(self.plan, query) as batches:
+        with self.rows.batches(self.plan, query) as batches:
             rows = (list(zip(*(c.to_pylist() for c in batch.columns), strict=True)) for batch in batches)
             changes = baseline.compare(self.plan.stream, None if self._begins_again else self._position, rows)
         if changes.repeated:
@@ -114,17 +79,13 @@ class WholeTable:
             )
         if not changes.changed and not changes.deleted and not self._begins_again:
             return self._nothing()
-        writer = self._writer()
-        rejecting = []
         for condition in self._conditions(changes):
-            before = writer.rejected
-            self._read(writer, condition)
-            rejecting += [condition] if writer.rejected > before else []
-        rejects = self._rejects(writer, rejecting)
-        with writing(self.folder):
+            self.rows.read(condition)
+        rejects, writer = self.rows.rejects(), self.rows.writer
+        with writing(self.rows.folder):
             if not self._begins_again:
                 return self._extract(writer.close(), rejects, self._deletes(changes), SNAPSHOT, changes.position)
-            files = writer.close() or (empty_parquet(self.folder, self.plan.schema),)
+            files = writer.close() or (empty_parquet(self.rows.folder, self.plan.schema),)
         return self._extract(files, rejects, None, f"{SNAPSHOT}, {REPLACES}", changes.position)
 
     @property
@@ -137,9 +98,9 @@ class WholeTable:
         return self.mark is not None and self.mark.mode.startswith(LOG)
 
     @property
-    def _read_at(self) -> datetime:
-        assert self.plan.read_at
-        return self.plan.read_at
+    def plan(self) -> Plan:
+        """How the table is read."""
+        return self.rows.plan
 
     @property
     def _hash(self) -> str:
@@ -161,7 +122,7 @@ class WholeTable:
             return
         missing = " or ".join(f"t.{quoted(column.name)} is null" for column in self.plan.nullable_key)
         query = f"select count(*) from {self.plan.source} as t where {missing}"
-        with self.batches(self.plan, query) as batches:
+        with self.rows.batches(self.plan, query) as batches:
             count = sum(batch[0][0].as_py() for batch in batches)
         if count:
             raise SourceShapeError(
@@ -179,30 +140,14 @@ class WholeTable:
         for keys in changes.keys(present=True):
             yield self.plan.has_key([tuple(orjson.loads(key)) for key in keys])
 
-    def _writer(self) -> RowWriter:
-        return RowWriter(self.plan, self.folder, timedelta(0), Deduplicator(), self.delta)
-
-    def _read(self, writer: RowWriter, condition: str) -> None:
-        with self.batches(self.plan, self.plan.select(condition)) as batches:
-            for batch in batches:
-                writer.write(batch)
-
-    def _rejects(self, writer: RowWriter, conditions: Sequence[str]) -> LocalFile | None:
-        if not writer.rejected:
-            return None
-        with writing(self.folder):
-            return write_rejects(
-                self.folder, (reject for each in conditions for reject in self.rejects(self.plan, each))
-            )
-
     def _deletes(self, changes: Changes) -> LocalFile | None:
         if not changes.deleted:
             return None
-        with NdjsonFile(self.folder / DELETES) as file:
+        with NdjsonFile(self.rows.folder / DELETES) as file:
             for keys in changes.keys(present=False):
                 for key in keys:
                     parts = dict(zip(self.plan.stream.key, orjson.loads(key), strict=True))
-                    file.write(orjson.dumps({"key": parts, "deleted_at": self._read_at}))
+                    file.write(orjson.dumps({"key": parts, "deleted_at": self.rows.read_at}))
             return file.close()
 
     def _nothing(self) -> Extract:
@@ -218,5 +163,5 @@ class WholeTable:
     ) -> Extract:
         columns = tuple(column.column for column in self.plan.columns)
         return Extract(
-            files, rejects, columns, self._read_at, deletes=deletes, mode=mode, position=position, ordered=True
+            files, rejects, columns, self.rows.read_at, deletes=deletes, mode=mode, position=position, ordered=True
         )

@@ -5,6 +5,7 @@ assume UTC, and refuse the stream as soon as the server, the database, a role or
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -142,16 +143,23 @@ class ZoneWatch:
         effect = "windows end that much earlier until rows agree with it" if offset < timedelta(0) else "such rows wait"
         return f"{reason}: is its timezone in pipeline.toml right? {effect.capitalize()}"
 
-    def earliest_ahead(self, connection: Connection, plan: Plan, moment: datetime) -> datetime:
-        """Return the lowest cursor that a row of the stream may still get from that moment (naive UTC) on.
+    def ends(self, connection: Connection, plans: Iterable[Plan], moment: datetime) -> dict[str, datetime]:
+        """Return for each stream the lowest cursor that a row may still get from that moment (naive UTC) on.
 
         If rows are written behind the clock of the named zone, the result is behind it as well: otherwise a window
         would end above transactions that are still open.
         """
-        if not plan.is_naive:
-            return moment
-        behind = max(-self._offsets.get(plan.stream.name, timedelta(0)), timedelta(0))
-        return earlier(earliest_ahead(connection, moment, plan.stream.zone), behind)
+        found: dict[str, datetime] = {}
+        clocks: dict[str, datetime] = {}
+        for plan in plans:
+            name, zone = plan.stream.name, plan.stream.zone
+            if not plan.is_naive:
+                found[name] = moment
+                continue
+            if zone not in clocks:
+                clocks[zone] = earliest_ahead(connection, moment, zone)
+            found[name] = earlier(clocks[zone], max(-self._offsets.get(name, timedelta(0)), timedelta(0)))
+        return found
 
     def _refusal(self, plan: Plan, reason: str) -> SourceShapeError:
         stream = plan.stream
