@@ -383,7 +383,9 @@ def test_every_file_matches_the_page(visit: Visit, shop: Shop, path: str) -> Non
 CONTROLS = ["period", "country", "channel", "pace", "measure", "segment", "grain", "market", "top"]
 
 
-@pytest.mark.xfail(reason="known fault: Tab selects a cell of the countries' table, which filters the page, and the focus is lost")
+@pytest.mark.xfail(
+    reason="known fault: Tab selects a cell of the countries' table, which filters the page, and the focus is lost"
+)
 def test_every_control_works_by_keyboard(visit: Visit) -> None:
     reached: set[str] = set()
     for _ in range(400):
