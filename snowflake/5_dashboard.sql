@@ -51,6 +51,7 @@ put 'file://adventure/core/ages.py' @app_files/adventure/core auto_compress = fa
 put 'file://adventure/core/clock.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/errors.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/extras.py' @app_files/adventure/core auto_compress = false overwrite = true;
+put 'file://adventure/core/json_file.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/core/kinds.py' @app_files/adventure/core auto_compress = false overwrite = true;
 put 'file://adventure/destinations/__init__.py' @app_files/adventure/destinations auto_compress = false overwrite = true;
 put 'file://adventure/destinations/published.py' @app_files/adventure/destinations auto_compress = false overwrite = true;

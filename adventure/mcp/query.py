@@ -10,7 +10,7 @@ configuration. Only one statement of the type SELECT is run.
 import re
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -136,7 +136,10 @@ def _executed(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement
         try:
             return answer.result()
         except KeyboardInterrupt:
-            connection.interrupt()
+            # DuckDB ignores an interrupt that arrives while it still prepares the statement.
+            while not answer.done():
+                connection.interrupt()
+                wait((answer,), timeout=0.05)
             raise
 
 

@@ -17,6 +17,7 @@ from mcp import Client, StdioServerParameters
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import load_streams
 from adventure.demo.sandbox.process import free_port
+from adventure.destinations.duckdb.published import close_all
 from adventure.mcp import query
 from adventure.mcp.server import make_server
 from tests.dashboard.conftest import Shop
@@ -24,6 +25,12 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = {"status", "problems", "streams", "models", "model", "query"}
+
+
+@pytest.fixture(autouse=True)
+def _own_process() -> None:
+    """The server runs in a process of its own, in which no dashboard has opened the file."""
+    close_all()
 
 
 @pytest.fixture
@@ -35,6 +42,13 @@ def published(tmp_path: Path) -> Settings:
         connection.execute("create table sales as select range as id, 0.10::decimal(10,2) as price from range(1500)")
     (tmp_path / "secret.csv").write_text("password\nhunter2\n")
     return settings
+
+
+def ask(settings: Settings, tool: str, **arguments: Any) -> Any:
+    """Return the tool's answer, which is not an error."""
+    answer = call(settings, tool, **arguments)
+    assert not isinstance(answer, str), answer
+    return answer
 
 
 def with_client(settings: Settings, use: Callable[[Client], Coroutine[Any, Any, Any]]) -> Any:
@@ -182,22 +196,22 @@ def test_a_warehouse_without_a_published_file_says_so(tmp_path: Path) -> None:
 
 
 def test_the_answers_are_those_of_the_pipeline(shop: Shop) -> None:
-    status = call(shop.reader, "status")
+    status = ask(shop.reader, "status")
     assert {each["stream"]: each["rows_loaded"] for each in status["streams"]}["orders"] == len(shop.orders())
-    assert call(shop.reader, "problems")["problems"] == status["problems"]
-    listed = call(shop.reader, "streams")["streams"]
+    assert ask(shop.reader, "problems")["problems"] == status["problems"]
+    listed = ask(shop.reader, "streams")["streams"]
     assert [each["stream"] for each in listed] == [stream.name for stream in shop.streams]
-    orders = call(shop.reader, "query", statement="select sum(orders) from sales_by_hour")
+    orders = ask(shop.reader, "query", statement="select sum(orders) from sales_by_hour")
     expected = shop.history("select sum(orders) from dbt_prod.sales_by_hour")
     assert orders["rows"] == [list(expected[0])]
 
 
 def test_the_models_have_described_columns(shop: Shop) -> None:
-    models = {each["model"]: each for each in call(shop.reader, "models")["models"]}
+    models = {each["model"]: each for each in ask(shop.reader, "models")["models"]}
     assert models["sales_by_hour"]["is_published"]
     assert not models["fct_sales_order_lines"]["is_published"]
-    columns = call(shop.reader, "model", name="sales_by_hour")["columns"]
-    published = call(shop.reader, "query", statement="select * from sales_by_hour", limit=1)["columns"]
+    columns = ask(shop.reader, "model", name="sales_by_hour")["columns"]
+    published = ask(shop.reader, "query", statement="select * from sales_by_hour", limit=1)["columns"]
     assert {each["name"] for each in columns} == {each["name"] for each in published}
     assert all(each["description"] and each["type"] for each in columns)
     assert "Choose one of: " in call(shop.reader, "model", name="nothing")

@@ -101,9 +101,10 @@ def test_a_source_that_refuses_in_the_middle_of_a_run(
             until(lambda number=key: len(staged(chat_stream)) == number)  # type: ignore[misc]
         assert running.thread.is_alive()
         assert keys(staged(things)) == [1]
+        # The connection that was open is ended first, which is another failure.
+        until(lambda: "password authentication failed" in failures.read(own_reader.processor_failures)[0].problem)
         [failure] = failures.read(own_reader.processor_failures)
         assert failure.streams == ("things",)
-        assert "password authentication failed" in failure.problem
         change_password(sandbox, own_reader, "right")
         until(lambda: keys(staged(things)) == [1, 2, 3])
         until(lambda: failures.read(own_reader.processor_failures) == ())

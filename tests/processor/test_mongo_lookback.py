@@ -40,7 +40,7 @@ def test_the_lookback_finds_late_documents_and_stages_nothing_twice(
 
 
 def test_a_document_of_the_future_waits(settings: Settings, chats: Any, chat_stream: Stream, staged: Staged) -> None:
-    soon = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=1)
+    soon = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=5)
     chats.insert_many([{"n": "a", "last_modified": NOW}, {"n": "soon", "last_modified": soon}])
     process_once(settings, [chat_stream])
     assert names(staged(chat_stream)) == ["a"]

@@ -26,6 +26,14 @@ _open: dict[Path, tuple[Version, duckdb.DuckDBPyConnection]] = {}
 _ONE_AT_A_TIME = Lock()
 
 
+def close_all() -> None:
+    """Close the open publications: DuckDB opens a file only once in a process with one configuration."""
+    with _ONE_AT_A_TIME:
+        while _open:
+            _, (_, connection) = _open.popitem()
+            connection.close()
+
+
 @dataclass(frozen=True)
 class DuckDBDataset:
     """See `PublishedDataset`."""
