@@ -65,7 +65,7 @@ def online_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
         rng,
         month.online_orders,
         month.online_lines,
-        draw=weighted(rng, *zip(*ONLINE_LINES, strict=True)),
+        draw=weighted(rng, [count for count, _ in ONLINE_LINES], [share for _, share in ONLINE_LINES]),
         limit=MAX_ONLINE_LINES,
     )
     with_bike = [True] * month.online_bikes + [False] * (month.online_orders - month.online_bikes)
@@ -117,7 +117,7 @@ def set_reseller_terms(baskets: list[list[Line]], rng: random.Random) -> None:
     order = [line for _, line in sorted(wanted, key=lambda pair: pair[0])]
     for line, quantity in zip(order, quantities, strict=True):
         line.quantity = quantity
-    draw_price = weighted(rng, *zip(*RESELLER_PRICES, strict=True))
+    draw_price = weighted(rng, [percent for percent, _ in RESELLER_PRICES], [share for _, share in RESELLER_PRICES])
     for line in lines:
         line.price_share = draw_price()
     by_volume = order[::-1]
