@@ -232,7 +232,7 @@ def test_nothing_is_shown_before_something_is_published(snowflake_settings: Sett
     with connect_snowflake(snowflake_settings, schema=SCHEMA) as connection:
         copy = SnowflakeDataset("publication", "built_at", "", lambda: connection)
         assert copy.version() is None
-    with pytest.raises(WarehouseError, match=r"nothing to publish yet: no sales_by_hour.*adventure build"):
+    with pytest.raises(WarehouseError, match=r"manifest.json is missing. Run `adventure build`"):
         SnowflakeWarehouse(snowflake_settings).publish()
 
 
