@@ -62,9 +62,17 @@ def skip(settings: Settings, times: int) -> None:
     _skipped[settings.snowflake_database.upper()] = times
 
 
-def create_tables(settings: Settings) -> None:
-    """What 2_raw_tables.sql makes."""
-    _run(settings, split((SCRIPTS / "2_raw_tables.sql").read_text(encoding="utf-8")))
+POLL_SEC = 0.2
+"""How often the tests ask whether a task has ended. A question takes the emulator as long as a part of the task."""
+
+
+def create_tables(settings: Settings, *streams: Stream) -> None:
+    """What 2_raw_tables.sql makes, and what `adventure snowflake deploy` adds for streams that the files lack."""
+    statements = list(split((SCRIPTS / "2_raw_tables.sql").read_text(encoding="utf-8")))
+    for stream in streams:
+        statements += stage_statements(stream)
+        _own[settings.snowflake_database.upper()] += task_statements(stream, "scheduled")
+    _run(settings, statements)
 
 
 def deploy_dashboard(settings: Settings) -> None:
@@ -75,12 +83,6 @@ def deploy_dashboard(settings: Settings) -> None:
     with connect_snowflake(settings) as connection, connection.cursor() as cursor:
         for statement in names + statements[begin:]:
             cursor.execute(statement)
-
-
-def deploy_stream(settings: Settings, stream: Stream) -> None:
-    """Adds a stream that the files do not speak of, as `adventure snowflake deploy` does."""
-    _run(settings, stage_statements(stream))
-    _own[settings.snowflake_database.upper()] += task_statements(stream, "scheduled")
 
 
 def _run(settings: Settings, statements: Iterable[str]) -> None:

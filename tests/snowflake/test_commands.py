@@ -38,7 +38,7 @@ def _kind(column: str) -> str:
 @pytest.fixture
 def pipeline(settings: Settings, snowflake_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Two orders at the source, nothing staged, and a build that builds nothing."""
-    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
     monkeypatch.setattr(warehouse, "run_dbt_build", lambda *_, target, **__: f"built {target}")
     monkeypatch.setattr(tasks, "_publish", lambda *_: (LoadResult(), ""))
     made = account.with_sources(snowflake_settings, settings)

@@ -158,7 +158,7 @@ def test_what_was_refused_to_be_staged_is_staged_later(
     no: No,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
     orders = find_stream(streams, "orders")
     with psycopg.connect(settings.postgres_dsn.replace("adventure_reader", "sales_app"), autocommit=True) as source:
         source.execute(
