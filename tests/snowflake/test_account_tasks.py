@@ -1,12 +1,12 @@
 """How the account's tasks are waited for, and what is said of a failed one."""
 
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from adventure.core.errors import TaskFailed
-from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.snowflake.account_tasks import AccountRun, outcome_of, run_graph
 
 BEGUN = datetime(2026, 1, 1)
@@ -36,8 +36,8 @@ class Account:
 def test_task_history_is_read_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each reading needs the warehouse: every two seconds, an hour's load would cost 1,800 queries."""
     theirs = Account(seconds=3600)
-    monkeypatch.setattr(account_tasks.time, "sleep", theirs.sleep)
-    monkeypatch.setattr(account_tasks.time, "monotonic", lambda: theirs.clock)
+    clock = SimpleNamespace(sleep=theirs.sleep, monotonic=lambda: theirs.clock)
+    monkeypatch.setattr("adventure.destinations.snowflake.account_tasks.time", clock)
     run, _ = run_graph(theirs.execute, "load_orders", "cleanup_orders")
     assert run.outcome == "failed"
     assert theirs.pauses[1:6] == [5, 10, 20, 30, 30]

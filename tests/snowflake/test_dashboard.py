@@ -301,7 +301,7 @@ CLASSES = {1: "DoubleType", 2: "StringType", 3: "DateType", 4: "TimestampType", 
            7: "TimestampType", 8: "TimestampType", 13: "BooleanType"}
 
 def field(name, code, _, __, ___, scale, *____):
-    kind = "DecimalType" if code == 0 and scale else CLASSES.get(code, "LongType")
+    kind = ("DecimalType" if scale else "LongType") if code == 0 else CLASSES.get(code, "StringType")
     made = type(kind, (), {"scale": scale, "tz": {6: "ltz", 7: "tz"}.get(code, "ntz")})()
     return types.SimpleNamespace(name=name if name.isupper() else f'"{name}"', datatype=made)
 
