@@ -16,6 +16,7 @@ ALLOWED = {
     ("core/stopping.py", "os._exit"),
     ("core/settings.py", "_env_file="),
     ("core/settings.py", "_env_file_encoding="),
+    ("scaffold/connections.py", "_env_file="),
     ("demo/history/campaigns.py", "event._replace"),
     # The connector's only way to tag one statement without a statement of its own.
     ("destinations/snowflake/session.py", "_statement_params="),

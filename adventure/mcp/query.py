@@ -10,6 +10,7 @@ configuration. Only one statement of the type SELECT is run.
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -87,7 +88,7 @@ def select(path: Path, statement: str, bounds: Bounds) -> dict[str, Any]:
             if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
                 raise AdventureError("Only one SELECT statement can be run", "Send one SELECT")
             with _interrupted_after(connection, bounds.seconds):
-                answer = connection.execute(found[0])
+                answer = _executed(connection, found[0])
                 columns = [{"name": name, "type": str(kind)} for name, kind, *_ in answer.description or ()]
                 rows, is_complete = _bounded(answer, bounds)
         except duckdb.InterruptException as error:
@@ -126,6 +127,17 @@ def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
     finally:
         connection.close()
+
+
+def _executed(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> duckdb.DuckDBPyConnection:
+    """Run the statement in another thread: DuckDB does not notice Ctrl-C while it computes, but this thread does."""
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(connection.execute, statement)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 @contextmanager

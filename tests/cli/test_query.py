@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -123,12 +124,20 @@ def test_ctrl_c_ends_a_long_statement(settings: Settings) -> None:
     command = [sys.executable, "-m", "adventure", "query", endless]
     running = subprocess.Popen(command, env=os.environ | {"COLUMNS": "100"}, stderr=subprocess.PIPE, text=True)
     try:
+        # DuckDB may swallow a signal that arrives while it still prepares a statement.
         until(lambda: _has_open(running.pid, settings.published_path))
+        prepared = _cpu_seconds(running.pid) + 1
+        until(lambda: _cpu_seconds(running.pid) > prepared)
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=30)
     finally:
         running.kill()
     assert (running.returncode, errors) == (130, "Interrupted. Run the command again: it repeats what was half done.\n")
+
+
+def _cpu_seconds(pid: int) -> float:
+    used = psutil.Process(pid).cpu_times()
+    return used.user + used.system
 
 
 def _has_open(pid: int, path: Path) -> Any:

@@ -186,7 +186,7 @@ def test_volumes_are_shared_only_by_services_that_exchange_files() -> None:
         "mongo": {"mongo"},
         "stages": {"processor", "processor-snowflake", "tasks"},
         "warehouse": {"tasks", "dashboard"},
-        "heartbeats": {"processor", "processor-snowflake", "dashboard"},
+        "heartbeats": {"processor", "processor-snowflake", "tasks", "dashboard"},
     }
     assert SERVICES["dashboard"]["volumes"] == ["warehouse:/var/lib/adventure:ro", "heartbeats:/var/lib/heartbeats:ro"]
     assert set(SERVICES["dashboard"]["networks"]).isdisjoint(SERVICES["tasks"]["networks"])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,14 +21,17 @@ from adventure.core.clock import Moment, earlier
 from adventure.core.errors import SourceUnavailable
 from adventure.core.files import LocalFile, writing
 from adventure.core.manifest import Column
+from adventure.core.settings import Settings
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres import horizon
 from adventure.sources.postgres.clock_steps import ClockWatch, unread_below
+from adventure.sources.postgres.log.cycle import LogReader
 from adventure.sources.postgres.resolution import Measure, Resolution, lag, lookback
 from adventure.sources.postgres.source import PostgresSource
+from adventure.sources.postgres.zone import ZoneWatch
 from adventure.sources.side import Version
 from tests.simulation.disk import SimulatedPath
 from tests.simulation.process import Process, moment
@@ -231,15 +235,25 @@ class Silent:
         return lambda *_, **__: None
 
 
+class UtcOnly(ZoneWatch):
+    """The simulated cursors are in UTC."""
+
+    def check(self, *_: object) -> None:
+        """See `ZoneWatch`."""
+
+
 class SimulatedSource(PostgresSource):
     """The real source on simulated connections."""
 
     def __init__(self, process: Process, server: Server) -> None:
         self._process, self._server = process, server
         self._deduplicators, self._lookbacks, self._clock = {}, {}, ClockWatch()
-        self._warnings = self._zones = Silent()  # type: ignore[assignment]
+        self._warnings = Silent()  # type: ignore[assignment]
+        self._zones = UtcOnly("UTC", "default")
         self._asking: Any = AskingConnection(process, server)
         self._extracting: Any = CopyingConnection(process, server)
+        # No stream is read by the log, and no slot is left.
+        self._log = LogReader(Settings(), Path(), was_cleared=True)
         self._utf8, self._extracting_pid, self._origin_query = True, 0, ""
         self._conninfo = "host=localhost port=5432 dbname=shop user=reader"
         process.effect(lost)

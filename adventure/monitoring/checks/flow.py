@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from adventure.core.clock import utc_now
+from adventure.core.clock import earlier, utc_now
 from adventure.core.errors import SourceRefused, SourceShapeError
 from adventure.core.manifest import Window
 from adventure.core.settings import Settings
 from adventure.core.stage import StageEntry
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
+from adventure.core.zones import to_local
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_probe, open_stage
 from adventure.monitoring.checks.check import Check
@@ -144,10 +145,14 @@ def _counts(settings: Settings, stream: Stream, mark: Watermark | None, held: _H
 
 
 def _early(mark: Watermark, stream: Stream) -> Watermark:
-    """Return the watermark below which every row was read, also where a row may be written behind its cursor."""
+    """Return the watermark below which every row was read, also where a row may be written behind its cursor.
+
+    A row that is written at most that late, and in the last minute, may be unread.
+    """
     without_horizon = mark.mode.startswith(("lookback", "change stream"))
     late = max(_LATE, stream.lookback) if without_horizon else stream.lookback
-    return replace(mark, value=mark.value - late) if mark.value - datetime.min > late else mark
+    read_by_now = to_local(earlier(utc_now(), late + _LATE), stream.zone)
+    return replace(mark, value=min(mark.value, max(earlier(mark.value, late), read_by_now)))
 
 
 def _source_check(stream: Stream, counts: Counts, waiting: Sequence[Window]) -> Check:

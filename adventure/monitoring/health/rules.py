@@ -70,7 +70,7 @@ def _sources(state: State) -> Iterator[Problem]:
                     "warning",
                     f"{source.source} keeps {kept.bytes / 1e9:,.1f} GB of its log for the replication slot {kept.slot}"
                     + (f", and removes it after {kept.safe_bytes or 0:,} more bytes" if near_end else ""),
-                    "Run `adventure process`, or `adventure stream remove` for streams that are not read any more",
+                    "Run `adventure process`, or `adventure stream remove NAME` for a stream that is not read any more",
                     source.streams,
                 )
     faults = {source.fault.problem for source in seen.sources if source.fault} | said

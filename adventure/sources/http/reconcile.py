@@ -92,9 +92,9 @@ class HttpSide:
     endpoint: Endpoint
     key_kinds: tuple[KeyKind, ...]
     row_columns: tuple[RowColumn, ...] = ()
-    _first: _Records | None = None
+    first: _Records | None = None
     """What was read before the warehouse."""
-    _again: _Records | None = None
+    again: _Records | None = None
     """All records, read again after it, for the keys in question."""
 
     @classmethod
@@ -111,7 +111,7 @@ class HttpSide:
             try:
                 yield side
             finally:
-                for records in filter(None, (side._first, side._again)):
+                for records in filter(None, (side.first, side.again)):
                     records.sql.close()
 
     def lookback(self, mark: Watermark) -> timedelta:
@@ -147,17 +147,17 @@ class HttpSide:
         """Return the current records with these keys. All records are read again, once for all keys."""
         if not keys:
             return []
-        if self._again is None:
-            self._again = _Records(self.endpoint, None, rows=bool(self.row_columns))
+        if self.again is None:
+            self.again = _Records(self.endpoint, None, rows=bool(self.row_columns))
         found: list[Version] = []
         for key in keys:
-            found += self._again.sql.execute("select * from versions where key = ?", [joined_key(key)]).fetchall()
+            found += self.again.sql.execute("select * from versions where key = ?", [joined_key(key)]).fetchall()
         return found
 
     def unusable(self) -> Iterator[list[str]]:
         """Yield the keys of records that the processor rejects for their cursor, of those that were read."""
-        if self._first:
-            reading = self._first.sql.execute("select key from versions where cursor is null")
+        if self.first:
+            reading = self.first.sql.execute("select key from versions where cursor is null")
             while batch := reading.fetchmany(BATCH):
                 yield [key for (key,) in batch]
 
@@ -167,8 +167,8 @@ class HttpSide:
 
     def _from(self, low: datetime | None) -> _Records:
         """Return the records from `low` on, which are read once."""
-        if self._first is None or (self._first.low and (low is None or low < self._first.low)):
-            if self._first:
-                self._first.sql.close()
-            self._first = _Records(self.endpoint, low, rows=bool(self.row_columns))
-        return self._first
+        if self.first is None or (self.first.low and (low is None or low < self.first.low)):
+            if self.first:
+                self.first.sql.close()
+            self.first = _Records(self.endpoint, low, rows=bool(self.row_columns))
+        return self.first

@@ -14,7 +14,6 @@ from adventure.core.zones import to_utc
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
 from adventure.sources.postgres.log.slot import find_slots, slot_prefix
 from adventure.sources.postgres.origin import origin_query, read_origin
-from adventure.sources.postgres.propose import propose
 from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.rows import FIRST, Connection, SourceRows
 from adventure.sources.postgres.session import NAME, open_session
@@ -85,6 +84,9 @@ class PostgresProbe:
 
     def propose(self) -> "Iterator[Proposal | Unmovable]":
         """Yield proposals; see `Probe`."""
+        # Only `adventure init` needs Arrow's types, which are slow to import.
+        from adventure.sources.postgres.propose import propose
+
         with self._translating():
             yield from propose(self.connection, self.settings)
 
