@@ -328,8 +328,9 @@ def _copy_by_pattern(self: Any, command: str) -> str:
 
 def _deployable(command: str) -> str:
     """Managed schemas are schemas, and a stream over a stage's directory is an empty table."""
-    if found := re.match(r"^\s*create stream if not exists (\S+) on stage ", command):
-        return f"create table if not exists {found[1]} (relative_path varchar)"
+    if found := re.match(r"^\s*create (or replace )?stream (?:if not exists )?(\S+) on stage ", command):
+        create = "create or replace table" if found[1] else "create table if not exists"
+        return f"{create} {found[2]} (relative_path varchar)"
     return command.replace(" with managed access", "") if command.startswith("create schema") else command
 
 
@@ -337,6 +338,8 @@ def _account_views(command: str, database: str) -> str:
     """What the account tells of tasks and credits, as the tables of tests/snowflake/account.py."""
     if runs := re.search(r"table\(information_schema\.task_history\(.*?\n\)\)", command, re.DOTALL):
         command = command.replace(runs[0], f"({account.task_history(database)}) as runs")
+    if re.match(r"^\s*SHOW STREAMS IN SCHEMA raw_ext\s*$", command, re.IGNORECASE):
+        return account.streams(database)
     command = command.replace("snowflake.account_usage.", "account.").replace("current_warehouse()", "'ADVENTURE_WH'")
     if monitor := re.match(r"^\s*SHOW RESOURCE MONITORS LIKE '(\w+)'\s*$", command, re.IGNORECASE):
         return f"select * from account.resource_monitors where name ilike '{monitor[1]}'"
