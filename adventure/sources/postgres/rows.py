@@ -132,10 +132,10 @@ class SourceRows:
         """Return the lowest usable cursor at or above `low`, through the cursor's index where there is one."""
         query = sql.SQL("select min({}) from {} as t where {}").format(self.cursor, self.relation, self.between(low))
         found: Sequence[Any] | None = connection.execute(query).fetchone()
-        moment: datetime | date | None = found[0] if found else None
-        if moment and not isinstance(moment, datetime):
-            return datetime.combine(moment, time.min)
-        return moment and moment.replace(tzinfo=None)
+        value: datetime | date | None = found[0] if found else None
+        if value is None or isinstance(value, datetime):
+            return value and value.replace(tzinfo=None)
+        return datetime.combine(value, time.min)
 
     def literal(self, value: datetime) -> sql.Composable:
         """Return a cursor value as a literal. With parameters, a percent sign in a name would be read as one."""
