@@ -17,8 +17,9 @@ MODELS = sorted(
     path.stem
     for folder in ("models", "seeds")
     for path in DBT.glob(f"{folder}/**/*.*")
-    if path.suffix in (".sql", ".csv")
+    if path.suffix in (".sql", ".csv") and path.parent.name != "reviews" and path.stem != "base_reviews__reviews"
 )
+"""The models of reviews exist only where API_URL is set; tests/e2e/test_reviews.py builds them."""
 
 
 @pytest.mark.parametrize("model", MODELS)

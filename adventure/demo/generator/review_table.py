@@ -70,19 +70,12 @@ def review_earlier_orders(connection: Connection, maker: ReviewMaker, orders: in
 
 def change_reviews(connection: Connection, maker: ReviewMaker, orders: int, now: datetime) -> int:
     """Vote for some reviews, edit some and delete some; return the number of changed reviews."""
-    rng, changed = maker.rng, {}
-    for share, change in (
-        (
-            _VOTED,
-            lambda review: Review(**vars(review) | {"helpful_votes": review.helpful_votes + 1, "updated_at": now}),
-        ),
-        (_EDITED, lambda review: maker.edited(review, now)),
-        (_REMOVED, lambda review: maker.deleted(review, now)),
-    ):
-        if count := _count(rng, orders * share):
-            for review in _reviews(connection, rng, count):
+    changed: dict[str, Review] = {}
+    for share, change in ((_VOTED, maker.voted), (_EDITED, maker.edited), (_REMOVED, maker.deleted)):
+        if count := _count(maker.rng, orders * share):
+            for review in _reviews(connection, maker.rng, count):
                 before = changed.get(review.review_id, review)
-                changed[review.review_id] = before if before.status == DELETED else change(before)
+                changed[review.review_id] = before if before.status == DELETED else change(before, now)
     with connection.cursor() as cursor:
         cursor.executemany(_UPDATE, [vars(review) for review in changed.values()])
     return len(changed)

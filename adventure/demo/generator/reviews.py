@@ -115,6 +115,10 @@ class ReviewMaker:
         rating = self._rating(product.product_id, written)
         return self._review(product.product_id, customer.customer_id, None, rating, written, now)
 
+    def voted(self, review: Review, at: datetime) -> Review:
+        """Return the review after one more reader found it helpful."""
+        return Review(**vars(review) | {"helpful_votes": review.helpful_votes + 1, "updated_at": at})
+
     def edited(self, review: Review, at: datetime) -> Review:
         """Return the review as its author rewrote it: one star more or less, or an addition to the text."""
         changes = {**vars(review), "edited_at": at, "updated_at": at}
