@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -122,6 +122,9 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 	$(call compile,build,--group build $(as_dev))
 	$(call compile_example,airflow)
 	$(call compile_example,dagster)
+
+outdated: .venv/.dev ## list the locked packages that are a major version behind, and what holds each (needs the network)
+	@$(BIN)/python -m tools.outdated
 
 wheels: .venv/.dev ## build the wheels of both distributions into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist

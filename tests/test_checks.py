@@ -134,6 +134,19 @@ def test_deletions_that_no_build_has_read_raise_no_alarm(flow: Flow) -> None:
     assert not any("base_real_time__sales_orders" in name for name in flow.failing())
 
 
+@pytest.mark.parametrize("is_in_flight", [False, True])
+def test_an_order_whose_lines_come_with_the_next_load_raises_no_alarm(flow: Flow, is_in_flight: bool) -> None:
+    order = "(select min(sales_order_id) from raw_ext.orders_raw)"
+    _execute(f"delete from raw_ext.order_details_raw where sales_order_id = {order}")(flow)
+    _execute(f"update dbt_prod.stg_real_time__sales_orders set order_details = null where sales_order_id = {order}")(
+        flow
+    )
+    if not is_in_flight:
+        later = "insert into raw_ext.load_history select * replace (timestamp '2100-01-01' as loaded_at)"
+        _execute(f"{later} from raw_ext.load_history where stream = 'order_details' limit 1")(flow)
+    assert ("not null: order_details (last 30 days)" in flow.failing()) is not is_in_flight
+
+
 def _execute(statement: str) -> Callable[[Flow], None]:
     def damage(flow: Flow) -> None:
         with duckdb.connect(str(flow.reader.duckdb_path)) as connection:

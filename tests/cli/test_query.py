@@ -122,14 +122,7 @@ def test_before_the_first_build_and_with_snowflake_a_sentence_says_what_to_do(
 def test_ctrl_c_ends_a_long_statement(settings: Settings) -> None:
     endless = "select count(*) from range(10000000) a, range(10000000) b where a.range + b.range < 0"
     command = [sys.executable, "-m", "adventure", "query", endless]
-    # A process in the background of a script ignores the signal, and so would this one.
-    running = subprocess.Popen(
-        command,
-        env=os.environ | {"COLUMNS": "100"},
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    running = subprocess.Popen(command, env=os.environ | {"COLUMNS": "100"}, stderr=subprocess.PIPE, text=True)
     try:
         until(lambda: _has_open(running.pid, settings.published_path))
         prepared = _cpu_seconds(running.pid) + 1

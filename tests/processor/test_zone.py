@@ -171,6 +171,45 @@ def test_late_commits_are_not_lost_where_the_stream_names_the_wrong_zone(
     assert 2 in ids(staged(stream))
 
 
+@pytest.mark.parametrize("zone", [NEW_YORK, KOLKATA])
+def test_a_commit_that_is_late_in_the_first_window_over_rows_at_rest_is_not_lost(
+    settings: Settings, writer_settings: Settings, local: Stream, staged: Staged, zone: str
+) -> None:
+    noon = to_local(utc_now(), zone) - timedelta(minutes=5)
+    insert_at = "insert into local values (%s, %s)"
+    with writer(writer_settings) as connection:
+        connection.execute(insert_at, [1, noon - timedelta(days=2)])
+        connection.execute(insert_at, [3, noon])
+    with open_pipeline(settings, [local]) as pipeline:
+        with writer(writer_settings) as late, late.transaction():
+            late.execute(insert_at, [2, noon - timedelta(seconds=30)])
+            run_cycle(pipeline)
+            run_cycle(pipeline)
+            assert 1 in ids(staged(local))
+        run_cycle(pipeline)
+    settled = [1, 2, 3] if zone == NEW_YORK else [1]
+    assert ids(staged(local)) == settled  # Kolkata is ahead of UTC, so its rows wait.
+
+
+def test_rows_at_rest_are_staged_when_what_was_open_beside_them_has_ended(
+    settings: Settings, writer_settings: Settings, local: Stream, staged: Staged
+) -> None:
+    with writer(writer_settings) as connection:
+        connection.execute("insert into local values (1, now() at time zone 'utc' - interval '5 minutes')")
+    with open_pipeline(settings, [local]) as pipeline, writer(writer_settings) as second:
+        with writer(writer_settings) as first, first.transaction():
+            first.execute("select 1")
+            run_cycle(pipeline)
+            assert ids(staged(local)) == []
+            second.execute("begin")
+        run_cycle(pipeline)
+        assert ids(staged(local)) == []
+        second.execute("select pg_sleep(0.2)")
+        second.execute("commit; begin")
+        run_cycle(pipeline)
+        assert ids(staged(local)) == [1]
+
+
 def test_old_rows_raise_no_doubt(settings: Settings, writer_settings: Settings, local: Stream, staged: Staged) -> None:
     with writer(writer_settings) as connection:
         old = utc_now() - timedelta(hours=4, minutes=7)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from itertools import accumulate
+from math import log
 
 from adventure.demo.catalogue import Product, sold_products
 from adventure.demo.history.calibration import (
@@ -28,9 +29,10 @@ from adventure.demo.history.calibration import (
     VOLUME_DISCOUNTS,
     Month,
 )
+from adventure.demo.history.draws import weighted
 
 
-@dataclass
+@dataclass(slots=True)
 class Line:
     """A line of an order. Amounts are integers, so that sums are exact."""
 
@@ -45,16 +47,6 @@ class Line:
     def price(self) -> int:
         """Return the unit price in ten-thousandths of a dollar."""
         return _list_cents()[self.product.product_id] * self.price_share
-
-    @property
-    def gross(self) -> int:
-        """Return quantity times price, in millionths of a dollar."""
-        return self.quantity * self.price * 100
-
-    @property
-    def total(self) -> int:
-        """Return the amount after the discount, in millionths of a dollar."""
-        return self.quantity * self.price * (100 - self.discount)
 
 
 @cache
@@ -73,7 +65,7 @@ def online_baskets(month: Month, rng: random.Random) -> list[list[Line]]:
         rng,
         month.online_orders,
         month.online_lines,
-        draw=lambda: rng.choices(*zip(*ONLINE_LINES, strict=True))[0],
+        draw=weighted(rng, [count for count, _ in ONLINE_LINES], [share for _, share in ONLINE_LINES]),
         limit=MAX_ONLINE_LINES,
     )
     with_bike = [True] * month.online_bikes + [False] * (month.online_orders - month.online_bikes)
@@ -125,10 +117,9 @@ def set_reseller_terms(baskets: list[list[Line]], rng: random.Random) -> None:
     order = [line for _, line in sorted(wanted, key=lambda pair: pair[0])]
     for line, quantity in zip(order, quantities, strict=True):
         line.quantity = quantity
-    price_shares = [percent for percent, _ in RESELLER_PRICES]
-    how_often = [share for _, share in RESELLER_PRICES]
+    draw_price = weighted(rng, [percent for percent, _ in RESELLER_PRICES], [share for _, share in RESELLER_PRICES])
     for line in lines:
-        line.price_share = rng.choices(price_shares, how_often)[0]
+        line.price_share = draw_price()
     by_volume = order[::-1]
     for discount, count in VOLUME_DISCOUNTS:
         for line in by_volume[:count]:
@@ -192,8 +183,9 @@ def _reseller_weights(products: list[Product]) -> list[float]:
 
 def _sample(products: list[Product], rarity: list[float], size: int, rng: random.Random) -> list[Product]:
     """Draw `size` different products, weighted (Efraimidis and Spirakis: the smallest of exponential variates)."""
-    keys = sorted((rng.expovariate(1) * rare, index) for index, rare in enumerate(rarity))
-    return [products[index] for _, index in keys[:size]]
+    draw = rng.random
+    keys = [-log(1.0 - draw()) * rare for rare in rarity]
+    return [products[index] for index in sorted(range(len(keys)), key=keys.__getitem__)[:size]]
 
 
 def _quantity(rng: random.Random) -> int:

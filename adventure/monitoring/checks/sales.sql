@@ -23,7 +23,7 @@ raw_history as (
 -- A key is deleted if its latest row says so, as in the base models.
 raw_orders as (
 
-    select sales_order_id, order_date, _deleted_at
+    select sales_order_id, order_date, _deleted_at, _loaded_at
     from raw_ext.orders_raw
     qualify row_number() over (
         partition by sales_order_id
@@ -51,11 +51,28 @@ live_orders as (
 
 ),
 
+-- Lines are loaded before their orders, so the lines of a new order may come with the next load, or with the next build.
+lines_in_flight as (
+
+    select sales_order_id
+    from raw_orders
+    where
+        _loaded_at > (
+            select coalesce(max(loaded_at), timestamp '0001-01-01 00:00:00')
+            from raw_ext.load_history
+            where stream = 'order_details'
+        )
+        or sales_order_id in (select sales_order_id from raw_lines)
+
+),
+
 staged_orders as (
 
     select periods.period, sales_orders.*
     from dbt_prod.stg_ecom__sales_orders as sales_orders
     inner join periods on sales_orders.order_date >= periods.since and sales_orders.order_date < periods.until
+    left join lines_in_flight on sales_orders.sales_order_id = lines_in_flight.sales_order_id
+    where sales_orders.order_details is not null or lines_in_flight.sales_order_id is null
 
 ),
 

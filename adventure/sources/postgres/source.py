@@ -445,6 +445,7 @@ class PostgresSource:
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._warnings.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
                 ends = self._zones.ends(self._asking, plans.values(), horizon.moment)
+                ends = self._zones.ends_in_doubt(ends, plans.values(), horizon)
                 floors = self._floors(plans, marks, horizon)
             with self._log_cycle(plans, origin, unreadable):
                 yield PostgresSnapshot(

@@ -5,7 +5,7 @@ assume UTC, and refuse the stream as soon as the server, the database, a role or
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from psycopg import sql
 from adventure.core.clock import earlier
 from adventure.core.errors import SourceShapeError
 from adventure.core.zones import is_utc
+from adventure.sources.postgres.horizon import MARGIN, Horizon
 from adventure.sources.postgres.plan import Plan
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -24,6 +25,8 @@ _QUARTER = timedelta(minutes=15)
 """Zones differ from UTC by whole quarters of an hour."""
 _FARTHEST = timedelta(hours=14, minutes=30)
 """Zones differ from UTC by at most 14 hours."""
+
+_TICK = timedelta(microseconds=1)
 
 _SLACK = timedelta(seconds=2)
 """How old the newest row may be and still count as just written, in addition to the time since the last look."""
@@ -100,6 +103,10 @@ class ZoneWatch:
     own_source: str
     _looks: dict[str, _Look] = field(default_factory=dict)
     _offsets: dict[str, timedelta] = field(default_factory=dict)
+    _awaited: dict[str, _Look] = field(default_factory=dict)
+    """A look in doubt, whose open transactions have not all ended."""
+    _at_rest: dict[str, datetime] = field(default_factory=dict)
+    """The newest cursor of a look in doubt whose open transactions have all ended."""
 
     @classmethod
     def of(cls, connection: Connection) -> "ZoneWatch":
@@ -160,6 +167,32 @@ class ZoneWatch:
                 clocks[zone] = earliest_ahead(connection, moment, zone)
             found[name] = earlier(clocks[zone], max(-self._offsets.get(name, timedelta(0)), timedelta(0)))
         return found
+
+    def ends_in_doubt(
+        self, ends: Mapping[str, datetime], plans: Iterable[Plan], horizon: Horizon
+    ) -> dict[str, datetime]:
+        """Return the ends of the windows, lowered where no row has shown yet that a cursor without a zone holds UTC.
+
+        Rows at rest show no zone. If it is behind UTC, an open transaction may still write below them. What we may read
+        then is what lies below the transaction's start in every zone, and the rows that were there before it began.
+        """
+        found = dict(ends)
+        for plan in plans:
+            name = plan.stream.name
+            if not plan.is_naive or plan.stream.timezone is not None or name in self._offsets:
+                continue
+            at_rest = self._newest_before(name, horizon.moment)
+            if horizon.age > MARGIN:
+                found[name] = min(found[name], max(earlier(horizon.moment, _FARTHEST), at_rest))
+        return found
+
+    def _newest_before(self, name: str, moment: datetime) -> datetime:
+        """Return a cursor up to which only transactions that began before that moment write."""
+        if name in self._awaited and self._awaited[name].clock <= moment:
+            self._at_rest[name] = self._awaited.pop(name).newest + _TICK
+        if name in self._looks:
+            self._awaited.setdefault(name, self._looks[name])
+        return self._at_rest.get(name, datetime.min)
 
     def _refusal(self, plan: Plan, reason: str) -> SourceShapeError:
         stream = plan.stream
