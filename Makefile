@@ -122,6 +122,7 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 	$(call compile,demo,$(PROJECTS) --group build --extra warehouse --extra dashboard --extra http --extra sandbox $(as_dev))
 	$(call compile,tasks,pyproject.toml --extra warehouse --extra dashboard --extra http --extra alerts $(as_dev))
 	$(call compile,processor,pyproject.toml --extra http $(as_dev))
+	$(call compile,generator,$(PROJECTS) --extra http --extra api $(as_dev))
 	$(call compile,processor-snowflake,pyproject.toml --extra http --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
 	$(call compile_example,airflow)
