@@ -37,7 +37,6 @@ from tests.waiting import until
 _ROOT = Path(__file__).parents[2]
 Cursor = cursor.FakeSnowflakeCursor
 
-_sent: dict[str, dict[str, None]] = {}
 _WITHOUT_EFFECT = [
     r"^\s*(GRANT|REVOKE)\b",
     r"^\s*USE\s+(ROLE|WAREHOUSE|SECONDARY ROLES)\b",
@@ -124,11 +123,6 @@ def staged_path(location: str, database: str) -> Path:
     """Where the emulator keeps a staged file: `@schema."STAGE"/window/file`."""
     schema, name, path = re.fullmatch(r'@(\w+)\."?(\w+)"?/(.+)', location).groups()  # type: ignore[union-attr]
     return Path(stage.internal_dir(f"{database.upper()}.{schema.upper()}.{name}"), path)
-
-
-def sent(database: str) -> list[str]:
-    """Return the statements that a database has received, each once, in the order in which they came first."""
-    return list(_sent.get(database.upper(), {}))
 
 
 def _patch() -> None:
@@ -279,7 +273,6 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
         if not getattr(self._conn, "patched", False):
             self._conn.patched = True
             self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
-        _sent.setdefault(str(self._conn.database).upper(), {})[command] = None
         if found := re.match(r"^\s*REMOVE\s+(@\S+)(?:\s+PATTERN = '(.+)')?\s*$", command, re.IGNORECASE):
             return _remove(self, found[1], (found[2] or ".*").replace("\\\\", "\\"))
         if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):
