@@ -32,6 +32,7 @@ _settings: dict[str, Settings] = {}
 _own: dict[str, list[str]] = {}
 _runs: "dict[str, list[_Run]]" = {}
 _skipped: dict[str, int] = {}
+_stale: dict[str, list[str]] = {}
 
 
 def begin(settings: Settings) -> None:
@@ -64,6 +65,17 @@ def skip(settings: Settings, times: int) -> None:
 
 POLL_SEC = 0.2
 """How often the tests ask whether a task has ended. A question takes the emulator as long as a part of the task."""
+
+
+def make_stale(settings: Settings, *streams: str) -> None:
+    """Let these streams of stages be stale, as the account does to streams that nothing reads."""
+    _stale[settings.snowflake_database.upper()] = list(streams)
+
+
+def streams(database: str) -> str:
+    """Return what SHOW STREAMS answers, as a query."""
+    shown = {"CHAT_STAGE_FILES": "false", **dict.fromkeys(_stale.get(database.upper(), ()), "true")}
+    return " union all ".join(f"select '{name}' as \"name\", '{stale}' as \"stale\"" for name, stale in shown.items())
 
 
 def create_tables(settings: Settings, *streams: Stream) -> None:

@@ -151,7 +151,11 @@ def test_deploy_says_each_statement_and_makes_what_the_other_commands_need(
     deployed = run(made, "snowflake", "deploy")
     assert deployed.exit_code == 0, deployed.output
     assert deployed.stdout == script.stdout
-    assert run(made, "snowflake", "deploy").exit_code == 0, "again"
+    account.make_stale(made, "ORDERS_STAGE_FILES")
+    again = run(made, "snowflake", "deploy")
+    assert again.exit_code == 0, again.output
+    replaced = "create or replace stream raw_ext.ORDERS_STAGE_FILES on stage raw_ext.ORDERS_STAGE;"
+    assert [line for line in again.stdout.splitlines() if line.startswith("create or replace stream")] == [replaced]
     assert run(made, "process").exit_code == 0
     assert run(made, "status").exit_code == 0
 
