@@ -124,11 +124,12 @@ def test_stop_during_a_large_extract(
 ) -> None:
     backfill(writer_settings, orders=10, days=1)
     with psycopg.connect(writer_settings.postgres_dsn) as connection:
-        # A view whose rows take minutes to fetch.
+        # A view whose rows take minutes to fetch. The processor scans it once before that.
         connection.execute("alter table orders rename to sold")
         connection.execute(
-            "create view orders as select sold.* from sold, generate_series(1, 100000000) as n"
-            " where n = 1 or sold.sales_order_id is not null and length(repeat('x', 2000)) > 0"
+            "create view orders as select sold.*"
+            " from sold, generate_series(1, 10000) as n, generate_series(1, 1000) as m"
+            " where n * m = 1 or sold.sales_order_id is not null and length(repeat('x', 2000)) > 0"
         )
         connection.execute("grant select on orders to adventure_reader")
     with service(tmp_path, databases.reader_env, "process") as running:

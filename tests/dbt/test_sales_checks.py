@@ -20,6 +20,8 @@ from adventure.monitoring.queries import run_queries
 from tests.dbt.conftest import TODAY, Project, line, new_project, order
 from tools.worksheet import worksheet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
