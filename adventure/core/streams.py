@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from adventure.core.api import Api
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, SourceKind, check_kind
+from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.validation import faults_by_name
 from adventure.core.zones import check_zone
@@ -27,8 +28,11 @@ SNAPSHOT = "snapshot"
 LOG = "log"
 """The mode in which the source's log names the rows to read."""
 
+APPEND = "append"
+"""The mode in which the rows with higher ids than before are read."""
+
 READ_AT, ROW_NUMBER = "_read_at", "_row_number"
-"""Columns that a table read as a snapshot gets: its cursor, and its key if it has none."""
+"""Columns that a table without a cursor of its own gets: its cursor, and its key if it has none."""
 
 _DEFAULT_API = Api()
 
@@ -58,6 +62,8 @@ class Stream:
     """The IANA name of the zone of a cursor without an offset; None if the stream names none."""
     mode: str | None = None
     """How the table is read, one of `SourceKind.modes`; None if the stream names none."""
+    append_by: str | None = None
+    """The column whose values grow with each new row, in append mode."""
     columns: tuple[str, ...] = ()
     """The only columns that are read; empty for all."""
     exclude: tuple[str, ...] = ()
@@ -106,9 +112,14 @@ class Stream:
         return self.mode == LOG
 
     @property
+    def is_append(self) -> bool:
+        """Whether rows are only added, with growing ids."""
+        return self.mode == APPEND
+
+    @property
     def has_read_at(self) -> bool:
         """Whether its cursor is the time at which a row was read, which Adventure adds to the table's columns."""
-        return self.cursor == READ_AT and self.mode in (SNAPSHOT, LOG)
+        return self.cursor == READ_AT and self.mode in (SNAPSHOT, LOG, APPEND)
 
     @property
     def is_replaced(self) -> bool:
@@ -160,6 +171,7 @@ class _Entry(BaseModel):
     start: datetime | date | None = None
     interval: Annotated[float, Field(ge=0, description="seconds")] = 0
     api: Api | None = None
+    needs: _Text | None = None
 
     @field_validator("source")
     @classmethod
@@ -169,6 +181,8 @@ class _Entry(BaseModel):
 
 def load_streams(settings: Settings) -> tuple[Stream, ...]:
     """Return the streams of `settings.pipeline_file`, in the file's order.
+
+    A stream that needs a setting which is not set is left out.
 
     Raises:
         ConfigError: the file is missing or malformed; names the file, the key and what is expected.
@@ -187,7 +201,8 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
         raise ConfigError(
             f"{path} names no stream", "Add a table [streams.NAME], as described at the top of the shipped file"
         )
-    streams = tuple(_stream(path, name, table, settings) for name, table in tables.items())
+    used = {name: table for name, table in tables.items() if _has_what_it_needs(path, name, table, settings)}
+    streams = tuple(_stream(path, name, table, settings) for name, table in used.items())
     for what in ("stage", "raw_table"):
         _refuse_shared(path, streams, what)
     _refuse_views(path, streams)
@@ -208,6 +223,21 @@ def find_stream(streams: tuple[Stream, ...], name: str) -> Stream:
     raise ConfigError(f"There is no stream named {name}", f"Choose one of: {', '.join(s.name for s in streams)}")
 
 
+def _has_what_it_needs(path: Path, name: str, table: object, settings: Settings) -> bool:
+    """Return whether the setting that the entry names in `needs` is set; True if it names none."""
+    needed = table.get("needs") if isinstance(table, dict) else None
+    if not isinstance(needed, str):
+        return True
+    if needed.lower() not in Settings.model_fields:
+        raise ConfigError(
+            f"{path}: streams.{name}.needs: {needed} is not a setting", "See .env.example for the names, or remove it"
+        )
+    if getattr(settings, needed.lower()):
+        return True
+    get_logger().debug(f"streams: {name} is left out, because {needed} is not set")
+    return False
+
+
 def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
     where = f"{path}: streams.{name}"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
@@ -225,7 +255,8 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
     if entry.timezone:
         _check_timezone(where, entry)
     cursor, key = _cursor_and_key(where, entry, settings)
-    _check_shape(where, entry, [cursor, *key], settings)
+    append_by = entry.cursor if entry.mode == APPEND else None
+    _check_shape(where, entry, [append_by or cursor, *key], settings)
     _check_api(where, entry)
     return Stream(
         name=name,
@@ -241,6 +272,7 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         references={parent: _names(columns) for parent, columns in entry.references.items()},
         timezone=entry.timezone,
         mode=entry.mode,
+        append_by=append_by,
         columns=tuple(entry.columns or ()),
         exclude=tuple(entry.exclude),
         where=entry.where,
@@ -275,6 +307,8 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
         raise ConfigError(
             f"{where}.mode: {kind.title} has no mode {entry.mode!r}", f"Write {known}" if known else "Remove mode"
         )
+    if entry.mode == APPEND:
+        return _append_cursor_and_key(where, entry)
     if entry.mode not in (SNAPSHOT, LOG):
         for name in ("cursor", "key"):
             if getattr(entry, name) is None:
@@ -295,6 +329,18 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
             f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table without a key", "Add the table's key"
         )
     return READ_AT, _names(entry.key or ROW_NUMBER)
+
+
+def _append_cursor_and_key(where: str, entry: _Entry) -> tuple[str, tuple[str, ...]]:
+    for name in ("cursor", "key"):
+        if getattr(entry, name) is None:
+            raise ConfigError(
+                f"{where}: {name}: Field required", "Name the column of ids that grow as cursor, and the key"
+            )
+    for name in ("timezone", "start", "references", "interval"):
+        if getattr(entry, name):
+            raise ConfigError(f"{where}.{name} has no meaning with {entry.mode!r}, which reads by id", "Remove it")
+    return READ_AT, _names(entry.key or "")
 
 
 def _check_log(where: str, entry: _Entry, settings: Settings) -> None:
