@@ -50,7 +50,7 @@ _STYLE = """
 .stMultiSelect [data-baseweb="select"] div {color: inherit}
 /* Half of a tablet is too narrow for a table. */
 @media (max-width: 1100px) {
-  .st-key-pair .stColumn {min-width: 100%; flex: 1 1 100%}
+  :is(.st-key-pair, .st-key-screen-pair) .stColumn {min-width: 100%; flex: 1 1 100%}
 }
 /* A phone folds the pages into a sidebar: show them on the page as well. */
 .st-key-pages {display: none}
@@ -63,6 +63,28 @@ _STYLE = """
   .st-key-headlines .stColumn {min-width: calc(50% - 0.5rem); flex: 1 1 calc(50% - 0.5rem)}
   .st-key-support .stColumn .stColumn {min-width: calc(50% - 0.5rem); flex: 1 1 calc(50% - 0.5rem)}
   .st-key-headlines [data-testid="stMetricValue"] {font-size: 1.7rem}
+}
+/* On paper: one A4 sheet, without controls and without the containers whose keys begin with "screen". The page scrolls
+   in a box as high as the window, which the printer would cut off. */
+@page {size: A4 landscape; margin: 8mm}
+@media print {
+  .stApp, [data-testid="stAppViewContainer"], [data-testid="stMain"] {
+    position: static; overflow: visible; height: auto; display: block
+  }
+  .stMainBlockContainer {padding: 0; max-width: 1400px; margin: 0 auto; zoom: 0.72}
+  .stMainBlockContainer [data-testid="stVerticalBlock"] {gap: 0.5rem !important}
+  [data-testid="stHeader"], [data-testid="stSidebar"], [class*="st-key-screen"], [class*="st-key-pages"],
+  .stButtonGroup, .stMultiSelect, .stDateInput, .stDownloadButton, .stExpander, [data-testid="stTooltipIcon"],
+  [data-testid="stWidgetLabel"] {display: none !important}
+  /* The table beside the chart. */
+  [data-testid="stVerticalBlock"]:has(> [data-testid="stLayoutWrapper"] > .st-key-paper-left) {flex-flow: row wrap}
+  [data-testid="stVerticalBlock"]:has(> [data-testid="stLayoutWrapper"] > .st-key-paper-left) > * {flex: 0 0 100%}
+  [data-testid="stLayoutWrapper"]:has(> .st-key-paper-left) {flex: 0 0 41% !important; width: 41%; max-width: 41%}
+  [data-testid="stLayoutWrapper"]:has(> [data-testid="stVerticalBlock"] > * > .st-key-paper-right) {
+    flex: 0 0 calc(59% - 0.6rem) !important; width: calc(59% - 0.6rem); max-width: calc(59% - 0.6rem)
+  }
+  .stVegaLiteChart, .stVegaLiteChart * {max-width: 100% !important}
+  .stVegaLiteChart :is(canvas, svg) {width: 100% !important; height: auto !important}
 }
 </style>
 """
@@ -115,6 +137,7 @@ def table(
     columns: Mapping[str, Any],
     file: str | None = None,
     on_pick: Callable[[int], None] | None = None,
+    save: bool = True,
 ) -> None:
     """Show a table and a button that downloads it as a CSV file.
 
@@ -126,6 +149,7 @@ def table(
         columns: the display of columns, by name.
         file: the file's name; that of the table if None.
         on_pick: called with the number of a row that the user ticks; then the page is drawn again.
+        save: show the button.
     """
     key = f"table-{name}"
     if on_pick is not None:
@@ -148,7 +172,8 @@ def table(
         st.html(text_table(shown, headers, name.replace("-", " "), numbers=numbers))
     else:
         st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=key)
-    download(frame if exact is None else exact, name, file)
+    if save:
+        download(frame if exact is None else exact, name, file)
 
 
 def _pick(key: str, on_pick: Callable[[int], None]) -> None:

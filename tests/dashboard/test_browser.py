@@ -305,6 +305,14 @@ def test_a_click_on_a_table_filters_and_the_path_leads_back(visit: Visit) -> Non
     assert "country=" not in visit.page.url
 
 
+@pytest.mark.parametrize("query", ["", "?period=90d&country=France"])
+def test_the_sales_page_prints_on_one_sheet_of_a4(visit: Visit, query: str) -> None:
+    visit.open(query)
+    printed = visit.page.pdf(prefer_css_page_size=True)
+    assert printed.count(b"/Type /Page\n") == 1
+    assert re.findall(rb"/MediaBox \[0 0 (\d+)[.\d]* (\d+)", printed) == [(b"841", b"594")]
+
+
 def test_any_days_can_be_chosen(visit: Visit, shop: Shop) -> None:
     visit.choose("period", "Custom")
     days = visit.control("days").get_by_role("textbox")

@@ -55,23 +55,23 @@ def _show(dataset: PublishedDataset, version: Version) -> None:
         return
     panel = panels.Panel(query, scope, now, metrics.descriptions(query), bounds[0])
     panels.headlines(panel, current)
-    with st.container(border=True):
+    with st.container(border=True, key="paper-left"):
         panels.to_date(panel, metrics.publication(query).data_as_of)
     _trend(panel)
-    with st.container(border=True):
+    with st.container(border=True, key="screen-products"):
         panels.products(panel)
-    with st.container(border=True):
+    with st.container(border=True, key="screen-support"):
         panels.support(panel, current)
-    with st.container(border=True):
+    with st.container(border=True, key="screen-campaigns"):
         panels.campaigns(panel)
 
 
 @st.fragment
 def _trend(panel: panels.Panel) -> None:
     """Draw the panels that depend on measure and segment. A fragment: changing these reruns no other panel."""
-    with st.container(border=True):
+    with st.container(border=True, key="paper-right"):
         measure, segment = panels.sales_over_time(panel)
-    left, right = st.container(key="pair").columns(2, gap="small")
+    left, right = st.container(key="screen-pair").columns(2, gap="small")
     with left.container(border=True, height="stretch"):
         panels.contributions(panel, measure, segment)
     with right.container(border=True, height="stretch"):
