@@ -38,6 +38,12 @@ def test_the_shipped_file_has_the_three_streams() -> None:
     assert streams[2].location == "support_logs.chats"
 
 
+@pytest.mark.parametrize(("url", "expected"), [("", []), ("http://127.0.0.1:8600/v1", ["reviews"])])
+def test_a_stream_is_left_out_without_the_setting_that_it_needs(url: str, expected: list[str]) -> None:
+    streams = load_streams(load_settings(pipeline_file=ROOT / "pipeline.toml", api_url=url))
+    assert [stream.name for stream in streams if stream.source == "http"] == expected
+
+
 def test_every_key_is_read(tmp_path: Path) -> None:
     assert load_streams(settings_with(tmp_path, GOOD)) == (
         Stream(
@@ -80,6 +86,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("lookback = 1.5", 'hash = ["changed_at"]', "hash names its cursor changed_at"),
         ("lookback = 1.5", 'hash = ["mail"]', "hash needs a key, and HASH_KEY is not set"),
         ("lookback = 1.5", 'hash = ["mail"]\nexclude = ["mail"]', "hash names mail, which the stream does not read"),
+        ("lookback = 1.5", 'needs = "NO_SUCH"', "streams.returns.needs: NO_SUCH is not a setting"),
+        ("lookback = 1.5", "needs = 1", "needs"),
         ("lookback = 1.5", "start = 2026-01-01T00:00:00Z", "start has an offset"),
         ("lookback = 1.5", "interval = 60", "interval is for snapshots"),
         ("lookback = 1.5", 'mode = "snapshot"', "cursor has no meaning with .snapshot"),

@@ -130,12 +130,22 @@ def generate(
     seed: Seed = None,
     batches: Annotated[int | None, typer.Option(min=1, help="Stop after this many batches.")] = None,
 ) -> None:
-    """Write sales to PostgreSQL and chats to MongoDB, one batch every GENERATION_INTERVAL_SEC."""
+    """Write sales and reviews to PostgreSQL and chats to MongoDB, one batch every GENERATION_INTERVAL_SEC."""
     with importing_demo():
         from adventure.demo.generator.run import generate as run_generator
 
     settings = settings_of(context)
     run_long_lived(settings, lambda stop: run_generator(settings, seed=seed, batches=batches, stop=stop))
+
+
+@app.command(rich_help_panel=_LIVE)
+def api(context: typer.Context) -> None:
+    """Serve the generated reviews as an HTTP API, at SHOP_API_HOST and SHOP_API_PORT."""
+    with importing_demo():
+        from adventure.demo.api.serve import serve
+
+    settings = settings_of(context)
+    run_long_lived(settings, lambda stop: serve(settings, stop))
 
 
 @app.command(rich_help_panel=_MOVE)

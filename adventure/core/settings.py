@@ -74,7 +74,9 @@ class Settings(BaseSettings):
 
     # An HTTP API
     api_url: str = Field("", description='address below which the endpoints of streams with source = "http" are')
-    api_token: SecretStr | None = Field(None, description="token that is sent as Authorization: Bearer")
+    api_token: SecretStr | None = Field(
+        None, description="token that is sent as Authorization: Bearer; `adventure api` asks for it"
+    )
     api_headers: SecretStr | None = Field(
         None, description='other headers of every request, as JSON: {"X-Api-Key": "..."}'
     )
@@ -92,6 +94,13 @@ class Settings(BaseSettings):
     )
     generation_max_runtime_sec: float = Field(0.0, ge=0, description="stop generating after this long; 0 = never")
 
+    # The shop's API, which serves the generated reviews
+    shop_api_host: str = Field("127.0.0.1", description="address on which `adventure api` listens")
+    shop_api_port: int = Field(8600, ge=0, le=65535, description="its port; API_URL is then http://HOST:PORT/v1")
+    shop_api_faults: str = Field(
+        "", description='how it fails, to try that out: "latency=0.2 429=0.05 500=0.05 cut=0.05"'
+    )
+
     # The processor
     processor_interval_sec: float = Field(0.0, ge=0, description="seconds between two cycles; 0 = one cycle, then end")
     snowflake_interval_sec: float = Field(
@@ -103,6 +112,7 @@ class Settings(BaseSettings):
     orders_stage: str = Field("orders_stage", description="stage of the orders")
     order_details_stage: str = Field("order_details_stage", description="stage of the order lines")
     chat_stage: str = Field("chat_stage", description="stage of the support chats")
+    reviews_stage: str = Field("reviews_stage", description="stage of the reviews")
 
     # The warehouse, the models and the dashboard
     warehouse: str = Field("duckdb", description="duckdb, or snowflake: the processor stages there, and its tasks load")
@@ -172,6 +182,9 @@ class Settings(BaseSettings):
     )
     snowflake_dbt_user: str = Field("ADVENTURE_DBT", description="user of dbt; signs in as SNOWFLAKE_USER does")
     snowflake_dbt_role: str = Field("ADVENTURE_TRANSFORMER", description="role of dbt")
+    snowflake_error_integration: str = Field(
+        "", description="notification integration to which Snowflake reports failed loads; see failure_alerts.sql"
+    )
     snowflake_monitor: str = Field("ADVENTURE_MONITOR", description="resource monitor of the warehouse")
     credit_budget: float | None = Field(
         None, gt=0, description="credits a month at which Adventure stops what needs the warehouse; default: no limit"

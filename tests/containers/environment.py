@@ -16,7 +16,7 @@ from adventure.demo.sandbox.process import free_port
 ROOT = Path(__file__).parent.parent.parent
 STANDINS = ROOT / "tests" / "containers" / "standins"
 PREFIX = "localhost/adventure-standins"
-PYTHON_SERVICES = ("generator", "processor", "tasks", "dashboard")
+PYTHON_SERVICES = ("generator", "api", "processor", "tasks", "dashboard")
 SERVICES = ("postgres", "mongo", *PYTHON_SERVICES)
 
 # A build may need this machine's network and certificates to reach a package index.

@@ -70,7 +70,7 @@ def _check_packages(name: str, image: str) -> None:
     found = json.loads(podman(*offline, image, "-c", script))
     assert found["modules"] == []
     assert found["tools"] == []
-    wrong = set(found["packages"]) ^ (locked("processor" if name == "generator" else name) | own)
+    wrong = set(found["packages"]) ^ (locked(name) | own)
     assert not wrong, f"The {name} image and its lock do not hold the same: {wrong}"
 
 

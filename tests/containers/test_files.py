@@ -22,7 +22,7 @@ INSTRUCTIONS = [
 COMPOSE_TEXT = (ROOT / "compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-PYTHON_SERVICES = ("generator", "processor", "processor-snowflake", "tasks", "dashboard")
+PYTHON_SERVICES = ("generator", "api", "processor", "processor-snowflake", "tasks", "dashboard")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 
 
@@ -146,8 +146,8 @@ def test_profiles_contain_their_services() -> None:
         for profile in ("duckdb", "snowflake")
     }
     databases = {"postgres", "mongo"}
-    assert by_profile["duckdb"] == databases | {"generator", "processor", "tasks", "dashboard"}
-    assert by_profile["snowflake"] == databases | {"generator", "processor-snowflake"}
+    assert by_profile["duckdb"] == databases | {"generator", "api", "processor", "tasks", "dashboard"}
+    assert by_profile["snowflake"] == databases | {"generator", "api", "processor-snowflake"}
     tools = {name for name, service in SERVICES.items() if service.get("profiles") == ["tools"]}
     assert tools == {"adminer", "mongo-express"}
     assert "COMPOSE_PROFILES=duckdb\n" in EXAMPLE
@@ -200,7 +200,7 @@ def test_every_file_that_is_mounted_is_there() -> None:
 
 
 def test_services_that_need_the_databases_start_when_those_are_healthy() -> None:
-    for name in ("generator", "processor", "processor-snowflake"):
+    for name in ("generator", "api", "processor", "processor-snowflake"):
         wanted = SERVICES[name]["depends_on"]
         assert {service: each["condition"] for service, each in wanted.items()} == {
             "postgres": "service_healthy",

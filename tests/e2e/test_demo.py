@@ -49,9 +49,9 @@ def test_one_pass_ends_with_all_checks_passing(data_dir: Path) -> None:
     counts = {
         match[1]: [int(number.replace(",", "")) for number in match[2].split()]
         for line in output.splitlines()
-        if (match := re.fullmatch(r"\s*(orders|order_details|chat_logs)((?:\s+[\d,]+){5})\s*", line))
+        if (match := re.fullmatch(r"\s*(orders|order_details|chat_logs|reviews)((?:\s+[\d,]+){5})\s*", line))
     }
-    assert set(counts) == {"orders", "order_details", "chat_logs"}
+    assert set(counts) == {"orders", "order_details", "chat_logs", "reviews"}
     for source, staged, raw, model, left in counts.values():
         assert source == staged == raw == model > 0
         assert left == 0
@@ -72,7 +72,7 @@ def test_ctrl_c_stops_every_process_and_leaves_the_data(data_dir: Path) -> None:
         assert url
         answer_within(url, 60)
         children = psutil.Process(run.pid).children(recursive=True)
-        assert len(children) >= 6, "two servers and four commands"
+        assert len(children) >= 7, "two servers and five commands"
         run.send_signal(signal.SIGINT)
         output = run.stdout.read()
         run.wait(timeout=60)

@@ -110,7 +110,7 @@ def write_dialogue(key: str, facts: Facts) -> Dialogue:
         channel=channel,
         priority=rng.choice(matter.priorities),
         turns=_turns(rng, matter, outcome, channel, words),
-        resolution=_say(rng, outcome.resolution, words),
+        resolution=say(rng, outcome.resolution, words),
         rating=rng.choices((1, 2, 3, 4, 5), _RATINGS[outcome.mood])[0],
     )
 
@@ -119,15 +119,15 @@ def _turns(
     rng: random.Random, matter: Matter, outcome: Outcome, channel: str, words: Mapping[str, str]
 ) -> tuple[Turn, ...]:
     first, then, last = (max(1, round(rng.expovariate(1 / usual))) for usual in _MINUTES[channel])
-    opening = _say(rng, f"{_HELLO[channel]}{matter.opening}{_BYE.get(channel, '')}", words)
-    question = _say(rng, _ANSWER, {**words, "question": _say(rng, matter.question, words)})
-    answer = _say(rng, outcome.answer or matter.answer, words)
+    opening = say(rng, f"{_HELLO[channel]}{matter.opening}{_BYE.get(channel, '')}", words)
+    question = say(rng, _ANSWER, {**words, "question": say(rng, matter.question, words)})
+    answer = say(rng, outcome.answer or matter.answer, words)
     return (
         Turn("customer", opening, 0, OPEN),
         Turn("agent", question, first, CUSTOMER_TO_ANSWER),
         Turn("customer", answer, then, PENDING),
-        Turn("agent", _say(rng, outcome.reply, words), last, PENDING),
-        Turn("customer", _say(rng, _THANKS[outcome.mood], words), then, CLOSED),
+        Turn("agent", say(rng, outcome.reply, words), last, PENDING),
+        Turn("customer", say(rng, _THANKS[outcome.mood], words), then, CLOSED),
     )
 
 
@@ -181,19 +181,19 @@ def _words(
         "suggestion": rng.choice(_SUGGESTIONS[series]),
     }
     # Choose once, so that all messages say the same.
-    return {name: _choose(rng, text) for name, text in words.items()}
+    return {name: choose(rng, text) for name, text in words.items()}
 
 
-def _say(rng: random.Random, text: str, words: Mapping[str, str]) -> str:
+def say(rng: random.Random, text: str, words: Mapping[str, str]) -> str:
     """Return the text with its facts filled in and one of each alternatives chosen; sentences begin with a capital."""
-    text = _choose(rng, text)
+    text = choose(rng, text)
     while "{" in text:
         # Facts name other facts.
         text = text.format_map(words)
     return _SENTENCE.sub(lambda found: found[0].upper(), text.strip())
 
 
-def _choose(rng: random.Random, text: str) -> str:
+def choose(rng: random.Random, text: str) -> str:
     """Return the text with one of each alternatives, the innermost first."""
     while "[" in text:
         text = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), text)

@@ -55,6 +55,8 @@ def generate(
                 orders=batch.orders,
                 lines=batch.lines,
                 chats=batch.chats,
+                reviews=batch.reviews,
+                updated_reviews=batch.updated_reviews,
             )
             runtime = time.monotonic() - begun
             if batches is not None and done >= batches:
@@ -115,7 +117,7 @@ def backfill(settings: Settings, *, orders: int, days: int, seed: int | None = N
     with open_shop(settings, seed) as shop:
         now = server_time(shop.postgres)
         first = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
-        shop.maker.plan = Plan(first.date(), today=now.date())
+        shop.maker.plan = shop.reviews.plan = Plan(first.date(), today=now.date())
         dates = shop.maker.plan.draw(shop.maker.rng, first, now, orders)
         for begin in range(0, orders, _BACKFILL_CHUNK):
             totals += shop.sell(_given(dates[begin : begin + _BACKFILL_CHUNK]))
@@ -123,8 +125,8 @@ def backfill(settings: Settings, *, orders: int, days: int, seed: int | None = N
                 log.info(f"generator: {totals.orders:,} of {orders:,} orders", orders=totals.orders)
                 logged_at = time.monotonic()
     log.info(
-        f"generator: backfilled {totals.orders:,} orders, {totals.lines:,} lines, {totals.chats:,} chats"
-        f" dated over {days} days",
+        f"generator: backfilled {totals.orders:,} orders, {totals.lines:,} lines, {totals.chats:,} chats,"
+        f" {totals.reviews:,} reviews dated over {days} days",
         orders=totals.orders,
     )
     return totals

@@ -22,7 +22,7 @@ def create_tables(settings: Settings) -> None:
     conninfo = settings.postgres_dsn
     connection = connect_postgres(conninfo, name="the sales database")
     with connection, translating_postgres(conninfo, "the sales database"):
-        names = re.findall(r"create (?:table|index) if not exists (\w+)", TABLES)
+        names = re.findall(r"create (?:table|index) if not exists ([\w.]+)", TABLES)
         if connection.execute(_ARE_MISSING, [names]).fetchone() == (True,):
             connection.execute(TABLES)
     uri = settings.mongo_conninfo

@@ -1,4 +1,4 @@
-"""Write the sales of one batch into PostgreSQL, and the chats about them into MongoDB."""
+"""Write the sales of one batch and the reviews into PostgreSQL, and the chats about the sales into MongoDB."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +15,8 @@ from adventure.demo.generator.chats import advance_chat, advance_to, open_chat
 from adventure.demo.generator.dialogues import CLOSED, CUSTOMER_TO_ANSWER, OPEN, PENDING
 from adventure.demo.generator.orders import IN_PROCESS, LINE_COLUMNS, ORDER_COLUMNS, SHIPPED, OrderMaker, Sale
 from adventure.demo.generator.plan import OUTAGE_TERRITORY, USUAL_ORDERS_A_DAY, Plan
+from adventure.demo.generator.review_table import change_reviews, insert_reviews, review_earlier_orders
+from adventure.demo.generator.reviews import ReviewMaker
 from adventure.sources.mongo.connect import connect_mongo, translating_mongo
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class Totals:
     chats: int = 0
     updated_orders: int = 0
     updated_chats: int = 0
+    reviews: int = 0
+    updated_reviews: int = 0
 
     def __add__(self, other: "Totals") -> "Totals":
         return Totals(
@@ -70,21 +74,26 @@ class Totals:
             self.chats + other.chats,
             self.updated_orders + other.updated_orders,
             self.updated_chats + other.updated_chats,
+            self.reviews + other.reviews,
+            self.updated_reviews + other.updated_reviews,
         )
 
 
 @dataclass
 class Shop:
-    """The open connections and the order maker of one run."""
+    """The open connections of one run, and what makes its orders and reviews."""
 
     postgres: Connection
     chats: "pymongo.collection.Collection[dict[str, Any]]"
     maker: OrderMaker
+    reviews: ReviewMaker
 
     def sell(
         self, order_dates: Callable[[datetime], list[datetime]], *, ship: float | None = None, answer: int | None = None
     ) -> Totals:
-        """Write one order for each date with its lines, in one transaction, and the chats about them.
+        """Write one order for each date with its lines and the reviews, in one transaction, and the chats about them.
+
+        In a live batch customers review earlier orders, and some reviews change.
 
         Args:
             order_dates: returns the dates in order, given the server's time.
@@ -97,9 +106,18 @@ class Shop:
             shipped = 0 if ship is None else _ship_earlier_orders(self.postgres, now, round(ship * len(sales)))
             _copy(self.postgres, "orders", ORDER_COLUMNS, (sale.order for sale in sales))
             _copy(self.postgres, "order_details", LINE_COLUMNS, (line for sale in sales for line in sale.lines))
+            reviewed = self._review(sales, now, are_earlier=ship is None)
+            changed = 0 if ship is None else change_reviews(self.postgres, self.reviews, len(sales), now)
         answered = self._work_on_chats(answer) if answer else 0
         chats = self._open_chats(sales, worked_on=answer is None)
-        return Totals(len(sales), sum(len(sale.lines) for sale in sales), chats, shipped, answered)
+        lines = sum(len(sale.lines) for sale in sales)
+        return Totals(len(sales), lines, chats, shipped, answered, reviewed, changed)
+
+    def _review(self, sales: list[Sale], now: datetime, *, are_earlier: bool) -> int:
+        """Insert the reviews of these sales, if they are earlier ones, else of orders that were shipped before."""
+        if are_earlier:
+            return insert_reviews(self.postgres, self.reviews.review_sales(sales, now))
+        return review_earlier_orders(self.postgres, self.reviews, len(sales), now)
 
     def _open_chats(self, sales: list[Sale], *, worked_on: bool) -> int:
         """Insert new chats; with `worked_on`, with all messages whose time has come."""
@@ -159,7 +177,8 @@ def open_shop(settings: Settings, seed: int | None, plan: Plan | None = None) ->
         found = connection.execute(_NUMBER_OF_LAST_ORDER).fetchone()
         number = (found[0] if found and found[0] else FIRST_ORDER_NUMBER - 1) + 1
         maker = OrderMaker(seed, number, utc_now().date(), plan)
-        yield Shop(connection, client[settings.mongo_db][settings.mongo_collection], maker)
+        reviews = ReviewMaker(seed, number, maker.plan)
+        yield Shop(connection, client[settings.mongo_db][settings.mongo_collection], maker, reviews)
 
 
 def usual_plan(connection: Connection, now: datetime) -> Plan:

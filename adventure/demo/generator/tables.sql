@@ -42,3 +42,24 @@ create table if not exists order_details (
 );
 create index if not exists order_details_last_modified on order_details (last_modified);
 create index if not exists order_details_sales_order_id on order_details (sales_order_id);
+
+-- The reviews, which the shop's API serves. A schema of their own: the pipeline may read them by the API only.
+create schema if not exists reviews_api;
+create table if not exists reviews_api.reviews (
+    review_id uuid primary key,
+    product_id integer not null,
+    customer_id integer not null,
+    sales_order_id uuid,
+    rating integer not null check (rating between 1 and 5),
+    title text not null,
+    body text not null,
+    verified_purchase boolean not null,
+    helpful_votes integer not null,
+    status text not null check (status in ('published', 'deleted')),
+    created_at timestamp not null,
+    edited_at timestamp,
+    updated_at timestamp not null,
+    -- The order in which the API serves them.
+    unique (updated_at, review_id),
+    unique (sales_order_id, product_id)
+);

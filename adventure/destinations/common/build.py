@@ -64,6 +64,9 @@ def run_dbt_build(
     ]
     arguments += ["--target-path", str(logs / "target"), "--log-path", str(logs / "logs"), "--quiet", "--no-use-colors"]
     arguments += ["--no-send-anonymous-usage-stats", "--no-version-check"]
+    if settings.api_url:
+        # The project has models that exist only where an API is read.
+        environment = {**environment, "API_URL": settings.api_url}
     begun = time.monotonic()
     needs_dbt = naming_extra("A build of the models", WAREHOUSES[settings.warehouse].extra)
     with needs_dbt, _variables(environment), contextlib.redirect_stdout(io.StringIO()):

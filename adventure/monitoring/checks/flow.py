@@ -25,9 +25,17 @@ MODELS = {
     "orders": "base_real_time__sales_orders",
     "order_details": "base_real_time__order_details",
     "chat_logs": "stg_real_time__chat_logs",
+    "reviews": "base_reviews__reviews",
 }
 """The model with one row per key, for each shipped stream."""
-_KEYS = {"orders": ("sales_order_id",), "order_details": ("sales_order_detail_id",), "chat_logs": ("_id",)}
+_KEYS = {
+    "orders": ("sales_order_id",),
+    "order_details": ("sales_order_detail_id",),
+    "chat_logs": ("_id",),
+    "reviews": ("id",),
+}
+_REVIEWS_RAW, _REVIEWS_CURSOR = "raw_ext.reviews_raw", "updated_at"
+"""Reviews are a usual name, and so is their key: the model is for the documents of the shop's API."""
 
 _LATE = timedelta(minutes=1)
 """Without a horizon, a row with a cursor this far below the watermark may still be unread."""
@@ -37,6 +45,8 @@ _CLEANED_AFTER = timedelta(hours=1)
 
 def model_of(stream: Stream) -> str | None:
     """Return the model with one row per key; None for a stream of one's own, even if it has a shipped stream's name."""
+    if stream.name == "reviews" and (stream.raw_table, stream.cursor) != (_REVIEWS_RAW, _REVIEWS_CURSOR):
+        return None
     return MODELS.get(stream.name) if stream.key == _KEYS.get(stream.name) else None
 
 

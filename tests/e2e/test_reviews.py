@@ -1,0 +1,151 @@
+"""Reviews from the generator through the shop's API to the marts, compared with the API's own table row for row."""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream, load_streams
+from adventure.demo.api.faults import Faults
+from adventure.demo.api.serve import serving
+from adventure.demo.generator.run import backfill, generate
+from adventure.demo.history import ensure_history
+from adventure.destinations.common.build import _invoke, target_dir
+from adventure.factory import open_warehouse
+from adventure.monitoring.checks import run_checks
+from adventure.processor.run import process_once
+from adventure.tasks.graph import run_task
+
+pytestmark = pytest.mark.slow
+
+COLUMNS = (
+    "review_id", "product_id", "customer_id", "sales_order_id", "rating", "title", "body", "verified_purchase",
+    "helpful_votes", "status", "created_at", "edited_at", "updated_at",
+)  # fmt: skip
+"""Of the API's table; the model calls three of them by another name."""
+NAMES = {"body": "review_text", "verified_purchase": "is_verified_purchase", "updated_at": "last_modified"}
+
+
+@pytest.fixture
+def shop(writer_settings: Settings) -> Settings:
+    return writer_settings.model_copy(
+        update={"shop_api_port": 0, "api_token": SecretStr("the-token"), "generation_interval_sec": 0}
+    )
+
+
+@pytest.fixture
+def reader(shop: Settings, settings: Settings) -> Iterator[Settings]:
+    """Settings of the pipeline, with an API that cuts every fifth answer."""
+    faults = Faults(shares={"cut": 0.2})
+    faults.rng.seed(1)
+    with serving(shop, faults) as (port, _):
+        yield settings.model_copy(
+            update={"api_url": f"http://127.0.0.1:{port}/v1", "api_token": SecretStr("the-token")}
+        )
+
+
+def source(settings: Settings, columns: Sequence[str] = COLUMNS, where: str = "true") -> list[tuple[Any, ...]]:
+    """Return rows of the API's table, with identifiers as text."""
+    with psycopg.connect(settings.postgres_dsn) as connection:
+        found = connection.execute(
+            f"select {', '.join(columns)} from reviews_api.reviews where {where}"  # type: ignore[arg-type]
+        ).fetchall()
+    return plain(columns, found)
+
+
+def plain(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    return sorted(
+        tuple(
+            str(value) if name.endswith("_id") and value is not None else value
+            for name, value in zip(columns, row, strict=True)
+        )
+        for row in rows
+    )
+
+
+def cycle(settings: Settings, streams: Sequence[Stream]) -> None:
+    """Process, load, build and publish."""
+    report = process_once(settings, streams)
+    assert report.failures == {}
+    assert [run.message for run in run_task(settings, tuple(streams), None) if run.outcome == "failed"] == []
+
+
+@pytest.mark.timeout(900)
+def test_reviews_reach_the_marts_as_the_api_has_them(shop: Settings, reader: Settings) -> None:
+    streams = load_streams(reader)
+    assert [stream.name for stream in streams] == ["orders", "order_details", "chat_logs", "reviews"]
+    ensure_history(reader)
+    backfill(shop, orders=1500, days=45, seed=1)
+    cycle(reader, streams)
+    warehouse = open_warehouse(reader)
+    names = [NAMES.get(name, name) for name in COLUMNS]
+
+    def compare() -> None:
+        kept = warehouse.execute(f"select {', '.join(names)} from dbt_prod.base_reviews__reviews", ())
+        assert plain(COLUMNS, kept) == source(shop)
+        shown = [name for name in COLUMNS if name != "status"]
+        kept = warehouse.execute(
+            f"select {', '.join(NAMES.get(name, name) for name in shown)} from dbt_prod.fct_reviews", ()
+        )
+        assert plain(shown, kept) == source(shop, shown, "status = 'published'")
+
+    compare()
+    generate(shop, seed=2, batches=10)
+    assert source(shop, ("review_id",), "edited_at = updated_at")
+    cycle(reader, streams)
+    compare()
+
+    with psycopg.connect(shop.postgres_dsn) as connection:
+        rated = connection.execute(
+            "select product_id::text, count(*), avg(rating), count(*) filter (where verified_purchase)"
+            " from reviews_api.reviews where status = 'published' group by 1 order by 1"
+        ).fetchall()
+    found = warehouse.execute(
+        "select product_id, reviews, average_rating, verified_reviews from dbt_prod.product_ratings"
+        " where reviews > 0 order by 1",
+        (),
+    )
+    assert [(key, count, Decimal(mean), verified) for key, count, mean, verified in found] == [
+        (key, count, round(mean, 4), verified) for key, count, mean, verified in rated
+    ]
+    ((early, unknown),) = warehouse.execute(
+        "select count(*) filter (where created_at < order_date), count(*) filter (where is_verified_purchase and"
+        " order_date is null) from dbt_prod.fct_reviews",
+        (),
+    )
+    assert (early, unknown) == (0, 0)
+    assert [check for check in run_checks(reader, streams) if check.failed] == []
+
+
+@pytest.mark.timeout(900)
+def test_without_an_api_there_are_no_reviews_and_with_one_the_unit_tests_of_their_models_pass(
+    shop: Settings, settings: Settings, reader: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [stream.name for stream in load_streams(settings)] == ["orders", "order_details", "chat_logs"]
+    backfill(shop, orders=300, days=30, seed=1)
+    cycle(settings, load_streams(settings))
+    tables = "select count(*) from information_schema.tables where table_name like '%reviews%'"
+    assert open_warehouse(settings).execute(tables, ()) == [(0,)]
+    cycle(reader, load_streams(reader))
+    assert open_warehouse(reader).execute("select count(*) > 0 from dbt_prod.fct_reviews", ()) == [(True,)]
+    monkeypatch.setenv("API_URL", reader.api_url)
+    monkeypatch.setenv("ADVENTURE_DUCKDB_PATH", str(reader.duckdb_path.resolve()))
+    folder, target = str(reader.dbt_dir.resolve()), target_dir(reader)
+    options = ["--project-dir", folder, "--profiles-dir", folder, "--target", "duckdb", "--target-path", str(target)]
+    result = _invoke(
+        [
+            "test",
+            "--select",
+            "test_type:unit,path:models/*/reviews",
+            *options,
+            "--log-path",
+            str(target.parent / "logs"),
+        ]
+    )
+    assert result.success, result.exception
+    assert {str(node.status) for node in result.result.results} == {"pass"}
+    assert len(result.result.results) == 2
