@@ -19,7 +19,7 @@ from adventure.core.clock import earlier
 from adventure.core.connect import PROBE_CLIENT, postgres_error, translating_postgres
 from adventure.core.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, SourceUnavailable
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
-from adventure.core.ids import Sample
+from adventure.core.ids import Position, Sample
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.sql_text import quoted
@@ -521,8 +521,9 @@ class PostgresSource:
             if plan.stream.is_append and name not in unreadable:
                 with self._alone(plan.stream, unreadable):
                     position = begin(marks.get(name), plan, relations[name])
-                    is_new = name in marks and position.below is None
-                    samples = position.samples if is_new else self._samples.get(name, position.samples)
+                    # Samples of a table that was created again since say nothing.
+                    is_new = name in marks and position == Position()
+                    samples = () if is_new else self._samples.get(name, position.samples)
                     found[name] = read_growing(self._asking, plan, relations[name], position, samples)
         return found
 
