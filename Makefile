@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 
-.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage worksheet lock outdated wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile long-run containers lint format docs lineage snow-cli worksheet lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -58,6 +58,11 @@ worksheet: .venv/.dev ## write the checks and the dashboard's charts as Snowflak
 	@$(BIN)/python -m tools.worksheet .adventure/worksheet/checks.sql
 	@$(BIN)/python -m tools.charts .adventure/worksheet/charts
 	@echo "Written to .adventure/worksheet"
+
+snow-cli: .venv/.dev ## bundle the dashboard with Snowflake's own command line, installed into .adventure/snow-cli
+	@test -x .adventure/snow-cli/bin/snow || { $(BIN)/python -m venv .adventure/snow-cli \
+	    && .adventure/snow-cli/bin/pip install -q "snowflake-cli==3.30.*"; }
+	@SNOW_CLI="$(CURDIR)/.adventure/snow-cli/bin/snow" $(PYTEST) -n 0 tests/snowflake/test_snow_cli.py
 
 lineage: .venv/.dev ## draw the lineage of the models into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
     from adventure.core.streams import Stream
+    from adventure.core.watermark import Watermark
     from adventure.destinations.kind import WarehouseModule
     from adventure.destinations.warehouse import Warehouse
     from adventure.sources.kind import SourceModule
@@ -45,17 +46,18 @@ def open_source(kind: str, settings: "Settings", *, retry_for: float | None = No
 
 
 def open_source_side(
-    settings: "Settings", stream: "Stream", *, rows: bool = False
+    settings: "Settings", stream: "Stream", *, rows: bool = False, mark: "Watermark | None" = None
 ) -> "AbstractContextManager[SourceSide]":
     """Return the stream's source as a side of a comparison, with a connection of its own.
 
     Args:
         rows: whole rows are compared, not keys and cursors alone.
+        mark: up to where the stream was read. Rows that cannot be told by their cursor are then in flight.
 
     Raises:
         SourceError: it does not answer, refuses, or is not what the stream says.
     """
-    return _source(stream.source).open_side(settings, stream, rows=rows)
+    return _source(stream.source).open_side(settings, stream, rows=rows, mark=mark)
 
 
 def open_probe(kind: str, settings: "Settings", *, brief: bool = False) -> "AbstractContextManager[Probe]":

@@ -407,7 +407,8 @@ def copy_files(session, job, table, kind, is_parquet, names, files, loaded_at):
     stamp, target, file_format = f"{literal(loaded_at)}::timestamp_ntz(6)", table.name, "type = json"
     if kind == "rejects":
         columns = 'stream, key, reason, "ROW", _file, _loaded_at'
-        values = f"{literal(job.stream)}, $1:key::varchar, $1:reason::varchar, $1:row::varchar, {label}, {stamp}"
+        members = ", ".join(f'$1:"{name}"::varchar' for name in ("key", "reason", "row"))
+        values = f"{literal(job.stream)}, {members}, {label}, {stamp}"
         target = "raw_ext.rejected_rows"
     elif is_parquet:
         columns = ", ".join(quoted(name.upper()) for name in names) + ", _file, _file_row, _loaded_at"

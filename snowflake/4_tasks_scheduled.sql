@@ -5,8 +5,7 @@
 -- Five failed runs in a row suspend a load, so that a fault does not cost credits for days. A failed run is retried twice
 -- before it counts. `adventure status` shows the failures. Fix the fault, then resume the load:
 --   alter task raw_ext.load_orders resume;
--- To be notified of failures, create a notification integration and add `error_integration = NAME` to each load. A cleanup
--- belongs to its load's graph and uses the same integration.
+-- failure_alerts.sql has Snowflake report the failures of a load and of its cleanup.
 use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);

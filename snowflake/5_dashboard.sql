@@ -1,6 +1,6 @@
--- The dashboard: the schema of the published tables, and the Streamlit app. Every statement may be run again; the app is
--- replaced by this project's files. A worksheet cannot PUT, so run this file with `adventure snowflake deploy`, or with
--- `snow sql` from the project's folder. `snow streamlit deploy`, which reads snowflake.yml, also deploys the app.
+-- The dashboard: the schema of the published tables, and the Streamlit app. Every statement may be run again; the app keeps
+-- its URL and gets this project's files. A worksheet cannot PUT, so run this file with `adventure snowflake deploy`, or
+-- with `snow sql` from the project's folder. `snow streamlit deploy`, which reads snowflake.yml, also deploys the app.
 use role identifier($owner_role);
 use warehouse identifier($warehouse_name);
 use database identifier($database_name);
@@ -38,7 +38,7 @@ where warehouse_name = current_warehouse()
 group by cast(convert_timezone('UTC', start_time) as date);
 grant select on view credits to role identifier($transformer_role);
 
--- Replace all of the app's files. The app has only the files in this list.
+-- The stage has only the files in this list.
 create or replace stage app_files
     encryption = (type = 'SNOWFLAKE_SSE');
 put 'file://snowflake/dashboard/streamlit_app.py' @app_files auto_compress = false overwrite = true;
@@ -65,7 +65,25 @@ put 'file://adventure/dashboard/sales/*.py' @app_files/adventure/dashboard/sales
 put 'file://adventure/dashboard/pipeline/*.py' @app_files/adventure/dashboard/pipeline auto_compress = false overwrite = true;
 
 -- The app and its queries run on the existing warehouse with the owner's rights, so viewers need no right to a table.
-set make_app = 'create or replace streamlit app from ''@app_files'' main_file = ''streamlit_app.py'' query_warehouse = ' || $warehouse_name || ' title = ''Adventure''';
+-- CREATE OR REPLACE would give the app another URL and drop its grants.
+set make_app = 'create streamlit if not exists app from ''@app_files'' main_file = ''streamlit_app.py'' query_warehouse = ' || $warehouse_name || ' title = ''Adventure''';
 execute immediate $make_app;
-alter streamlit app add live version from last;
 grant usage on streamlit app to role identifier($reader_role);
+set set_app = 'alter streamlit app set query_warehouse = ' || $warehouse_name || ' title = ''Adventure''';
+execute immediate $set_app;
+
+-- Viewers see the live version. Snowflake refuses to add one where there is one already (error 99106).
+execute immediate $$
+begin
+    execute immediate 'alter streamlit app add live version from last';
+exception
+    when other then
+        if (not contains(sqlerrm, 'already a live version')) then
+            raise;
+        end if;
+end;
+$$;
+
+-- Replace the files of the live version. A file that is no longer in the list above stays there, unused.
+set fill_app = 'copy files into ''snow://streamlit/' || $database_name || '.DASHBOARD.APP/versions/live/'' from @app_files';
+execute immediate $fill_app;

@@ -134,7 +134,9 @@ def databases(sandbox: Sandbox, template: Databases, tmp_path: Path) -> Database
             (sales, "template", "sales_app"),
             (state, "template_state", "adventure_state"),
         ):
-            connection.execute(f"create database {database} template {copied} owner {owner}")  # type: ignore[arg-type]
+            # A copy of the files takes half the time of a copy through the log.
+            made_from = f"template {copied} strategy file_copy owner {owner}"
+            connection.execute(f"create database {database} {made_from}")  # type: ignore[arg-type]
         # A copied database keeps grants on its objects, but not grants on the database itself.
         connection.execute(f"grant connect on database {sales} to adventure_reader")  # type: ignore[arg-type]
     own = {

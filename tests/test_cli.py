@@ -1,32 +1,33 @@
 """Test the command line's help and its errors."""
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.program import Ended, run_program
+
 ROOT = Path(__file__).parent.parent
 
-
-def adventure(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command from the repository as a user would, with only these variables set."""
-    clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-    return subprocess.run(
-        [sys.executable, "-m", "adventure", *arguments],
-        cwd=ROOT,
-        env=clean | {"COLUMNS": "200"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+Run = Callable[..., Ended]
 
 
-def test_help_lists_the_commands() -> None:
-    text = adventure("--help").stdout
+@pytest.fixture
+def adventure(empty_folder: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command in an empty folder, without settings."""
+    return lambda *arguments, **environment: run_program(arguments, capfd, COLUMNS="200", **environment)
+
+
+def test_the_package_is_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "adventure", "--help"], cwd=ROOT, capture_output=True, check=True)
+    assert b"Usage: adventure " in done.stdout
+
+
+def test_help_lists_the_commands(adventure: Run) -> None:
+    text = adventure("--help").out
     for command in (
         "demo",
         "generate",
@@ -54,27 +55,27 @@ def test_help_lists_the_commands() -> None:
     ],
 )
 def test_an_error_is_one_sentence_and_exit_code_1(
-    arguments: tuple[str, ...], environment: dict[str, str], sentence: str, tmp_path: Path
+    adventure: Run, arguments: tuple[str, ...], environment: dict[str, str], sentence: str
 ) -> None:
-    done = adventure(*arguments, DATA_DIR=str(tmp_path), **environment)
-    assert done.returncode == 1
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
+    done = adventure(*arguments, **environment)
+    assert done.code == 1
+    assert sentence in done.err
+    assert "Traceback" not in done.err
 
 
-def test_an_error_is_a_json_object_with_json_logs(tmp_path: Path) -> None:
-    done = adventure("stage", "list", "refunds", DATA_DIR=str(tmp_path), LOG_FORMAT="json")
-    assert done.returncode == 1
-    line = json.loads(done.stderr)
+def test_an_error_is_a_json_object_with_json_logs(adventure: Run) -> None:
+    done = adventure("stage", "list", "refunds", LOG_FORMAT="json")
+    assert done.code == 1
+    line = json.loads(done.sentence)
     assert line["level"] == "error"
     assert line["event"].startswith("There is no stream named refunds.")
 
 
-def test_debug_shows_the_traceback() -> None:
+def test_debug_shows_the_traceback(adventure: Run) -> None:
     done = adventure("--debug", "--env", "absent.env", "status")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    assert done.code == 1
+    assert "Traceback" in done.err
 
 
-def test_an_unknown_option_is_a_usage_error() -> None:
-    assert adventure("process", "--no-such-option").returncode == 2
+def test_an_unknown_option_is_a_usage_error(adventure: Run) -> None:
+    assert adventure("process", "--no-such-option").code == 2

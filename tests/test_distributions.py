@@ -89,6 +89,7 @@ def test_the_wheel_brings_the_files_that_a_command_needs_in_an_empty_folder(whee
 SNOWFLAKE = {"WAREHOUSE": "snowflake"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "hidden", "environment", "package", "extra"),
     [
@@ -132,26 +133,25 @@ def test_a_missing_extra_is_named(
     assert "Unexpected" not in said
 
 
-@pytest.mark.parametrize("name", ["dbt", "pipeline.toml", "snowflake"])
-@pytest.mark.parametrize("is_there", [True, False])
-def test_a_file_of_the_folder_comes_before_the_packaged_one(
-    plain: Path, tmp_path: Path, name: str, is_there: bool
-) -> None:
-    if is_there:
+@pytest.mark.parametrize("are_there", [True, False])
+def test_the_files_of_the_folder_come_before_the_packaged_ones(plain: Path, tmp_path: Path, are_there: bool) -> None:
+    names = ("dbt", "pipeline.toml", "snowflake")
+    for name in names if are_there else ():
         (tmp_path / name).mkdir()
     script = (
         "from adventure.core.settings import load_settings; s = load_settings();"
-        "print({'dbt': s.dbt_dir, 'pipeline.toml': s.pipeline_file, 'snowflake': s.snowflake_dir}[%r])"
+        "print(s.dbt_dir, s.pipeline_file, s.snowflake_dir, sep='\\n')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script % name],
+        [sys.executable, "-c", script],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(plain)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert Path(done.stdout.strip()) == (Path(name) if is_there else plain / PACKAGED / name)
+    expected = [Path(name) if are_there else plain / PACKAGED / name for name in names]
+    assert [Path(line) for line in done.stdout.splitlines()] == expected
 
 
 def test_snowflakes_statements_come_from_the_package(plain: Path, tmp_path: Path) -> None:

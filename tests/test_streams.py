@@ -77,7 +77,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         (
             "lookback = 1.5",
             'mode = "guess"',
-            r'streams.returns.mode: PostgreSQL has no mode .guess.\. Write "cursor" or "log" or "snapshot"',
+            r'streams.returns.mode: PostgreSQL has no mode .guess.\. Write "cursor" or "log" or "append" or "snapshot"',
         ),
         ('source = "postgres"', 'source = "mongo"\nmode = "cursor"', r"MongoDB has no mode .cursor.\. Remove mode"),
         ("lookback = 1.5", 'columns = ["order_id", "line"]', "columns leaves out changed_at"),

@@ -36,7 +36,7 @@ def open_source(settings: Settings, retry_for: float | None) -> "ToySource":
 
 
 @contextmanager
-def open_side(settings: Settings, stream: Stream, *, rows: bool) -> "Iterator[ToySide]":
+def open_side(settings: Settings, stream: Stream, *, rows: bool, mark: Watermark | None) -> "Iterator[ToySide]":
     yield ToySide()
 
 

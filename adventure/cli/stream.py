@@ -17,7 +17,9 @@ def stream_reset(
     at: Annotated[
         str | None,
         typer.Option(
-            "--from", help="Read from this cursor (in the stream's timezone, else UTC). Default: the beginning."
+            "--from",
+            help="Read from this cursor: an id in append mode, else a time (in the stream's timezone, or UTC)."
+            " Default: the beginning.",
         ),
     ] = None,
 ) -> None:
@@ -28,6 +30,10 @@ def stream_reset(
 
     settings, streams = pipeline_of(context)
     stream = find_stream(streams, name)
+    if at and stream.is_append:
+        reset_stream(settings, stream, None, from_id=at)
+        typer.echo(f"{name}: the next cycle reads from {stream.append_by} = {at}")
+        return
     moment = parse_moment(at, stream.zone) if at else None
     reset_stream(settings, stream, moment)
     typer.echo(f"{name}: the next cycle reads from {moment or 'the beginning'}")

@@ -182,6 +182,9 @@ class Settings(BaseSettings):
     )
     snowflake_dbt_user: str = Field("ADVENTURE_DBT", description="user of dbt; signs in as SNOWFLAKE_USER does")
     snowflake_dbt_role: str = Field("ADVENTURE_TRANSFORMER", description="role of dbt")
+    snowflake_error_integration: str = Field(
+        "", description="notification integration to which Snowflake reports failed loads; see failure_alerts.sql"
+    )
     snowflake_monitor: str = Field("ADVENTURE_MONITOR", description="resource monitor of the warehouse")
     credit_budget: float | None = Field(
         None, gt=0, description="credits a month at which Adventure stops what needs the warehouse; default: no limit"

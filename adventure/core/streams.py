@@ -28,8 +28,11 @@ SNAPSHOT = "snapshot"
 LOG = "log"
 """The mode in which the source's log names the rows to read."""
 
+APPEND = "append"
+"""The mode in which the rows with higher ids than before are read."""
+
 READ_AT, ROW_NUMBER = "_read_at", "_row_number"
-"""Columns that a table read as a snapshot gets: its cursor, and its key if it has none."""
+"""Columns that a table without a cursor of its own gets: its cursor, and its key if it has none."""
 
 _DEFAULT_API = Api()
 
@@ -59,6 +62,8 @@ class Stream:
     """The IANA name of the zone of a cursor without an offset; None if the stream names none."""
     mode: str | None = None
     """How the table is read, one of `SourceKind.modes`; None if the stream names none."""
+    append_by: str | None = None
+    """The column whose values grow with each new row, in append mode."""
     columns: tuple[str, ...] = ()
     """The only columns that are read; empty for all."""
     exclude: tuple[str, ...] = ()
@@ -107,9 +112,14 @@ class Stream:
         return self.mode == LOG
 
     @property
+    def is_append(self) -> bool:
+        """Whether rows are only added, with growing ids."""
+        return self.mode == APPEND
+
+    @property
     def has_read_at(self) -> bool:
         """Whether its cursor is the time at which a row was read, which Adventure adds to the table's columns."""
-        return self.cursor == READ_AT and self.mode in (SNAPSHOT, LOG)
+        return self.cursor == READ_AT and self.mode in (SNAPSHOT, LOG, APPEND)
 
     @property
     def is_replaced(self) -> bool:
@@ -245,7 +255,8 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
     if entry.timezone:
         _check_timezone(where, entry)
     cursor, key = _cursor_and_key(where, entry, settings)
-    _check_shape(where, entry, [cursor, *key], settings)
+    append_by = entry.cursor if entry.mode == APPEND else None
+    _check_shape(where, entry, [append_by or cursor, *key], settings)
     _check_api(where, entry)
     return Stream(
         name=name,
@@ -261,6 +272,7 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         references={parent: _names(columns) for parent, columns in entry.references.items()},
         timezone=entry.timezone,
         mode=entry.mode,
+        append_by=append_by,
         columns=tuple(entry.columns or ()),
         exclude=tuple(entry.exclude),
         where=entry.where,
@@ -295,6 +307,8 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
         raise ConfigError(
             f"{where}.mode: {kind.title} has no mode {entry.mode!r}", f"Write {known}" if known else "Remove mode"
         )
+    if entry.mode == APPEND:
+        return _append_cursor_and_key(where, entry)
     if entry.mode not in (SNAPSHOT, LOG):
         for name in ("cursor", "key"):
             if getattr(entry, name) is None:
@@ -315,6 +329,18 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
             f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table without a key", "Add the table's key"
         )
     return READ_AT, _names(entry.key or ROW_NUMBER)
+
+
+def _append_cursor_and_key(where: str, entry: _Entry) -> tuple[str, tuple[str, ...]]:
+    for name in ("cursor", "key"):
+        if getattr(entry, name) is None:
+            raise ConfigError(
+                f"{where}: {name}: Field required", "Name the column of ids that grow as cursor, and the key"
+            )
+    for name in ("timezone", "start", "references", "interval"):
+        if getattr(entry, name):
+            raise ConfigError(f"{where}.{name} has no meaning with {entry.mode!r}, which reads by id", "Remove it")
+    return READ_AT, _names(entry.key or "")
 
 
 def _check_log(where: str, entry: _Entry, settings: Settings) -> None:

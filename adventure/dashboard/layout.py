@@ -1,5 +1,6 @@
 """Layout and components shared by both pages."""
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from adventure.core.errors import WarehouseError
 from adventure.dashboard import exports
 from adventure.dashboard.colours import Theme
 from adventure.dashboard.data import cached_query, health
-from adventure.dashboard.text_table import text_table
+from adventure.dashboard.text_table import formatted, text_table
 from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report
 from adventure.monitoring.health.problem import Problem
@@ -25,7 +26,7 @@ REFRESH_SEC = None if open_report().is_metered else 5
 the warehouse awake."""
 
 _PICKED = "picked"
-"""In the session: a cell was clicked that changes a filter outside its fragment."""
+"""In the session: a row was ticked, which changes a filter outside its fragment."""
 
 _STYLE = """
 <style>
@@ -113,41 +114,47 @@ def table(
     exact: pd.DataFrame | None = None,
     columns: Mapping[str, Any],
     file: str | None = None,
-    on_pick: Callable[[int, str], None] | None = None,
+    on_pick: Callable[[int], None] | None = None,
 ) -> None:
     """Show a table and a button that downloads it as a CSV file.
+
+    A table with missing values is HTML: Streamlit's shows them as "None".
 
     Args:
         name: unique on the page.
         exact: the file's content, where the table shows rounded numbers.
         columns: the display of columns, by name.
         file: the file's name; that of the table if None.
-        on_pick: called with the row and the column of a cell that the user clicks; then the page is drawn again.
+        on_pick: called with the number of a row that the user ticks; then the page is drawn again.
     """
     key = f"table-{name}"
-    if on_pick is None:
-        st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=key)
-    else:
+    if on_pick is not None:
         if st.session_state.pop(_PICKED, False):
             st.rerun(scope="app")
+        # A table with other rows is another one, in which nothing is ticked.
+        key = f"{key}-{zlib.crc32(repr(frame.iloc[:, 0].tolist()).encode())}"
         st.dataframe(
             frame,
             hide_index=True,
             width="stretch",
             column_config=columns,
-            # A table with other rows is another one, in which nothing is selected.
-            key=f"{key}-{len(frame)}",
-            on_select=partial(_pick, f"{key}-{len(frame)}", on_pick),
-            selection_mode="single-cell",
+            key=key,
+            on_select=partial(_pick, key, on_pick),
+            # By cell, Tab into the table would select its first cell.
+            selection_mode="single-row",
         )
+    elif frame.isna().to_numpy().any():
+        shown, headers, numbers = formatted(frame, columns)
+        st.html(text_table(shown, headers, name.replace("-", " "), numbers=numbers))
+    else:
+        st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=key)
     download(frame if exact is None else exact, name, file)
 
 
-def _pick(key: str, on_pick: Callable[[int, str], None]) -> None:
-    cells = st.session_state[key]["selection"]["cells"]
-    if cells:
-        [(row, column)] = cells
-        on_pick(row, column)
+def _pick(key: str, on_pick: Callable[[int], None]) -> None:
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows:
+        on_pick(rows[0])
         st.session_state[_PICKED] = True
 
 

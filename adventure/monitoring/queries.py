@@ -81,7 +81,7 @@ def run_queries(settings: Settings) -> list[Result]:
         WarehouseError: the warehouse cannot be read, or no model was built yet.
     """
     warehouse = open_warehouse(settings)
-    require_models(warehouse, ["stg_ecom__sales_orders"])
+    require_models(warehouse, ["base_real_time__sales_orders"])
     results = []
     for query in QUERIES:
         file = validation_query(settings, query.name)

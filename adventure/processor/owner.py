@@ -24,7 +24,7 @@ def owner_of(stream: Stream, destination: str) -> dict[str, str]:
     """
     return {
         "table": stream.location,
-        "cursor": stream.cursor,
+        "cursor": stream.append_by or stream.cursor,
         "key": ", ".join(stream.key),
         "stage": stream.stage,
         "raw_table": stream.raw_table,

@@ -60,15 +60,15 @@ update adventure_watermarks set refused = %(refused)s where stream = %(stream)s 
 """
 
 _RESET = """
-insert into adventure_watermarks as m (stream, watermark, horizon, mode, owner, read_from, reset_at)
-values (%(stream)s, %(at)s, %(at)s, 'reset', %(owner)s, %(at)s, %(reset_at)s)
+insert into adventure_watermarks as m (stream, watermark, horizon, mode, position, owner, read_from, reset_at)
+values (%(stream)s, %(at)s, %(at)s, 'reset', %(position)s, %(owner)s, %(at)s, %(reset_at)s)
 on conflict (stream) do update set
     watermark = excluded.watermark,
     window_id = null,
     run_id = null,
     horizon = excluded.horizon,
     mode = excluded.mode,
-    position = null,
+    position = excluded.position,
     owner = excluded.owner,
     origin = null,
     refused = null,
@@ -256,12 +256,20 @@ class State:
         self._set(stream.name, _REFUSE, values)
         self.watermarks[stream.name] = replace(mark, refused=refused)
 
-    def reset(self, stream: Stream, at: datetime | None, owner: Mapping[str, str], staged_until: datetime) -> None:
+    def reset(
+        self,
+        stream: Stream,
+        at: datetime | None,
+        owner: Mapping[str, str],
+        staged_until: datetime,
+        position: str | None = None,
+    ) -> None:
         """Let the next cycle read the stream from `at` on, or from its beginning.
 
         Args:
             owner: what the watermark belongs to from now on, whatever it belonged to before.
             staged_until: when the stage's last window was staged; these windows are not recovered any more.
+            position: where the source reads on, for a stream whose watermark does not say it.
 
         Raises:
             AlreadyRunning: somebody else moved the watermark.
@@ -271,6 +279,7 @@ class State:
         values = {
             "stream": stream.name,
             "at": at,
+            "position": position,
             "owner": json.dumps(dict(owner)),
             "reset_at": max(utc_now(), staged_until),
             "before": mark.value if mark else None,

@@ -87,7 +87,7 @@ def reconcile(
         if mark is None:
             reports.append(Report(stream, None, None, None, None))
             continue
-        # Rows without a cursor are compared by their hashes, all of them.
+        # Rows without a cursor of their own are compared by their hashes, all of them.
         bounds = (None, None) if stream.has_read_at else (earlier(mark.value, recent) if recent else low, high)
         try:
             reports.append(
@@ -129,7 +129,7 @@ def _reconcile(
             f"{stream.name} has no cursor: its rows can only be compared whole, which {settings.warehouse} does not do",
             "Run `adventure check`, which compares their number",
         )
-    with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows) as side:
+    with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows, mark=mark) as side:
         log.info(
             f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}, {place} streams"
         )

@@ -93,8 +93,8 @@ def _order(proposal: Proposal) -> tuple[str, str]:
     if SOURCES[proposal.source].documents:
         return f"json_key('raw', {_literal(proposal.key[0])})", f"json_cursor('raw', {_literal(proposal.cursor or '')})"
     if not any(map(needs_quotes, proposal.key)):
-        return _literal(", ".join(proposal.key)), _name(proposal.cursor or READ_AT)
-    return " ~ ', ' ~ ".join(map(_name, proposal.key)), _name(proposal.cursor or READ_AT)
+        return _literal(", ".join(proposal.key)), _name(proposal.version or READ_AT)
+    return " ~ ', ' ~ ".join(map(_name, proposal.key)), _name(proposal.version or READ_AT)
 
 
 def _name(column: str) -> str:

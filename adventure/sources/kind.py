@@ -8,6 +8,7 @@ from typing import Protocol
 
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.sources.probe import Probe
 from adventure.sources.side import SourceSide
 from adventure.sources.source import Source
@@ -19,7 +20,9 @@ class SourceModule(Protocol):
     def open_source(self, settings: Settings, retry_for: float | None) -> Source:
         """Connect for extracts."""
 
-    def open_side(self, settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
+    def open_side(
+        self, settings: Settings, stream: Stream, *, rows: bool, mark: Watermark | None
+    ) -> AbstractContextManager[SourceSide]:
         """Connect for a comparison of the stream with the warehouse."""
 
     def open_probe(self, settings: Settings, *, brief: bool) -> AbstractContextManager[Probe]:

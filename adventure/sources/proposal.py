@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from adventure.core.streams import APPEND
+
 Form = Literal["plain", "text", "integer", "double", "boolean", "timestamp", "json"]
 """How a model reads a column: as it is; or, out of a document, as a value of this kind."""
 
@@ -40,6 +42,11 @@ class Proposal:
     """Why, by the key in pipeline.toml."""
     comment: str = ""
     """What the source's own catalogue says of the table."""
+
+    @property
+    def version(self) -> str | None:
+        """The cursor, if it tells the versions of a row apart; None if the reader adds a column that does."""
+        return None if self.options.get("mode") == APPEND else self.cursor
 
     @property
     def location(self) -> str:

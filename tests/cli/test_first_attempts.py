@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from filelock import FileLock
 
-from adventure import cli
 from adventure.core import connect as connecting
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
@@ -23,6 +22,7 @@ from adventure.demo.sandbox.databases import Databases
 from adventure.demo.sandbox.process import free_port
 from adventure.destinations.duckdb.connection import connect
 from adventure.processor.run import open_pipeline
+from tests.program import run_program
 
 ROOT = Path(__file__).parent.parent.parent
 AGAIN = "Interrupted. Run the command again: it repeats what was half done."
@@ -33,19 +33,14 @@ def attempt(empty_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> 
     """Return a function that runs a command in this process as the program does: exit code, and what it said last."""
     monkeypatch.setattr(connecting, "RETRY_FOR_SEC", 0.0)
     monkeypatch.setenv("COLUMNS", "200")
-    handler = signal.getsignal(signal.SIGTERM)
 
     def run(command: str, **environment: str) -> tuple[int, str]:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["adventure", *command.split()])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        signal.signal(signal.SIGTERM, handler)
-        errors = capfd.readouterr().err
-        assert "Traceback" not in errors
-        assert "pydantic" not in errors
-        return ended.value.code or 0, (errors.strip().splitlines() or [""])[-1]  # type: ignore[return-value]
+        done = run_program(command.split(), capfd)
+        assert "Traceback" not in done.err
+        assert "pydantic" not in done.err
+        return done.code, done.sentence
 
     return run
 

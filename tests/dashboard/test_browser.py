@@ -154,14 +154,15 @@ def written(frame: pd.DataFrame) -> list[dict[str, str]]:
 
 def same(shown: str, saved: str, header: str) -> bool:
     """Return whether a table cell shows the value in the file. Tables have whole dollars, and shares as percentages."""
+    shown = "" if shown == "–" else shown.replace("−", "-").translate(str.maketrans("", "", "$,%"))
     try:
-        scale = 100 if header in ("Share", "Rate", "Change", "In a year") else 1
+        scale = 100 if header in ("Share", "Rate", "change", "progress", "change_last_year") else 1
         tolerance = 0.5 if scale == 1 and float(shown).is_integer() else 1e-4
         return float(shown) == pytest.approx(float(Decimal(saved) * scale), rel=1e-9, abs=tolerance)
     except (ValueError, InvalidOperation):
         if header.endswith("(UTC)"):
             return saved.startswith(shown)
-        return ("" if shown == "None" else shown) == saved
+        return shown == saved
 
 
 @pytest.fixture
@@ -289,7 +290,7 @@ def test_a_click_on_a_table_filters_and_the_path_leads_back(visit: Visit) -> Non
     grid.scroll_into_view_if_needed()
     rows = visit.table("revenue-by-country-and-channel") or []
     place = next(number for number, row in enumerate(rows) if row["Country"] == "France")
-    grid.get_by_test_id("stDataFrame").click(position={"x": 40, "y": 35 * (place + 1) + 17})
+    grid.get_by_test_id("stDataFrame").click(position={"x": 17, "y": 35 * (place + 1) + 17})
     visit.page.wait_for_url("**country=France**")
     visit.settle()
     rows = visit.table("revenue-by-country-and-channel") or []
@@ -383,9 +384,6 @@ def test_every_file_matches_the_page(visit: Visit, shop: Shop, path: str) -> Non
 CONTROLS = ["period", "country", "channel", "pace", "measure", "segment", "grain", "market", "top"]
 
 
-@pytest.mark.xfail(
-    reason="known fault: Tab selects a cell of the countries' table, which filters the page, and the focus is lost"
-)
 def test_every_control_works_by_keyboard(visit: Visit) -> None:
     reached: set[str] = set()
     for _ in range(400):

@@ -80,3 +80,14 @@ def test_without_a_comparison_no_card_shows_one(open_link: Any, shop: Shop) -> N
     today = datetime.now(UTC).date()
     page = open_link(**{"from": str(today - timedelta(days=20)), "to": str(today - timedelta(days=1))})
     assert all(metric.delta for metric in page.metric[:5])
+
+
+@pytest.mark.parametrize("link", [{"period": "7d"}, {"from": "2013-03-01", "to": "2013-03-31"}], ids=str)
+def test_no_table_shows_a_missing_value_as_none(open_link: Any, link: dict[str, str]) -> None:
+    """Streamlit's own tables write "None"."""
+    page = open_link(**link)
+    assert len(page.dataframe) >= 3
+    assert [frame.value for frame in page.dataframe if frame.value.isna().to_numpy().any()] == []
+    [to_date] = [html.proto.body for html in page.get("html") if "revenue to date" in html.proto.body]
+    assert "–</td>" in to_date, "the year to date has no span before it"
+    assert "None" not in to_date

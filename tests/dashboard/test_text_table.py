@@ -4,8 +4,9 @@ import re
 from datetime import datetime
 
 import pandas as pd
+import streamlit as st
 
-from adventure.dashboard.text_table import text_table
+from adventure.dashboard.text_table import formatted, text_table
 from tests.dashboard.conftest import HOSTILE
 
 
@@ -29,3 +30,18 @@ def test_messages_are_whole_and_escaped() -> None:
         ("message", "word " * 400),
     ]
     assert len(cells) == 7, "an empty message has no line"
+
+
+def test_missing_numbers_are_dashes_and_others_are_formatted() -> None:
+    frame = pd.DataFrame({"period": ["Today"] * 2, "revenue": [-1234.0, None], "change": [None, 4.25], "n": [1200, 0]})
+    number = st.column_config.NumberColumn
+    columns = {
+        "period": st.column_config.TextColumn("Period"),
+        "revenue": number("Revenue", format="dollar"),
+        "change": number("Change", format="%+.1f%%"),
+        "n": number(format="localized"),
+    }
+    shown, headers, numbers = formatted(frame, columns)
+    assert shown.to_numpy().tolist() == [["Today", "−$1,234", "–", "1,200"], ["Today", "–", "+4.2%", "0"]]
+    assert headers == {"period": "Period", "revenue": "Revenue", "change": "Change", "n": "N"}
+    assert text_table(shown, headers, "Sales", numbers=numbers).count('<td class="number"') == 6

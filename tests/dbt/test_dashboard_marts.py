@@ -9,6 +9,8 @@ import pytest
 
 from tests.dbt.conftest import NOON, Project, chat, line, new_project, order, tombstone
 
+pytestmark = pytest.mark.slow
+
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 MARTS = {

@@ -20,15 +20,17 @@ def delete_line(line_id: str, at: timedelta = 5 * HOUR) -> dict[str, object]:
     return tombstone("sales_order_detail_id", line_id, NOON + at)
 
 
-@pytest.fixture(scope="module", params=["in increments", "at once"])
+MODELS = ["fct_sales_order_lines", "sales_last_30_days", "fct_support_chats", "int_sales_order_with_customers"]
+
+
+@pytest.fixture(scope="module", params=[pytest.param("in increments", marks=pytest.mark.slow), "at once"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project:
     """Rows deleted after a build, before any version arrived, and restored later; built in increments or at once."""
     project = new_project(tmp_path_factory.mktemp("warehouse"), dbt_folder)
-    increments = request.param == "in increments"
 
     def build() -> None:
-        if increments:
-            project.build_models()
+        if request.param == "in increments":
+            project.build_models("--select", *(f"+{model}" for model in MODELS))
 
     project.load(
         orders=[
@@ -72,8 +74,11 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         lines=[line("early-1", "early")],
         chats=[chat("back", ticket_status="Pending", last_modified=(NOON + 2 * HOUR).isoformat()), chat("early")],
     )  # fmt: skip
-    build()
-    project.build_models()
+    if request.param == "at once":
+        project.build_models()
+    else:
+        build()
+        build()  # Another build without new rows changes nothing.
     return project
 
 

@@ -59,6 +59,27 @@ def streams_of(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def test_a_large_table_that_only_grows_is_read_by_its_ids(
+    folder: Path, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adventure.sources.postgres.propose._MANY_TO_COMPARE", 3)
+    for table, change in {"grows": "select", "changes": "update changes set note = 'x'"}.items():
+        source.execute(f"create table {table} (id bigserial primary key, note text)".encode())
+        source.execute(f"insert into {table} (note) select n from generate_series(1, 5) as n".encode())
+        source.execute(change.encode())
+        source.execute(f"analyze {table}".encode())
+    source.execute("select pg_stat_force_next_flush()")
+    source.execute("select")
+    run("init", "--yes")
+    found = streams_of(folder)
+    assert {name: (s.get("cursor"), s.get("mode")) for name, s in found.items()} == {
+        "changes": (None, "snapshot"),
+        "grows": ("id", "append"),
+    }
+    assert "no update and no deletion" in (folder / "pipeline.toml").read_text()
+    assert "_read_at" in (folder / "dbt/models/staging/stg_grows.sql").read_text()
+
+
 def test_each_table_gets_a_mode_a_key_and_the_reasons(folder: Path, source: psycopg.Connection[Any]) -> None:
     source.execute("create table tagged (id uuid primary key, updated_at timestamptz not null default now())")
     source.execute(

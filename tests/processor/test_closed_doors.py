@@ -1,10 +1,8 @@
 """Names are quoted, roles need only the documented privileges, and secrets are never shown."""
 
-import os
-import subprocess
-import sys
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -12,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from adventure.core import connect
 from adventure.core.errors import AdventureError
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
@@ -21,6 +20,7 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks
 from tests.processor.conftest import stream_of
+from tests.program import run_program
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "adventure"
@@ -179,48 +179,52 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 @pytest.mark.parametrize("command", [["--debug", "process"], ["process"], ["status"]])
 def test_secrets_are_never_shown(
-    sandbox: Sandbox, settings: Settings, tmp_path: Path, what: str, command: list[str]
+    settings: Settings,
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    what: str,
+    command: list[str],
 ) -> None:
     """Secrets are neither in the output or files of a command, nor in a command line while it runs."""
+    monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.2)
     place = {"host": settings.postgres_host, "port": settings.postgres_port}
     environment = {
-        **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
         "POSTGRES_HOST": settings.postgres_host,
         "POSTGRES_PORT": str(settings.postgres_port),
         "POSTGRES_DB": settings.postgres_db,
         "POSTGRES_USER": "adventure_reader",
         "POSTGRES_PASSWORD": f"{CANARY}-postgres",
         "PGPASSWORD": f"{CANARY}-pg",
-        "DATA_DIR": str(tmp_path / "data"),
-        "PIPELINE_FILE": str(ROOT / "pipeline.toml"),
+        "DATA_DIR": str(empty_folder / "data"),
         **{name: value.format(**place) if "{" in value else value for name, value in WRONG[what].items()},
     }
-    script = (
-        "import sys; from adventure.core import connect; from adventure.cli import main;"
-        " connect.RETRY_FOR_SEC = 0.2; main()"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *command],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    lines: list[str] = []
-    watcher = threading.Thread(target=_watch_command_lines, args=[process, lines])
-    watcher.start()
-    printed, _ = process.communicate(timeout=120)
-    watcher.join()
-    written = [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
-    assert printed, "it says what is wrong"
-    assert not [text for text in (printed, *lines, *written) if CANARY in text]
+    with _command_lines() as lines:
+        done = run_program(command, capfd, **environment)
+    written = [path.read_text(errors="replace") for path in empty_folder.rglob("*") if path.is_file()]
+    assert done.out + done.err, "it says what is wrong"
+    assert not [text for text in (done.out, done.err, *lines, *written) if CANARY in text]
     if command != ["status"]:
-        assert process.returncode != 0
+        assert done.code != 0
 
 
-def _watch_command_lines(process: "subprocess.Popen[str]", lines: list[str]) -> None:
-    while process.poll() is None:
-        for each in psutil.process_iter(["cmdline"]):
-            lines.append(" ".join(each.info["cmdline"] or []))
-        time.sleep(0.2)
+@contextmanager
+def _command_lines() -> Iterator[list[str]]:
+    """Collect the command lines of all processes while the block runs."""
+    lines: list[str] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        looked = False
+        while not (looked and ended.wait(0.2)):
+            lines.extend(" ".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"]))
+            looked = True
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield lines
+    finally:
+        ended.set()
+        watcher.join()
+    assert lines

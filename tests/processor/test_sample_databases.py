@@ -47,7 +47,7 @@ SHAPES: dict[str, tuple[LiteralString, LiteralString, tuple[str, ...], str | Non
         "insert into northwind_orders select n, 'ALFKI', date '1996-07-04' + n, n / 3.0, null"
         " from generate_series(1, 25) as n",
         ("order_id",),
-        None,
+        "order_date",
     ),
     "northwind_demographics": (
         "create table northwind_demographics (customer_type_id bpchar, customer_desc text)",
@@ -83,12 +83,19 @@ SHAPES: dict[str, tuple[LiteralString, LiteralString, tuple[str, ...], str | Non
 }
 
 
+GROWING = {"pagila_film": "film_id"}
+"""The column of ids of tables whose ids a sequence hands out."""
+
+
 def modes() -> list[tuple[str, str]]:
-    """Each table as a snapshot by its key and without one, and by its cursor where it has one."""
+    """Each table as a snapshot by its key and without one, and by its cursor or its ids where it has them."""
     found = []
     for table, (_, _, key, cursor) in SHAPES.items():
         found += (
-            [(table, "cursor")] * bool(cursor) + [(table, "snapshot")] * (key != (ROW_NUMBER,)) + [(table, "replaced")]
+            [(table, "cursor")] * bool(cursor)
+            + [(table, "append")] * (table in GROWING)
+            + [(table, "snapshot")] * (key != (ROW_NUMBER,))
+            + [(table, "replaced")]
         )
     return found
 
@@ -99,7 +106,9 @@ def test_the_table_moves_row_for_row(settings: Settings, writer_settings: Settin
     stream = stream_of(
         table, name="sample", key=key, cursor=cursor or READ_AT, stage="s", raw_table="raw_ext.sample_raw"
     )
-    if mode != "cursor":
+    if mode == "append":
+        stream = replace(stream, mode="append", cursor=READ_AT, append_by=GROWING[table])
+    elif mode != "cursor":
         stream = replace(stream, mode="snapshot", cursor=READ_AT)
     if mode == "replaced":
         stream = replace(stream, key=(ROW_NUMBER,))
@@ -108,7 +117,12 @@ def test_the_table_moves_row_for_row(settings: Settings, writer_settings: Settin
         connection.execute(fill)
     process_once(settings, (stream,))
     check(settings, writer_settings, stream)
-    if mode != "cursor":
+    if mode == "append":
+        with writer(writer_settings) as connection:
+            connection.execute(fill)
+        process_once(settings, (stream,))
+        check(settings, writer_settings, stream)
+    elif mode != "cursor":
         with writer(writer_settings) as connection:
             # No cursor changes.
             connection.execute(f'delete from "{table}" where ctid = (select min(ctid) from "{table}")'.encode())

@@ -57,12 +57,10 @@ def pipeline(request: pytest.FixtureRequest, settings: Settings, monkeypatch: py
         return settings
     from tests.snowflake import account
 
-    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
     made = account.with_sources(request.getfixturevalue("snowflake_settings"), settings)
     account.begin(made)
-    account.create_tables(made)
-    for stream in (HOSTILE, replace(CHATS, namespace=settings.mongo_db)):
-        account.deploy_stream(made, stream)
+    account.create_tables(made, HOSTILE, replace(CHATS, namespace=settings.mongo_db))
     return made
 
 

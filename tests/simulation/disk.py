@@ -168,7 +168,7 @@ class SimulatedPath:
         found = self.node()
         if found is None:
             raise _error(errno.ENOENT)
-        return SimpleNamespace(st_size=len(found.content) if isinstance(found, File) else 0, st_mode=0o700)
+        return SimpleNamespace(st_size=len(found.content) if isinstance(found, File) else 0, st_mode=0o700, st_mtime=0)
 
     @contextmanager
     def open(self, mode: str) -> Iterator[_Handle]:

@@ -32,6 +32,7 @@ _settings: dict[str, Settings] = {}
 _own: dict[str, list[str]] = {}
 _runs: "dict[str, list[_Run]]" = {}
 _skipped: dict[str, int] = {}
+_stale: dict[str, list[str]] = {}
 
 
 def begin(settings: Settings) -> None:
@@ -62,9 +63,28 @@ def skip(settings: Settings, times: int) -> None:
     _skipped[settings.snowflake_database.upper()] = times
 
 
-def create_tables(settings: Settings) -> None:
-    """What 2_raw_tables.sql makes."""
-    _run(settings, split((SCRIPTS / "2_raw_tables.sql").read_text(encoding="utf-8")))
+POLL_SEC = 0.2
+"""How often the tests ask whether a task has ended. A question takes the emulator as long as a part of the task."""
+
+
+def make_stale(settings: Settings, *streams: str) -> None:
+    """Let these streams of stages be stale, as the account does to streams that nothing reads."""
+    _stale[settings.snowflake_database.upper()] = list(streams)
+
+
+def streams(database: str) -> str:
+    """Return what SHOW STREAMS answers, as a query."""
+    shown = {"CHAT_STAGE_FILES": "false", **dict.fromkeys(_stale.get(database.upper(), ()), "true")}
+    return " union all ".join(f"select '{name}' as \"name\", '{stale}' as \"stale\"" for name, stale in shown.items())
+
+
+def create_tables(settings: Settings, *streams: Stream) -> None:
+    """What 2_raw_tables.sql makes, and what `adventure snowflake deploy` adds for streams that the files lack."""
+    statements = list(split((SCRIPTS / "2_raw_tables.sql").read_text(encoding="utf-8")))
+    for stream in streams:
+        statements += stage_statements(stream)
+        _own[settings.snowflake_database.upper()] += task_statements(stream, "scheduled")
+    _run(settings, statements)
 
 
 def deploy_dashboard(settings: Settings) -> None:
@@ -75,12 +95,6 @@ def deploy_dashboard(settings: Settings) -> None:
     with connect_snowflake(settings) as connection, connection.cursor() as cursor:
         for statement in names + statements[begin:]:
             cursor.execute(statement)
-
-
-def deploy_stream(settings: Settings, stream: Stream) -> None:
-    """Adds a stream that the files do not speak of, as `adventure snowflake deploy` does."""
-    _run(settings, stage_statements(stream))
-    _own[settings.snowflake_database.upper()] += task_statements(stream, "scheduled")
 
 
 def _run(settings: Settings, statements: Iterable[str]) -> None:

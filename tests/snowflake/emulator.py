@@ -37,6 +37,7 @@ from tests.waiting import until
 _ROOT = Path(__file__).parents[2]
 Cursor = cursor.FakeSnowflakeCursor
 
+_sent: dict[str, dict[str, None]] = {}
 _WITHOUT_EFFECT = [
     r"^\s*(GRANT|REVOKE)\b",
     r"^\s*USE\s+(ROLE|WAREHOUSE|SECONDARY ROLES)\b",
@@ -123,6 +124,11 @@ def staged_path(location: str, database: str) -> Path:
     """Where the emulator keeps a staged file: `@schema."STAGE"/window/file`."""
     schema, name, path = re.fullmatch(r'@(\w+)\."?(\w+)"?/(.+)', location).groups()  # type: ignore[union-attr]
     return Path(stage.internal_dir(f"{database.upper()}.{schema.upper()}.{name}"), path)
+
+
+def sent(database: str) -> list[str]:
+    """Return the statements that a database has received, each once, in the order in which they came first."""
+    return list(_sent.get(database.upper(), {}))
 
 
 def _patch() -> None:
@@ -273,6 +279,7 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
         if not getattr(self._conn, "patched", False):
             self._conn.patched = True
             self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
+        _sent.setdefault(str(self._conn.database).upper(), {})[command] = None
         if found := re.match(r"^\s*REMOVE\s+(@\S+)(?:\s+PATTERN = '(.+)')?\s*$", command, re.IGNORECASE):
             return _remove(self, found[1], (found[2] or ".*").replace("\\\\", "\\"))
         if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):
@@ -321,8 +328,9 @@ def _copy_by_pattern(self: Any, command: str) -> str:
 
 def _deployable(command: str) -> str:
     """Managed schemas are schemas, and a stream over a stage's directory is an empty table."""
-    if found := re.match(r"^\s*create stream if not exists (\S+) on stage ", command):
-        return f"create table if not exists {found[1]} (relative_path varchar)"
+    if found := re.match(r"^\s*create (or replace )?stream (?:if not exists )?(\S+) on stage ", command):
+        create = "create or replace table" if found[1] else "create table if not exists"
+        return f"{create} {found[2]} (relative_path varchar)"
     return command.replace(" with managed access", "") if command.startswith("create schema") else command
 
 
@@ -330,6 +338,8 @@ def _account_views(command: str, database: str) -> str:
     """What the account tells of tasks and credits, as the tables of tests/snowflake/account.py."""
     if runs := re.search(r"table\(information_schema\.task_history\(.*?\n\)\)", command, re.DOTALL):
         command = command.replace(runs[0], f"({account.task_history(database)}) as runs")
+    if re.match(r"^\s*SHOW STREAMS IN SCHEMA raw_ext\s*$", command, re.IGNORECASE):
+        return account.streams(database)
     command = command.replace("snowflake.account_usage.", "account.").replace("current_warehouse()", "'ADVENTURE_WH'")
     if monitor := re.match(r"^\s*SHOW RESOURCE MONITORS LIKE '(\w+)'\s*$", command, re.IGNORECASE):
         return f"select * from account.resource_monitors where name ilike '{monitor[1]}'"

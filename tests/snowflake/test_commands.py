@@ -38,7 +38,7 @@ def _kind(column: str) -> str:
 @pytest.fixture
 def pipeline(settings: Settings, snowflake_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Two orders at the source, nothing staged, and a build that builds nothing."""
-    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
     monkeypatch.setattr(warehouse, "run_dbt_build", lambda *_, target, **__: f"built {target}")
     monkeypatch.setattr(tasks, "_publish", lambda *_: (LoadResult(), ""))
     made = account.with_sources(snowflake_settings, settings)
@@ -151,7 +151,11 @@ def test_deploy_says_each_statement_and_makes_what_the_other_commands_need(
     deployed = run(made, "snowflake", "deploy")
     assert deployed.exit_code == 0, deployed.output
     assert deployed.stdout == script.stdout
-    assert run(made, "snowflake", "deploy").exit_code == 0, "again"
+    account.make_stale(made, "ORDERS_STAGE_FILES")
+    again = run(made, "snowflake", "deploy")
+    assert again.exit_code == 0, again.output
+    replaced = "create or replace stream raw_ext.ORDERS_STAGE_FILES on stage raw_ext.ORDERS_STAGE;"
+    assert [line for line in again.stdout.splitlines() if line.startswith("create or replace stream")] == [replaced]
     assert run(made, "process").exit_code == 0
     assert run(made, "status").exit_code == 0
 

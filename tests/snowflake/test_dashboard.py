@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -24,7 +25,7 @@ from adventure.dashboard.serve import environment
 from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.destinations.published import Query
 from adventure.destinations.snowflake import published as snowflake_copy
-from adventure.destinations.snowflake.published import SCHEMA, SnowflakeDataset
+from adventure.destinations.snowflake.published import SCHEMA, SnowflakeDataset, read_connection
 from adventure.destinations.snowflake.scripts import split
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
@@ -69,11 +70,11 @@ def published(pair: Pair) -> Iterator[Published]:
             pair,
             (
                 DuckDBDataset(pair.settings.published_path, ""),
-                SnowflakeDataset("publication", "built_at", "", lambda: connection),
+                SnowflakeDataset("publication", "built_at", "", partial(read_connection, connection)),
             ),
             (
                 DuckDBDataset(pair.settings.report_path, ""),
-                SnowflakeDataset("report", "written_at", "", lambda: connection),
+                SnowflakeDataset("report", "written_at", "", partial(read_connection, connection)),
             ),
         )
 
@@ -144,7 +145,7 @@ def test_a_worksheet_answers_as_the_app_does(published: Published, worksheets: d
     ours = published.sales[0] if "Sales page" in text else published.report[0]
     asked = 0
     with connect_snowflake(published.pair.snowflake) as connection:
-        dataset = SnowflakeDataset("worksheet", "", "", lambda: connection)
+        dataset = SnowflakeDataset("worksheet", "", "", partial(read_connection, connection))
         for statement in split(text):
             theirs = dataset.query(statement.replace("ADVENTURE.DASHBOARD", f"{database}.dashboard"))
             if statement.startswith(("select", "with")):
@@ -230,15 +231,15 @@ def test_nothing_is_shown_before_something_is_published(snowflake_settings: Sett
     account.create_tables(snowflake_settings)
     account.deploy_dashboard(snowflake_settings)
     with connect_snowflake(snowflake_settings, schema=SCHEMA) as connection:
-        copy = SnowflakeDataset("publication", "built_at", "", lambda: connection)
+        copy = SnowflakeDataset("publication", "built_at", "", partial(read_connection, connection))
         assert copy.version() is None
-    with pytest.raises(WarehouseError, match=r"nothing to publish yet: no sales_by_hour.*adventure build"):
+    with pytest.raises(WarehouseError, match=r"manifest.json is missing. Run `adventure build`"):
         SnowflakeWarehouse(snowflake_settings).publish()
 
 
 def test_a_schema_that_is_not_there_is_one_sentence(snowflake_settings: Settings) -> None:
     with connect_snowflake(snowflake_settings, schema=SCHEMA) as connection:
-        copy = SnowflakeDataset("absent", "built_at", "", lambda: connection)
+        copy = SnowflakeDataset("absent", "built_at", "", partial(read_connection, connection))
         with pytest.raises(WarehouseError, match=r"(?s)gave no answer.*Run `adventure snowflake deploy`"):
             copy.version()
 
@@ -285,8 +286,27 @@ allowed = {
     if {name.lower().replace("_", "-") for name in names} & distributions
 } | {"adventure", "snowflake"} | set(sys.stdlib_module_names)
 
+# A data frame of Snowpark: the names and the types that its schema has, and its rows.
+class Frame:
+    def __init__(self, statement, params):
+        cursor = connection.cursor()
+        cursor.execute(statement, params)
+        self.rows = cursor.fetchall()
+        self.schema = types.SimpleNamespace(fields=[field(*column) for column in cursor.description])
+
+    def collect(self):
+        return self.rows
+
+CLASSES = {1: "DoubleType", 2: "StringType", 3: "DateType", 4: "TimestampType", 5: "VariantType", 6: "TimestampType",
+           7: "TimestampType", 8: "TimestampType", 13: "BooleanType"}
+
+def field(name, code, _, __, ___, scale, *____):
+    kind = ("DecimalType" if scale else "LongType") if code == 0 else CLASSES.get(code, "StringType")
+    made = type(kind, (), {"scale": scale, "tz": {6: "ltz", 7: "tz"}.get(code, "ntz")})()
+    return types.SimpleNamespace(name=name if name.isupper() else f'"{name}"', datatype=made)
+
 session = types.ModuleType("snowflake.snowpark.context")
-session.get_active_session = lambda: types.SimpleNamespace(connection=connection)
+session.get_active_session = lambda: types.SimpleNamespace(sql=lambda statement, params=None: Frame(statement, params))
 sys.modules["snowflake.snowpark"] = types.ModuleType("snowflake.snowpark")
 sys.modules["snowflake.snowpark.context"] = session
 

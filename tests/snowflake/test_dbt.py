@@ -21,6 +21,9 @@ MODELS = sorted(
 )
 """The models of reviews exist only where API_URL is set; tests/e2e/test_reviews.py builds them."""
 
+EMPTY = {"annotations", "targets", "sales_annotations", "sales_targets"}
+"""Seeds that are shipped empty, and their models."""
+
 
 @pytest.mark.parametrize("model", MODELS)
 def test_models_are_the_same_row_for_row(pair: Pair, model: str) -> None:
@@ -30,7 +33,7 @@ def test_models_are_the_same_row_for_row(pair: Pair, model: str) -> None:
     # Of the live rows: those of the history were copied from the one to the other.
     first_row = 1 if "real_time" in model else 0
     theirs = plain(pair.session.sql(f"select {names} from dbt_prod.{model}").collect(), columns, first_row=first_row)
-    assert ours, "nothing was compared"
+    assert ours or model in EMPTY, "nothing was compared"
     assert theirs == ours
 
 

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
+from adventure.core.errors import ConfigError
 from adventure.core.settings import load_settings
+from adventure.destinations.snowflake import credentials
 from adventure.destinations.snowflake.profile import profile_variables
 
 GIVEN = {
@@ -16,6 +19,11 @@ GIVEN = {
     "snowflake_dbt_user": "ME",
     "snowflake_dbt_role": "MINE",
 }
+
+
+@pytest.fixture(autouse=True)
+def _outside_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "CONTAINER_MARKS", ())
 
 
 @pytest.mark.parametrize(
@@ -45,3 +53,28 @@ def test_the_profile_reads_every_variable() -> None:
     profiles = (Path(__file__).parents[2] / "dbt" / "profiles.yml").read_text(encoding="utf-8")
     unread = {name for name in profile_variables(load_settings(**GIVEN), "run7") if name not in profiles}
     assert unread == {"SNOWFLAKE_DISABLE_PLATFORM_DETECTION"}, "the connector reads that one"
+
+
+def test_a_browser_opens_one_tab() -> None:
+    """Each of dbt's threads signs in by itself."""
+    profiles = yaml.safe_load((Path(__file__).parents[2] / "dbt" / "profiles.yml").read_text(encoding="utf-8"))
+    threads = profiles["adventure_snowflake"]["outputs"]["prod"]["threads"]
+    assert threads == "{{ env_var('SNOWFLAKE_THREADS', '4') | as_number }}"
+    for way, number in {"externalbrowser": "1", "keypair": "4"}.items():
+        found = profile_variables(load_settings(**GIVEN, snowflake_authenticator=way), "run7")
+        assert found["SNOWFLAKE_THREADS"] == number
+
+
+def test_a_container_has_no_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / ".dockerenv"
+    mark.touch()
+    monkeypatch.setattr(credentials, "CONTAINER_MARKS", (mark,))
+    settings = load_settings(**GIVEN, snowflake_authenticator="externalbrowser")
+    with pytest.raises(ConfigError, match=r"opens a browser .* a container has none.* key pair"):
+        profile_variables(settings, "run7")
+    # A port that the container publishes takes the browser's answer.
+    monkeypatch.setenv("SF_AUTH_SOCKET_PORT", "3037")
+    assert profile_variables(settings, "run7")["SNOWFLAKE_AUTHENTICATOR"] == "externalbrowser"
+    mark.unlink()
+    monkeypatch.delenv("SF_AUTH_SOCKET_PORT")
+    assert profile_variables(settings, "run7")["SNOWFLAKE_AUTHENTICATOR"] == "externalbrowser"

@@ -25,6 +25,7 @@ def test_both_queries_give_the_shares_of_each_period(snowflake_settings: Setting
         kinds = {"order_date": "timestamp_ntz", "order_details": "variant"}
         described = ", ".join(f"{name} {kinds.get(name, 'varchar')}" for name in COLUMNS)
         cursor.execute(f"create table dbt_prod.stg_ecom__sales_orders ({described})")
+        cursor.execute("create table dbt_prod.base_real_time__sales_orders (sales_order_id varchar)")
         for order_id, placed, card, lines in _ORDERS:
             cursor.execute(
                 "insert into dbt_prod.stg_ecom__sales_orders"

@@ -3,6 +3,7 @@
 A server answers with Snowflake's own codes and texts; the real connector raises what it makes of them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -19,7 +20,7 @@ from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, find_stream
 from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.snowflake.deploy import run_statements
-from adventure.destinations.snowflake.session import SnowflakeSession, connect_snowflake
+from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession, connect_snowflake
 from adventure.destinations.warehouse import LoadResult
 from adventure.factory import open_stage, open_warehouse
 from adventure.processor.run import process_once
@@ -117,6 +118,15 @@ REFUSALS = {
         ),
         "grant usage on warehouse ADVENTURE_WH to role .*, and alter warehouse ADVENTURE_WH set auto_resume = true",
     ),
+    "terms of Anaconda": (
+        No(
+            "391529",
+            "SQL compilation error: Anaconda terms must be accepted by ORGADMIN to use Anaconda 3rd party packages."
+            " Please follow the instructions at https://docs.snowflake.com/",
+            "42501",
+        ),
+        "nobody has accepted the terms of Anaconda.* ORGADMIN in Snowsight .Admin, Billing & Terms, Anaconda",
+    ),
     "quota": (
         No(
             "090073",
@@ -140,6 +150,24 @@ def test_a_refusal_says_what_to_do(acme: Settings, case: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("login", "remedy"),
+    [
+        (lambda settings: SnowflakeLogin.of_loader(settings), "ADVENTURE_LOADER to user .* with SNOWFLAKE_ROLE"),
+        (lambda settings: SnowflakeLogin.of_dbt(settings), "ADVENTURE_TRANSFORMER to user .* with SNOWFLAKE_DBT_ROLE"),
+        (lambda settings: SnowflakeLogin.of_loader(settings, role="CLASS"), "CLASS to user .* with --as"),
+    ],
+    ids=["loader", "dbt", "deploy"],
+)
+def test_a_refused_sign_in_names_the_role_that_was_asked_for(
+    acme: Settings, login: Callable[[Settings], SnowflakeLogin], remedy: str
+) -> None:
+    with refusing_server(NO_ROLE) as port:
+        settings = acme.model_copy(update={"snowflake_port": port})
+        with pytest.raises(WarehouseRefused, match=rf"grant role {remedy}"):
+            connect_snowflake(settings, login(settings))
+
+
 def test_who_does_not_answer_may_be_asked_again(acme: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     from adventure.destinations.snowflake import session as room
 
@@ -158,7 +186,7 @@ def test_what_was_refused_to_be_staged_is_staged_later(
     no: No,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
     orders = find_stream(streams, "orders")
     with psycopg.connect(settings.postgres_dsn.replace("adventure_reader", "sales_app"), autocommit=True) as source:
         source.execute(

@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -30,7 +31,7 @@ from tests.snowflake.procedure import Session
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "snowflake").rglob("*.sql"))
 UNKNOWN = ("alter streamlit app add live version from last",)
-"""What Snowflake's manual has and the linter does not."""
+"""What Snowflake's manual has and the linter does not. A block runs it, whose body the linter does not see."""
 TASKS = {name: ROOT / "snowflake" / f"4_tasks_{name}.sql" for name in ("scheduled", "triggered")}
 LOADING = ROOT / "snowflake" / "3_load_stages.sql"
 STREAMS = load_streams(load_settings(pipeline_file=ROOT / "pipeline.toml"))
@@ -62,13 +63,14 @@ def test_every_statement_parses(path: Path, linter: Linter) -> None:
 def test_what_the_linter_does_not_know_is_still_unknown_to_it(linter: Linter) -> None:
     assert all(linter.parse_string(f"{statement};\n").violations for statement in UNKNOWN)
     assert linter.parse_string("create streamlit app from '@files' main_file = 'app.py';\n").violations
+    assert linter.parse_string("alter streamlit app set query_warehouse = small_wh;\n").violations
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_statements_that_are_put_together_parse(path: Path, linter: Linter) -> None:
     """`set x = 'alter …' || $name`, which EXECUTE IMMEDIATE runs; of an app's FROM the linter knows the older form."""
     for statement in _statements(path):
-        if found := re.fullmatch(r"set \w+ = '((?:alter|create) .*)", statement):
+        if found := re.fullmatch(r"set \w+ = '((?:alter (?!streamlit)|create ).*)", statement):
             text = re.sub(r"' \|\| \$\w+(?: \|\| ')?", "NAME", found[1]).removesuffix("'").replace("''", "'")
             assert not linter.parse_string(text.replace("from '@", "root_location = '@") + ";\n").violations, text
 
@@ -201,7 +203,8 @@ def test_the_apps_files_are_ours_and_the_same_for_snowflakes_command_line(monkey
     assert all(list(ROOT.glob(upload[1])) for upload in uploads if upload)
     app = yaml.safe_load((ROOT / "snowflake.yml").read_text(encoding="utf-8"))["entities"]["dashboard"]
     artifacts = [(each["src"], each["dest"]) for each in app["artifacts"]]
-    assert artifacts == [(u[1], _target(u[1], u[2][1:])) for u in uploads if u]
+    copied = {"snowflake/dashboard/streamlit_app.py": "streamlit_app.py"}
+    assert artifacts == [(copied.get(u[1], u[1]), _target(u[1], u[2][1:])) for u in uploads if u]
     assert (app["main_file"], app["query_warehouse"], app["title"]) == ("streamlit_app.py", "ADVENTURE_WH", "Adventure")
     assert app["identifier"] == {"name": "APP", "schema": "DASHBOARD", "database": "ADVENTURE"}
 
@@ -219,7 +222,7 @@ def test_deploy_uploads_from_wherever_it_is_run(tmp_path: Path, monkeypatch: pyt
     files = [Path(found[1]) for text in statements if (found := re.match(r"put 'file://(.*?)'", text))]
     assert all(path.is_absolute() and list(path.parent.glob(path.name)) for path in files)
     app = next(place for place, text in enumerate(statements) if text.startswith("set make_app"))
-    assert all(text.startswith(("execute", "alter streamlit", "grant")) for text in statements[app + 1 :])
+    assert all(text.startswith(("execute", "set", "grant")) for text in statements[app + 1 :])
     assert max(place for place, text in enumerate(statements) if text.startswith("put ")) < app
 
 
@@ -276,6 +279,64 @@ def test_the_apps_environment_is_the_one_that_the_tests_run_in() -> None:
     assert {"altair", "pandas", "pyarrow"} <= needed
 
 
+def test_a_deployment_keeps_the_apps_url_and_fills_its_live_version() -> None:
+    """CREATE OR REPLACE STREAMLIT gives the app another URL; a version that is live already must not end the script."""
+    statements = _statements(ROOT / "snowflake" / "5_dashboard.sql")
+    script = "\n".join(statements)
+    assert "or replace streamlit" not in script
+    steps = [
+        next(place for place, text in enumerate(statements) if re.search(step, text))
+        for step in (
+            r"^put ",
+            r"^set make_app = 'create streamlit if not exists app from ",
+            r"^grant usage on streamlit app ",
+            r"add live version from last'",
+            r"^set fill_app = 'copy files into ''snow://streamlit/' .* '\.DASHBOARD\.APP/versions/live/''",
+        )
+    ]
+    assert steps == sorted(steps)
+    (block,) = [text for text in statements if UNKNOWN[0] in text]
+    assert (
+        "when other then\n        if (not contains(sqlerrm, 'already a live version')) then\n            raise;"
+        in block
+    )
+    for name in ("make_app", "set_app", "fill_app"):
+        assert statements.index(f"execute immediate ${name}") > 0
+
+
+def test_snowflakes_command_line_finds_the_apps_entry_point() -> None:
+    """It reads `main_file` as a path in the project's folder, and as one in the app; see test_snow_cli.py."""
+    app = yaml.safe_load((ROOT / "snowflake.yml").read_text(encoding="utf-8"))["entities"]["dashboard"]
+    entry = ROOT / app["main_file"]
+    assert {"src": app["main_file"], "dest": app["main_file"]} in app["artifacts"]
+    assert entry.read_bytes() == (ROOT / "snowflake" / "dashboard" / entry.name).read_bytes()
+
+
+@pytest.mark.parametrize("trigger", TASKS)
+def test_loads_report_their_failures_to_the_notification_integration(trigger: str, linter: Linter) -> None:
+    returns = replace(STREAMS[0], name="returns", stage="returns_stage", raw_table="raw_ext.returns_raw")
+    settings = load_settings(snowflake_error_integration="adventure_failures")
+    statements = deployment(settings, (*STREAMS, returns), trigger)  # type: ignore[arg-type]
+    reporting = [text for text in statements if "error_integration" in text]
+    assert [text.split()[4] for text in reporting] == [f"load_{stream.name}" for stream in (*STREAMS, returns)]
+    for text in reporting:
+        assert '\n    error_integration = "ADVENTURE_FAILURES"\n    when ' in text
+        assert not linter.parse_string(text + ";\n").violations
+    without = deployment(load_settings(), STREAMS, trigger)  # type: ignore[arg-type]
+    assert not any("error_integration" in text for text in without)
+
+
+def test_the_optional_file_of_alerts_knows_every_load() -> None:
+    script = "\n".join(_statements(ROOT / "snowflake" / "failure_alerts.sql"))
+    for stream in STREAMS:
+        begin = script.index(f"alter task load_{stream.name} suspend")
+        assert script[begin:].split("\n")[1:3] == [
+            f"alter task load_{stream.name} set error_integration = adventure_failures",
+            f"alter task load_{stream.name} resume",
+        ]
+    assert "drop integration if exists adventure_failures" in teardown(load_settings())
+
+
 def test_names_are_those_of_the_settings() -> None:
     settings = load_settings(snowflake_database="SALES", snowflake_warehouse="SMALL_WH")
     assert {"set database_name = 'SALES'", "set warehouse_name = 'SMALL_WH'"} <= set(
@@ -295,6 +356,21 @@ def test_what_deploy_makes_outside_of_the_database_destroy_removes() -> None:
         if (match := _CREATED.match(text)) and match[2]
     ]
     assert sorted(removed) == sorted(made)
+
+
+OWN_ROLES = {"ACCOUNTADMIN", "SYSADMIN", "USERADMIN"}
+
+
+def test_a_destroy_that_ended_halfway_can_be_repeated() -> None:
+    """Also one that ended after its last statement: the roles that it uses are never those that it drops."""
+    for statement in teardown(load_settings()):
+        if used := re.match(r"use (\w+) (.*)", statement):
+            assert used[1] == "role", f"{statement}: there may be none any more"
+            assert used[2].upper() in OWN_ROLES, statement
+        else:
+            assert re.match(r"set \w+ = |drop [a-z ]+ if exists ", statement), statement
+    repeated = teardown_as("class_role", names(load_settings()))
+    assert all(re.match(r"set |use (role|database) |drop schema if exists ", statement) for statement in repeated)
 
 
 def test_nothing_removes_a_whole_stage() -> None:
@@ -337,9 +413,7 @@ def test_a_deployment_run_again_replaces_nothing_that_holds_anything(trigger: st
         )
         if statement.startswith("create") and " if not exists " not in statement.splitlines()[0]:
             # What holds no rows may be made anew, and the app's files, which are uploaded again.
-            assert re.match(r"create or replace (task|procedure|view|streamlit|stage app_files)\b", statement), (
-                statement
-            )
+            assert re.match(r"create or replace (task|procedure|view|stage app_files)\b", statement), statement
         if statement.startswith("alter user"):
             assert re.search(r" set timestamp_type_mapping = ", statement), statement
 

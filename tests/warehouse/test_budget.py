@@ -21,7 +21,7 @@ from tests.warehouse.conftest import STREAM, Stager, things
 @pytest.fixture
 def used_up(snowflake_settings: Settings) -> Settings:
     """An account whose monitor has counted as many credits as CREDIT_BUDGET allows."""
-    account.create_tables(snowflake_settings)
+    account.create_tables(snowflake_settings, STREAM)
     with connect_snowflake(snowflake_settings) as connection:
         connection.cursor().execute("update account.resource_monitors set used_credits = 5")
     return snowflake_settings.model_copy(update={"credit_budget": 5.0})
@@ -55,8 +55,7 @@ def test_a_monitor_that_may_not_be_seen_is_named_with_the_grant(used_up: Setting
 @pytest.fixture
 def settings(used_up: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """For the fixtures that stage windows."""
-    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
-    account.deploy_stream(used_up, STREAM)
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
     return used_up
 
 

@@ -50,11 +50,9 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         return live.empty_account((STREAM, DOCUMENTS), tmp_path)
     from tests.snowflake import account
 
-    monkeypatch.setattr(account_tasks, "POLL_SEC", 0.02)
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
     made: Settings = request.getfixturevalue("snowflake_settings")
-    account.create_tables(made)
-    for stream in (STREAM, DOCUMENTS):
-        account.deploy_stream(made, stream)
+    account.create_tables(made, STREAM, DOCUMENTS)
     return made
 
 

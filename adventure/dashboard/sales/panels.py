@@ -240,13 +240,11 @@ def markets(panel: Panel) -> None:
     name = f"{measure}-by-country-and-channel"
     countries = list(wide["country"])
 
-    def pick(row: int, column: str) -> None:
+    def pick(row: int) -> None:
         controls.pick("country", countries[row])
-        if column in channels:
-            controls.pick("channel", column)
 
     table(shown, name, exact=wide, columns=columns, file=panel.file(name), on_pick=pick)
-    st.caption("Click a country to see it alone, or an amount to see that channel of the country.")
+    st.caption("Tick a country to see it alone.")
 
 
 @st.fragment

@@ -126,4 +126,5 @@ def _sums(query: Query, scope: Scope, measure: Measure, ranges: Sequence[Range])
         f"select {columns} from sales_by_hour where order_hour >= ? and order_hour < ?{condition}",
         [*bounds, min(bounds), max(bounds), *chosen],
     ).iloc[0]
-    return [Decimal(row[f"s{number}"]) for number in range(len(ranges))]
+    # Snowflake answers with integers of NumPy, which Decimal refuses.
+    return [Decimal(str(row[f"s{number}"])) for number in range(len(ranges))]

@@ -32,9 +32,9 @@ def create_databases(sandbox: Sandbox, name: str = "transactions", mongo_db: str
             _create_database(connection, database, owner)
     with psycopg.connect(sandbox.postgres.dsn(name), autocommit=True) as connection:
         connection.execute(READER_ROLE_SQL.read_bytes())
-        connection.execute(
-            "alter default privileges for role sales_app in schema public grant select on tables to adventure_reader"
-        )
+        for what in ("tables", "sequences"):
+            statement = f"alter default privileges for role sales_app in schema public grant select on {what}"
+            connection.execute(f"{statement} to adventure_reader".encode())
         connection.execute("grant create on schema public to sales_app")
         for role in ("sales_app", "adventure_state", "adventure_reader"):
             connection.execute(

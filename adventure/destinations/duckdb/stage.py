@@ -119,15 +119,13 @@ class FolderStage:
     def entries(self, stage: str, *, md5: bool = False) -> list[StageEntry]:
         """Return every file, including `window.json`, sorted by path."""
         entries = []
-        # os.walk skips folders that a cleanup removes meanwhile.
-        for folder, _, names in os.walk(self.root / stage):
-            for name in names:
-                path = Path(folder, name)
-                with suppress(FileNotFoundError):
-                    facts = path.stat()
-                    modified = datetime.fromtimestamp(facts.st_mtime, UTC).replace(tzinfo=None)
-                    digest = _md5(path) if md5 else ""
-                    entries.append(StageEntry(path.relative_to(self.root).as_posix(), facts.st_size, modified, digest))
+        for path in _files(self.root / stage):
+            with suppress(FileNotFoundError):
+                facts = path.stat()
+                modified = datetime.fromtimestamp(facts.st_mtime, UTC).replace(tzinfo=None)
+                digest = _md5(path) if md5 else ""
+                name = "/".join(path.parts[len(self.root.parts) :])
+                entries.append(StageEntry(name, facts.st_size, modified, digest))
         return sorted(entries, key=lambda entry: entry.path)
 
     def remove(self, window: Window) -> int:
@@ -187,6 +185,16 @@ class FolderStage:
         finally:
             # Also after success: renaming a link of a file onto another link of the same file does nothing.
             path.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder. A cleanup may remove folders meanwhile."""
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if path.is_dir():
+                yield from _files(path)
+            else:
+                yield path
 
 
 def _md5(path: Path) -> str:

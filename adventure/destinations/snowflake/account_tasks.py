@@ -3,6 +3,7 @@
 Only the root of a task graph can be executed. Snowflake runs the following tasks itself, after the root has succeeded.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from adventure.core.errors import TaskFailed
 from adventure.destinations.snowflake.session import TaggedExecute
 from adventure.destinations.warehouse import Outcome
 
-POLL_SEC = 2.0
+POLL_SEC = 5.0
+"""How long to wait before TASK_HISTORY is read again. Each reading needs the warehouse, so the wait doubles."""
+LONGEST_POLL = 6
+"""The longest wait, in multiples of POLL_SEC: 30 s."""
 PATIENCE_SEC = 3700.0
 """A little more than the user_task_timeout_ms of snowflake/4_tasks_*.sql."""
 FOLLOWS_SEC = 90.0
@@ -82,7 +86,7 @@ def _wait(
     patience: float,
     begins_within: float | None = None,
 ) -> AccountRun:
-    begun = time.monotonic()
+    begun, pause = time.monotonic(), POLL_SEC
     while True:
         new = [run for run in account_runs(execute) if run.task == task and (task, run.scheduled_at) not in known]
         if new and new[0].outcome is not None:
@@ -96,14 +100,18 @@ def _wait(
         if waited > patience:
             raise TaskFailed(f"The account's task {task} did not end within {waited:.0f} s", _see(task))
         heartbeat.beat()
-        time.sleep(POLL_SEC)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_POLL * POLL_SEC)
 
 
 def outcome_of(run: AccountRun, recorded: Sequence[str]) -> None:
     """Raise TaskFailed if the run failed, with the message that the task recorded or else the account's message."""
     if run.outcome == "failed":
         reason = (recorded[0] if recorded else "") or run.message or "the account gives no reason"
-        raise TaskFailed(f"{run.task} failed: {reason.rstrip('.')}", "" if recorded else _see(run.task))
+        remedy = "" if recorded else _see(run.task)
+        if re.search(r"\bstale\b", reason, re.IGNORECASE):
+            remedy = "Run `adventure snowflake deploy`, which replaces a stale stream. Nothing that is staged is lost"
+        raise TaskFailed(f"{run.task} failed: {reason.rstrip('.')}", remedy)
 
 
 def _naive_utc(moment: datetime) -> datetime:

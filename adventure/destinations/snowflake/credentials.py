@@ -1,6 +1,8 @@
 """How a session signs in to Snowflake: by key pair, programmatic access token, OAuth token or browser."""
 
+import os
 import re
+from pathlib import Path
 
 from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings
@@ -8,6 +10,9 @@ from adventure.core.settings import Settings
 ACCESS_TOKEN = "programmatic_access_token"
 WITH_TOKEN = ("oauth", ACCESS_TOKEN)
 """The authenticators that need a token."""
+
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+"""Files that Docker and Podman create in every container."""
 
 _TOKEN_FORM = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 """A programmatic access token is a signed JSON document (JWT)."""
@@ -17,9 +22,11 @@ def authenticator_of(settings: Settings) -> str:
     """Return SNOWFLAKE_AUTHENTICATOR, or `programmatic_access_token` where SNOWFLAKE_PASSWORD holds such a token.
 
     Raises:
-        ConfigError: SNOWFLAKE_PASSWORD is a password.
+        ConfigError: SNOWFLAKE_PASSWORD is a password, or this is a container, where no browser can open.
     """
     way = settings.snowflake_authenticator
+    if way == "externalbrowser":
+        _check_browser()
     if settings.snowflake_password is None or way == ACCESS_TOKEN:
         return way
     if not _TOKEN_FORM.fullmatch(settings.snowflake_password.get_secret_value()):
@@ -30,6 +37,18 @@ def authenticator_of(settings: Settings) -> str:
         )
     uses_key = way == "keypair" and settings.snowflake_private_key_path is not None
     return way if uses_key or way in ("oauth", "externalbrowser") else ACCESS_TOKEN
+
+
+def _check_browser() -> None:
+    """Raise ConfigError in a container: the browser would send its answer to a port that only the container has.
+
+    SF_AUTH_SOCKET_PORT is the connector's variable for a port that the container publishes.
+    """
+    if any(mark.exists() for mark in CONTAINER_MARKS) and not os.environ.get("SF_AUTH_SOCKET_PORT"):
+        raise ConfigError(
+            "SNOWFLAKE_AUTHENTICATOR=externalbrowser opens a browser on this machine, and a container has none",
+            "Use a key pair (SNOWFLAKE_PRIVATE_KEY_PATH) or a programmatic access token (SNOWFLAKE_PASSWORD)",
+        )
 
 
 def token_of(settings: Settings, way: str) -> str:

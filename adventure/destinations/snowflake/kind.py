@@ -63,5 +63,5 @@ def open_report(settings: "Settings | None" = None) -> PublishedDataset:
 def _dataset(table: str, column: str, remedy: str) -> PublishedDataset:
     from adventure.destinations.snowflake import published
 
-    connect = published.active if os.environ.get(SESSION) == "active" else published.signed_in
-    return published.SnowflakeDataset(table, column, remedy, connect)
+    read = published.read_active if os.environ.get(SESSION) == "active" else published.read_signed_in
+    return published.SnowflakeDataset(table, column, remedy, read)

@@ -27,6 +27,8 @@ def profile_variables(settings: Settings, run_id: str) -> dict[str, str]:
         "SNOWFLAKE_PRIVATE_KEY_PATH": str(key.resolve()) if by_key and key else "",
         "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": passphrase.get_secret_value() if by_key and passphrase else "",
         "SNOWFLAKE_TOKEN": token_of(settings, way) if way in WITH_TOKEN else "",
+        # Each thread signs in by itself, and each sign-in by browser opens a tab.
+        "SNOWFLAKE_THREADS": "1" if way == "externalbrowser" else "4",
         # dbt's sessions ask no cloud's metadata service either; see connect_snowflake.
         "SNOWFLAKE_DISABLE_PLATFORM_DETECTION": "true",
         "ADVENTURE_QUERY_TAG": f"adventure:build:{run_id}",

@@ -20,6 +20,8 @@ _SETUP = ("0_names.sql", "1_setup.sql", "2_raw_tables.sql", "3_load_stages.sql")
 _TEARDOWN = ("0_names.sql", "9_destroy.sql")
 # A body in $$, a literal, a comment, a semicolon, or the text between them.
 _TOKEN = re.compile(r"\$\$.*?\$\$|'(?:[^'\\]|\\.)*'|--[^\n]*\n?|;|[^;'$-]+|.", re.DOTALL)
+SHOW_STREAMS = "show streams in schema raw_ext"
+"""`adventure.destinations.snowflake.deploy` replaces the stale streams among them. The statement needs no warehouse."""
 SHIPPED = ("orders", "order_details", "chat_logs")
 """The streams whose stages and tasks are in the files."""
 
@@ -35,7 +37,8 @@ def deployment(settings: Settings, streams: Sequence[Stream], trigger: Trigger) 
     statements += [statement for stream in others for statement in stage_statements(stream)]
     statements += _read(settings, f"4_tasks_{trigger}.sql")
     statements += [statement for stream in others for statement in task_statements(stream, trigger)]
-    return statements + _read(settings, "5_dashboard.sql")
+    statements = [_reporting(statement, settings.snowflake_error_integration) for statement in statements]
+    return [*statements, SHOW_STREAMS, *_read(settings, "5_dashboard.sql")]
 
 
 def teardown(settings: Settings) -> list[str]:
@@ -116,6 +119,13 @@ def task_statements(stream: Stream, trigger: Trigger) -> list[str]:
         f"alter task cleanup_{stream.name} resume",
         f"alter task load_{stream.name} resume",
     ]
+
+
+def _reporting(statement: str, integration: str) -> str:
+    """Return the statement; one that creates a load also names the integration that Snowflake reports failures to."""
+    if not integration or not statement.startswith("create or replace task load_"):
+        return statement
+    return statement.replace("\n    when ", f"\n    error_integration = {SNOWFLAKE.column(integration)}\n    when ", 1)
 
 
 def split(script: str) -> Iterator[str]:

@@ -32,16 +32,20 @@ class SnowflakeLogin:
 
     user: str
     role: str
+    chosen_by: str = "SNOWFLAKE_ROLE"
+    """The setting or option that names the role."""
 
     @classmethod
     def of_loader(cls, settings: Settings, *, role: str = "") -> "SnowflakeLogin":
         """Return SNOWFLAKE_USER with SNOWFLAKE_ROLE or the given role."""
-        return cls(settings.snowflake_user, role or settings.snowflake_role)
+        if role:
+            return cls(settings.snowflake_user, role, "--as")
+        return cls(settings.snowflake_user, settings.snowflake_role)
 
     @classmethod
     def of_dbt(cls, settings: Settings) -> "SnowflakeLogin":
         """Return dbt's user and role, which may read the raw tables."""
-        return cls(*dbt_user_and_role(settings))
+        return cls(*dbt_user_and_role(settings), "SNOWFLAKE_DBT_ROLE")
 
 
 def connect_snowflake(
@@ -187,13 +191,19 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         (390186, 390189),
         "Role .* (does not exist|is not granted)",
         "the role {login.role} does not exist, or is not granted to the user",
-        "Run: grant role {login.role} to user {login.user}, or set SNOWFLAKE_ROLE",
+        "Run: grant role {login.role} to user {login.user}, or name another role with {login.chosen_by}",
     ),
     (
         (390100, 390303, 390318),
         "Incorrect username|token (is invalid|has expired)",
         "it refuses the user or the token",
         "Check SNOWFLAKE_USER and how it signs in (SNOWFLAKE_AUTHENTICATOR)",
+    ),
+    (
+        (391529,),
+        "Anaconda terms must be accepted",
+        "nobody has accepted the terms of Anaconda, from which the packages of the load procedure come",
+        "Accept them once with the role ORGADMIN in Snowsight (Admin, Billing & Terms, Anaconda); then deploy again",
     ),
     (
         (90073,),

@@ -49,10 +49,7 @@ class SnowflakeStage:
 
     def check_writable(self, stage: str) -> None:
         """Raise StageUnwritable if no file can be put into the stage. No file stays behind."""
-        with tempfile.TemporaryDirectory() as folder:
-            probe = Path(folder) / "probe"
-            probe.write_bytes(b"?")
-            self.put(stage, "probe", probe)
+        self._put_probe(stage)
         self._remove(stage, "probe", "probe")
 
     def put(self, stage: str, window_id: str, file: Path) -> None:
@@ -98,6 +95,12 @@ class SnowflakeStage:
     def refresh(self, stage: str) -> None:
         """Make the stage's directory show every file; that starts loads."""
         self._execute(f"alter stage {_name(stage)} refresh", stage)
+
+    def wake(self, stage: str) -> None:
+        """Start the load even if the stage's directory shows every window already, as after its stream was replaced."""
+        self._put_probe(stage)
+        self.refresh(stage)
+        self._remove(stage, "probe", "probe")
 
     def windows(self, stage: str) -> list[Window]:
         """Return the windows that exist, oldest first, except those whose `window.json` is damaged."""
@@ -159,6 +162,13 @@ class SnowflakeStage:
                 if file.name in self._files(window.stage).get(window.id, set()):
                     raise
         return target
+
+    def _put_probe(self, stage: str) -> None:
+        """Put a file that belongs to no window, so that no load reads it."""
+        with tempfile.TemporaryDirectory() as folder:
+            probe = Path(folder) / "probe"
+            probe.write_bytes(b"?")
+            self.put(stage, "probe", probe)
 
     def _get(self, stage: str, window_id: str, name: str, folder: Path) -> None:
         self._execute(f"get {_at(stage, window_id, name)} {_file_url(f'{folder}/')}", f"{stage}:{window_id}")

@@ -216,8 +216,9 @@ class SnowflakeWarehouse(SqlWarehouse):
     def _run(self, stream: Stream, load: str, cleanup: str) -> tuple[AccountRun, AccountRun | None]:
         """Run the load, and once more if the account skipped it although windows wait.
 
-        EXECUTE TASK obeys the task's WHEN, which looks at the files that the stage's directory shows. A processor that
-        was killed before its refresh, or that held it back at CREDIT_BUDGET, leaves files that it does not show.
+        EXECUTE TASK obeys the task's WHEN, which looks at the files that the stage's directory has shown since the last
+        load. A processor that was killed before its refresh, or that held it back at CREDIT_BUDGET, leaves files that
+        the directory does not show; and a stream that was replaced begins with the next file.
 
         Raises:
             TaskFailed: a task did not end, or the account skipped the load again.
@@ -226,7 +227,7 @@ class SnowflakeWarehouse(SqlWarehouse):
         stage = SnowflakeStage(self._settings)
         if loaded.outcome != "skipped" or not self.waiting_windows(stage, stream, ()):
             return loaded, cleaned
-        stage.refresh(stream.stage)
+        stage.wake(stream.stage)
         loaded, cleaned = run_graph(self._session.execute, load, cleanup)
         if loaded.outcome == "skipped" and (waiting := len(self.waiting_windows(stage, stream, ()))):
             raise TaskFailed(

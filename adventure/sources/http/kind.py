@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from adventure.core.extras import naming_extra
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.sources.probe import Probe
 from adventure.sources.side import SourceSide
 from adventure.sources.source import Source
@@ -20,7 +21,9 @@ def open_source(settings: Settings, retry_for: float | None) -> Source:
     return HttpSource(settings, retry_for)
 
 
-def open_side(settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
+def open_side(
+    settings: Settings, stream: Stream, *, rows: bool, mark: Watermark | None
+) -> AbstractContextManager[SourceSide]:
     """Prepare a comparison of the stream with the warehouse."""
     with naming_extra(_WHAT):
         from adventure.sources.http.reconcile import HttpSide

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.sources.probe import Probe
 from adventure.sources.side import SourceSide
 from adventure.sources.source import Source
@@ -16,7 +17,9 @@ def open_source(settings: Settings, retry_for: float | None) -> Source:
     return MongoSource(settings, retry_for)
 
 
-def open_side(settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
+def open_side(
+    settings: Settings, stream: Stream, *, rows: bool, mark: Watermark | None
+) -> AbstractContextManager[SourceSide]:
     """Connect for a comparison of the stream with the warehouse."""
     from adventure.sources.mongo.reconcile import MongoSide
 

@@ -5,13 +5,15 @@ from datetime import timedelta
 
 from adventure.core.clock import utc_now
 from adventure.core.errors import SourceError
+from adventure.core.ids import Position
 from adventure.core.kinds import SOURCES
 from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.sources.postgres.access import no_table, refusal
+from adventure.sources.postgres.growing import read_growing
 from adventure.sources.postgres.horizon import Horizon, read_horizon
 from adventure.sources.postgres.log.access import read_access
-from adventure.sources.postgres.plan import Plan, check_reference, plan_stream
+from adventure.sources.postgres.plan import Plan, check_reference, is_indexed, plan_stream
 from adventure.sources.postgres.relations import Relation, read_relations
 from adventure.sources.postgres.rows import Connection
 from adventure.sources.probe import Finding
@@ -55,10 +57,9 @@ def examine(connection: Connection, streams: Sequence[Stream], role: str, public
             plans[stream.name] = plan = plan_stream(connection, stream, utf8=True)
             for parent in filter(plans.get, stream.references):
                 check_reference(plan, plans[parent])
+            yield from _table(connection, plan, relation)
         except SourceError as error:
             yield Finding("error", stream.name, error.problem, error.remedy)
-        else:
-            yield from _table(connection, plan, relation)
     by_log = [plan.stream for plan in plans.values() if plan.stream.is_log]
     if by_log:
         yield from _log(connection, by_log, relations, publication)
@@ -102,11 +103,36 @@ def _log(
             yield Finding("ok", stream.name, f"{stream.location} is read by the log, by the key {key}")
 
 
+def _append(connection: Connection, plan: Plan, relation: Relation) -> Iterator[Finding]:
+    stream = plan.stream
+    growing = read_growing(connection, plan, relation, Position(), ())
+    by = f"of the sequence {growing.sequence}" if growing.sequence else plan.type_names[stream.append_by or ""]
+    yield Finding("ok", stream.name, f"{stream.location}, by new values of {stream.append_by} ({by})")
+    if growing.unsure:
+        yield Finding(
+            "warning",
+            stream.name,
+            f"{growing.unsure}: lower ids may commit after higher ones",
+            f"Set lookback of streams.{stream.name} to the longest time between making an id and its commit",
+        )
+    if growing.note:
+        yield Finding("warning", stream.name, growing.note, "Set the sequence, or correct the rows")
+    if relation.root.kind in "rp" and not is_indexed(connection, plan.table, stream.append_by or ""):
+        yield Finding(
+            "warning",
+            stream.name,
+            f"no index begins with {stream.append_by}: every cycle reads the whole table",
+            f"create index on {plan.table} ({quoted(stream.append_by or '')})",
+        )
+
+
 def _table(connection: Connection, plan: Plan, relation: Relation) -> Iterator[Finding]:
     stream = plan.stream
     if stream.is_snapshot:
         key = "without a key: replaced whole" if stream.is_replaced else f"by the key {', '.join(stream.key)}"
         yield Finding("ok", stream.name, f"{stream.location} is compared whole, {key}")
+    elif stream.is_append:
+        yield from _append(connection, plan, relation)
     elif not stream.is_log:
         kind = plan.type_names[stream.cursor]
         yield Finding("ok", stream.name, f"{stream.location}, by the cursor {stream.cursor} ({kind})")

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.core.watermark import Watermark
 from adventure.sources.probe import Probe
 from adventure.sources.side import SourceSide
 from adventure.sources.source import Source
@@ -16,11 +17,13 @@ def open_source(settings: Settings, retry_for: float | None) -> Source:
     return PostgresSource(settings, retry_for)
 
 
-def open_side(settings: Settings, stream: Stream, *, rows: bool) -> AbstractContextManager[SourceSide]:
+def open_side(
+    settings: Settings, stream: Stream, *, rows: bool, mark: Watermark | None
+) -> AbstractContextManager[SourceSide]:
     """Connect for a comparison of the stream with the warehouse."""
     from adventure.sources.postgres.reconcile import PostgresSide
 
-    return PostgresSide.open(settings, stream, rows=rows)
+    return PostgresSide.open(settings, stream, rows=rows, mark=mark)
 
 
 def open_probe(settings: Settings, *, brief: bool) -> AbstractContextManager[Probe]:

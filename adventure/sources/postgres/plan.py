@@ -18,7 +18,13 @@ from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.sources.postgres.columns import SourceColumn, plan_column
 from adventure.sources.postgres.resolution import Resolution, of_default, step_of
-from adventure.sources.postgres.shape import added_columns, read_shape, snapshot_relation
+from adventure.sources.postgres.shape import (
+    CURSOR_TYPES,
+    added_columns,
+    no_cursor_remedy,
+    read_shape,
+    snapshot_relation,
+)
 
 # A domain is read as its base type. A type outside of pg_catalog is another type, even with a familiar name.
 _COLUMNS = """
@@ -106,7 +112,12 @@ class Plan:
     @property
     def is_naive(self) -> bool:
         """Whether the cursor carries no time zone."""
-        return self.type_names[self.stream.cursor] == "timestamp"
+        return self.type_names[self.stream.cursor] in ("timestamp", "date")
+
+    @property
+    def is_date(self) -> bool:
+        """Whether the cursor is a day, which many rows share."""
+        return self.type_names[self.stream.cursor] == "date"
 
     def at(self, read_at: datetime) -> "Plan":
         """Return the plan of a snapshot that is read at this time."""
@@ -198,7 +209,7 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
         source=shape.source,
         relation=shape.relation,
         left_out=shape.left_out,
-        indexed=connection.execute(_IS_INDEXED, [table, stream.cursor]).fetchone() == (True,),
+        indexed=is_indexed(connection, table, stream.cursor),
         columns=columns,
         type_names=types,
         key_positions=tuple(names.index(key) for key in stream.key),
@@ -207,6 +218,11 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
         step=step_of(typmod),
         by_default=of_default(default),
     )
+
+
+def is_indexed(connection: psycopg.Connection[tuple[Any, ...]], table: str, column: str) -> bool:
+    """Return whether an index of the table, given by its quoted name, begins with the column."""
+    return connection.execute(_IS_INDEXED, [table, column]).fetchone() == (True,)
 
 
 def _hashed(row: tuple[Any, ...], stream: Stream) -> tuple[Any, ...]:
@@ -244,10 +260,10 @@ def _check_columns(stream: Stream, types: dict[str, str]) -> None:
     for what, name in (("cursor", stream.cursor), *(("key", key) for key in stream.key)):
         if name not in types:
             raise _no_column(stream, name, f"is its {what}", types)
-    if types[stream.cursor] not in ("timestamp", "timestamptz"):
+    if types[stream.cursor] not in CURSOR_TYPES:
         raise SourceShapeError(
             f"stream {stream.name}: its cursor {stream.cursor} is of type {types[stream.cursor] or 'its own'}",
-            'A cursor is a timestamp or timestamptz that grows with every change; without one, write mode = "snapshot"',
+            no_cursor_remedy(types[stream.cursor]),
         )
 
 

@@ -12,5 +12,8 @@ $$;
 grant pg_read_all_stats to adventure_reader;
 grant usage on schema public to adventure_reader;
 grant select on all tables in schema public to adventure_reader;
--- For tables made later, once for each role that makes them:
+-- Streams with mode = "append" read how far the sequences of their ids are.
+grant select on all sequences in schema public to adventure_reader;
+-- For tables and sequences made later, once for each role that makes them:
 -- alter default privileges for role OWNER in schema public grant select on tables to adventure_reader;
+-- alter default privileges for role OWNER in schema public grant select on sequences to adventure_reader;

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from psycopg import sql
+
 from adventure.core.clock import earlier
 from adventure.core.connect import translating_postgres
 from adventure.core.settings import Settings
@@ -43,6 +45,13 @@ class PostgresProbe:
             if mark is None:
                 every = rows.count(self.connection)
                 return SourceCounts(every, every)
+            if stream.is_append:
+                # Imports Arrow's types, which are slow to import.
+                from adventure.sources.postgres.growing import unread
+
+                return SourceCounts(
+                    *rows.counts(self.connection, sql.SQL(unread(self.connection, stream, mark) or "true"))
+                )
             # The next window also reads rows below the watermark, whose unit was not over at the last window.
             coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
             return SourceCounts(*rows.counts(self.connection, rows.between(earlier(mark.value, coarse))))

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from adventure.core.errors import SourceError
+from adventure.core.ids import Position
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.sql_text import quoted
-from adventure.core.streams import READ_AT, ROW_NUMBER, SNAPSHOT, Stream
+from adventure.core.streams import APPEND, READ_AT, ROW_NUMBER, SNAPSHOT, Stream
 from adventure.core.zones import is_utc
 from adventure.sources.postgres.access import refusal
+from adventure.sources.postgres.growing import read_growing
 from adventure.sources.postgres.plan import plan_stream
 from adventure.sources.postgres.relations import read_relations
 from adventure.sources.postgres.rows import Connection
@@ -46,7 +48,8 @@ _COLUMNS = """
 select
     a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, coalesce(pg_get_expr(d.adbin, d.adrelid), ''),
     coalesce(col_description(a.attrelid, a.attnum), ''), has_column_privilege(a.attrelid, a.attnum, 'select'),
-    exists (select from pg_index as i where i.indrelid = a.attrelid and i.indkey[0] = a.attnum and i.indpred is null)
+    exists (select from pg_index as i where i.indrelid = a.attrelid and i.indkey[0] = a.attnum and i.indpred is null),
+    a.attidentity <> ''
 from pg_attribute as a
 left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
 where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
@@ -65,6 +68,13 @@ group by i.indexrelid, i.indisprimary
 having bool_and(a.attnotnull)
 order by i.indisprimary desc, count(*), i.indexrelid
 limit 1
+"""
+
+# Since the statistics were last reset. Partitions have their own.
+_ACTIVITY = """
+select coalesce(sum(s.n_tup_ins), 0)::bigint, coalesce(sum(s.n_tup_upd + s.n_tup_del), 0)::bigint
+from (select %(table)s::regclass as relid union select relid from pg_partition_tree(%(table)s::regclass)) as tree
+join pg_stat_all_tables as s on s.relid = tree.relid
 """
 
 _ZONE = "select reset_val from pg_settings where name = 'TimeZone'"
@@ -100,6 +110,7 @@ class _Column(NamedTuple):
     comment: str
     is_readable: bool
     is_indexed: bool
+    is_identity: bool
 
 
 class _Table(NamedTuple):
@@ -134,6 +145,9 @@ def _proposal(connection: Connection, settings: Settings, table: _Table, zone: s
         if refused is None:
             return made
         made = refused.problem
+    by_id = _by_id(connection, table)
+    if by_id and _refusal(connection, by_id, settings.postgres_user) is None:
+        return by_id
     whole = _whole(table, made)
     if not whole.key and not WAREHOUSES[settings.warehouse].whole_tables:
         return Unmovable(whole.location, f"it has no key, and WAREHOUSE={settings.warehouse} needs one")
@@ -187,6 +201,32 @@ def _timezone(cursor: _Column, zone: str) -> dict[str, str | int]:
     return {} if is_utc(zone) else {"timezone": zone}
 
 
+def _by_id(connection: Connection, table: _Table) -> Proposal | None:
+    """Return the proposal to read new rows by their ids, if the table is large and only grows; else None."""
+    if table.rows < _MANY_TO_COMPARE:
+        return None
+    inserted, changed = connection.execute(_ACTIVITY, {"table": quoted(table.namespace, table.name)}).fetchone() or (
+        0,
+        0,
+    )
+    if not inserted or changed:
+        return None
+    found = [each for each in table.columns if each.is_indexed and each.not_null and _is_handed_out(each)]
+    for each in sorted(found, key=lambda each: each.name not in table.key):
+        if table.key:
+            why = (
+                f"about {table.rows:,} rows, of which the server has counted no update and no deletion. If rows change,"
+                f' write mode = "{SNAPSHOT}"'
+            )
+            reasons = {"cursor": "the server hands out its values in growing order", "mode": why}
+            return _made(table, each.name, {"mode": APPEND}, reasons)
+    return None
+
+
+def _is_handed_out(column: _Column) -> bool:
+    return column.is_identity or column.default.startswith("nextval(") or "uuidv7" in column.default
+
+
 def _whole(table: _Table, why: str) -> Proposal:
     options: dict[str, str | int] = {"mode": SNAPSHOT}
     reasons = {"mode": why}
@@ -206,17 +246,18 @@ def _made(table: _Table, cursor: str | None, options: dict[str, str | int], reas
 
 def _refusal(connection: Connection, proposal: Proposal, role: str) -> SourceError | None:
     """Return why the processor would refuse the stream; None if it would not."""
-    snapshot = proposal.cursor is None
+    mode = proposal.options.get("mode")
     stream = Stream(
         "proposed",
         "postgres",
         proposal.namespace,
         proposal.table,
-        proposal.cursor or READ_AT,
+        READ_AT if mode else proposal.cursor or READ_AT,
         proposal.key or (ROW_NUMBER,),
         "proposed",
         "raw_ext.proposed_raw",
-        mode=SNAPSHOT if snapshot else None,
+        mode=str(mode) if mode else None,
+        append_by=proposal.cursor if mode == APPEND else None,
     )
     relation = read_relations(connection, [stream]).get(stream.name)
     try:
@@ -224,7 +265,9 @@ def _refusal(connection: Connection, proposal: Proposal, role: str) -> SourceErr
             return SourceError(f"{proposal.location} was dropped")
         if refused := relation.refused or refusal(connection, stream, relation, role):
             return refused
-        plan_stream(connection, stream, utf8=True)
+        plan = plan_stream(connection, stream, utf8=True)
+        if stream.is_append:
+            read_growing(connection, plan, relation, Position(), ())
     except SourceError as error:
         return error
     return None

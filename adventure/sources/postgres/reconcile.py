@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.sources.postgres.clock_steps import unread_below
+from adventure.sources.postgres.growing import unread
 from adventure.sources.postgres.plan import plan_stream
 from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.row_text import row_columns, row_hash
@@ -46,14 +47,19 @@ class PostgresSide:
     _matches: tuple[sql.Composable, ...]
     """For each key column, the condition that it equals its text in table u."""
     row_columns: tuple[RowColumn, ...] = ()
+    _in_flight: sql.Composable = field(default_factory=lambda: sql.SQL("false"))
+    """The condition for rows of a growing table that no window has read."""
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings, stream: Stream, *, rows: bool = False) -> "Iterator[PostgresSide]":
+    def open(
+        cls, settings: Settings, stream: Stream, *, rows: bool = False, mark: Watermark | None = None
+    ) -> "Iterator[PostgresSide]":
         """Connect.
 
         Args:
             rows: whether to compare whole rows.
+            mark: up to where the stream was read.
 
         Raises:
             SourceShapeError: a column is missing, or is of a type that has no exact text.
@@ -83,6 +89,7 @@ class PostgresSide:
                     for n, key in enumerate(source.key)
                 ),
                 row_columns(plan_stream(connection, stream, utf8=True)) if rows else (),
+                sql.SQL((stream.is_append and unread(connection, stream, mark)) or "false"),
             )
 
     def lookback(self, mark: Watermark) -> timedelta:
@@ -200,7 +207,7 @@ class PostgresSide:
         return (
             sql.SQL("({} at time zone 'utc')").format(self._source.cursor)
             if self._source.is_zoned
-            else self._source.cursor
+            else sql.SQL("{}::timestamp").format(self._source.cursor)
         )
 
     @property
@@ -209,7 +216,7 @@ class PostgresSide:
 
     def _within(self, span: Span) -> sql.Composable:
         cursors = self._source.between(moment(span.low), moment(span.high))
-        return sql.SQL("{} and not ({})").format(cursors, self._source.has_no_key)
+        return sql.SQL("{} and not ({}) and not ({})").format(cursors, self._source.has_no_key, self._in_flight)
 
     def _stream(self, query: sql.Composed) -> Iterator[list[Any]]:
         """Yield the query's rows in batches, through a server-side cursor."""

@@ -31,7 +31,7 @@ A_DAY = timedelta(hours=25)
 _OLD = timedelta(days=400)
 """No row gets a cursor older than this, whatever period the cursor stands for."""
 
-_TIES = timedelta(seconds=30)
+TIES = timedelta(seconds=30)
 """How far below the watermark to read, to read the last value again. The watermark advances by a microsecond with each
 window that only holds rows of that value, so that windows are loaded in order; 30 s leave space for many windows."""
 
@@ -90,6 +90,10 @@ class Resolution:
         """Parse a watermark's mode; return None if it names no resolution."""
         found = _SHOWN.search(mode)
         return cls(found[2], bool(found[1])) if found else None
+
+
+DAYS = Resolution("days")
+"""The resolution of dates."""
 
 
 class Measure:
@@ -252,7 +256,7 @@ def lookback(
     # The values grow with the writer's clock: each new row gets the last value, or one above it.
     age = to_local(mark.horizon, stream.zone) - mark.value
     over = age > _OLD or (resolution.longest < A_DAY and age >= resolution.longest)
-    return timedelta(0) if over else min(_TIES, resolution.unit / 2)
+    return timedelta(0) if over else min(TIES, resolution.unit / 2)
 
 
 def lag(mark: Watermark | None) -> timedelta:

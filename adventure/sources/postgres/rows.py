@@ -6,7 +6,7 @@ is in no window (`unusable`). A row with NULL in its key cannot be looked up (`h
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import psycopg
@@ -15,7 +15,7 @@ from psycopg import sql
 from adventure.core.errors import SourceShapeError
 from adventure.core.streams import Stream
 from adventure.sources.postgres.access import require_access
-from adventure.sources.postgres.shape import added_columns, read_shape
+from adventure.sources.postgres.shape import CURSOR_TYPES, added_columns, no_cursor_remedy, read_shape
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -84,10 +84,10 @@ class SourceRows:
                     "Correct cursor and key in pipeline.toml",
                 )
         base, full, _ = types[stream.cursor]
-        if base not in ("timestamp", "timestamptz"):
+        if base not in CURSOR_TYPES:
             raise SourceShapeError(
                 f"stream {stream.name}: its cursor {stream.cursor} is of type {full}",
-                'A cursor is a timestamp or timestamptz; without one, write mode = "snapshot"',
+                no_cursor_remedy(base),
             )
         key = tuple(
             KeyColumn(sql.Identifier("t", name), types[name][0], sql.SQL(types[name][1]), not types[name][2])
@@ -132,8 +132,10 @@ class SourceRows:
         """Return the lowest usable cursor at or above `low`, through the cursor's index where there is one."""
         query = sql.SQL("select min({}) from {} as t where {}").format(self.cursor, self.relation, self.between(low))
         found: Sequence[Any] | None = connection.execute(query).fetchone()
-        moment: datetime | None = found[0] if found else None
-        return moment and moment.replace(tzinfo=None)
+        value: datetime | date | None = found[0] if found else None
+        if value is None or isinstance(value, datetime):
+            return value and value.replace(tzinfo=None)
+        return datetime.combine(value, time.min)
 
     def literal(self, value: datetime) -> sql.Composable:
         """Return a cursor value as a literal. With parameters, a percent sign in a name would be read as one."""

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from adventure.core.errors import SourceRefused, SourceShapeError
 from adventure.core.sql_text import quoted
-from adventure.core.streams import READ_AT, ROW_NUMBER, Stream
+from adventure.core.streams import APPEND, READ_AT, ROW_NUMBER, SNAPSHOT, Stream
 
 _COLUMNS = """
 select a.attname, t.typname, has_column_privilege(a.attrelid, a.attnum, 'select')
@@ -23,6 +23,9 @@ from pg_attribute as a join pg_type as t on t.oid = a.atttypid
 where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
 order by a.attnum
 """
+
+CURSOR_TYPES = ("timestamp", "timestamptz", "date")
+"""The types of cursors that grow with every change."""
 
 _BLOCK = 64
 """The block size of SHA-256, to which HMAC pads its key."""
@@ -98,6 +101,13 @@ def snapshot_relation(stream: Stream, source: str, read_at: datetime = datetime(
     added = [f"timestamptz '{read_at.isoformat(' ')}+00' as {quoted(READ_AT)}"]
     added += [f"row_number() over () as {quoted(ROW_NUMBER)}"] if stream.is_replaced else []
     return f"(select t.*, {', '.join(added)} from {source} as t)"
+
+
+def no_cursor_remedy(type_name: str) -> str:
+    """Return what to do about a cursor of another type."""
+    if type_name in ("int2", "int4", "int8", "numeric", "uuid"):
+        return f'If rows are only added and its values grow, write mode = "{APPEND}"; else write mode = "{SNAPSHOT}"'
+    return f'A cursor is a date or time that grows with every change; without one, write mode = "{SNAPSHOT}"'
 
 
 def added_columns(stream: Stream) -> tuple[tuple[str, str], ...]:

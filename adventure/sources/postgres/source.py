@@ -19,6 +19,7 @@ from adventure.core.clock import earlier
 from adventure.core.connect import PROBE_CLIENT, postgres_error, translating_postgres
 from adventure.core.errors import AdventureError, SourceError, SourceRefused, SourceShapeError, SourceUnavailable
 from adventure.core.files import LocalFile, Reject, write_rejects, writing
+from adventure.core.ids import Sample
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.sql_text import quoted
@@ -26,9 +27,11 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.access import no_table, refusal, with_remedy
+from adventure.sources.postgres.appended import NOTE, AppendedRows
 from adventure.sources.postgres.baseline import Baseline
 from adventure.sources.postgres.clock_steps import ClockWatch, Floors
 from adventure.sources.postgres.copy import CopySession
+from adventure.sources.postgres.growing import Growing, begin, read_growing
 from adventure.sources.postgres.horizon import MARGIN, Horizon, blocking_session, read_horizon
 from adventure.sources.postgres.log.cycle import LogCycle, LogReader
 from adventure.sources.postgres.log.rows import LogRows
@@ -36,7 +39,16 @@ from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, refers, table_of
 from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
 from adventure.sources.postgres.relations import Member, Relation, read_relations, rows_in
-from adventure.sources.postgres.resolution import Resolution, coarser, last_value, lookback, shown, whole_units
+from adventure.sources.postgres.resolution import (
+    DAYS,
+    TIES,
+    Resolution,
+    coarser,
+    last_value,
+    lookback,
+    shown,
+    whole_units,
+)
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
 from adventure.sources.postgres.table_rows import TableRows
@@ -85,6 +97,10 @@ class PostgresSnapshot:
     """Streams whose tables could not be locked, with what `PostgresSource.fingerprint` returned."""
     clock: datetime = datetime.max
     """The server's clock, naive UTC."""
+    growing: Mapping[str, Growing] = field(default_factory=dict)
+    """For streams in append mode, how far ids were handed out."""
+    known: Horizon | None = None
+    """The horizon with its reason."""
     tick: timedelta = _TICK
 
     def origin(self, stream: Stream) -> Origin:
@@ -148,7 +164,24 @@ class PostgresSnapshot:
             cycle.done.add(stream.name)
         return extract
 
+    def _extract_appended(self, stream: Stream, folder: Path) -> Extract:
+        """Stage the rows with new ids that are safe to read."""
+        mark, relation, growing = self.marks.get(stream.name), self.relations[stream.name], self.growing[stream.name]
+        rows = self._rows(stream, folder)
+        position = begin(mark, rows.plan, relation)
+        assert self.known
+        appended = AppendedRows(rows, growing, self.known, mark, relation.position)
+        new = relation.new_since(position.parts)
+        if new:
+            self.source.warn_of_attached(stream, new)
+        extract = appended.read(position, self.source.lies_in(rows.plan, relation, new) if new else None)
+        self._check_unchanged(stream)
+        self.source.was_sampled(stream, growing)
+        return extract
+
     def _extract(self, stream: Stream, folder: Path) -> Extract:
+        if stream.is_append:
+            return self._extract_appended(stream, folder)
         if stream.is_log:
             return self._extract_by_log(stream, folder)
         if stream.is_snapshot:
@@ -168,7 +201,7 @@ class PostgresSnapshot:
             read_from = earlier(mark.value, below)
             conditions.append(plan.between(earlier(read_from, news.longest), read_from))
             self._read(plan, conditions[-1], writer.write, hashed=hashed)
-        found = coarser(writer.measure.resolution, plan.by_default)
+        found = DAYS if plan.is_date else coarser(writer.measure.resolution, plan.by_default)
         if old := self._old(plan, "t"):
             conditions.append(old)
             self._read(plan, old, writer.write_old, hashed=hashed)
@@ -243,6 +276,8 @@ class PostgresSnapshot:
 
     def _resolution(self, stream: Stream) -> Resolution | None:
         """Return the cursor's resolution that was found when the watermark last moved."""
+        if self.plans[stream.name].is_date:
+            return DAYS
         mark = self.marks.get(stream.name)
         return Resolution.of(mark.mode) if mark else None
 
@@ -252,6 +287,9 @@ class PostgresSnapshot:
         If the horizon was unknown, the previous window may have missed open transactions, so overlap it once more.
         """
         mark, unsure = self.marks.get(stream.name), self.relations[stream.name].unsure
+        if mark is None and self.plans[stream.name].is_date:
+            # Remember the rows of the last day, which is read again.
+            return TIES
         was_unknown = mark is not None and mark.mode.startswith("lookback")
         horizon_unknown = self.mode.startswith("lookback") or bool(unsure) or was_unknown
         usual = lookback(stream, mark, step=self.plans[stream.name].step, horizon_unknown=horizon_unknown)
@@ -326,6 +364,7 @@ class PostgresSource:
     _clock: ClockWatch = field(default_factory=ClockWatch)
     _baseline: Baseline | None = None
     _due_at: dict[str, float] = field(default_factory=dict)
+    _samples: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._log = LogReader(self.settings, self.settings.data_dir / "log")
@@ -386,6 +425,8 @@ class PostgresSource:
         if stream.is_snapshot:
             self.was_read(stream)
             return
+        if stream.is_append:
+            return
         self._deduplicators[stream.name].staged(earlier(floor, self._lookbacks[stream.name]))
         self._clock.staged(stream.name)
 
@@ -441,6 +482,7 @@ class PostgresSource:
                 # both would wait forever.
                 self._asking.execute(f"set lock_timeout = {LOCK_TIMEOUT_MS}")
                 plans = self._plan(streams, marks, relations, unreadable)
+                growing = self._growing(plans, marks, relations, unreadable)
                 origin = read_origin(self._asking, self._origin_query)
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._warnings.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
@@ -462,7 +504,36 @@ class PostgresSource:
                     origin,
                     unlocked,
                     horizon.clock,
+                    growing,
+                    horizon,
                 )
+
+    def _growing(
+        self,
+        plans: Mapping[str, Plan],
+        marks: Mapping[str, Watermark],
+        relations: Mapping[str, Relation],
+        unreadable: dict[str, SourceError],
+    ) -> dict[str, Growing]:
+        """Sample how far the ids of streams in append mode were handed out."""
+        found: dict[str, Growing] = {}
+        for name, plan in plans.items():
+            if plan.stream.is_append and name not in unreadable:
+                with self._alone(plan.stream, unreadable):
+                    position = begin(marks.get(name), plan, relations[name])
+                    is_new = name in marks and position.below is None
+                    samples = position.samples if is_new else self._samples.get(name, position.samples)
+                    found[name] = read_growing(self._asking, plan, relations[name], position, samples)
+        return found
+
+    def warn_of_attached(self, stream: Stream, new: Sequence[Member]) -> None:
+        """Log which relations were attached, whose rows are read whatever their ids."""
+        self._warnings.of_attached(stream, new)
+
+    def was_sampled(self, stream: Stream, growing: Growing) -> None:
+        """Keep the samples for the next cycle, and warn about rows that are not read."""
+        self._samples[stream.name] = growing.samples
+        self._warnings.of_growing(stream, NOTE, growing.note)
 
     @contextmanager
     def _log_cycle(
@@ -497,7 +568,7 @@ class PostgresSource:
         floors = Floors(self._clock, horizon)
         for name, plan in plans.items():
             if name in marks and not plan.stream.has_read_at:
-                resolution = Resolution.of(marks[name].mode)
+                resolution = DAYS if plan.is_date else Resolution.of(marks[name].mode)
                 unit = max(plan.step, resolution.longest if resolution else plan.step)
                 floors.add(marks[name], unit, partial(self._read_up_to, plan, resolution))
                 self._warnings.of_clock(name, floors.reported(name), floors.note(name))

@@ -135,6 +135,11 @@ class WarningLog:
         if future and self._once(f"{name}: {FUTURE}: {future}"):
             log.warning(f"{name}: {FUTURE}: {future}", stream=name)
 
+    def of_growing(self, stream: Stream, what: str, note: str) -> None:
+        """Warn once about rows of a growing table that are not read."""
+        if note and self._once(f"{stream.name}: {note}"):
+            log.warning(f"{stream.name}: {what}: {note}", stream=stream.name)
+
     def looks_now(self, plan: Plan, what: str) -> bool:
         """Return whether to look for something now: always with an index, once in LOOK_SEC if it takes a full scan."""
         if plan.indexed:

@@ -52,7 +52,7 @@ class RowWriter:
         """Write rows of the window."""
         whole, converted, hashes = self._convert(batch)
         # Count the cursors of rejected rows as well, because these rows were read.
-        cursors = whole.column(self.plan.cursor_position)
+        cursors = self._cursors(whole)
         self.measure.add(cursors)
         largest = pc.max(cursors).as_py()
         self.last = max(filter(None, (self.last, largest)), default=None)
@@ -106,19 +106,24 @@ class RowWriter:
         good = pc.invert(any_rejected)
         return converted, converted.filter(good), hashes.filter(good) if hashes is not None else None
 
+    def _cursors(self, batch: pa.RecordBatch) -> pa.Array:
+        """Return the cursors as timestamps: a date is the beginning of its day."""
+        values = batch.column(self.plan.cursor_position)
+        return values.cast(pa.timestamp("us")) if self.plan.is_date else values
+
     def _only_new(self, batch: pa.RecordBatch, hashes: pa.Array | None, floor: datetime) -> pa.RecordBatch:
         """Drop the rows that were staged already: same key, same cursor, and the same hash where there is one.
 
         Rows below the floor are not read again. In a first load that is nearly every row, so the check is skipped.
         """
-        cursors = batch.column(self.plan.cursor_position)
+        cursors = self._cursors(batch)
         looked_at = (
             pa.array([True] * len(cursors), pa.bool_()) if len(self.deduplicator) else pc.greater_equal(cursors, floor)
         )
         indices = pc.indices_nonzero(looked_at)
         some = batch.take(indices)
         keys = zip(*(some.column(position).to_pylist() for position in self.plan.key_positions), strict=True)
-        moments = some.column(self.plan.cursor_position).to_pylist()
+        moments = self._cursors(some).to_pylist()
         versions = moments if hashes is None else hashes.take(indices).to_pylist()
         old = [
             index

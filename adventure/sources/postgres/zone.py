@@ -138,6 +138,9 @@ class ZoneWatch:
             return None
         if stream.timezone is None and (reason := self._setting_other_than_utc(connection, plan)):
             raise self._refusal(plan, reason)
+        if plan.is_date:
+            # A date does not show the clock of its writer.
+            return None
         offset = self._offset(connection, plan, read_below)
         if not offset:
             return None
@@ -197,7 +200,7 @@ class ZoneWatch:
     def _refusal(self, plan: Plan, reason: str) -> SourceShapeError:
         stream = plan.stream
         return SourceShapeError(
-            f"stream {stream.name}: its cursor {stream.cursor} is a timestamp without time zone, and whether it holds"
+            f"stream {stream.name}: its cursor {stream.cursor} has no time zone, and whether it holds"
             f" UTC is in doubt: {reason}",
             f'Name the zone of its writers under [streams.{stream.name}] in pipeline.toml, as in timezone = "UTC" or'
             ' timezone = "America/New_York"',

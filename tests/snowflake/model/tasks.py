@@ -1,0 +1,147 @@
+"""Tasks that obey their WHEN and end after their hour, and streams that only a committed statement consumes."""
+
+import ast
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from tests.snowflake.model.rights import Refused, Rights
+from tests.snowflake.model.session import Session
+from tests.snowflake.procedure import SCRIPT
+
+CALL_SEC = 0.3
+"""What one call of the account takes in the model's time."""
+
+
+class Killed(Exception):
+    """The account ended the task at its time limit, and rolled its open transaction back."""
+
+
+class Stream:
+    """A stream on a stage's directory: whether files were shown that no committed statement has read."""
+
+    def __init__(self) -> None:
+        self.has_data = self.is_stale = False
+
+
+class Tasks:
+    """The account's tasks. A run calls the procedure with the rights of the task's owner.
+
+    Args:
+        answers: a stage and its ledger; see `tests.snowflake.test_call_budget.Account`.
+    """
+
+    def __init__(self, rights: Rights, answers: Any, run: Callable[..., str]) -> None:
+        self.rights, self.answers, self.procedure = rights, answers, run
+        self.streams = {name: Stream() for kind, name in rights.things if kind == "STREAM"}
+        self.calls = 0
+
+    def refresh(self, stage: str) -> None:
+        """Show new files in a stage's directory."""
+        self.streams[f"{stage.upper()}_FILES"].has_data = True
+
+    def recreate(self, statement: str) -> None:
+        """Run CREATE STREAM again. IF NOT EXISTS leaves a stream stale; a replaced one begins with the next file."""
+        if found := re.match(r"create (or replace )?stream (?:if not exists )?(\S+) on stage", statement):
+            name = next(each for each in self.streams if each.endswith(f".{found[2].rpartition('.')[2].upper()}"))
+            if found[1]:
+                self.streams[name] = Stream()
+
+    def execute(self, name: str) -> str:
+        """Run EXECUTE TASK and return the state of the run in TASK_HISTORY.
+
+        Raises:
+            Refused: the task's owner lacks a privilege.
+        """
+        task = self.rights.find("TASK", name.upper())
+        assert task is not None
+        if when := re.search(r" when system\$stream_has_data\('(\w+)'\) ", task.text):
+            stream = self.streams[f"{task.parent}.{when[1].upper()}"]
+            if stream.is_stale:
+                return "FAILED"
+            if not stream.has_data:
+                return "SKIPPED"
+        (limit,) = re.findall(r" user_task_timeout_ms = (\d+) ", task.text)
+        session = _TaskSession(self, task.owner, task.text, task.parent, int(limit) / 1000)
+        (call,) = re.findall(r" call run_stage_task\((.*)\)$", task.text)
+        try:
+            self.procedure(session, *_arguments(call))
+        except Refused:
+            raise
+        except Killed:
+            session.end_transaction(is_committed=False)
+            return "CANCELLED"
+        except Exception:  # noqa: BLE001 - the procedure's own failures, of which TASK_HISTORY has the text
+            return "FAILED"
+        return "SUCCEEDED"
+
+
+class _TaskSession:
+    """What the procedure sees as its session."""
+
+    def __init__(self, tasks: Tasks, owner: str, text: str, schema: str, limit: float) -> None:
+        self.tasks, self._limit, self._seconds = tasks, limit, 0.0
+        tasks.rights.users["SYSTEM"] = {owner}
+        database, _, name = schema.partition(".")
+        self._rights = Session(tasks.rights, "SYSTEM", owner, database=database, schema=name)
+        (self._rights.warehouse,) = re.findall(r" warehouse = (\w+)", text)
+        procedure = tasks.rights.find("PROCEDURE", f"{schema}.RUN_STAGE_TASK")
+        assert procedure is not None
+        self._rights.in_owners_procedure = " execute as caller " not in procedure.text
+        self._read: set[str] = set()
+        self._ledger: list[Any] | None = None
+
+    def sql(self, statement: str, params: Sequence[Any] = ()) -> "_Statement":
+        """A statement that runs when it is collected."""
+        return _Statement(self, statement, list(params))
+
+    def collect(self, statement: str, params: list[Any]) -> list[tuple[Any, ...]]:
+        """Count the call, check the rights, and answer."""
+        self.tasks.calls += 1
+        self._seconds += CALL_SEC
+        if self._seconds > self._limit:
+            raise Killed
+        self._rights.run(statement)
+        if statement == "begin transaction":
+            self._ledger = list(self.tasks.answers.ledger)
+        if statement in ("commit", "rollback"):
+            self.end_transaction(is_committed=statement == "commit")
+        if found := re.match(r"insert into .* from raw_ext\.\"(\w+_FILES)\"", statement):
+            self._read.add(next(each for each in self.tasks.streams if each.endswith(f".{found[1]}")))
+        answered: list[tuple[Any, ...]] = self.tasks.answers.answer(statement, params)
+        return answered
+
+    def end_transaction(self, *, is_committed: bool) -> None:
+        """Consume the streams that were read, or take the ledger's rows back."""
+        for name in self._read if is_committed else ():
+            self.tasks.streams[name].has_data = False
+        if self._ledger is not None and not is_committed:
+            self.tasks.answers.ledger[:] = self._ledger
+        self._read, self._ledger = set(), None
+
+
+class _Statement:
+    def __init__(self, session: _TaskSession, statement: str, params: list[Any]) -> None:
+        self._session, self._statement, self._params = session, statement, params
+
+    def collect(self) -> list[tuple[Any, ...]]:
+        return self._session.collect(self._statement, self._params)
+
+
+def procedure(edits: Mapping[str, str] = MappingProxyType({})) -> Callable[..., str]:
+    """Return the procedure of snowflake/3_load_stages.sql, with parts of its text replaced."""
+    (body,) = re.findall(r"\$\$\n(.*?)\$\$", SCRIPT.read_text(encoding="utf-8"), re.DOTALL)
+    for old, new in edits.items():
+        assert old in body, old
+        body = body.replace(old, new)
+    names: dict[str, Any] = {}
+    exec(compile(body, str(SCRIPT), "exec"), names)
+    run: Callable[..., str] = names["run"]
+    return run
+
+
+def _arguments(call: str) -> list[Any]:
+    listed = re.sub(r"array_construct\((.*?)\)", r"[\1]", call)
+    found: list[Any] = ast.literal_eval(f"[{listed}]")
+    return found
