@@ -158,6 +158,19 @@ def test_a_stream_of_ones_own_is_deployed_after_the_procedure() -> None:
     assert statements.index(procedure) < statements.index(load)
 
 
+@pytest.mark.parametrize("trigger", ["scheduled", "triggered"])
+def test_the_reviews_are_deployed_where_there_is_an_api(trigger: str, linter: Linter) -> None:
+    settings = load_settings(pipeline_file=ROOT / "pipeline.toml", api_url="https://api.example.com/v1")
+    with_api = deployment(settings, load_streams(settings), trigger)  # type: ignore[arg-type]
+    added = [text for text in with_api if text not in deployment(settings, STREAMS, trigger)]  # type: ignore[arg-type]
+    made = [f"{found[1]} {found[2] or found[3]}" for text in added if (found := _CREATED.match(text))]
+    assert made == ["stage reviews_stage", "stream reviews_stage_files", "task load_reviews", "task cleanup_reviews"]
+    call = "'reviews', 'documents', 'reviews_stage', 'raw_ext.reviews_raw', array_construct('id'), 'updated_at')"
+    assert sum(call in text for text in added) == 2
+    for text in added:
+        assert not linter.parse_string(f"{text};\n").violations, text
+
+
 def test_raw_tables_have_the_embedded_warehouses_columns() -> None:
     """Snowflake's own tables beside: `seen_files` is what its streams need. What builds remember is dbt's side."""
     folder = Path(embedded.__file__).parent
