@@ -20,7 +20,7 @@ from adventure.factory import open_probe, open_warehouse
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile
-from adventure.sources.postgres.source import PostgresSnapshot
+from adventure.sources.postgres.snapshot import PostgresSnapshot
 from adventure.sources.source import Extract
 from tests.processor.conftest import Rows, stream_of, writer
 

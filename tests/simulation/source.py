@@ -66,6 +66,7 @@ class SimulatedPlan:
     step: timedelta
     by_default: Resolution | None = None
     is_naive: bool = False
+    is_date: bool = False
     table: str = "things"
     in_no_window: str = "no row"
     columns: tuple[Any, ...] = tuple(SimpleNamespace(column=column) for column in COLUMNS)
