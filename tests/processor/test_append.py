@@ -286,8 +286,8 @@ def test_uuids_of_version_7_are_read_up_to_the_horizon(settings: Settings, write
     run(writer_settings, UUID7, CREATE.format("uuid default new_uuid7()"))
     stream = events_of()
     run(writer_settings, INSERT)
+    run(writer_settings, "select pg_sleep(0.15)")  # The horizon stays 0.1 s below the start of the next transaction.
     with psycopg.connect(writer_settings.postgres_dsn) as late:
-        late.execute("select pg_sleep(0.15)")
         late.execute("insert into events (note) values ('late')")
         run(writer_settings, INSERT)
         report = process_once(settings, (stream,))
