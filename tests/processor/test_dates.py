@@ -100,6 +100,24 @@ def test_a_row_of_yesterday_that_commits_today_is_read(
     check_equal(settings, writer_settings, days)
 
 
+@pytest.mark.parametrize("kind", ["date", "timestamptz"])
+def test_no_row_is_lost_when_the_values_of_a_cursor_become_whole_days(
+    settings: Settings, writer_settings: Settings, days: Stream, staged: Callable[[Stream], Rows], kind: str
+) -> None:
+    change(writer_settings, "alter table days alter day type timestamptz")
+    stream = replace(days, timezone=None)
+    change(writer_settings, "insert into days values (1, now() - interval '1 day', 'before'), (2, now(), 'now')")
+    process_once(settings, (stream,))
+    change(writer_settings, f"alter table days alter day type {kind}")
+    a_day = "date_trunc('day', now()), 'a day'"
+    change(writer_settings, f"insert into days values (3, {a_day}), (5, {a_day}), (6, {a_day}), (7, {a_day})")
+    with open_pipeline(settings, (stream,)) as pipeline:
+        cycle(pipeline)
+        change(writer_settings, f"insert into days values (4, {a_day})")
+        cycle(pipeline)
+    assert {key for key, _ in notes(staged(stream))} == {1, 2, 3, 4, 5, 6, 7}
+
+
 def cycle(pipeline: Pipeline) -> None:
     assert not run_cycle(pipeline).failures
 

@@ -277,7 +277,7 @@ def test_a_window_ends_where_the_last_whole_unit_does() -> None:
         ("horizon", 0, 0),
         ("horizon, whole minutes", 10, 30),
         ("horizon, whole minutes", 600, 0),
-        ("horizon, whole days", 10 * 86_400, 30),
+        ("horizon, whole days", 10 * 86_400, 43_230),  # It is noon: the watermark is of finer values.
         ("horizon, some whole days", 0, A_DAY.total_seconds()),
     ],
 )

@@ -95,7 +95,9 @@ CELLS = (
     Cell("cursor", "whole seconds, open transactions", _SECONDS, protocol=_OPEN),
     Cell("cursor", "whole minutes", "timestamptz not null default date_trunc('minute', now())"),
     Cell("cursor", "business days", "timestamptz not null default date_trunc('day', now())"),
-    Cell("cursor", "date", "date not null default now()", result="refused", because="is of type date"),
+    Cell("cursor", "date", "date not null default now()"),
+    Cell("cursor", "date, open transactions", "date not null default now()", protocol=_OPEN),
+    Cell("cursor", "time", "time not null default now()", result="refused", because="is of type time"),
     # Zones
     Cell("zone", "timestamptz in New York", session="set timezone = 'America/New_York'"),
     Cell("zone", "timestamp in UTC", _LOCAL),

@@ -256,7 +256,8 @@ def lookback(
     # The values grow with the writer's clock: each new row gets the last value, or one above it.
     age = to_local(mark.horizon, stream.zone) - mark.value
     over = age > _OLD or (resolution.longest < A_DAY and age >= resolution.longest)
-    return timedelta(0) if over else min(TIES, resolution.unit / 2)
+    # A watermark within a unit is of the time when the values were finer.
+    return timedelta(0) if over else min(TIES, resolution.unit / 2) + (mark.value - datetime.min) % resolution.unit
 
 
 def lag(mark: Watermark | None) -> timedelta:
