@@ -155,9 +155,15 @@ def world_without_change_streams(sandbox: Sandbox, tmp_path_factory: pytest.Temp
 
 
 def _make(databases: Databases, folder: Path, *, sees_deletes: bool = True) -> World:
+    pipeline = folder / "pipeline.toml"
+    # Every process here is new and begins beside an open transaction: rows would wait until one of them showed UTC.
+    named = 'cursor = "last_modified"\ntimezone = "UTC"'
+    shipped = (ROOT / "pipeline.toml").read_text(encoding="utf-8")
+    orders, found, others = shipped.partition("[streams.chat_logs]")
+    pipeline.write_text(orders.replace('cursor = "last_modified"', named) + found + others, encoding="utf-8")
     common = {
         "DATA_DIR": str(folder / "adventure"),
-        "PIPELINE_FILE": str(ROOT / "pipeline.toml"),
+        "PIPELINE_FILE": str(pipeline),
         "DBT_DIR": str(ROOT / "dbt"),
         "ORDER_BATCH_SIZE": "10",
     }

@@ -210,6 +210,25 @@ def test_rows_at_rest_are_staged_when_what_was_open_beside_them_has_ended(
         assert ids(staged(local)) == [1]
 
 
+def test_the_doubt_outlives_the_process_until_a_row_shows_the_zone(
+    settings: Settings, writer_settings: Settings, local: Stream, staged: Staged
+) -> None:
+    at = "insert into local values ({}, now() at time zone 'utc' - interval '{} seconds')"
+    with writer(writer_settings) as connection, writer(writer_settings) as late:
+        connection.execute(at.format(1, 300))
+        process_once(settings, [local])
+        assert read_watermarks(settings)["things"].mode == "horizon, zone not seen yet"
+        with late.transaction():
+            late.execute("select 1")
+            connection.execute(at.format(2, 200))
+            process_once(settings, [local])
+            assert ids(staged(local)) == [1]
+        connection.execute(at.format(3, 0))
+        process_once(settings, [local])
+        assert read_watermarks(settings)["things"].mode == "horizon"
+    assert ids(staged(local)) == [1, 2, 3]
+
+
 def test_old_rows_raise_no_doubt(settings: Settings, writer_settings: Settings, local: Stream, staged: Staged) -> None:
     with writer(writer_settings) as connection:
         old = utc_now() - timedelta(hours=4, minutes=7)

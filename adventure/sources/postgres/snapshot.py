@@ -3,7 +3,7 @@
 A snapshot does not connect: its source does, which also remembers what the last snapshots staged.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +39,7 @@ from adventure.sources.postgres.resolution import (
 from adventure.sources.postgres.table_rows import TableRows
 from adventure.sources.postgres.whole_table import WholeTable
 from adventure.sources.postgres.writer import RowWriter
+from adventure.sources.postgres.zone import UNSEEN
 from adventure.sources.source import Extract
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class PostgresSnapshot:
     database: Origin = field(default_factory=Origin)
     unlocked: Mapping[str, str | None] = field(default_factory=dict)
     """Streams whose tables could not be locked, with what `PostgresSource.fingerprint` returned."""
+    doubted: Set[str] = frozenset()
+    """Streams whose cursor has no zone, and no row has shown it."""
     clock: datetime = datetime.max
     """The server's clock, naive UTC."""
     growing: Mapping[str, Growing] = field(default_factory=dict)
@@ -192,7 +195,7 @@ class PostgresSnapshot:
         if mode == "horizon" and mark and mark.mode.startswith("lookback") and self.end(stream) < mark.value:
             # An open transaction may still write below the watermark, which moved while the horizon was unknown.
             mode = "lookback: a transaction is open that began while the horizon was unknown"
-        mode = shown(mode, plan.step, found)
+        mode = shown(mode, plan.step, found) + (f", {UNSEEN}" if stream.name in self.doubted else "")
         return Extract(
             files,
             rejects,

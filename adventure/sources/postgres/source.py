@@ -197,7 +197,10 @@ class PostgresSource:
                 horizon = read_horizon(self._asking, self._extracting_pid)
                 self._warnings.of_horizon(horizon, lambda: blocking_session(self._asking, self._extracting_pid))
                 ends = self._zones.ends(self._asking, plans.values(), horizon.moment)
-                ends = self._zones.ends_in_doubt(ends, plans.values(), horizon)
+                doubted = {name for name, plan in plans.items() if self._zones.in_doubt(plan, marks.get(name))}
+                for name in doubted:
+                    ends[name] = self._zones.end_in_doubt(plans[name], ends[name], horizon)
+                    self._warnings.of_doubt(plans[name], horizon)
                 floors = self._floors(plans, marks, horizon)
             with self._log_cycle(plans, origin, unreadable):
                 yield PostgresSnapshot(
@@ -213,6 +216,7 @@ class PostgresSource:
                     ends,
                     origin,
                     unlocked,
+                    doubted,
                     horizon.clock,
                     growing,
                     horizon,

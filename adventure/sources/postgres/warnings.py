@@ -19,6 +19,9 @@ log = get_logger()
 FUTURE = "rows dated in the future"
 """The name of the note, in the log and in window.json."""
 
+_LONG = timedelta(seconds=2)
+"""A transaction that is open for longer is named as the reason why rows wait."""
+
 LOOK_SEC = 60.0
 """The shortest time between two full scans of a table for a warning about its rows."""
 
@@ -78,6 +81,17 @@ class WarningLog:
         """Warn once about rows that seem to be written in another zone than the stream's."""
         if doubt and self._once(f"{plan.stream.name}: zone"):
             log.warning(f"{plan.stream.name}: {doubt}", stream=plan.stream.name)
+
+    def of_doubt(self, plan: Plan, horizon: Horizon) -> None:
+        """Warn once if a transaction that is open for long keeps rows waiting because no row has shown their zone."""
+        name = plan.stream.name
+        if horizon.age > _LONG and self._once(f"{name}: doubt"):
+            log.warning(
+                f"{name}: {plan.stream.cursor} has no time zone, and no row shows yet that it holds UTC. While a"
+                f" transaction is open (one is for {horizon.age.total_seconds():.0f} s), rows newer than 14.5 hours may"
+                " wait. Name the timezone of the stream in pipeline.toml, and they do not",
+                stream=name,
+            )
 
     def of_plan(self, plan: Plan, relation: Relation, asking: psycopg.Connection[tuple[Any, ...]]) -> None:
         """Warn once if rows may be late or an index is missing; warn about rows without a cursor for each new count."""

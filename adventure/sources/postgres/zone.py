@@ -5,7 +5,7 @@ assume UTC, and refuse the stream as soon as the server, the database, a role or
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from psycopg import sql
 
 from adventure.core.clock import earlier
 from adventure.core.errors import SourceShapeError
+from adventure.core.watermark import Watermark
 from adventure.core.zones import is_utc
 from adventure.sources.postgres.horizon import MARGIN, Horizon
 from adventure.sources.postgres.plan import Plan
@@ -25,6 +26,9 @@ _QUARTER = timedelta(minutes=15)
 """Zones differ from UTC by whole quarters of an hour."""
 _FARTHEST = timedelta(hours=14, minutes=30)
 """Zones differ from UTC by at most 14 hours."""
+
+UNSEEN = "zone not seen yet"
+"""The mode of a watermark whose stream was in doubt."""
 
 _TICK = timedelta(microseconds=1)
 
@@ -171,23 +175,22 @@ class ZoneWatch:
             found[name] = earlier(clocks[zone], max(-self._offsets.get(name, timedelta(0)), timedelta(0)))
         return found
 
-    def ends_in_doubt(
-        self, ends: Mapping[str, datetime], plans: Iterable[Plan], horizon: Horizon
-    ) -> dict[str, datetime]:
-        """Return the ends of the windows, lowered where no row has shown yet that a cursor without a zone holds UTC.
+    def in_doubt(self, plan: Plan, mark: Watermark | None) -> bool:
+        """Return whether no row has shown yet that a cursor without a zone holds UTC, since its first window on."""
+        name = plan.stream.name
+        is_unnamed = plan.is_naive and plan.stream.timezone is None and name not in self._offsets
+        return is_unnamed and (mark is None or UNSEEN in mark.mode)
+
+    def end_in_doubt(self, plan: Plan, end: datetime, horizon: Horizon) -> datetime:
+        """Return the end of the window of a cursor in doubt: `end`, or less while a transaction is open.
 
         Rows at rest show no zone. If it is behind UTC, an open transaction may still write below them. What we may read
         then is what lies below the transaction's start in every zone, and the rows that were there before it began.
         """
-        found = dict(ends)
-        for plan in plans:
-            name = plan.stream.name
-            if not plan.is_naive or plan.stream.timezone is not None or name in self._offsets:
-                continue
-            at_rest = self._newest_before(name, horizon.moment)
-            if horizon.age > MARGIN:
-                found[name] = min(found[name], max(earlier(horizon.moment, _FARTHEST), at_rest))
-        return found
+        at_rest = self._newest_before(plan.stream.name, horizon.moment)
+        if horizon.age <= MARGIN:
+            return end
+        return min(end, max(earlier(horizon.moment, _FARTHEST), at_rest))
 
     def _newest_before(self, name: str, moment: datetime) -> datetime:
         """Return a cursor up to which only transactions that began before that moment write."""
