@@ -154,10 +154,11 @@ def written(frame: pd.DataFrame) -> list[dict[str, str]]:
 
 def same(shown: str, saved: str, header: str) -> bool:
     """Return whether a table cell shows the value in the file. Tables have whole dollars, and shares as percentages."""
+    is_rounded = shown.endswith("%")
     shown = "" if shown == "–" else shown.replace("−", "-").translate(str.maketrans("", "", "$,%"))
     try:
         scale = 100 if header in ("Share", "Rate", "change", "progress", "change_last_year") else 1
-        tolerance = 0.5 if scale == 1 and float(shown).is_integer() else 1e-4
+        tolerance = 0.5 if scale == 1 and float(shown).is_integer() else 0.051 if is_rounded else 1e-4
         return float(shown) == pytest.approx(float(Decimal(saved) * scale), rel=1e-9, abs=tolerance)
     except (ValueError, InvalidOperation):
         if header.endswith("(UTC)"):
