@@ -154,16 +154,16 @@ def written(frame: pd.DataFrame) -> list[dict[str, str]]:
 
 def same(shown: str, saved: str, header: str) -> bool:
     """Return whether a table cell shows the value in the file. Tables have whole dollars, and shares as percentages."""
-    is_rounded = shown.endswith("%")
-    shown = "" if shown == "–" else shown.replace("−", "-").translate(str.maketrans("", "", "$,%"))
     try:
+        number = float(shown.replace("−", "-").translate(str.maketrans("", "", "$,%")))
         scale = 100 if header in ("Share", "Rate", "change", "progress", "change_last_year") else 1
-        tolerance = 0.5 if scale == 1 and float(shown).is_integer() else 0.051 if is_rounded else 1e-4
-        return float(shown) == pytest.approx(float(Decimal(saved) * scale), rel=1e-9, abs=tolerance)
+        last_digit = 0.1 ** len(shown.rstrip("%").partition(".")[2])
+        tolerance = 0.5 if scale == 1 and number.is_integer() else max(1e-4, 0.501 * last_digit)
+        return number == pytest.approx(float(Decimal(saved) * scale), rel=1e-9, abs=tolerance)
     except (ValueError, InvalidOperation):
         if header.endswith("(UTC)"):
             return saved.startswith(shown)
-        return shown == saved
+        return ("" if shown == "–" else shown) == saved
 
 
 @pytest.fixture
