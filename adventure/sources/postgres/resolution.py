@@ -96,6 +96,13 @@ DAYS = Resolution("days")
 """The resolution of dates."""
 
 
+def known_resolution(mark: Watermark | None, *, is_date: bool) -> Resolution | None:
+    """Return the cursor's resolution that was found when the watermark last moved; that of a date needs no rows."""
+    if is_date:
+        return DAYS
+    return Resolution.of(mark.mode) if mark else None
+
+
 class Measure:
     """Count on which grids the values of one window lie.
 

@@ -4,7 +4,7 @@ A snapshot does not connect: its source does, which also remembers what the last
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from adventure.sources.postgres.resolution import (
     TIES,
     Resolution,
     coarser,
+    known_resolution,
     last_value,
     lookback,
     shown,
@@ -52,8 +53,8 @@ _TICK = timedelta(microseconds=1)
 class PostgresSnapshot:
     """A horizon, and the snapshot that was taken after it."""
 
-    horizon: datetime
-    mode: str
+    horizon_read: Horizon
+    """The horizon as the server told it, with its clock and the reason why it is unknown."""
     plans: dict[str, Plan]
     relations: dict[str, Relation]
     unreadable: dict[str, SourceError]
@@ -61,20 +62,19 @@ class PostgresSnapshot:
     source: "PostgresSource"
     floors: Floors
     log: LogCycle
-    horizons: Mapping[str, datetime] = field(default_factory=dict)
+    horizons: Mapping[str, datetime]
     """For each stream, the lowest cursor that a row may still get from the horizon on."""
-    database: Origin = field(default_factory=Origin)
-    unlocked: Mapping[str, str | None] = field(default_factory=dict)
+    database: Origin
+    unlocked: Mapping[str, str | None]
     """Streams whose tables could not be locked, with what `PostgresSource.fingerprint` returned."""
-    doubted: Set[str] = frozenset()
+    doubted: Set[str]
     """Streams whose cursor has no zone, and no row has shown it."""
-    clock: datetime = datetime.max
-    """The server's clock, naive UTC."""
-    growing: Mapping[str, Growing] = field(default_factory=dict)
+    growing: Mapping[str, Growing]
     """For streams in append mode, how far ids were handed out."""
-    known: Horizon | None = None
-    """The horizon with its reason."""
     tick: timedelta = _TICK
+
+    def __post_init__(self) -> None:
+        self.horizon, self.mode = self.horizon_read.moment, self.horizon_read.mode
 
     def origin(self, stream: Stream) -> Origin:
         """Return the database, which all streams of the snapshot share."""
@@ -84,7 +84,7 @@ class PostgresSnapshot:
         """Return the end of the stream's window, in the zone of its cursor; see `SourceSnapshot`."""
         if stream.has_read_at:
             # A row that commits late is in the next snapshot, or named by the log, whatever the horizon was.
-            return self.clock
+            return self.horizon_read.clock
         plan = self.plans[stream.name]
         return whole_units(self.horizons[stream.name], plan.step, self._resolution(stream))
 
@@ -142,8 +142,7 @@ class PostgresSnapshot:
         mark, relation, growing = self.marks.get(stream.name), self.relations[stream.name], self.growing[stream.name]
         rows = self._rows(stream, folder)
         position = begin(mark, rows.plan, relation)
-        assert self.known
-        appended = AppendedRows(rows, growing, self.known, mark, relation.position)
+        appended = AppendedRows(rows, growing, self.horizon_read, mark, relation.position)
         new = relation.new_since(position.parts)
         if new:
             self.source.warn_of_attached(stream, new)
@@ -249,10 +248,7 @@ class PostgresSnapshot:
 
     def _resolution(self, stream: Stream) -> Resolution | None:
         """Return the cursor's resolution that was found when the watermark last moved."""
-        if self.plans[stream.name].is_date:
-            return DAYS
-        mark = self.marks.get(stream.name)
-        return Resolution.of(mark.mode) if mark else None
+        return known_resolution(self.marks.get(stream.name), is_date=self.plans[stream.name].is_date)
 
     def _lookback(self, stream: Stream) -> timedelta:
         """Return how far below the watermark to read.

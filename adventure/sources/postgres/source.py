@@ -37,7 +37,7 @@ from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, table_of
 from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
 from adventure.sources.postgres.relations import Member, Relation, read_relations, rows_in
-from adventure.sources.postgres.resolution import DAYS, Resolution, whole_units
+from adventure.sources.postgres.resolution import Resolution, known_resolution, whole_units
 from adventure.sources.postgres.session import NAME as _NAME
 from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
 from adventure.sources.postgres.snapshot import PostgresSnapshot
@@ -204,8 +204,7 @@ class PostgresSource:
                 floors = self._floors(plans, marks, horizon)
             with self._log_cycle(plans, origin, unreadable):
                 yield PostgresSnapshot(
-                    horizon.moment,
-                    horizon.mode,
+                    horizon,
                     plans,
                     relations,
                     unreadable,
@@ -213,13 +212,11 @@ class PostgresSource:
                     self,
                     floors,
                     self._cycle,
-                    ends,
-                    origin,
-                    unlocked,
-                    doubted,
-                    horizon.clock,
-                    growing,
-                    horizon,
+                    horizons=ends,
+                    database=origin,
+                    unlocked=unlocked,
+                    doubted=doubted,
+                    growing=growing,
                 )
 
     def _growing(
@@ -283,7 +280,7 @@ class PostgresSource:
         floors = Floors(self._clock, horizon)
         for name, plan in plans.items():
             if name in marks and not plan.stream.has_read_at:
-                resolution = DAYS if plan.is_date else Resolution.of(marks[name].mode)
+                resolution = known_resolution(marks[name], is_date=plan.is_date)
                 unit = max(plan.step, resolution.longest if resolution else plan.step)
                 floors.add(marks[name], unit, partial(self._read_up_to, plan, resolution))
                 self._warnings.of_clock(name, floors.reported(name), floors.note(name))
