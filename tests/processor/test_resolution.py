@@ -103,7 +103,7 @@ def test_rows_with_todays_date_are_staged_all_day(
         before = len(staged(stream))
         run_cycle(pipeline)
         assert len(staged(stream)) == before, "what was staged already is not staged again"
-    assert read_watermarks(settings)["things"].mode == "horizon, whole days"
+    assert read_watermarks(settings)["things"].mode == "horizon, whole days, zone not seen yet"
 
 
 def test_a_version_with_the_same_coarse_cursor_is_staged_and_loaded_last(
@@ -141,7 +141,7 @@ def test_dates_beside_moments_are_read_again_for_a_day(
     put(writer_settings, 3, midnight())
     process_once(settings, [stream])
     assert ids(staged(stream)) == {0, 1, 2, 3, 10, 11, 12}
-    assert read_watermarks(settings)["things"].mode == "horizon, some whole days"
+    assert read_watermarks(settings)["things"].mode == "horizon, some whole days, zone not seen yet"
 
 
 def test_a_writer_that_switches_to_dates_is_noticed_and_missed_rows_are_read(
