@@ -25,6 +25,7 @@ from adventure.cli.job import (
 from adventure.core.errors import AdventureError
 from adventure.core.extras import DISTRIBUTION, naming_extra
 from adventure.core.private import only_owner
+from adventure.core.interrupts import interrupt
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -54,7 +55,9 @@ def main() -> None:
     """Run a command. An error is one sentence on stderr and exit code 1 (with --debug, a traceback)."""
     only_owner()
     # Linux ignores SIGTERM for a container's first process unless it has a handler.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # A shell ignores it for jobs in the background.
+        signal.signal(signal.SIGINT, interrupt)
     try:
         with naming_extra("This command"):
             # The name under which the shell completes it, also for `python -m adventure`.

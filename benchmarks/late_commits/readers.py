@@ -32,7 +32,7 @@ class Processor:
         self.staged: tuple[dict[int, set[int]], dict[int, set[int]]] = ({}, {})
         self.latest: tuple[dict[int, tuple[datetime, int]], dict[int, tuple[datetime, int]]] = ({}, {})
         self.orphans = self.cycles = self.rows_read = self.rows_staged = 0
-        self.horizon = datetime.min
+        self.read_up_to = datetime.min
         self.failure: BaseException | None = None
 
     def run(self, stop: threading.Event, drained_at: Callable[[], datetime]) -> None:
@@ -40,7 +40,7 @@ class Processor:
         try:
             with self._open() as pipeline:
                 stopped = False
-                while not stopped or self.horizon <= drained_at():
+                while not stopped or self.read_up_to <= drained_at():
                     # A cycle that began before the last commit does not count.
                     stopped = stop.is_set()
                     self._cycle(pipeline)
@@ -80,7 +80,8 @@ class Processor:
             def open_snapshot(self, *arguments: Any) -> Iterator[Any]:
                 with super().open_snapshot(*arguments) as snapshot:
                     yield snapshot
-                processor.horizon = snapshot.horizon
+                # A window may end below the horizon: while a stream's zone is in doubt, an open transaction holds it.
+                processor.read_up_to = min(snapshot.end(stream) for stream in processor._streams)
 
         def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
             processor.rows_read += batch.num_rows

@@ -32,7 +32,7 @@ class System(Protocol):
         """Return the last version of each order and line, after the writers have ended."""
 
     def drained_at(self) -> datetime:
-        """Return the time that the horizon must pass so that every row has been read."""
+        """Return the time up to which windows must have been read so that every row is in one."""
 
     def processor(self, scenario: Scenario, number: int) -> Processor:
         """Return a processor with its own watermarks and stage."""
