@@ -18,11 +18,13 @@ MARTS = (
     "support_chats_by_day",
     "campaign_events_by_day",
     "order_bands_by_day",
+    "recent_orders",
+    "recent_order_lines",
     "sales_annotations",
     "sales_targets",
     "dim_products",
 )
-"""What the Sales page reads: aggregates and one small dimension."""
+"""What the Sales and Orders pages read: aggregates, one small dimension, and the latest orders."""
 
 
 @dataclass(frozen=True)
