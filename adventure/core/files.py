@@ -6,7 +6,7 @@ A file stays in its stream's temporary folder until it is staged. This module is
 import errno
 import gzip
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -179,6 +179,17 @@ class NdjsonFile:
         self._waiting += line
         self._waiting += b"\n"
         self.rows += 1
+        self._compress_if_enough()
+
+    def write_lines(self, lines: Sequence[bytes]) -> None:
+        """Add lines, given without their ends."""
+        if lines:
+            self._waiting += b"\n".join(lines)
+            self._waiting += b"\n"
+        self.rows += len(lines)
+        self._compress_if_enough()
+
+    def _compress_if_enough(self) -> None:
         if len(self._waiting) >= self._BYTES_A_WRITE:
             self._settle()
             self._under_way = self._compressing.submit(self._compress, self._waiting)
@@ -233,7 +244,16 @@ class NdjsonParts:
     def write(self, line: bytes) -> None:
         """Add a line, given without its end."""
         self._file.write(line)
-        if self._file.rows % self._ROWS_BETWEEN_LOOKS == 0 and self._file.size >= BYTES_A_FILE:
+        if self._file.rows % self._ROWS_BETWEEN_LOOKS == 0:
+            self._start_next_if_full()
+
+    def write_lines(self, lines: Sequence[bytes]) -> None:
+        """Add lines, given without their ends."""
+        self._file.write_lines(lines)
+        self._start_next_if_full()
+
+    def _start_next_if_full(self) -> None:
+        if self._file.size >= BYTES_A_FILE:
             self._end_file()
             self._file = self._next()
 

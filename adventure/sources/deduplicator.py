@@ -4,11 +4,15 @@ The versions are in memory only. After a restart, rows within the lookback are s
 version of each key.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from datetime import datetime
+from typing import TypeVar
 
 _A_FEW = 10_000
 """Below this number of versions, `forget` does nothing: the memory is not worth the time."""
+
+
+Row = TypeVar("Row")
 
 
 class Deduplicator:
@@ -35,6 +39,16 @@ class Deduplicator:
             return False
         self._pending[key] = (cursor, version)
         return True
+
+    def new_rows(self, rows: Iterable[tuple[Hashable, datetime, Hashable, Row]]) -> list[Row]:
+        """Return the rows that are new, of rows with key, cursor and version; see `is_new`."""
+        pending, staged, found = self._pending, self._staged, []
+        for key, cursor, version, row in rows:
+            known = pending.get(key) or staged.get(key)
+            if known is None or known[1] != version:
+                pending[key] = (cursor, version)
+                found.append(row)
+        return found
 
     def cursor_of(self, key: Hashable) -> datetime | None:
         """Return the cursor of the version that was read last; None if that version is not in memory."""

@@ -1,6 +1,8 @@
 """Reviews from the generator through the shop's API to the marts, compared with the API's own table row for row."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,13 +10,17 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from adventure.core.clock import utc_now
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream, load_streams
+from adventure.dashboard.sales import review_metrics
+from adventure.dashboard.sales.scope import Scope
 from adventure.demo.api.faults import Faults
 from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.history import ensure_history
 from adventure.destinations.common.build import _invoke, target_dir
+from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.factory import open_warehouse
 from adventure.monitoring.checks import run_checks
 from adventure.processor.run import process_once
@@ -119,6 +125,42 @@ def test_reviews_reach_the_marts_as_the_api_has_them(shop: Settings, reader: Set
     )
     assert (early, unknown) == (0, 0)
     assert [check for check in run_checks(reader, streams) if check.failed] == []
+    compare_dashboard(shop, reader)
+
+
+def compare_dashboard(shop: Settings, reader: Settings) -> None:
+    """Compare what the dashboard shows of the last 30 days with the API's own table."""
+    dataset, today = DuckDBDataset(reader.published_path, ""), utc_now().date()
+    scope = Scope(today - timedelta(days=29), today)
+    with psycopg.connect(shop.postgres_dsn) as connection:
+        written = "from reviews_api.reviews where status = 'published' and created_at >= %s"
+        ((reviews, rating, verified),) = connection.execute(
+            f"select count(*), avg(rating)::float, avg(verified_purchase::int)::float {written}", [scope.first]
+        ).fetchall()
+        by_day = connection.execute(
+            f"select created_at::date, count(*), avg(rating)::float {written} group by 1 order by 1", [scope.first]
+        ).fetchall()
+        newest = connection.execute(
+            f"select created_at, rating, trim(title) {written} order by created_at desc, review_id limit 10",
+            [scope.first],
+        ).fetchall()
+        online = connection.execute(
+            f"select count(*) {written} and sales_order_id is not null", [scope.first]
+        ).fetchall()[0][0]
+    assert reviews > 100
+    total = review_metrics.total(dataset.query, scope)
+    assert total.reviews == reviews
+    assert [total.rating, total.verified_share] == pytest.approx([rating, verified])
+    rows = review_metrics.over_time(dataset.query, scope, "day", utc_now())
+    found = [(row.period.date(), row.reviews, pytest.approx(row.rating)) for row in rows.itertuples() if row.reviews]
+    assert found == by_day
+    kept = review_metrics.newest(dataset.query, scope)[["created_at", "rating", "title"]]
+    assert [(row.created_at.to_pydatetime(), row.rating, row.title) for row in kept.itertuples()] == newest
+    with_orders = replace(scope, channels=("online", "reseller"))
+    assert review_metrics.total(dataset.query, with_orders).reviews == online
+    countries = dataset.query("select distinct country from reviews_by_day")["country"]
+    each = [review_metrics.total(dataset.query, replace(scope, countries=(name,))).reviews for name in countries]
+    assert (sum(each), "Unknown" in set(countries)) == (reviews, False)
 
 
 @pytest.mark.timeout(900)

@@ -58,7 +58,8 @@ class Api:
     """Whether `since` is compared in whole seconds."""
     clock_step: timedelta = timedelta(0)
     """How far the server's clock is ahead."""
-    has_etag: bool = False
+    validator: str = ""
+    """The header by which a request may ask whether an answer has changed: `etag` or `last-modified`."""
     faults: list[Fault | None] = field(default_factory=list)
     """What happens in the next requests, one by one; None answers."""
     always: Fault | None = None
@@ -119,9 +120,11 @@ class Api:
             else:
                 headers["link"] = f'<{following}>; rel="next"'
         text = orjson.dumps(body)
-        if self.has_etag:
-            headers["etag"] = f'"{hash(text)}"'
-            if request.headers.get("if-none-match") == headers["etag"]:
+        if self.validator:
+            named = {"etag": "if-none-match", "last-modified": "if-modified-since"}[self.validator]
+            newest = max((each["meta"]["changed"] for each in self.records.values()), default="")
+            headers[self.validator] = f'"{hash(text)}"' if self.validator == "etag" else newest
+            if request.headers.get(named) == headers[self.validator]:
                 return Response(status_code=304, headers=headers)
         return Response(text, 200, headers, "application/json")
 

@@ -1,7 +1,8 @@
 """An API that fails, lies or is slow costs no record, and no message holds a secret."""
 
+import asyncio
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -115,6 +116,26 @@ def test_an_answer_that_does_not_end_is_given_up(api: Api, reader: Reader, monke
     monkeypatch.setattr(client, "LARGEST_ANSWER", 100_000)
     api.always = answer(b'{"data": {"items": [%s]}}' % (b"0," * 60_000))
     with pytest.raises(SourceError, match="Set a smaller page_size"):
+        reader.cycle()
+
+
+def test_an_answer_that_trickles_is_given_up(api: Api, api_settings: Settings) -> None:
+    """No single wait is long, so that only the limit for the whole answer ends it."""
+
+    class Trickle(Response):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            headers = [(b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            with suppress(Exception):
+                while True:
+                    await send({"type": "http.response.body", "body": b" " * 1000, "more_body": True})
+                    await asyncio.sleep(0.02)
+
+    api.always = lambda _: Trickle()
+    with (
+        reading(api_settings.model_copy(update={"stuck_after_sec": 0.3}), retry_for=0) as reader,
+        pytest.raises(SourceUnavailable, match="did not finish its answer in time"),
+    ):
         reader.cycle()
 
 

@@ -107,15 +107,16 @@ def test_times_are_those_of_the_apis_clock(api: Api, reader: Reader) -> None:
     assert reader.cycle().rows_staged == 1
 
 
-def test_an_idle_cycle_is_one_conditional_request(api: Api, reader: Reader) -> None:
-    api.has_etag, api.page_size = True, 100
+@pytest.mark.parametrize(("validator", "header"), [("etag", "if-none-match"), ("last-modified", "if-modified-since")])
+def test_an_idle_cycle_is_one_conditional_request(api: Api, reader: Reader, validator: str, header: str) -> None:
+    api.validator, api.page_size = validator, 100
     api.put_many(5, HOUR_AGO)
     reader.cycle()
     reader.cycle()
     api.requests.clear()
     assert reader.cycle().window is None
     (request,) = api.requests
-    assert request.headers["if-none-match"]
+    assert request.headers[header]
     api.put("new", utc_now())
     assert reader.cycle().rows_staged == 1
 

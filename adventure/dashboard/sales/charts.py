@@ -31,7 +31,7 @@ _DASHES = [5, 4]
 _TICKS = 8
 """At most so many labels of a time axis."""
 _AXIS = {"hour": "%d %b %H:%M", "day": "%d %b", "week": "%d %b", "month": "%b %Y"}
-_WHEN = {
+WHEN = {
     "hour": "%A %d %B %Y, %H:%M UTC",
     "day": "%A %d %B %Y",
     "week": "Week from %A %d %B %Y",
@@ -66,7 +66,7 @@ def sales_chart(
     segments: list[str] = list(dict.fromkeys(rows["segment"]))
     shown = alt.selection_point(fields=["segment"], bind="legend")
     hovered = alt.selection_point(fields=["period"], nearest=True, on="pointerover", empty=False, clear="pointerout")
-    x = _time_axis(rows["period"], grain)
+    x = time_axis(rows["period"], grain)
     y = alt.Y("value:Q", title=None, axis=axes.amounts(5, money=measure == "revenue"))
     # A narrow screen would cut off a legend in one row.
     columns, limit = alt.ExprRef("width < 480 ? 2 : 0"), alt.ExprRef("width < 480 ? 100 : 160")
@@ -88,7 +88,7 @@ def sales_chart(
     wide = data.pivot(index="period", columns="segment", values="value").reset_index()
     # Number the columns for the tooltip: Vega's field paths do not allow special characters in names.
     wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
-    tooltip = [alt.Tooltip("period:T", title="When", format=_WHEN[grain])]
+    tooltip = [alt.Tooltip("period:T", title="When", format=WHEN[grain])]
     tooltip += [
         alt.Tooltip(f"s{number}:Q", title=_short(name), format=hover_format(measure))
         for number, name in enumerate(segments)
@@ -147,7 +147,7 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, t
     }
     blue, orange = colours(["orders", "order_details"], theme)
     tooltip = [
-        alt.Tooltip("period:T", title="When", format=_WHEN[grain]),
+        alt.Tooltip("period:T", title="When", format=WHEN[grain]),
         alt.Tooltip("orders:Q", title="Orders", format=",d"),
         alt.Tooltip("chats:Q", title="Chats", format=",d"),
         alt.Tooltip("satisfaction:Q", title="Satisfaction", format=".2f"),
@@ -157,7 +157,7 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, t
     panels = [
         base.mark_bar(color=colour, stroke=colour).encode(
             **dashed,
-            x=_time_axis(rows["period"], grain, labels=last),
+            x=time_axis(rows["period"], grain, labels=last),
             y=alt.Y(f"{column}:Q", title=column.capitalize(), axis=axes.amounts(3)),
         ).properties(height=100, width="container")
         for column, colour, last in (("orders", blue, False), ("chats", orange, True))
@@ -190,7 +190,7 @@ def _ink(theme: Theme) -> str:
     return "#31333F" if theme == "light" else "#FAFAFA"
 
 
-def _time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) -> alt.X:
+def time_axis(moments: "pd.Series[Any]", grain: Grain, *, labels: bool = True) -> alt.X:
     """Return the time axis. Its labels show the year if the data spans several years."""
     years = moments.max().year - moments.min().year
     form = _AXIS[grain] if years == 0 else ("%b %Y" if years < 4 else "%Y")
@@ -241,7 +241,7 @@ def _marks(marks: Marks, theme: Theme) -> list[alt.Chart]:
         if days:
             data = pd.DataFrame({"day": pd.to_datetime(list(days)), "text": list(texts)})
             drawn = alt.Chart(data).mark_point(shape=shape, size=70, filled=True, opacity=1, color=_ink(theme))
-            tooltip = [alt.Tooltip("day:T", title="Day", format=_WHEN["day"]), alt.Tooltip("text:N", title="Note")]
+            tooltip = [alt.Tooltip("day:T", title="Day", format=WHEN["day"]), alt.Tooltip("text:N", title="Note")]
             layers.append(drawn.encode(x=alt.X("day:T", title=None), y=alt.value(6), tooltip=tooltip))
     return layers
 

@@ -12,6 +12,7 @@ from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
+from adventure.sources.http.batch import lines_of
 from adventure.sources.http.client import Answer, ApiClient
 from adventure.sources.http.records import parse, value_at
 from adventure.sources.prefetch import prefetch
@@ -43,6 +44,8 @@ class Page:
     records: list[Any]
     date: datetime
     """The server's clock when it answered; naive UTC."""
+    lines: list[bytes] | None = None
+    """The records as the API wrote them; None if its numbers or spaces need a conversion."""
     validators: Validators | None = None
     """None if the page is not the only one, or the API gives none."""
     unchanged: bool = False
@@ -108,7 +111,7 @@ class Endpoint:
         path = self.stream.api.total
         if not path:
             return None
-        _, value = self._answer(self._first(None), None)
+        _, value, _ = self._answer(self._first(None), None)
         total = value_at(value, path)
         if not isinstance(total, int):
             raise SourceShapeError(
@@ -150,9 +153,9 @@ class Endpoint:
                     "Check pages and next in the stream's table api",
                 )
             visited.add(hash(str(url)))
-            answer, value = self._answer(url, asked if number == 0 else None)
+            answer, value, is_exact = self._answer(url, asked if number == 0 else None)
             if answer.body is None:
-                yield Page([], answer.date, known, unchanged=True)
+                yield Page([], answer.date, validators=known, unchanged=True)
                 return
             records = self._records(value)
             if records and records == before:
@@ -163,7 +166,8 @@ class Endpoint:
             before, read, number = records, read + len(records), number + 1
             following = self._following(url, answer, value, len(records), read, number)
             only = number == 1 and following is None and answer.validators
-            yield Page(records, answer.date, Validators(url, answer.validators) if only else None)
+            lines = lines_of(answer.body, value, self.stream.api.records) if is_exact else None
+            yield Page(records, answer.date, lines, Validators(url, answer.validators) if only else None)
             url = following
 
     def _first(self, low: datetime | None) -> httpx.URL:
@@ -179,13 +183,16 @@ class Endpoint:
             parameters[api.page] = "0"
         return self._url.copy_merge_params(parameters)
 
-    def _answer(self, url: httpx.URL, asked: dict[str, str] | None) -> tuple[Answer, Any]:
-        """Return the answer and its JSON. A body that was cut, which not every server's headers show, is read again."""
+    def _answer(self, url: httpx.URL, asked: dict[str, str] | None) -> tuple[Answer, Any, bool]:
+        """Return the answer, its JSON, and whether orjson writes the same bytes from that.
+
+        A body that was cut, which not every server's headers show, is read again.
+        """
         rate = self.stream.api.requests_per_second
         for attempt in range(1, _ATTEMPTS_TO_PARSE + 1):
             answer = self.client.get(url, asked, per_second=rate)
             try:
-                return answer, None if answer.body is None else parse(answer.body)
+                return answer, *((None, False) if answer.body is None else parse(answer.body))
             except RecursionError as error:
                 raise SourceError(
                     f"{self.stream.name}: an answer of {self.client.where} is nested too deeply",

@@ -48,8 +48,8 @@ class _Repeated(dict[str, Any]):
     """An object that has the same member twice. Only the last of them is known."""
 
 
-def parse(body: bytes) -> Any:
-    """Return the value of a JSON text, with every digit of its numbers.
+def parse(body: bytes) -> tuple[Any, bool]:
+    """Return the value of a JSON text, with every digit of its numbers, and whether orjson writes the same text again.
 
     Raises:
         ValueError: it is not JSON, or not UTF-8.
@@ -59,8 +59,8 @@ def parse(body: bytes) -> Any:
     with suppress(orjson.JSONDecodeError, orjson.JSONEncodeError):
         value = orjson.loads(body)
         if orjson.dumps(value) == body:
-            return value
-    return _DECODER.decode(body.decode("utf-8-sig"))
+            return value, True
+    return _DECODER.decode(body.decode("utf-8-sig")), False
 
 
 def value_at(record: Any, path: str) -> Any:
@@ -163,7 +163,7 @@ def _text(value: Any) -> str:
         return _digits(value)
     if not isinstance(value, str):
         return _dump(value).decode()
-    return json.dumps(value, ensure_ascii=False) if _reads_as_another_kind(value) else value
+    return json.dumps(value, ensure_ascii=False) if reads_as_another_kind(value) else value
 
 
 def _digits(number: int | float | Number) -> str:
@@ -176,12 +176,13 @@ def _key_texts_to_keep(record: dict[str, Any], names: Sequence[str]) -> dict[str
     found = {}
     for name in names:
         value = value_at(record, name)
-        if isinstance(value, float | Number) or (isinstance(value, str) and _reads_as_another_kind(value)):
+        if isinstance(value, float | Number) or (isinstance(value, str) and reads_as_another_kind(value)):
             found[name] = _key_text(record, name)
     return found
 
 
-def _reads_as_another_kind(text: str) -> bool:
+def reads_as_another_kind(text: str) -> bool:
+    """Return whether SQL reads this text of a key as a number, a boolean or a JSON value."""
     return bool(text[:1] in ('"', "{", "[") or text in ("true", "false") or _NUMBER.fullmatch(text))
 
 

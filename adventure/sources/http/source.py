@@ -130,7 +130,7 @@ class HttpSource:
                 begun = page.date
                 # The horizon is exclusive. Add a second, so that records of this second are read.
                 snapshot.horizon = writer.horizon = later(begun, _CLOCK_STEP)
-            writer.write_all(page.records)
+            writer.write_all(page.records, page.lines)
             state.pending = page.validators
 
         with (
