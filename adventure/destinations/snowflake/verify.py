@@ -175,6 +175,13 @@ def _works(scratch: Scratch, streams: Sequence[Stream], folder: Path) -> Iterato
         _expect("rejected rows", found, len(shipped))
         return f"{found} rows"
 
+    def build() -> str:
+        line = warehouse.build(streams, "whole")
+        for mart in ("fct_sales_order_lines", "fct_support_chats"):
+            (found,) = warehouse.execute(f"select count(*) from dbt_prod.{mart}")[0]
+            _expect(f"rows of {mart}, without the deleted one", found, ROWS - 1)
+        return line
+
     yield "sign in", partial(_sign_in, scratch)
     yield "deploy", partial(_run, scratch, scratch.deploy)
     yield "deploy again", partial(_run, scratch, scratch.deploy)
@@ -182,7 +189,7 @@ def _works(scratch: Scratch, streams: Sequence[Stream], folder: Path) -> Iterato
         for stream in shipped:
             yield f"{name} {stream.name}", partial(work, stream)
     yield "rejected rows", count_rejected
-    yield "build", lambda: warehouse.build(streams, "whole")
+    yield "build", build
     yield "publish", lambda: f"{warehouse.publish()} rows"
 
 
