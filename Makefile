@@ -61,10 +61,13 @@ worksheet: .venv/.dev ## write the checks and the dashboard's charts as Snowflak
 	@$(BIN)/python -m tools.charts .adventure/worksheet/charts
 	@echo "Written to .adventure/worksheet"
 
-snow-cli: .venv/.dev ## bundle the dashboard with Snowflake's own command line, installed into .adventure/snow-cli
-	@test -x .adventure/snow-cli/bin/snow || { $(BIN)/python -m venv .adventure/snow-cli \
-	    && .adventure/snow-cli/bin/pip install -q "snowflake-cli==3.30.*"; }
+snow-cli: .venv/.dev .adventure/snow-cli/bin/snow ## bundle the dashboard with Snowflake's own command line, installed into .adventure/snow-cli
 	@SNOW_CLI="$(CURDIR)/.adventure/snow-cli/bin/snow" $(PYTEST) -n 0 tests/snowflake/test_snow_cli.py
+
+# It needs other versions than the project: an environment of its own.
+.adventure/snow-cli/bin/snow: | .venv/.dev
+	@$(BIN)/python -m venv .adventure/snow-cli
+	@.adventure/snow-cli/bin/pip install -q --disable-pip-version-check "snowflake-cli==3.30.*"
 
 lineage: .venv/.dev ## draw the lineage of the models into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg

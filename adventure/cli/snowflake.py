@@ -55,6 +55,31 @@ def snowflake_destroy(
     _run_script(settings, statements, dry_run=dry_run, role=role)
 
 
+@app.command("verify")
+def snowflake_verify(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    role: OneRole = "",
+) -> None:
+    """Deploy under scratch names, move rows through the account, print a report, and destroy it all."""
+    import tempfile
+    import uuid
+    from pathlib import Path
+
+    from adventure.destinations.snowflake.verify import PREFIX, scratch_of, to_text, verify
+
+    settings, streams = pipeline_of(context)
+    name = f"{PREFIX}{uuid.uuid4().hex[:8].upper()}"
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = scratch_of(settings, streams, name=name, role=role, data_dir=Path(folder))
+        if not yes:
+            typer.confirm(f"Create the database {name}, which costs a part of a credit, and destroy it?", abort=True)
+        steps = verify(scratch, streams, lambda step: typer.echo(f"{step.name}: {step.outcome}", err=True))
+        typer.echo(to_text(steps, scratch))
+    if any(step.outcome != "ok" for step in steps):
+        raise typer.Exit(1)
+
+
 def _run_script(settings: "Settings", statements: list[str], *, dry_run: bool, role: str) -> None:
     from adventure.destinations.snowflake.deploy import FIRST_ROLE, run_statements
 

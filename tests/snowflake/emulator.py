@@ -41,11 +41,12 @@ _WITHOUT_EFFECT = [
     r"^\s*(GRANT|REVOKE)\b",
     r"^\s*USE\s+(ROLE|WAREHOUSE|SECONDARY ROLES)\b",
     r"^\s*(CREATE|ALTER|DROP)\s+(OR REPLACE\s+)?(WAREHOUSE|ROLE|USER|RESOURCE MONITOR|STREAMLIT|TASK|PROCEDURE)\b",
+    r"^\s*DROP DATABASE\b",
     r"^\s*EXECUTE IMMEDIATE\b",
     r"^\s*ALTER (SESSION|STAGE)\b",
 ]
 """Roles, warehouses and grants do not exist in the emulator: everybody may do everything, at no cost. Nor do apps,
-tasks and procedures (whose texts tests/snowflake/account.py runs)."""
+tasks and procedures (whose texts tests/snowflake/account.py runs). A database is not dropped: sessions use it."""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ for minutes.
 
 import gzip
 import itertools
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ class Pair:
     snowflake: Settings
     session: Session
     folder: Path
+    manifests: list[dict[str, Any]] = field(default_factory=list)
+    """dbt's manifest after each build on Snowflake, with the compiled models and tests."""
 
     def load(self) -> None:
         """What is in the folder's stage and not loaded yet: the same files, put into Snowflake's stage as well."""
@@ -104,6 +107,7 @@ class Pair:
             text=True,
         )
         assert ended.returncode == 0, ended.stdout[-6000:]
+        self.manifests.append(json.loads((target_dir(self.snowflake) / "manifest.json").read_text(encoding="utf-8")))
 
     def columns(self, model: str) -> list[tuple[str, str]]:
         return [

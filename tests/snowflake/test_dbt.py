@@ -3,13 +3,17 @@
 Built twice, the second time in increments of what was sold, changed and deleted in between.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from tests.snowflake.pair import DBT, Pair
+from tests.snowflake.pair import DBT, ROOT, Pair
 from tests.snowflake.plain import plain
+from tests.snowflake.typed.project import faults_of_project
+from tests.snowflake.typed.relations import Relations
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +27,7 @@ MODELS = sorted(
 
 EMPTY = {"annotations", "targets", "sales_annotations", "sales_targets"}
 """Seeds that are shipped empty, and their models."""
+SEEDS = {path.stem for path in DBT.glob("seeds/**/*.csv")}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -55,3 +60,21 @@ def test_what_is_deleted_and_hostile_was_compared(pair: Pair) -> None:
             None,
         )
     ]
+
+
+def test_the_compiled_models_and_tests_have_snowflakes_words_and_types(pair: Pair) -> None:
+    """As built whole, then in increments, which read the tables of the first build."""
+    relations = Relations(pair.snowflake.snowflake_database)
+    faults = relations.run_script("2_raw_tables.sql", (ROOT / "snowflake" / "2_raw_tables.sql").read_text("utf-8"))
+    whole, increment = pair.manifests
+    assert compiled(whole) != compiled(increment), "the second build was no increment"
+    for manifest in (whole, increment):
+        checked = dict(faults_of_project(manifest, relations))
+        assert set(MODELS) - SEEDS <= checked.keys()
+        assert len(checked) > 2 * len(MODELS), "the data tests were not read"
+        faults += [fault for each in checked.values() for fault in each]
+    assert faults == []
+
+
+def compiled(manifest: Mapping[str, Any]) -> dict[str, str]:
+    return {name: node["compiled_code"] for name, node in manifest["nodes"].items() if node.get("compiled_code")}

@@ -5,11 +5,13 @@ import importlib.metadata
 import re
 import sys
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import duckdb
 import pytest
 import yaml
+from snowflake.connector.util_text import split_statements
 from sqlfluff.core import Linter
 
 import adventure.destinations.duckdb.warehouse as embedded
@@ -43,6 +45,20 @@ _CREATED = re.compile(
 
 def _statements(path: Path) -> list[str]:
     return list(split(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_snowflakes_command_line_splits_the_file_into_the_same_statements(path: Path) -> None:
+    """`snow sql -f` splits with the connector's function, and would fill in `<% names %>` and `&names`."""
+    script = path.read_text(encoding="utf-8")
+    assert not re.search(r"<%|&\w|&\{", script)
+    theirs = [text.rstrip().removesuffix(";") for text, _ in split_statements(StringIO(script), remove_comments=True)]
+    assert [_words(text) for text in theirs if text] == [_words(text) for text in _statements(path)]
+
+
+def _words(statement: str) -> str:
+    """Return the statement without its comments, with single blanks."""
+    return " ".join(" ".join(line for line in statement.splitlines() if not line.strip().startswith("--")).split())
 
 
 @pytest.fixture(scope="module")

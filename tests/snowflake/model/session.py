@@ -259,7 +259,7 @@ _HANDLERS: tuple[tuple[str, Any], ...] = (
     (r"execute task (\S+)$", Session._execute_task),
     (r"create ", Session._create),
     (rf"drop {_KINDS} if exists (\S+)$", Session._drop),
-    (r"grant role (\w+) to (role|user) (\w+)$", Session._grant_role),
+    (r"grant role (\w+) to (role|user) \"?(\w+)\"?$", Session._grant_role),
     (r"grant ", Session._grant),
     (rf"alter {_KINDS} (\S+) (.*)$", Session._alter),
     (r"copy files into 'snow://streamlit/([\w.]+)/versions/live/' from @(\w+)$", Session._copy_into_app),

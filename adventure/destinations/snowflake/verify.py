@@ -1,0 +1,236 @@
+"""`adventure snowflake verify`: deploys under scratch names, moves rows through the account, and destroys all of it.
+
+The report names no account, user or role of the account, so that it can be pasted into an issue.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from adventure.core.errors import AdventureError, ConfigError, WarehouseError
+from adventure.core.extras import DISTRIBUTION
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
+from adventure.destinations.snowflake.deploy import FIRST_ROLE, run_statements
+from adventure.destinations.snowflake.dialect import SNOWFLAKE
+from adventure.destinations.snowflake.one_role import deployment_as
+from adventure.destinations.snowflake.scripts import SHIPPED, deployment, names, teardown
+from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
+from adventure.destinations.snowflake.stage import SnowflakeStage
+from adventure.destinations.snowflake.verify_rows import QUERIES, ROWS, put_window, write_window
+from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
+
+PREFIX = "ADVENTURE_VERIFY_"
+_ROLE_OR_USER = re.compile(r"set (\w+_(?:role|user)) = '[^']*'")
+_CREATE_DATABASE = "create database if not exists identifier($database_name)"
+_DROP_DATABASE = "drop database if exists identifier($database_name)"
+Work = Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A deployment under names of its own, and what removes it."""
+
+    settings: Settings
+    role: str
+    """The role that deploys and destroys."""
+    deploy: list[str]
+    destroy: list[str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The outcome of one step."""
+
+    name: str
+    outcome: Literal["ok", "failed", "not run"]
+    seconds: float
+    detail: str
+
+
+def scratch_of(settings: Settings, streams: Sequence[Stream], *, name: str, role: str, data_dir: Path) -> Scratch:
+    """Return what verify deploys and destroys. No statement names an object that verify did not create.
+
+    Args:
+        name: the scratch database; in the full installation all other names begin with it.
+        role: the one role, which may create databases; empty for the full installation.
+        data_dir: where dbt writes its files.
+
+    Raises:
+        ConfigError: a script is missing, or the pipeline lacks the shipped streams.
+    """
+    if missing := set(SHIPPED) - {stream.name for stream in streams}:
+        raise ConfigError(
+            f"verify stages rows of {', '.join(SHIPPED)}, and the pipeline has no {', '.join(sorted(missing))}",
+            "Run it with the pipeline.toml that comes with Adventure",
+        )
+    changed: dict[str, object] = {
+        "warehouse": "snowflake",
+        "data_dir": data_dir,
+        "credit_budget": None,
+        "snowflake_database": name,
+        "snowflake_dbt_user": settings.snowflake_user,
+        "snowflake_dbt_target": "prod",
+        "snowflake_error_integration": "",
+    }
+    if role:
+        changed |= {"snowflake_role": role.upper(), "snowflake_dbt_role": role.upper()}
+        ours = settings.model_copy(update=changed)
+        deploy = deployment_as(role, deployment(ours, streams, "scheduled"))
+        deploy.insert(deploy.index("use warehouse identifier($warehouse_name)"), _CREATE_DATABASE)
+        return Scratch(ours, role.upper(), deploy, [*deployment_as(role, names(ours)), _DROP_DATABASE])
+    changed |= {
+        "snowflake_warehouse": f"{name}_WAREHOUSE",
+        "snowflake_monitor": f"{name}_MONITOR",
+        "snowflake_role": f"{name}_LOADER_ROLE",
+        "snowflake_dbt_role": f"{name}_TRANSFORMER_ROLE",
+    }
+    ours = settings.model_copy(update=changed)
+    deploy = _renamed(deployment(ours, streams, "scheduled"), name)
+    # One user does the work of both service users.
+    user = SNOWFLAKE.column(settings.snowflake_user)
+    first = deploy.index("use role sysadmin")
+    deploy[first:first] = [f"grant role identifier(${kind}_role) to user {user}" for kind in ("loader", "transformer")]
+    # The integration of failure_alerts.sql has one name for all deployments.
+    destroy = [text for text in _renamed(teardown(ours), name) if not text.startswith("drop integration ")]
+    return Scratch(ours, FIRST_ROLE, deploy, destroy)
+
+
+def _renamed(statements: Sequence[str], name: str) -> list[str]:
+    """Return the statements with roles and users whose names begin with `name`, whatever 0_names.sql calls them."""
+    return [
+        _ROLE_OR_USER.sub(lambda found: f"set {found[1]} = '{name}_{found[1].upper()}'", text) for text in statements
+    ]
+
+
+def verify(scratch: Scratch, streams: Sequence[Stream], report: Callable[[Step], None]) -> list[Step]:
+    """Run all steps and return them. After a step that failed, or an interrupt, run only those that destroy.
+
+    Args:
+        streams: those of the pipeline.
+        report: is called after each step.
+    """
+    steps: list[Step] = []
+
+    def step(name: str, work: Work) -> None:
+        begun = time.monotonic()
+        try:
+            outcome, detail = "ok", work()
+        except AdventureError as error:
+            outcome, detail = "failed", _anonymous(str(error), scratch)
+        steps.append(Step(name, outcome, time.monotonic() - begun, detail))  # type: ignore[arg-type]
+        report(steps[-1])
+
+    try:
+        with TemporaryDirectory() as folder:
+            for name, work in _works(scratch, streams, Path(folder)):
+                if any(each.outcome == "failed" for each in steps):
+                    steps.append(Step(name, "not run", 0, ""))
+                else:
+                    step(name, work)
+    finally:
+        for name in ("destroy", "destroy again"):
+            step(name, partial(_run, scratch, scratch.destroy))
+    return steps
+
+
+def _works(scratch: Scratch, streams: Sequence[Stream], folder: Path) -> Iterator[tuple[str, Work]]:
+    """Yield the name and the work of each step, in their order."""
+    stage, warehouse = SnowflakeStage(scratch.settings), SnowflakeWarehouse(scratch.settings)
+    shipped = [stream for stream in streams if stream.name in SHIPPED]
+    windows = {stream.name: write_window(stream, folder / stream.name) for stream in shipped}
+
+    def put(stream: Stream) -> str:
+        put_window(stage, windows[stream.name], folder / stream.name)
+        return f"{len(stage.entries(stream.stage))} files"
+
+    def load(stream: Stream) -> str:
+        loaded, cleaned = warehouse.load(stream), warehouse.cleanup(stream)
+        left = stage.entries(stream.stage)
+        _expect("rows loaded, and files left in the stage", (loaded.rows, len(left)), (ROWS, 0))
+        return f"{loaded.rows} rows, {loaded.files} files loaded, {cleaned.files} removed"
+
+    def compare(stream: Stream) -> str:
+        query, expected = QUERIES[stream.name]
+        found = warehouse.execute(query)[0]
+        _expect("the raw rows", found, expected)
+        return ", ".join(map(str, found))
+
+    def repeat(stream: Stream) -> str:
+        put_window(stage, windows[stream.name], folder / stream.name)
+        loaded = warehouse.load(stream)
+        warehouse.cleanup(stream)
+        (held,) = warehouse.execute(f"select count(*) from {stream.raw_table}")[0]
+        _expect("rows and tombstones held after the same window was staged again", held, ROWS + 1)
+        return f"{loaded.rows} rows loaded"
+
+    def count_rejected() -> str:
+        (found,) = warehouse.execute("select count(*) from raw_ext.rejected_rows")[0]
+        _expect("rejected rows", found, len(shipped))
+        return f"{found} rows"
+
+    def build() -> str:
+        line = warehouse.build(streams, "whole")
+        for mart in ("fct_sales_order_lines", "fct_support_chats"):
+            (found,) = warehouse.execute(f"select count(*) from dbt_prod.{mart}")[0]
+            _expect(f"rows of {mart}, without the deleted one", found, ROWS - 1)
+        return line
+
+    yield "sign in", partial(_sign_in, scratch)
+    yield "deploy", partial(_run, scratch, scratch.deploy)
+    yield "deploy again", partial(_run, scratch, scratch.deploy)
+    for name, work in (("stage", put), ("load", load), ("compare", compare), ("stage the same again", repeat)):
+        for stream in shipped:
+            yield f"{name} {stream.name}", partial(work, stream)
+    yield "rejected rows", count_rejected
+    yield "build", build
+    yield "publish", lambda: f"{warehouse.publish()} rows"
+
+
+def _sign_in(scratch: Scratch) -> str:
+    login = SnowflakeLogin.of_loader(scratch.settings, role=scratch.role)
+    with connect_snowflake(scratch.settings, login) as session, session.cursor() as cursor:
+        cursor.execute("select current_version()")
+        return f"Snowflake {cursor.fetchall()[0][0]}"
+
+
+def _run(scratch: Scratch, statements: Sequence[str]) -> str:
+    run_statements(scratch.settings, statements, lambda _: None, role=scratch.role)
+    return f"{len(statements)} statements"
+
+
+def _expect(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise WarehouseError(f"{what}: found {found} instead of {expected}", "Paste the report into an issue")
+
+
+def _anonymous(text: str, scratch: Scratch) -> str:
+    """Return an error's text without the names of the account, the user, their role and their warehouse."""
+    settings = scratch.settings
+    hidden = {"account": settings.snowflake_account, "user": settings.snowflake_user}
+    if scratch.role != FIRST_ROLE:
+        hidden |= {"role": scratch.role, "warehouse": settings.snowflake_warehouse}
+    for kind, value in hidden.items():
+        if value:
+            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"<{kind}>", text, flags=re.IGNORECASE)
+    return text
+
+
+def to_text(steps: Sequence[Step], scratch: Scratch) -> str:
+    """Return the report as Markdown."""
+    path = "the full installation" if scratch.role == FIRST_ROLE else "one role"
+    version = metadata.version(DISTRIBUTION)
+    lines = [f"adventure {version} snowflake verify, {path}", "", "| step | outcome | seconds | |", "|---|---|---|---|"]
+    for step in steps:
+        detail = " ".join(step.detail.replace("|", "\\|").split())
+        lines.append(f"| {step.name} | {step.outcome} | {step.seconds:.1f} | {detail} |")
+    if steps[-1].outcome == "failed":
+        name = scratch.settings.snowflake_database
+        lines += ["", f"Not everything was destroyed. Drop all objects of the account whose names begin with {name}."]
+    return "\n".join(lines)

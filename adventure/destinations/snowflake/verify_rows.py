@@ -1,0 +1,104 @@
+"""The rows that `adventure snowflake verify` stages: a thousand of each stream, a rejected and a deleted one."""
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adventure.core.manifest import DELETES, REJECTS, Column, StagedFile, Window
+from adventure.core.streams import Stream
+from adventure.destinations.snowflake.stage import SnowflakeStage
+
+ROWS = 1000
+_BEGIN = datetime(2026, 1, 1, 12, 0, 0, 123456)
+_LAST = _BEGIN + timedelta(microseconds=ROWS - 1)
+_HIGH = _BEGIN + timedelta(days=1)
+_AMOUNT = Decimal("123456789012345.000000001")
+
+QUERIES: Mapping[str, tuple[str, tuple[object, ...]]] = {
+    "orders": (
+        "select count(distinct sales_order_id), sum(sub_total), max(last_modified) from raw_ext.orders_raw"
+        " where _deleted_at is null",
+        (ROWS, ROWS * _AMOUNT, _LAST),
+    ),
+    "order_details": (
+        "select count(distinct sales_order_detail_id), sum(line_total), max(last_modified)"
+        " from raw_ext.order_details_raw where _deleted_at is null",
+        (ROWS, ROWS * _AMOUNT, _LAST),
+    ),
+    "chat_logs": (
+        'select count(distinct raw:"_id"::varchar), min(raw:"text"::varchar), max(raw:"number"::number)'
+        " from raw_ext.chat_logs_raw where _deleted_at is null",
+        (ROWS, "é 'quoted'", ROWS - 1),
+    ),
+}
+"""For each stream a query of its raw rows, and the row that it must return."""
+
+
+def write_window(stream: Stream, folder: Path) -> Window:
+    """Write the files of a window of the stream's rows into a new folder, as the processor does, and return it."""
+    folder.mkdir()
+    data = _write_documents(folder) if stream.documents else _write_table(stream, folder)
+    columns = [("raw", "json")] if stream.documents else [(each.name, str(each.type)) for each in pq.read_schema(data)]
+    rejects = _write_lines(folder / REJECTS, [{"key": "{}", "reason": "Made up by verify", "row": "{}"}])
+    deleted = {"key": dict.fromkeys(stream.key, "verify-0"), "deleted_at": "2026-01-02 00:00:00"}
+    return Window(
+        stream=stream.name,
+        stage=stream.stage,
+        low=None,
+        high=_HIGH,
+        run_id="verify00",
+        files=(_staged(data, ROWS),),
+        rejects=_staged(rejects, 1),
+        columns=tuple(Column(*column) for column in columns),
+        staged_at=_HIGH,
+        horizon=_HIGH,
+        mode="horizon",
+        deletes=_staged(_write_lines(folder / DELETES, [deleted]), 1),
+    )
+
+
+def put_window(stage: SnowflakeStage, window: Window, folder: Path) -> None:
+    """Stage the window's files. Staging the same window again is what a processor does that was killed."""
+    for file in window.all_files:
+        stage.put(window.stage, window.id, folder / file.name)
+    stage.commit(window)
+
+
+def _write_table(stream: Stream, folder: Path) -> Path:
+    (key,) = stream.key
+    columns: dict[str, pa.Array] = {key: pa.array([f"verify-{number}" for number in range(ROWS)])}
+    if stream.name == "order_details":
+        columns["sales_order_id"] = columns[key]
+    amount = "sub_total" if stream.name == "orders" else "line_total"
+    columns[amount] = pa.array([_AMOUNT] * ROWS, pa.decimal128(38, 9))
+    moments = [_BEGIN + timedelta(microseconds=number) for number in range(ROWS)]
+    columns[stream.cursor] = pa.array(moments, pa.timestamp("us"))
+    path = folder / "part-00000.parquet"
+    # The first version of the format and plain encodings, as the processor writes for Snowflake.
+    pq.write_table(pa.table(columns), path, version="1.0", use_dictionary=False)
+    return path
+
+
+def _write_documents(folder: Path) -> Path:
+    lines: list[object] = [
+        {"_id": f"verify-{number}", "number": number, "text": "é 'quoted'", "last_modified": _BEGIN.isoformat()}
+        for number in range(ROWS)
+    ]
+    return _write_lines(folder / "part-00000.ndjson.gz", lines)
+
+
+def _write_lines(path: Path, lines: list[object]) -> Path:
+    path.write_bytes(gzip.compress(b"".join(orjson.dumps(line) + b"\n" for line in lines)))
+    return path
+
+
+def _staged(path: Path, rows: int) -> StagedFile:
+    content = path.read_bytes()
+    return StagedFile(path.name, rows, len(content), hashlib.sha256(content).hexdigest())

@@ -1,0 +1,110 @@
+"""`adventure snowflake verify`: its names, its steps against the emulator, and the report."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adventure.core.errors import ConfigError
+from adventure.core.settings import load_settings
+from adventure.core.streams import load_streams
+from adventure.destinations.snowflake import account_tasks
+from adventure.destinations.snowflake import verify as module
+from adventure.destinations.snowflake.verify import Scratch, Step, scratch_of, to_text, verify
+from tests.snowflake import account
+from tests.snowflake.emulator import Emulator
+from tests.snowflake.test_account_model import account_of_an_administrator, deploy, full, state
+
+STREAMS = load_streams(load_settings())
+NAME = "ADVENTURE_VERIFY_TEST"
+
+
+def scratch(role: str = "", **changed: object) -> Scratch:
+    settings = load_settings(snowflake_user="ADMIN", **changed)
+    return scratch_of(settings, STREAMS, name=NAME, role=role, data_dir=Path("data"))
+
+
+def test_nothing_of_an_existing_installation_is_touched() -> None:
+    rights = account_of_an_administrator()
+    deploy(rights, full())
+    before, existing = state(rights), set(rights.things)
+    deploy(rights, scratch().deploy)
+    made = set(rights.things) - existing
+    assert all(name.partition(".")[0].startswith(NAME) for _, name in made)
+    for _ in range(2):
+        deploy(rights, scratch().destroy)
+        assert state(rights) == before
+
+
+def test_one_role_makes_a_database_of_its_own_and_drops_it() -> None:
+    rights = account_of_an_administrator()
+    deploy(rights, full())
+    rights.inherits["CLASS_ROLE"] = {"PUBLIC"}
+    rights.users["ADMIN"] = {"CLASS_ROLE"}
+    rights.account |= {("EXECUTE TASK", "CLASS_ROLE"), ("CREATE DATABASE", "CLASS_ROLE")}
+    rights.things["WAREHOUSE", "ADVENTURE_WH"].grants.add(("USAGE", "CLASS_ROLE"))
+    before = state(rights)
+    deploy(rights, scratch("class_role").deploy, role="CLASS_ROLE")
+    assert rights.find("TASK", f"{NAME}.RAW_EXT.LOAD_ORDERS")
+    deploy(rights, scratch("class_role").destroy, role="CLASS_ROLE")
+    assert state(rights) == before
+
+
+def test_no_user_or_role_of_an_edited_file_of_names_is_dropped(tmp_path: Path) -> None:
+    folder = shutil.copytree("snowflake", tmp_path / "snowflake")
+    names = folder / "0_names.sql"
+    names.write_text(names.read_text().replace("'ADVENTURE_", "'SALES_"))
+    made = scratch(snowflake_dir=folder)
+    named = [text for text in made.destroy if text.startswith("set ")]
+    assert len(named) == 9
+    assert all(f" = '{NAME}" in text for text in named)
+
+
+def test_a_pipeline_without_the_shipped_streams_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the pipeline has no chat_logs, orders"):
+        scratch_of(load_settings(), STREAMS[1:2], name=NAME, role="", data_dir=Path("data"))
+
+
+@pytest.mark.slow
+def test_every_step_succeeds_and_is_in_the_report(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
+    made = emulator.new_database(NAME, tmp_path)
+    scratch = scratch_of(made, STREAMS, name=made.snowflake_database, role="", data_dir=tmp_path / "scratch")
+    shown: list[Step] = []
+    steps = verify(scratch, STREAMS, shown.append)
+    text = to_text(steps, scratch)
+    assert {step.outcome for step in steps} == {"ok"}, text
+    assert shown == steps
+    for step in ("sign in", "deploy again", "compare orders", "stage the same again chat_logs", "build", "publish"):
+        assert f"| {step} | ok |" in text
+    assert text.count("| destroy") == 2
+
+
+@pytest.mark.slow
+def test_after_a_step_that_failed_everything_is_destroyed(emulator: Emulator, tmp_path: Path) -> None:
+    made = emulator.new_database(f"{NAME}_BROKEN", tmp_path)
+    scratch = scratch_of(made, STREAMS, name=made.snowflake_database, role="", data_dir=tmp_path / "scratch")
+    broken = replace(scratch, deploy=[f'select "{made.snowflake_account}"'])
+    steps = {step.name: step for step in verify(broken, STREAMS, lambda step: None)}
+    outcomes = [steps[name].outcome for name in ("deploy", "load orders", "destroy", "destroy again")]
+    assert outcomes == ["failed", "not run", "ok", "ok"]
+    text = to_text(list(steps.values()), broken)
+    assert "<account>" in text
+    assert made.snowflake_account not in text.lower()
+
+
+def test_an_interrupt_destroys_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def interrupt(_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_sign_in", interrupt)
+    monkeypatch.setattr(module, "_run", lambda _, statements: ran.append(statements) or "")
+    made = scratch()
+    with pytest.raises(KeyboardInterrupt):
+        verify(made, STREAMS, lambda step: None)
+    assert ran == [made.destroy, made.destroy]
