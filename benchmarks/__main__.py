@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "http_load": [],
     "build_growth": [],
     "reconcile": [],
+    "status": [],
     "dashboard": ["--browser"],
     "freshness": ["--minutes", "3"],
     "growth": ["--plot", "{folder}/growth.svg"],

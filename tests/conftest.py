@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ByFile":
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the servers of killed workers after all workers have exited."""
     if not hasattr(session.config, "workerinput"):
-        leftovers.stop(shared_folder(session.config._tmp_path_factory) / "servers")  # type: ignore[attr-defined]
+        # pytest has removed the folder if every test passed; then no worker was killed.
+        leftovers.stop(session.config._tmp_path_factory.getbasetemp() / "shared" / "servers")  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,9 +113,12 @@ def _logs_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("servers"), durable=False) as running:
-        yield running
+def sandbox() -> Iterator[Sandbox]:
+    with tempfile.TemporaryDirectory(prefix="adventure-tests-", ignore_cleanup_errors=True) as folder:
+        # For root, PostgreSQL runs as another user, who cannot enter pytest's folders.
+        Path(folder).chmod(0o711)
+        with Sandbox(Path(folder), durable=False) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +130,7 @@ def template(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Data
 
 
 @pytest.fixture
-def databases(sandbox: Sandbox, template: Databases, tmp_path: Path) -> Databases:
+def databases(sandbox: Sandbox, template: Databases, tmp_path: Path) -> Iterator[Databases]:
     """Databases of this test only, with empty source tables."""
     number = next(_numbers)
     sales, state = f"sales_{number}", f"sales_{number}_state"
@@ -147,7 +152,10 @@ def databases(sandbox: Sandbox, template: Databases, tmp_path: Path) -> Database
     made = Databases(template.reader_env | own, template.writer_env | own)
     # This creates MongoDB's indexes; the template already has PostgreSQL's tables.
     create_tables(_settings(made.writer_env, tmp_path))
-    return made
+    yield made
+    with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
+        for database in (sales, state):
+            connection.execute(f"drop database if exists {database} with (force)".encode())
 
 
 @pytest.fixture

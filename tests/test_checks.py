@@ -77,6 +77,7 @@ def flow(passed: Flow, tmp_path: Path) -> Iterator[Flow]:
         state.execute("insert into adventure_watermarks table saved")
 
 
+@pytest.mark.slow
 def test_all_checks_pass_after_a_pass_and_with_sales_in_flight(flow: Flow) -> None:
     assert flow.failing() == []
     generate(flow.writer, seed=6, batches=1)

@@ -37,6 +37,10 @@ def test_ctrl_c_during_an_import_waits_until_the_module_is_whole(
     (tmp_path / "interrupted_module.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        importlib.import_module("interrupted_module")
-        time.sleep(60)
+        _import_and_wait("interrupted_module")
     assert sys.modules.pop("interrupted_module").is_whole
+
+
+def _import_and_wait(module: str) -> None:
+    importlib.import_module(module)
+    time.sleep(60)

@@ -12,11 +12,8 @@ ALLOWED = {
     # The file says why there is no public way.
     ("sources/postgres/record_batches.py", "adbc_driver_manager._reader"),
     ("sources/postgres/record_batches.py", "AdbcRecordBatchReader._import_from_c"),
-    # Public in spite of their names: documented by Python and by pydantic-settings.
+    # Public in spite of its name: documented by Python.
     ("core/stopping.py", "os._exit"),
-    ("core/settings.py", "_env_file="),
-    ("core/settings.py", "_env_file_encoding="),
-    ("scaffold/connections.py", "_env_file="),
     ("demo/history/campaigns.py", "event._replace"),
     # The connector's only way to tag one statement without a statement of its own.
     ("destinations/snowflake/session.py", "_statement_params="),

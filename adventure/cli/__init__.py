@@ -24,8 +24,8 @@ from adventure.cli.job import (
 )
 from adventure.core.errors import AdventureError
 from adventure.core.extras import DISTRIBUTION, naming_extra
-from adventure.core.private import only_owner
 from adventure.core.interrupts import interrupt
+from adventure.core.private import only_owner
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
-from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, ValidationError, field_validator
 
 from adventure.core.clock import overdue_after
 from adventure.core.errors import ConfigError
@@ -25,10 +25,10 @@ from adventure.core.validation import faults_by_name
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings. Durations are in seconds, paths relative to the working directory."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True)
 
     # PostgreSQL, the live sales
     postgres_host: str = Field("localhost", description="host of the PostgreSQL server with the live sales")
@@ -380,7 +380,7 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
     if env_file is not None and not env_file.is_file():
         raise ConfigError(f"The settings file {env_file} does not exist", "Give --env a file like .env.example")
     try:
-        return Settings(_env_file=env_file or ".env", _env_file_encoding="utf-8", **overrides)
+        return Settings(**(_given(env_file or Path(".env")) | overrides))
     except ValidationError as error:
         faults = "; ".join(
             f"{name.upper()}{fault}{'' if name in overrides else _origin(name, env_file)}"
@@ -390,6 +390,18 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
         raise ConfigError(
             f"Settings that cannot be used: {faults}", "Fix them in the environment or the --env file"
         ) from None
+
+
+def _given(env_file: Path) -> dict[str, str]:
+    """Return the given variables by field name. The environment precedes the file.
+
+    An empty variable counts as not given.
+    """
+    found: dict[str, str] = {}
+    known = Settings.model_fields
+    for variables in (dotenv_values(env_file, encoding="utf-8"), os.environ):
+        found |= {name.lower(): value for name, value in variables.items() if value and name.lower() in known}
+    return found
 
 
 def _origin(name: str, env_file: Path | None) -> str:

@@ -10,6 +10,7 @@ from adventure.dashboard import models
 from adventure.dashboard.layout import style
 from adventure.dashboard.pipeline import page as pipeline
 from adventure.dashboard.published import Contents, read_contents
+from adventure.dashboard.sales import orders_page
 from adventure.dashboard.sales import page as sales
 
 
@@ -49,6 +50,7 @@ def _entries(contents: Contents) -> list[_Entry]:
         show = partial(models.show, contents.panels)
         entries.insert(0, _Entry("Models", ":material/bar_chart:", "models", show))
     if contents.has_sales:
+        entries.insert(0, _Entry("Orders", ":material/receipt_long:", "orders", orders_page.show))
         entries.insert(0, _Entry("Sales", ":material/monitoring:", "sales", sales.show))
     return entries
 

@@ -84,6 +84,19 @@ def multi_choice(place: Any, label: str, name: str, options: Sequence[str], plac
     return tuple(chosen)
 
 
+def text(label: str, name: str) -> str:
+    """Show a text field and return its text. The URL has the text."""
+    if name not in st.session_state:
+        st.session_state[name] = next(iter([*_requested(name), *_saved(name)]), "")
+    found = str(st.text_input(label, key=name, max_chars=100, on_change=remove_params, args=(name,)))
+    st.session_state[_SAVED + name] = found
+    if found:
+        set_param(name, found)
+    else:
+        remove_params(name)
+    return found
+
+
 def date_range(place: Any, label: str, first: date, last: date, earliest: date, latest: date) -> tuple[date, date]:
     """Show a date range and return its first and last day. The URL overrides the defaults `first` and `last`."""
     asked, problem = _requested_range(earliest, latest)
@@ -169,9 +182,9 @@ def reset(*names: str) -> None:
     remove_params(*names, *(_RANGE if "days" in names else ()))
 
 
-def pick(name: str, value: str) -> None:
-    """Choose one option of a multiple choice. Made for a callback of another element."""
-    st.session_state[name] = [value]
+def pick(name: str, value: str | list[str]) -> None:
+    """Set a control: a list for a multiple choice, else a text. Made for a callback of another element."""
+    st.session_state[name] = value
     remove_params(name)
 
 

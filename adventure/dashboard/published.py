@@ -1,4 +1,4 @@
-"""What is published: the panels of one's own models, and the marts of the Sales page that are not built."""
+"""What is published: the panels of one's own models, and the marts of the dashboard that are not built."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class Contents:
     """What the pages of the app depend on."""
 
     has_sales: bool
-    """Whether all marts of the Sales page are published."""
+    """Whether all marts of the Sales and Orders pages are published."""
     unbuilt: Mapping[str, str] = field(default_factory=dict)
     """The marts that are not built, each with the raw tables that it lacks; none if the project has no such mart."""
     panels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

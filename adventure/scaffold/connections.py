@@ -92,7 +92,7 @@ def _postgres_fields(url: str) -> dict[str, str]:
 
 def _validated(fields: Mapping[str, str]) -> dict[str, object]:
     """Return the values as settings have them."""
-    parsed = Settings(_env_file=None, **fields)  # type: ignore[arg-type]
+    parsed = Settings.model_validate(fields)
     return {name: getattr(parsed, name) for name in fields}
 
 

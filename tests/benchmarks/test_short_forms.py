@@ -13,9 +13,9 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.history import ensure_history
 from adventure.processor.run import process_once
-from adventure.tasks.graph import run_task
+from adventure.tasks.graph import run_loads, run_task
 from benchmarks import __main__ as runner
-from benchmarks import build_growth, freshness, growth, http_load, mongo_load, reconcile
+from benchmarks import build_growth, freshness, growth, http_load, mongo_load, reconcile, status
 from benchmarks.plot import Panel, Series, draw
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,6 +54,12 @@ def test_build_growth_times_models_and_builds() -> None:
         "models of a batch on 400 live orders, against 400",
     ]
     assert figures[0].value > figures[1].value > 0
+
+
+@pytest.mark.slow
+def test_status_is_timed_with_the_databases_up_and_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "run_task", run_loads)  # A build takes long.
+    assert [len(figure.runs) for figure in status.measure(50, rounds=1).figures] == [1, 1]
 
 
 @pytest.mark.slow

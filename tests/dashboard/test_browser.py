@@ -1,4 +1,4 @@
-"""Both pages in a real browser. Without Chromium these tests are reported as skipped."""
+"""All pages in a real browser. Without Chromium these tests are reported as skipped."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ EXCEPTIONS = {
     "summary-name": '<svg viewBox="0 0 16 16"',  # the menu of a chart, which saves it as an image
     "svg-img-alt": "metric_chart_",  # a sparkline on a card; the CSV below the cards has its values
 }
-PROBES = re.compile(r"/(pipeline|sales)/_stcore/(health|host-config)$")
+PROBES = re.compile(r"/(pipeline|sales|orders)/_stcore/(health|host-config)$")
 """Streamlit first takes a page's address for the address of the app (streamlit/streamlit#7074)."""
 
 
@@ -207,9 +207,13 @@ def last_30_days(**chosen: tuple[str, ...]) -> Scope:
 
 
 @both_schemes
-def test_both_pages_are_accessible(visit: Visit) -> None:
+def test_all_pages_are_accessible(visit: Visit) -> None:
     assert visit.heading("Sales")
     visit.files()  # opens all expanders
+    assert inaccessible(visit) == []
+    visit.open("orders?state=California&list=lines")
+    assert visit.heading("Orders")
+    visit.files()
     assert inaccessible(visit) == []
     visit.page.get_by_role("link", name="Pipeline").click()
     visit.page.get_by_role("heading", name="Pipeline", exact=True).wait_for()
@@ -220,7 +224,9 @@ def test_both_pages_are_accessible(visit: Visit) -> None:
     assert visit.page.title() != "owned", "a text field was run as a script"
 
 
-@pytest.mark.parametrize(("path", "heading"), [("", "Sales"), ("sales", "Sales"), ("pipeline", "Pipeline")])
+@pytest.mark.parametrize(
+    ("path", "heading"), [("", "Sales"), ("sales", "Sales"), ("orders", "Orders"), ("pipeline", "Pipeline")]
+)
 def test_a_page_opened_by_its_url_logs_no_console_error(visit: Visit, path: str, heading: str) -> None:
     visit.open(path)
     assert visit.heading(heading)
@@ -304,6 +310,49 @@ def test_a_click_on_a_table_filters_and_the_path_leads_back(visit: Visit) -> Non
     visit.control("crumb-all").get_by_role("button").click()
     visit.settle()
     assert "country=" not in visit.page.url
+
+
+def test_from_a_figure_to_its_orders_and_their_lines_by_keyboard(visit: Visit, shop: Shop) -> None:
+    visit.open("?period=90d&country=France")
+    sold = visit.metric("Orders")
+    button = visit.control("to-orders").get_by_role("button")
+    button.focus()
+    button.press("Enter")
+    visit.page.get_by_role("heading", name="Orders", exact=True).wait_for()
+    visit.settle()
+    assert visit.metric("Orders") == sold
+    assert "/orders?" in visit.page.url
+    assert {"period=90d", "country=France"} <= set(re.split("[?&]", visit.page.url))
+    saved = visit.saved("orders")
+    assert f"{len(saved):,}" == sold
+    search = visit.control("search").get_by_role("textbox")
+    search.fill(saved[3]["Order"])
+    search.press("Enter")
+    visit.settle()
+    assert visit.metric("Orders") == "1"
+    visit.choose("list", "Order lines")
+    lines = visit.saved("lines")
+    assert {line["Order"] for line in lines} == {saved[3]["Order"]}
+    assert sum(Decimal(line["Revenue (USD)"]) for line in lines) == Decimal(saved[3]["Revenue (USD)"])
+    assert {f"search={saved[3]['Order']}", "list=lines"} <= set(re.split("[?&]", visit.page.url))
+
+
+def test_a_ticked_product_shows_its_orders(visit: Visit, shop: Shop) -> None:
+    visit.open("?from=2013-03-01&to=2013-03-31")
+    [first, *_] = visit.table("top-products-by-revenue") or []
+    grid = visit.control("download-top-products-by-revenue").locator("xpath=preceding-sibling::*[1]")
+    grid.get_by_test_id("stDataFrame").click(position={"x": 17, "y": 35 + 17})
+    visit.page.get_by_role("heading", name="Orders", exact=True).wait_for()
+    visit.settle()
+    assert {"from=2013-03-01", "to=2013-03-31"} <= set(re.split("[?&]", visit.page.url))
+    assert visit.page.title() != "owned"
+    assert visit.metric("Orders") == f"{int(first['Orders']):,}"
+    visit.page.locator("[class*=st-key-table-orders]").scroll_into_view_if_needed()
+    orders = visit.page.locator("[class*=st-key-table-orders]").get_by_test_id("stDataFrame")
+    orders.click(position={"x": 17, "y": 35 + 17})
+    visit.page.wait_for_url("**list=lines**")
+    visit.settle()
+    assert visit.metric("Orders") == "1"
 
 
 @pytest.mark.parametrize("query", ["", "?period=90d&country=France"])

@@ -20,6 +20,7 @@ def cells(page: str, heading: str) -> list[list[str]]:
     return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]]
 
 
+@pytest.mark.slow
 def test_the_digest_adds_up_yesterday(ask: Query, shop: Shop, now: datetime) -> None:
     page = digest(ask, now, f"{HOSTILE} concerns")
     yesterday = now.date() - timedelta(days=1)

@@ -21,6 +21,8 @@ MARTS = {
     "support_chats_by_day": "*",
     "campaign_events_by_day": "*",
     "order_bands_by_day": "*",
+    "recent_orders": "*",
+    "recent_order_lines": "*",
 }
 MODELS = ["--select", *(f"+{mart}" for mart in MARTS)]
 
@@ -134,3 +136,11 @@ def test_a_full_build_gives_the_same_marts(project: Project) -> None:
     assert not any("France" in row for row in in_increments["sales_by_hour"])
     project.build_models("--full-refresh", *MODELS)
     assert in_increments == tables(project)
+
+
+def test_the_latest_orders_are_listed_as_whole_days(project: Project) -> None:
+    """The newest day is listed whole, though it has more orders than the limit; the days before it are not."""
+    project.build_models("--select", "recent_orders", "recent_order_lines", "--vars", "{recent_orders: 3}")
+    listed = [("last",), ("moves",), ("not-there-yet",), ("stays",)]
+    assert project.query("select sales_order_id from dbt_prod.recent_orders order by all") == listed
+    assert project.query("select distinct sales_order_id from dbt_prod.recent_order_lines order by all") == listed

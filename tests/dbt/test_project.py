@@ -27,6 +27,7 @@ def manifest(empty: Project) -> dict[str, Any]:
     return loaded
 
 
+@pytest.mark.slow
 def test_it_builds_on_empty_tables_and_without_a_history(empty: Project) -> None:
     assert empty.table("sales_last_30_days") == []
     empty.load(orders=[order("a")], lines=[line("a1", "a")])

@@ -32,9 +32,9 @@ NEEDED = {
 SEARCHED = {
     "one processor, two crashes": replace(ALONE, crashes=2),
     "one processor, a crash and a restore": RESTORED,
-    "two processors, a crash": TWO,
 }
 LONG = {
+    "two processors, a crash": TWO,
     "more time, writes and windows": Bounds(clock=4, writes=3, windows=3, crashes=2, restores=0),
     "two processors and a restore": replace(TWO, crashes=0, restores=1),
 }

@@ -60,7 +60,7 @@ def things(writer_settings: Settings) -> Stream:
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
     """A MongoDB server that is no replica set, and so has no change streams."""
     folder = tmp_path_factory.mktemp("standalone") / "mongo"
-    server = MongoServer(folder, free_port(None), options=("--standalone",))
+    server = MongoServer(folder, free_port(None), options=("--standalone",), durable=False)
     server.start()
     yield server
     server.stop()

@@ -198,7 +198,7 @@ def test_the_key_of_a_deleted_document_reads_as_in_its_json(
 @pytest.fixture
 def forgetful(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
     """A separate server with a short oplog."""
-    server = MongoServer(tmp_path / "forgetful", free_port(None), options=("--oplog-max-entries", "5"))
+    server = MongoServer(tmp_path / "forgetful", free_port(None), options=("--oplog-max-entries", "5"), durable=False)
     server.start()
     yield settings.model_copy(update={"mongo_uri": SecretStr(server.uri)})
     server.stop()

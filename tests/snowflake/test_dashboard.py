@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -19,7 +19,7 @@ from adventure.core.errors import WarehouseError
 from adventure.core.settings import Settings
 from adventure.dashboard import format
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import metrics, notes, review_metrics, to_date
+from adventure.dashboard.sales import metrics, notes, orders, review_metrics, to_date
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment
 from adventure.destinations.duckdb.published import DuckDBDataset
@@ -86,6 +86,13 @@ SCOPES = {
     "countries and a channel": Scope(date(2011, 1, 1), TODAY, ("United States", "Canada"), ("online",)),
     "no days": Scope(date(1999, 1, 1), date(1999, 1, 30)),
 }
+
+
+def _selection(scope: Scope) -> orders.Selection:
+    chosen = {"country": scope.countries, "channel": scope.channels}
+    return orders.Selection(scope.first, scope.last, "Europe/Berlin", chosen)  # type: ignore[arg-type]
+
+
 METRICS: dict[str, Callable[[Query, Scope], object]] = {
     "total": metrics.total,
     "sparkline": lambda query, scope: metrics.sparkline(query, scope, TODAY),
@@ -100,6 +107,8 @@ METRICS: dict[str, Callable[[Query, Scope], object]] = {
     "falling_products": lambda query, scope: review_metrics.falling_products(query, scope, TODAY),
     "newest_reviews": review_metrics.newest,
     "options": lambda query, scope: [metrics.options(query, "country"), metrics.options(query, "channel")],
+    "order_options": lambda query, scope: [orders.options(query, name) for name in orders.DIMENSIONS],
+    "order_totals": lambda query, scope: [orders.total(query, _selection(scope)), orders.listed_from(query, "UTC")],
     "bounds": lambda query, scope: [metrics.bounds(query), metrics.campaign_bounds(query)],
     "to_date": lambda query, scope: to_date.to_date(query, scope, "revenue", NOW, TODAY, date(2011, 5, 31)),
     "forecast": lambda query, scope: to_date.forecast(query, scope, "orders", NOW, TODAY),
@@ -110,6 +119,18 @@ METRICS: dict[str, Callable[[Query, Scope], object]] = {
     ],
     "descriptions": lambda query, scope: metrics.descriptions(query),
 }
+for _by in orders.DIMENSIONS:
+    METRICS[f"orders by {_by}"] = lambda query, scope, by=_by: orders.breakdown(  # type: ignore[misc]
+        query, _selection(scope), by, "revenue"
+    )
+for _of in ("orders", "lines"):
+    METRICS[_of] = lambda query, scope, of=_of: [  # type: ignore[misc]
+        orders.count(query, _selection(scope), of),
+        *(
+            _plain(orders.rows(query, replace(_selection(scope), **changes), of, 40, 10))  # type: ignore[arg-type]
+            for changes in ({}, {"search": "a"}, {"chosen": {"category": ("Bikes", "Clothing")}})
+        ),
+    ]
 for _segment in metrics.SEGMENTS:
     for _measure in metrics.MEASURES:
         METRICS[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: metrics.series(  # type: ignore[misc]
@@ -338,6 +359,7 @@ def told(test):
     }
 
 found = {"sales": told(AppTest.from_file(folder + "/streamlit_app.py"))}
+found["orders"] = told(AppTest.from_string("from adventure.dashboard.sales import orders_page\norders_page.show()"))
 found["pipeline"] = told(AppTest.from_string("from adventure.dashboard.pipeline import page\npage.show()"))
 import adventure
 found["from"] = adventure.__file__
@@ -372,8 +394,8 @@ def shown(published: Published, emulator: Emulator, tmp_path_factory: pytest.Tem
     return found
 
 
-@pytest.mark.parametrize("page", ["sales", "pipeline"])
-def test_both_pages_are_drawn_from_the_staged_files(shown: dict[str, Any], page: str) -> None:
+@pytest.mark.parametrize("page", ["sales", "orders", "pipeline"])
+def test_all_pages_are_drawn_from_the_staged_files(shown: dict[str, Any], page: str) -> None:
     assert shown[page]["exceptions"] == []
     assert shown[page]["titles"] == [page.capitalize()]
     assert not [error for error in shown[page]["errors"] if "answer" in error]
@@ -403,6 +425,7 @@ def test_the_cards_show_what_duckdb_holds(published: Published, shown: dict[str,
     assert cards["Orders"] == format.count(total.orders)
     assert cards["Customers"] == format.count(total.customers)
     assert cards["Reviews"] == format.count(review_metrics.total(published.sales[0].query, SCOPES["30 days"]).reviews)
+    assert shown["orders"]["metrics"]["Orders"] == format.count(total.orders)
 
 
 def _rows(frame: pd.DataFrame, statement: str = "") -> list[tuple[Any, ...]]:

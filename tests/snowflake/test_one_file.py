@@ -48,6 +48,7 @@ def test_the_tables_are_those_of_the_full_installation(snowflake_settings: Setti
     assert ours == {table: query(f"describe table raw_ext.{table}") for table in tables}
 
 
+@pytest.mark.slow
 def test_the_raw_tables_hold_the_rows_of_the_embedded_warehouse(
     settings: Settings,
     writer_settings: Settings,

@@ -9,7 +9,7 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import controls, data, format
 from adventure.dashboard.layout import REFRESH_SEC, current_health, rerun_on_publish, show_error
-from adventure.dashboard.sales import metrics, panels, reviews
+from adventure.dashboard.sales import drill, metrics, orders_page, panels, reviews
 from adventure.dashboard.sales.filters import FILTERS, choose_scope, show_no_sales
 from adventure.dashboard.sales.notice import notice
 from adventure.destinations.published import PublishedDataset, Version
@@ -18,6 +18,7 @@ from adventure.factory import open_report, open_sales
 
 def show() -> None:
     """Draw the page."""
+    drill.follow(orders_page.page())
     dataset = open_sales()
     version = dataset.version()
     st.title("Sales", anchor=False)

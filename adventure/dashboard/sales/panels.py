@@ -11,10 +11,10 @@ import streamlit as st
 
 from adventure.dashboard import controls, exports, format
 from adventure.dashboard.layout import download, show_empty, table, theme
-from adventure.dashboard.sales import charts, metrics, notes
+from adventure.dashboard.sales import charts, drill, metrics, notes
 from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.filters import show_days_up_to
-from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
+from adventure.dashboard.sales.scope import Grain, Scope, days_of, default_grain, possible_grains
 from adventure.destinations.published import Query
 
 CONTROLS = ("pace", "measure", "segment", "grain", "market", "top")
@@ -87,6 +87,7 @@ def headlines(panel: Panel, current: metrics.Total) -> None:
         )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(_compared(scope, panel), width="content")
+        drill.button()
         download(line.rename_axis("period").reset_index(), "headlines-over-time", panel.file("headlines-over-time"))
 
 
@@ -201,7 +202,14 @@ def _series_table(panel: Panel, wide: pd.DataFrame, measure: str, grain: Grain, 
     shown = exact.set_index("period").astype(float).round().reset_index()
     columns = {column: _number(measure) for column in wide.columns}
     columns["period"] = st.column_config.TextColumn("Period (UTC)", width="small")
-    table(shown, name, exact=exact, columns=columns, file=panel.file(name))
+    starts = list(wide.index)
+
+    def pick(row: int) -> None:
+        first, last = days_of(starts[row].date(), grain)
+        drill.open_orders(days=(max(first, panel.scope.first), min(last, panel.scope.last)))
+
+    table(shown, name, exact=exact, columns=columns, file=panel.file(name), on_pick=pick)
+    st.caption("Tick a row to see the orders of its days.")
 
 
 def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segment) -> None:
@@ -241,7 +249,7 @@ def markets(panel: Panel) -> None:
     countries = list(wide["country"])
 
     def pick(row: int) -> None:
-        controls.pick("country", countries[row])
+        controls.pick("country", [countries[row]])
 
     table(shown, name, exact=wide, columns=columns, file=panel.file(name), on_pick=pick)
     st.caption("Tick a country to see it alone.")
@@ -257,7 +265,7 @@ def products(panel: Panel) -> None:
     rows = metrics.top_products(panel.query, panel.scope, measure)
     others = [name for name in metrics.MEASURES if name != measure]
     rows = rows[["product", measure, "share", *others, "category"]]
-    shown = rows.assign(revenue=rows["revenue"].astype(float).round(), share=100 * rows["share"])
+    shown = rows.assign(revenue=rows["revenue"].astype(float).round(), share=100 * rows["share"].fillna(0))
     columns: dict[str, Any] = {
         "product": st.column_config.TextColumn("Product", width=_LONG_NAME),
         "category": st.column_config.TextColumn("Category"),
@@ -266,7 +274,13 @@ def products(panel: Panel) -> None:
     for name, label in metrics.MEASURES.items():
         columns[name] = _number(name, label, panel.description("product_sales_by_day", name))
     title = f"top-products-by-{measure}"
-    table(shown, title, exact=rows, columns=columns, file=panel.file(title))
+    names = list(rows["product"])
+
+    def pick(row: int) -> None:
+        drill.open_orders({"product": names[row]})
+
+    table(shown, title, exact=rows, columns=columns, file=panel.file(title), on_pick=pick)
+    st.caption("Tick a product to see its orders.")
 
 
 def support(panel: Panel, current: metrics.Total) -> None:

@@ -83,6 +83,13 @@ def default_grain(days: int) -> Grain:
     return "week" if days <= DAILY_UP_TO_DAYS else "month"
 
 
+def days_of(start: date, grain: Grain) -> tuple[date, date]:
+    """Return the first and the last day of the hour, day, week or month that begins at `start`."""
+    if grain == "month":
+        return start, (start.replace(day=28) + timedelta(4)).replace(day=1) - timedelta(1)
+    return start, start + timedelta(6 if grain == "week" else 0)
+
+
 def possible_grains(days: int) -> Sequence[Grain]:
     """Return the grains that give neither too many nor too few points for this many days."""
     grains: list[Grain] = ["hour"] if days <= HOURLY_UP_TO_DAYS else []

@@ -25,6 +25,8 @@ class MongoServer(process.Server):
     host: str = "127.0.0.1"
     options: tuple[str, ...] = ()
     """Additional command-line options. By default it is a replica set of one member, which has change streams."""
+    durable: bool = True
+    """Whether data survives a crash of the machine. Without that, the server commits in less time."""
 
     @property
     def uri(self) -> str:
@@ -49,7 +51,8 @@ class MongoServer(process.Server):
         # Without --config it would read ./secantusd.toml.
         config.touch()
         command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", config.resolve()]
-        command += ["--host", self.host, "--port", str(self.port), "--storage-path", data, "--sync-on-commit"]
+        command += ["--host", self.host, "--port", str(self.port), "--storage-path", data]
+        command += ["--sync-on-commit"] if self.durable else []
         command += self.options
         self._process = process.launch(command, log)
         pid_file.write_text(str(self._process.pid))

@@ -32,7 +32,7 @@ class Sandbox:
         self.postgres = PostgresServer(
             self.folder / "postgres", self.password, saved.get("postgres_port") or 0, durable=durable
         )
-        self.mongo = MongoServer(self.folder / "mongo", saved.get("mongo_port") or 0)
+        self.mongo = MongoServer(self.folder / "mongo", saved.get("mongo_port") or 0, durable=durable)
 
     def start(self) -> None:
         """Start both, on the ports of the last run if they are free.

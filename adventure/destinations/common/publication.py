@@ -18,11 +18,13 @@ MARTS = (
     "support_chats_by_day",
     "campaign_events_by_day",
     "order_bands_by_day",
+    "recent_orders",
+    "recent_order_lines",
     "sales_annotations",
     "sales_targets",
     "dim_products",
 )
-"""What the Sales page reads: aggregates and one small dimension."""
+"""What the Sales and Orders pages read: aggregates, one small dimension, and the latest orders."""
 
 REVIEW_MARTS = ("reviews_by_day", "latest_reviews")
 """What it also reads where there is a stream of reviews. Without them it has no panels of reviews."""

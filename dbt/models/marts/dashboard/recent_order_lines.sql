@@ -1,0 +1,33 @@
+with listed as (
+
+    select sales_order_id, order_date
+    from {{ ref('recent_orders') }}
+
+),
+
+line_items as (
+
+    select
+        sales_order_detail_id,
+        sales_order_id,
+        product_id,
+        order_qty,
+        unit_price,
+        unit_price_discount,
+        line_total
+    from {{ ref('fct_sales_order_lines') }}
+
+)
+
+select
+    cast(line_items.sales_order_detail_id as varchar) as sales_order_detail_id,
+    cast(line_items.sales_order_id as varchar) as sales_order_id,
+    cast(line_items.product_id as varchar) as product_id,
+    cast(line_items.order_qty as integer) as order_qty,
+    cast(line_items.unit_price as decimal(38, 9)) as unit_price,
+    cast(line_items.unit_price_discount as decimal(38, 9)) as unit_price_discount,
+    cast(line_items.line_total as decimal(38, 9)) as line_total
+from listed
+inner join line_items
+    on listed.sales_order_id = line_items.sales_order_id
+order by listed.order_date
