@@ -262,7 +262,7 @@ def test_a_link_shows_the_chosen_orders_and_saves_exactly_these(open_link: Any, 
     for control in page.button_group:
         # The harness always treats the selection as a list, even for controls with a single choice.
         control.set_value([page.session_state[control.key]])
-    page.number_input[0].set_value(2).run()
+    page.button(key="older").click().run()
     following = page.dataframe[-1].value
     assert list(following["sales_order_number"]) == list(wanted["sales_order_number"])[25:50]
     assert "This link" not in "\n".join(warning.value for warning in page.warning)
