@@ -115,8 +115,8 @@ def test_the_commands_print_what_the_page_shows(
         for (command, expected), (_, output) in zip(steps(), printed, strict=True):
             kept = [line.rstrip() for line in output.splitlines() if not _PROGRESS.search(line)]
             lines = shortened(kept, expected)
-            before, after = ("".join(f"{line}\n" for line in [f"$ {command}", *each]) for each in (expected, lines))
-            page = page.replace(before, after, 1)
+            old, new = ("".join(f"{line}\n" for line in [f"$ {command}", *each]) for each in (expected, lines))
+            page = page.replace(old, new, 1)
         PAGE.write_text(page, encoding="utf-8")
     text = "".join(output for _, output in printed)
     assert re.findall(r" orders: (\d+) new rows since", text)[:3] == ["210"] * 3
