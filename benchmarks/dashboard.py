@@ -90,7 +90,7 @@ ORDERS = [
     ),
     COUNTRY,
     CHANNEL,
-    Change("State", "state", "Hamburg", "Hamburg"),
+    Change("State", "state", "California", "California"),
     Change("Search", "search", "bike", "bike"),
     Change("List", "list", "Order lines", "lines"),
     Change("Search", "search", "so9", "so9"),
