@@ -90,6 +90,8 @@ ORDERS = [
     ),
     COUNTRY,
     CHANNEL,
+    # A second choice of the country removes it.
+    COUNTRY,
     Change("State", "state", "California", "California"),
     Change("Search", "search", "bike", "bike"),
     Change("List", "list", "Order lines", "lines"),
