@@ -19,11 +19,11 @@ pytestmark = pytest.mark.slow
 
 FILMS = Stream("film", "postgres", "public", "film", "last_modified", ("sales_order_id",), "film_stage", "raw_ext.film")
 PROJECT = """
-name: cinema
+name: films
 version: "1.0"
 profile: adventure
 models:
-  cinema:
+  films:
     +materialized: table
 """
 SOURCES = """
@@ -37,7 +37,7 @@ sources:
 
 @pytest.fixture
 def with_films(snowflake_settings: Settings, tmp_path: Path) -> Settings:
-    """A project with models of the films and of the shop's orders."""
+    """A project with models of the films and of the shop's orders. A model has the project's name."""
     models = tmp_path / "dbt" / "models"
     models.mkdir(parents=True)
     shutil.copy(DBT / "profiles.yml", tmp_path / "dbt")
