@@ -1,7 +1,7 @@
 """Measure how long a visitor waits after changing a control, with a million live orders and the history.
 
-It fills the raw tables by SQL, builds and publishes. Then it opens both pages and changes every control of the Sales
-page to every value, for the last 30 days and for all history. It measures each change
+It fills the raw tables by SQL, builds and publishes. Then it opens all pages and changes every control of the Sales
+page to every value, for the last 30 days and for all history, and those of the Orders page. It measures each change
 
 - in the app: from the change to the end of the script, with an empty cache (the first visitor after a publication) and
   with a full one;
@@ -27,6 +27,7 @@ from typing import Any
 from adventure.core.clock import utc_now
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import load_streams
+from adventure.dashboard.sales.orders import DIMENSIONS
 from adventure.dashboard.serve import environment, serve_command
 from adventure.demo.history import ensure_history
 from adventure.demo.sandbox.process import free_port
@@ -70,6 +71,33 @@ WITHIN = [
     )
     for option, value in options.items()
 ]  # fmt: skip
+
+
+ORDERS = [
+    *(each for each in (*PERIODS, MONTH) if each.value != "custom"),
+    *(
+        Change(label, key, option, value)
+        for label, key, options in (
+            (
+                "Break down by",
+                "by",
+                {label: key for key, label in DIMENSIONS.items() if key != "state"} | {"State": "state"},
+            ),
+            ("Ranked by", "ranked", {"Orders": "orders", "Units": "units", "Revenue": "revenue"}),
+            ("List", "list", {"Order lines": "lines", "Orders": "orders"}),
+        )
+        for option, value in options.items()
+    ),
+    COUNTRY,
+    CHANNEL,
+    Change("State", "state", "Hamburg", "Hamburg"),
+    Change("Search", "search", "bike", "bike"),
+    Change("List", "list", "Order lines", "lines"),
+    Change("Search", "search", "so9", "so9"),
+    Change("Break down by", "by", "Product", "product"),
+]
+"""The changes on the Orders page, in an order that a visitor could follow."""
+FILTERS = ("country", "channel", "state")
 
 
 def changes() -> Iterator[tuple[str, Change]]:
@@ -135,7 +163,7 @@ def _in_the_app(settings: Settings, rounds: int, results: Results) -> None:
 
 
 def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
-    """Open both pages, make every change once, and yield each action with its seconds."""
+    """Open all pages, make every change once, and yield each action with its seconds."""
     import streamlit as st
     from streamlit.testing.v1 import AppTest
 
@@ -153,6 +181,13 @@ def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
     for view, change in changes():
         _set(sales, change)
         run(f"{view}: {_name(change)}", sales)
+    orders = AppTest.from_string(
+        "from adventure.dashboard.sales import orders_page\norders_page.show()", default_timeout=60
+    )
+    run("opening Orders", orders)
+    for change in ORDERS:
+        _set(orders, change)
+        run(f"orders: {_name(change)}", orders)
     run("opening Pipeline", AppTest.from_string("from adventure.dashboard.pipeline import page\npage.show()"))
     return took
 
@@ -161,7 +196,9 @@ def _set(test: Any, change: Change) -> None:
     for control in test.button_group:
         # The harness always treats the selection as a list, even for controls with a single choice.
         control.set_value([test.session_state[control.key]])
-    if change.key in ("country", "channel"):
+    if change.key == "search":
+        test.text_input(key=change.key).set_value(change.value)
+    elif change.key in FILTERS:
         control = test.multiselect(key=change.key)
         control.set_value([] if control.value else [change.value])
     else:
@@ -192,6 +229,7 @@ _SETTLED = """
 document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
     && performance.now() - clock.last > 500 && (clock.ran !== null || performance.now() - clock.begun > 2000)
 """
+_TOOK = "(clock.last - clock.begun) / 1000"
 
 
 def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
@@ -216,9 +254,15 @@ def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
             for view, change in changes():
                 _click(page, change)
                 page.wait_for_function(_SETTLED, timeout=60_000, polling=50)
-                times.setdefault(f"{view}: {_name(change)}", []).append(
-                    page.evaluate("(clock.last - clock.begun) / 1000")
-                )
+                times.setdefault(f"{view}: {_name(change)}", []).append(page.evaluate(_TOOK))
+            page.goto(f"{address}/orders")
+            settled(page)
+            page.get_by_text("More filters").click()
+            page.evaluate(_CLOCK)
+            for change in ORDERS:
+                _click(page, change)
+                page.wait_for_function(_SETTLED, timeout=60_000, polling=50)
+                times.setdefault(f"orders: {_name(change)}", []).append(page.evaluate(_TOOK))
             page.close()
         browser.close()
     _report(times, "in Chromium, from the click to the last change of the page", results)
@@ -227,7 +271,13 @@ def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
 def _click(page: Any, change: Change) -> None:
     """Open popovers if needed; make the click or key press that changes the value last."""
     control = page.locator(f".st-key-{change.key}")
-    if change.key not in ("country", "channel"):
+    if change.key == "search":
+        box = control.get_by_role("textbox")
+        box.click()
+        box.fill(change.value)
+        page.evaluate("clock.begun = clock.last = performance.now(); clock.ran = null")
+        box.press("Enter")
+    elif change.key not in FILTERS:
         control.get_by_text(change.option, exact=True).click()
     elif control.locator("[data-baseweb=tag]").count():
         control.locator("[data-baseweb=tag] [role=presentation]").click()

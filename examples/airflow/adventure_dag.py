@@ -1,4 +1,4 @@
-"""The pipeline as a DAG of Airflow 3: process → load → build → check, hourly, with retries and alerts.
+"""The pipeline as a DAG of Airflow 3: fetch and land → load → build → check, hourly, with retries and alerts.
 
 Airflow and Adventure need other versions of the same packages, so each has an environment of its own, and a task runs
 Adventure's command. Every command may be repeated: it continues where the last run stopped, and no row is loaded twice.
@@ -57,9 +57,11 @@ with DAG(
             append_env=True,
         )
 
-    process = adventure("process", "process")
+    # Fetches what is new from the databases and the API of the reviews, and lands it on the stages. It is one task,
+    # because the watermark moves only when a window has landed whole.
+    fetch_and_land = adventure("fetch_and_land", "process")
     load = adventure("load", "load")
     # Builds what the new rows change, and publishes the marts.
     build = adventure("build", "tasks run build")
     check = adventure("check", "check")
-    process >> load >> build >> check
+    fetch_and_land >> load >> build >> check

@@ -4,8 +4,9 @@ from typing import get_args
 
 from adventure.dashboard.sales.filters import _PERIODS
 from adventure.dashboard.sales.metrics import MEASURES, SEGMENTS
+from adventure.dashboard.sales.orders import DIMENSIONS, List
 from adventure.dashboard.sales.scope import Grain
-from benchmarks.dashboard import changes
+from benchmarks.dashboard import ORDERS, changes
 
 
 def test_every_value_of_every_control_is_chosen() -> None:
@@ -21,3 +22,12 @@ def test_every_value_of_every_control_is_chosen() -> None:
         "top": set(MEASURES),
     }
     assert {"country", "channel"} <= chosen.keys()
+    on_orders: dict[str, set[str]] = {}
+    for change in ORDERS:
+        on_orders.setdefault(change.key, set()).add(change.value)
+    assert (on_orders["by"], on_orders["ranked"], on_orders["list"]) == (
+        set(DIMENSIONS),
+        set(MEASURES),
+        set(get_args(List)),
+    )
+    assert {"period", "country", "channel", "state", "search"} <= on_orders.keys()

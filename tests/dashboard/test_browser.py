@@ -116,11 +116,11 @@ class Visit:
         )
         return list(found)
 
-    def saved(self, name: str) -> list[dict[str, str]]:
-        """Download a CSV file and return its rows."""
+    def saved(self, name: str, filters: str = "") -> list[dict[str, str]]:
+        """Download a CSV file and return its rows. Its name ends with the filters."""
         with self.page.expect_download() as waiting:
             self.control(f"download-{name}").get_by_role("button").click()
-        assert re.match(rf"{name}(_\d{{4}}-\d\d-\d\d){{0,2}}\.csv$", waiting.value.suggested_filename)
+        assert re.match(rf"{name}(_\d{{4}}-\d\d-\d\d){{0,2}}{filters}\.csv$", waiting.value.suggested_filename)
         return rows_of(Path(waiting.value.path()).read_text(encoding="utf-8"))
 
     def table(self, name: str) -> list[dict[str, str]] | None:
@@ -323,7 +323,7 @@ def test_from_a_figure_to_its_orders_and_their_lines_by_keyboard(visit: Visit, s
     assert visit.metric("Orders") == sold
     assert "/orders?" in visit.page.url
     assert {"period=90d", "country=France"} <= set(re.split("[?&]", visit.page.url))
-    saved = visit.saved("orders")
+    saved = visit.saved("orders", "_france")
     assert f"{len(saved):,}" == sold
     search = visit.control("search").get_by_role("textbox")
     search.fill(saved[3]["Order"])
@@ -331,7 +331,7 @@ def test_from_a_figure_to_its_orders_and_their_lines_by_keyboard(visit: Visit, s
     visit.settle()
     assert visit.metric("Orders") == "1"
     visit.choose("list", "Order lines")
-    lines = visit.saved("lines")
+    lines = visit.saved("lines", f"_france_{saved[3]['Order'].lower()}")
     assert {line["Order"] for line in lines} == {saved[3]["Order"]}
     assert sum(Decimal(line["Revenue (USD)"]) for line in lines) == Decimal(saved[3]["Revenue (USD)"])
     assert {f"search={saved[3]['Order']}", "list=lines"} <= set(re.split("[?&]", visit.page.url))

@@ -1,9 +1,11 @@
 """docs/four-tasks.md: run its commands in order, and compare what they print with what the page shows.
 
 Numbers, times and names of windows may differ from the page; the words may not. On the page, `…` stands for lines that
-are left out.
+are left out. With WRITE_PAGE=1, the page gets what the commands printed, with the same lines left out.
 """
 
+import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -54,6 +56,24 @@ def pattern(lines: list[str]) -> str:
     return "".join(r"(?:.*\n)*" if line == "…" else re.escape(line) + r"\n" for line in lines)
 
 
+def shortened(output: list[str], shown: list[str]) -> list[str]:
+    """Return the lines of `output` that stand for those that the page shows."""
+    found: list[str] = []
+    at = 0
+    for is_left_out, part in itertools.groupby(shown, "…".__eq__):
+        if is_left_out:
+            found += part
+            continue
+        begun: int | None = None
+        for line in part:
+            # A table's rules may have another width.
+            while plain([output[at]]) != plain([line]):
+                at += 1
+            begun, at = at if begun is None else begun, at + 1
+        found += output[begun:at]
+    return found
+
+
 def execute(command: str, reader: Settings, writer: Settings) -> str:
     """Run a command of the page, and return what it prints. `adventure` runs in this process, which is faster."""
     inner = re.sub(
@@ -90,6 +110,14 @@ def test_the_commands_print_what_the_page_shows(
         printed.append((command, output))
         found = "".join(f"{line}\n" for line in plain(output.splitlines()))
         assert re.fullmatch(pattern(plain(expected)), found), f"{command} printed:\n{output}"
+    if os.environ.get("WRITE_PAGE"):
+        page = PAGE.read_text(encoding="utf-8")
+        for (command, expected), (_, output) in zip(steps(), printed, strict=True):
+            kept = [line.rstrip() for line in output.splitlines() if not _PROGRESS.search(line)]
+            lines = shortened(kept, expected)
+            old, new = ("".join(f"{line}\n" for line in [f"$ {command}", *each]) for each in (expected, lines))
+            page = page.replace(old, new, 1)
+        PAGE.write_text(page, encoding="utf-8")
     text = "".join(output for _, output in printed)
     assert re.findall(r" orders: (\d+) new rows since", text)[:3] == ["210"] * 3
     countries = [output for command, output in printed if command.startswith("python")]

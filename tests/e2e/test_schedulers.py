@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from adventure.core.settings import Settings, load_settings
+from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.history import ensure_history
@@ -103,13 +104,21 @@ class Project:
         assert loaded == live
         return live + old, published
 
+    def reviews(self) -> tuple[int, int]:
+        """Return the reviews of the shop's API and of the published mart."""
+        with psycopg.connect(self.writer.postgres_dsn) as connection:
+            written = connection.execute("select count(*) from reviews_api.reviews where status = 'published'")
+            at_source = written.fetchall()[0][0]
+        with duckdb.connect(str(self.reader.published_path), read_only=True) as connection:
+            return at_source, connection.execute("select sum(reviews) from reviews_by_day").fetchall()[0][0]
+
 
 @pytest.fixture(scope="module")
-def project(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp("project")
     made = create_databases(sandbox, "schedulers", mongo_db="schedulers_support")
     # The folder has a long-lived processor, whose interval the examples override.
-    own = {"DATA_DIR": str(folder / "data"), "PROCESSOR_INTERVAL_SEC": "10"}
+    own = {"DATA_DIR": str(folder / "data"), "PROCESSOR_INTERVAL_SEC": "10", "SHOP_API_PORT": "0"}
     lines = [f"{name}='{value}'\n" for name, value in (made.reader_env | own).items()]
     (folder / ".env").write_text("".join(lines))
     reader, writer = (
@@ -118,7 +127,10 @@ def project(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Proje
     )
     create_tables(writer)
     ensure_history(reader)
-    return Project(folder, reader, writer)
+    with serving(writer) as (port, _):
+        with (folder / ".env").open("a") as file:
+            file.write(f"API_URL='http://127.0.0.1:{port}/v1'\n")
+        yield Project(folder, reader, writer)
 
 
 def test_a_run_moves_models_and_checks_what_is_new(scheduler: Scheduler, project: Project) -> None:
@@ -128,6 +140,8 @@ def test_a_run_moves_models_and_checks_what_is_new(scheduler: Scheduler, project
     assert done.returncode == 0, done.stdout
     expected, found = project.counts()
     assert found == expected
+    at_source, published = project.reviews()
+    assert published == at_source > 0
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import pymongo
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
 from adventure.demo import history
+from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.sandbox import Sandbox
@@ -101,7 +102,7 @@ class Pair:
                 "--selector=whole",
                 *map(str, itertools.chain(*options.items())),
             ],
-            env={**os.environ, **profile_variables(self.snowflake, "parity")},
+            env={**os.environ, "API_URL": self.settings.api_url, **profile_variables(self.snowflake, "parity")},
             timeout=DBT_TIMEOUT_SEC,
             capture_output=True,
             text=True,
@@ -131,15 +132,18 @@ def built_pair(sandbox: Sandbox, emulator: Emulator, folder: Path) -> Iterator[P
             pipeline_file=ROOT / "pipeline.toml",
             dbt_dir=DBT,
             order_batch_size=20,
+            shop_api_port=0,
         )
         for environment in (databases.reader_env, databases.writer_env)
     )
     create_tables(writer)
     snowflake = emulator.new_database("parity", folder / "snowflake")
     with ExitStack() as stack:
-        create_snowflake_tables(snowflake)
-        connection = stack.enter_context(connect_snowflake(snowflake))
+        port, _ = stack.enter_context(serving(writer))
+        reader = reader.model_copy(update={"api_url": f"http://127.0.0.1:{port}/v1"})
         streams = load_streams(reader)
+        create_snowflake_tables(snowflake, *(stream for stream in streams if stream.source == "http"))
+        connection = stack.enter_context(connect_snowflake(snowflake))
         made = Pair(reader, streams, DuckDBWarehouse(reader), snowflake, Session(connection), folder)
         sample = sample_of_history(folder)
         for settings in (reader, snowflake):
@@ -174,7 +178,7 @@ def sample_of_history(folder: Path) -> Path:
 
 
 def delete_some(writer: Settings) -> None:
-    """An order with its lines, a line alone, and chats."""
+    """An order with its lines, a line alone, chats, and reviews that the API does not mark as deleted."""
     with psycopg.connect(writer.postgres_dsn, autocommit=True) as source:
         orders = [
             row[0]
@@ -188,6 +192,10 @@ def delete_some(writer: Settings) -> None:
             "delete from order_details where sales_order_detail_id ="
             " (select sales_order_detail_id from order_details where sales_order_id = %s limit 1)",
             [orders[1]],
+        )
+        source.execute(
+            "delete from reviews_api.reviews where review_id in"
+            " (select review_id from reviews_api.reviews where status = 'published' order by review_id limit 2)"
         )
     with pymongo.MongoClient[dict[str, Any]](writer.mongo_conninfo) as client:
         chats = next(stream for stream in load_streams(writer) if stream.source == "mongo")

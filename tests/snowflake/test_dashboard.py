@@ -19,7 +19,7 @@ from adventure.core.errors import WarehouseError
 from adventure.core.settings import Settings
 from adventure.dashboard import format
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import metrics, notes, orders, to_date
+from adventure.dashboard.sales import metrics, notes, orders, review_metrics, to_date
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment
 from adventure.destinations.duckdb.published import DuckDBDataset
@@ -102,6 +102,10 @@ METRICS: dict[str, Callable[[Query, Scope], object]] = {
     "chats": metrics.chats,
     "chats_beside_orders": lambda query, scope: metrics.chats_and_orders(query, scope, "day", NOW),
     "campaigns": metrics.campaigns,
+    "reviews": review_metrics.total,
+    "reviews_over_time": lambda query, scope: review_metrics.over_time(query, scope, "week", NOW),
+    "falling_products": lambda query, scope: review_metrics.falling_products(query, scope, TODAY),
+    "newest_reviews": review_metrics.newest,
     "options": lambda query, scope: [metrics.options(query, "country"), metrics.options(query, "channel")],
     "order_options": lambda query, scope: [orders.options(query, name) for name in orders.DIMENSIONS],
     "order_totals": lambda query, scope: [orders.total(query, _selection(scope)), orders.listed_from(query, "UTC")],
@@ -147,9 +151,10 @@ def test_every_metric_is_the_same(published: Published, metric: str, scope: str)
 
 
 def test_there_is_something_to_compare(published: Published) -> None:
-    for name in ("total", "chats", "campaigns", "top_products", "country_by_channel"):
+    for name in ("total", "chats", "campaigns", "top_products", "country_by_channel", "newest_reviews"):
         assert _plain(METRICS[name](published.in_both, SCOPES["all days"]))
     assert metrics.total(published.in_both, SCOPES["30 days"]).orders
+    assert review_metrics.total(published.in_both, SCOPES["30 days"]).reviews
 
 
 @pytest.fixture(scope="module")
@@ -419,6 +424,7 @@ def test_the_cards_show_what_duckdb_holds(published: Published, shown: dict[str,
     assert cards["Revenue"] == format.money(total.revenue)
     assert cards["Orders"] == format.count(total.orders)
     assert cards["Customers"] == format.count(total.customers)
+    assert cards["Reviews"] == format.count(review_metrics.total(published.sales[0].query, SCOPES["30 days"]).reviews)
     assert shown["orders"]["metrics"]["Orders"] == format.count(total.orders)
 
 

@@ -21,6 +21,8 @@ from adventure.factory import open_sales
 _CONTROLS = ("zone", "by", "ranked", "list", "search")
 _LISTS: dict[orders.List, str] = {"orders": "Orders", "lines": "Order lines"}
 _PAGE = 25
+_TURNED = "turned"
+"""In the session: the list whose page was turned, and the page."""
 _READY_ROWS = 2_000
 """A file with more rows is written when the user asks for it: writing it at each change would make the page slow."""
 
@@ -180,12 +182,9 @@ def _list(query: Query, selection: Selection) -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     of: Any = controls.choice(row, "List", "list", _LISTS)
     count = orders.count(query, selection, of)
-    pages = -(-count // _PAGE)
-    # Another selection has another control, which begins at its first page.
-    place = row.number_input("Page", 1, max(pages, 1), key=f"page-{of}-{hash(repr(selection))}", width=140)
-    row.markdown(f"of {pages:,} · {count:,} {_LISTS[of].lower()}", width="content")
+    place = _choose_page(row, selection, of, count)
     controls.explain("list")
-    rows = orders.rows(query, selection, of, _PAGE, (int(place) - 1) * _PAGE)
+    rows = orders.rows(query, selection, of, _PAGE, place * _PAGE)
     numbers = list(rows["sales_order_number"])
 
     def pick(place: int) -> None:
@@ -199,6 +198,24 @@ def _list(query: Query, selection: Selection) -> None:
     table(shown, of, columns=columns, save=False, on_pick=pick if of == "orders" else None)
     st.caption("Tick an order to see its lines." if of == "orders" else "Clear the search to see all orders again.")
     _save(query, selection, of, count)
+
+
+def _choose_page(row: Any, selection: Selection, of: orders.List, count: int) -> int:
+    """Show the buttons that turn the pages, and return the page, from 0. Another selection begins at its first."""
+    pages, asked = max(-(-count // _PAGE), 1), f"{of} {selection}"
+    turned, place = st.session_state.get(_TURNED, (asked, 0))
+    place = min(place, pages - 1) if turned == asked else 0
+    for label, icon, target in (("Newer", "chevron_left", place - 1), ("Older", "chevron_right", place + 1)):
+        row.button(
+            label,
+            icon=f":material/{icon}:",
+            disabled=not 0 <= target < pages,
+            on_click=st.session_state.update,
+            kwargs={_TURNED: (asked, target)},
+            key=label.lower(),
+        )
+    row.caption(f"Page {place + 1:,} of {pages:,}. {_LISTS[of]}: {count:,}", width="content")
+    return place
 
 
 def _save(query: Query, selection: Selection, of: orders.List, count: int) -> None:
