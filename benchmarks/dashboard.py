@@ -90,7 +90,9 @@ ORDERS = [
     ),
     COUNTRY,
     CHANNEL,
-    Change("State", "state", "Hamburg", "Hamburg"),
+    # A second choice of the country removes it.
+    COUNTRY,
+    Change("State", "state", "California", "California"),
     Change("Search", "search", "bike", "bike"),
     Change("List", "list", "Order lines", "lines"),
     Change("Search", "search", "so9", "so9"),

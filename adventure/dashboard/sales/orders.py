@@ -138,7 +138,8 @@ def listed_from(query: Query, zone: str) -> date | None:
 
 def options(query: Query, name: Dimension) -> list[str]:
     """Return all listed values of a dimension in alphabetical order."""
-    tables = _LINES if name in _OF_LINES else _ORDERS
+    sold = "recent_order_lines as l left join dim_products as p on l.product_id = p.product_id"
+    tables = sold if name in _OF_LINES else _ORDERS
     rows = query(f"select distinct {_COLUMNS[name]} as name from {tables} order by 1", [])
     return list(rows["name"])
 
