@@ -42,7 +42,7 @@ from tests.snowflake.procedure import Session, run
 
 ROOT = Path(__file__).parents[2]
 DBT = ROOT / "dbt"
-DBT_TIMEOUT_SEC = 300
+DBT_TIMEOUT_SEC = 600
 SAMPLE = 400
 """Documents and rows of each raw table of the history."""
 

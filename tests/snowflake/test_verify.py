@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from adventure import cli
 from adventure.core.errors import ConfigError
 from adventure.core.settings import load_settings
 from adventure.core.streams import load_streams
@@ -108,3 +110,15 @@ def test_an_interrupt_destroys_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         verify(made, STREAMS, lambda step: None)
     assert ran == [made.destroy, made.destroy]
+
+
+def test_the_command_asks_first_and_fails_with_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = [Step("sign in", "failed", 0.1, "refused"), Step("destroy", "failed", 0.1, "refused")]
+    ran: list[str] = []
+    monkeypatch.setattr(module, "verify", lambda made, *_: ran.append(made.settings.snowflake_database) or failed)
+    asked = CliRunner().invoke(cli.app, ["snowflake", "verify"], input="n\n")
+    assert (asked.exit_code, ran) == (1, [])
+    done = CliRunner().invoke(cli.app, ["snowflake", "verify", "--as", "class_role", "--yes"])
+    assert done.exit_code == 1
+    assert "| sign in | failed | 0.1 | refused |" in done.output
+    assert f"whose names begin with {ran[0]}" in done.output

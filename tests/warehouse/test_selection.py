@@ -84,7 +84,7 @@ def test_a_model_that_is_left_out_names_the_tables_that_it_lacks() -> None:
             ["raw_ext.chats_raw"],
             True,
             "whole",
-            "--select base_chats dim_products fct_chats source:raw.chats source:shop.products --exclude test_type:unit"
+            "--select fqn:*.base_chats fqn:*.dim_products fqn:*.fct_chats source:raw.chats source:shop.products --exclude test_type:unit"
             " --indirect-selection cautious",
         ),
     ],

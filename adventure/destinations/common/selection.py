@@ -52,7 +52,9 @@ class Selection:
         """
         if not self.missing and has_selectors:
             return ["--selector", "increment" if scope == "increment" else "whole"]
-        chosen = [*self.built, *(f"source:{name}" for name in self.sources)] if self.missing else ["fqn:*"]
+        # A bare name would also choose everything in a folder or a project of that name.
+        models = [f"fqn:*.{name}" for name in self.built]
+        chosen = [*models, *(f"source:{name}" for name in self.sources)] if self.missing else ["fqn:*"]
         skipped = ["test_type:unit"]
         if scope == "increment":
             # As in the shipped selectors.yml: views are always up to date, and new rows do not change static models.
