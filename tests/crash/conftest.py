@@ -91,10 +91,12 @@ class World:
         Args:
             largest_file: limit in bytes; a write beyond it fails in the middle, as on a full disk.
         """
+        # Python would put cut-off modules into its cache, and fail on them later.
+        uncached = {"PYTHONDONTWRITEBYTECODE": "1"} if largest_file else {}
         limited = ["bash", "-c", f'ulimit -f {(largest_file or 0) >> 10} && exec "$@"', "bash"] if largest_file else []
         return subprocess.run(
             [*limited, sys.executable, "-m", "adventure", *command],
-            env=self.environment | {"ADVENTURE_CRASH_AT": crash_at},
+            env=self.environment | uncached | {"ADVENTURE_CRASH_AT": crash_at},
             cwd=ROOT,
             capture_output=True,
             text=True,

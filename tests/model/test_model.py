@@ -11,6 +11,7 @@ from tests.model.protocol import Bounds, Rules
 from tests.model.search import search
 
 PAGE = Path("docs/model.md")
+GUARANTEES = Path("docs/guarantees.md")
 
 ALONE = Bounds(clock=3, writes=2, windows=2, crashes=1, restores=0)
 TWO = replace(ALONE, processors=2)
@@ -62,8 +63,22 @@ def test_each_rule_has_its_test() -> None:
 
 
 def test_each_promise_is_one_of_the_guarantees() -> None:
-    headings = set(re.findall(r"^### (.+)$", Path("docs/guarantees.md").read_text(encoding="utf-8"), re.MULTILINE))
+    headings = set(re.findall(r"^### (.+)$", GUARANTEES.read_text(encoding="utf-8"), re.MULTILINE))
     assert {promise for _, promise in NEEDED.values()} <= headings
+
+
+def test_the_guarantees_say_what_the_model_and_the_simulation_prove() -> None:
+    rows = re.findall(
+        r"^\| \[.*\]\(#([\w-]+)\) \| (✓?) \| (✓?) \|", GUARANTEES.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 20
+    simulated = re.findall(r'Violation\(f"([\w ]+)', Path("tests/simulation/world.py").read_text(encoding="utf-8"))
+    assert {promise for promise, mark, _ in rows if mark} == set(map(_anchor, (name for _, name in NEEDED.values())))
+    assert {promise for promise, _, mark in rows if mark} == set(map(_anchor, simulated))
+
+
+def _anchor(heading: str) -> str:
+    return heading.lower().replace(" ", "-")
 
 
 def test_the_page_names_code_that_exists() -> None:
