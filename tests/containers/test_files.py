@@ -107,6 +107,7 @@ def test_all_locks_hold_the_same_versions() -> None:
 def test_the_processor_image_holds_no_package_that_it_does_not_use() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = {re.split(r"[\[=<>]", each)[0].replace("-", "_") for each in project["dependencies"]}
+    wanted = {_MODULES.get(name, name) for name in wanted}
     modules = [
         path
         for name in ("cli", "core", "monitoring", "processor", "sources")
@@ -115,6 +116,9 @@ def test_the_processor_image_holds_no_package_that_it_does_not_use() -> None:
     imported = set().union(*map(imports, modules))
     assert wanted - imported - _SHARED == set()
 
+
+_MODULES = {"python_dotenv": "dotenv"}
+"""Packages whose module has another name."""
 
 _SHARED = {"filelock", "prometheus_client"}
 """Packages for the task server's lock and for the metrics."""
