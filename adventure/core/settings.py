@@ -258,11 +258,13 @@ class Settings(BaseModel):
     @classmethod
     def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
         """Check the string here: the driver's own error quotes what may be a password."""
+        if value is None:
+            return None
         from psycopg import ProgrammingError
         from psycopg.conninfo import conninfo_to_dict
 
         try:
-            conninfo_to_dict(value.get_secret_value() if value else "")
+            conninfo_to_dict(value.get_secret_value())
         except ProgrammingError:
             raise ValueError("is not a libpq connection string (its text is not shown)") from None
         return value
