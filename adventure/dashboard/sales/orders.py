@@ -199,7 +199,8 @@ def in_zone(moments: "pd.Series[pd.Timestamp]", zone: str) -> "pd.Series[pd.Time
 def _orders(query: Query, selection: Selection, page: str) -> pd.DataFrame:
     tables = selection.tables()
     condition, values = selection.condition()
-    amounts = _AMOUNTS[tables]
+    # Without lines a row is an order, and there is nothing to add up.
+    amounts = _AMOUNTS[_LINES] if tables == _LINES else {"revenue": "o.revenue", "units": "o.units"}
     columns = {
         "sales_order_number": "o.sales_order_number",
         "revenue": amounts["revenue"],
@@ -216,9 +217,9 @@ def _orders(query: Query, selection: Selection, page: str) -> pd.DataFrame:
     }
     chosen = ", ".join(f"{sql} as {name}" for name, sql in columns.items())
     plain = [sql for name, sql in columns.items() if name not in amounts]
+    grouped = f" group by o.sales_order_id, {', '.join(plain)}" if tables == _LINES else ""
     return query(
-        f"select {chosen} from {tables} where {condition} group by o.sales_order_id, {', '.join(plain)}"
-        f" order by o.order_date desc, o.sales_order_id {page}",
+        f"select {chosen} from {tables} where {condition}{grouped} order by o.order_date desc, o.sales_order_id {page}",
         values,
     )
 
