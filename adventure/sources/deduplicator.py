@@ -42,13 +42,7 @@ class Deduplicator:
 
     def new_rows(self, rows: Iterable[tuple[Hashable, datetime, Hashable, Row]]) -> list[Row]:
         """Return the rows that are new, of rows with key, cursor and version; see `is_new`."""
-        pending, staged, found = self._pending, self._staged, []
-        for key, cursor, version, row in rows:
-            known = pending.get(key) or staged.get(key)
-            if known is None or known[1] != version:
-                pending[key] = (cursor, version)
-                found.append(row)
-        return found
+        return [row for key, cursor, version, row in rows if self.is_new(key, cursor, version)]
 
     def cursor_of(self, key: Hashable) -> datetime | None:
         """Return the cursor of the version that was read last; None if that version is not in memory."""

@@ -10,24 +10,11 @@ from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.comparison import compare_dashboard, compare_model, compare_raw, leftover_files
 from tests.crash.conftest import World
+from tests.crash.points import CLEANUP, LOAD, PROCESSOR
 
 pytestmark = pytest.mark.slow
 
 STREAMS = {"orders": "orders_stage", "order_details": "order_details_stage", "chat_logs": "chat_stage"}
-
-# The crash point, and which of its hits: the second staged file of a window is its window.json.
-PROCESSOR = [
-    (Point.EXTRACTING, 1),
-    (Point.FILES_FINISHED, 1),
-    (Point.STAGING, 1),
-    (Point.STAGING, 2),
-    (Point.FILE_STAGED, 1),
-    (Point.WINDOW_STAGED, 1),
-    (Point.WATERMARK_MOVED, 1),
-]
-LOAD = [Point.ROWS_WRITTEN, Point.LEDGER_WRITTEN, Point.COMMITTED]
-# The window's data file, and then its window.json.
-CLEANUP = [(Point.FILE_REMOVED, 1), (Point.FILE_REMOVED, 2)]
 # The models for which others wait, and the tasks after the crash: build and publish.
 BUILD = [
     ("model-built:base_real_time__sales_orders", True),

@@ -17,6 +17,7 @@ from adventure.demo.sandbox.databases import Databases
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
 from tests.comparison import leftover_files
+from tests.crash.points import CLEANUP, LOAD, PROCESSOR
 from tests.http.api import Api
 from tests.http.conftest import loaded
 
@@ -41,23 +42,7 @@ next = "paging.next"
 size = "limit"
 """
 
-# The crash point, and which of its hits: the second staged file of a window is its window.json.
-PROCESSOR = [
-    (Point.EXTRACTING, 1),
-    (Point.FILES_FINISHED, 1),
-    (Point.STAGING, 1),
-    (Point.STAGING, 2),
-    (Point.FILE_STAGED, 1),
-    (Point.WINDOW_STAGED, 1),
-    (Point.WATERMARK_MOVED, 1),
-]
-TASKS = [
-    ("load", Point.ROWS_WRITTEN, 1),
-    ("load", Point.LEDGER_WRITTEN, 1),
-    ("load", Point.COMMITTED, 1),
-    ("cleanup", Point.FILE_REMOVED, 1),
-    ("cleanup", Point.FILE_REMOVED, 2),
-]
+TASKS = [*(("load", point, 1) for point in LOAD), *(("cleanup", *each) for each in CLEANUP)]
 
 
 @pytest.fixture

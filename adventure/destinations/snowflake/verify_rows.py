@@ -1,16 +1,15 @@
 """The rows that `adventure snowflake verify` stages: a thousand of each stream, a rejected and a deleted one."""
 
-import gzip
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from adventure.core.files import NdjsonFile, ParquetParts
+from adventure.core.kinds import WAREHOUSES
 from adventure.core.manifest import DELETES, REJECTS, Column, StagedFile, Window
 from adventure.core.streams import Stream
 from adventure.destinations.snowflake.stage import SnowflakeStage
@@ -44,9 +43,7 @@ QUERIES: Mapping[str, tuple[str, tuple[object, ...]]] = {
 def write_window(stream: Stream, folder: Path) -> Window:
     """Write the files of a window of the stream's rows into a new folder, as the processor does, and return it."""
     folder.mkdir()
-    data = _write_documents(folder) if stream.documents else _write_table(stream, folder)
-    columns = [("raw", "json")] if stream.documents else [(each.name, str(each.type)) for each in pq.read_schema(data)]
-    rejects = _write_lines(folder / REJECTS, [{"key": "{}", "reason": "Made up by verify", "row": "{}"}])
+    data, columns = _write_documents(folder) if stream.documents else _write_table(stream, folder)
     deleted = {"key": dict.fromkeys(stream.key, "verify-0"), "deleted_at": "2026-01-02 00:00:00"}
     return Window(
         stream=stream.name,
@@ -54,13 +51,13 @@ def write_window(stream: Stream, folder: Path) -> Window:
         low=None,
         high=_HIGH,
         run_id="verify00",
-        files=(_staged(data, ROWS),),
-        rejects=_staged(rejects, 1),
-        columns=tuple(Column(*column) for column in columns),
+        files=(data,),
+        rejects=_write_lines(folder / REJECTS, [{"key": "{}", "reason": "Made up by verify", "row": "{}"}]),
+        columns=columns,
         staged_at=_HIGH,
         horizon=_HIGH,
         mode="horizon",
-        deletes=_staged(_write_lines(folder / DELETES, [deleted]), 1),
+        deletes=_write_lines(folder / DELETES, [deleted]),
     )
 
 
@@ -71,34 +68,33 @@ def put_window(stage: SnowflakeStage, window: Window, folder: Path) -> None:
     stage.commit(window)
 
 
-def _write_table(stream: Stream, folder: Path) -> Path:
+def _write_table(stream: Stream, folder: Path) -> tuple[StagedFile, tuple[Column, ...]]:
     (key,) = stream.key
-    columns: dict[str, pa.Array] = {key: pa.array([f"verify-{number}" for number in range(ROWS)])}
+    values: dict[str, pa.Array] = {key: pa.array([f"verify-{number}" for number in range(ROWS)])}
     if stream.name == "order_details":
-        columns["sales_order_id"] = columns[key]
+        values["sales_order_id"] = values[key]
     amount = "sub_total" if stream.name == "orders" else "line_total"
-    columns[amount] = pa.array([_AMOUNT] * ROWS, pa.decimal128(38, 9))
+    values[amount] = pa.array([_AMOUNT] * ROWS, pa.decimal128(38, 9))
     moments = [_BEGIN + timedelta(microseconds=number) for number in range(ROWS)]
-    columns[stream.cursor] = pa.array(moments, pa.timestamp("us"))
-    path = folder / "part-00000.parquet"
-    # The first version of the format and plain encodings, as the processor writes for Snowflake.
-    pq.write_table(pa.table(columns), path, version="1.0", use_dictionary=False)
-    return path
+    values[stream.cursor] = pa.array(moments, pa.timestamp("us"))
+    batch = pa.RecordBatch.from_pydict(values)
+    parts = ParquetParts(folder, batch.schema, [], delta=WAREHOUSES["snowflake"].delta_encodings)
+    parts.write(batch)
+    (file,) = parts.close()
+    return file.staged(), tuple(Column(each.name, str(each.type)) for each in batch.schema)
 
 
-def _write_documents(folder: Path) -> Path:
-    lines: list[object] = [
+def _write_documents(folder: Path) -> tuple[StagedFile, tuple[Column, ...]]:
+    lines = [
         {"_id": f"verify-{number}", "number": number, "text": "é 'quoted'", "last_modified": _BEGIN.isoformat()}
         for number in range(ROWS)
     ]
-    return _write_lines(folder / "part-00000.ndjson.gz", lines)
+    return _write_lines(folder / "part-00000.ndjson.gz", lines), (Column("raw", "json"),)
 
 
-def _write_lines(path: Path, lines: list[object]) -> Path:
-    path.write_bytes(gzip.compress(b"".join(orjson.dumps(line) + b"\n" for line in lines)))
-    return path
-
-
-def _staged(path: Path, rows: int) -> StagedFile:
-    content = path.read_bytes()
-    return StagedFile(path.name, rows, len(content), hashlib.sha256(content).hexdigest())
+def _write_lines(path: Path, lines: Iterable[object]) -> StagedFile:
+    with NdjsonFile(path) as file:
+        file.write_lines([orjson.dumps(line) for line in lines])
+        written = file.close()
+    assert written
+    return written.staged()
