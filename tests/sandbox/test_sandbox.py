@@ -92,6 +92,17 @@ def test_outside_data_is_removed_with_its_folder(tmp_path: Path) -> None:
         assert not Path(data).exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers keep their data outside of their folder")
+def test_a_folder_that_was_deleted_and_made_again_gets_new_data(tmp_path: Path) -> None:
+    with Sandbox(tmp_path / "again") as sandbox, psycopg.connect(sandbox.postgres.dsn()) as connection:
+        [data] = connection.execute("show data_directory").fetchone() or ()
+    shutil.rmtree(tmp_path / "again")
+    with Sandbox(tmp_path / "again") as sandbox, psycopg.connect(sandbox.postgres.dsn()) as connection:
+        assert connection.execute("show data_directory").fetchone() != (data,)
+    with Sandbox(tmp_path / "again"), Sandbox(tmp_path / "other"):
+        assert not Path(data).exists()
+
+
 def test_a_second_sandbox_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     with Sandbox(tmp_path / "sandbox"), pytest.raises(SandboxError, match="Another process is running the servers"):
         Sandbox(tmp_path / "sandbox").start()

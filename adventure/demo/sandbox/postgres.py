@@ -94,8 +94,11 @@ class PostgresServer(process.Server):
         return True
 
     def _data_folder(self, user: str | None) -> Path:
-        data = self.folder / "data" if user is None or _is_reachable(self.folder) else _data_outside(self.folder)
-        data.mkdir(mode=0o700, exist_ok=True)
+        data = self.folder / "data"
+        if user is None or _is_reachable(self.folder):
+            data.mkdir(mode=0o700, exist_ok=True)
+        else:
+            data = _data_outside(data)
         if user:
             shutil.chown(data, user)
         return data
@@ -165,20 +168,24 @@ def _reachable_binaries(user: str | None) -> Path:
     return copy / tree.parent.name / tree.name / "bin"
 
 
-def _data_outside(folder: Path) -> Path:
-    """Return the data folder, outside of a private `folder`.
+def _data_outside(link: Path) -> Path:
+    """Return the data folder outside of a private folder, to which `link` in the private folder leads.
 
-    Nothing else would remove these data folders, so this also removes those whose private folder no longer exists.
+    A folder that was deleted and made again has no link: it gets new data. Nothing else would remove the old data, so
+    this also removes every data folder to which no link leads any more.
     """
-    for note in _temporary_root().glob("adventure-postgres-*.home"):
+    for note in _temporary_root().glob("adventure-postgres-*.link"):
         with suppress(FileNotFoundError):  # another server that is starting has removed it
-            if not Path(note.read_text()).exists():
+            if note.resolve() != note.with_suffix(""):
                 shutil.rmtree(note.with_suffix(""))
                 note.unlink()
-    home = str(folder.resolve())
-    data = _temporary_root() / f"adventure-postgres-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
-    data.with_suffix(".home").write_text(home)
-    return data
+    if not link.is_dir():
+        data = Path(tempfile.mkdtemp(prefix="adventure-postgres-", dir=_temporary_root())).resolve()
+        link.unlink(missing_ok=True)
+        link.symlink_to(data)
+        # A link too, and made last: to another server that starts now, the data would look as if nothing led to it.
+        data.with_suffix(".link").symlink_to(link.absolute())
+    return link.resolve()
 
 
 def _is_reachable(path: Path) -> bool:
