@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adventure.cli import alert, digest, history, init, query, raw, snowflake, stage, stream, tasks
+from adventure.cli.garbage import collect_seldom
 from adventure.cli.general import AsJson, Commands, General, Interrupted, MainGroup
 from adventure.cli.job import (
     importing_demo,
@@ -54,6 +55,7 @@ Seed = Annotated[int | None, typer.Option(help="Seed that makes the generated da
 def main() -> None:
     """Run a command. An error is one sentence on stderr and exit code 1 (with --debug, a traceback)."""
     only_owner()
+    collect_seldom()
     # Linux ignores SIGTERM for a container's first process unless it has a handler.
     signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # A shell ignores it for jobs in the background.

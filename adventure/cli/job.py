@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from adventure.cli.garbage import collect_as_usual
 from adventure.cli.general import General
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def run_long_lived(
         if stop.is_set():
             get_logger().info("Stopped.")
 
+    collect_as_usual()
     heartbeat.begin(settings.heartbeat_file or heartbeat_file, settings.stuck_after_sec)
     run_until_stopped(logged)
     heartbeat.end()

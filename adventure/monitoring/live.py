@@ -1,6 +1,7 @@
 """Read the state that the rules judge, for `status`, the metrics and the alerts."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -53,19 +54,22 @@ def read(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse | N
     Args:
         warehouse: an open warehouse; else it is opened, unless another command has it.
     """
-    # Watermarks, then stages, then the ledger: windows move in this direction, so none is missed.
-    side, stage = observe_sources(settings, streams), open_stage(settings)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # Only opened meanwhile. Watermarks, then stages, then the ledger: windows move in this direction, so none is
+        # missed.
+        opened = pool.submit(lambda: warehouse or open_warehouse(settings, patience=PATIENCE_SEC))
+        side, stage = observe_sources(settings, streams), open_stage(settings)
     staged = {stream.name: stage.windows(stream.stage) for stream in streams}
     seen = observe_stages(streams, side, stage, staged)
     not_read, fault, credits = [], None, None
     if side.fault:
         not_read.append(f"Watermarks are not shown: {side.fault.problem}. {side.fault.remedy}.")
     try:
-        warehouse = warehouse or open_warehouse(settings, patience=PATIENCE_SEC)
-        with warehouse.reading():
-            report = _report(settings, streams, warehouse)
-            lost = lost_windows(streams, side.marks, stage, staged, warehouse)
-        credits, unread = _credits(warehouse)
+        ready = opened.result()
+        with ready.reading():
+            report = _report(settings, streams, ready)
+            lost = lost_windows(streams, side.marks, stage, staged, ready)
+        credits, unread = _credits(ready)
         not_read += unread
     except WarehouseError as error:
         report, lost = _published(settings), _last_lost(settings)

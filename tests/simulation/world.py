@@ -59,6 +59,8 @@ class World:
     restored: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
     """The windows whose files something else changed."""
+    lost_a_lock: bool = False
+    """Whether a processor's session ended without its knowledge: two processors may have written at once."""
     was_unknown: bool = False
     """Whether the horizon was ever unknown."""
     refusals: list[AdventureError] = field(default_factory=list)
@@ -144,6 +146,7 @@ class World:
     def drop(self, number: int) -> None:
         """Let the state's server end the session of a processor, which does not know it yet."""
         self.state.disconnect(self.processors[number].process)
+        self.lost_a_lock = True
 
     def load(self, at: int, action: Any) -> None:
         """Run the task that loads."""
@@ -292,8 +295,13 @@ class World:
             if window_id not in self.staged and MANIFEST in folder.entries:
                 window = Window.from_json(folder.entries[MANIFEST].content, window_id)  # type: ignore[union-attr]
                 self.staged[window_id] = window
-                if not self.is_whole(window) and window_id not in self.damaged:
+                if self.is_whole(window) or window_id in self.damaged:
+                    continue
+                if not self.lost_a_lock:
                     raise Violation(f"Files are complete or absent: {window_id} is in the stage without its files")
+                # The one that lost its lock completes a window whose files its successor discarded, as unfinished. The
+                # window is reported, its rows are in a window of the successor, and the remedies must lead to all rows.
+                self.damaged.add(window_id)
         mark = self.state.marks.get(STREAM.name)
         if mark and mark.window_id and mark.window_id not in self.staged and "stage" not in self.restored:
             raise Violation(f"The watermark moves last: {mark.window_id} was never in the stage")

@@ -65,6 +65,12 @@ class SqlRawTables(SqlExecutor):
 
 def outstanding_rejects(execute: Execute, dialect: Dialect, stream: Stream, since: datetime) -> int:
     """Return how many keys were rejected since then and have no row in the raw table that was loaded later."""
+    rejected = (
+        "from raw_ext.rejected_rows as rejects where rejects.stream = ? and rejects._loaded_at >= cast(? as timestamp)"
+    )
+    values = [stream.name, str(since)]
+    if not execute(f"select 1 {rejected} limit 1", values):
+        return 0
     types = columns_of(execute, stream)
     raw_key, rejected_key = dialect.rejected_key(stream, types)
     later = f"""
@@ -73,11 +79,5 @@ def outstanding_rejects(execute: Execute, dialect: Dialect, stream: Stream, sinc
             where {raw_key} = {rejected_key} and raw_rows._loaded_at > rejects._loaded_at
         )
     """
-    rows = execute(
-        f"""
-        select count(distinct rejects.key) from raw_ext.rejected_rows as rejects
-        where rejects.stream = ? and rejects._loaded_at >= cast(? as timestamp) {later if types else ""}
-        """,
-        [stream.name, str(since)],
-    )
+    rows = execute(f"select count(distinct rejects.key) {rejected} {later if types else ''}", values)
     return int(rows[0][0])
