@@ -152,6 +152,47 @@ def test_a_transaction_that_was_open_when_the_clock_was_set_back_is_not_lost(
     assert ids(staged(things)) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_transaction_across_a_step_is_not_lost_though_it_began_at_a_later_time_than_it_wrote(
+    clocked: ClockedServer,
+    settings: Settings,
+    writer_settings: Settings,
+    things: Stream,
+    connection: psycopg.Connection[tuple[Any, ...]],
+    staged: Staged,
+    restarts: bool,
+) -> None:
+    """Its start is above the clock after the step, so the horizon does not wait for it."""
+    connection.execute("alter table things alter changed_at set default clock_timestamp()")
+    with psycopg.connect(writer_settings.postgres_dsn) as late:
+        with open_pipeline(settings, [things]) as pipeline:
+            insert(connection, 1)
+            time.sleep(0.15)
+            run_cycle(pipeline)
+            late.execute("select now()")
+            clocked.set_clock(-30)
+            insert(late, 2)
+            for number in (3, 4):
+                insert(connection, number)
+                time.sleep(0.15)
+                run_cycle(pipeline)
+            assert ids(staged(things)) == [1, 3, 4]
+            clocked.set_clock(0)
+            insert(connection, 5)
+            time.sleep(0.15)
+            if not restarts:
+                run_cycle(pipeline)
+                mode = read_watermarks(settings)["things"].mode
+                assert mode == NOTE.replace("it passes ", "the transactions that were open have ended")
+                late.commit()
+                run_cycle(pipeline)
+        if restarts:
+            process_once(settings, [things])
+            late.commit()
+            process_once(settings, [things])
+    assert ids(staged(things)) == [1, 2, 3, 4, 5]
+
+
 def test_the_second_that_was_not_over_before_the_watermark_is_read_when_it_is(
     clocked: ClockedServer,
     settings: Settings,

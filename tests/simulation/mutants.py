@@ -13,6 +13,7 @@ from adventure.monitoring import observe
 from adventure.sources.postgres import clock_steps, horizon, snapshot
 from adventure.sources.postgres import source as postgres
 from tests.simulation.schedule import Schedule, schedule
+from tests.simulation.server import Server
 from tests.simulation.source import AskingConnection, CopyingConnection
 from tests.simulation.world import Config, Step
 
@@ -73,6 +74,11 @@ def _commit_within_a_cycle(at: int) -> Schedule:
     return Config(), [*_PENDING, _WAIT, _sale(2), _WAIT, ("cycle", 0, at, [("end", 0, True), ("finish", 0)])]
 
 
+def _transaction_across_a_step(_: int) -> Schedule:
+    begun: list[Step] = [_sale(1), ("tick", 1_100_000), _CYCLE, ("begin", 0, False), ("clock", -5_000_000)]
+    return Config(default="clock"), [*begun, ("write", 0, 2, "put"), _sale(3), ("tick", 1_100_000), _CYCLE]
+
+
 def _restored_warehouse(_: int) -> Schedule:
     done: list[Step] = [_sale(1), _WAIT, _CYCLE, ("load", 0, None), ("cleanup", 0, None)]
     return Config(), [("back_up",), *done, ("restore", "warehouse")]
@@ -86,7 +92,7 @@ MUTANTS = (
     Mutant(
         "tick finer than the column", 11, ((postgres, "whole_units", _not_whole), (snapshot, "whole_units", _not_whole))
     ),
-    Mutant("horizon above a pending transaction", 6, ((horizon, "_oldest_and_reason", lambda *_: (None, None)),)),
+    Mutant("horizon above a pending transaction", 6, ((horizon, "_sessions", lambda *_: (None, frozenset(), None)),)),
     Mutant("clock stepped back", 139, ((clock_steps, "floor_of", lambda last, _: clock_steps.Floor(last.horizon)),)),
     Mutant("a staged file is not synced", 102, ((stage, "_sync", _nothing),)),
     Mutant(
@@ -94,6 +100,12 @@ MUTANTS = (
         1,
         ((AskingConnection, "counts_messages", False),),
         _second_transaction_of_a_message,
+    ),
+    Mutant(
+        "a transaction across a step of the clock is forgotten",
+        1,
+        ((Server, "working", _nothing),),
+        _transaction_across_a_step,
     ),
     Mutant(
         "the snapshot is taken before the horizon",

@@ -170,5 +170,13 @@ class Server:
                     moments.append(session.message_at)
         return min(moments, default=None)
 
+    def working(self) -> list[str]:
+        """Return what the horizon's query shows of the sessions that work: who they are, and when they began."""
+        return [
+            f"{number}@{(session.xact_at or session.message_at).timestamp()}"
+            for number, session in enumerate(self.sessions)
+            if session.hidden_since_us is None and not session.is_idle
+        ]
+
     def _current(self, session: Session, key: int) -> Row | None:
         return session.writes[key] if key in session.writes else self.rows.get(key)

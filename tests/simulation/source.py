@@ -179,7 +179,8 @@ class AskingConnection:
             return Answer(self._server.clock())
         if statement == _OLDEST:
             self._process.effect(unavailable)
-            return Answer(self._server.oldest(counts_messages=self.counts_messages), False, False)
+            oldest = self._server.oldest(counts_messages=self.counts_messages)
+            return Answer(oldest, False, False, self._server.working())
         if statement == horizon._REASON:
             self._process.effect(unavailable)
             return Answer(self._server.unknown_reason)

@@ -94,6 +94,9 @@ class World:
         """Set the server's clock forward or back; not back and forward again, which no cycle in between would see."""
         if us > 0 and self.server.stepped:
             return
+        # Before the first window, nothing shows that a transaction is open across a step.
+        if us < 0 and not self.state.marks and any(session.xact_at for session in self.server.sessions):
+            return
         # The margin does not cover a session that is hidden while the clock jumps forward.
         self.server.settle(HIDDEN_AT_MOST_US + 1)
         self.server.offset_us += us
@@ -150,6 +153,8 @@ class World:
 
     def load(self, at: int, action: Any) -> None:
         """Run the task that loads."""
+        # Within a cycle, a window may be loaded and cleaned up before the cycle ends.
+        self._observe_windows()
         process = Process(self)
         self._as(process, at, action, lambda: SimulatedWarehouse(self, process).load(STREAM))
         self._check_raw()
@@ -290,6 +295,13 @@ class World:
         self.repair(0, None)
 
     def _observe(self) -> None:
+        """Check the windows that are new in the stage, and the watermark."""
+        self._observe_windows()
+        mark = self.state.marks.get(STREAM.name)
+        if mark and mark.window_id and mark.window_id not in self.staged and "stage" not in self.restored:
+            raise Violation(f"The watermark moves last: {mark.window_id} was never in the stage")
+
+    def _observe_windows(self) -> None:
         """Note the windows that are new in the stage, and check them."""
         for window_id, folder in self._window_folders():
             if window_id not in self.staged and MANIFEST in folder.entries:
@@ -302,9 +314,6 @@ class World:
                 # The one that lost its lock completes a window whose files its successor discarded, as unfinished. The
                 # window is reported, its rows are in a window of the successor, and the remedies must lead to all rows.
                 self.damaged.add(window_id)
-        mark = self.state.marks.get(STREAM.name)
-        if mark and mark.window_id and mark.window_id not in self.staged and "stage" not in self.restored:
-            raise Violation(f"The watermark moves last: {mark.window_id} was never in the stage")
 
     def _check_stage(self) -> None:
         """Check that each window is whole in the stage, or in the ledger."""

@@ -4,6 +4,9 @@ For each stream we keep the horizon up to which it was read and the clocks at th
 window, as the watermark's position. If the server's clock has advanced less than ours, it was set back by the
 difference. Rows written since then have times at or above the old horizon less that difference, so the next window
 reads from there. Each later window begins at the horizon of the one before, until the clock has passed the watermark.
+
+A transaction that is open across the step began at a time that the clock shows again later. Its start is no lower bound
+of the times that it writes, so until it has ended, each window begins where the first one began.
 """
 
 import re
@@ -20,6 +23,8 @@ from adventure.sources.postgres.horizon import MARGIN, Horizon
 from adventure.sources.postgres.resolution import MICROSECOND, SECOND, Resolution, whole_units
 
 _NOTE = ", the clock was set back: read again until it passes {:%Y-%m-%d %H:%M:%S}"
+
+_NOTE_OPEN = ", the clock was set back: read again until the transactions that were open have ended"
 
 _KEPT = re.compile(r"\bread=(\S+)")
 
@@ -47,10 +52,12 @@ class LastRead:
     """Our clock before we asked the server for its clock; None if unknown."""
     answered: Moment | None
     """Our clock after the server's answer; None if unknown."""
+    spanning: frozenset[str] = frozenset()
+    """What was open when the clock was found set back, and still is: see `Horizon.working`."""
 
     def to_text(self) -> str:
         """Return this as a part of the watermark's position. It has no spaces, because spaces separate the parts."""
-        return f"read={orjson.dumps(self).decode()}"
+        return f"read={orjson.dumps(self, default=sorted).decode()}"
 
     @classmethod
     def of(cls, mark: Watermark) -> "LastRead":
@@ -63,9 +70,10 @@ class LastRead:
                 for key in ("asked", "answered")
             )
             horizon, clock = (datetime.fromisoformat(found[key]) for key in ("horizon", "clock"))
+            spanning = frozenset(found.get("spanning", ()))
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return cls(mark.horizon, mark.horizon, None, None)
-        return cls(horizon, clock, asked, answered)
+        return cls(horizon, clock, asked, answered, spanning)
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,7 @@ class Floors:
         self._marks: dict[str, Watermark] = {}
         self._floors: dict[str, Floor] = {}
         self._below: dict[str, timedelta] = {}
+        self._spanning: dict[str, frozenset[str]] = {}
         self._notes: dict[str, str] = {}
 
     def add(self, mark: Watermark, unit: timedelta, read_up_to: Callable[[datetime], datetime]) -> None:
@@ -131,12 +140,14 @@ class Floors:
         """
         last = self._watch.last(mark)
         floor = floor_of(last, self._now)
-        self._marks[mark.stream], self._floors[mark.stream] = mark, floor
+        spanning = self._now.working if floor.behind else last.spanning & self._now.working
+        self._marks[mark.stream], self._floors[mark.stream], self._spanning[mark.stream] = mark, floor, spanning
         below = mark.value - read_up_to(floor.moment)
         if below > timedelta(0):
             self._below[mark.stream] = below + unit
             goes_on = mark.value - read_up_to(last.horizon) > TOLERANCE
-            self._notes[mark.stream] = _NOTE.format(mark.value) if floor.is_reported or goes_on else ""
+            note = _NOTE_OPEN if spanning and read_up_to(self._now.moment) >= mark.value else _NOTE.format(mark.value)
+            self._notes[mark.stream] = note if floor.is_reported or goes_on else ""
 
     def below_watermark(self, stream: str) -> timedelta:
         """Return how far below its watermark the stream has to be read because the clock was set back."""
@@ -160,9 +171,12 @@ class Floors:
                 serves to detect later steps.
         """
         now, mark = self._now, self._marks.get(stream)
-        # A session that still works on an old message lowers the horizon, but writes nothing below the last horizon.
-        up_to = max(self._floors[stream].moment, now.moment) if mark else now.moment
-        last = LastRead(up_to, now.clock, now.asked, now.answered)
+        up_to, spanning = now.moment, self._spanning.get(stream, frozenset())
+        if mark:
+            floor = self._floors[stream].moment
+            # A session that still works on an old message lowers the horizon, but writes nothing below the last one.
+            up_to = floor if spanning else max(floor, now.moment)
+        last = LastRead(up_to, now.clock, now.asked, now.answered, spanning)
         self._watch.read(stream, last)
         if is_staged:
             return f"{rest} {last.to_text()}"

@@ -45,6 +45,11 @@ select
         case when state = 'active' and not is_stream then query_start end,
         case when is_new then backend_start end
     ) as since,
+    pid || '@' || extract(epoch from coalesce(
+        xact_start,
+        case when state = 'active' and not is_stream then query_start end,
+        case when is_new then backend_start end
+    )) as work,
     xact_start is null and (
         state like 'idle in transaction%%'
         or state = 'active' and not is_stream and (backend_xid is not null or backend_xmin is not null)
@@ -62,7 +67,11 @@ where (datname = current_database() or is_new) and pid not in (pg_backend_pid(),
 
 # Run this after reading the clock: a transaction that begins in between starts later than the clock that was read.
 _OLDEST = f"""
-select min(since) at time zone 'utc', coalesce(bool_or(hides), false), coalesce(bool_or(state = 'disabled'), false)
+select
+    min(since) at time zone 'utc',
+    coalesce(bool_or(hides), false),
+    coalesce(bool_or(state = 'disabled'), false),
+    coalesce(array_agg(work) filter (where work is not null), '{{}}')
 from ({_SESSIONS}) as sessions
 """
 
@@ -99,6 +108,8 @@ class Horizon:
     """Our own clock before we asked the server for its clock."""
     answered: Moment = field(default_factory=Moment.now)
     """Our own clock after the server's answer."""
+    working: frozenset[str] = frozenset()
+    """The transactions and messages that are open: the session's process id, and when it began the work."""
 
     @property
     def clock(self) -> datetime:
@@ -124,15 +135,15 @@ def read_horizon(connection: Connection, ignored_pid: int) -> Horizon:
     asked = Moment.now()
     clock, *_ = connection.execute(_CLOCK).fetchone() or ()
     answered = Moment.now()
-    oldest, unknown_reason = _oldest_and_reason(connection, ignored_pid)
+    oldest, working, unknown_reason = _sessions(connection, ignored_pid)
     moment = (clock if unknown_reason else min(clock, oldest or clock)) - MARGIN
-    return Horizon(moment, clock - moment, unknown_reason, asked, answered)
+    return Horizon(moment, clock - moment, unknown_reason, asked, answered, working)
 
 
-def _oldest_and_reason(connection: Connection, ignored_pid: int) -> tuple[datetime | None, str | None]:
-    """Return when the oldest active session started its work, and the reason if that is unknown."""
+def _sessions(connection: Connection, ignored_pid: int) -> tuple[datetime | None, frozenset[str], str | None]:
+    """Return when the oldest active session started its work, what all work on, and the reason if that is unknown."""
     for _ in range(_LOOKS):
-        oldest, hides, disabled = connection.execute(_OLDEST.encode(), [ignored_pid]).fetchone() or ()
+        oldest, hides, disabled, working = connection.execute(_OLDEST.encode(), [ignored_pid]).fetchone() or ()
         if not hides:
             break
     (reason,) = connection.execute(_REASON).fetchone() or ()
@@ -140,7 +151,7 @@ def _oldest_and_reason(connection: Connection, ignored_pid: int) -> tuple[dateti
         reason = "a session runs with track_activities off"
     if reason is None and hides:
         reason = "a session began its transaction with track_activities off"
-    return oldest, reason
+    return oldest, frozenset(working), reason
 
 
 def blocking_session(connection: Connection, ignored_pid: int) -> str | None:
