@@ -47,7 +47,10 @@ class Stage(Protocol):
         """Put a complete local file into a window under its own name, atomically. The file is durable on return."""
 
     def commit(self, window: Window) -> None:
-        """Put `window.json`. This makes the window visible to the loader."""
+        """Put `window.json`. This makes the window visible to the loader. It is durable on return."""
+
+    def secure(self, window: Window) -> None:
+        """Make a window durable whose writer was stopped in `commit`: it is visible, but a power cut may remove it."""
 
     def windows(self, stage: str) -> list[Window]:
         """Return the windows, oldest first, except those whose `window.json` is damaged."""

@@ -271,7 +271,7 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
 
     Raises:
         SourceError: the state database failed.
-        StageUnwritable: an incomplete window cannot be removed.
+        StageUnwritable: an incomplete window cannot be removed, or a complete one not be made durable.
     """
     reset_at = state.resets.get(stream.name, datetime.min)
     staged: set[str] | None = None
@@ -284,6 +284,7 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
             staged = {entry.path for entry in stage.entries(stream.stage)} if staged is None else staged
             if not _is_whole(window, staged):
                 continue
+            stage.secure(window)
             state.advance(window, owner_of(stream, stage.identity()))
             reached(Point.WATERMARK_MOVED, stream.name)
             log.warning(

@@ -83,17 +83,16 @@ class World:
             connection.execute(_INSERT)
             yield
 
-    def run(
-        self, *command: str, crash_at: str = "", largest_file: int | None = None
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(self, *command: str, crash_at: str = "", limit: str = "") -> "subprocess.CompletedProcess[str]":
         """Run one of the real commands.
 
         Args:
-            largest_file: limit in bytes; a write beyond it fails in the middle, as on a full disk.
+            limit: an option of the shell's ulimit. With `-f 64`, a write beyond 64 kB fails in the middle, as on a full
+                disk.
         """
         # Python would put cut-off modules into its cache, and fail on them later.
-        uncached = {"PYTHONDONTWRITEBYTECODE": "1"} if largest_file else {}
-        limited = ["bash", "-c", f'ulimit -f {(largest_file or 0) >> 10} && exec "$@"', "bash"] if largest_file else []
+        uncached = {"PYTHONDONTWRITEBYTECODE": "1"} if limit else {}
+        limited = ["bash", "-c", f'ulimit {limit} && exec "$@"', "bash"] if limit else []
         return subprocess.run(
             [*limited, sys.executable, "-m", "adventure", *command],
             env=self.environment | uncached | {"ADVENTURE_CRASH_AT": crash_at},

@@ -42,7 +42,7 @@ def test_a_full_disk_stops_a_command_and_damages_nothing(world: World, command: 
     backfill(world.writer, orders=1500, days=20)
     if command != ("process",):
         world.process()
-    run = world.run(*command, largest_file=64 << 10)
+    run = world.run(*command, limit="-f 64")
     assert run.returncode == 1, run.stdout + run.stderr
     assert sentence in run.stdout + run.stderr
     world.converge()

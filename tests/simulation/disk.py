@@ -199,14 +199,20 @@ class SimulatedPath:
         file.content = content
 
     def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
-        if isinstance(found := self.node(), Folder) and exist_ok:
+        if self._is_made(exist_ok):
             return
-        if found is not None:
-            raise _error(errno.EEXIST)
         self.process.effect(full)
         if parents and self.parts:
             self.parent.mkdir(parents=True, exist_ok=True)
-        self.parent.folder().entries[self.name] = Folder()
+        # Another process may have made it meanwhile.
+        if not self._is_made(exist_ok):
+            self.parent.folder().entries[self.name] = Folder()
+
+    def _is_made(self, exist_ok: bool) -> bool:
+        found = self.node()
+        if found is not None and not (exist_ok and isinstance(found, Folder)):
+            raise _error(errno.EEXIST)
+        return found is not None
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         if missing_ok and self.node() is None:
@@ -268,5 +274,12 @@ class SimulatedShutil:
     @staticmethod
     def rmtree(path: SimulatedPath, *, ignore_errors: bool = False) -> None:
         if path.node() is not None:
-            path.process.effect(full)
-            del path.parent.folder().entries[path.name]
+            try:
+                path.process.effect(full)
+            except OSError:
+                if ignore_errors:
+                    return
+                raise
+            # Another process may have removed it meanwhile.
+            if path.node() is not None:
+                del path.parent.folder().entries[path.name]

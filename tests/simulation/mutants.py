@@ -79,6 +79,10 @@ def _transaction_across_a_step(_: int) -> Schedule:
     return Config(default="clock"), [*begun, ("write", 0, 2, "put"), _sale(3), ("tick", 1_100_000), _CYCLE]
 
 
+def _stopped_before_a_sync(at: int) -> Schedule:
+    return Config(), [_sale(1), _WAIT, ("cycle", 0, at, "kill"), _CYCLE, ("power",)]
+
+
 def _restored_warehouse(_: int) -> Schedule:
     done: list[Step] = [_sale(1), _WAIT, _CYCLE, ("load", 0, None), ("cleanup", 0, None)]
     return Config(), [("back_up",), *done, ("restore", "warehouse")]
@@ -118,6 +122,12 @@ MUTANTS = (
         1,
         ((observe, "lost_windows", lambda *_: {}),),
         _restored_warehouse,
+    ),
+    Mutant(
+        "a window is recovered before it is durable",
+        60,
+        ((stage.FolderStage, "secure", _nothing),),
+        _stopped_before_a_sync,
     ),
     Mutant(
         "cleanup beside a half-loaded window",

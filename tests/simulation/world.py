@@ -59,6 +59,10 @@ class World:
     restored: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
     """The windows whose files something else changed."""
+    not_durable: set[str] = field(default_factory=set)
+    """The windows that a power cut may have removed, because their writer was stopped before it had synced them."""
+    passed: set[str] = field(default_factory=set)
+    """The windows that the watermark moved over."""
     lost_a_lock: bool = False
     """Whether a processor's session ended without its knowledge: two processors may have written at once."""
     was_unknown: bool = False
@@ -298,6 +302,8 @@ class World:
         """Check the windows that are new in the stage, and the watermark."""
         self._observe_windows()
         mark = self.state.marks.get(STREAM.name)
+        if mark and mark.window_id:
+            self.passed.add(mark.window_id)
         if mark and mark.window_id and mark.window_id not in self.staged and "stage" not in self.restored:
             raise Violation(f"The watermark moves last: {mark.window_id} was never in the stage")
 
@@ -320,7 +326,9 @@ class World:
         if self.restored:
             return
         for window in self.staged.values():
-            if window.id not in self.damaged and not self.is_loaded(window) and not self.is_whole(window):
+            if window.id in self.damaged | (self.not_durable - self.passed):
+                continue
+            if not self.is_loaded(window) and not self.is_whole(window):
                 raise Violation(f"Files are removed after the load: {window.id} is neither staged nor loaded")
 
     def _check_raw(self) -> None:
@@ -353,6 +361,7 @@ class World:
         """Kill what runs on the machine, and lose what its disk has not written."""
         for process in [*self.running, *(each.process for each in self.processors)]:
             process.die()
+        self.not_durable |= {name for name, folder in self._window_folders() if MANIFEST not in folder.durable}
         self.tokens += 1
         self.root.cut_power(Random(self.tokens))
 

@@ -60,6 +60,9 @@ class FolderStage:
         """Raise StageUnwritable if no file can be put into the stage. No file stays behind."""
         with _writing(self.root / stage):
             _make_folder(self.root / stage)
+            # A processor that was stopped may have made them without a sync.
+            _sync(self.root.parent)
+            _sync(self.root)
             close_to_others(self.root)
             with self._temporary(stage, "probe") as probe:
                 _write(probe, b"?")
@@ -82,12 +85,23 @@ class FolderStage:
         """Put the window's `window.json`. From then on the window exists.
 
         Raises:
-            StageUnwritable: no permission or no space. The window does not exist.
+            StageUnwritable: no permission or no space. The window does not exist, or is not durable yet.
         """
         target = self.path(window, MANIFEST)
         with _writing(target), self._temporary(window.stage, f"{window.id}.{MANIFEST}") as temporary:
             _write(temporary, window.to_json())
             _move_into_place(temporary, target)
+
+    def secure(self, window: Window) -> None:
+        """Sync the window's folder; its files were synced before its `window.json` was put.
+
+        Raises:
+            StageUnwritable: the folder cannot be synced.
+        """
+        folder = self.root / window.stage / window.id
+        # A cleanup may have removed the window, because it is loaded.
+        with _writing(folder), suppress(FileNotFoundError):
+            _sync(folder)
 
     def windows(self, stage: str) -> list[Window]:
         """Return the windows that exist, oldest first, except those whose `window.json` is damaged."""

@@ -28,7 +28,7 @@ from adventure.destinations.duckdb.report import publish_report
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.staged import copy_staged
 from adventure.destinations.duckdb.versions import copy_versions, open_copy
-from adventure.destinations.warehouse import Credits, LoadResult, Scope, Versions
+from adventure.destinations.warehouse import Credits, LoadResult, Scope, TaskRun, Versions
 
 log = get_logger()
 
@@ -65,6 +65,11 @@ class DuckDBWarehouse(SqlWarehouse):
                 yield
             finally:
                 self._open = None
+
+    def record_run(self, run: TaskRun) -> None:
+        """See `SqlTaskHistory`. Opening the file takes longer than its two statements, so it is opened once."""
+        with self.reading():
+            super().record_run(run)
 
     def create_tables(self) -> None:
         """Create the tables of the pipeline and of the history where they are missing."""

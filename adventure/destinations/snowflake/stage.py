@@ -92,6 +92,9 @@ class SnowflakeStage:
         else:
             self.refresh(window.stage)
 
+    def secure(self, window: Window) -> None:
+        """Do nothing: a file that PUT has put is durable."""
+
     def refresh(self, stage: str) -> None:
         """Make the stage's directory show every file; that starts loads."""
         self._execute(f"alter stage {_name(stage)} refresh", stage)

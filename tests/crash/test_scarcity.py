@@ -1,0 +1,28 @@
+"""A command that runs out of open files or of memory, wherever that is, damages nothing: the next one goes on."""
+
+import pytest
+
+from tests.crash.conftest import World
+
+pytestmark = pytest.mark.slow
+
+LIMITS = {
+    "open files": [f"-n {files}" for files in (8, 10, 12, 14, 16, 20, 24, 28)],
+    "memory": [f"-v {megabytes << 10}" for megabytes in (150, 250, 350, 450, 600, 900)],
+}
+"""Options of the shell's ulimit, from one with which hardly anything begins."""
+
+
+@pytest.mark.parametrize("command", ["process", "load"])
+@pytest.mark.parametrize("scarce", LIMITS)
+def test_a_command_that_runs_out_damages_nothing(world: World, command: str, scarce: str) -> None:
+    world.converge()
+    codes = []
+    for limit in LIMITS[scarce]:
+        world.write()
+        if command == "load":
+            world.process()
+        codes.append(world.run(command, limit=limit).returncode)
+    assert codes[0] != 0, "the smallest limit was not felt"
+    assert len(set(codes)) > 1, f"every limit ended the command in the same way: {codes}"
+    world.converge()
