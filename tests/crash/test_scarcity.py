@@ -7,8 +7,8 @@ from tests.crash.conftest import World
 pytestmark = pytest.mark.slow
 
 LIMITS = {
-    "open files": [f"-n {files}" for files in (8, 10, 12, 14, 16, 20, 24, 28)],
-    "memory": [f"-v {megabytes << 10}" for megabytes in (150, 250, 350, 450, 600, 900)],
+    "open files": [f"-n {files}" for files in (5, 8, 11, 14, 18)],
+    "memory": [f"-v {megabytes << 10}" for megabytes in (150, 250, 350, 450, 700)],
 }
 """Options of the shell's ulimit, from one with which hardly anything begins."""
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import struct
 import subprocess
@@ -74,6 +75,22 @@ def test_a_file_that_cannot_be_used_is_one_sentence(
         DuckDBWarehouse(settings)
     assert remedy in caught.value.remedy
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spare", [1, 2, 3])
+def test_too_many_open_files_is_no_damage(settings: Settings, spare: int) -> None:
+    """A restored backup would not help. The lock, the warehouse and its log are opened in turn."""
+    warehouse = DuckDBWarehouse(settings)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened[0] + spare, hard))
+    try:
+        with pytest.raises(WarehouseError, match="Too many open files") as caught:
+            warehouse.execute("create table kept as select 1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(opened[0])
+    assert "ulimit -n" in caught.value.remedy
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Each command keeps the file open only briefly. A lock file makes Adventure's pro
 the file is retried while another program holds it.
 """
 
+import errno
 import os
 import re
 import sys
@@ -21,6 +22,8 @@ from adventure.destinations.warehouse import Execute
 
 PATIENCE_SEC = 60.0
 """How long to wait for the file before raising WarehouseBusy."""
+
+_RAISE_LIMIT = "Raise this user's limit of open files (ulimit -n), and run the command again"
 
 
 @contextmanager
@@ -42,7 +45,8 @@ def file_lock(path: Path, patience: float | None = None) -> Iterator[None]:
     except Timeout as error:
         raise _busy(path, _holder_of(path), patience) from error
     except OSError as error:
-        remedy = "Check its permissions, or set DATA_DIR to another folder"
+        is_the_folder = error.errno not in (errno.EMFILE, errno.ENFILE)
+        remedy = "Check its permissions, or set DATA_DIR to another folder" if is_the_folder else _RAISE_LIMIT
         raise WarehouseError(
             f"The warehouse's folder {path.parent} cannot be written: {error.strerror or error}", remedy
         ) from error
@@ -133,6 +137,8 @@ def _unusable(path: Path, error: duckdb.Error) -> WarehouseError:
     reason = (str(error).splitlines() or ["no reason given"])[0]
     if "newer version of DuckDB" in str(error):
         remedy = "Use the version of Adventure that wrote it, or a newer one"
+    elif "Too many open files" in str(error):
+        remedy = _RAISE_LIMIT
     elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
         remedy = "Grant this user permission to read and write it"
     else:
