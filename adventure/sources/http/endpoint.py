@@ -12,7 +12,6 @@ from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
-from adventure.sources.http.batch import lines_of
 from adventure.sources.http.client import Answer, ApiClient
 from adventure.sources.http.records import parse, value_at
 from adventure.sources.prefetch import prefetch
@@ -153,7 +152,7 @@ class Endpoint:
                     "Check pages and next in the stream's table api",
                 )
             visited.add(hash(str(url)))
-            answer, value, is_exact = self._answer(url, asked if number == 0 else None)
+            answer, value, lines = self._answer(url, asked if number == 0 else None)
             if answer.body is None:
                 yield Page([], answer.date, validators=known, unchanged=True)
                 return
@@ -166,7 +165,6 @@ class Endpoint:
             before, read, number = records, read + len(records), number + 1
             following = self._following(url, answer, value, len(records), read, number)
             only = number == 1 and following is None and answer.validators
-            lines = lines_of(answer.body, value, self.stream.api.records) if is_exact else None
             yield Page(records, answer.date, lines, Validators(url, answer.validators) if only else None)
             url = following
 
@@ -183,8 +181,8 @@ class Endpoint:
             parameters[api.page] = "0"
         return self._url.copy_merge_params(parameters)
 
-    def _answer(self, url: httpx.URL, asked: dict[str, str] | None) -> tuple[Answer, Any, bool]:
-        """Return the answer, its JSON, and whether orjson writes the same bytes from that.
+    def _answer(self, url: httpx.URL, asked: dict[str, str] | None) -> tuple[Answer, Any, list[bytes] | None]:
+        """Return the answer, its JSON, and the text of each record; see `parse`.
 
         A body that was cut, which not every server's headers show, is read again.
         """
@@ -192,7 +190,7 @@ class Endpoint:
         for attempt in range(1, _ATTEMPTS_TO_PARSE + 1):
             answer = self.client.get(url, asked, per_second=rate)
             try:
-                return answer, *((None, False) if answer.body is None else parse(answer.body))
+                return answer, *((None, None) if answer.body is None else parse(answer.body, self.stream.api.records))
             except RecursionError as error:
                 raise SourceError(
                     f"{self.stream.name}: an answer of {self.client.where} is nested too deeply",
