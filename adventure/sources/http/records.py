@@ -165,6 +165,8 @@ def reject_of(record: Any, stream: Stream, reason: str) -> Reject:
         text = json.dumps(row, default=str, ensure_ascii=True)
     except (ValueError, RecursionError, CannotConvert):
         text = "null"
+    # A key may hold half of a character, which no UTF-8 can.
+    key = key.encode(errors="backslashreplace").decode()
     value = value_at(record, stream.cursor)
     if value is not None and not _reads_alike(value):
         text = base64.b64encode(text.encode()).decode()
