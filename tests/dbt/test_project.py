@@ -102,7 +102,9 @@ def test_staging_and_marts_have_contracts(manifest: dict[str, Any]) -> None:
 
 def test_the_exposures_name_every_mart_that_the_dashboard_reads(manifest: dict[str, Any]) -> None:
     marts = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and "marts" in node["fqn"]]
-    queries = "".join(path.read_text(encoding="utf-8") for path in (DBT.parent / "adventure" / "dashboard").rglob("*.py"))
+    queries = "".join(
+        path.read_text(encoding="utf-8") for path in (DBT.parent / "adventure" / "dashboard").rglob("*.py")
+    )
     read = {node["name"] for node in marts if re.search(rf"\b(from|join) {node['name']}\b", queries)}
     exposed = {
         key.split(".")[-1] for exposure in manifest["exposures"].values() for key in exposure["depends_on"]["nodes"]
