@@ -101,7 +101,7 @@ bench-peers: .venv/.dev ## run dlt, sling, ingestr, rivet and pandas on the same
 bench-mongo: .venv/.dev ## time staging 100,000 documents against reading them (about a minute)
 	@$(BIN)/python -m benchmarks.mongo_load
 
-bench-http: .venv/.dev ## time staging 100,000 records of an HTTP API against reading their pages (about a minute)
+bench-http: .venv/.dev ## time staging 100,000 records of two HTTP APIs against reading their pages (about 2 minutes)
 	@$(BIN)/python -m benchmarks.http_load
 
 bench-freshness: .venv/.dev ## time from commit to dashboard over 10 minutes of the demo

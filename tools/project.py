@@ -10,6 +10,8 @@ def run_dbt(project: Path, target: Path, *command: str) -> None:
     from dbt.cli.main import dbtRunner
 
     os.environ["ADVENTURE_DUCKDB_PATH"] = str(target / "empty.duckdb")
+    # The models of the reviews exist only where it is set.
+    os.environ.setdefault("API_URL", "http://127.0.0.1/v1")
     options = ["--project-dir", str(project), "--profiles-dir", str(project), "--target", "duckdb"]
     options += ["--target-path", str(target), "--log-path", str(target), "--quiet", "--no-send-anonymous-usage-stats"]
     result = dbtRunner().invoke([*command, *options])

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from isal import igzip
 
 from adventure.core import heartbeat
 from adventure.core.errors import StageUnwritable
@@ -218,7 +219,8 @@ class NdjsonFile:
     def _compress(self, lines: bytearray) -> None:
         if self._file is None:
             make_folder(self.path.parent)
-            self._file = gzip.open(self.path, "wb", compresslevel=1)  # noqa: SIM115 - closed by close()
+            # ISA-L writes the same format as zlib, and about the same size at this level, in a quarter of the time.
+            self._file = igzip.IGzipFile(self.path, "wb", compresslevel=1)
         self._file.write(lines)
         reached(Point.EXTRACTING, self._stream)
 

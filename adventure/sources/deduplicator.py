@@ -4,15 +4,11 @@ The versions are in memory only. After a restart, rows within the lookback are s
 version of each key.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from datetime import datetime
-from typing import TypeVar
 
 _A_FEW = 10_000
 """Below this number of versions, `forget` does nothing: the memory is not worth the time."""
-
-
-Row = TypeVar("Row")
 
 
 class Deduplicator:
@@ -40,9 +36,16 @@ class Deduplicator:
         self._pending[key] = (cursor, version)
         return True
 
-    def new_rows(self, rows: Iterable[tuple[Hashable, datetime, Hashable, Row]]) -> list[Row]:
-        """Return the rows that are new, of rows with key, cursor and version; see `is_new`."""
-        return [row for key, cursor, version, row in rows if self.is_new(key, cursor, version)]
+    def are_new(
+        self, keys: Sequence[Hashable], cursors: Sequence[datetime], versions: Sequence[Hashable]
+    ) -> list[bool]:
+        """Return for each of many rows what `is_new` returns, and add them likewise."""
+        read = dict(zip(keys, zip(cursors, versions, strict=True), strict=True))
+        if len(read) == len(keys) and self._pending.keys().isdisjoint(read) and self._staged.keys().isdisjoint(read):
+            # No key was read before, as in a first load: there is nothing to compare row by row.
+            self._pending |= read
+            return [True] * len(keys)
+        return list(map(self.is_new, keys, cursors, versions))
 
     def cursor_of(self, key: Hashable) -> datetime | None:
         """Return the cursor of the version that was read last; None if that version is not in memory."""

@@ -57,8 +57,10 @@ with DAG(
             append_env=True,
         )
 
-    # Fetches what is new from the databases and the API of the reviews, and lands it on the stages. It is one task,
-    # because the watermark moves only when a window has landed whole.
+    # Fetches what is new from the databases and the API of the reviews, and lands it on the stages. It is one task:
+    # one process reads a window, stages its files and window.json, and then moves the watermark, under one lock.
+    # Between two tasks there would be fetched files that no watermark covers, on the disk of one worker. A retry of the
+    # second task on another worker would not find them, and a retry of the first would fetch them again.
     fetch_and_land = adventure("fetch_and_land", "process")
     load = adventure("load", "load")
     # Builds what the new rows change, and publishes the marts.

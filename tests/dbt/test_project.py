@@ -21,9 +21,13 @@ def empty(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Project
 
 
 @pytest.fixture(scope="module")
-def manifest(empty: Project) -> dict[str, Any]:
-    empty.dbt("parse")
-    loaded: dict[str, Any] = json.loads((empty.folder / "target" / "manifest.json").read_text(encoding="utf-8"))
+def manifest(empty: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """All nodes, with the models of the reviews, which exist where API_URL is set."""
+    whole = Project(empty.path, tmp_path_factory.mktemp("whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("API_URL", "http://127.0.0.1/v1")
+        whole.dbt("parse")
+    loaded: dict[str, Any] = json.loads((whole.folder / "target" / "manifest.json").read_text(encoding="utf-8"))
     return loaded
 
 
@@ -94,6 +98,19 @@ def test_staging_and_marts_have_contracts(manifest: dict[str, Any]) -> None:
     promised = [node for node in models if node["fqn"][1] in ("staging", "marts")]
     assert promised
     assert [node["name"] for node in promised if not node["contract"]["enforced"]] == []
+
+
+def test_the_exposures_name_every_mart_that_the_dashboard_reads(manifest: dict[str, Any]) -> None:
+    marts = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and "marts" in node["fqn"]]
+    queries = "".join(
+        path.read_text(encoding="utf-8") for path in (DBT.parent / "adventure" / "dashboard").rglob("*.py")
+    )
+    read = {node["name"] for node in marts if re.search(rf"\b(from|join) {node['name']}\b", queries)}
+    exposed = {
+        key.split(".")[-1] for exposure in manifest["exposures"].values() for key in exposure["depends_on"]["nodes"]
+    }
+    assert {"reviews_by_day", "latest_reviews"} <= read
+    assert read - exposed == set()
 
 
 def test_the_lineage_picture_matches_the_models(manifest: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -101,6 +101,7 @@ def test_reviews_reach_the_marts_as_the_api_has_them(shop: Settings, reader: Set
 
     compare()
     generate(shop, seed=2, batches=10)
+    write_changing_opinions(shop)
     assert source(shop, ("review_id",), "edited_at = updated_at")
     cycle(reader, streams)
     compare()
@@ -126,6 +127,7 @@ def test_reviews_reach_the_marts_as_the_api_has_them(shop: Settings, reader: Set
     assert (early, unknown) == (0, 0)
     assert [check for check in run_checks(reader, streams) if check.failed] == []
     compare_dashboard(shop, reader)
+    compare_falling_products(shop, reader)
 
 
 def compare_dashboard(shop: Settings, reader: Settings) -> None:
@@ -161,6 +163,85 @@ def compare_dashboard(shop: Settings, reader: Settings) -> None:
     countries = dataset.query("select distinct country from reviews_by_day")["country"]
     each = [review_metrics.total(dataset.query, replace(scope, countries=(name,))).reviews for name in countries]
     assert (sum(each), "Unknown" in set(countries)) == (reviews, False)
+
+
+WEEK = timedelta(days=7)
+OPINIONS = """
+insert into reviews_api.reviews
+select gen_random_uuid(), %s, 11000 + i, null, %s, 'Again', 'Well', false, 0, 'published', %s, null, %s
+from generate_series(1, %s) as i
+"""
+RATED_AND_SOLD = """
+with periods as (
+    select * from (values (1, %(first)s::date, %(end)s::date), (0, %(before)s, %(first)s)) as p (late, low, high)
+),
+rated as (
+    select late, product_id, avg(rating)::float as rating, count(*) as reviews
+    from periods join reviews_api.reviews on created_at >= low and created_at < high
+    where status = 'published' group by 1, 2
+),
+sold as (
+    select late, product_id, sum(order_qty) as units
+    from periods join orders on order_date >= low and order_date < high join order_details using (sales_order_id)
+    group by 1, 2
+)
+select now.product_id::text, now.rating, before.rating, now.reviews, units.units, coalesce(earlier.units, 0)
+from rated as now join rated as before using (product_id) join sold as units using (product_id)
+left join sold as earlier on earlier.product_id = now.product_id and earlier.late = 0
+where now.late = 1 and before.late = 0 and units.late = 1 and least(now.reviews, before.reviews) >= %(least)s
+"""
+
+
+def write_changing_opinions(shop: Settings) -> None:
+    """Write reviews of what sells best in each of the last four weeks: each product is praised every other week."""
+    now = utc_now()
+    with psycopg.connect(shop.postgres_dsn) as connection:
+        best = connection.execute(
+            "select product_id from order_details join orders using (sales_order_id) where order_date > %s"
+            " group by 1 order by count(*) desc, 1 limit 40",
+            [now - 4 * WEEK],
+        ).fetchall()
+        for number, (product,) in enumerate(best):
+            for week in range(4):
+                rating, written = (1, 5)[(number + week) % 2], now - (week + 0.5) * WEEK
+                connection.execute(OPINIONS, [product, rating, written, now, 4 + number % 3])
+
+
+def compare_falling_products(shop: Settings, reader: Settings) -> None:
+    """Compare the products whose rating falls while sales rise with the shop's orders and the API's own table."""
+    dataset, today = DuckDBDataset(reader.published_path, ""), utc_now().date()
+    # The running day is left out, so all weeks are over.
+    ends = [today - week * WEEK for week in range(3)]
+    ways = {way for end in ends for way in falling_ways(shop, dataset, end)}
+    assert ways == {(falls, rise) for falls in (True, False) for rise in (True, False)}
+
+
+def falling_ways(shop: Settings, dataset: DuckDBDataset, end: date) -> Iterator[tuple[bool, bool]]:
+    """Compare one week with the week before; yield for each product whether its rating falls, and its sales rise."""
+    scope = Scope(end - WEEK, end - timedelta(days=1))
+    bounds = {"first": scope.first, "end": end, "before": scope.first - WEEK, "least": review_metrics.LEAST_REVIEWS}
+    with psycopg.connect(shop.postgres_dsn) as connection:
+        expected = connection.execute(RATED_AND_SOLD, bounds).fetchall()
+    named = dict(dataset.query("select product_id, product_name from dim_products").to_numpy().tolist())
+    wanted = {
+        named[product]: (
+            pytest.approx(late),
+            pytest.approx(early),
+            pytest.approx(late - early),
+            reviews,
+            units,
+            earlier,
+        )
+        for product, late, early, reviews, units, earlier in expected
+        if late < early and units > earlier
+    }
+    rows = review_metrics.falling_products(dataset.query, scope, utc_now().date(), limit=1000)
+    found: dict[Any, Any] = {
+        row.product: (row.rating, row.rating_before, row.change, row.reviews, row.units, row.units_before)
+        for row in rows.itertuples()
+    }
+    assert found == wanted
+    yield from ((late < early, units > earlier) for _, late, early, _, units, earlier in expected)
 
 
 @pytest.mark.timeout(900)

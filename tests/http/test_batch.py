@@ -11,7 +11,7 @@ import pytest
 
 from adventure.core.streams import Stream
 from adventure.sources.deduplicator import Deduplicator
-from adventure.sources.http.batch import batch_of, lines_of
+from adventure.sources.http.batch import batch_of
 from adventure.sources.http.records import parse
 from adventure.sources.http.writer import RecordWriter
 from tests.http.conftest import REVIEWS, styled
@@ -35,9 +35,8 @@ def written(folder: Path, stream: Stream, pages: list[bytes], known: Deduplicato
     with RecordWriter(stream, LOW, known, folder / "reviews", remember=True) as writer:
         writer.horizon = HORIZON
         for page in pages:
-            value, is_exact = parse(page)
-            records = value["data"]["items"]
-            writer.write_all(records, lines_of(page, value, "data.items") if is_exact and at_once else None)
+            value, lines = parse(page, "data.items")
+            writer.write_all(value["data"]["items"], lines if at_once else None)
         writer.extract()
     known.staged(LOW)
     found = lines_in(folder / "reviews", "part-*"), lines_in(folder / "reviews", "rejects*")
@@ -73,7 +72,8 @@ def written(folder: Path, stream: Stream, pages: list[bytes], known: Deduplicato
 def test_the_files_are_the_same(tmp_path: Path, records: list[Any], is_batch: bool) -> None:
     for number, stream in enumerate((REVIEWS, replace(REVIEWS, key=("id", "meta.changed")))):
         page = orjson.dumps({"note": "where the records were", "data": {"items": records}, "total": 2})
-        lines = lines_of(page, orjson.loads(page), "data.items")
+        value, lines = parse(page, "data.items")
+        assert value == orjson.loads(page)
         assert lines == [orjson.dumps(each) for each in records]
         if stream is REVIEWS:
             assert (batch_of(records, lines, stream) is not None) == is_batch
@@ -91,10 +91,30 @@ def test_what_one_way_has_staged_is_not_new_to_the_other(tmp_path: Path, at_once
     assert written(tmp_path / "second", REVIEWS, [page], known, at_once=not at_once)[0] == []
 
 
-def test_a_page_that_orjson_would_change_has_no_lines() -> None:
-    for text in (b'{"n": 1}', b'{"n":1.10}', b'{"n":1,"n":1}', b'{"n":123456789012345678901234567890}', b'{"n":-0}'):
-        assert not parse(text)[1], text
-    assert parse(b'{"n":1.5}')[1]
+@pytest.mark.parametrize("path", ["", "items", "data.items"])
+@pytest.mark.parametrize(
+    ("record", "is_exact"),
+    [
+        ('{"n":1.5,"text":"größer","list":[1,{"x":null}]}', True),
+        ('{"n": 1}', False),
+        ('{"n":1.10}', False),
+        ('{"n":1,"n":1}', False),
+        ('{"n":123456789012345678901234567890}', False),
+        ('{"n":-0}', False),
+        (r'{"text":"gr\u00f6\u00dfer"}', False),
+        ('{"n":1} ', False),
+    ],
+)
+def test_only_a_page_that_orjson_would_not_change_has_lines(path: str, record: str, is_exact: bool) -> None:
+    text = f"[{record},{record}]"
+    for name in reversed(path.split(".") if path else []):
+        text = f'{{"total":2,"{name}":{text},"next":"?page=2"}}'
+    value, lines = parse(text.encode(), path)
+    assert lines == ([record.encode()] * 2 if is_exact else None)
+    assert str(value).count("text" if "text" in record else "n") >= 2
+    assert parse(text.replace("total", "total ").encode().replace(b'"total "', b'"total" '), path)[1] == (
+        lines if path == "" else None
+    )
 
 
 def test_a_shaped_stream_converts_each_record() -> None:

@@ -43,6 +43,7 @@ def past(_: Request) -> Response:
         answer(b"{}", 500),
         answer(b"{}", 503),
         answer(b"", 408),
+        answer(b"", 304),
         HTML,
         answer(b"", 200, kind=""),
         answer(b'{"data": {"items": [{"id": "r0'),
@@ -85,9 +86,13 @@ def same_page(request: Request) -> Response:
         (answer(b"{}", 403), SourceRefused, "refuses: 403"),
         (answer(b"{}", 404), SourceShapeError, "no such endpoint"),
         (answer(b"{}", 400), SourceError, "answers 400"),
+        (answer(b"", 304), SourceUnavailable, "answers 304 to a request without conditions"),
+        (answer(b"{}", content_encoding="gzip, gzip"), SourceError, "answers in the encoding 'gzip, gzip'"),
+        (answer(b"{}", content_encoding="br"), SourceError, "answers in the encoding 'br'"),
         (answer(b'{"items": []}'), SourceShapeError, "has no list at data.items"),
         (answer(b'{"data": {"items": []}, "paging": {"next": {}}}'), SourceShapeError, "neither text nor a number"),
         (answer(b'{"data": {"items": []}, "paging": {"next": "?limit=1000"}}'), SourceShapeError, "leads back"),
+        (answer(b'{"data": {"items": []}, "paging": {"next": "?a=\\ud800"}}'), SourceShapeError, "is no address"),
         (same_page, SourceShapeError, "answers with the same page again"),
         (answer(b"[" * 100_000), SourceError, "nested too deeply"),
         (redirect, SourceRefused, "leads to http://localhost, which is not that host"),
@@ -228,6 +233,25 @@ def test_a_certificate_is_checked(tmp_path: Path, certificates: tuple[Path, Path
 def test_a_wrong_setting_is_named_and_not_shown(name: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as raised:
         load_settings(**{name: value})
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_token": "the-secret\x01token"},
+        {"api_token": "the-secret-token\n"},
+        {"api_token": "the-sécret-tokén"},
+        {"api_headers": '{"X-Api-Key": "secret\\r\\nX: y"}'},
+        {"api_headers": '{"X Api Key": "secret"}'},
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_not_shown(api: Api, settings: dict[str, str]) -> None:
+    with (
+        pytest.raises(SourceRefused, match="API_HEADERS or API_TOKEN cannot be sent") as raised,
+        reading(load_settings(api_url=api.url, **settings)),
+    ):
+        pass
     assert "secret" not in str(raised.value)
 
 

@@ -76,6 +76,20 @@ def test_a_record_that_moves_between_counted_pages_is_read(api: Api, reader: Rea
     assert len(reader.lines()) == 9
 
 
+@pytest.mark.parametrize("style", ["number", "offset"])
+def test_a_counted_page_that_comes_twice_costs_no_record(api: Api, reader: Reader, style: str) -> None:
+    """As many records as a page holds are inserted before it, and the next page holds the same records again."""
+
+    def insert(_: Request) -> None:
+        api.put_many(3, HOUR_AGO - timedelta(minutes=2), first=100)
+
+    api.style, api.faults = style, [None, insert]
+    api.put_many(8, HOUR_AGO)
+    reader.cycle(styled(style))
+    assert reader.held() == api.records
+    assert len(reader.lines()) == 11
+
+
 def test_records_that_move_in_every_pass_are_an_error(api: Api, reader: Reader) -> None:
     def grow(_: Request) -> None:
         api.put_many(1, HOUR_AGO, first=len(api.records))
@@ -157,6 +171,7 @@ def test_numbers_keep_their_digits(api: Api, reader: Reader) -> None:
         (b'{"id": 1, "a": 1, "a": 2, "meta": {"changed": "2026-01-02T03:04:05Z"}}', "has the same member twice"),
         (b'{"id": 1, "b": {"a": 1, "a": 2}, "meta": {"changed": "2026-01-02T03:04:05Z"}}', "the same member twice"),
         (b'{"id": 1, "t": "\\ud800", "meta": {"changed": "2026-01-02T03:04:05Z"}}', "cannot be written as JSON"),
+        (b'{"id": "\\ud800", "meta": {"changed": "2026-01-02T03:04:05Z"}}', "cannot be written as JSON"),
         (b"17", "it is no JSON object"),
     ],
 )

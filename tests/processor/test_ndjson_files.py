@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from isal import igzip
 
 from adventure.core import files
 from adventure.core.files import NdjsonFile, NdjsonParts
@@ -46,7 +47,7 @@ def test_a_write_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def full(*_arguments: Any, **_options: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(gzip, "open", full)
+    monkeypatch.setattr(igzip, "IGzipFile", full)
     file = NdjsonFile(tmp_path / "part.ndjson.gz")
     file.write(b"x" * 300_000)
     with pytest.raises(OSError, match="No space left"):

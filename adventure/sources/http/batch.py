@@ -5,13 +5,11 @@ cursors, is staged in the API's own bytes. Every other page is converted record 
 result.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any
-
-import orjson
 
 from adventure.core.key_kinds import joined_key
 from adventure.core.manifest import CURSOR_TEXT, KEY_TEXTS
@@ -19,37 +17,28 @@ from adventure.core.streams import Stream
 from adventure.sources.http.records import reads_as_another_kind, value_at
 from adventure.sources.iso_text import READ_ALIKE
 
-_A_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z"
-_MARK = b'"where the records were"'
-_BETWEEN_RECORDS = b"},{"
-_IN_UTC = re.compile(rf"{_A_TIME}(\n{_A_TIME})*")
-"""The same form as `READ_ALIKE`, in UTC, once a line."""
+_SAME_DIGIT = bytes.maketrans(b"0123456789", b"0" * 10)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The keys, cursors and staged lines of records, in their order."""
+    """Records by column, in their order."""
 
     keys: Sequence[str]
     cursors: Sequence[datetime]
+    versions: Sequence[int]
+    """A hash of each line."""
     lines: Sequence[bytes]
+    """The staged lines."""
 
-
-def lines_of(body: bytes, value: Any, path: str) -> list[bytes]:
-    """Return the text of each record of an answer, cut from its body.
-
-    Args:
-        value: the parsed body; orjson writes the same bytes from it.
-        path: of the list of records; it may be empty.
-    """
-    records = value_at(value, path) if path else value
-    text = _list_text(body, value, path) if path else body
-    if text and text.startswith(b"[{") and text.endswith(b"}]"):
-        parts = text[2:-2].split(_BETWEEN_RECORDS)
-        # Between two records stands exactly this. It stands nowhere else, in a text or a list, if there are no more.
-        if len(parts) == len(records):
-            return [b"{%b}" % part for part in parts]
-    return [orjson.dumps(record) for record in records]
+    def where(self, kept: Sequence[bool]) -> "Batch":
+        """Return the records for which `kept` is true."""
+        return Batch(
+            list(compress(self.keys, kept)),
+            list(compress(self.cursors, kept)),
+            list(compress(self.versions, kept)),
+            list(compress(self.lines, kept)),
+        )
 
 
 def batch_of(records: Sequence[Any], lines: Sequence[bytes], stream: Stream) -> Batch | None:
@@ -70,22 +59,7 @@ def batch_of(records: Sequence[Any], lines: Sequence[bytes], stream: Stream) -> 
     if len(texts) < len(parts):
         return None
     keys = texts[0] if len(texts) == 1 else [joined_key(key) for key in zip(*texts, strict=True)]
-    return Batch(keys, cursors, lines)
-
-
-def _list_text(body: bytes, value: Any, path: str) -> bytes | None:
-    """Return the part of the body that is the list of records; None if it cannot be found this way."""
-    parent, _, name = path.rpartition(".")
-    holder = value_at(value, parent) if parent else value
-    records = holder[name]
-    try:
-        holder[name] = orjson.Fragment(_MARK)
-        around = orjson.dumps(value)
-    finally:
-        holder[name] = records
-    before, _, after = around.partition(_MARK)
-    # A text of the answer may be equal to the mark.
-    return None if _MARK in after else body[len(before) : len(body) - len(after)]
+    return Batch(keys, cursors, list(map(hash, lines)), lines)
 
 
 def _members(records: Sequence[dict[str, Any]], path: str) -> list[Any]:
@@ -106,12 +80,14 @@ def _cursors(values: list[Any]) -> list[datetime] | None:
     """Return the cursors as naive UTC; None if one is not in the form that every reader reads alike."""
     if set(map(type, values)) != {str}:
         return None
+    text = "\n".join(values)
+    # A page has few shapes, so that few texts are compared with the pattern.
+    shapes = {shape.decode() for shape in text.encode().translate(_SAME_DIGIT).split(b"\n")}
+    if text.count("\n") != len(values) - 1 or not all(map(READ_ALIKE.fullmatch, shapes)):
+        return None
     try:
-        text = "\n".join(values)
-        if text.count("\n") == len(values) - 1 and _IN_UTC.fullmatch(text):
+        if all(shape.endswith("Z") for shape in shapes):
             return list(map(datetime.fromisoformat, text.replace("Z", "").split("\n")))
-        if not all(map(READ_ALIKE.fullmatch, values)):
-            return None
         moments = map(datetime.fromisoformat, values)
         return [each.astimezone(UTC).replace(tzinfo=None) if each.tzinfo else each for each in moments]
     except (ValueError, OverflowError):

@@ -1,6 +1,7 @@
 """Send requests to one API: with a rate limit, retries and limits on time and size. No message holds a secret."""
 
 import json
+import re
 import ssl
 import threading
 import time
@@ -26,6 +27,12 @@ REDIRECTS = 3
 
 LONGEST_WAIT = 3600.0
 """The longest time in seconds to wait because the API asks to."""
+
+_ENCODINGS = ("", "identity", "gzip", "deflate")
+"""A piece of these grows by a factor of 1,000 at most. Others, and two of them in turn, could fill the memory."""
+
+_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
+"""The name of a header."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
@@ -79,7 +86,7 @@ class ApiClient:
         self._longest = settings.silence_sec
         self._stopped = threading.Event()
         self._not_before = self._next_at = 0.0
-        headers = {"accept": "application/json", "user-agent": "adventure"}
+        headers = {"accept": "application/json", "accept-encoding": "gzip, deflate", "user-agent": "adventure"}
         if settings.api_token:
             headers["authorization"] = f"Bearer {settings.api_token.get_secret_value()}"
         if settings.api_headers:
@@ -92,9 +99,11 @@ class ApiClient:
             )
         except (ValueError, TypeError):
             # The error may quote the header's value.
-            raise SourceRefused(
-                "A header of API_HEADERS or API_TOKEN cannot be sent", "Use printable ASCII without line ends"
-            ) from None
+            raise _unsendable() from None
+        # The error of a request would quote the value, too.
+        for name, value in self._http.headers.items():
+            if not (_NAME.fullmatch(name) and value.isprintable() and value == value.strip()):
+                raise _unsendable()
 
     def close(self) -> None:
         """Close the connections."""
@@ -161,7 +170,7 @@ class ApiClient:
             try:
                 with self._http.stream("GET", url, headers=validators) as response:
                     if not response.has_redirect_location:
-                        return self._read(response, url, target)
+                        return self._read(response, url, target, asked=bool(validators))
                     url = url.join(response.headers["location"])
             except httpx.TimeoutException as error:
                 raise _TryAgain(
@@ -192,8 +201,11 @@ class ApiClient:
                 "Set API_URL to that address if it is the API's",
             )
 
-    def _read(self, response: httpx.Response, url: httpx.URL, target: str) -> Answer:
+    def _read(self, response: httpx.Response, url: httpx.URL, target: str, *, asked: bool) -> Answer:
         """Return the answer if it is a success.
+
+        Args:
+            asked: whether the request asks for an answer only if it has changed.
 
         Raises:
             _TryAgain: the API fails, is busy, or its answer is not JSON.
@@ -209,8 +221,16 @@ class ApiClient:
             raise SourceRefused(f"{target} refuses: {status}", "Check API_TOKEN and API_HEADERS, and their rights")
         if status in (404, 410):
             raise SourceShapeError(f"{target}: there is no such endpoint ({status})", "Check API_URL and the stream")
+        if status == 304 and not asked:
+            # To take it for an empty page would leave out this page and all after it.
+            raise _TryAgain(
+                SourceUnavailable(f"{target} answers 304 to a request without conditions", "Check any cache before it")
+            )
         if status not in (200, 304):
             raise SourceError(f"{target} answers {status}", "Check the parameters in the stream's table api")
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in _ENCODINGS:
+            raise SourceError(f"{target} answers in the encoding {encoding[:50]!r}", "Let it send gzip, or no encoding")
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if status == 200 and not (kind == "application/json" or kind.endswith("+json")):
             raise _TryAgain(
@@ -235,6 +255,13 @@ class ApiClient:
                     SourceUnavailable(f"{target} did not finish its answer in time", "Set a smaller page_size")
                 )
         return bytes(body)
+
+
+def _unsendable() -> SourceRefused:
+    return SourceRefused(
+        "A header of API_HEADERS or API_TOKEN cannot be sent",
+        "Use printable ASCII without line ends, or spaces around it",
+    )
 
 
 def _port(url: httpx.URL) -> int | None:

@@ -12,7 +12,6 @@ from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
-from adventure.sources.http.batch import lines_of
 from adventure.sources.http.client import Answer, ApiClient
 from adventure.sources.http.records import parse, value_at
 from adventure.sources.prefetch import prefetch
@@ -144,7 +143,7 @@ class Endpoint:
         url: httpx.URL | None = self._first(low)
         asked = known.headers if known and known.url == url else None
         visited: set[int] = set()
-        read, number = 0, 0
+        read, number, repeated = 0, 0, 0
         before: list[Any] = []
         while url is not None:
             if hash(str(url)) in visited:
@@ -153,12 +152,14 @@ class Endpoint:
                     "Check pages and next in the stream's table api",
                 )
             visited.add(hash(str(url)))
-            answer, value, is_exact = self._answer(url, asked if number == 0 else None)
+            answer, value, lines = self._answer(url, asked if number == 0 else None)
             if answer.body is None:
                 yield Page([], answer.date, validators=known, unchanged=True)
                 return
             records = self._records(value)
-            if records and records == before:
+            # A page may come twice if as many records were inserted before it as it holds.
+            repeated = repeated + 1 if records and records == before else 0
+            if repeated == 2:
                 raise SourceShapeError(
                     f"{self.stream.name}: {self.client.where} answers with the same page again",
                     f"Check pages and page ({self.stream.api.page}) in the stream's table api",
@@ -166,7 +167,6 @@ class Endpoint:
             before, read, number = records, read + len(records), number + 1
             following = self._following(url, answer, value, len(records), read, number)
             only = number == 1 and following is None and answer.validators
-            lines = lines_of(answer.body, value, self.stream.api.records) if is_exact else None
             yield Page(records, answer.date, lines, Validators(url, answer.validators) if only else None)
             url = following
 
@@ -183,8 +183,8 @@ class Endpoint:
             parameters[api.page] = "0"
         return self._url.copy_merge_params(parameters)
 
-    def _answer(self, url: httpx.URL, asked: dict[str, str] | None) -> tuple[Answer, Any, bool]:
-        """Return the answer, its JSON, and whether orjson writes the same bytes from that.
+    def _answer(self, url: httpx.URL, asked: dict[str, str] | None) -> tuple[Answer, Any, list[bytes] | None]:
+        """Return the answer, its JSON, and the text of each record; see `parse`.
 
         A body that was cut, which not every server's headers show, is read again.
         """
@@ -192,7 +192,7 @@ class Endpoint:
         for attempt in range(1, _ATTEMPTS_TO_PARSE + 1):
             answer = self.client.get(url, asked, per_second=rate)
             try:
-                return answer, *((None, False) if answer.body is None else parse(answer.body))
+                return answer, *((None, None) if answer.body is None else parse(answer.body, self.stream.api.records))
             except RecursionError as error:
                 raise SourceError(
                     f"{self.stream.name}: an answer of {self.client.where} is nested too deeply",
@@ -237,11 +237,11 @@ class Endpoint:
                 f"{self.stream.name}: the next page at {api.next} is neither text nor a number",
                 "Set next in the stream's table api to the path of a URL or a token",
             )
-        if api.pages == "token":
-            return url.copy_set_param(api.page, str(found))
         try:
+            if api.pages == "token":
+                return url.copy_set_param(api.page, str(found))
             following = url.join(str(found))
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
             raise SourceShapeError(f"{self.stream.name}: the next page is no address", "Check next") from error
         self.client.check_host(following)
         return following

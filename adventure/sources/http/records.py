@@ -48,8 +48,14 @@ class _Repeated(dict[str, Any]):
     """An object that has the same member twice. Only the last of them is known."""
 
 
-def parse(body: bytes) -> tuple[Any, bool]:
-    """Return the value of a JSON text, with every digit of its numbers, and whether orjson writes the same text again.
+def parse(body: bytes, path: str) -> tuple[Any, list[bytes] | None]:
+    """Return the value of a JSON text, with every digit of its numbers, and the text of each record.
+
+    Args:
+        path: of the list of records; it may be empty.
+
+    Returns:
+        The value, and the records' texts as they stand in the body; None if orjson writes other texts.
 
     Raises:
         ValueError: it is not JSON, or not UTF-8.
@@ -58,9 +64,28 @@ def parse(body: bytes) -> tuple[Any, bool]:
     # orjson is fast but rounds numbers and drops repeated members. It lost nothing if it writes the same bytes again.
     with suppress(orjson.JSONDecodeError, orjson.JSONEncodeError):
         value = orjson.loads(body)
-        if orjson.dumps(value) == body:
-            return value, True
-    return _DECODER.decode(body.decode("utf-8-sig")), False
+        if (lines := _exact_lines(body, value, path)) is not None:
+            return value, lines
+    return _DECODER.decode(body.decode("utf-8-sig")), None
+
+
+def _exact_lines(body: bytes, value: Any, path: str) -> list[bytes] | None:
+    """Return each record as orjson writes it; None if the whole answer is not written as it stands in the body."""
+    records = value_at(value, path) if path else value
+    if not isinstance(records, list):
+        return None
+    lines = list(map(orjson.dumps, records))
+    # Write the records once: the rest of the answer is written around their texts.
+    written = orjson.Fragment(b"[%b]" % b",".join(lines))
+    if not path:
+        return lines if orjson.dumps(written) == body else None
+    parent, _, name = path.rpartition(".")
+    holder = value_at(value, parent) if parent else value
+    holder[name] = written
+    try:
+        return lines if orjson.dumps(value) == body else None
+    finally:
+        holder[name] = records
 
 
 def value_at(record: Any, path: str) -> Any:
@@ -140,6 +165,8 @@ def reject_of(record: Any, stream: Stream, reason: str) -> Reject:
         text = json.dumps(row, default=str, ensure_ascii=True)
     except (ValueError, RecursionError, CannotConvert):
         text = "null"
+    # A key may hold half of a character, which no UTF-8 can.
+    key = key.encode(errors="backslashreplace").decode()
     value = value_at(record, stream.cursor)
     if value is not None and not _reads_alike(value):
         text = base64.b64encode(text.encode()).decode()

@@ -81,21 +81,22 @@ class RecordWriter:
 
     def _write_batch(self, batch: Batch) -> None:
         """Write the batch's records, unless they were staged already or lie outside of `[low, horizon)`."""
-        rows = list(zip(batch.keys, batch.cursors, map(hash, batch.lines), batch.lines, strict=True))
-        if self.low and min(batch.cursors) < self.low:
-            rows = [row for row in rows if row[1] >= self.low]
-        if max(batch.cursors) >= self.horizon:
+        lowest, highest = min(batch.cursors), max(batch.cursors)
+        if self.low and lowest < self.low:
+            batch = batch.where([cursor >= self.low for cursor in batch.cursors])
+        if highest >= self.horizon:
             self.is_waiting = True
-            rows = [row for row in rows if row[1] < self.horizon]
-        if not rows:
+            batch = batch.where([cursor < self.horizon for cursor in batch.cursors])
+        if not batch.keys:
             return
-        highest = max(row[1] for row in rows)
+        highest = max(batch.cursors)
         self.last = max(self.last or highest, highest)
         if self._seen is None:
-            self.found += len(rows)
+            self.found += len(batch.keys)
         else:
-            rows = [row for row in rows if self._is_first(row[2])]
-        self._records.write_lines(self.deduplicator.new_rows(rows))
+            batch = batch.where([self._is_first(version) for version in batch.versions])
+        kept = self.deduplicator.are_new(batch.keys, batch.cursors, batch.versions)
+        self._records.write_lines(batch.lines if all(kept) else batch.where(kept).lines)
         self.deduplicator.forget(earlier(self.last, self.stream.lookback))
 
     def extract(self) -> Extract:
