@@ -8,6 +8,7 @@ from typing import LiteralString
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from adventure.core import faults
@@ -24,6 +25,8 @@ from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile
 from adventure.sources.postgres.log import cycle as log_cycle
 from adventure.sources.postgres.log import keys as log_keys
+from adventure.tasks.metrics import TaskMetrics
+from adventure.tasks.watch import check_health
 from tests.processor.conftest import stream_of, superuser, writer
 
 CREATE = "create table films (id integer, lang text, title text, rate numeric(4,2), primary key (id, lang))"
@@ -185,6 +188,8 @@ def test_a_commit_that_is_not_visible_yet_waits_for_the_next_window(
             server.execute("alter system set synchronous_standby_names = 'missing'")
             server.execute("select pg_reload_conf()")
             wait_for(lambda: server.execute("show synchronous_standby_names").fetchone() == ("missing",))
+            # Commits begin to wait when the checkpointer has read the setting, too.
+            server.execute("checkpoint")
             waiting.execute("set synchronous_commit = on")
             thread = threading.Thread(target=waiting.execute, args=("delete from films where id = 1",))
             thread.start()
@@ -329,6 +334,39 @@ def test_the_probe_tells_how_much_log_is_kept(log_settings: Settings, writer_set
     assert kept
     assert (kept.slot, kept.safe_bytes) == (*slots(writer_settings), None)
     assert kept.bytes > 1_000_000
+
+
+def test_the_task_server_serves_how_much_log_is_kept(
+    sandbox: Sandbox, log_settings: Settings, writer_settings: Settings, films: Stream
+) -> None:
+    registry = CollectorRegistry()
+    metrics = TaskMetrics(registry)
+
+    def served() -> list[float | None]:
+        check_health(log_settings, (films,), [], [metrics.set_kept_logs])
+        names = ("adventure_kept_log_bytes", "adventure_kept_log_safe_bytes")
+        return [registry.get_sample_value(name, {"source": "postgres"}) for name in names]
+
+    assert served() == [None, None], "there is no slot yet"
+    cycle(log_settings, films)
+    change(writer_settings, "insert into films select n, 'de', repeat('x', 1000) from generate_series(1, 1000) as n")
+    with superuser(sandbox, log_settings) as connection:
+        kept, safe = served()
+        assert kept
+        assert (kept > 1_000_000, safe) == (True, None)
+        connection.execute("alter system set max_slot_wal_keep_size = '1GB'")
+        try:
+            connection.execute("select pg_reload_conf()")
+            wait_for(lambda: served()[1] is not None)
+            _, safe = served()
+            limit = connection.execute("select max(safe_wal_size) from pg_replication_slots").fetchone()
+            assert (safe,) == limit
+        finally:
+            connection.execute("alter system reset max_slot_wal_keep_size")
+            connection.execute("select pg_reload_conf()")
+    with superuser(sandbox, log_settings) as connection:
+        connection.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots")
+    assert served() == [None, None], "the slot was dropped"
 
 
 def test_doctor_names_the_publication_to_create(settings: Settings, log_settings: Settings, films: Stream) -> None:
