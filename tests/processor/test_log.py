@@ -2,14 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import LiteralString
 
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 
 from adventure.core import faults
 from adventure.core.errors import SourceError
@@ -44,19 +43,6 @@ def log_of(table: str, key: tuple[str, ...]) -> Stream:
         stage=f"{table}_stage",
         raw_table=f"raw_ext.{table}_raw",
     )
-
-
-@pytest.fixture
-def log_settings(sandbox: Sandbox, settings: Settings) -> Iterator[Settings]:
-    """Settings with a role that may read the log."""
-    with superuser(sandbox, settings) as connection:
-        if not connection.execute("select 1 from pg_roles where rolname = 'log_reader'").fetchone():
-            connection.execute("create role log_reader login replication password 'log' in role adventure_reader")
-    yield settings.model_copy(update={"postgres_user": "log_reader", "postgres_password": SecretStr("log")})
-    with superuser(sandbox, settings) as connection:
-        connection.execute(
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()"
-        )
 
 
 @pytest.fixture
