@@ -228,9 +228,9 @@ def _check_values(sales: Sales, deleted: tuple[int, int]) -> None:
     Raises:
         AssertionError: the values differ.
     """
-    sums = "count(*), sum(id), sum(place), sum(price), count(name), count(is_new)"
     import duckdb
 
+    sums = "count(*), sum(id), sum(place), sum(price), count(name), count(is_new)"
     with psycopg.connect(sales.server.dsn()) as connection:
         source = connection.execute(f"select {sums} from items".encode()).fetchone()
     for mode in STREAMS:

@@ -206,7 +206,8 @@ def _loaded_twice(warehouse: Warehouse, stream: Stream) -> list[tuple[Any, ...]]
         )
         select _file, loaded.rows, ledger.entries
         from loaded full join ledger using (_file)
-        where coalesce(loaded.rows, 0) is distinct from ledger.rows or loaded.rows <> loaded.distinct_rows or ledger.entries <> 1
+        where coalesce(loaded.rows, 0) is distinct from ledger.rows or loaded.rows <> loaded.distinct_rows
+            or ledger.entries <> 1
         """,
         [stream.name],
     )
