@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 # Where there is room in memory, the servers and files of fast tests are there. On a disk, a fifth of their time is its.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
-.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status long-run containers lint format docs lineage snow-cli worksheet lock outdated wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -83,7 +83,7 @@ format: .venv/.dev ## apply the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.dev ## run every benchmark and keep its figures in benchmarks/results (about 25 minutes); BENCH_ARGS="growth" runs some
+bench: .venv/.dev ## run every benchmark and keep its figures in benchmarks/results (about 28 minutes); BENCH_ARGS="growth" runs some
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 bench-first-load: .venv/.dev ## time the first load of 4 million order lines against psql (about 2 minutes)
@@ -118,6 +118,9 @@ bench-dashboard: .venv/.dev ## time every change of a control over a million liv
 
 bench-status: .venv/.dev ## time `adventure status` over a healthy pipeline, and with both databases down (about a minute)
 	@$(BIN)/python -m benchmarks.status
+
+bench-log: .venv/.dev ## time 100,000 changes by the log and by a cursor, and the time from commit to staged (about 3 minutes)
+	@$(BIN)/python -m benchmarks.by_log
 
 bench-reconcile: .venv/.dev ## time how long 10 million equal rows take to compare (about 3 minutes)
 	@$(BIN)/python -m benchmarks.reconcile

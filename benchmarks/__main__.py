@@ -1,6 +1,6 @@
 """Run benchmarks one after the other, each in its own process, and collect their figures.
 
-    make bench                                         all of them, about 25 minutes
+    make bench                                         all of them, about 28 minutes
     make bench BENCH_ARGS="growth mongo_load"          some; the figures of the others are kept
     make bench BENCH_ARGS="--folder somewhere"         write there instead of benchmarks/results
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "mongo_load": [],
     "http_load": [],
     "build_growth": [],
+    "by_log": [],
     "reconcile": [],
     "status": [],
     "dashboard": ["--browser"],

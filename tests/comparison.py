@@ -63,6 +63,19 @@ def compare_raw(settings: Settings, stream: Stream) -> Comparison:
     return _compare(stream.raw_table, source, _latest_raw(warehouse, stream), doubled)
 
 
+def compare_latest(settings: Settings, stream: Stream) -> Comparison:
+    """Compare the view of latest versions, in the source's present columns; check each file against the ledger."""
+    warehouse = open_warehouse(settings)
+    source = dict(source_rows(settings, stream))
+    names = (*stream.key, *next(iter(source.values()), {}))
+    found = warehouse.execute(f"select {', '.join(names)} from {stream.latest_view}")
+    rows = [(str(row[0]), dict(zip(names[1:], map(_plain, row[1:]), strict=True))) for row in found]
+    doubled = [
+        f"{file}: {rows} rows, {entries} ledger entries" for file, rows, entries in _loaded_twice(warehouse, stream)
+    ]
+    return _compare(stream.latest_view, source, rows, doubled)
+
+
 def compare_model(settings: Settings, stream: Stream) -> Comparison:
     """Compare the model that contains each key of the stream once."""
     warehouse, model = open_warehouse(settings), f"dbt_prod.{MODELS[stream.name]}"
@@ -193,7 +206,8 @@ def _loaded_twice(warehouse: Warehouse, stream: Stream) -> list[tuple[Any, ...]]
         )
         select _file, loaded.rows, ledger.entries
         from loaded full join ledger using (_file)
-        where loaded.rows is distinct from ledger.rows or loaded.rows <> loaded.distinct_rows or ledger.entries <> 1
+        where coalesce(loaded.rows, 0) is distinct from ledger.rows or loaded.rows <> loaded.distinct_rows
+            or ledger.entries <> 1
         """,
         [stream.name],
     )

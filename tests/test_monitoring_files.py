@@ -12,12 +12,14 @@ import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.monitoring.health.problem import KINDS
+from adventure.monitoring.health.state import KeptLog, Observed, SourceState
 from adventure.processor.cycle import run_cycle
 from adventure.processor.metrics import ProcessorMetrics
 from adventure.processor.run import open_pipeline
@@ -76,6 +78,8 @@ def series(written: Series, request: pytest.FixtureRequest) -> Series:
         for run in run_loads(settings, streams):
             tasks.run(run)
         tasks.set_totals(DuckDBWarehouse(settings).totals(streams), {stream.name: 0 for stream in streams})
+        kept = SourceState("postgres", ("orders",), kept=KeptLog("adventure_1", 2_000, 1_000))
+        tasks.set_kept_logs(Observed(utc_now(), (kept,)))
         for family in text_string_to_metric_families(generate_latest(registry).decode()):
             for sample in family.samples:
                 written.setdefault(sample.name, set()).update(sample.labels)

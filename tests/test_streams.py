@@ -61,6 +61,34 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
 
 
+WITHOUT_CURSOR = GOOD.replace('cursor = "changed_at"', "").replace("lookback = 1.5", "")
+
+
+@pytest.mark.parametrize(
+    ("added", "mode", "reason"),
+    [
+        ("", "auto", ""),
+        ("interval = 60", "auto", ""),
+        ('where = "line > 1"', "snapshot", "it has a condition (where), which the log does not know"),
+        ('mode = "log"', "log", ""),
+        ('mode = "snapshot"', "snapshot", ""),
+    ],
+)
+def test_a_stream_without_a_cursor_is_read_by_the_log_or_whole(
+    tmp_path: Path, added: str, mode: str, reason: str
+) -> None:
+    (stream,) = load_streams(
+        settings_with(tmp_path, WITHOUT_CURSOR.replace("[streams.returns]", f"[streams.returns]\n{added}"))
+    )
+    assert (stream.mode, stream.mode_reason, stream.has_read_at) == (mode, reason, True)
+
+
+def test_a_stream_without_a_cursor_and_a_key_is_replaced_whole(tmp_path: Path) -> None:
+    (stream,) = load_streams(settings_with(tmp_path, WITHOUT_CURSOR.replace('key = ["order_id", "line"]', "")))
+    assert (stream.mode, stream.mode_reason) == ("snapshot", "it has no key, and the log names rows by their key")
+    assert stream.is_replaced
+
+
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [

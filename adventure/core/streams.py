@@ -7,7 +7,7 @@ finds out whether the source has such a table.
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +30,9 @@ LOG = "log"
 
 APPEND = "append"
 """The mode in which the rows with higher ids than before are read."""
+
+AUTO = "auto"
+"""The mode of a stream without cursor and mode: by the log where the server allows it, else by snapshots."""
 
 READ_AT, ROW_NUMBER = "_read_at", "_row_number"
 """Columns that a table without a cursor of its own gets: its cursor, and its key if it has none."""
@@ -61,7 +64,9 @@ class Stream:
     timezone: str | None = None
     """The IANA name of the zone of a cursor without an offset; None if the stream names none."""
     mode: str | None = None
-    """How the table is read, one of `SourceKind.modes`; None if the stream names none."""
+    """How the table is read, one of `SourceKind.modes` or AUTO; None if the stream is read by its cursor."""
+    mode_reason: str = ""
+    """Why a table whose mode was chosen by itself is not read by the log; empty for all others."""
     append_by: str | None = None
     """The column whose values grow with each new row, in append mode."""
     columns: tuple[str, ...] = ()
@@ -112,6 +117,11 @@ class Stream:
         return self.mode == LOG
 
     @property
+    def is_auto(self) -> bool:
+        """Whether the source chooses in each cycle between the log and snapshots."""
+        return self.mode == AUTO
+
+    @property
     def is_append(self) -> bool:
         """Whether rows are only added, with growing ids."""
         return self.mode == APPEND
@@ -119,7 +129,17 @@ class Stream:
     @property
     def has_read_at(self) -> bool:
         """Whether its cursor is the time at which a row was read, which Adventure adds to the table's columns."""
-        return self.cursor == READ_AT and self.mode in (SNAPSHOT, LOG, APPEND)
+        return self.cursor == READ_AT and self.mode in (SNAPSHOT, LOG, AUTO, APPEND)
+
+    def as_read(self, last: str | None) -> "Stream":
+        """Return the stream in the mode in which it was read last, if the source chooses it.
+
+        Args:
+            last: the mode of its watermark; None before the first window.
+        """
+        if not self.is_auto or last is None:
+            return self
+        return replace(self, mode=LOG if last.startswith(LOG) else SNAPSHOT)
 
     @property
     def is_replaced(self) -> bool:
@@ -254,7 +274,8 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         ) from error
     if entry.timezone:
         _check_timezone(where, entry)
-    cursor, key = _cursor_and_key(where, entry, settings)
+    mode, mode_reason = _mode(where, entry, settings)
+    cursor, key = _cursor_and_key(where, entry, mode, settings)
     append_by = entry.cursor if entry.mode == APPEND else None
     _check_shape(where, entry, [append_by or cursor, *key], settings)
     _check_api(where, entry)
@@ -271,7 +292,8 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
         types=entry.types,
         references={parent: _names(columns) for parent, columns in entry.references.items()},
         timezone=entry.timezone,
-        mode=entry.mode,
+        mode=mode,
+        mode_reason=mode_reason,
         append_by=append_by,
         columns=tuple(entry.columns or ()),
         exclude=tuple(entry.exclude),
@@ -299,20 +321,28 @@ def _check_api(where: str, entry: _Entry) -> None:
         )
 
 
-def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Check the mode, and return the stream's cursor and key."""
+def _mode(where: str, entry: _Entry, settings: Settings) -> tuple[str | None, str]:
+    """Return the stream's mode, and why it is not AUTO if it names neither mode nor cursor."""
     kind = SOURCES[entry.source]
     if entry.mode is not None and entry.mode not in kind.modes:
         known = " or ".join(f'"{mode}"' for mode in kind.modes)
         raise ConfigError(
             f"{where}.mode: {kind.title} has no mode {entry.mode!r}", f"Write {known}" if known else "Remove mode"
         )
-    if entry.mode == APPEND:
+    if entry.mode is not None or entry.cursor is not None or not {LOG, SNAPSHOT} <= set(kind.modes):
+        return entry.mode, ""
+    why = _not_by_log(entry, settings)
+    return (SNAPSHOT, why[0]) if why else (AUTO, "")
+
+
+def _cursor_and_key(where: str, entry: _Entry, mode: str | None, settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """Check what the mode needs, and return the stream's cursor and key."""
+    if mode == APPEND:
         return _append_cursor_and_key(where, entry)
-    if entry.mode not in (SNAPSHOT, LOG):
+    if mode not in (SNAPSHOT, LOG, AUTO):
         for name in ("cursor", "key"):
             if getattr(entry, name) is None:
-                able = SNAPSHOT in kind.modes
+                able = SNAPSHOT in SOURCES[entry.source].modes
                 raise ConfigError(
                     f"{where}: {name}: Field required", f'Add it, or mode = "{SNAPSHOT}"' if able else "Add it"
                 )
@@ -321,9 +351,15 @@ def _cursor_and_key(where: str, entry: _Entry, settings: Settings) -> tuple[str,
         return entry.cursor or "", _names(entry.key or "")
     for name in ("cursor", "lookback", "timezone", "start", "references"):
         if getattr(entry, name):
+            if entry.mode is None:
+                raise ConfigError(
+                    f"{where}: cursor: Field required, because {name} needs it", f"Add it, or remove {name}"
+                )
             raise ConfigError(f"{where}.{name} has no meaning with {entry.mode!r}, which needs no cursor", "Remove it")
-    if entry.mode == LOG:
-        _check_log(where, entry, settings)
+    if mode == LOG and (why := _not_by_log(entry, settings)):
+        raise ConfigError(f"{where}: the log cannot be read: {why[0]}", why[1])
+    if mode == LOG and entry.interval:
+        raise ConfigError(f"{where}.interval is not for rows that the log names", "Remove interval")
     if entry.key is None and not WAREHOUSES[settings.warehouse].whole_tables:
         raise ConfigError(
             f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table without a key", "Add the table's key"
@@ -343,19 +379,17 @@ def _append_cursor_and_key(where: str, entry: _Entry) -> tuple[str, tuple[str, .
     return READ_AT, _names(entry.key or "")
 
 
-def _check_log(where: str, entry: _Entry, settings: Settings) -> None:
-    """Check that the log can name the stream's rows, and that the warehouse can replace them when it cannot."""
+def _not_by_log(entry: _Entry, settings: Settings) -> tuple[str, str] | None:
+    """Return why the log cannot name the stream's rows, or the warehouse not replace them, and the fix; else None."""
     if entry.key is None:
-        raise ConfigError(f"{where}: the log names rows by their key", "Add the table's key")
-    for name in ("interval", "where"):
-        if getattr(entry, name):
-            raise ConfigError(f"{where}.{name} is not for rows that the log names", f"Remove {name}")
+        return "it has no key, and the log names rows by their key", "Add the table's key"
+    if entry.where:
+        return "it has a condition (where), which the log does not know", "Remove where"
     if keys := set(entry.hash) & set(_names(entry.key)):
-        raise ConfigError(f"{where}.hash names its key {min(keys)}, by which rows are looked up", "Remove it from hash")
+        return f"its key {min(keys)} is read as a hash, and rows are looked up by it", "Remove it from hash"
     if not WAREHOUSES[settings.warehouse].whole_tables:
-        raise ConfigError(
-            f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table that was truncated", "Name a cursor"
-        )
+        return f"WAREHOUSE={settings.warehouse} cannot replace a table that was truncated", "Name a cursor"
+    return None
 
 
 def _check_shape(where: str, entry: _Entry, needed: Sequence[str], settings: Settings) -> None:

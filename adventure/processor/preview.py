@@ -19,7 +19,8 @@ class Preview:
 
     stream: str
     mode: str
-    """How it was read last; for a stream that was never read, the mode of pipeline.toml."""
+    """How it was read last; for a stream that was never read, the mode of pipeline.toml. Where the source chooses the
+    mode, how the next cycle reads it."""
     watermark: datetime | None
     rows: int | None
     """Rows that it would read; of a snapshot, the rows that it would compare. None if they cannot be counted."""
@@ -57,5 +58,7 @@ def _preview(settings: Settings, stream: Stream, mark: Watermark | None) -> Prev
             counts = probe.counts(stream, mark)
     except AdventureError as error:
         return Preview(stream.name, mode, value, None, str(error))
+    if stream.is_auto:
+        mode, stream = counts.mode, stream.as_read(counts.mode)
     rows = counts.rows if stream.is_snapshot or mark is None else None if stream.is_log else counts.in_flight
     return Preview(stream.name, mode, value, rows)

@@ -18,6 +18,8 @@ class SourceCounts:
     """All rows, including those with a key or cursor that no window can hold."""
     in_flight: int
     """Those of `rows` that no window has read yet. The next window stages or rejects them."""
+    mode: str = ""
+    """How the next window would read them, where the source chooses that; else empty."""
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,12 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, interval: float, s
         log.info(f"tasks: every {interval:g} s")
         with (
             task_metrics(settings) as metrics,
-            watching_health(settings, streams, [metrics.set_problems] if metrics else []),
+            watching_health(
+                settings,
+                streams,
+                [metrics.set_problems] if metrics else [],
+                [metrics.set_kept_logs] if metrics else [],
+            ),
         ):
             while not stop.is_set():
                 begun = time.monotonic()

@@ -10,9 +10,10 @@ from adventure.core.settings import Settings
 from adventure.monitoring.health.problem import KINDS, Problem
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Gauge
 
     from adventure.destinations.warehouse import StreamTotals, TaskRun
+    from adventure.monitoring.health.state import Observed
 
 
 class TaskMetrics:
@@ -36,6 +37,18 @@ class TaskMetrics:
             "adventure_windows_waiting", "Windows staged and not loaded.", ("stream",), registry=registry
         )
 
+        self._kept = Gauge(
+            "adventure_kept_log_bytes",
+            "Bytes of log that a source keeps for Adventure.",
+            ("source",),
+            registry=registry,
+        )
+        self._safe = Gauge(
+            "adventure_kept_log_safe_bytes",
+            "Bytes that may still be written before the source removes unread log.",
+            ("source",),
+            registry=registry,
+        )
         self._problems = Gauge("adventure_problem", "Problems of this kind.", ("kind",), registry=registry)
         self.set_problems([])
 
@@ -44,6 +57,13 @@ class TaskMetrics:
         found = Counter(problem.kind for problem in problems)
         for kind in KINDS:
             self._problems.labels(kind).set(found[kind])
+
+    def set_kept_logs(self, observed: "Observed") -> None:
+        """Set how much log each source keeps. A source without a slot, or that cannot be asked, has no figure."""
+        kept = {source.source: source.kept for source in observed.sources if source.kept}
+        safe = {source: log.safe_bytes for source, log in kept.items() if log.safe_bytes is not None}
+        _replace(self._kept, {source: log.bytes for source, log in kept.items()})
+        _replace(self._safe, safe)
 
     def run(self, run: "TaskRun") -> None:
         """Count one run."""
@@ -62,6 +82,15 @@ class TaskMetrics:
             self._deleted.labels(stream).set(total.deleted)
         for stream, windows in waiting.items():
             self._waiting.labels(stream).set(windows)
+
+
+def _replace(gauge: "Gauge", by_source: Mapping[str, float]) -> None:
+    """Set the gauge for these sources, and forget the others."""
+    for (source,) in [tuple(sample.labels.values()) for family in gauge.collect() for sample in family.samples]:
+        if source not in by_source:
+            gauge.remove(source)
+    for source, value in by_source.items():
+        gauge.labels(source).set(value)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from adventure.monitoring.alerts.send import Alerts
 from adventure.monitoring.health.observed import write_observed
 from adventure.monitoring.health.problem import Problem
 from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.health.state import Observed
 from adventure.monitoring.live import read
 
 log = get_logger()
@@ -22,14 +23,20 @@ INTERVAL_SEC = 60.0
 _STOP_WITHIN_SEC = 5.0
 
 Listener = Callable[[list[Problem]], object]
+Observer = Callable[[Observed], object]
 
 _UNJUDGED = "tasks_overdue"
 """The task server runs: it is here. Its first report may still be due."""
 
 
 @contextmanager
-def watching_health(settings: Settings, streams: Sequence[Stream], listeners: Sequence[Listener]) -> Iterator[None]:
+def watching_health(
+    settings: Settings, streams: Sequence[Stream], listeners: Sequence[Listener], observers: Sequence[Observer] = ()
+) -> Iterator[None]:
     """In the block, judge the pipeline every minute, give the problems to each listener, and send alerts.
+
+    Args:
+        observers: called with what the sources show.
 
     Raises:
         ConfigError: one of ALERT_URLS cannot be used.
@@ -45,7 +52,7 @@ def watching_health(settings: Settings, streams: Sequence[Stream], listeners: Se
         pause = FIRST_AFTER_SEC
         while not stop.wait(pause):
             pause = interval
-            check_health(settings, streams, listeners)
+            check_health(settings, streams, listeners, observers)
 
     thread = threading.Thread(target=watch, name="health", daemon=True)
     thread.start()
@@ -56,11 +63,15 @@ def watching_health(settings: Settings, streams: Sequence[Stream], listeners: Se
         thread.join(_STOP_WITHIN_SEC)
 
 
-def check_health(settings: Settings, streams: Sequence[Stream], listeners: Sequence[Listener]) -> None:
+def check_health(
+    settings: Settings, streams: Sequence[Stream], listeners: Sequence[Listener], observers: Sequence[Observer] = ()
+) -> None:
     """Judge the pipeline once. Write what the sources show to the file that the dashboard reads."""
     try:
         found = read(settings, streams)
         write_observed(settings.observed_path, found.observed)
+        for observer in observers:
+            observer(found.observed)
         problems = [each for each in find_problems(found.state) if each.kind != _UNJUDGED]
         for listener in listeners:
             listener(problems)

@@ -15,7 +15,7 @@ from adventure.demo.history import ensure_history
 from adventure.processor.run import process_once
 from adventure.tasks.graph import run_loads, run_task
 from benchmarks import __main__ as runner
-from benchmarks import build_growth, freshness, growth, http_load, mongo_load, reconcile, status
+from benchmarks import build_growth, by_log, freshness, growth, http_load, mongo_load, reconcile, status
 from benchmarks.plot import Panel, Series, draw
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,6 +33,16 @@ def test_http_load_stages_every_record(tmp_path: Path) -> None:
     figures = http_load.run(tmp_path, records=2500, rounds=1).figures
     assert [figure.figure for figure in figures] == ["2,500 records in memory", "2,500 records of the shop's API"]
     assert all(figure.ratio for figure in figures)
+
+
+@pytest.mark.slow
+def test_by_log_stages_every_change_in_both_modes() -> None:
+    figures = by_log.measure(2000, rounds=2, commits=2).figures
+    assert [figure.figure.partition(" by the ")[2].partition(",")[0] for figure in figures] == ["log"] * 5 + [
+        "cursor"
+    ] * 4
+    assert [len(figure.runs) for figure in figures if figure.ratio] == [2, 2]
+    assert all(figure.value > 0 for figure in figures)
 
 
 @pytest.mark.slow

@@ -8,17 +8,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
+
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
 from adventure.factory import open_warehouse
+from tests.chaos.keeper import STREAM, Keeper, create_stock
 from tests.chaos.load import Agent, Seller, Writer
 from tests.chaos.victims import ROOT, Command, Strike, Victim, schedule
 from tests.comparison import (
     Comparison,
     compare_dashboard,
+    compare_latest,
     compare_model,
     compare_raw,
     count_rows_staged_twice,
@@ -37,6 +41,8 @@ class Report:
     writes: int = 0
     broken: int = 0
     lost_by_servers: list[str] = field(default_factory=list)
+    changes: dict[str, int] = field(default_factory=dict)
+    """Changes of the table that is read by the log, by kind."""
     windows: int = 0
     builds: int = 0
     again: dict[str, int] = field(default_factory=dict)
@@ -58,6 +64,7 @@ class Report:
             *(f"    {line}" for line in self.ended_by_themselves),
             f"writes              {self.writes:,} acknowledged, {self.broken:,} connections broken by kills",
             f"lost by servers     {len(self.lost_by_servers)} acknowledged versions",
+            "read by the log     " + ", ".join(f"{name} {count:,}" for name, count in self.changes.items()),
             f"meanwhile           {self.windows:,} windows loaded, {self.builds} builds finished",
             "",
             f"{'station':42}{'rows compared':>14}{'lost':>8}{'doubled':>9}{'extra':>7}",
@@ -88,15 +95,21 @@ def run(folder: Path, *, minutes: float, seed: int) -> Report:
         databases = create_databases(sandbox)
         environment = databases.reader_env | {
             "DATA_DIR": str(folder / "adventure"),
-            "PIPELINE_FILE": str(ROOT / "pipeline.toml"),
+            "PIPELINE_FILE": str(folder / "pipeline.toml"),
             "DBT_DIR": str(ROOT / "dbt"),
             "PROCESSOR_INTERVAL_SEC": "0.3",
         }
+        shipped = (ROOT / "pipeline.toml").read_text(encoding="utf-8")
+        (folder / "pipeline.toml").write_text(shipped + STREAM, encoding="utf-8")
         settings, writing = _settings(environment), _settings(environment | databases.writer_env)
         streams = load_streams(settings)
         create_tables(writing)
+        create_stock(writing)
+        with psycopg.connect(sandbox.postgres.dsn(), autocommit=True) as connection:
+            connection.execute("alter role adventure_reader replication")
+        keeper = Keeper(writing, stop, seed, 0)
         writers: list[Writer] = [Seller(writing, stop, seed, number) for number in range(SELLERS)]
-        writers += [Agent(writing, stop, seed, number) for number in range(AGENTS)]
+        writers += [*(Agent(writing, stop, seed, number) for number in range(AGENTS)), keeper]
         commands = {
             "processor": Command(["process"], environment, folder / "processor.log"),
             "task server": Command(["tasks", "serve", "--every", "1s"], environment, folder / "tasks.log"),
@@ -114,6 +127,8 @@ def run(folder: Path, *, minutes: float, seed: int) -> Report:
                 writer.join()
             for command in commands.values():
                 command.stop()
+        keeper.settle()
+        report.changes = keeper.done
         _converge(environment, report)
         _compare(settings, streams, writers, report)
     report.ended_by_themselves = [
@@ -177,10 +192,12 @@ def _compare(settings: Settings, streams: tuple[Stream, ...], writers: list[Writ
     (report.builds,), *_ = warehouse.execute(
         "select count(*) from raw_ext.task_history where task = 'build' and outcome = 'succeeded'"
     )
+    with_model = [stream for stream in streams if not stream.is_log]
     for compare in (compare_raw, compare_model):
-        report.comparisons += [compare(settings, stream) for stream in streams]
+        report.comparisons += [compare(settings, stream) for stream in with_model]
+    report.comparisons += [compare_latest(settings, stream) for stream in streams if stream.is_log]
     report.comparisons.append(compare_dashboard(settings))
-    report.again = {stream.name: count_rows_staged_twice(settings, stream) for stream in streams}
+    report.again = {stream.name: count_rows_staged_twice(settings, stream) for stream in with_model}
     report.left = leftover_files(settings, streams)
 
 

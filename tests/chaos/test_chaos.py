@@ -19,6 +19,7 @@ def test_random_kills_lose_and_duplicate_nothing(tmp_path: Path) -> None:
     assert report.ended_by_themselves == [], text
     assert set(report.kills) == set(WEIGHTS), text
     assert all(each.rows for each in report.comparisons), text
+    assert all(report.changes[job] for job in ("insert", "update", "delete", "rename")), text
 
 
 def test_the_same_seed_gives_the_same_schedule() -> None:

@@ -147,3 +147,16 @@ def superuser(sandbox: Sandbox, settings: Settings) -> Iterator[psycopg.Connecti
     """Connect as the superuser, for statements that no role of the pipeline may run."""
     with psycopg.connect(sandbox.postgres.dsn(settings.postgres_db), autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def log_settings(sandbox: Sandbox, settings: Settings) -> Iterator[Settings]:
+    """Settings with a role that may read the log."""
+    with superuser(sandbox, settings) as connection:
+        if not connection.execute("select 1 from pg_roles where rolname = 'log_reader'").fetchone():
+            connection.execute("create role log_reader login replication password 'log' in role adventure_reader")
+    yield settings.model_copy(update={"postgres_user": "log_reader", "postgres_password": SecretStr("log")})
+    with superuser(sandbox, settings) as connection:
+        connection.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()"
+        )

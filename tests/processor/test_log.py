@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import LiteralString
 
 import psycopg
 import pytest
-from pydantic import SecretStr
+from prometheus_client import CollectorRegistry
 
 from adventure.core import faults
 from adventure.core.errors import SourceError
@@ -24,6 +24,8 @@ from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile
 from adventure.sources.postgres.log import cycle as log_cycle
 from adventure.sources.postgres.log import keys as log_keys
+from adventure.tasks.metrics import TaskMetrics
+from adventure.tasks.watch import check_health
 from tests.processor.conftest import stream_of, superuser, writer
 
 CREATE = "create table films (id integer, lang text, title text, rate numeric(4,2), primary key (id, lang))"
@@ -41,19 +43,6 @@ def log_of(table: str, key: tuple[str, ...]) -> Stream:
         stage=f"{table}_stage",
         raw_table=f"raw_ext.{table}_raw",
     )
-
-
-@pytest.fixture
-def log_settings(sandbox: Sandbox, settings: Settings) -> Iterator[Settings]:
-    """Settings with a role that may read the log."""
-    with superuser(sandbox, settings) as connection:
-        if not connection.execute("select 1 from pg_roles where rolname = 'log_reader'").fetchone():
-            connection.execute("create role log_reader login replication password 'log' in role adventure_reader")
-    yield settings.model_copy(update={"postgres_user": "log_reader", "postgres_password": SecretStr("log")})
-    with superuser(sandbox, settings) as connection:
-        connection.execute(
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()"
-        )
 
 
 @pytest.fixture
@@ -185,6 +174,8 @@ def test_a_commit_that_is_not_visible_yet_waits_for_the_next_window(
             server.execute("alter system set synchronous_standby_names = 'missing'")
             server.execute("select pg_reload_conf()")
             wait_for(lambda: server.execute("show synchronous_standby_names").fetchone() == ("missing",))
+            # Commits begin to wait when the checkpointer has read the setting, too.
+            server.execute("checkpoint")
             waiting.execute("set synchronous_commit = on")
             thread = threading.Thread(target=waiting.execute, args=("delete from films where id = 1",))
             thread.start()
@@ -329,6 +320,44 @@ def test_the_probe_tells_how_much_log_is_kept(log_settings: Settings, writer_set
     assert kept
     assert (kept.slot, kept.safe_bytes) == (*slots(writer_settings), None)
     assert kept.bytes > 1_000_000
+
+
+def test_the_task_server_serves_how_much_log_is_kept(
+    sandbox: Sandbox, log_settings: Settings, writer_settings: Settings, films: Stream
+) -> None:
+    registry = CollectorRegistry()
+    metrics = TaskMetrics(registry)
+
+    def served() -> list[float | None]:
+        check_health(log_settings, (films,), [], [metrics.set_kept_logs])
+        names = ("adventure_kept_log_bytes", "adventure_kept_log_safe_bytes")
+        return [registry.get_sample_value(name, {"source": "postgres"}) for name in names]
+
+    assert served() == [None, None], "there is no slot yet"
+    cycle(log_settings, films)
+    change(writer_settings, "insert into films select n, 'de', repeat('x', 1000) from generate_series(1, 1000) as n")
+    with superuser(sandbox, log_settings) as connection:
+
+        def left() -> int:
+            found = connection.execute("select max(safe_wal_size) from pg_replication_slots").fetchone()
+            return int(found[0]) if found else 0
+
+        kept, safe = served()
+        assert kept
+        assert (kept > 1_000_000, safe) == (True, None)
+        connection.execute("alter system set max_slot_wal_keep_size = '1GB'")
+        try:
+            connection.execute("select pg_reload_conf()")
+            wait_for(lambda: served()[1] is not None)
+            before, (_, safe), after = left(), served(), left()
+            assert safe is not None
+            assert after <= safe <= before, "each write leaves less"
+        finally:
+            connection.execute("alter system reset max_slot_wal_keep_size")
+            connection.execute("select pg_reload_conf()")
+    with superuser(sandbox, log_settings) as connection:
+        connection.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots")
+    assert served() == [None, None], "the slot was dropped"
 
 
 def test_doctor_names_the_publication_to_create(settings: Settings, log_settings: Settings, films: Stream) -> None:

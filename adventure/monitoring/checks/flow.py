@@ -103,7 +103,8 @@ def flow_checks(settings: Settings, warehouse: Warehouse, stream: Stream) -> Ite
     except (SourceRefused, SourceShapeError) as error:
         yield Check(f"{stream.name}: raw keys = source rows", "-", f"{error}", holds=False)
         return
-    yield _snapshot_check(stream, counts, mark) if stream.is_snapshot else _source_check(stream, counts, waiting)
+    is_compared = stream.as_read(mark.mode if mark else None).is_snapshot
+    yield _snapshot_check(stream, counts, mark) if is_compared else _source_check(stream, counts, waiting)
     if counts.model is not None:
         # The model lags behind the raw table by the rows and deletions loaded since the last build.
         is_due = held.deleted_since is not None

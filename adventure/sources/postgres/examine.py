@@ -12,7 +12,7 @@ from adventure.core.streams import Stream
 from adventure.sources.postgres.access import no_table, refusal
 from adventure.sources.postgres.growing import read_growing
 from adventure.sources.postgres.horizon import Horizon, read_horizon
-from adventure.sources.postgres.log.access import read_access
+from adventure.sources.postgres.log.access import LogAccess, chosen, read_access
 from adventure.sources.postgres.plan import Plan, check_reference, is_indexed, plan_stream
 from adventure.sources.postgres.relations import Relation, read_relations
 from adventure.sources.postgres.rows import Connection
@@ -46,6 +46,9 @@ def examine(connection: Connection, streams: Sequence[Stream], role: str, public
     yield from _server(connection)
     yield from _horizon(read_horizon(connection, 0))
     relations = read_relations(connection, streams)
+    by_choice = [stream for stream in streams if stream.is_auto and stream.name in relations]
+    access = read_access(connection, by_choice, relations, publication) if by_choice else LogAccess({})
+    streams = [chosen(stream, access.whys.get(stream.name)) for stream in streams]
     plans: dict[str, Plan] = {}
     for stream in streams:
         relation = relations.get(stream.name)
@@ -58,6 +61,10 @@ def examine(connection: Connection, streams: Sequence[Stream], role: str, public
             for parent in filter(plans.get, stream.references):
                 check_reference(plan, plans[parent])
             yield from _table(connection, plan, relation)
+            if left := access.reasons.get(stream.name):
+                # The remedies that name another mode are for streams that ask for the log.
+                fix = "" if "mode = " in (left.remedy or "") else left.remedy or ""
+                yield Finding("ok", stream.name, f"it is not read by the log: {stream.mode_reason}", fix)
         except SourceError as error:
             yield Finding("error", stream.name, error.problem, error.remedy)
     by_log = [plan.stream for plan in plans.values() if plan.stream.is_log]

@@ -10,12 +10,14 @@ from psycopg import sql
 from adventure.core.clock import earlier
 from adventure.core.connect import translating_postgres
 from adventure.core.settings import Settings
-from adventure.core.streams import Stream
+from adventure.core.streams import LOG, SNAPSHOT, Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.core.zones import to_utc
 from adventure.sources.postgres.horizon import blocking_session, read_horizon
+from adventure.sources.postgres.log.access import read_access
 from adventure.sources.postgres.log.slot import find_slots, slot_prefix
 from adventure.sources.postgres.origin import origin_query, read_origin
+from adventure.sources.postgres.relations import read_relations
 from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.rows import FIRST, Connection, SourceRows
 from adventure.sources.postgres.session import NAME, open_session
@@ -42,19 +44,29 @@ class PostgresProbe:
         """Count the rows; see `Probe`."""
         with self._translating():
             rows = SourceRows.read(self.connection, stream, self.settings.postgres_user)
-            if mark is None:
-                every = rows.count(self.connection)
-                return SourceCounts(every, every)
-            if stream.is_append:
-                # Imports Arrow's types, which are slow to import.
-                from adventure.sources.postgres.growing import unread
+            if stream.is_auto:
+                return replace(self._counts(rows, mark, stream), mode=self._mode(stream))
+            return self._counts(rows, mark, stream)
 
-                return SourceCounts(
-                    *rows.counts(self.connection, sql.SQL(unread(self.connection, stream, mark) or "true"))
-                )
-            # The next window also reads rows below the watermark, whose unit was not over at the last window.
-            coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
-            return SourceCounts(*rows.counts(self.connection, rows.between(earlier(mark.value, coarse))))
+    def _counts(self, rows: SourceRows, mark: Watermark | None, stream: Stream) -> SourceCounts:
+        if mark is None:
+            every = rows.count(self.connection)
+            return SourceCounts(every, every)
+        if stream.is_append:
+            # Imports Arrow's types, which are slow to import.
+            from adventure.sources.postgres.growing import unread
+
+            return SourceCounts(*rows.counts(self.connection, sql.SQL(unread(self.connection, stream, mark) or "true")))
+        # The next window also reads rows below the watermark, whose unit was not over at the last window.
+        coarse = lookback(replace(stream, lookback=timedelta(0)), mark, horizon_unknown=False)
+        return SourceCounts(*rows.counts(self.connection, rows.between(earlier(mark.value, coarse))))
+
+    def _mode(self, stream: Stream) -> str:
+        """Return how the next window reads the stream, as its watermark will say it."""
+        relations = read_relations(self.connection, [stream])
+        access = read_access(self.connection, [stream], relations, self.settings.postgres_publication)
+        why_not = access.whys.get(stream.name)
+        return f"{SNAPSHOT}: {why_not}" if why_not else LOG
 
     def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
         """Return the lowest unread cursor; see `Probe`."""

@@ -152,6 +152,8 @@ class PostgresSnapshot:
         return extract
 
     def _extract(self, stream: Stream, folder: Path) -> Extract:
+        # Its mode may be the one that was chosen for this cycle.
+        stream = self.plans[stream.name].stream
         if stream.is_append:
             return self._extract_appended(stream, folder)
         if stream.is_log:

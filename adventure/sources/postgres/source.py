@@ -74,6 +74,8 @@ class PostgresSource:
     _clock: ClockWatch = field(default_factory=ClockWatch)
     _baseline: Baseline | None = None
     _due_at: dict[str, float] = field(default_factory=dict)
+    _chosen: dict[str, Stream] = field(default_factory=dict)
+    """The streams of the open snapshot, in the mode in which each is read."""
     _samples: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,6 +131,7 @@ class PostgresSource:
 
     def mark_staged(self, stream: Stream, floor: datetime) -> None:
         """Acknowledge that the stream's last extract was staged; see `Source`."""
+        stream = self._chosen.get(stream.name, stream)
         if stream.is_log:
             self._cycle.done.add(stream.name)
             return
@@ -181,6 +184,8 @@ class PostgresSource:
                 self._cycle = LogCycle(self._log, marks, self._asking)
                 self._cycle.prepare(readable, relations)
                 unreadable |= self._cycle.unreadable
+                streams = [self._cycle.chosen(stream) for stream in streams]
+                self._chosen = {stream.name: stream for stream in streams}
                 self._lock(stream for stream in readable if relations[stream.name].lockable)
                 # LOCK TABLE needs the privilege on the whole table.
                 unlocked = {

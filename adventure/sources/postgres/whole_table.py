@@ -56,7 +56,7 @@ class WholeTable:
         rejects = self.rows.rejects()
         with writing(self.rows.folder):
             files = self.rows.writer.close() or (empty_parquet(self.rows.folder, self.plan.schema),)
-        return self._extract(files, rejects, None, f"{SNAPSHOT}, {REPLACES}", position)
+        return self._extract(files, rejects, None, f"{self._mode}, {REPLACES}", position)
 
     def compare(self, baseline: Baseline) -> Extract:
         """Stage the rows that are new, changed or deleted.
@@ -84,9 +84,15 @@ class WholeTable:
         rejects, writer = self.rows.rejects(), self.rows.writer
         with writing(self.rows.folder):
             if not self._begins_again:
-                return self._extract(writer.close(), rejects, self._deletes(changes), SNAPSHOT, changes.position)
+                return self._extract(writer.close(), rejects, self._deletes(changes), self._mode, changes.position)
             files = writer.close() or (empty_parquet(self.rows.folder, self.plan.schema),)
-        return self._extract(files, rejects, None, f"{SNAPSHOT}, {REPLACES}", changes.position)
+        return self._extract(files, rejects, None, f"{self._mode}, {REPLACES}", changes.position)
+
+    @property
+    def _mode(self) -> str:
+        """The mode, with the reason where it was chosen by itself."""
+        reason = self.plan.stream.mode_reason
+        return f"{SNAPSHOT}: {reason}" if reason else SNAPSHOT
 
     @property
     def _position(self) -> str | None:
@@ -151,7 +157,7 @@ class WholeTable:
             return file.close()
 
     def _nothing(self) -> Extract:
-        return self._extract((), None, None, SNAPSHOT, self.mark.position if self.mark else None)
+        return self._extract((), None, None, self._mode, self.mark.position if self.mark else None)
 
     def _extract(
         self,

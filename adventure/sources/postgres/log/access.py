@@ -5,14 +5,14 @@ publication changes. Changes that were committed in between may not be in the lo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
 
 from adventure.core.errors import SourceError
 from adventure.core.sql_text import quoted
-from adventure.core.streams import Stream
+from adventure.core.streams import LOG, SNAPSHOT, Stream
 from adventure.sources.postgres.relations import Relation
 
 _SINCE = 150000
@@ -76,6 +76,8 @@ class LogAccess:
 
     reasons: Mapping[str, SourceError]
     """By stream: why it cannot be read by the log, and what to do."""
+    whys: Mapping[str, str] = field(default_factory=dict)
+    """The same reasons as a part of a sentence."""
     stamps: Mapping[str, str] = field(default_factory=dict)
     """By stream: a text that changes when changes may be missing in the log."""
     types: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -118,8 +120,18 @@ def read_access(
             f"alter publication {quoted(publication)} set (publish = 'insert, update, delete, truncate')",
         )
     if reason:
-        return LogAccess({stream.name: _error(stream, *reason) for stream in streams})
+        return LogAccess(
+            {stream.name: _error(stream, *reason) for stream in streams},
+            dict.fromkeys((stream.name for stream in streams), reason[0]),
+        )
     return _tables(connection, streams, relations, publication)
+
+
+def chosen(stream: Stream, why_not: str | None) -> Stream:
+    """Return the stream in its mode: where it names none, by the log, or compared whole with the reason why not."""
+    if not stream.is_auto:
+        return stream
+    return replace(stream, mode=SNAPSHOT, mode_reason=why_not) if why_not else replace(stream, mode=LOG)
 
 
 def create(publication: str, streams: Sequence[Stream]) -> str:
@@ -144,12 +156,12 @@ def _tables(
     published = {name: rest for name, *rest in connection.execute(_TABLES, values).fetchall()}
     oids = sorted({member.oid for relation in relations.values() for member in relation.members})
     identities = {oid: rest for oid, *rest in connection.execute(_IDENTITIES, [oids]).fetchall()}
-    stamps, types, parts, reasons, unique = {}, {}, {}, {}, set()
+    stamps, types, parts, reasons, whys, unique = {}, {}, {}, {}, {}, set()
     for stream in streams:
         relation = relations[stream.name]
         why = _shape(stream, relation, identities) or _publication(stream, published.get(stream.name), publication)
         if why:
-            reasons[stream.name] = _error(stream, *why)
+            reasons[stream.name], whys[stream.name] = _error(stream, *why), why[0]
             continue
         _, _, stamps[stream.name], kinds = published[stream.name]
         types[stream.name] = [kinds[name] for name in stream.key]
@@ -159,7 +171,7 @@ def _tables(
         )
         if all(identities[oid][0] != "f" for oid in tables if oid in identities):
             unique.add(stream.name)
-    return LogAccess(reasons, stamps, types, parts, frozenset(unique))
+    return LogAccess(reasons, whys, stamps, types, parts, frozenset(unique))
 
 
 def _shape(stream: Stream, relation: Relation, identities: Mapping[int, Sequence[Any]]) -> tuple[str, str] | None:

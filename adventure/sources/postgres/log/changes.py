@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from adventure.sources.postgres.log.keys import Keys
-from adventure.sources.postgres.log.pgoutput import Begin, Change, Commit, Decoder, Key, Truncate
+from adventure.sources.postgres.log.pgoutput import Begin, Change, Commit, Decoder, Truncate
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,15 @@ class _Tables:
 
     columns: tuple[str, ...]
     """The key columns of all of them."""
-    streams: tuple[tuple[LogTable, tuple[int, ...]], ...]
-    """Each stream, with the places of its key among the columns."""
+    streams: tuple[tuple[LogTable, tuple[int, ...] | None], ...]
+    """Each stream, with the places of its key among the columns; None if they are all of them, in this order."""
 
     @classmethod
     def of(cls, tables: Sequence[LogTable]) -> "_Tables":
         columns = tuple(dict.fromkeys(name for table in tables for name in table.key))
-        return cls(columns, tuple((table, tuple(map(columns.index, table.key))) for table in tables))
+        places = ((table, tuple(map(columns.index, table.key))) for table in tables)
+        every = tuple(range(len(columns)))
+        return cls(columns, tuple((table, None if found == every else found) for table, found in places))
 
     def add(self, change: Change, commit: int) -> None:
         """Add the keys of a change that was committed at this position."""
@@ -77,8 +79,9 @@ class _Tables:
             if change.relation.lacks:
                 table.incomplete = f"the log lacks {change.relation.lacks}, of its key"
                 continue
-            for key in filter(None, (change.old, change.new)):
-                table.keys.add(_picked(key, places))
+            for key in (change.old, change.new):
+                if key:
+                    table.keys.add(key if places is None else tuple(key[place] for place in places))
 
     def truncate(self, commit: int) -> None:
         """Note that the table was emptied."""
@@ -128,7 +131,3 @@ def read_log(
             for relation in message.relations:
                 by_name[relation.namespace, relation.name].truncate(commit)
     return read
-
-
-def _picked(key: Key, places: Sequence[int]) -> Key:
-    return key if len(places) == len(key) and list(places) == list(range(len(key))) else tuple(key[n] for n in places)

@@ -17,9 +17,9 @@ import pyarrow as pa
 from adventure.core.errors import SourceError
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
-from adventure.core.streams import Stream
+from adventure.core.streams import LOG, Stream
 from adventure.core.watermark import Watermark
-from adventure.sources.postgres.log.access import Connection, LogAccess, read_access
+from adventure.sources.postgres.log.access import Connection, LogAccess, chosen, read_access
 from adventure.sources.postgres.log.changes import LogTable, ReadLog, Snapshot, read_log
 from adventure.sources.postgres.log.keys import Keys
 from adventure.sources.postgres.log.position import LogPosition, slots_of
@@ -104,6 +104,8 @@ class LogCycle:
     asking: Connection
     access: LogAccess = field(default_factory=lambda: LogAccess({}))
     unreadable: dict[str, SourceError] = field(default_factory=dict)
+    whole: dict[str, str] = field(default_factory=dict)
+    """Streams that may be read by the log or whole, and are read whole in this cycle, with the reason."""
     slot: Slot | None = None
     streams: set[str] = field(default_factory=set)
     """Streams that are read from the slot."""
@@ -127,7 +129,7 @@ class LogCycle:
         Raises:
             psycopg.Error: the server failed.
         """
-        streams = [stream for stream in every if stream.is_log]
+        streams = [stream for stream in every if stream.is_log or stream.is_auto]
         if not streams:
             if not self.reader.was_cleared:
                 names = {stream.name for stream in every}
@@ -135,21 +137,40 @@ class LogCycle:
                 self.reader.was_cleared = True
             return
         if not self._lock():
-            self.unreadable |= dict.fromkeys((stream.name for stream in streams), _LOCKED)
+            for stream in streams:
+                # It ends soon if it is a processor that was killed. Reading a followed table whole would cost more.
+                follows = stream.name in self.marks and self.marks[stream.name].mode.startswith(LOG)
+                self._leave(stream, _LOCKED, "another processor reads the log", waits=follows)
             return
         self.access = read_access(self.asking, streams, relations, self.reader.settings.postgres_publication)
-        self.unreadable |= self.access.reasons
-        wanted = [stream for stream in streams if stream.name not in self.unreadable]
+        for stream in streams:
+            if reason := self.access.reasons.get(stream.name):
+                self._leave(stream, reason, self.access.whys[stream.name])
+        wanted = [stream for stream in streams if stream.name not in self.access.reasons]
         if not wanted:
+            # A slot is kept until the windows that replace it are staged.
+            self._drop(slots_of(self.marks))
             return
         self.slot = self._choose_slot()
         if self.slot is None:
             assert self.reader.no_slot
-            self.unreadable |= {stream.name: self.reader.no_slot for stream in wanted}
+            for stream in wanted:
+                self._leave(stream, self.reader.no_slot, self.reader.no_slot.problem.removeprefix("postgres: "))
             return
         for stream in wanted:
             self._divide(stream, self.slot)
         self.streams = {*self.followed, *self.handovers}
+
+    def _leave(self, stream: Stream, error: SourceError, why: str, *, waits: bool = False) -> None:
+        """Read the stream whole in this cycle if it may be, else not at all."""
+        if stream.is_auto and not waits:
+            self.whole[stream.name] = why
+        else:
+            self.unreadable[stream.name] = error
+
+    def chosen(self, stream: Stream) -> Stream:
+        """Return the stream in the mode in which it is read in this cycle, after `prepare`."""
+        return chosen(stream, self.whole.get(stream.name))
 
     def begin(self, streams: Sequence[Stream], batches: Batches, timeline: int | None) -> None:
         """Take the snapshot, and read the log up to what the snapshot sees.

@@ -149,6 +149,10 @@ def _key(message: bytes, offset: int, relation: Relation) -> Key:
     positions = relation.positions
     if not positions:
         return ()
+    if positions == (0,) and message[offset + 2] not in (_NULL, _UNCHANGED):
+        # The key of nearly every table is its first column, and every change has one.
+        (size,) = _INT32.unpack_from(message, offset + 3)
+        return (message[offset + 7 : offset + 7 + size].decode(),)
     found: dict[int, str | None] = {}
     offset += 2
     for position in range(max(positions) + 1):
