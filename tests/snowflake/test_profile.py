@@ -77,7 +77,7 @@ def test_dbt_s_adapter_signs_in_with_the_second_factor() -> None:
         "password": found["SNOWFLAKE_PASSWORD"],
         "authenticator": found["SNOWFLAKE_AUTHENTICATOR"],
     }
-    arguments = SnowflakeCredentials(**profile, **signing).auth_args()
+    arguments: dict[str, Any] = SnowflakeCredentials(**profile, **signing).auth_args()  # type: ignore[no-untyped-call]
     assert {key: arguments[key] for key in signing} == signing
     assert arguments["client_request_mfa_token"]
 
