@@ -117,21 +117,26 @@ def test_everything_that_was_sent_has_snowflakes_words_and_types(pair: Pair, mon
     """The statements of both builds and of their loads, and those of the commands that follow."""
     monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
     monkeypatch.setattr(warehouse, "run_dbt_build", lambda *_, **__: "built before")
+    begun = len(sent["PARITY"])
     account.deploy_dashboard(pair.snowflake)
+    deployed = len(sent["PARITY"])
     settings = account.with_sources(pair.snowflake, pair.settings)
     for command in ("tasks run", "status", "check", "reconcile"):
         # What they say of the sources is not the question: the watermarks are those of the other warehouse.
         CliRunner().invoke(cli.app, command.split(), env={"COLUMNS": "200", **account.environment(settings)})
     relations = Relations(pair.snowflake.snowflake_database)
-    checked = check_sent([text for text in sent["PARITY"] if not re.search(r"\baccount\.", text)], relations)
-    assert checked.faults == []
+    shown = check_sent(sent["PARITY"][begun:deployed], relations, schema="dashboard")
+    assert shown.faults == []
+    statements = dict.fromkeys([*pair.sent, *sent["PARITY"][deployed:]])
+    checked = check_sent([text for text in statements if not re.search(r"\baccount\.", text)], relations)
+    assert checked.faults == [], "\n".join(checked.faults)
     assert {form for form in FORMS if not any(begins(text, form) for text in checked.typed)} == set()
     assert checked.untyped.keys() <= {"a stage's columns", "VALUES", "the account's own views"}
     assert len(checked.typed) > 5 * sum(map(len, checked.untyped.values()))
 
     with nothing_published() as query:
         worksheets = [worksheet(chart, query) for chart in charts().values()]
-    shown = check_sent([text for each in worksheets for text in split(each)], relations)
+    shown = check_sent([text for each in worksheets for text in split(each)], relations, schema="dashboard")
     assert (shown.faults, shown.untyped) == ([], {})
     assert len(shown.typed) > len(worksheets), "the charts' queries were read"
 

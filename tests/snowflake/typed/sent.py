@@ -43,17 +43,19 @@ class Checked:
     """The other statements, by what they read whose types are not known."""
 
 
-def check_sent(statements: Iterable[str], relations: Relations) -> Checked:
-    """Run the statements as far as their queries go."""
-    checked, schema, variables = Checked(), "raw_ext", dict[str, str]()
+def check_sent(statements: Iterable[str], relations: Relations, *, schema: str = "raw_ext") -> Checked:
+    """Run the statements as far as their queries go.
+
+    Args:
+        schema: the sessions' schema. USE SCHEMA is not followed, since statements of several sessions alternate.
+    """
+    checked, variables = Checked(), dict[str, str]()
     for sent in statements:
         text = _COMMENT.sub("", sent).strip().rstrip(";").strip()
         name = " ".join(text.split())[:90]
         checked.faults += faults_of_words(name, text)
         if stream := _STREAM.match(text):
             relations.add(f"raw_ext.{stream[1].split('.')[-1]}", {"relative_path": "varchar"})
-        if used := re.match(r"use schema (?:\w+\.)?(\w+)$", text, re.IGNORECASE):
-            schema = used[1]
         if given := re.match(r"set (\w+) = (.*)$", text, re.IGNORECASE | re.DOTALL):
             variables[given[1]] = f"({given[2]})"
         if _COMMANDS.match(text):
