@@ -65,9 +65,10 @@ snow-cli: .venv/.dev .adventure/snow-cli/bin/snow ## bundle the dashboard with S
 	@SNOW_CLI="$(CURDIR)/.adventure/snow-cli/bin/snow" $(PYTEST) -n 0 tests/snowflake/test_snow_cli.py
 
 # It needs other versions than the project: an environment of its own.
-.adventure/snow-cli/bin/snow: | .venv/.dev
-	@$(BIN)/python -m venv .adventure/snow-cli
-	@.adventure/snow-cli/bin/pip install -q --disable-pip-version-check "snowflake-cli==3.30.*"
+.adventure/snow-cli/bin/snow: requirements/snow-cli.lock | .venv/.dev
+	@$(BIN)/python -m venv --clear .adventure/snow-cli
+	@.adventure/snow-cli/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
 
 lineage: .venv/.dev ## draw the lineage of the models into docs/images/lineage.svg
 	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg
@@ -136,6 +137,7 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 	$(call compile,generator,$(PROJECTS) --extra http --extra api $(as_dev))
 	$(call compile,processor-snowflake,pyproject.toml --extra http --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
+	$(call compile,snow-cli,requirements/snow-cli.in $(LOCK_ARGS))
 	$(call compile_example,airflow)
 	$(call compile_example,dagster)
 

@@ -164,15 +164,22 @@ class Settings(BaseModel):
 
     # Snowflake, where WAREHOUSE=snowflake
     snowflake_account: str = Field("", description="account identifier: organisation-account")
-    snowflake_user: str = Field("ADVENTURE_PROCESSOR", description="a service user, or a person with externalbrowser")
-    snowflake_authenticator: Literal["keypair", "programmatic_access_token", "oauth", "externalbrowser"] = Field(
-        "keypair", description="keypair, programmatic_access_token, oauth or externalbrowser"
+    snowflake_user: str = Field(
+        "ADVENTURE_PROCESSOR", description="a service user, or a person with externalbrowser or username_password_mfa"
+    )
+    snowflake_authenticator: Literal[
+        "keypair", "programmatic_access_token", "oauth", "externalbrowser", "username_password_mfa"
+    ] = Field(
+        "keypair", description="keypair, programmatic_access_token, oauth, externalbrowser or username_password_mfa"
     )
     snowflake_private_key_path: Path | None = Field(None, description="file of the private key (PEM), for keypair")
     snowflake_private_key_passphrase: SecretStr | None = Field(None, description="its passphrase, if it has one")
     snowflake_token: SecretStr | None = Field(None, description="the token, for programmatic_access_token or oauth")
     snowflake_password: SecretStr | None = Field(
-        None, description="may hold a programmatic access token; a password is refused"
+        None, description="a programmatic access token, or with username_password_mfa a person's password"
+    )
+    snowflake_passcode: SecretStr | None = Field(
+        None, description="current code of the authenticator app, for username_password_mfa; default: a push"
     )
     snowflake_role: str = Field("ADVENTURE_LOADER", description="role of the processor")
     snowflake_warehouse: str = Field("ADVENTURE_WH", description="warehouse that loads and builds")

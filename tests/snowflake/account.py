@@ -63,6 +63,12 @@ def skip(settings: Settings, times: int) -> None:
     _skipped[settings.snowflake_database.upper()] = times
 
 
+def add_failed_run(settings: Settings, task: str, *, schema: str, message: str) -> None:
+    """Add a failed run of a task to what TASK_HISTORY answers."""
+    moment = datetime.now(UTC).replace(tzinfo=None)
+    _runs[settings.snowflake_database.upper()].append(_Run(task, moment, "FAILED", moment, message, schema))
+
+
 POLL_SEC = 0.2
 """How often the tests ask whether a task has ended. A question takes the emulator as long as a part of the task."""
 
@@ -133,7 +139,7 @@ def task_history(database: str) -> str:
     empty += " null::timestamp as scheduled_time,"
     empty += " null::timestamp as query_start_time, null::timestamp as completed_time, '' as error_message where false"
     rows = [
-        f"select '{one.name.upper()}', current_database(), 'RAW_EXT', '{one.state}', '{one.scheduled}'::timestamp,"
+        f"select '{one.name.upper()}', current_database(), '{one.schema}', '{one.state}', '{one.scheduled}'::timestamp,"
         f" '{one.scheduled}'::timestamp, nullif('{one.ended}', 'None')::timestamp,"
         f" '{quoted(one.message)}'"
         for one in list(_runs[database.upper()])
@@ -153,6 +159,7 @@ class _Run:
     state: str = "EXECUTING"
     ended: datetime | None = None
     message: str = ""
+    schema: str = "RAW_EXT"
 
 
 def _run_all(settings: Settings, tasks: list[str]) -> None:

@@ -36,6 +36,8 @@ from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]
 Cursor = cursor.FakeSnowflakeCursor
+sent: dict[str, list[str]] = {}
+"""The statements that each database was sent, in their order."""
 
 _WITHOUT_EFFECT = [
     r"^\s*(GRANT|REVOKE)\b",
@@ -274,6 +276,7 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
         if not getattr(self._conn, "patched", False):
             self._conn.patched = True
             self._conn.nop_regexes = [*(self._conn.nop_regexes or []), *_WITHOUT_EFFECT]
+        sent.setdefault(str(self._conn.database).upper(), []).append(command)
         if found := re.match(r"^\s*REMOVE\s+(@\S+)(?:\s+PATTERN = '(.+)')?\s*$", command, re.IGNORECASE):
             return _remove(self, found[1], (found[2] or ".*").replace("\\\\", "\\"))
         if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):

@@ -37,7 +37,7 @@ from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
 from tests.snowflake.account import create_tables as create_snowflake_tables
-from tests.snowflake.emulator import Emulator
+from tests.snowflake.emulator import Emulator, sent
 from tests.snowflake.procedure import Session, run
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,8 @@ class Pair:
     folder: Path
     manifests: list[dict[str, Any]] = field(default_factory=list)
     """dbt's manifest after each build on Snowflake, with the compiled models and tests."""
+    sent: list[str] = field(default_factory=list)
+    """The statements that loaded and built on Snowflake."""
 
     def load(self) -> None:
         """What is in the folder's stage and not loaded yet: the same files, put into Snowflake's stage as well."""
@@ -161,6 +163,7 @@ def built_pair(sandbox: Sandbox, emulator: Emulator, folder: Path) -> Iterator[P
         reconcile(reader, streams, repair=True)
         made.load()
         made.build()
+        made.sent = list(sent["PARITY"])
         yield made
 
 

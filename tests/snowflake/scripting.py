@@ -1,7 +1,8 @@
 """Runs snowflake/load_stages.sql against the emulator, which has neither tasks nor Snowflake Scripting.
 
-Of the tasks' blocks it knows what that file uses: SELECT INTO, IF … <> '', EXECUTE IMMEDIATE of a text that is put
-together, and plain statements. As in a task, an error ends the session, which rolls an open transaction back.
+Of blocks it knows what the files use: SELECT INTO, IF … <> '…' and RAISE, a FOR loop over a cursor, EXECUTE IMMEDIATE
+of a text that is put together, and plain statements. As in a task, an error ends the session, which rolls an open
+transaction back.
 """
 
 import re
@@ -51,7 +52,7 @@ def run_task(settings: Settings, name: str) -> None:
     """Run a task in a session of its own."""
     with connect_snowflake(settings) as connection:
         connection.cursor().execute("use schema raw_ext")
-        _run(connection, TASKS[name])
+        run_block(connection, TASKS[name])
 
 
 def execute_task(settings: Settings, name: str) -> None:
@@ -60,29 +61,51 @@ def execute_task(settings: Settings, name: str) -> None:
     run_task(settings, FOLLOWING[name])
 
 
-def _run(connection: SnowflakeConnection, block: str) -> None:
+class Raised(Exception):
+    """A block raised one of its exceptions."""
+
+
+def run_block(connection: SnowflakeConnection, block: str) -> None:
+    """Run a block of Snowflake Scripting."""
     (body,) = re.findall(r"^begin\n(.*)^end;$", block, re.DOTALL | re.MULTILINE)
+    cursors = dict(re.findall(r"(\w+) cursor for\s+(.*?);", block, re.DOTALL))
     variables: dict[str, Any] = {}
     skipping = False
     for text in split(body):
-        statement = text
-        if statement == "end if":
+        statement, rows = text, [dict[str, Any]()]
+        if statement in ("end if", "end for"):
             skipping = False
             continue
-        if found := re.match(r"if \((\w+) <> ''\) then\s+(.*)", statement, re.DOTALL):
-            skipping, statement = not variables[found[1]], found[2]
+        if found := re.match(r"if \((?:coalesce\()?(\w+)(?:, ''\))? <> '(\w*)'\) then\s+(.*)", statement, re.DOTALL):
+            skipping, statement = (variables[found[1]] or "") == found[2], found[3]
         if skipping:
             continue
         with connection.cursor() as cursor:
-            if found := re.match(r"select (.+?) into :(\w+) (from .*)", statement, re.DOTALL):
-                ((variables[found[2]],),) = cursor.execute(f"select {found[1]} {found[3]}").fetchall()
-            elif found := re.match(r"execute immediate (.*)", statement, re.DOTALL):
-                cursor.execute(_text(found[1], variables))
-            else:
-                cursor.execute(statement)
+            if found := re.match(r"for (\w+) in (\w+) do\s+(.*)", statement, re.DOTALL):
+                cursor.execute(cursors[found[2]])
+                columns = [each[0].lower() for each in cursor.description]
+                rows = [
+                    {f"{found[1]}.{name}": value for name, value in zip(columns, row, strict=True)}
+                    for row in cursor.fetchall()
+                ]
+                statement = found[3]
+            for row in rows:
+                _run(cursor, statement, variables | row, variables)
+
+
+def _run(cursor: Any, statement: str, known: dict[str, Any], variables: dict[str, Any]) -> None:
+    if found := re.match(r"raise (\w+)", statement):
+        raise Raised(found[1])
+    if found := re.match(r"select (.+?)\s+into ((?:, )?:\w+(?:, :\w+)*)\s+(from .*)", statement, re.DOTALL):
+        (row,) = cursor.execute(f"select {found[1]} {found[3]}").fetchall()
+        variables |= dict(zip(re.findall(r":(\w+)", found[2]), row, strict=True))
+    elif found := re.match(r"execute immediate (.*)", statement, re.DOTALL):
+        cursor.execute(_text(found[1], known))
+    else:
+        cursor.execute(re.sub(r"(?<![:\w]):(\w+)", lambda bound: f"'{known[bound[1]]}'", statement))
 
 
 def _text(expression: str, variables: dict[str, Any]) -> str:
-    """Put together `'…' || :name || '…'`."""
-    parts = re.findall(r"'((?:[^']|'')*)'|:(\w+)", expression)
+    """Put together `'…' || :name || '…' || row.column`."""
+    parts = re.findall(r"'((?:[^']|'')*)'|:?\b(\w+(?:\.\w+)?)", expression)
     return "".join(variables[name] if name else literal.replace("''", "'") for literal, name in parts)

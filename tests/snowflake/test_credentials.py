@@ -1,9 +1,11 @@
-"""Programmatic access tokens sign in; passwords of service users are refused, and no message shows one."""
+"""Tokens sign in, and people with a second factor; passwords of service users are refused, and no message shows one."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from snowflake.connector.network import SnowflakeRestful
 
 from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings, load_settings
@@ -58,10 +60,49 @@ def test_the_connector_sends_the_token(emulator: Emulator, tmp_path: Path) -> No
 
 def test_a_password_is_refused_and_not_shown(connected: dict[str, Any]) -> None:
     with pytest.raises(
-        ConfigError, match=r"accepts none from service users\. Put a programmatic access token"
+        ConfigError, match=r"accepts none from service users\. Put a programmatic access token.*username_password_mfa"
     ) as caught:
         connect_snowflake(account(snowflake_password="hunter2"))
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_person_signs_in_with_a_password_and_a_second_factor(connected: dict[str, Any]) -> None:
+    person = {"snowflake_password": "hunter2", "snowflake_authenticator": "USERNAME_PASSWORD_MFA"}
+    connect_snowflake(account(**person))
+    signing = {"authenticator": "username_password_mfa", "password": "hunter2", "client_request_mfa_token": True}
+    assert {name: connected[name] for name in signing} == signing
+    assert not {"passcode", "token", "private_key"} & set(connected)
+    connect_snowflake(account(**person, snowflake_passcode="123456"))
+    assert connected["passcode"] == "123456"
+
+
+def test_the_connector_sends_password_and_passcode_and_keeps_the_account_s_token(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second session sends the token of the first one, so that nobody is asked again."""
+    monkeypatch.setenv("SF_TEMPORARY_CREDENTIAL_CACHE_DIR", str(tmp_path))
+    sent: list[dict[str, Any]] = []
+
+    def log_in(
+        self: SnowflakeRestful, url: str, headers: object, body: str, *_: object, **__: object
+    ) -> dict[str, Any]:
+        sent.append(json.loads(body)["data"])
+        session = {"token": "t", "masterToken": "m", "sessionId": 1, "parameters": [], "sessionInfo": {}}
+        return {"success": True, "code": None, "message": None, "data": session | {"mfaToken": "kept for four hours"}}
+
+    monkeypatch.setattr(SnowflakeRestful, "_post_request", log_in)
+    person = {"snowflake_password": "hunter2", "snowflake_authenticator": "username_password_mfa"}
+    settings = account(**person, snowflake_passcode="123456")
+    for _ in range(2):
+        connect_snowflake(settings)
+    assert [(each["PASSWORD"], each["PASSCODE"]) for each in sent] == [("hunter2", "123456")] * 2
+    assert [each["SESSION_PARAMETERS"]["CLIENT_REQUEST_MFA_TOKEN"] for each in sent] == [True, True]
+    assert [each.get("TOKEN") for each in sent] == [None, "kept for four hours"]
+
+
+def test_a_missing_password_of_a_person_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"username_password_mfa needs SNOWFLAKE_PASSWORD\. .*SNOWFLAKE_PASSCODE"):
+        connect_snowflake(account(snowflake_authenticator="username_password_mfa"))
 
 
 def test_a_missing_token_is_named() -> None:
@@ -74,6 +115,8 @@ def test_dbt_signs_in_as_the_token_s_user_unless_it_has_its_own() -> None:
     assert _who(SnowflakeLogin.of_dbt(alone)) == ("ETL", "LOADER")
     own = account(snowflake_password=TOKEN, snowflake_dbt_user="ME", snowflake_dbt_role="MINE")
     assert _who(SnowflakeLogin.of_dbt(own)) == ("ME", "MINE")
+    person = account(snowflake_password="hunter2", snowflake_authenticator="username_password_mfa")
+    assert _who(SnowflakeLogin.of_dbt(person)) == ("ETL", "ADVENTURE_LOADER")
     by_key = account(snowflake_private_key_path=Path("key.p8"))
     assert _who(SnowflakeLogin.of_dbt(by_key)) == ("ADVENTURE_DBT", "ADVENTURE_TRANSFORMER")
 

@@ -3,17 +3,26 @@
 Built twice, the second time in increments of what was sold, changed and deleted in between.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from adventure import cli
+from adventure.destinations.snowflake import account_tasks, warehouse
+from adventure.destinations.snowflake.scripts import split
+from tests.snowflake import account
+from tests.snowflake.emulator import sent
 from tests.snowflake.pair import DBT, ROOT, Pair
 from tests.snowflake.plain import plain
 from tests.snowflake.typed.project import faults_of_project
 from tests.snowflake.typed.relations import Relations
+from tests.snowflake.typed.sent import check_sent
+from tools.charts import charts, nothing_published, worksheet
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +89,60 @@ def test_the_compiled_models_and_tests_have_snowflakes_words_and_types(pair: Pai
         assert len(checked) > 2 * len(MODELS), "the data tests were not read"
         faults += [fault for each in checked.values() for fault in each]
     assert faults == []
+
+
+FORMS = (
+    # dbt: models, increments, and tests with their failed rows. No strategy of this project sends MERGE.
+    "create or replace transient table parity.DBT_PROD.fct_sales_order_lines",
+    "create or replace view parity.DBT_PROD.",
+    "create or replace temporary view parity.DBT_PROD.|create or replace temporary table parity.DBT_PROD.",
+    "delete from parity.DBT_PROD.fct_sales_order_lines",
+    "insert into parity.DBT_PROD.fct_sales_order_lines",
+    "create or replace transient table parity.DBT_PROD_dbt_test__audit.",
+    "select count(*) as failures",
+    # The procedure, and what its streams need.
+    "insert into raw_ext.seen_files",
+    'select window_id, file, "ROWS" from raw_ext.load_history',
+    # The publication, the checks and the comparison.
+    "create or replace transient table dashboard.sales_by_hour clone",
+    "create or replace table dashboard.publication",
+    "create or replace view dashboard.",
+    "insert into adventure_versions",
+    "delete from raw_ext.task_history",
+)
+"""Statements that must be among those that were typed: the beginning of each, or one of two."""
+
+
+def test_everything_that_was_sent_has_snowflakes_words_and_types(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statements of both builds and of their loads, and those of the commands that follow."""
+    monkeypatch.setattr(account_tasks, "POLL_SEC", account.POLL_SEC)
+    monkeypatch.setattr(warehouse, "run_dbt_build", lambda *_, **__: "built before")
+    begun = len(sent["PARITY"])
+    account.deploy_dashboard(pair.snowflake)
+    deployed = len(sent["PARITY"])
+    settings = account.with_sources(pair.snowflake, pair.settings)
+    for command in ("tasks run", "status", "check", "reconcile"):
+        # What they say of the sources is not the question: the watermarks are those of the other warehouse.
+        CliRunner().invoke(cli.app, command.split(), env={"COLUMNS": "200", **account.environment(settings)})
+    relations = Relations(pair.snowflake.snowflake_database)
+    shown = check_sent(sent["PARITY"][begun:deployed], relations, schema="dashboard")
+    assert shown.faults == []
+    statements = dict.fromkeys([*pair.sent, *sent["PARITY"][deployed:]])
+    checked = check_sent([text for text in statements if not re.search(r"\baccount\.", text)], relations)
+    assert checked.faults == [], "\n".join(checked.faults)
+    assert {form for form in FORMS if not any(begins(text, form) for text in checked.typed)} == set()
+    assert checked.untyped.keys() <= {"a stage's columns", "VALUES", "the account's own views"}
+    assert len(checked.typed) > 5 * sum(map(len, checked.untyped.values()))
+
+    with nothing_published() as query:
+        worksheets = [worksheet(chart, query) for chart in charts().values()]
+    shown = check_sent([text for each in worksheets for text in split(each)], relations, schema="dashboard")
+    assert (shown.faults, shown.untyped) == ([], {})
+    assert len(shown.typed) > len(worksheets), "the charts' queries were read"
+
+
+def begins(text: str, form: str) -> bool:
+    return text.startswith(tuple(form.split("|")))
 
 
 def compiled(manifest: Mapping[str, Any]) -> dict[str, str]:

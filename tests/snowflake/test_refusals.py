@@ -76,6 +76,20 @@ REFUSALS = {
         No("390100", "Incorrect username or password was specified.", "08001", at_login=True),
         "refuses the user or the token. Check SNOWFLAKE_USER",
     ),
+    "second factor that is wrong": (
+        No("390127", "Incorrect passcode was specified.", "08001", at_login=True),
+        "the second factor is missing, wrong or was used before.* SNOWFLAKE_PASSCODE to the code",
+    ),
+    "second factor that is missing": (
+        No(
+            "390197",
+            "Multi-factor authentication is required for this account. Log in to Snowsight to enroll in multi-factor"
+            " authentication.",
+            "08001",
+            at_login=True,
+        ),
+        "the second factor is missing.* Set SNOWFLAKE_AUTHENTICATOR=username_password_mfa, SNOWFLAKE_PASSWORD",
+    ),
     "expired token": (
         No("390303", "Invalid OAuth access token. [0a1b2c3d]", "08001", at_login=True),
         "refuses the user or the token. .*SNOWFLAKE_AUTHENTICATOR",

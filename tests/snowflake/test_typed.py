@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.snowflake.typed.relations import Relations, faults_of_contract
+from tests.snowflake.typed.sent import check_sent
 from tests.snowflake.typed.words import faults_of_words
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,60 @@ def test_a_query_with_one_mistake_is_refused(relations: Relations, mutant: str) 
         mutant, "c"
     )
     assert any(re.search(rf"(column|line 1:) {named}\b|AMOUNTS", fault) for fault in faults), faults
+
+
+SENT = {
+    "column that the table lacks": (
+        'copy into orders (order_id) from (select $1:"a"::varchar from @files)',
+        'copy into orders (order_no) from (select $1:"a"::varchar from @files)',
+        "the table has no column order_no",
+    ),
+    "unknown table": (
+        "insert into orders (order_id) select order_id from orders",
+        "insert into order_list (order_id) select order_id from orders",
+        "there is no such table",
+    ),
+    "text into a number": (
+        "insert into orders (customer_id) select customer_id from orders",
+        "insert into orders (customer_id) select order_id from orders",
+        "column customer_id: it is a text, and the table has a number",
+    ),
+    "digits that are lost": (
+        "insert into orders (amount) select amount from orders",
+        "insert into orders (customer_id) select amount from orders",
+        "it is a number with scale 9, and the table has a number with scale 0",
+    ),
+    "one column too many": (
+        "insert into orders (order_id, amount) select order_id, amount from orders",
+        "insert into orders (order_id) select order_id, amount from orders",
+        "it writes 2 columns into 1",
+    ),
+    "deletes by another family": (
+        "delete from orders as o where o.order_id in (select order_id from orders)",
+        "delete from orders as o where o.order_id in (select customer_id from orders)",
+        "mixes",
+    ),
+    "updates with another family": (
+        "update orders set amount = customer_id where order_id = ?",
+        "update orders set amount = order_id where order_id = ?",
+        "column amount: it is a text",
+    ),
+    "a table that is not what it declares": (
+        "create or replace transient table t (n decimal(38, 9)) as (select amount as n from orders)",
+        "create or replace transient table t (n varchar) as (select amount as n from orders)",
+        "column n: it is a number with scale 9, and the contract says VARCHAR",
+    ),
+    "a statement that nobody knows": ("select 1 as one from orders", "pragma table_info('orders')", "do not know"),
+}
+"""A statement as it is sent, the same with one mistake, and the complaint."""
+
+
+@pytest.mark.parametrize("mutant", SENT)
+def test_a_statement_that_is_sent_with_one_mistake_is_refused(mutant: str) -> None:
+    good, bad, told = SENT[mutant]
+    assert check_sent([TABLES, good], Relations()).faults == []
+    faults = check_sent([TABLES, bad], Relations()).faults
+    assert any(told in fault for fault in faults), faults
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

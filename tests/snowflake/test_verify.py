@@ -1,5 +1,6 @@
 """`adventure snowflake verify`: its names, its steps against the emulator, and the report."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,8 @@ def test_every_step_succeeds_and_is_in_the_report(
     assert shown == steps
     for step in ("sign in", "deploy again", "compare orders", "stage the same again chat_logs", "build", "publish"):
         assert f"| {step} | ok |" in text
+    published = next(step.detail for step in steps if step.name == "publish")
+    assert re.fullmatch(r"\d{4,} rows, 999 of them recent orders", published), published
     assert text.count("| destroy") == 2
 
 

@@ -127,7 +127,7 @@ class HistoryInSnowflake:
 
     def _copy_file(self, columns: dict[str, str], table: RawTable, load: str, name: str, rows: int) -> None:
         values = [
-            "parse_json($1:raw::varchar)" if column == "raw" else f"$1:{quoted(column)}::{_type(kind)}"
+            'parse_json($1:"raw"::varchar)' if column == "raw" else f"$1:{quoted(column)}::{_type(kind)}"
             for column, kind in columns.items()
         ]
         found = self._session.execute(

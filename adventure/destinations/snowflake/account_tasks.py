@@ -37,7 +37,7 @@ select name, state, scheduled_time, query_start_time, completed_time, error_mess
 from table(information_schema.task_history(
     scheduled_time_range_start => dateadd('day', -{DAYS}, current_timestamp()), result_limit => 10000
 ))
-where database_name = current_database() and schema_name = 'RAW_EXT'
+where database_name = current_database() and schema_name in ('RAW_EXT', 'DBT_PROJECT')
 order by scheduled_time
 """
 

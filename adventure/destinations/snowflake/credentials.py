@@ -1,4 +1,4 @@
-"""How a session signs in to Snowflake: by key pair, programmatic access token, OAuth token or browser."""
+"""How a session signs in to Snowflake: by key pair, token, browser, or password and second factor."""
 
 import os
 import re
@@ -8,8 +8,11 @@ from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings
 
 ACCESS_TOKEN = "programmatic_access_token"
+MFA = "username_password_mfa"
 WITH_TOKEN = ("oauth", ACCESS_TOKEN)
 """The authenticators that need a token."""
+ASKING = ("externalbrowser", MFA)
+"""The authenticators that ask a person at each sign-in, unless the account lets the connector keep it."""
 
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 """Files that Docker and Podman create in every container."""
@@ -27,13 +30,14 @@ def authenticator_of(settings: Settings) -> str:
     way = settings.snowflake_authenticator
     if way == "externalbrowser":
         _check_browser()
-    if settings.snowflake_password is None or way == ACCESS_TOKEN:
+    if settings.snowflake_password is None or way in (ACCESS_TOKEN, MFA):
         return way
     if not _TOKEN_FORM.fullmatch(settings.snowflake_password.get_secret_value()):
         raise ConfigError(
             "SNOWFLAKE_PASSWORD holds a password, and Snowflake accepts none from service users",
             "Put a programmatic access token there (its text begins with eyJ); or create a key pair and set"
-            " SNOWFLAKE_PRIVATE_KEY_PATH instead: docs/snowflake.md has the commands",
+            " SNOWFLAKE_PRIVATE_KEY_PATH instead: docs/snowflake.md has the commands. A person with a second"
+            f" factor sets SNOWFLAKE_AUTHENTICATOR={MFA}",
         )
     uses_key = way == "keypair" and settings.snowflake_private_key_path is not None
     return way if uses_key or way in ("oauth", "externalbrowser") else ACCESS_TOKEN
@@ -65,13 +69,28 @@ def token_of(settings: Settings, way: str) -> str:
     return token.get_secret_value()
 
 
+def password_of(settings: Settings) -> str:
+    """Return the person's password for `username_password_mfa`.
+
+    Raises:
+        ConfigError: none is set.
+    """
+    if settings.snowflake_password is None:
+        raise ConfigError(
+            f"SNOWFLAKE_AUTHENTICATOR={MFA} needs SNOWFLAKE_PASSWORD",
+            "Set it to your password, and SNOWFLAKE_PASSCODE to the current code if you do not approve a push",
+        )
+    return settings.snowflake_password.get_secret_value()
+
+
 def dbt_user_and_role(settings: Settings) -> tuple[str, str]:
     """Return SNOWFLAKE_DBT_USER and SNOWFLAKE_DBT_ROLE.
 
-    A programmatic access token belongs to one user. With it, a setting that is not given means that of the processor.
+    A programmatic access token or a password belongs to one user. With it, a setting that is not given means that of
+    the processor.
     """
     given = settings.model_fields_set
-    one_user = authenticator_of(settings) == ACCESS_TOKEN
+    one_user = authenticator_of(settings) in (ACCESS_TOKEN, MFA)
     user = settings.snowflake_user if one_user and "snowflake_dbt_user" not in given else settings.snowflake_dbt_user
     role = settings.snowflake_role if one_user and "snowflake_dbt_role" not in given else settings.snowflake_dbt_role
     return user, role

@@ -14,7 +14,15 @@ _USE_ROLE = re.compile(r"use role (?:identifier\(\$(\w+)\)|\w+)")
 _NO_CREDITS = (
     "create or replace view credits as\nselect cast(null as date) as day, cast(null as double) as credits where false"
 )
-OWN_SCHEMAS = ("dashboard", "dbt_prod", "dbt_prod_dbt_test__audit", "dbt_dev", "dbt_dev_dbt_test__audit", "raw_ext")
+OWN_SCHEMAS = (
+    "dashboard",
+    "dbt_project",
+    "dbt_prod",
+    "dbt_prod_dbt_test__audit",
+    "dbt_dev",
+    "dbt_dev_dbt_test__audit",
+    "raw_ext",
+)
 """The schemas whose whole content is Adventure's. Those of the history may hold what a team has already."""
 
 

@@ -1,7 +1,15 @@
 """The settings as the environment variables with which dbt/profiles.yml signs in to Snowflake."""
 
 from adventure.core.settings import Settings
-from adventure.destinations.snowflake.credentials import WITH_TOKEN, authenticator_of, dbt_user_and_role, token_of
+from adventure.destinations.snowflake.credentials import (
+    ASKING,
+    MFA,
+    WITH_TOKEN,
+    authenticator_of,
+    dbt_user_and_role,
+    password_of,
+    token_of,
+)
 
 
 def profile_variables(settings: Settings, run_id: str) -> dict[str, str]:
@@ -27,8 +35,10 @@ def profile_variables(settings: Settings, run_id: str) -> dict[str, str]:
         "SNOWFLAKE_PRIVATE_KEY_PATH": str(key.resolve()) if by_key and key else "",
         "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": passphrase.get_secret_value() if by_key and passphrase else "",
         "SNOWFLAKE_TOKEN": token_of(settings, way) if way in WITH_TOKEN else "",
-        # Each thread signs in by itself, and each sign-in by browser opens a tab.
-        "SNOWFLAKE_THREADS": "1" if way == "externalbrowser" else "4",
+        # dbt takes no passcode: it signs in with the token that the session before it has cached, or asks for a push.
+        "SNOWFLAKE_PASSWORD": password_of(settings) if way == MFA else "",
+        # Each thread signs in by itself, and each sign-in opens a tab or asks for a push.
+        "SNOWFLAKE_THREADS": "1" if way in ASKING else "4",
         # dbt's sessions ask no cloud's metadata service either; see connect_snowflake.
         "SNOWFLAKE_DISABLE_PLATFORM_DETECTION": "true",
         "ADVENTURE_QUERY_TAG": f"adventure:build:{run_id}",

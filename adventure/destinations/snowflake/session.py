@@ -1,7 +1,7 @@
 """Connects to Snowflake, and translates its errors into messages with a remedy.
 
-A service user signs in with a key pair or a programmatic access token, a person with a browser, and a platform's
-program with an OAuth token; never with a password. Messages name account, user and role, and never a secret.
+A service user signs in with a key pair or a programmatic access token, a person with a browser or a password and a
+second factor, and a platform's program with an OAuth token. Messages name account, user and role, and never a secret.
 """
 
 import re
@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from adventure.core.errors import ConfigError, WarehouseError, WarehouseRefused, WarehouseUnavailable
 from adventure.core.extras import missing
 from adventure.core.settings import Settings
-from adventure.destinations.snowflake.credentials import WITH_TOKEN, authenticator_of, dbt_user_and_role, token_of
+from adventure.destinations.snowflake.credentials import (
+    MFA,
+    WITH_TOKEN,
+    authenticator_of,
+    dbt_user_and_role,
+    password_of,
+    token_of,
+)
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -193,6 +200,15 @@ _KNOWN: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
         "the role {login.role} does not exist, or is not granted to the user",
         "Run: grant role {login.role} to user {login.user}, or name another role with {login.chosen_by}",
     ),
+    # Snowflake has several numbers for this, and the driver makes 250001 of some.
+    (
+        (),
+        r"\bpasscode\b|\bMFA\b|multi-factor|\bDuo\b",
+        "the second factor is missing, wrong or was used before: {text}",
+        "Set SNOWFLAKE_AUTHENTICATOR=username_password_mfa, SNOWFLAKE_PASSWORD, and SNOWFLAKE_PASSCODE to the code that"
+        " your authenticator app shows now; or approve the push. So that it is asked once in four hours, an"
+        " administrator runs: alter account set allow_client_mfa_caching = true",
+    ),
     (
         (390100, 390303, 390318),
         "Incorrect username|token (is invalid|has expired)",
@@ -284,6 +300,11 @@ def _credentials(settings: Settings) -> dict[str, Any]:
     way = authenticator_of(settings)
     if way == "externalbrowser":
         return {"authenticator": "externalbrowser", "client_store_temporary_credential": True}
+    if way == MFA:
+        # The connector keeps the account's token for the second factor, so that the next session does not ask for it.
+        found = {"authenticator": MFA, "password": password_of(settings), "client_request_mfa_token": True}
+        passcode = settings.snowflake_passcode
+        return found | ({"passcode": passcode.get_secret_value()} if passcode else {})
     if way in WITH_TOKEN:
         return {"authenticator": way, "token": token_of(settings, way)}
     return {"authenticator": "SNOWFLAKE_JWT", "private_key": _private_key(settings)}

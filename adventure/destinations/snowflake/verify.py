@@ -182,6 +182,12 @@ def _works(scratch: Scratch, streams: Sequence[Stream], folder: Path) -> Iterato
             _expect(f"rows of {mart}, without the deleted one", found, ROWS - 1)
         return line
 
+    def publish() -> str:
+        rows = warehouse.publish()
+        (found,) = warehouse.execute("select count(*) from dashboard.recent_orders")[0]
+        _expect("recent orders published, without the deleted one", found, ROWS - 1)
+        return f"{rows} rows, {found} of them recent orders"
+
     yield "sign in", partial(_sign_in, scratch)
     yield "deploy", partial(_run, scratch, scratch.deploy)
     yield "deploy again", partial(_run, scratch, scratch.deploy)
@@ -190,7 +196,7 @@ def _works(scratch: Scratch, streams: Sequence[Stream], folder: Path) -> Iterato
             yield f"{name} {stream.name}", partial(work, stream)
     yield "rejected rows", count_rejected
     yield "build", build
-    yield "publish", lambda: f"{warehouse.publish()} rows"
+    yield "publish", publish
 
 
 def _sign_in(scratch: Scratch) -> str:

@@ -73,10 +73,16 @@ def _write_table(stream: Stream, folder: Path) -> tuple[StagedFile, tuple[Column
     values: dict[str, pa.Array] = {key: pa.array([f"verify-{number}" for number in range(ROWS)])}
     if stream.name == "order_details":
         values["sales_order_id"] = values[key]
-    amount = "sub_total" if stream.name == "orders" else "line_total"
-    values[amount] = pa.array([_AMOUNT] * ROWS, pa.decimal128(38, 9))
+    amounts = ("sub_total",) if stream.name == "orders" else ("line_total", "unit_price")
+    values |= dict.fromkeys(amounts, pa.array([_AMOUNT] * ROWS, pa.decimal128(38, 9)))
     moments = [_BEGIN + timedelta(microseconds=number) for number in range(ROWS)]
     values[stream.cursor] = pa.array(moments, pa.timestamp("us"))
+    # The published marts have orders by their date, and units by product.
+    if stream.name == "orders":
+        values["order_date"] = values[stream.cursor]
+    else:
+        values |= dict.fromkeys(("order_qty", "product_id"), pa.array([1] * ROWS, pa.int64()))
+        values["unit_price_discount"] = pa.array([Decimal(0)] * ROWS, pa.decimal128(38, 9))
     batch = pa.RecordBatch.from_pydict(values)
     parts = ParquetParts(folder, batch.schema, [], delta=WAREHOUSES["snowflake"].delta_encodings)
     parts.write(batch)

@@ -12,11 +12,12 @@ from tests.snowflake.model.rights import Refused, Rights
 _MADE = re.compile(
     r"create (?:or replace )?(?P<how>transient |temporary )?"
     r"(?P<kind>role|user|warehouse|database|resource monitor|integration|schema|stage|stream|table|file format|view"
-    r"|procedure|task|streamlit) (?:if not exists )?(?P<name>[\w.]+)"
+    r"|procedure|task|streamlit|dbt project) (?:if not exists )?(?P<name>[\w.]+)"
 )
 _IN_NO_SCHEMA = ("ROLE", "USER", "WAREHOUSE", "DATABASE", "RESOURCE MONITOR", "INTEGRATION")
 _GRANT = re.compile(r"grant (?P<rights>[\w, ]+?) on (?P<on>.+?) to role (?P<to>\w+)(?: copy current grants)?")
 _WRITES = {exp.Insert: "INSERT", exp.Delete: "DELETE", exp.Update: "UPDATE", exp.Merge: "INSERT"}
+_TRACKED = "change_tracking = true"
 _ALREADY = "There is already a live version"
 
 
@@ -113,9 +114,13 @@ class Session:
             self.rights.need(self.role, "SELECT", "TABLE", self.named("TABLE", source[1]))
         if source := re.search(r"^create .* on stage ([\w.]+)", statement):
             self.rights.need(self.role, "READ", "STAGE", self.named("STAGE", source[1]))
+        if kind == "STREAM" and (source := re.search(r" on table ([\w.]+)", statement)):
+            table = self.rights.need(self.role, "SELECT", "TABLE", self.named("TABLE", source[1]))
+            if _TRACKED not in table.text and not self.rights.has(self.role, "OWNERSHIP", table):
+                raise Refused(f"{self.role} may not begin to track the changes of {table.name}: it does not own it")
         if kind in ("TASK", "STREAMLIT") and (used := re.search(r"[ _]warehouse = (\w+)", statement)):
             self.rights.need(self.role, "USAGE", "WAREHOUSE", used[1].upper())
-        if kind == "STREAMLIT":
+        if kind in ("STREAMLIT", "DBT PROJECT"):
             (files,) = re.findall(r" from '@(\w+)'", statement)
             self.rights.need(self.role, "READ", "STAGE", self.named("STAGE", files))
         if kind == "TASK" and (used := re.search(r" error_integration = \"?(\w+)", statement)):
@@ -185,6 +190,8 @@ class Session:
                 if thing.text.endswith(" live"):
                     raise Refused(_ALREADY)
                 thing.text += " live"
+            elif _TRACKED in change:
+                thing.text += f" {_TRACKED}"
 
     def _staged(self, statement: str, verb: str, stage: str) -> None:
         """PUT and REMOVE write, GET and LIST read. A procedure with its owner's rights may LIST only."""
@@ -209,6 +216,10 @@ class Session:
 
     def _execute_task(self, _: str, name: str) -> None:
         self.rights.need(self.role, "OPERATE", "TASK", self.named("TASK", name))
+
+    def _execute_project(self, _: str, name: str) -> None:
+        self._need_warehouse()
+        self.rights.need(self.role, "USAGE", "DBT PROJECT", self.named("DBT PROJECT", name))
 
     def _data(self, statement: str) -> None:
         """SELECT, INSERT, UPDATE, DELETE, MERGE."""
@@ -257,6 +268,7 @@ _HANDLERS: tuple[tuple[str, Any], ...] = (
     (r"execute immediate \$(\w+)$", Session._execute_variable),
     (r"execute immediate \$\$ begin ", Session._execute_block),
     (r"execute task (\S+)$", Session._execute_task),
+    (r"execute dbt project (\w+) args = ", Session._execute_project),
     (r"create ", Session._create),
     (rf"drop {_KINDS} if exists (\S+)$", Session._drop),
     (r"grant role (\w+) to (role|user) \"?(\w+)\"?$", Session._grant_role),

@@ -49,11 +49,17 @@ class Relations:
         if not table.db:
             table.set("db", exp.to_identifier(schema))
         relation, faults = table.sql(dialect="snowflake"), list[str]()
-        if isinstance(statement.this, exp.Schema) and not statement.expression:
-            self.add(relation, {_name(each): each.kind for each in statement.this.find_all(exp.ColumnDef)})
+        listed = statement.this.find_all(exp.ColumnDef) if isinstance(statement.this, exp.Schema) else ()
+        declared = {_name(each): each.kind for each in listed if each.kind}
+        if declared:
+            self.add(relation, declared)
+            if statement.expression and self.knows(statement.expression, schema):
+                tree, faults = self.typed(name, statement.expression.unnest(), schema)
+                contract = {column.strip('"'): kind.sql("snowflake") for column, kind in declared.items()}
+                faults += faults_of_contract(name, _columns(tree), contract) if tree is not None else []
         elif clone := statement.args.get("clone"):
             self.add(relation, self._schema.find(self._qualified(clone.this, schema), ensure_data_types=True) or {})
-        elif statement.expression and not self._knows(statement.expression, schema):
+        elif statement.expression and not self.knows(statement.expression, schema):
             given = [each for each in statement.expression.unnest().selects if isinstance(each.unalias(), exp.Cast)]
             self.add(relation, {each.alias_or_name: each.unalias().to for each in given})
         elif statement.expression:
@@ -98,15 +104,23 @@ class Relations:
         ]
         return tree, list(dict.fromkeys(found))
 
-    def _knows(self, query: exp.Expr, schema: str) -> bool:
-        """Whether all that a query reads has known columns: not a stage, the account's own tables, or VALUES."""
+    def knows(self, query: exp.Expr, schema: str = "raw_ext") -> bool:
+        """Return whether all that a query reads has known columns: not a stage, the account's own tables, or VALUES."""
         made = {each.alias for each in query.find_all(exp.CTE)}
         tables = [each for each in query.find_all(exp.Table) if each.db or each.name not in made]
+        if any(not each.find(exp.Explode) for each in query.find_all(exp.TableFromRows)):
+            return False
         return not query.find(exp.Values) and all(
             isinstance(each.this, exp.Identifier)
             and self._schema.find(self._qualified(each, schema), raise_on_missing=False)
             for each in tables
         )
+
+    def columns(self, table: exp.Expr, schema: str) -> Mapping[str, exp.DataType]:
+        """Return the columns of a table with their types; none if it is not known."""
+        assert isinstance(table, exp.Table)
+        found = self._schema.find(self._qualified(table, schema), raise_on_missing=False, ensure_data_types=True)
+        return found or {}
 
     def has(self, relation: str) -> bool:
         """Return whether a table or view is known."""
@@ -123,7 +137,7 @@ class Relations:
         if isinstance(statement, exp.Create) and statement.kind in ("TABLE", "VIEW"):
             return self.create(name, statement, schema)
         query = statement.expression if isinstance(statement, exp.Insert) else statement
-        if isinstance(query, exp.Query) and self._knows(query, schema):
+        if isinstance(query, exp.Query) and self.knows(query, schema):
             return self.typed(name, query, schema)[1]
         return []
 

@@ -82,6 +82,16 @@ class _Text:
         is_column = self[index - 2] in ("(", ",") and bool(_NAME.fullmatch(before.strip('"')))
         return is_column and self.openers[opener] == -1 and self.before_name(opener - 1) in _CREATED
 
+    def is_named_query(self, index: int) -> bool:
+        """Whether the name here is that of a query in WITH that lists its columns: `name (columns) as (`."""
+        ends = (
+            place
+            for place in range(index + 2, len(self))
+            if self[place] == ")" and self.openers[place] == self.openers[index + 1]
+        )
+        end = next(ends, len(self))
+        return (self[end + 1], self[end + 2]) == ("AS", "(")
+
     def place(self, name: str, index: int) -> str:
         """Name the query, and the column that the token belongs to; in a condition or another statement, the line."""
         opener = self.openers[index]
@@ -111,7 +121,7 @@ def _functions(words: _Text) -> Found:
         word = words[index]
         if words[index + 1] != "(" or not _NAME.fullmatch(word) or word in FUNCTIONS | SYNTAX:
             continue
-        if not words.is_type(index) and words.before_name(index) not in _NAMED:
+        if not words.is_type(index) and words.before_name(index) not in _NAMED and not words.is_named_query(index):
             yield index, f"{words.tokens[index].text} is not in the list of Snowflake's functions"
 
 
