@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import streamlit as st
+from altair.utils import schemapi
 
 from adventure.dashboard import models
 from adventure.dashboard.layout import style
@@ -23,6 +24,8 @@ class _Entry(NamedTuple):
 
 def run() -> None:
     """Draw the selected page."""
+    # Without the checks of each part of a chart; see `Unvalidated`.
+    schemapi.disable_debug_mode()
     st.set_page_config(page_title="Adventure", page_icon="🚲", layout="wide")
     style()
     contents = read_contents()

@@ -79,7 +79,7 @@ def sales_chart(
     over = data[data["period"] < periods[-1]] if running else data
     # A line needs two points: a period alone is a point.
     drawn = alt.Chart(over).mark_line(strokeWidth=2.2, point=len(periods) - running == 1)
-    opacity = alt.condition(shown, alt.value(1), alt.value(0.1))
+    opacity = alt.OpacityValue(0.1, condition={"param": shown.name, "value": 1})
     lines = [drawn.encode(x=x, y=y, color=colour, opacity=opacity).add_params(shown)]
     if running:
         tail = alt.Chart(data[data["period"] >= periods[-2:][0]])
@@ -96,7 +96,7 @@ def sales_chart(
     rule = (
         alt.Chart(wide)
         .mark_rule(color=NEUTRAL, aria=False)
-        .encode(x=x, opacity=alt.condition(hovered, alt.value(0.7), alt.value(0)), tooltip=tooltip)
+        .encode(x=x, opacity=alt.OpacityValue(0, condition={"param": hovered.name, "empty": False, "value": 0.7}), tooltip=tooltip)
         .add_params(hovered)
     )
     # Draw only the points under the pointer: years of daily points are tens of thousands.
@@ -141,9 +141,9 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, t
     """Return orders above and chats below, on a shared time axis. The bar of a period that is not over is dashed."""
     rows = rows.assign(running=[is_running(period, grain, now) for period in rows["period"]])
     dashed = {
-        "fillOpacity": alt.condition("datum.running", alt.value(0.25), alt.value(1)),
-        "strokeWidth": alt.condition("datum.running", alt.value(1.2), alt.value(0)),
-        "strokeDash": alt.condition("datum.running", alt.value(_DASHES[::-1]), alt.value([1, 0])),
+        "fillOpacity": alt.FillOpacityValue(1, condition={"test": "datum.running", "value": 0.25}),
+        "strokeWidth": alt.StrokeWidthValue(0, condition={"test": "datum.running", "value": 1.2}),
+        "strokeDash": alt.StrokeDashValue([1, 0], condition={"test": "datum.running", "value": _DASHES[::-1]}),
     }
     blue, orange = colours(["orders", "order_details"], theme)
     tooltip = [

@@ -18,7 +18,7 @@ from adventure.dashboard.sales.orders import DIMENSIONS, Dimension, Selection
 from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_sales
 
-_CONTROLS = ("zone", "by", "ranked", "list", "search")
+_CONTROLS = ("by", "ranked", "list", "search", "page")
 _LISTS: dict[orders.List, str] = {"orders": "Orders", "lines": "Order lines"}
 _PAGE = 25
 _TURNED = "turned"
@@ -76,7 +76,7 @@ def _show(query: Query) -> None:
     with st.container(border=True):
         _breakdown(query, selection)
     with st.container(border=True):
-        _list(query, selection)
+        _list(query, selection, found)
 
 
 def _choose(query: Query) -> Selection | None:
@@ -146,6 +146,7 @@ def _cards(found: orders.Total, selection: Selection) -> None:
     st.caption(f"{shown}, days and times in {format.markdown(selection.zone)}.{of}")
 
 
+@st.fragment
 def _breakdown(query: Query, selection: Selection) -> None:
     """Draw the selection by one dimension. A ticked row becomes a filter."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
@@ -177,11 +178,12 @@ def _breakdown(query: Query, selection: Selection) -> None:
     st.caption("Tick a row to see it alone.")
 
 
-def _list(query: Query, selection: Selection) -> None:
+@st.fragment
+def _list(query: Query, selection: Selection, found: orders.Total) -> None:
     """Draw a page of the orders or of their lines. A ticked order shows its lines."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     of: Any = controls.choice(row, "List", "list", _LISTS)
-    count = orders.count(query, selection, of)
+    count = found.orders if of == "orders" else orders.count_lines(query, selection)
     place = _choose_page(row, selection, of, count)
     controls.explain("list")
     rows = orders.rows(query, selection, of, _PAGE, place * _PAGE)

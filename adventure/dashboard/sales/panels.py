@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import controls, exports, format
-from adventure.dashboard.layout import download, show_empty, table, theme
+from adventure.dashboard.layout import download, draw, show_empty, table, theme
 from adventure.dashboard.sales import charts, drill, metrics, notes
 from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.filters import show_days_up_to
@@ -176,7 +176,7 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
         return measure, segment
     unusual, annotations = notes.unusual_days(panel.query, panel.scope), notes.annotations(panel.query, panel.scope)
     marks = charts.Marks([*map(notes.sentence, unusual)], [day.day for day in unusual], annotations)
-    st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name, marks), width="stretch")
+    draw(st, charts.sales_chart(rows, measure, grain, panel.now, theme(), name, marks))
     st.caption(
         "Click a name to show it alone, Shift-click to add another. Hover over the chart to see all values of a period."
     )
@@ -221,7 +221,7 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
         show_empty("There is nothing before this period to compare with. Choose a shorter or later period.")
         return
     title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
-    st.altair_chart(charts.contribution_chart(rows, measure, theme(), title), width="stretch")
+    draw(st, charts.contribution_chart(rows, measure, theme(), title))
     name = f"change-of-{measure}-by-{segment}"
     download(rows, name, panel.file(name))
 
@@ -310,7 +310,7 @@ def support(panel: Panel, current: metrics.Total) -> None:
     # Start at the first chat: the years of history have orders, but no chats.
     drawn = rows[rows["chats"].cumsum() > 0]
     chart = charts.chats_chart(drawn, grain, panel.now, theme(), "Orders and new chats")
-    right.altair_chart(chart, width="stretch")
+    draw(right, chart)
     if charts.is_running(drawn["period"].max(), grain, panel.now):
         right.caption(f"The dashed bar is {charts.RUNNING[grain]}.")
     with st.expander("Data table"):
@@ -363,7 +363,7 @@ def campaigns(panel: Panel) -> None:
     left, right = st.columns([2, 3], gap="medium")
     steps = metrics.funnel(rows)
     with left:
-        st.altair_chart(charts.funnel_chart(steps, theme(), "From opened e-mails to orders"), width="stretch")
+        draw(st, charts.funnel_chart(steps, theme(), "From opened e-mails to orders"))
         st.caption(
             "Campaigns of the chosen countries, all channels."
             if panel.scope.channels
