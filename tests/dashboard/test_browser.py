@@ -201,7 +201,7 @@ def inaccessible(visit: Visit) -> list[str]:
     return [f"{rule}: {html[:300]}" for rule, html in wrong if EXCEPTIONS.get(rule, html + "?") not in html]
 
 
-def last_30_days(**chosen: tuple[str, ...]) -> Scope:
+def last_30_days(**chosen: Any) -> Scope:
     today = datetime.now(UTC).date()
     return Scope(today - timedelta(days=29), today, **chosen)
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from adventure.dashboard.sales import metrics, orders
+from adventure.dashboard.sales import metrics, orders, zones
 from adventure.dashboard.sales.orders import DIMENSIONS, Dimension, Selection
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment
@@ -223,7 +223,7 @@ def test_days_of_a_zone_follow_its_clock_changes(zone: str, day: date, start: da
         return connection.execute(statement, values).df()
 
     selection = Selection(day, day, zone)
-    assert orders.day_start(day, zone) == start
+    assert zones.day_start(day, zone) == start
     assert orders.total(ask, selection).orders == 2 * hours
     shown = orders.rows(ask, selection, "orders")["order_date"]
     assert {moment.date() for moment in shown} == {day}

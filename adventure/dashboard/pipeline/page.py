@@ -10,7 +10,16 @@ from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
-from adventure.dashboard.layout import REFRESH_SEC, download, draw, rerun_on_publish, show_empty, show_error, texts, theme
+from adventure.dashboard.layout import (
+    REFRESH_SEC,
+    download,
+    draw,
+    rerun_on_publish,
+    show_empty,
+    show_error,
+    texts,
+    theme,
+)
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow

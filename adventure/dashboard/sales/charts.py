@@ -1,4 +1,4 @@
-"""The charts of the Sales page. Times are drawn in UTC: Streamlit sends them to the browser without a time zone."""
+"""The charts of the Sales page. Streamlit sends times to the browser without a time zone."""
 
 import math
 from collections.abc import Sequence
@@ -60,8 +60,14 @@ def sales_chart(
     theme: Theme,
     title: str,
     marks: Marks | None = None,
+    zone: str = "UTC",
 ) -> alt.LayerChart:
-    """Return lines over time, with a legend that filters and a tooltip that shows all values of a period."""
+    """Return lines over time, with a legend that filters and a tooltip that shows all values of a period.
+
+    Args:
+        rows: see `metrics.series`.
+        now: in the time zone of the rows.
+    """
     data = rows.assign(value=rows["value"].astype(float))
     segments: list[str] = list(dict.fromkeys(rows["segment"]))
     shown = alt.selection_point(fields=["segment"], bind="legend")
@@ -88,7 +94,7 @@ def sales_chart(
     wide = data.pivot(index="period", columns="segment", values="value").reset_index()
     # Number the columns for the tooltip: Vega's field paths do not allow special characters in names.
     wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
-    tooltip = [alt.Tooltip("period:T", title="When", format=WHEN[grain])]
+    tooltip = [alt.Tooltip("period:T", title="When", format=WHEN[grain].replace("UTC", zone))]
     tooltip += [
         alt.Tooltip(f"s{number}:Q", title=_short(name), format=hover_format(measure))
         for number, name in enumerate(segments)
@@ -96,7 +102,11 @@ def sales_chart(
     rule = (
         alt.Chart(wide)
         .mark_rule(color=NEUTRAL, aria=False)
-        .encode(x=x, opacity=alt.OpacityValue(0, condition={"param": hovered.name, "empty": False, "value": 0.7}), tooltip=tooltip)
+        .encode(
+            x=x,
+            opacity=alt.OpacityValue(0, condition={"param": hovered.name, "empty": False, "value": 0.7}),
+            tooltip=tooltip,
+        )
         .add_params(hovered)
     )
     # Draw only the points under the pointer: years of daily points are tens of thousands.

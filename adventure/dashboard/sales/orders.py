@@ -6,15 +6,15 @@ equal those of the Sales page. Statements contain only the columns below; all ot
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.metrics import Measure
+from adventure.dashboard.sales.zones import day_start
 from adventure.destinations.published import Query
 
 Dimension = Literal["country", "state", "channel", "salesperson", "category", "product", "loyalty", "campaign"]
@@ -99,11 +99,6 @@ class Total:
     orders: int
     units: int
     revenue: Decimal
-
-
-def day_start(day: date, zone: str) -> datetime:
-    """Return when the day begins in the time zone, in naive UTC."""
-    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
 
 
 def listed_from(query: Query, zone: str) -> date | None:
