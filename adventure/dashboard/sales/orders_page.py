@@ -202,6 +202,8 @@ def _choose_page(row: Any, selection: Selection, of: orders.List, count: int) ->
     place = min(place, pages - 1) if turned == asked else 0
     if turned != asked:
         _turn(asked, 0)
+    # On a phone the buttons stay side by side.
+    row = row.container(horizontal=True, vertical_alignment="center", gap="small", width="content")
     for label, icon, target in (("Newer", "chevron_left", place - 1), ("Older", "chevron_right", place + 1)):
         row.button(
             label,
@@ -244,9 +246,9 @@ def _file(name: str, selection: Selection) -> str:
 def _columns(zone: str) -> dict[str, Any]:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     return {
-        "sales_order_number": text("Order", width=110),
-        "order_date": st.column_config.DatetimeColumn(f"Ordered ({zone})", format="YYYY-MM-DD HH:mm:ss", width=165),
-        "customer": text("Customer", width=165),
+        "sales_order_number": text("Order", width=90),
+        "order_date": st.column_config.DatetimeColumn(f"Ordered ({zone})", format="YYYY-MM-DD HH:mm:ss", width=150),
+        "customer": text("Customer", width=140),
         "customer_id": text("Customer id"),
         "product": text("Product", width=165),
         "revenue": number("Revenue", format="dollar"),
