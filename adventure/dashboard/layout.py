@@ -27,7 +27,7 @@ REFRESH_SEC = None if open_report().is_metered else 5
 the warehouse awake."""
 
 _PICKED = "picked"
-"""In the session: a row was ticked or a bar clicked, which changes a filter outside its fragment."""
+"""In the session: a row was ticked, which changes a filter outside its fragment."""
 
 _STYLE = """
 <style>
@@ -129,25 +129,6 @@ def draw(place: Any, chart: Any) -> None:
     place.altair_chart(Unvalidated(chart), width="stretch")
 
 
-def draw_bars(chart: Any, name: str, bars: Sequence[str], on_pick: Callable[[str], None]) -> None:
-    """Draw an Altair chart whose parameter `bar` selects one of the bars, by the field `segment`.
-
-    Args:
-        name: unique on the page.
-        on_pick: called with the segment of a bar that the user clicks; then the page is drawn again.
-    """
-    if st.session_state.pop(_PICKED, False):
-        st.rerun(scope="app")
-    key = _key(f"chart-{name}", bars)
-    st.altair_chart(
-        Unvalidated(chart),  # type: ignore[arg-type]
-        width="stretch",
-        key=key,
-        on_select=partial(_pick_bar, key, on_pick),
-        selection_mode="bar",
-    )
-
-
 def show_empty(why: str) -> None:
     """Show why there is nothing to show here, and what to do."""
     st.info(why, icon=":material/search_off:")
@@ -185,7 +166,7 @@ def table(
         if st.session_state.pop(_PICKED, False):
             st.rerun(scope="app")
         # A table with other rows is another one, in which nothing is ticked.
-        key = _key(key, frame.iloc[:, 0].tolist())
+        key = f"{key}-{zlib.crc32(repr(frame.iloc[:, 0].tolist()).encode())}"
         st.dataframe(
             frame,
             hide_index=True,
@@ -203,17 +184,6 @@ def table(
         st.dataframe(frame, hide_index=True, width="stretch", column_config=columns, key=key)
     if save:
         download(frame if exact is None else exact, name, file)
-
-
-def _key(name: str, values: Sequence[str]) -> str:
-    return f"{name}-{zlib.crc32(repr(list(values)).encode())}"
-
-
-def _pick_bar(key: str, on_pick: Callable[[str], None]) -> None:
-    bars = st.session_state[key]["selection"]["bar"]
-    if bars:
-        on_pick(bars[0]["segment"])
-        st.session_state[_PICKED] = True
 
 
 def _pick(key: str, on_pick: Callable[[int], None]) -> None:

@@ -312,25 +312,6 @@ def test_a_click_on_a_table_filters_and_the_path_leads_back(visit: Visit) -> Non
     assert "country=" not in visit.page.url
 
 
-@pytest.mark.parametrize(("segment", "found"), [("country", "country="), ("category", "/orders?")])
-def test_a_click_on_a_bar_filters_or_shows_the_orders(visit: Visit, segment: str, found: str) -> None:
-    visit.open(f"?segment={segment}&period=7d")
-    chart = visit.control(f"download-change-of-revenue-by-{segment}").locator("xpath=preceding-sibling::*[1]")
-    chart.scroll_into_view_if_needed()
-    saved = visit.saved(f"change-of-revenue-by-{segment}")
-    box = chart.locator("canvas").bounding_box()
-    place = max(range(len(saved)), key=lambda number: abs(Decimal(saved[number]["Change"])))
-    rising = Decimal(saved[place]["Change"]) > 0
-    # Bars begin at zero, which is right of the labels or, where only some fall, further right.
-    for across in (0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8) if rising else (0.8, 0.7, 0.6, 0.5, 0.4, 0.35, 0.3):
-        if found not in visit.page.url:
-            visit.page.mouse.click(box["x"] + across * box["width"], box["y"] + 5 + 34 * place + 17)
-            visit.settle()
-    assert found in visit.page.url
-    name = saved[place]["Segment"]
-    assert (f"country={name}" if segment == "country" else f"category={name}").replace(" ", "+") in visit.page.url
-
-
 def test_a_view_keeps_its_name_and_all_that_is_shown(visit: Visit) -> None:
     """The dialog opens by keyboard, and the link that it shows opens the same page of the list."""
     visit.open("orders?period=90d&list=lines")

@@ -121,7 +121,7 @@ def sales_chart(
 
 
 def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title: str) -> alt.LayerChart:
-    """Return one bar per segment: its contribution to the change. The parameter `bar` selects one."""
+    """Return one bar per segment: its contribution to the change."""
     segments = list(rows["segment"])
     data = rows.assign(change=rows["change"].astype(float), relative=rows["relative"].astype(float))
     data["now"], data["before"] = rows["now"].astype(float), rows["before"].astype(float)
@@ -137,10 +137,8 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
             alt.Tooltip("before:Q", title="Previous period", format=hover_format(measure)),
         ],
     )
-    bars = (
-        base.mark_bar(cornerRadius=2, cursor="pointer")
-        .encode(color=alt.Color("segment:N", scale=_scale(segments, theme), legend=None))
-        .add_params(alt.selection_point("bar", fields=["segment"]))
+    bars = base.mark_bar(cornerRadius=2).encode(
+        color=alt.Color("segment:N", scale=_scale(segments, theme), legend=None)
     )
     ink = _ink(theme)
     rising = base.mark_text(align="left", dx=5, color=ink).encode(text="text:N").transform_filter("datum.change >= 0")

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import controls, exports, format
-from adventure.dashboard.layout import download, draw, draw_bars, show_empty, table, theme
+from adventure.dashboard.layout import download, draw, show_empty, table, theme
 from adventure.dashboard.sales import charts, drill, metrics, notes
 from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.filters import show_days_up_to
@@ -226,17 +226,9 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
         show_empty("There is nothing before this period to compare with. Choose a shorter or later period.")
         return
     title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
+    draw(st, charts.contribution_chart(rows, measure, theme(), title))
     name = f"change-of-{measure}-by-{segment}"
-
-    def pick(value: str) -> None:
-        if segment in ("country", "channel"):
-            controls.pick(segment, [value])
-        else:
-            drill.open_orders({segment: value})
-
-    draw_bars(charts.contribution_chart(rows, measure, theme(), title), name, list(rows["segment"]), pick)
     download(rows, name, panel.file(name))
-    st.caption(f"Click a bar to {'see it alone' if segment in ('country', 'channel') else 'see its orders'}.")
 
 
 @st.fragment
