@@ -203,7 +203,7 @@ def _choose_page(row: Any, selection: Selection, of: orders.List, count: int) ->
     if turned != asked:
         _turn(asked, 0)
     # On a phone the buttons stay side by side.
-    row = row.container(horizontal=True, vertical_alignment="center", gap="small", width="content")
+    row = row.container(horizontal=True, vertical_alignment="center", gap="small")
     for label, icon, target in (("Newer", "chevron_left", place - 1), ("Older", "chevron_right", place + 1)):
         row.button(
             label,
