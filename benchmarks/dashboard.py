@@ -7,7 +7,8 @@ page to every value, for the last 30 days and for all history, and those of the 
   with a full one;
 - with --browser, in a headless Chromium: from the click to the last change of the page.
 
-It prints every run and the slowest change of each kind. The goal is at most one second for every change.
+It prints every run and the slowest change of each kind. The goal is at most one second for every change. Before each
+round it prints the load of the machine, and how long a fixed computation takes: a busy machine makes both slower.
 
     make bench-dashboard, or python -m benchmarks.dashboard [--orders 1000000] [--rounds 3] [--browser] [--json FILE]
 """
@@ -159,6 +160,7 @@ def _in_the_app(settings: Settings, rounds: int, results: Results) -> None:
             _round(app, kept=True)
         times: dict[str, list[float]] = {}
         for _ in range(rounds):
+            _print_load()
             for name, seconds in _round(app, kept=kept):
                 times.setdefault(name, []).append(seconds)
         _report(times, f"in the app, {'full cache' if kept else 'empty cache'}", results)
@@ -249,6 +251,7 @@ def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
         browser = running.chromium.launch(executable_path=shutil.which(CHROMIUM), args=ARGUMENTS)
         times: dict[str, list[float]] = {}
         for _ in range(rounds):
+            _print_load()
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.goto(address)
             settled(page)
@@ -301,6 +304,12 @@ def _serving(settings: Settings) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+def _print_load() -> None:
+    """Print the load of the machine, and the seconds of a computation that always does the same."""
+    yardstick = _timed(lambda: sum(number * number for number in range(2_000_000)))
+    print(f"Load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; the yardstick takes {yardstick:.2f} s", flush=True)
 
 
 def _timed(run: Callable[[], object]) -> float:

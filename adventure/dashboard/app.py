@@ -5,12 +5,13 @@ from functools import partial
 from typing import NamedTuple
 
 import streamlit as st
+from altair.utils import schemapi
 
 from adventure.dashboard import models
 from adventure.dashboard.layout import style
 from adventure.dashboard.pipeline import page as pipeline
 from adventure.dashboard.published import Contents, read_contents
-from adventure.dashboard.sales import orders_page
+from adventure.dashboard.sales import orders_page, views
 from adventure.dashboard.sales import page as sales
 
 
@@ -23,7 +24,9 @@ class _Entry(NamedTuple):
 
 def run() -> None:
     """Draw the selected page."""
-    st.set_page_config(page_title="Adventure", page_icon="🚲", layout="wide")
+    # Without the checks of each part of a chart; see `Unvalidated`.
+    schemapi.disable_debug_mode()
+    st.set_page_config(page_title=views.title(), page_icon="🚲", layout="wide")
     style()
     contents = read_contents()
     entries = _entries(contents)
@@ -36,6 +39,7 @@ def run() -> None:
         show = partial(models.show_unbuilt, contents.unbuilt) if contents.unbuilt else sales.show
         unlisted.append(st.Page(show, title="Sales", url_path="sales"))
     page = st.navigation([*pages, *unlisted], position="top" if contents.has_sales else "hidden")
+    views.follow(page, {entry.path: made for entry, made in zip(entries, pages, strict=True)})
     # The style shows `pages` on a phone alone.
     with st.container(horizontal=True, key="pages" if contents.has_sales else "own-pages"):
         for each in pages if contents.has_sales or len(pages) > 1 else []:

@@ -182,6 +182,23 @@ def reset(*names: str) -> None:
     remove_params(*names, *(_RANGE if "days" in names else ()))
 
 
+def reset_all() -> None:
+    """Reset all controls and the URL, before another view is opened."""
+    for name in [str(key) for key in st.session_state]:
+        del st.session_state[name]
+    st.query_params.clear()
+
+
+def requested_number(name: str, largest: int) -> int:
+    """Return the URL's number from 1 to `largest`; 1 without one. `explain` says what is not such a number."""
+    text = st.query_params.get(name, "1")
+    is_known = text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= largest
+    st.session_state[_MISREAD + name] = (
+        None if is_known else f"This link asks for {name} {_quoted([text])}, but there are {largest:,}. Shown: 1."
+    )
+    return int(text) if is_known else 1
+
+
 def pick(name: str, value: str | list[str]) -> None:
     """Set a control: a list for a multiple choice, else a text. Made for a callback of another element."""
     st.session_state[name] = value

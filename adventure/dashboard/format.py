@@ -48,9 +48,9 @@ def day(value: date) -> str:
     return f"{value.day} {value:%B %Y}"
 
 
-def moment(value: datetime) -> str:
+def moment(value: datetime, zone: str = "UTC") -> str:
     """Return `3 March 2013, 14:05 UTC`."""
-    return f"{day(value)}, {value:%H:%M} UTC"
+    return f"{day(value)}, {value:%H:%M} {zone}"
 
 
 def clock(value: datetime) -> str:

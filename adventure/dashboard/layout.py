@@ -11,6 +11,7 @@ import streamlit as st
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import exports
+from adventure.dashboard.axes import Unvalidated
 from adventure.dashboard.colours import Theme
 from adventure.dashboard.data import cached_query, health
 from adventure.dashboard.text_table import formatted, text_table
@@ -121,6 +122,11 @@ def current_health() -> tuple[list[Problem], tuple[StreamState, ...]]:
         return find_problems(health(report, utc_now())), report.streams
     except WarehouseError:
         return [], ()
+
+
+def draw(place: Any, chart: Any) -> None:
+    """Draw an Altair chart over the whole width."""
+    place.altair_chart(Unvalidated(chart), width="stretch")
 
 
 def show_empty(why: str) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import axes, data, format
 from adventure.dashboard.colours import colours
-from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, theme
+from adventure.dashboard.layout import REFRESH_SEC, download, draw, rerun_on_publish, show_empty, show_error, theme
 from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_sales
 
@@ -69,7 +69,7 @@ def _panel(query: Query, model: str, panel: Mapping[str, Any]) -> None:
         show_empty("The model has no rows.")
         return
     rows = frame.sort_values(x).head(_MOST_ROWS)
-    st.altair_chart(_chart(rows, x, measures, str(panel.get("chart", "line"))), width="stretch")
+    draw(st, _chart(rows, x, measures, str(panel.get("chart", "line"))))
     for name in measures:
         if text := described.get(name):
             st.caption(f"**{format.markdown(name)}**: {format.markdown(text)}")

@@ -12,6 +12,7 @@ import pytest
 
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
+from adventure.dashboard.axes import Unvalidated
 from adventure.demo.catalogue import products
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
@@ -129,6 +130,12 @@ class Shop:
 
 def _naive(value: object) -> object:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+@pytest.fixture(autouse=True)
+def _validated_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check every chart that a test draws in its own process against the schema of Vega-Lite."""
+    monkeypatch.setattr(Unvalidated, "to_dict", lambda self: self._chart.to_dict())
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Take the screenshots for the documentation: both pages, light and dark, wide and narrow.
+"""Take the screenshots for the documentation: all pages, light and dark, on a desk, a tablet and a phone.
 
 `make screenshots` runs it on the demo's data (DATA_DIR). It replaces the files in docs/images.
 """
@@ -17,7 +17,7 @@ from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled
 from tests.e2e.test_demo import answer_within
 
 IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
-WIDTHS = (1440, 390)
+WIDTHS = (1440, 1024, 390)
 TALLEST = 2000
 """Maximum height of a screenshot, in pixels."""
 
@@ -27,10 +27,10 @@ def take(browser: Any, address: str, page_name: str, scheme: str, width: int) ->
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.goto(f"{address}/{'' if page_name == 'sales' else page_name}")
-    settled(page)
+    settled(page, quiet_ms=1500)
     height = min(TALLEST, page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight"))
     page.set_viewport_size({"width": width, "height": height})
-    settled(page)
+    settled(page, quiet_ms=1500)
     path = IMAGES / f"{page_name}-{scheme}-{width}.png"
     page.screenshot(path=path)
     context.close()
@@ -55,7 +55,7 @@ def main() -> None:
         answer_within(address, 60)
         with sync_playwright() as running:
             browser = running.chromium.launch(executable_path=shutil.which(CHROMIUM), args=ARGUMENTS)
-            for page_name in ("sales", "pipeline"):
+            for page_name in ("sales", "orders", "pipeline"):
                 for scheme in ("light", "dark"):
                     for width in WIDTHS:
                         take(browser, address, page_name, scheme, width)

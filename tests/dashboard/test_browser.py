@@ -201,7 +201,7 @@ def inaccessible(visit: Visit) -> list[str]:
     return [f"{rule}: {html[:300]}" for rule, html in wrong if EXCEPTIONS.get(rule, html + "?") not in html]
 
 
-def last_30_days(**chosen: tuple[str, ...]) -> Scope:
+def last_30_days(**chosen: Any) -> Scope:
     today = datetime.now(UTC).date()
     return Scope(today - timedelta(days=29), today, **chosen)
 
@@ -310,6 +310,26 @@ def test_a_click_on_a_table_filters_and_the_path_leads_back(visit: Visit) -> Non
     visit.control("crumb-all").get_by_role("button").click()
     visit.settle()
     assert "country=" not in visit.page.url
+
+
+def test_a_view_keeps_its_name_and_all_that_is_shown(visit: Visit) -> None:
+    """The dialog opens by keyboard, and the link that it shows opens the same page of the list."""
+    visit.open("orders?period=90d&list=lines")
+    visit.control("older").get_by_role("button").click()
+    visit.settle()
+    rows = visit.page.locator("[class*=st-key-table-lines]").inner_text()
+    visit.control("views").get_by_role("button").press("Enter")
+    box = visit.page.get_by_role("dialog").get_by_role("textbox")
+    box.fill("Lines, second page")
+    box.press("Enter")
+    visit.settle()
+    link = visit.page.get_by_role("dialog").get_by_test_id("stCode").first.inner_text()
+    assert inaccessible(visit) == []
+    visit.page.goto(link)
+    visit.settle()
+    assert visit.page.title() == "Lines, second page · Adventure"
+    assert {"page=2", "list=lines", "period=90d"} <= set(re.split("[?&]", visit.page.url))
+    assert visit.page.locator("[class*=st-key-table-lines]").inner_text() == rows
 
 
 def test_from_a_figure_to_its_orders_and_their_lines_by_keyboard(visit: Visit, shop: Shop) -> None:

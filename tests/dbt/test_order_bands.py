@@ -28,7 +28,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Proje
 
 
 def sell(
-    project: Project, seed: int, mean: float, growth: float, *, planted: dict[str, tuple[date, float]] | None = None
+    project: Project,
+    seed: int,
+    mean: float,
+    growth: float,
+    *,
+    planted: dict[str, tuple[date, float]] | None = None,
+    lasts: int = 1,
 ) -> None:
     """Replace the hours by random ones with a week's course, a growth a day, and perhaps unusual days of countries."""
     random = np.random.default_rng(seed)
@@ -38,7 +44,7 @@ def sell(
         for country, share in SHARES.items():
             expected = mean * share * WEEK[day.weekday()] * (1 + growth) ** -ago
             unusual_day, factor = (planted or {}).get(country, (None, 1.0))
-            if day.date() == unusual_day:
+            if unusual_day and 0 <= (day.date() - unusual_day).days < lasts:
                 expected *= factor
             rows += [
                 (day + timedelta(hours=12), country, channel, int(random.poisson(expected * part)))
@@ -69,6 +75,16 @@ def test_ninety_normal_days_have_at_most_one_false_alarm(project: Project) -> No
     )
     assert days == DAYS - 28, "each finished day with four weeks before it"
     assert last == TODAY.date() - timedelta(days=1)
+
+
+def test_the_days_after_a_campaign_of_one_week_are_normal(project: Project) -> None:
+    """It raises neither the level nor the band of the weeks after it."""
+    begins = TODAY.date() - timedelta(days=21)
+    sell(project, 3, 120, 0.001, planted=dict.fromkeys(SHARES, (begins, 1.6)), lasts=7)
+    found = [each.day for each in unusual(project)]
+    campaign = [day for day in found if begins <= day < begins + timedelta(days=7)]
+    assert len(campaign) >= 4
+    assert len(found) - len(campaign) <= 1, found
 
 
 def test_planted_days_are_found_with_the_country_that_explains_them(project: Project) -> None:

@@ -125,7 +125,7 @@ for _by in orders.DIMENSIONS:
     )
 for _of in ("orders", "lines"):
     METRICS[_of] = lambda query, scope, of=_of: [  # type: ignore[misc]
-        orders.count(query, _selection(scope), of),
+        orders.count_lines(query, _selection(scope)),
         *(
             _plain(orders.rows(query, replace(_selection(scope), **changes), of, 40, 10))  # type: ignore[arg-type]
             for changes in ({}, {"search": "a"}, {"chosen": {"category": ("Bikes", "Clothing")}})

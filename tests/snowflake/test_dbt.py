@@ -33,7 +33,7 @@ MODELS = sorted(
     if path.suffix in (".sql", ".csv")
 )
 
-EMPTY = {"annotations", "targets", "sales_annotations", "sales_targets"}
+EMPTY = {"annotations", "targets", "sales_annotations", "sales_targets", "views", "sales_views"}
 """Seeds that are shipped empty, and their models."""
 SEEDS = {path.stem for path in DBT.glob("seeds/**/*.csv")}
 

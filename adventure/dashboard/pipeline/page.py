@@ -10,7 +10,16 @@ from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import data, format
-from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, texts, theme
+from adventure.dashboard.layout import (
+    REFRESH_SEC,
+    download,
+    draw,
+    rerun_on_publish,
+    show_empty,
+    show_error,
+    texts,
+    theme,
+)
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.pipeline.charts import credits_chart, cycles_chart, lateness_chart
 from adventure.dashboard.pipeline.flow import flow
@@ -117,7 +126,7 @@ def _details(query: Query, current: state.State, now: datetime) -> None:
                 " line above the verdict shows when the processor was last seen."
             )
         else:
-            st.altair_chart(cycles_chart(cycles, streams, now, theme()), width="stretch")
+            draw(st, cycles_chart(cycles, streams, now, theme()))
             download(cycles, "rows-per-cycle")
     with right.container(border=True, height="stretch"):
         _tasks(current, now)
@@ -141,7 +150,7 @@ def _credits(query: Query) -> None:
     if rows.empty:
         show_empty("No credits are metered for the last 30 days yet. Snowflake reports credits up to three hours late.")
         return
-    st.altair_chart(credits_chart(rows, theme()), width="stretch")
+    draw(st, credits_chart(rows, theme()))
     st.caption(f"{format.decimal(float(rows['credits'].sum()), 2)} credits in the last 30 days.")
     download(rows, "credits-per-day")
 
@@ -160,7 +169,7 @@ def _lateness(query: Query, streams: list[str], *, is_empty: bool) -> None:
     if not rows["rows"].any():
         st.caption("In the last 6 hours, no row arrived below its stream's watermark.")
         return
-    st.altair_chart(lateness_chart(rows, streams, theme()), width="stretch")
+    draw(st, lateness_chart(rows, streams, theme()))
     download(rows, "lateness")
 
 

@@ -1,4 +1,4 @@
-"""The charts of the Sales page. Times are drawn in UTC: Streamlit sends them to the browser without a time zone."""
+"""The charts of the Sales page. Streamlit sends times to the browser without a time zone."""
 
 import math
 from collections.abc import Sequence
@@ -60,8 +60,14 @@ def sales_chart(
     theme: Theme,
     title: str,
     marks: Marks | None = None,
+    zone: str = "UTC",
 ) -> alt.LayerChart:
-    """Return lines over time, with a legend that filters and a tooltip that shows all values of a period."""
+    """Return lines over time, with a legend that filters and a tooltip that shows all values of a period.
+
+    Args:
+        rows: see `metrics.series`.
+        now: in the time zone of the rows.
+    """
     data = rows.assign(value=rows["value"].astype(float))
     segments: list[str] = list(dict.fromkeys(rows["segment"]))
     shown = alt.selection_point(fields=["segment"], bind="legend")
@@ -79,7 +85,7 @@ def sales_chart(
     over = data[data["period"] < periods[-1]] if running else data
     # A line needs two points: a period alone is a point.
     drawn = alt.Chart(over).mark_line(strokeWidth=2.2, point=len(periods) - running == 1)
-    opacity = alt.condition(shown, alt.value(1), alt.value(0.1))
+    opacity = alt.OpacityValue(0.1, condition={"param": shown.name, "value": 1})
     lines = [drawn.encode(x=x, y=y, color=colour, opacity=opacity).add_params(shown)]
     if running:
         tail = alt.Chart(data[data["period"] >= periods[-2:][0]])
@@ -88,7 +94,7 @@ def sales_chart(
     wide = data.pivot(index="period", columns="segment", values="value").reset_index()
     # Number the columns for the tooltip: Vega's field paths do not allow special characters in names.
     wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
-    tooltip = [alt.Tooltip("period:T", title="When", format=WHEN[grain])]
+    tooltip = [alt.Tooltip("period:T", title="When", format=WHEN[grain].replace("UTC", zone))]
     tooltip += [
         alt.Tooltip(f"s{number}:Q", title=_short(name), format=hover_format(measure))
         for number, name in enumerate(segments)
@@ -96,7 +102,11 @@ def sales_chart(
     rule = (
         alt.Chart(wide)
         .mark_rule(color=NEUTRAL, aria=False)
-        .encode(x=x, opacity=alt.condition(hovered, alt.value(0.7), alt.value(0)), tooltip=tooltip)
+        .encode(
+            x=x,
+            opacity=alt.OpacityValue(0, condition={"param": hovered.name, "empty": False, "value": 0.7}),
+            tooltip=tooltip,
+        )
         .add_params(hovered)
     )
     # Draw only the points under the pointer: years of daily points are tens of thousands.
@@ -141,9 +151,9 @@ def chats_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, t
     """Return orders above and chats below, on a shared time axis. The bar of a period that is not over is dashed."""
     rows = rows.assign(running=[is_running(period, grain, now) for period in rows["period"]])
     dashed = {
-        "fillOpacity": alt.condition("datum.running", alt.value(0.25), alt.value(1)),
-        "strokeWidth": alt.condition("datum.running", alt.value(1.2), alt.value(0)),
-        "strokeDash": alt.condition("datum.running", alt.value(_DASHES[::-1]), alt.value([1, 0])),
+        "fillOpacity": alt.FillOpacityValue(1, condition={"test": "datum.running", "value": 0.25}),
+        "strokeWidth": alt.StrokeWidthValue(0, condition={"test": "datum.running", "value": 1.2}),
+        "strokeDash": alt.StrokeDashValue([1, 0], condition={"test": "datum.running", "value": _DASHES[::-1]}),
     }
     blue, orange = colours(["orders", "order_details"], theme)
     tooltip = [

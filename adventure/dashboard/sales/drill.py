@@ -16,7 +16,7 @@ _WANTED = "open-orders"
 
 def open_orders(chosen: dict[Dimension, str] | None = None, days: tuple[date, date] | None = None) -> None:
     """Open the Orders page with the filters of the Sales page and these. Made for a callback: see `follow`."""
-    controls.reset(*MORE, "search", "zone")
+    controls.reset(*MORE, "search")
     for name, value in (chosen or {}).items():
         controls.pick(name, [value])
     if days is not None:

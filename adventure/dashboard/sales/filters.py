@@ -1,11 +1,13 @@
-"""The filters of the Sales page, and its message when no sales match them. All filters are in the URL."""
+"""The filters of the Sales and Orders pages, and the message when no sales match. All filters are in the URL."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import available_timezones
 
 import streamlit as st
 
 from adventure.dashboard import controls, format
-from adventure.dashboard.sales import metrics
+from adventure.dashboard.sales import metrics, zones
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.published import Query
 
@@ -16,20 +18,27 @@ _PERIODS = {
     "90d": ("90 days", 90),
     "1y": ("Year", 365),
 }
+ZONE = "zone"
+"""The name of the time zone, in the session and in the URL. It stays when the filters are cleared."""
+_SAME_AS_UTC = ("Etc/UTC", "Etc/UCT", "UCT", "Universal", "Etc/Universal", "Zulu", "Etc/Zulu")
 FILTERS = ("period", "days", "country", "channel")
 """The names of the filters, in the session and in the URL."""
 
 
-def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
-    """Show the filters and return the chosen scope.
+def choose_scope(query: Query, now: datetime) -> Scope | None:
+    """Show the filters and return the chosen scope; None without sales.
 
     Args:
-        bounds: the first and the last day with sales.
+        now: the current time in UTC.
     """
+    if metrics.bounds(query) is None:
+        return None
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     names = {key: name for key, (name, _) in _PERIODS.items()} | {"all": "All", "custom": "Custom"}
     usual = "custom" if controls.has_range() else "30d"
     period = controls.choice(row, "Period", "period", names, usual, overrides=("from", "to"))
+    zone = _choose_zone(row)
+    bounds, today = metrics.bounds(query, zone) or (now.date(), now.date()), zones.to_local(now, zone).date()
     first, last = today - timedelta(days=29), today
     if period == "custom":
         first, last = controls.date_range(row, "From and to", first, last, min(bounds[0], first), max(bounds[1], today))
@@ -41,10 +50,20 @@ def choose_scope(query: Query, bounds: tuple[date, date], today: date) -> Scope:
         first = today - timedelta(days=_PERIODS[period][1] - 1)
     countries = controls.multi_choice(row, "Country", "country", metrics.options(query, "country"), "All countries")
     channels = controls.multi_choice(row, "Channel", "channel", metrics.options(query, "channel"), "All channels")
-    controls.explain(*FILTERS)
-    scope = Scope(first, last, countries, channels)
+    controls.explain(*FILTERS, ZONE)
+    scope = Scope(first, last, countries, channels, zone)
     show_breadcrumbs(scope)
     return scope
+
+
+def _choose_zone(row: Any) -> str:
+    """Show the choice between UTC, the browser's time zone and that of the link; nothing where all are UTC."""
+    asked = [*st.query_params.get_all(ZONE), st.context.timezone, st.session_state.get(ZONE)]
+    known = available_timezones()
+    options = {"UTC": "UTC"} | {zone: zone for zone in asked if zone in known and zone not in _SAME_AS_UTC}
+    if len(options) == 1 and st.query_params.get(ZONE, "UTC") == "UTC":
+        return "UTC"
+    return controls.choice(row, "Days in", ZONE, options)
 
 
 def show_breadcrumbs(scope: Scope) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
+from adventure.dashboard.sales import zones
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain
 from adventure.destinations.published import Query
 
@@ -75,10 +76,26 @@ def descriptions(query: Query) -> dict[tuple[str, str], str]:
     return {(model, name): text for model, name, text in rows.to_numpy().tolist()}
 
 
-def bounds(query: Query) -> tuple[date, date] | None:
-    """Return the first and last day with sales; None without sales."""
+def bounds(query: Query, zone: str = "UTC") -> tuple[date, date] | None:
+    """Return the first and last day with sales in the time zone; None without sales."""
     row = query("select min(order_hour) as first_hour, max(order_hour) as last_hour from sales_by_hour", []).iloc[0]
-    return None if pd.isna(row.first_hour) else (row.first_hour.date(), row.last_hour.date())
+    if pd.isna(row.first_hour):
+        return None
+    first, last = (zones.to_local(hour.to_pydatetime(), zone).date() for hour in (row.first_hour, row.last_hour))
+    return first, last
+
+
+def dates_only_until(query: Query) -> date | None:
+    """Return the day in UTC before which all sales have a day but no time of day; None if there are no such days."""
+    row = query(
+        "select min(order_hour) as first_hour,"
+        " min(case when extract(hour from order_hour) <> 0 then order_hour end) as first_timed from sales_by_hour",
+        [],
+    ).iloc[0]
+    if pd.isna(row.first_timed) or row.first_timed.date() <= row.first_hour.date():
+        return None
+    until: date = row.first_timed.date()
+    return until
 
 
 def options(query: Query, column: Literal["country", "channel"]) -> list[str]:
@@ -88,7 +105,7 @@ def options(query: Query, column: Literal["country", "channel"]) -> list[str]:
 
 
 def total(query: Query, scope: Scope) -> Total:
-    """Return the totals of the scope. A customer who ordered on several days counts once."""
+    """Return the totals of the scope. A customer who ordered on several days, which are those of UTC, counts once."""
     condition, values = scope.condition("order_hour")
     row = query(
         f"""
@@ -101,7 +118,7 @@ def total(query: Query, scope: Scope) -> Total:
         """,
         values,
     ).iloc[0]
-    condition, values = scope.condition("order_day", any_channel=False)
+    condition, values = scope.in_utc().condition("order_day", any_channel=False)
     customers = query(
         f"""
         select cast(coalesce(sum(customers), 0) as bigint) as customers
@@ -140,7 +157,7 @@ def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
     sales = query(
         f"""
         select
-            cast(date_trunc('{grain}', order_hour) as date) as period,
+            cast(date_trunc('{grain}', {scope.local("order_hour")}) as date) as period,
             cast(sum(orders) as bigint) as orders,
             cast(sum(units) as bigint) as units,
             sum(revenue) as revenue
@@ -150,7 +167,7 @@ def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
         """,
         values,
     ).set_index("period")
-    condition, values = scope.condition("order_day", any_channel=False)
+    condition, values = scope.in_utc().condition("order_day", any_channel=False)
     customers = query(
         f"""
         select cast(date_trunc('{grain}', order_day) as date) as period, cast(sum(customers) as bigint) as customers
@@ -183,14 +200,18 @@ def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
 def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain: Grain, now: datetime) -> pd.DataFrame:
     """Return `period`, `segment` and `value`, one row per period and segment. No sales are zero, not missing.
 
-    Segments are ordered by their sum, largest first. Periods that have not begun are left out.
+    Segments are ordered by their sum, largest first. Periods that have not begun are left out. An hour that occurs
+    twice, when clocks are set back, is one period.
+
+    Args:
+        now: in the scope's time zone.
     """
     dimension = SEGMENTS[segment]
     condition, values = scope.condition("order_hour")
     found = query(
         f"""
         select
-            cast(date_trunc('{grain}', order_hour) as timestamp) as period,
+            cast(date_trunc('{grain}', {scope.local("order_hour")}) as timestamp) as period,
             {dimension.column} as segment,
             sum({measure}) as value
         from {dimension.mart}
@@ -204,7 +225,10 @@ def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain
     found["value"] = found["value"].map(Decimal)
     order = found.groupby("segment")["value"].sum().sort_values(ascending=False, kind="stable").index
     end = min(datetime(scope.last.year, scope.last.month, scope.last.day, 23), now)
-    whole = pd.MultiIndex.from_product([periods(scope.first, end, grain), order], names=["period", "segment"])
+    starts = periods(scope.first, end, grain)
+    if grain == "hour" and scope.zone != "UTC":
+        starts = starts[[zones.exists(start.to_pydatetime(), scope.zone) for start in starts]]
+    whole = pd.MultiIndex.from_product([starts, order], names=["period", "segment"])
     complete = found.set_index(["period", "segment"]).reindex(whole).reset_index()
     filled = [Decimal(0) if pd.isna(value) else value for value in complete["value"]]
     complete["value"] = pd.Series(filled, dtype=object)

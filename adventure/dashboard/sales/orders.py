@@ -6,15 +6,15 @@ equal those of the Sales page. Statements contain only the columns below; all ot
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.metrics import Measure
+from adventure.dashboard.sales.zones import day_start
 from adventure.destinations.published import Query
 
 Dimension = Literal["country", "state", "channel", "salesperson", "category", "product", "loyalty", "campaign"]
@@ -35,18 +35,14 @@ _COLUMNS: dict[Dimension, str] = {
     "state": "o.state_province",
     "channel": "o.channel",
     "salesperson": "o.salesperson",
-    "category": "coalesce(p.product_category, 'Unknown')",
-    "product": "coalesce(p.product_name, concat('Product ', l.product_id))",
+    "category": "l.product_category",
+    "product": "l.product",
     "loyalty": "o.loyalty",
     "campaign": "o.campaign_segment",
 }
 _OF_LINES: tuple[Dimension, ...] = ("category", "product")
 _ORDERS = "recent_orders as o"
-_LINES = """
-    recent_orders as o
-    inner join recent_order_lines as l on o.sales_order_id = l.sales_order_id
-    left join dim_products as p on l.product_id = p.product_id
-"""
+_LINES = "recent_orders as o inner join recent_order_lines as l on o.recency = l.recency"
 _AMOUNTS = {
     _ORDERS: {
         "revenue": "coalesce(sum(o.revenue), 0)",
@@ -55,7 +51,7 @@ _AMOUNTS = {
     },
     _LINES: {
         "revenue": "coalesce(sum(l.line_total), 0)",
-        "orders": "cast(count(distinct o.sales_order_id) as bigint)",
+        "orders": "cast(count(distinct o.recency) as bigint)",
         "units": "cast(coalesce(sum(l.order_qty), 0) as bigint)",
     },
 }
@@ -91,22 +87,8 @@ class Selection:
                 terms.append(f"{_COLUMNS[name]} in ({', '.join('?' for _ in chosen)})")
                 values += chosen
         if text := self.search.strip().lower():
-            terms.append(
-                f"""
-                (
-                    contains(lower(o.sales_order_number), ?)
-                    or contains(lower(o.customer_name), ?)
-                    or o.customer_id = ?
-                    or o.sales_order_id in (
-                        select l.sales_order_id
-                        from recent_order_lines as l
-                        left join dim_products as p on l.product_id = p.product_id
-                        where contains(lower({_COLUMNS["product"]}), ?)
-                    )
-                )
-                """
-            )
-            values += [text] * 4
+            terms.append("(contains(o.search_text, ?) or o.customer_id = ?)")
+            values += [text] * 2
         return " and ".join(terms), values
 
 
@@ -117,11 +99,6 @@ class Total:
     orders: int
     units: int
     revenue: Decimal
-
-
-def day_start(day: date, zone: str) -> datetime:
-    """Return when the day begins in the time zone, in naive UTC."""
-    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
 
 
 def listed_from(query: Query, zone: str) -> date | None:
@@ -138,8 +115,7 @@ def listed_from(query: Query, zone: str) -> date | None:
 
 def options(query: Query, name: Dimension) -> list[str]:
     """Return all listed values of a dimension in alphabetical order."""
-    sold = "recent_order_lines as l left join dim_products as p on l.product_id = p.product_id"
-    tables = sold if name in _OF_LINES else _ORDERS
+    tables = "recent_order_lines as l" if name in _OF_LINES else _ORDERS
     rows = query(f"select distinct {_COLUMNS[name]} as name from {tables} order by 1", [])
     return list(rows["name"])
 
@@ -172,12 +148,10 @@ def breakdown(query: Query, selection: Selection, by: Dimension, measure: Measur
     return found
 
 
-def count(query: Query, selection: Selection, of: List) -> int:
-    """Return how many orders or lines `rows` returns without a limit."""
-    tables = _LINES if of == "lines" else selection.tables()
-    counted = "count(*)" if of == "lines" else _AMOUNTS[tables]["orders"]
+def count_lines(query: Query, selection: Selection) -> int:
+    """Return how many lines `rows` returns without a limit. `total` has the number of orders."""
     condition, values = selection.condition()
-    return int(query(f"select {counted} as n from {tables} where {condition}", values)["n"][0])
+    return int(query(f"select count(*) as n from {_LINES} where {condition}", values)["n"][0])
 
 
 def rows(query: Query, selection: Selection, of: List, limit: int | None = None, skipped: int = 0) -> pd.DataFrame:
@@ -217,9 +191,9 @@ def _orders(query: Query, selection: Selection, page: str) -> pd.DataFrame:
     }
     chosen = ", ".join(f"{sql} as {name}" for name, sql in columns.items())
     plain = [sql for name, sql in columns.items() if name not in amounts]
-    grouped = f" group by o.sales_order_id, {', '.join(plain)}" if tables == _LINES else ""
+    grouped = f" group by o.recency, {', '.join(plain)}" if tables == _LINES else ""
     return query(
-        f"select {chosen} from {tables} where {condition}{grouped} order by o.order_date desc, o.sales_order_id {page}",
+        f"select {chosen} from {tables} where {condition}{grouped} order by o.recency {page}",
         values,
     )
 
@@ -240,7 +214,7 @@ def _lines(query: Query, selection: Selection, page: str) -> pd.DataFrame:
             o.customer_name as customer
         from {_LINES}
         where {condition}
-        order by o.order_date desc, o.sales_order_id, l.sales_order_detail_id
+        order by l.recency, l.sales_order_detail_id
         {page}
         """,
         values,

@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
 
 import pandas as pd
 import streamlit as st
 
+from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import controls, data, exports, format
 from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, table
-from adventure.dashboard.sales import drill, metrics, orders
-from adventure.dashboard.sales.filters import FILTERS, choose_scope
+from adventure.dashboard.sales import drill, metrics, orders, views
+from adventure.dashboard.sales.filters import FILTERS, ZONE, choose_scope
 from adventure.dashboard.sales.orders import DIMENSIONS, Dimension, Selection
 from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_sales
 
-_CONTROLS = ("zone", "by", "ranked", "list", "search")
+_CONTROLS = ("by", "ranked", "list", "search", "page", views.NAME)
 _LISTS: dict[orders.List, str] = {"orders": "Orders", "lines": "Order lines"}
 _PAGE = 25
 _TURNED = "turned"
@@ -36,13 +35,18 @@ def show() -> None:
     """Draw the page."""
     dataset = open_sales()
     version = dataset.version()
-    st.title("Orders", anchor=False)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.title("Orders", anchor=False, width="content")
+        asked = version is not None and views.button()
     _watch(dataset, version)
     if version is None:
         show_empty("Nothing has been published yet. `adventure tasks run` loads, builds and publishes.")
         return
     try:
-        _show(data.cached_query(dataset, version))
+        query = data.cached_query(dataset, version)
+        _show(query)
+        if asked:
+            views.dialog(query, "orders", knows_address=not dataset.is_metered)
     except WarehouseError as error:
         show_error(error)
 
@@ -54,7 +58,7 @@ def _watch(dataset: PublishedDataset, version: Version | None) -> None:
 
 
 def _show(query: Query) -> None:
-    controls.explain_names((*FILTERS, *drill.MORE, *_CONTROLS, "from", "to"))
+    controls.explain_names((*FILTERS, ZONE, *drill.MORE, *_CONTROLS, "from", "to"))
     selection = _choose(query)
     if selection is None:
         show_empty("The models contain no orders. `adventure status` shows how far each stream is.")
@@ -76,38 +80,25 @@ def _show(query: Query) -> None:
     with st.container(border=True):
         _breakdown(query, selection)
     with st.container(border=True):
-        _list(query, selection)
+        _list(query, selection, found)
 
 
 def _choose(query: Query) -> Selection | None:
     """Show the filters and return what is chosen; None without sales."""
-    bounds = metrics.bounds(query)
-    if bounds is None:
+    scope = choose_scope(query, utc_now())
+    if scope is None:
         return None
-    above, below = st.container(), st.container()
-    with below:
-        is_open = any(st.query_params.get(name) for name in drill.MORE) or st.query_params.get("zone", "UTC") != "UTC"
-        with st.expander("More filters and the time zone", expanded=is_open):
-            places = [*st.columns(3), *st.columns(3)]
-            more = {
-                name: controls.multi_choice(place, DIMENSIONS[name], name, orders.options(query, name), "All")
-                for place, name in zip(places, drill.MORE, strict=True)
-            }
-            zone = controls.choice(st, "Days and times in", "zone", _zones())
-        controls.explain(*drill.MORE, "zone")
-        search = controls.text("Search by order number, customer or product", "search")
-    with above:
-        today = datetime.now(ZoneInfo(zone)).date()
-        scope = choose_scope(query, bounds, today)
+    is_open = any(st.query_params.get(name) for name in drill.MORE)
+    with st.expander("More filters", expanded=is_open):
+        places = [*st.columns(3), *st.columns(3)]
+        more = {
+            name: controls.multi_choice(place, DIMENSIONS[name], name, orders.options(query, name), "All")
+            for place, name in zip(places, drill.MORE, strict=True)
+        }
+    controls.explain(*drill.MORE)
+    search = controls.text("Search by order number, customer or product", "search")
     chosen: dict[Dimension, tuple[str, ...]] = {"country": scope.countries, "channel": scope.channels, **more}
-    return Selection(scope.first, scope.last, zone, chosen, search)
-
-
-def _zones() -> dict[str, str]:
-    """Return the time zones to choose from: UTC, that of the browser, and that of the link."""
-    asked = [*st.query_params.get_all("zone"), st.context.timezone, st.session_state.get("zone")]
-    known = available_timezones()
-    return {"UTC": "UTC"} | {zone: zone for zone in asked if zone in known}
+    return Selection(scope.first, scope.last, scope.zone, chosen, search)
 
 
 def _show_path(chosen: Mapping[Dimension, Any]) -> None:
@@ -146,6 +137,7 @@ def _cards(found: orders.Total, selection: Selection) -> None:
     st.caption(f"{shown}, days and times in {format.markdown(selection.zone)}.{of}")
 
 
+@st.fragment
 def _breakdown(query: Query, selection: Selection) -> None:
     """Draw the selection by one dimension. A ticked row becomes a filter."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
@@ -177,13 +169,14 @@ def _breakdown(query: Query, selection: Selection) -> None:
     st.caption("Tick a row to see it alone.")
 
 
-def _list(query: Query, selection: Selection) -> None:
+@st.fragment
+def _list(query: Query, selection: Selection, found: orders.Total) -> None:
     """Draw a page of the orders or of their lines. A ticked order shows its lines."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     of: Any = controls.choice(row, "List", "list", _LISTS)
-    count = orders.count(query, selection, of)
+    count = found.orders if of == "orders" else orders.count_lines(query, selection)
     place = _choose_page(row, selection, of, count)
-    controls.explain("list")
+    controls.explain("list", "page")
     rows = orders.rows(query, selection, of, _PAGE, place * _PAGE)
     numbers = list(rows["sales_order_number"])
 
@@ -203,19 +196,33 @@ def _list(query: Query, selection: Selection) -> None:
 def _choose_page(row: Any, selection: Selection, of: orders.List, count: int) -> int:
     """Show the buttons that turn the pages, and return the page, from 0. Another selection begins at its first."""
     pages, asked = max(-(-count // _PAGE), 1), f"{of} {selection}"
-    turned, place = st.session_state.get(_TURNED, (asked, 0))
+    if _TURNED not in st.session_state:
+        st.session_state[_TURNED] = asked, controls.requested_number("page", pages) - 1
+    turned, place = st.session_state[_TURNED]
     place = min(place, pages - 1) if turned == asked else 0
+    if turned != asked:
+        _turn(asked, 0)
+    # On a phone the buttons stay side by side.
+    row = row.container(horizontal=True, vertical_alignment="center", gap="small")
     for label, icon, target in (("Newer", "chevron_left", place - 1), ("Older", "chevron_right", place + 1)):
         row.button(
             label,
             icon=f":material/{icon}:",
             disabled=not 0 <= target < pages,
-            on_click=st.session_state.update,
-            kwargs={_TURNED: (asked, target)},
+            on_click=_turn,
+            args=(asked, target),
             key=label.lower(),
         )
     row.caption(f"Page {place + 1:,} of {pages:,}. {_LISTS[of]}: {count:,}", width="content")
     return place
+
+
+def _turn(asked: str, place: int) -> None:
+    """Show another page of the list, and keep its number in the URL."""
+    controls.reset("page")
+    st.session_state[_TURNED] = asked, place
+    if place:
+        controls.set_param("page", str(place + 1))
 
 
 def _save(query: Query, selection: Selection, of: orders.List, count: int) -> None:
@@ -239,9 +246,9 @@ def _file(name: str, selection: Selection) -> str:
 def _columns(zone: str) -> dict[str, Any]:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     return {
-        "sales_order_number": text("Order", width=110),
-        "order_date": st.column_config.DatetimeColumn(f"Ordered ({zone})", format="YYYY-MM-DD HH:mm:ss", width=165),
-        "customer": text("Customer", width=165),
+        "sales_order_number": text("Order", width=90),
+        "order_date": st.column_config.DatetimeColumn(f"Ordered ({zone})", format="YYYY-MM-DD HH:mm:ss", width=150),
+        "customer": text("Customer", width=140),
         "customer_id": text("Customer id"),
         "product": text("Product", width=165),
         "revenue": number("Revenue", format="dollar"),

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import controls, exports, format
-from adventure.dashboard.layout import download, show_empty, table, theme
+from adventure.dashboard.layout import download, draw, show_empty, table, theme
 from adventure.dashboard.sales import charts, drill, metrics, notes
 from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.filters import show_days_up_to
@@ -36,13 +36,14 @@ class Panel:
     query: Query
     scope: Scope
     now: datetime
+    """The current time in the scope's time zone."""
     descriptions: dict[tuple[str, str], str]
     earliest: date
     """The first day with sales."""
 
     @property
     def today(self) -> date:
-        """Return the current day in UTC."""
+        """Return the current day in the scope's time zone."""
         return self.now.date()
 
     def compared(self) -> tuple[Scope, Scope] | None:
@@ -88,7 +89,8 @@ def headlines(panel: Panel, current: metrics.Total) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(_compared(scope, panel), width="content")
         drill.button()
-        download(line.rename_axis("period").reset_index(), "headlines-over-time", panel.file("headlines-over-time"))
+        period = f"Period ({scope.zone})"
+        download(line.rename_axis(period).reset_index(), "headlines-over-time", panel.file("headlines-over-time"))
 
 
 def _average(total: metrics.Total) -> str:
@@ -114,7 +116,7 @@ def to_date(panel: Panel, read_until: datetime | None) -> None:
     """Draw today, yesterday, and week, month, quarter and year to date, beside the same span earlier.
 
     Args:
-        read_until: up to when sales were read.
+        read_until: up to when sales were read, in the scope's time zone.
     """
     row = st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute")
     row.subheader("Today and to date", anchor=False, width="content")
@@ -153,8 +155,9 @@ def to_date(panel: Panel, read_until: datetime | None) -> None:
     table(shown[order], title, exact=rows[order], columns=columns, file=exports.file_name(title, panel.today))
     ends = spans.forecast(panel.query, panel.scope, measure, end, panel.today)
     text = format.money(ends) if ends is not None and measure == "revenue" else ends and f"{ends:,.0f}"
+    until = format.moment(end, format.markdown(panel.scope.zone))
     st.caption(
-        f"Complete hours until {format.moment(end)}, for the chosen countries and channels, whatever the period."
+        f"Complete hours until {until}, for the chosen countries and channels, whatever the period."
         + (f" If {day} goes on like the last four {panel.today:%A}s, it ends at about {text}." if text else "")
     )
 
@@ -176,7 +179,7 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
         return measure, segment
     unusual, annotations = notes.unusual_days(panel.query, panel.scope), notes.annotations(panel.query, panel.scope)
     marks = charts.Marks([*map(notes.sentence, unusual)], [day.day for day in unusual], annotations)
-    st.altair_chart(charts.sales_chart(rows, measure, grain, panel.now, theme(), name, marks), width="stretch")
+    draw(st, charts.sales_chart(rows, measure, grain, panel.now, theme(), name, marks, panel.scope.zone))
     st.caption(
         "Click a name to show it alone, Shift-click to add another. Hover over the chart to see all values of a period."
     )
@@ -201,13 +204,15 @@ def _series_table(panel: Panel, wide: pd.DataFrame, measure: str, grain: Grain, 
     exact["period"] = exact["period"].dt.strftime("%Y-%m-%d %H:%M" if grain == "hour" else "%Y-%m-%d")
     shown = exact.set_index("period").astype(float).round().reset_index()
     columns = {column: _number(measure) for column in wide.columns}
-    columns["period"] = st.column_config.TextColumn("Period (UTC)", width="small")
+    period = f"Period ({panel.scope.zone})"
+    columns["period"] = st.column_config.TextColumn(period, width="small")
     starts = list(wide.index)
 
     def pick(row: int) -> None:
         first, last = days_of(starts[row].date(), grain)
         drill.open_orders(days=(max(first, panel.scope.first), min(last, panel.scope.last)))
 
+    exact = exact.rename(columns={"period": period})
     table(shown, name, exact=exact, columns=columns, file=panel.file(name), on_pick=pick)
     st.caption("Tick a row to see the orders of its days.")
 
@@ -221,7 +226,7 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
         show_empty("There is nothing before this period to compare with. Choose a shorter or later period.")
         return
     title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
-    st.altair_chart(charts.contribution_chart(rows, measure, theme(), title), width="stretch")
+    draw(st, charts.contribution_chart(rows, measure, theme(), title))
     name = f"change-of-{measure}-by-{segment}"
     download(rows, name, panel.file(name))
 
@@ -283,7 +288,7 @@ def products(panel: Panel) -> None:
     st.caption("Tick a product to see its orders.")
 
 
-def support(panel: Panel, current: metrics.Total) -> None:
+def support(panel: Panel) -> None:
     """Draw support chats and the orders of the same period."""
     st.subheader("Support chats and sales", anchor=False)
     chats = metrics.chats(panel.query, panel.scope)
@@ -293,7 +298,8 @@ def support(panel: Panel, current: metrics.Total) -> None:
     grain = default_grain(panel.scope.days)
     grain = "day" if grain == "hour" else grain
     rows = metrics.chats_and_orders(panel.query, panel.scope, grain, panel.now)
-    per_order = format.decimal(100 * chats.chats / current.orders)
+    sold = metrics.total(panel.query, panel.scope).orders
+    per_order = format.decimal(100 * chats.chats / sold if sold else None)
     rating, hours = _chat_changes(panel)
     cards = [
         ("Chats", format.count(chats.chats), None, "chats", "normal"),
@@ -310,7 +316,7 @@ def support(panel: Panel, current: metrics.Total) -> None:
     # Start at the first chat: the years of history have orders, but no chats.
     drawn = rows[rows["chats"].cumsum() > 0]
     chart = charts.chats_chart(drawn, grain, panel.now, theme(), "Orders and new chats")
-    right.altair_chart(chart, width="stretch")
+    draw(right, chart)
     if charts.is_running(drawn["period"].max(), grain, panel.now):
         right.caption(f"The dashed bar is {charts.RUNNING[grain]}.")
     with st.expander("Data table"):
@@ -363,7 +369,7 @@ def campaigns(panel: Panel) -> None:
     left, right = st.columns([2, 3], gap="medium")
     steps = metrics.funnel(rows)
     with left:
-        st.altair_chart(charts.funnel_chart(steps, theme(), "From opened e-mails to orders"), width="stretch")
+        draw(st, charts.funnel_chart(steps, theme(), "From opened e-mails to orders"))
         st.caption(
             "Campaigns of the chosen countries, all channels."
             if panel.scope.channels

@@ -9,7 +9,7 @@ import streamlit as st
 
 from adventure.dashboard import axes, format
 from adventure.dashboard.colours import Theme, colours
-from adventure.dashboard.layout import show_empty, table, texts, theme
+from adventure.dashboard.layout import draw, show_empty, table, texts, theme
 from adventure.dashboard.sales import charts, review_metrics
 from adventure.dashboard.sales.panels import Panel
 from adventure.dashboard.sales.scope import Grain, default_grain
@@ -54,7 +54,7 @@ def over_time(panel: Panel) -> None:
         else "By the day on which a review was written. Deleted reviews are left out."
     )
     title = "Mean rating and number of reviews"
-    st.altair_chart(review_chart(rows, grain, panel.now, theme(), title), width="stretch")
+    draw(st, review_chart(rows, grain, panel.now, theme(), title))
     if charts.is_running(rows["period"].max(), grain, panel.now):
         st.caption(f"The pale bar is {charts.RUNNING[grain]}.")
     with st.expander("Data table"):

@@ -1,9 +1,11 @@
-"""The scope of the Sales page: days, countries, channels. Days are calendar days in UTC."""
+"""The scope of the Sales page: days, countries, channels. Days are calendar days of a time zone, UTC unless chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Literal
+
+from adventure.dashboard.sales import zones
 
 Grain = Literal["hour", "day", "week", "month"]
 
@@ -20,11 +22,21 @@ class Scope:
     last: date
     countries: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    zone: str = "UTC"
+    """The time zone whose days are meant."""
 
     @property
     def days(self) -> int:
         """Return the number of days."""
         return (self.last - self.first).days + 1
+
+    def in_utc(self) -> "Scope":
+        """Return the scope with the same days of UTC, for sales that are kept by days."""
+        return replace(self, zone="UTC")
+
+    def local(self, column: str) -> str:
+        """Return SQL for the local time of a column with times in UTC."""
+        return zones.local_sql(column, self.zone, self.first, self.last)
 
     def before(self) -> "Scope":
         """Return the scope with as many days, just before this one."""
@@ -55,11 +67,14 @@ class Scope:
         """Return an SQL condition for the scope's rows, and its bound values.
 
         Args:
-            column: the column with a day or a timestamp.
+            column: the column with a time in UTC; or with a day, in a scope of UTC.
             any_channel: without a chosen channel, select all rows. If False, select the rows whose channel is `any`.
         """
         filters, chosen = self.filters(any_channel=any_channel)
-        values: list[object] = [_start(self.first), _start(self.last + timedelta(1))]
+        values: list[object] = [
+            zones.day_start(self.first, self.zone),
+            zones.day_start(self.last + timedelta(1), self.zone),
+        ]
         return f"{column} >= ? and {column} < ?{filters}", values + chosen
 
     def filters(self, *, any_channel: bool = True) -> tuple[str, list[object]]:
@@ -97,7 +112,3 @@ def possible_grains(days: int) -> Sequence[Grain]:
     grains += ["week"] if days > 14 else []
     grains += ["month"] if days > 120 else []
     return grains
-
-
-def _start(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day)

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pandas as pd
 
+from adventure.dashboard.sales import zones
 from adventure.dashboard.sales.metrics import Measure, relative_change
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.published import Query
@@ -40,7 +41,7 @@ def spans(end: datetime, today: date) -> list[Span]:
 
     Args:
         end: the end of the last complete hour.
-        today: the current day in UTC; after the end, if nothing was read today.
+        today: the current day; after the end, if nothing was read today.
     """
     day = datetime(today.year, today.month, today.day)
     yesterday = day - timedelta(days=1)
@@ -78,7 +79,8 @@ def to_date(query: Query, scope: Scope, measure: Measure, end: datetime, today: 
     A span that has not begun is left out. A comparison that begins before the first day with sales is empty.
 
     Args:
-        scope: the countries and channels; its days are ignored.
+        scope: the countries, the channels and the time zone; its days are ignored.
+        end: the end of the last complete hour, in that zone.
         earliest: the first day with sales.
     """
     begun = [span for span in spans(end, today) if span.shown[0] < span.shown[1]]
@@ -121,7 +123,7 @@ def _sums(query: Query, scope: Scope, measure: Measure, ranges: Sequence[Range])
         f"coalesce(sum(case when order_hour >= ? and order_hour < ? then {measure} end), 0) as s{number}"
         for number in range(len(ranges))
     )
-    bounds = [moment for each in ranges for moment in each]
+    bounds = [zones.to_utc(moment, scope.zone) for each in ranges for moment in each]
     row = query(
         f"select {columns} from sales_by_hour where order_hour >= ? and order_hour < ?{condition}",
         [*bounds, min(bounds), max(bounds), *chosen],

@@ -22,6 +22,7 @@ MARTS = (
     "recent_order_lines",
     "sales_annotations",
     "sales_targets",
+    "sales_views",
     "dim_products",
 )
 """What the Sales and Orders pages read: aggregates, one small dimension, and the latest orders."""

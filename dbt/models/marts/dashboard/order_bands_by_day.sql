@@ -4,8 +4,8 @@
 {% set weeks = 8 %}
 {% set fewest_weeks = 4 %}
 {% set shown_days = 120 %}
--- The level of the last days scales the baseline.
-{% set level_days = 7 %}
+-- The level of the last days scales the baseline. Four weeks, so that a campaign of one week does not raise it.
+{% set level_days = 28 %}
 -- The band is as many spreads wide to each side; wider for the many segments, so that chance seldom leaves one of them.
 {% set width = {'all': 4, 'segments': 5} %}
 -- Fewer expected orders say nothing.

@@ -59,9 +59,50 @@ customers as (
     select customer_id, full_name, state_province
     from {{ ref('stg_adventure_db__customers') }}
 
+),
+
+line_items as (
+
+    select sales_order_id, product_id
+    from {{ ref('fct_sales_order_lines') }}
+
+),
+
+products as (
+
+    select product_id, product_name
+    from {{ ref('dim_products') }}
+
+),
+
+-- The names of each order's products, so that a search reads one column of one table.
+sold as (
+
+    select distinct
+        line_items.sales_order_id,
+        coalesce(products.product_name, concat('Product ', line_items.product_id)) as product
+    from line_items
+    inner join sales_orders
+        on line_items.sales_order_id = sales_orders.sales_order_id
+    left join products
+        on line_items.product_id = products.product_id
+
+),
+
+names as (
+
+    select
+        sales_order_id,
+        {{ dbt.listagg('product', "'\n'", 'order by product') }} as products
+    from sold
+    group by sales_order_id
+
 )
 
 select
+    cast(
+        row_number() over (order by sales_orders.order_date desc, sales_orders.sales_order_id) as bigint
+    ) as recency,
     cast(sales_orders.sales_order_id as varchar) as sales_order_id,
     cast(coalesce(details.sales_order_number, sales_orders.sales_order_id) as varchar) as sales_order_number,
     cast(sales_orders.order_date as timestamp) as order_date,
@@ -79,10 +120,23 @@ select
     cast(sales_orders.loyalty as varchar) as loyalty,
     cast(sales_orders.campaign_segment as varchar) as campaign_segment,
     cast(sales_orders.units as bigint) as units,
-    cast(sales_orders.sub_total as decimal(38, 9)) as revenue
+    cast(sales_orders.sub_total as decimal(38, 9)) as revenue,
+    cast(
+        lower(
+            concat(
+                coalesce(details.sales_order_number, sales_orders.sales_order_id),
+                '{{ "\n" }}',
+                coalesce(customers.full_name, 'Unknown'),
+                '{{ "\n" }}',
+                coalesce(names.products, '')
+            )
+        ) as varchar
+    ) as search_text
 from sales_orders
 left join details
     on sales_orders.sales_order_id = details.sales_order_id
 left join customers
     on sales_orders.customer_id = customers.customer_id
-order by sales_orders.order_date
+left join names
+    on sales_orders.sales_order_id = names.sales_order_id
+order by recency
