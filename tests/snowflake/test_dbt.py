@@ -124,6 +124,7 @@ def test_everything_that_was_sent_has_snowflakes_words_and_types(pair: Pair, mon
     for command in ("tasks run", "status", "check", "reconcile"):
         # What they say of the sources is not the question: the watermarks are those of the other warehouse.
         CliRunner().invoke(cli.app, command.split(), env={"COLUMNS": "200", **account.environment(settings)})
+    warehouse.SnowflakeWarehouse(pair.snowflake).publish_report(pair.streams, interval=60)
     relations = Relations(pair.snowflake.snowflake_database)
     shown = check_sent(sent["PARITY"][begun:deployed], relations, schema="dashboard")
     assert shown.faults == []
