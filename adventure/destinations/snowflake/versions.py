@@ -135,7 +135,7 @@ def _copy_held(
     rows = execute(
         f"""
         with asked as (
-            select value::varchar as key from table(flatten(input => parse_json(?)))
+            select given.value::varchar as key from table(flatten(input => parse_json(?))) as given
         ),
         versions as (
             select {key} as key, {cursor} as cursor, _loaded_at, _deleted_at is null as live, {", ".join(parts)}
