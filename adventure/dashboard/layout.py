@@ -162,9 +162,10 @@ def table(
         save: show the button.
     """
     key = f"table-{name}"
+    # A tick draws its fragment alone again, and there perhaps another table.
+    if st.session_state.pop(_PICKED, False):
+        st.rerun(scope="app")
     if on_pick is not None:
-        if st.session_state.pop(_PICKED, False):
-            st.rerun(scope="app")
         # A table with other rows is another one, in which nothing is ticked.
         key = f"{key}-{zlib.crc32(repr(frame.iloc[:, 0].tolist()).encode())}"
         st.dataframe(
