@@ -6,23 +6,26 @@ from collections.abc import Iterator
 import pytest
 
 from adventure.cli import job
-from adventure.cli.garbage import collect_seldom
+from adventure.cli.garbage import collect_as_usual, collect_seldom
 from adventure.core import stopping
 from adventure.core.settings import Settings
 
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture
-def usual() -> Iterator[tuple[int, int, int]]:
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
     before = gc.get_threshold()
-    yield before
+    yield
     gc.set_threshold(*before)
 
 
-def test_a_long_lived_command_searches_as_usual(usual: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_lived_command_searches_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(stopping, "run_until_stopped", lambda run: seen.append(gc.get_threshold()))
+    collect_as_usual()
+    usual = gc.get_threshold()
     collect_seldom()
+    assert gc.get_threshold() > usual
     job.run_long_lived(Settings(), lambda stop: None)
     assert seen == [usual]

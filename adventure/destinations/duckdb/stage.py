@@ -42,6 +42,13 @@ class FolderStage:
         """Return the path of a window's file."""
         return self.root / window.stage / window.id / name
 
+    def was_removed(self, window: Window) -> bool:
+        """Return whether the window's `window.json` is gone. One that cannot be read is not."""
+        try:
+            return not self.path(window, MANIFEST).exists()
+        except OSError:
+            return False
+
     def identity(self, *, create: bool = False) -> str:
         """Return the content of the file `.id`, which is unique to this folder; see `Stage`."""
         path = self.root / _IDENTITY

@@ -9,7 +9,6 @@ import duckdb
 
 from adventure.core.errors import StageDamaged
 from adventure.core.log import get_logger
-from adventure.core.manifest import MANIFEST
 from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
@@ -117,7 +116,7 @@ class DuckDBWarehouse(SqlWarehouse):
                         result = load_window(connection, stream, self._stage, window)
                     except StageDamaged as error:
                         # The window is not damaged if `adventure stage remove` removed it meanwhile.
-                        if self._stage.path(window, MANIFEST).exists():
+                        if not self._stage.was_removed(window):
                             damaged.append(error)
                         continue
                     rows, files = rows + result.rows, files + result.files
