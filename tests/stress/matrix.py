@@ -214,8 +214,13 @@ def _let_time_pass(world: World, cell: Cell, seconds: float, processor: "Process
 
 
 def _have_read(cycles: dict["Processor", int]) -> bool:
-    """Whether each processor has read at the clock of now: no more than one step between two cycles can be noticed."""
-    return all(each.cycles >= before + 2 or not each.thread.is_alive() for each, before in cycles.items())
+    """Whether each processor has staged a window, and has read at the clock of now.
+
+    A step before the first window needs nothing, and no more than one step between two cycles can be noticed.
+    """
+    return all(
+        (each.modes and each.cycles >= before + 2) or not each.thread.is_alive() for each, before in cycles.items()
+    )
 
 
 class Writers:
