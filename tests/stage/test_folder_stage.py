@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adventure.core.errors import StageUnwritable
+from adventure.core.errors import StageDamaged, StageUnwritable
 from adventure.core.manifest import MANIFEST, Window
 from adventure.core.stage import Stage
 from adventure.destinations.duckdb.stage import FolderStage
@@ -66,6 +66,20 @@ def test_a_disk_error_leaves_no_file_and_is_reported(
     assert str(root / "orders_stage") in str(caught.value)
     assert remedy in str(caught.value)
     assert _every_file(root) == before
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_of_the_stage(
+    stage: Stage, put_window: PutWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor tries again after such an error; another one would end it."""
+    put_window()
+
+    def refuse(_folder: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(StageDamaged, match="orders_stage cannot be listed: Input/output error"):
+        stage.entries("orders_stage")
 
 
 def test_a_file_where_the_stage_should_be_is_named(tmp_path: Path) -> None:

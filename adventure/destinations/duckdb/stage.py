@@ -138,15 +138,23 @@ class FolderStage:
         return discarded
 
     def entries(self, stage: str, *, md5: bool = False) -> list[StageEntry]:
-        """Return every file, including `window.json`, sorted by path."""
+        """Return every file, including `window.json`, sorted by path.
+
+        Raises:
+            StageDamaged: the stage cannot be listed, or a file not be read.
+        """
         entries = []
-        for path in _files(self.root / stage):
-            with suppress(FileNotFoundError):
-                facts = path.stat()
-                modified = datetime.fromtimestamp(facts.st_mtime, UTC).replace(tzinfo=None)
-                digest = _md5(path) if md5 else ""
-                name = "/".join(path.parts[len(self.root.parts) :])
-                entries.append(StageEntry(name, facts.st_size, modified, digest))
+        try:
+            for path in _files(self.root / stage):
+                with suppress(FileNotFoundError):
+                    facts = path.stat()
+                    modified = datetime.fromtimestamp(facts.st_mtime, UTC).replace(tzinfo=None)
+                    digest = _md5(path) if md5 else ""
+                    name = "/".join(path.parts[len(self.root.parts) :])
+                    entries.append(StageEntry(name, facts.st_size, modified, digest))
+        except OSError as error:
+            problem = f"The stage {self.root / stage} cannot be listed: {error.strerror or error}"
+            raise StageDamaged(problem, "Check that folder and its permissions") from error
         return sorted(entries, key=lambda entry: entry.path)
 
     def remove(self, window: Window) -> int:
