@@ -1,5 +1,6 @@
 """One small shop for all dashboard tests: real databases, loaded once through the whole pipeline."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,10 +10,12 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
 from adventure.dashboard.axes import Unvalidated
+from adventure.dashboard.serve import environment
 from adventure.demo.catalogue import products
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
@@ -188,3 +191,20 @@ def ask(shop: Shop) -> Query:
 @pytest.fixture(scope="session")
 def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+@pytest.fixture
+def opened(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a script of the app with a link's values, over the shop's published marts."""
+    for name, value in environment(shop.reader).items():
+        monkeypatch.setenv(name, value)
+
+    def run(script: str, **link: str | list[str]) -> Any:
+        page = AppTest.from_string(script, default_timeout=60)
+        for name, value in link.items():
+            page.query_params[name] = value
+        page.run()
+        assert not page.exception
+        return page
+
+    return run

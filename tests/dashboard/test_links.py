@@ -1,29 +1,18 @@
 """A link that is not understood says so and keeps its address; the app is run without a browser."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from adventure.dashboard.serve import environment
 from tests.dashboard.conftest import HOSTILE, Shop
 
 
 @pytest.fixture
-def open_link(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in environment(shop.reader).items():
-        monkeypatch.setenv(name, value)
-
-    def opened(**link: str | list[str]) -> Any:
-        page = AppTest.from_string("from adventure.dashboard.sales import page\npage.show()", default_timeout=60)
-        for name, value in link.items():
-            page.query_params[name] = value
-        page.run()
-        assert not page.exception
-        return page
-
-    return opened
+def open_link(opened: Callable[..., Any]) -> Callable[..., Any]:
+    return partial(opened, "from adventure.dashboard.sales import page\npage.show()")
 
 
 def warnings(page: Any) -> str:

@@ -5,18 +5,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 import psycopg
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from adventure.dashboard.sales import metrics, orders, zones
 from adventure.dashboard.sales.orders import DIMENSIONS, Dimension, Selection
 from adventure.dashboard.sales.scope import Scope
-from adventure.dashboard.serve import environment
 from adventure.destinations.published import Query
 from tests.dashboard.conftest import CATEGORIES, COUNTRIES, HOSTILE, Shop
 
@@ -235,21 +234,8 @@ def test_days_of_a_zone_follow_its_clock_changes(zone: str, day: date, start: da
 
 
 @pytest.fixture
-def open_link(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    for name, value in environment(shop.reader).items():
-        monkeypatch.setenv(name, value)
-
-    def opened(**link: str | list[str]) -> Any:
-        page = AppTest.from_string(
-            "from adventure.dashboard.sales import orders_page\norders_page.show()", default_timeout=60
-        )
-        for name, value in link.items():
-            page.query_params[name] = value
-        page.run()
-        assert not page.exception
-        return page
-
-    return opened
+def open_link(opened: Callable[..., Any]) -> Callable[..., Any]:
+    return partial(opened, "from adventure.dashboard.sales import orders_page\norders_page.show()")
 
 
 def test_a_link_shows_the_chosen_orders_and_saves_exactly_these(open_link: Any, ask: Query, now: datetime) -> None:

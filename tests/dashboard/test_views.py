@@ -1,15 +1,12 @@
 """A link holds all that a page shows, with a name; saved views open from a list."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from adventure import dashboard
 from adventure.dashboard.sales import views
-from adventure.dashboard.serve import environment
 from tests.dashboard.conftest import HOSTILE, Shop
 
 
@@ -25,22 +22,6 @@ from tests.dashboard.conftest import HOSTILE, Shop
 )
 def test_a_link_is_a_page_and_its_controls(link: str, page: str, params: dict[str, list[str]]) -> None:
     assert views.view("x", link) == views.View("x", page, params)
-
-
-@pytest.fixture
-def opened(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    for name, value in environment(shop.reader).items():
-        monkeypatch.setenv(name, value)
-
-    def run(script: str, **link: str | list[str]) -> Any:
-        page = AppTest.from_string(script, default_timeout=60)
-        for name, value in link.items():
-            page.query_params[name] = value
-        page.run()
-        assert not page.exception
-        return page
-
-    return run
 
 
 ORDERS = "from adventure.dashboard.sales import orders_page\norders_page.show()"

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from adventure.dashboard.sales import metrics, to_date, zones
 from adventure.dashboard.sales.scope import Scope
-from adventure.dashboard.serve import environment
 from adventure.destinations.published import Query
 from tests.dashboard.conftest import COUNTRIES, Order, Shop
 
@@ -113,19 +112,8 @@ def test_sales_without_a_time_of_day_are_found(ask: Query) -> None:
 
 
 @pytest.fixture
-def open_link(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    for name, value in environment(shop.reader).items():
-        monkeypatch.setenv(name, value)
-
-    def opened(**link: str) -> Any:
-        page = AppTest.from_string("from adventure.dashboard.sales import page\npage.show()", default_timeout=60)
-        for name, value in link.items():
-            page.query_params[name] = value
-        page.run()
-        assert not page.exception
-        return page
-
-    return opened
+def open_link(opened: Callable[..., Any]) -> Callable[..., Any]:
+    return partial(opened, "from adventure.dashboard.sales import page\npage.show()")
 
 
 def test_the_sales_page_shows_days_of_the_chosen_zone(open_link: Any, ask: Query, now: datetime) -> None:
