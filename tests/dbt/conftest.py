@@ -20,9 +20,14 @@ from tests.shared import shared_folder
 DBT = Path(__file__).parent.parent.parent / "dbt"
 Row = dict[str, Any]
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-NOON = TODAY - timedelta(days=1) + timedelta(hours=12)
-"""Noon of yesterday, so that it is always within the last 30 days."""
+
+def today() -> datetime:
+    """Return the first moment of the day in UTC. A test asks for it again: the tests may run past midnight."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+
+
+NOON = today() - timedelta(days=1) + timedelta(hours=12)
+"""Noon of the day before the tests began, so that it is always within the last 30 days."""
 
 
 def order(order_id: str, **changes: Any) -> Row:
@@ -115,6 +120,7 @@ class Project:
     folder: Path
     statuses: dict[str, str] = field(default_factory=dict)
     """The status of each node in the last run, by name."""
+    _first: datetime = field(default_factory=today)
     _loads: int = 0
 
     def load(self, *, orders: Iterable[Row] = (), lines: Iterable[Row] = (), chats: Iterable[Row] = ()) -> None:
@@ -130,7 +136,7 @@ class Project:
     def next_stamp(self) -> datetime:
         """Return `_loaded_at` for the next load."""
         self._loads += 1
-        return TODAY + timedelta(seconds=self._loads)
+        return self._first + timedelta(seconds=self._loads)
 
     def insert(self, table: str, rows: Iterable[Row]) -> None:
         with duckdb.connect(str(self.path)) as connection:

@@ -10,7 +10,7 @@ import pytest
 
 from adventure.dashboard.sales import notes
 from adventure.dashboard.sales.scope import Scope
-from tests.dbt.conftest import TODAY, Project, new_project, order
+from tests.dbt.conftest import Project, new_project, order, today
 
 SHARES = {"United States": 0.4, "Australia": 0.25, "Canada": 0.2, "France": 0.15}
 WEEK = (1.0, 1.05, 1.1, 1.1, 1.2, 0.8, 0.6)
@@ -40,7 +40,7 @@ def sell(
     random = np.random.default_rng(seed)
     rows: list[tuple[Any, ...]] = []
     for ago in range(DAYS, -1, -1):
-        day = TODAY - timedelta(days=ago)
+        day = today() - timedelta(days=ago)
         for country, share in SHARES.items():
             expected = mean * share * WEEK[day.weekday()] * (1 + growth) ** -ago
             unusual_day, factor = (planted or {}).get(country, (None, 1.0))
@@ -64,7 +64,7 @@ def unusual(project: Project, days: int = 90, **filters: Any) -> list[notes.Unus
             connection.execute("set schema = 'dbt_prod'")
             return connection.execute(statement, values).df()
 
-    return notes.unusual_days(query, Scope(TODAY.date() - timedelta(days=days), TODAY.date(), **filters))
+    return notes.unusual_days(query, Scope(today().date() - timedelta(days=days), today().date(), **filters))
 
 
 def test_ninety_normal_days_have_at_most_one_false_alarm(project: Project) -> None:
@@ -74,12 +74,12 @@ def test_ninety_normal_days_have_at_most_one_false_alarm(project: Project) -> No
         "select count(*), max(order_day) from dbt_prod.order_bands_by_day where dimension = 'all'"
     )
     assert days == DAYS - 28, "each finished day with four weeks before it"
-    assert last == TODAY.date() - timedelta(days=1)
+    assert last == today().date() - timedelta(days=1)
 
 
 def test_the_days_after_a_campaign_of_one_week_are_normal(project: Project) -> None:
     """It raises neither the level nor the band of the weeks after it."""
-    begins = TODAY.date() - timedelta(days=21)
+    begins = today().date() - timedelta(days=21)
     sell(project, 3, 120, 0.001, planted=dict.fromkeys(SHARES, (begins, 1.6)), lasts=7)
     found = [each.day for each in unusual(project)]
     campaign = [day for day in found if begins <= day < begins + timedelta(days=7)]
@@ -89,8 +89,8 @@ def test_the_days_after_a_campaign_of_one_week_are_normal(project: Project) -> N
 
 def test_planted_days_are_found_with_the_country_that_explains_them(project: Project) -> None:
     planted = {
-        "United States": (TODAY.date() - timedelta(days=20), 0.0),
-        "France": (TODAY.date() - timedelta(days=9), 8.0),
+        "United States": (today().date() - timedelta(days=20), 0.0),
+        "France": (today().date() - timedelta(days=9), 8.0),
     }
     sell(project, 7, 120, 0.001, planted=planted)
     for segment, (day, factor) in planted.items():

@@ -17,7 +17,7 @@ from adventure.factory import open_warehouse
 from adventure.monitoring.checks import Check
 from adventure.monitoring.checks.sales import LAST_30_DAYS, MARCH, sales_checks, statement
 from adventure.monitoring.queries import run_queries
-from tests.dbt.conftest import TODAY, Project, line, new_project, order
+from tests.dbt.conftest import Project, line, new_project, order, today
 from tools.worksheet import worksheet
 
 pytestmark = pytest.mark.slow
@@ -82,7 +82,7 @@ def test_the_validation_queries_find_the_known_figures_of_march_2013(history: Pr
 def test_the_validation_queries_count_the_day_30_days_ago(history: Project, tmp_path: Path) -> None:
     path = tmp_path / history.path.name
     shutil.copy(history.path, path)
-    first = TODAY - timedelta(days=30)
+    first = today() - timedelta(days=30)
     with duckdb.connect(str(path)) as connection:
         for order_id, placed in (("a", first), ("b", first - timedelta(microseconds=1))):
             connection.execute(
