@@ -8,7 +8,7 @@
 {% set level_days = 28 %}
 -- The band is as many spreads wide to each side; wider for the many segments, so that chance seldom leaves one of them.
 {% set width = {'all': 4, 'segments': 5} %}
--- Fewer expected orders say nothing.
+-- Where fewer orders are expected and no more came, the day says nothing.
 {% set fewest = 10 %}
 
 with orders as (
@@ -178,5 +178,5 @@ select
     cast(power(greatest(0, sqrt(expected) - half / 2), 2) as double) as low,
     cast(power(sqrt(expected) + half / 2, 2) as double) as high,
     cast(score as double) as score,
-    expected >= {{ fewest }} and abs(score) > 1 as is_unusual
+    greatest(expected, orders) >= {{ fewest }} and abs(score) > 1 as is_unusual
 from scored
