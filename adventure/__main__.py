@@ -1,5 +1,17 @@
-"""`python -m adventure`, for where the script is not on the path."""
+"""The process of `adventure`, and of `python -m adventure` where the script is not on the path."""
 
 from adventure.cli import main
+from adventure.cli.ending import end
 
-main()
+
+def run() -> None:
+    """Run a command, and end the process."""
+    try:
+        main()
+    except SystemExit as ended:
+        end(ended.code if isinstance(ended.code, int) else 0)
+        raise
+
+
+if __name__ == "__main__":
+    run()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adventure.cli import alert, digest, history, init, query, raw, snowflake, stage, stream, tasks
+from adventure.cli.ending import end_at_once
 from adventure.cli.garbage import collect_seldom
 from adventure.cli.general import AsJson, Commands, General, Interrupted, MainGroup
 from adventure.cli.job import (
@@ -333,6 +334,7 @@ def status(
     from adventure.monitoring.status import print_status, print_status_json
 
     problems = (print_status_json if as_json else print_status)(*pipeline_of(context))
+    end_at_once()
     if check and problems:
         raise typer.Exit(1)
 
@@ -352,6 +354,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
         json_output.write(findings_object(findings))
     else:
         print_findings(findings)
+    end_at_once()
     if any(each.level == "error" for each in findings):
         raise typer.Exit(1)
 

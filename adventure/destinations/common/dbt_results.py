@@ -3,8 +3,10 @@
 dbt's `run_results.json` holds one run, and an increment runs only some tests. A warning must not vanish with it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,26 @@ _KEPT = "failed_results.json"
 
 Result = tuple[str, str, str, str, int | None, str, str | None]
 """Test, kind, model, outcome, rows, message, and the table of its rows."""
+
+
+@dataclass(frozen=True)
+class _Node:
+    """What is said of a test or a model."""
+
+    kind: str
+    name: str
+    about: str
+    """The model that a test is of; else the name."""
+    relation: str | None
+    """The table of a test's failed rows."""
+
+
+@dataclass(frozen=True)
+class _Project:
+    """What is needed of dbt's manifest, which has some megabytes."""
+
+    nodes: Mapping[str, _Node]
+    freshness: tuple[tuple[str, str, str, float | None, float | None], ...]
 
 
 @dataclass(frozen=True)
@@ -39,30 +61,55 @@ def keep_results(dbt_target: Path) -> None:
 
 def read_results(dbt_target: Path) -> Results:
     """Return what dbt's runs left in its target folder."""
-    results, manifest = _read(dbt_target / "run_results.json"), _read(dbt_target / "manifest.json")
-    if results is None or manifest is None:
+    results, project = _read(dbt_target / "run_results.json"), _project(dbt_target)
+    if results is None or project is None:
         return Results(None, 0, [])
-    nodes = manifest["nodes"]
-    kinds = [nodes.get(each["unique_id"], {}).get("resource_type") for each in results["results"]]
+    names = [each["unique_id"] for each in results["results"]]
     kept = _merged(dbt_target, results)
     return Results(
         ran_at=datetime.fromisoformat(results["metadata"]["generated_at"]).replace(tzinfo=None),
-        tests=sum(kind in ("test", "unit_test") for kind in kinds),
+        tests=sum(name in project.nodes and project.nodes[name].kind in ("test", "unit_test") for name in names),
         # A test that was removed from the project has no result any more.
-        failed=[_result(nodes[name], found) for name, found in sorted(kept.items()) if name in nodes],
+        failed=[_result(project.nodes[name], found) for name, found in sorted(kept.items()) if name in project.nodes],
     )
 
 
 def declared_freshness(dbt_target: Path) -> list[tuple[str, str, str, float | None, float | None]]:
     """Return schema, table, column, and seconds until warning and error, of each source that declares a freshness."""
-    manifest = _read(dbt_target / "manifest.json") or {"sources": {}}
-    found = []
-    for source in manifest["sources"].values():
-        freshness, column = source.get("freshness") or {}, source.get("loaded_at_field")
-        warn, error = _seconds(freshness.get("warn_after")), _seconds(freshness.get("error_after"))
-        if column and (warn or error):
-            found.append((source["schema"], source["identifier"], column, warn, error))
-    return found
+    project = _project(dbt_target)
+    return list(project.freshness) if project else []
+
+
+def _project(dbt_target: Path) -> _Project | None:
+    """Return what is needed of the manifest. It is read again when it has changed."""
+    path = dbt_target / "manifest.json"
+    try:
+        written = path.stat()
+    except FileNotFoundError:
+        return None
+    return _project_of(path, written.st_mtime_ns, written.st_ino)
+
+
+@lru_cache(maxsize=1)
+def _project_of(path: Path, _changed_at: int, _inode: int) -> _Project | None:
+    manifest = _read(path)
+    if manifest is None:
+        return None
+    return _Project(
+        {name: _node(node) for name, node in manifest["nodes"].items()},
+        tuple(each for source in manifest["sources"].values() if (each := _declared(source))),
+    )
+
+
+def _node(node: dict[str, Any]) -> _Node:
+    about = str(node.get("attached_node") or "").split(".")[-1]
+    return _Node(node["resource_type"], node["name"], about or node["name"], node.get("relation_name"))
+
+
+def _declared(source: dict[str, Any]) -> tuple[str, str, str, float | None, float | None] | None:
+    freshness, column = source.get("freshness") or {}, source.get("loaded_at_field")
+    warn, error = _seconds(freshness.get("warn_after")), _seconds(freshness.get("error_after"))
+    return (source["schema"], source["identifier"], column, warn, error) if column and (warn or error) else None
 
 
 def _seconds(after: dict[str, Any] | None) -> float | None:
@@ -81,12 +128,10 @@ def _merged(dbt_target: Path, results: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _result(node: dict[str, Any], found: dict[str, Any]) -> Result:
-    kind, name = node["resource_type"], node["name"]
-    about = str(node.get("attached_node") or "").split(".")[-1]
+def _result(node: _Node, found: dict[str, Any]) -> Result:
     message = " ".join(str(found["message"] or "").split())[:LONGEST_TEXT]
-    relation = node.get("relation_name") if kind == "test" else None
-    return name, kind, about or name, found["status"], found["failures"], message, relation
+    relation = node.relation if node.kind == "test" else None
+    return node.name, node.kind, node.about, found["status"], found["failures"], message, relation
 
 
 def _read(path: Path) -> Any:
