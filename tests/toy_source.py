@@ -23,7 +23,7 @@ from adventure.core.watermark import Origin, Watermark
 from adventure.sources.probe import Finding, KeptLog, SourceCounts, Stall, Unread
 from adventure.sources.proposal import Proposal, Unmovable
 from adventure.sources.side import Version
-from adventure.sources.source import Extract
+from adventure.sources.source import NOT_BEGUN, Extract
 
 KIND = SourceKind("toy", "Toy", "tests.toy_source", documents=True)
 
@@ -75,7 +75,9 @@ class ToySource:
     margin = timedelta(0)
 
     @contextmanager
-    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[ToySnapshot]:
+    def open_snapshot(
+        self, streams: Sequence[Stream], marks: Mapping[str, Watermark], begun: Mapping[str, str] = NOT_BEGUN
+    ) -> Iterator[ToySnapshot]:
         yield ToySnapshot(marks)
 
     def mark_staged(self, stream: Stream, floor: datetime) -> None:

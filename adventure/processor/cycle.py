@@ -94,7 +94,7 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         streams = [s for s in pipeline.streams if s.source == kind and s.name not in pipeline.refused]
         waiting = {stream.name for stream in streams}
         try:
-            with source.open_snapshot(streams, pipeline.state.watermarks) as snapshot:
+            with source.open_snapshot(streams, pipeline.state.watermarks, pipeline.state.begun) as snapshot:
                 failures |= {name: _named(name, error) for name, error in snapshot.unreadable.items()}
                 refused |= set(snapshot.unreadable)
                 horizons[kind] = snapshot.horizon
@@ -175,13 +175,16 @@ def _mismatch(
 def _extract_windows(
     pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
 ) -> Iterator[StreamReport]:
-    """Extract all new rows of one stream, in as many windows as the size limit requires; yield a report for each."""
-    report, more = _extract_window(pipeline, source, snapshot, stream, origin)
-    yield report
+    """Extract all new rows of one stream, in as many windows as the size limit requires; yield a report for each.
+
+    Without new rows, there is one report without a window.
+    """
+    more, reported = True, False
     while more:
         report, more = _extract_window(pipeline, source, snapshot, stream, origin)
-        if report.window:
+        if report.window or not (more or reported):
             yield report
+            reported = True
 
 
 def _extract_window(

@@ -55,6 +55,12 @@ update adventure_watermarks set mode = %(mode)s, position = %(position)s, owner 
 where stream = %(stream)s and watermark = %(watermark)s and position is not distinct from %(before)s
 """
 
+_BEGIN = """
+insert into adventure_watermarks as m (stream, position) values (%(stream)s, %(position)s)
+on conflict (stream) do update set position = excluded.position
+where m.watermark is null and m.position is not distinct from %(before)s
+"""
+
 _REFUSE = """
 update adventure_watermarks set refused = %(refused)s where stream = %(stream)s and watermark = %(watermark)s
 """
@@ -169,7 +175,7 @@ class State:
         except BaseException:
             self.close()
             raise
-        self.watermarks, self.resets = contents.watermarks, contents.resets
+        self.watermarks, self.resets, self.begun = contents.watermarks, contents.resets, contents.begun
         self._saved_at: dict[str, float] = {}
 
     def advance(self, window: Window, owner: Mapping[str, str], origin: Origin | None = None) -> None:
@@ -217,7 +223,8 @@ class State:
         """Save how and from where a stream without new rows is read, when that changes; its position once a minute.
 
         A resume token that is never saved expires from the source's log. Saving it in every cycle costs more than the
-        read.
+        read. A stream without a watermark has a position once its log is open: what is deleted after that is found,
+        even if its first window was loaded and its watermark never saved.
 
         Raises:
             AlreadyRunning: somebody else moved the watermark.
@@ -225,12 +232,11 @@ class State:
         """
         mark = self.watermarks.get(stream.name)
         if mark is None:
+            self._save_begun(stream.name, position)
             return
         same_source = (origin.name, origin.timeline) == (mark.origin.name, mark.origin.timeline)
         same = mode == mark.mode and owner == mark.owner and same_source
-        saved_at = self._saved_at.get(stream.name)
-        is_recent = saved_at is not None and time.monotonic() < saved_at + SAVE_POSITION_SEC
-        if same and (position == mark.position or is_recent):
+        if same and (position == mark.position or self._is_recent(stream.name)):
             return
         values = {
             "stream": stream.name,
@@ -243,6 +249,18 @@ class State:
         }
         self._set(stream.name, _SAVE_POSITION, values)
         self.watermarks[stream.name] = replace(mark, mode=mode, position=position, owner=owner, origin=origin)
+
+    def _save_begun(self, stream: str, position: str | None) -> None:
+        before = self.begun.get(stream)
+        if position is None or position == before or (before and self._is_recent(stream)):
+            return
+        self._set(stream, _BEGIN, {"stream": stream, "position": position, "before": before})
+        self.begun[stream] = position
+
+    def _is_recent(self, stream: str) -> bool:
+        """Return whether the stream's row was changed within SAVE_POSITION_SEC."""
+        saved_at = self._saved_at.get(stream)
+        return saved_at is not None and time.monotonic() < saved_at + SAVE_POSITION_SEC
 
     def refuse(self, stream: Stream, mismatch: WatermarkMismatch) -> None:
         """Note that the stream stays stopped until it is reset.

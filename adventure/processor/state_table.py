@@ -106,6 +106,8 @@ class Contents:
     """A stream that was never read, or was reset to its beginning, has none."""
     resets: dict[str, datetime]
     """When the stream was last reset; naive UTC."""
+    begun: dict[str, str]
+    """Where the source's log was opened, for a stream without a watermark; see `State.save_position`."""
 
 
 def read(connection: Connection) -> Contents:
@@ -121,13 +123,14 @@ def read(connection: Connection) -> Contents:
     elif _is_of_an_earlier_version(_columns(connection, OLD_TABLE)):
         table = OLD_TABLE
     else:
-        return Contents({}, {})
+        return Contents({}, {}, {})
     # Read rows as JSON, in which columns that an earlier version's table lacks are simply absent.
     query = sql.SQL("select to_jsonb(m)::text from {} as m").format(sql.Identifier(table))
     rows = [json.loads(row[0]) for row in connection.execute(query)]
     return Contents(
         {row["stream"]: _watermark(row) for row in rows if row["watermark"] is not None},
         {row["stream"]: datetime.fromisoformat(row["reset_at"]) for row in rows if row.get("reset_at")},
+        {row["stream"]: row["position"] for row in rows if row["watermark"] is None and row.get("position")},
     )
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from adventure.core.files import LocalFile
 
 
+NOT_BEGUN: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True)
 class Extract:
     """The rows of one stream that were read from a snapshot and not staged before, in finished local files."""
@@ -36,7 +39,8 @@ class Extract:
     position: str | None = None
     """Where the source continues once this is staged; see `Window.position`."""
     more: bool = False
-    """True if the extract hit its size limit and more rows remain below the horizon."""
+    """True if the extract hit its size limit and more rows remain below the horizon. Also if it has read none yet, so
+    that its position is saved first."""
     ordered: bool = False
     """True if its rows may be later versions of rows with the same cursor. The window is then loaded in order."""
 
@@ -109,12 +113,13 @@ class Source(Protocol):
         """How far the horizon of a snapshot stays below the clock. Younger rows are in the next snapshot."""
 
     def open_snapshot(
-        self, streams: Sequence[Stream], marks: Mapping[str, Watermark]
+        self, streams: Sequence[Stream], marks: Mapping[str, Watermark], begun: Mapping[str, str] = NOT_BEGUN
     ) -> AbstractContextManager[SourceSnapshot]:
         """Open a snapshot for these streams.
 
         Args:
             marks: watermarks by stream name; a stream that was never read has none.
+            begun: for streams without a watermark, the position of an extract without files.
 
         Raises:
             SourceError: the source does not answer, or refuses.

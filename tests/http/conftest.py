@@ -66,6 +66,7 @@ class MemoryState:
     """Watermarks in memory, so that these tests need no database."""
 
     watermarks: dict[str, Watermark] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
 
     def advance(self, window: Window, owner: dict[str, str], origin: Origin) -> None:
         self.watermarks[window.stream] = Watermark(

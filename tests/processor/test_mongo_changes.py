@@ -1,5 +1,6 @@
 """Change streams stage every insert, update, replace and delete, whatever is lost, dropped or interrupted meanwhile."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from bson import ObjectId, json_util
 from pydantic import SecretStr
 from pymongo.errors import OperationFailure
 
-from adventure.core.errors import StageUnwritable
+from adventure.core.errors import SourceUnavailable, StageUnwritable
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.sandbox.mongo import MongoServer
@@ -421,6 +422,55 @@ def test_a_complete_window_is_recovered_with_its_position(
     assert process_once(settings, [chat_stream]).streams[0].window is None
     assert position(settings) == after
     assert names(staged(chat_stream)) == ["1", "2"], "a late document is a window that is adopted as well"
+
+
+def test_a_deletion_after_a_first_window_whose_watermark_was_never_saved_is_found(
+    settings: Settings,
+    chats: Any,
+    chat_stream: Stream,
+    staged: Staged,
+    deleted: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The window was loaded and removed before the processor started again, so nothing of it is left to recover."""
+    chats.insert_many([document(1), document(2)])
+    with monkeypatch.context() as patch:
+        patch.setattr(state.State, "advance", gone)
+        with pytest.raises(SourceUnavailable):
+            process_once(settings, [chat_stream])
+    loaded = staged(chat_stream)
+    assert names(loaded) == ["1", "2"]
+    shutil.rmtree(settings.stage_dir / chat_stream.stage)
+    chats.delete_one({"_id": 1})
+    chats.insert_one(document(3))
+    process_once(settings, [chat_stream])
+    process_once(settings, [chat_stream])
+    assert [row["key"] for row in deleted(chat_stream)] == [{"_id": "1"}]
+    assert sorted(latest([*loaded, *staged(chat_stream)], deleted(chat_stream))) == [2, 3]
+
+
+def gone(*_: object, **__: object) -> None:
+    raise SourceUnavailable("the state database does not answer", "Check that it runs")
+
+
+def test_a_position_of_a_stream_without_documents_is_kept_fresh(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is never saved again would fall off the oplog before the first document comes."""
+    monkeypatch.setattr(state, "SAVE_POSITION_SEC", 0)
+    chats.insert_one(document(1))
+    chats.delete_one({"_id": 1})
+    begun = []
+    with open_pipeline(settings, [chat_stream]) as pipeline:
+        for _ in range(2):
+            assert [report.window for report in run_cycle(pipeline).streams] == [None]
+            begun.append(pipeline.state.begun["chat_logs"])
+            chats.database["others"].insert_one({})
+    assert begun[0] != begun[1]
+    assert read_watermarks(settings) == {}
+    chats.insert_one(document(2))
+    process_once(settings, [chat_stream])
+    assert names(staged(chat_stream)) == ["2"]
 
 
 def test_a_table_of_an_earlier_version_gets_its_column(settings: Settings, chats: Any, chat_stream: Stream) -> None:

@@ -24,6 +24,7 @@ class StateDatabase:
 
     marks: dict[str, Watermark] = field(default_factory=dict)
     resets: dict[str, datetime] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
     locks: dict[str, "SimulatedState | Process"] = field(default_factory=dict)
 
     def disconnect(self, process: Process) -> None:
@@ -34,7 +35,7 @@ class StateDatabase:
 
     def copy(self) -> "StateDatabase":
         """Return a backup."""
-        return StateDatabase(dict(self.marks), dict(self.resets))
+        return StateDatabase(dict(self.marks), dict(self.resets), dict(self.begun))
 
 
 class SimulatedState(real.State):
@@ -52,6 +53,7 @@ class SimulatedState(real.State):
         self._database.locks[f"adventure:{stream.name}"] = self
         self.watermarks = dict(self._database.marks)
         self.resets = dict(self._database.resets)
+        self.begun = dict(self._database.begun)
         self._saved_at = {}
 
     @property
@@ -100,6 +102,7 @@ class SimulatedState(real.State):
         if statement is real._ADVANCE:
             if self.compares and at != values["low"]:
                 return False
+            self._database.begun.pop(stream, None)
             marks[stream] = Watermark(
                 stream,
                 values["high"],
@@ -120,7 +123,13 @@ class SimulatedState(real.State):
             # Only resets to the beginning occur here; they leave no watermark.
             assert values["at"] is None
             marks.pop(stream, None)
+            self._database.begun.pop(stream, None)
             self._database.resets[stream] = values["reset_at"]
+            return True
+        if statement is real._BEGIN:
+            if before is not None or self._database.begun.get(stream) != values["before"]:
+                return False
+            self._database.begun[stream] = values["position"]
             return True
         if before is None or at != values["watermark"]:
             return False

@@ -205,6 +205,7 @@ class World:
             data.entries["stage"] = data.durable["stage"] = copy.copy()
         elif part == "state":
             self.state.marks, self.state.resets = dict(copy.marks), dict(copy.resets)
+            self.state.begun = dict(copy.begun)
         elif part == "warehouse":
             self.database = copy.copy()
         else:

@@ -26,7 +26,7 @@ from adventure.sources.http.client import ApiClient, Throttled
 from adventure.sources.http.endpoint import Endpoint, Page, Validators
 from adventure.sources.http.writer import RecordWriter
 from adventure.sources.progress import log_progress
-from adventure.sources.source import Extract, SourceSnapshot
+from adventure.sources.source import NOT_BEGUN, Extract, SourceSnapshot
 
 MODE = "lookback"
 
@@ -109,7 +109,9 @@ class HttpSource:
         state.staged = state.pending
 
     @contextmanager
-    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
+    def open_snapshot(
+        self, streams: Sequence[Stream], marks: Mapping[str, Watermark], begun: Mapping[str, str] = NOT_BEGUN
+    ) -> Iterator[SourceSnapshot]:
         """Open a snapshot; see `Source`. It sends no request."""
         yield HttpSnapshot(marks, self)
 

@@ -109,6 +109,7 @@ class ChangeStream:
         self._lean = bool(self._condition)
         """Request events without documents and look the documents up, until the end of a window with a large one.
         With a condition, look each one up under it."""
+        self._opened_at = position
         self._prefetched: RawBSONDocument | None = None
         try:
             self._open(client, position)
@@ -119,6 +120,8 @@ class ChangeStream:
     @property
     def position(self) -> str | None:
         """The position after the last change that was read."""
+        if self._prefetched is not None:
+            return self._opened_at
         token = self._stream.resume_token
         if token is None:
             return None

@@ -44,7 +44,7 @@ from adventure.sources.mongo.origin import collection_origin, has_change_streams
 from adventure.sources.mongo.shape import condition_of, under, wrong_condition
 from adventure.sources.prefetch import prefetch
 from adventure.sources.progress import log_progress
-from adventure.sources.source import Extract, SourceSnapshot
+from adventure.sources.source import NOT_BEGUN, Extract, SourceSnapshot
 
 CHANGE_STREAM = "change stream"
 """The mode. If documents had to be read again, the reason follows it."""
@@ -75,6 +75,8 @@ class MongoSnapshot:
     until: Timestamp | None
     """The server's cluster time; None if it has no change streams."""
     marks: Mapping[str, Watermark]
+    begun: Mapping[str, str]
+    """Where the change stream was opened, for streams whose first window was not staged yet."""
     source: "MongoSource"
     unreadable: dict[str, SourceError] = field(default_factory=dict)
     mode: str = "lookback"
@@ -109,6 +111,8 @@ class StreamCursor:
     change_stream: ChangeStream | None = None
     read_at: datetime = datetime.min
     """When the change stream was last read, by the server's clock."""
+    has_documents_to_read: bool = False
+    """True from the opening of the change stream before the first window, until the documents were read."""
     settled: bool = True
     """False while the change stream is ahead of the saved resume token."""
     unwatchable: str = ""
@@ -144,7 +148,9 @@ class MongoSource:
         cursor.settled = True
 
     @contextmanager
-    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
+    def open_snapshot(
+        self, streams: Sequence[Stream], marks: Mapping[str, Watermark], begun: Mapping[str, str] = NOT_BEGUN
+    ) -> Iterator[SourceSnapshot]:
         """Open a snapshot up to the server's time; see `Source`."""
         with translating_mongo(self._uri, _NAME):
             hello = self._client.admin.command("hello")
@@ -154,7 +160,7 @@ class MongoSource:
             unreadable = self._unreadable(streams)
         # The horizon is exclusive. Add a tick, so that documents of this millisecond are read.
         horizon = hello["localTime"].replace(tzinfo=None) + _TICK
-        yield MongoSnapshot(horizon, hello.get("operationTime") if follows else None, marks, self, unreadable)
+        yield MongoSnapshot(horizon, hello.get("operationTime") if follows else None, marks, begun, self, unreadable)
 
     def _unreadable(self, streams: Sequence[Stream]) -> dict[str, SourceError]:
         """Return the streams whose `where` the server does not accept, with the error."""
@@ -207,7 +213,7 @@ class MongoSource:
             mode=mode,
             position=change_stream.position if change_stream else None,
             ordered=change_stream is not None,
-            more=change_stream.more if change_stream else False,
+            more=cursor.has_documents_to_read or (change_stream.more if change_stream else False),
         )
 
     def read_keys(self, stream: Stream, keys: Sequence[tuple[str, ...]], below: datetime, folder: Path) -> Extract:
@@ -258,6 +264,11 @@ class MongoSource:
             Unwatchable: the collection has no change stream.
         """
         stream, why = writer.stream, ""
+        if mark is None and cursor.change_stream is None and not self._open_first(stream, cursor, snapshot):
+            return ""
+        if cursor.has_documents_to_read:
+            self._read_documents(writer, cursor, None)
+            return ""
         low = earlier(mark.value, stream.lookback) if mark else None
         position = cursor.change_stream.position if cursor.change_stream else mark.position if mark else None
         rested, cursor.read_at = snapshot.horizon - cursor.read_at > _REST, snapshot.horizon
@@ -281,18 +292,47 @@ class MongoSource:
             )
         # Open the stream before reading the documents. Writes in between are then in both, and the models keep one.
         self._close_stream(cursor)
+        cursor.change_stream = self._new_stream(stream)
+        self._read_documents(writer, cursor, low)
+        return why
+
+    def _open_first(self, stream: Stream, cursor: StreamCursor, snapshot: MongoSnapshot) -> bool:
+        """Open the change stream before the first window, where it was opened before if that was saved.
+
+        Returns:
+            Whether the position is saved. If not, the documents are read when it is: a document that is deleted after
+            this window was loaded must be found, even if the window's watermark is never saved.
+        """
+        position = snapshot.begun.get(stream.name)
+        if position:
+            try:
+                cursor.change_stream = ChangeStream(self._client, stream, position)
+            except PositionLost as lost:
+                log.warning(f"{stream.name}: {lost}, before a first window was staged", stream=stream.name)
+                position = None
+        if position is None:
+            cursor.change_stream = self._new_stream(stream)
+        cursor.has_documents_to_read = True
+        return position is not None
+
+    def _new_stream(self, stream: Stream) -> ChangeStream:
         try:
-            cursor.change_stream = ChangeStream(self._client, stream, None)
+            return ChangeStream(self._client, stream, None)
         except PositionLost as lost:
             raise SourceError(
                 f"{stream.name}: a change stream on {stream.location} cannot be opened: {lost}", "Enlarge the oplog"
             ) from lost
-        for document in self._documents(stream, low, None, cursor.change_stream.session):
+
+    def _read_documents(self, writer: DocumentWriter, cursor: StreamCursor, low: datetime | None) -> None:
+        """Write the documents, after the change stream was opened."""
+        assert cursor.change_stream
+        for document in self._documents(writer.stream, low, None, cursor.change_stream.session):
             writer.write(document, low)
-        return why
+        cursor.has_documents_to_read = False
 
     def _close_stream(self, cursor: StreamCursor) -> None:
         change_stream, cursor.change_stream = cursor.change_stream, None
+        cursor.has_documents_to_read = False
         if change_stream:
             change_stream.close()
 

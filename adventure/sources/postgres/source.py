@@ -44,7 +44,7 @@ from adventure.sources.postgres.snapshot import PostgresSnapshot
 from adventure.sources.postgres.warnings import FUTURE, WarningLog, rows_in_the_future
 from adventure.sources.postgres.zone import ZoneWatch
 from adventure.sources.progress import log_progress
-from adventure.sources.source import SourceSnapshot
+from adventure.sources.source import NOT_BEGUN, SourceSnapshot
 
 LOCK_TIMEOUT_MS = 1000
 """How long one connection waits for a lock while the other one holds the snapshot's locks."""
@@ -165,7 +165,9 @@ class PostgresSource:
         self._due_at[stream.name] = time.monotonic() + stream.interval.total_seconds()
 
     @contextmanager
-    def open_snapshot(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> Iterator[SourceSnapshot]:
+    def open_snapshot(
+        self, streams: Sequence[Stream], marks: Mapping[str, Watermark], begun: Mapping[str, str] = NOT_BEGUN
+    ) -> Iterator[SourceSnapshot]:
         """Lock the tables against DDL, read the horizon, then take one snapshot for all streams.
 
         The locks come first, because a table that is rewritten while a snapshot waits for it looks empty to that
