@@ -1,4 +1,4 @@
-"""A TCP proxy that closes, resets or stalls connections, at a given byte of the server's answer or on request.
+"""A TCP proxy that closes, resets, stalls or corrupts connections, at a byte of the server's answer or on request.
 
 with Proxy(server_port) as proxy:
     settings = settings.model_copy(update={"postgres_port": proxy.port})
@@ -27,6 +27,8 @@ class How(StrEnum):
     """Close abruptly (RST): the client's call fails."""
     STALL = "stall"
     """Forward nothing for a while, in either direction; both sockets stay open."""
+    CORRUPT = "corrupt"
+    """Change one bit of the next byte of an answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class _Connection:
     """Bytes of answers since the trigger."""
     requested: bytes = b""
     """The end of the client's data, in which a trigger may begin."""
+    corrupts: bool = False
+    """Whether the next byte of an answer is to be changed."""
 
 
 class Proxy:
@@ -182,6 +186,8 @@ class Proxy:
                     if due:
                         self._carry_out(connection, strike)
                 connection.moving.wait()
+                if connection.corrupts and data:
+                    data, connection.corrupts = bytes([data[0] ^ 1]) + data[1:], False
                 connection.client.sendall(data)
         self._end(connection)
 
@@ -202,6 +208,8 @@ class Proxy:
             timer = threading.Timer(seconds, connection.moving.set)
             timer.daemon = True
             timer.start()
+        elif how is How.CORRUPT:
+            connection.corrupts = True
         else:
             self._end(connection, how)
 

@@ -37,6 +37,8 @@ class Report:
     """What a run did, and whether all data arrived."""
 
     kills: Counter[str] = field(default_factory=Counter)
+    pauses: dict[str, list[float]] = field(default_factory=dict)
+    """The seconds of each pause, by victim."""
     ended_by_themselves: list[str] = field(default_factory=list)
     writes: int = 0
     broken: int = 0
@@ -58,8 +60,12 @@ class Report:
     def lines(self) -> list[str]:
         """Return the report as text."""
         kills = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
+        pauses = ", ".join(
+            f"{name} {len(each)} of at most {max(each):.0f} s" for name, each in sorted(self.pauses.items())
+        )
         lines = [
             f"kills survived      {self.kills.total()} ({kills})",
+            f"pauses              {pauses or 'none'}",
             f"ended by themselves {len(self.ended_by_themselves)}",
             *(f"    {line}" for line in self.ended_by_themselves),
             f"writes              {self.writes:,} acknowledged, {self.broken:,} connections broken by kills",
@@ -138,16 +144,21 @@ def run(folder: Path, *, minutes: float, seed: int) -> Report:
 
 
 def _strike(victims: dict[str, Victim], commands: dict[str, Command], strikes: object, report: Report) -> None:
-    """Kill on schedule, and restart killed victims. A victim that is already down is skipped."""
+    """Kill and pause on schedule, and restart victims or let them go on. A victim that is already down is skipped."""
     begun = time.monotonic()
     down: dict[str, float] = {}
+    paused: set[str] = set()
 
     def until(moment: float) -> None:
         while True:
             now = time.monotonic() - begun
             for name in [name for name, since in down.items() if since <= now]:
                 del down[name]
-                victims[name].start()
+                if name in paused:
+                    paused.remove(name)
+                    commands[name].go_on()
+                else:
+                    victims[name].start()
             for name, command in commands.items():
                 if name not in down:
                     command.restart_if_exited()
@@ -158,10 +169,16 @@ def _strike(victims: dict[str, Victim], commands: dict[str, Command], strikes: o
     for strike in strikes:  # type: ignore[attr-defined]
         assert isinstance(strike, Strike)
         until(strike.at)
-        if strike.victim not in down:
+        if strike.victim in down:
+            continue
+        if strike.is_pause:
+            commands[strike.victim].pause()
+            paused.add(strike.victim)
+            report.pauses.setdefault(strike.victim, []).append(strike.down)
+        else:
             victims[strike.victim].kill()
             report.kills[strike.victim] += 1
-            down[strike.victim] = time.monotonic() - begun + strike.down
+        down[strike.victim] = time.monotonic() - begun + strike.down
     until(max(down.values(), default=0.0))
 
 

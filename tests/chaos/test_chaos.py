@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.run import run
-from tests.chaos.victims import WEIGHTS, schedule
+from tests.chaos.victims import PAUSED, WEIGHTS, schedule
 
 pytestmark = pytest.mark.slow
 
@@ -26,3 +26,6 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
     assert list(schedule(3, 600)) == list(schedule(3, 600)) != list(schedule(4, 600))
     for seed in (1, 2, 3):
         assert {strike.victim for strike in schedule(seed, 600)} == set(WEIGHTS)
+        paused = [strike for strike in schedule(seed, 600) if strike.is_pause]
+        assert {strike.victim for strike in paused} == set(PAUSED)
+        assert max(strike.down for strike in paused) > 60

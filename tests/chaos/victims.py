@@ -1,4 +1,4 @@
-"""The processes to kill, and the schedule of the kills, which depends only on the seed."""
+"""The processes to kill or to pause, and the schedule of it, which depends only on the seed."""
 
 import os
 import random
@@ -16,27 +16,36 @@ ROOT = Path(__file__).parent.parent.parent
 
 WEIGHTS = {"processor": 4, "task server": 3, "PostgreSQL": 2, "MongoDB": 2}
 MEAN_SEC = 3.0
-"""Mean seconds between two kills."""
+"""Mean seconds between two strikes."""
+PAUSED = ("processor", "task server")
+"""They may be paused instead: everything else goes on, and what they held and knew is old when they go on."""
+PAUSES = 0.1
+"""The share of their strikes that are pauses."""
+LONGEST_PAUSE_SEC = 150.0
 
 
 @dataclass(frozen=True)
 class Strike:
-    """A kill."""
+    """A kill, or a pause."""
 
     at: float
     """Seconds after the start of the run."""
     victim: str
     down: float
-    """Seconds until the victim is restarted."""
+    """Seconds until the victim is restarted, or goes on."""
+    is_pause: bool = False
 
 
 def schedule(seed: int, seconds: float) -> Iterator[Strike]:
-    """Yield the kills of a run; the same seed gives the same kills."""
-    rng = random.Random(f"{seed}:schedule")
+    """Yield the strikes of a run; the same seed gives the same strikes. A pause takes up to a fifth of the run."""
+    rng, pauses = random.Random(f"{seed}:schedule"), random.Random(f"{seed}:pauses")
     at = 2.0
     while at < seconds:
         (victim,) = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        yield Strike(at, victim, rng.uniform(0, 2.5))
+        down, is_pause = rng.uniform(0, 2.5), victim in PAUSED and pauses.random() < PAUSES
+        if is_pause:
+            down = pauses.uniform(1, max(2.5, min(LONGEST_PAUSE_SEC, seconds / 5)))
+        yield Strike(at, victim, down, is_pause)
         at += rng.expovariate(1 / MEAN_SEC)
 
 
@@ -78,6 +87,17 @@ class Command:
         """Kill the command with kill -9."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """Stop the command as Ctrl-Z does, until `go_on`."""
+        self.restart_if_exited()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a pause."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Stop the command cleanly."""
         self._end(signal.SIGTERM)
@@ -93,6 +113,7 @@ class Command:
         if self._process is not None:
             self.restart_if_exited()
             self._process.send_signal(how)
+            self._process.send_signal(signal.SIGCONT)
             self._process.wait()
             self._process = None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import trustme
 from pydantic import SecretStr
@@ -19,10 +20,13 @@ from adventure.core import connect
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.core.settings import Settings, load_settings
 from adventure.core.streams import Stream, load_streams
+from adventure.demo.generator.run import backfill
 from adventure.demo.sandbox.process import await_answer, free_port, launch, stop
 from adventure.demo.sandbox.sandbox import Sandbox
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.processor.run import process_once
 from adventure.sources.mongo.connect import connect_mongo
+from tests.proxy import How, Proxy, Strike
 
 
 @dataclass(frozen=True)
@@ -227,3 +231,29 @@ def test_a_mongo_server_without_tls_is_reported(
     monkeypatch.setattr(connect, "RETRY_FOR_SEC", 0.1)
     with pytest.raises(SourceUnavailable, match="does not answer"):
         connect_mongo(with_tls(settings, mongo_tls_ca_file=certificates.authority).mongo_conninfo, name="the chats")
+
+
+@pytest.mark.parametrize("after", [20_000, 60_000, 150_000])
+def test_a_bit_of_a_row_that_changes_on_its_way_is_noticed(
+    secured: Settings,
+    certificates: Certificates,
+    terminator: Terminator,
+    writer_settings: Settings,
+    after: int,
+) -> None:
+    """In the connection that extracts, after so many bytes. The next cycle stages what the source has."""
+    backfill(writer_settings, orders=600, days=5, seed=1)
+    streams = sales(secured)
+    with Proxy(terminator.port) as proxy:
+        settings = with_tls(secured, postgres_sslrootcert=certificates.authority, postgres_port=proxy.port)
+        strike = Strike(How.CORRUPT, after=after, skip=2)
+        proxy.arm(strike)
+        with pytest.raises(SourceUnavailable, match="SSL error"):
+            process_once(settings, streams)
+        assert proxy.hit == [How.CORRUPT]
+        assert process_once(settings, streams).failures == {}
+    for stream in streams:
+        staged = sum(window.rows for window in FolderStage(settings.stage_dir).windows(stream.stage))
+        with psycopg.connect(writer_settings.postgres_dsn) as connection:
+            [(count,)] = connection.execute(f"select count(*) from {stream.table}").fetchall()  # type: ignore[arg-type]
+        assert staged == count
