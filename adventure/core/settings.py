@@ -296,9 +296,17 @@ class Settings(BaseModel):
         The state stays where it is: without STATE_DSN, in the database of POSTGRES_HOST.
         """
         own = {field: getattr(given, field) for field in source_fields(name.usual)}
-        made = self.model_copy(update={**own, "state_dsn": SecretStr(self.state_conninfo)})
-        made._source = name
-        return made
+        return self.model_copy(update={**own, "state_dsn": SecretStr(self.state_conninfo)}).belonging_to(name)
+
+    def belonging_to(self, name: SourceName) -> "Settings":
+        """Note the source that these settings are for, and return them."""
+        self._source = name
+        return self
+
+    def read_from(self, env_file: Path) -> "Settings":
+        """Note the file that was read, and return the settings."""
+        self._env_file = env_file
+        return self
 
     @property
     def stage_dir(self) -> Path:
@@ -423,8 +431,7 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
         raise ConfigError(
             f"Settings that cannot be used: {faults}", "Fix them in the environment or the --env file"
         ) from None
-    settings._env_file = env_file or Path(".env")
-    return settings
+    return settings.read_from(env_file or Path(".env"))
 
 
 def source_fields(usual: str) -> list[str]:

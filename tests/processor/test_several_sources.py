@@ -199,11 +199,8 @@ def test_a_source_that_is_down_stops_no_other_of_its_kind(
 def test_a_refused_password_is_named_by_its_own_setting(both: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EU_SHOP_PASSWORD", "the-wrong-one")
     _, things_eu = load_streams(both)
-    with (
-        pytest.raises(SourceRefused, match="the source shop_eu") as caught,
-        closing(open_source(things_eu.opens, both)),
-    ):
-        pass
+    with pytest.raises(SourceRefused, match="the source shop_eu") as caught:
+        open_source(things_eu.opens, both)
     assert "EU_SHOP_PASSWORD" in (caught.value.remedy or "")
     assert "POSTGRES_" not in str(caught.value)
     assert "the-wrong-one" not in f"{caught.value} {things_eu!r}"
