@@ -4,14 +4,17 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pymongo
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from adventure.cli import app
+from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError, SourceRefused
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream, load_streams
@@ -28,6 +31,7 @@ from adventure.processor.remove import remove_stream
 from adventure.processor.run import open_pipeline
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile
+from tests.http.api import Api, answer
 from tests.processor.conftest import superuser, writer
 from tests.processor.test_log import change, slots
 
@@ -287,6 +291,34 @@ def test_documents_of_two_databases_arrive(settings: Settings, tmp_path: Path, m
     report = cycle(settings, *load_streams(settings))
     assert [each.stream for each in report.streams] == ["notes"]
     assert "CHATS_EU_URI" in str(report.failures["notes_eu"])
+
+
+def test_records_of_two_apis_arrive_and_each_gets_its_own_token(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = (
+        '[streams.{name}]\nsource = "{source}"\nnamespace = "shop"\ntable = "reviews"\ncursor = "meta.changed"\n'
+        'key = "id"\nlookback = 60\nstage = "{name}_stage"\nraw_table = "raw_ext.{name}_raw"\n'
+        'api = {{ records = "data.items", since = "since", pages = "next", next = "paging.next" }}\n'
+    )
+    pipeline = '[sources.api_eu]\nkind = "http"\nprefix = "EU_API_"\n'
+    pipeline += entry.format(name="opinions", source="http") + entry.format(name="opinions_eu", source="api_eu")
+    with Api().running() as ours, Api().running() as theirs:
+        ours.put_many(4, utc_now() - timedelta(hours=1))
+        theirs.put_many(7, utc_now() - timedelta(hours=1))
+        monkeypatch.setenv("EU_API_URL", theirs.url)
+        monkeypatch.setenv("EU_API_TOKEN", "theirs")
+        own = settings.model_copy(update={"api_url": ours.url, "api_token": SecretStr("ours")})
+        own = with_pipeline(own, tmp_path, pipeline)
+        report = cycle(own, *load_streams(own))
+        assert not report.failures
+        assert {each.stream: each.rows_staged for each in report.streams} == {"opinions": 4, "opinions_eu": 7}
+        for api, token in ((ours, "ours"), (theirs, "theirs")):
+            assert {request.headers["authorization"] for request in api.requests} == {f"Bearer {token}"}
+        theirs.always = answer(b"", 401)
+        _, opinions_eu = load_streams(own)
+        failure = str(cycle(own, opinions_eu).failures["opinions_eu"])
+        assert "Check EU_API_TOKEN and EU_API_HEADERS" in failure
 
 
 @pytest.mark.parametrize(
