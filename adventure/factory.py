@@ -18,6 +18,7 @@ from adventure.destinations.published import PublishedDataset
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+    from adventure.core.named_sources import NamedSource
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
     from adventure.core.streams import Stream
@@ -33,16 +34,17 @@ READS = "ADVENTURE_DASHBOARD_READS"
 """Environment variable of the dashboard's process: the kind of warehouse that it reads."""
 
 
-def open_source(kind: str, settings: "Settings", *, retry_for: float | None = None) -> "Source":
-    """Return the source of that kind, connected.
+def open_source(source: "str | NamedSource", settings: "Settings", *, retry_for: float | None = None) -> "Source":
+    """Return the source, connected.
 
     Args:
+        source: the name of a kind, or a source with settings of its own; see `Stream.opens`.
         retry_for: seconds for which a source that does not answer is tried again.
 
     Raises:
         SourceError: it does not answer, or refuses.
     """
-    return _source(kind).open_source(settings, retry_for)
+    return _source(source).open_source(_own(source, settings), retry_for)
 
 
 def open_source_side(
@@ -57,19 +59,22 @@ def open_source_side(
     Raises:
         SourceError: it does not answer, refuses, or is not what the stream says.
     """
-    return _source(stream.source).open_side(settings, stream, rows=rows, mark=mark)
+    return _source(stream.opens).open_side(_own(stream.opens, settings), stream, rows=rows, mark=mark)
 
 
-def open_probe(kind: str, settings: "Settings", *, brief: bool = False) -> "AbstractContextManager[Probe]":
-    """Return what `status` and `check` ask a source of that kind, with a connection of its own.
+def open_probe(
+    source: "str | NamedSource", settings: "Settings", *, brief: bool = False
+) -> "AbstractContextManager[Probe]":
+    """Return what `status` and `check` ask a source, with a connection of its own.
 
     Args:
+        source: as in `open_source`.
         brief: try once to connect, for two seconds.
 
     Raises:
         SourceError: it does not answer, or refuses.
     """
-    return _source(kind).open_probe(settings, brief=brief)
+    return _source(source).open_probe(_own(source, settings), brief=brief)
 
 
 def open_stage(settings: "Settings") -> "Stage":
@@ -123,8 +128,13 @@ def _published() -> "WarehouseModule":
     return _warehouse(os.environ.get(READS) or next(iter(WAREHOUSES)))
 
 
-def _source(kind: str) -> "SourceModule":
-    return cast("SourceModule", import_module(SOURCES[kind].module))
+def _source(source: "str | NamedSource") -> "SourceModule":
+    kind = SOURCES[source] if isinstance(source, str) else source.kind
+    return cast("SourceModule", import_module(kind.module))
+
+
+def _own(source: "str | NamedSource", settings: "Settings") -> "Settings":
+    return settings if isinstance(source, str) else source.settings(settings)
 
 
 def _warehouse(kind: str) -> "WarehouseModule":

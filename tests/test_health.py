@@ -187,6 +187,20 @@ CASES: list[tuple[Kind, str, str, str, State]] = [
         stream(mode="lookback: no privilege"),
     ),
     (
+        "read_by_lookback",
+        "warning",
+        "lookback: no privilege",
+        "pg_read_all_stats",
+        replace(
+            stream(source="shop_eu", mode="lookback: no privilege"),
+            observed=Observed(
+                NOW,
+                (SourceState("shop_eu", ("orders",), kind="postgres"),),
+                (ObservedStream("orders", NOW, "lookback", 0),),
+            ),
+        ),
+    ),
+    (
         "window_damaged",
         "error",
         "window.json is torn",

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 def settings_of(context: typer.Context) -> "Settings":
     """Load the settings from the environment and the file of `--env`, and configure the log."""
     from adventure.core import foreign_settings, log
+    from adventure.core.named_sources import source_variables
     from adventure.core.settings import load_settings
 
     general: General = context.find_root().obj
     settings = load_settings(general.env)
     log.configure(settings.log_format, general.level)
     log.get_logger().debug(f"settings: read {general.env or '.env'} and the environment; data in {settings.data_dir}")
-    for notice in foreign_settings.notices(general.env, settings.warehouse):
+    for notice in foreign_settings.notices(general.env, settings.warehouse, source_variables(settings)):
         log.get_logger().warning(notice)
     return settings
 

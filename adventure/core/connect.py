@@ -17,6 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.core.log import get_logger
 from adventure.core.refusal import refusal_state
+from adventure.core.source_name import SourceName
 
 RETRY_FOR_SEC = 30.0
 """How long a connection is retried by default before SourceUnavailable is raised."""
@@ -88,7 +89,7 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
 def connect_postgres(
     conninfo: str,
     *,
-    name: str,
+    name: str | SourceName,
     autocommit: bool = False,
     retry_for: float | None = None,
     brief: bool = False,
@@ -125,7 +126,7 @@ def session_conninfo(conninfo: str) -> str:
 
 
 @contextmanager
-def translating_postgres(conninfo: str, name: str) -> Iterator[None]:
+def translating_postgres(conninfo: str, name: str | SourceName) -> Iterator[None]:
     """Turn psycopg's errors into errors of the tree.
 
     Raises:
@@ -139,7 +140,7 @@ def translating_postgres(conninfo: str, name: str) -> Iterator[None]:
         raise postgres_error(error, conninfo, name) from error
 
 
-def postgres_error(error: Exception, conninfo: str, name: str, *, lost: bool | None = None) -> SourceError:
+def postgres_error(error: Exception, conninfo: str, name: str | SourceName, *, lost: bool | None = None) -> SourceError:
     """Return the tree's error for one that a PostgreSQL driver raised, by its SQLSTATE.
 
     An error of libpq itself has no SQLSTATE. For a connection that failed, the server is asked for it again. A
@@ -149,17 +150,21 @@ def postgres_error(error: Exception, conninfo: str, name: str, *, lost: bool | N
         lost: whether an error without SQLSTATE means that the connection was lost; default: by psycopg's class.
     """
     where = postgres_place(conninfo, name)
+    own = name if isinstance(name, SourceName) else None
     text = _without_statement(str(error))
     detail = _detail(error, text) or type(error).__name__
     state = getattr(error, "sqlstate", None) or ""
     if not state and _is_failed_connection(error, text):
         if tls := _tls_problem(text):
             remedy = "Check POSTGRES_SSLMODE and the certificates that POSTGRES_SSL… names (or those in STATE_DSN)"
-            return SourceRefused(f"{where} cannot be trusted, or does not trust us: {tls}", remedy)
+            return SourceRefused(
+                f"{where} cannot be trusted, or does not trust us: {tls}", own.fix(_OWN_TLS) if own else remedy
+            )
         state = refusal_state(session_conninfo(conninfo)) or _state_of_text(text)
     if state.startswith(_REFUSED_STATES):
         return SourceRefused(
-            f"{where} refuses: {detail}", "Check the role, its password, its privileges and the database's name"
+            f"{where} refuses: {detail}",
+            own.fix(_OWN_ROLE) if own else "Check the role, its password, its privileges and the database's name",
         )
     if setting := _TIMEOUT_OF_STATE.get(state):
         user = conninfo_to_dict(conninfo).get("user", "?")
@@ -171,11 +176,20 @@ def postgres_error(error: Exception, conninfo: str, name: str, *, lost: bool | N
     if lost is None:
         lost = isinstance(error, psycopg.OperationalError)
     if state.startswith(_UNAVAILABLE_STATES) or (lost and not state):
-        return SourceUnavailable(f"{where} does not answer: {detail}", "Check that it runs, and the host and port")
+        return SourceUnavailable(
+            f"{where} does not answer: {detail}",
+            own.fix(_OWN_PLACE) if own else "Check that it runs, and the host and port",
+        )
     return SourceError(f"{where} failed: {detail}")
 
 
-def postgres_silent(conninfo: str, name: str, seconds: float) -> SourceUnavailable:
+_OWN_TLS = "Check POSTGRES_SSLMODE, POSTGRES_SSLROOTCERT, POSTGRES_SSLCERT and POSTGRES_SSLKEY"
+_OWN_ROLE = "Check POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB, and the role's privileges"
+_OWN_PLACE = "Check that it runs, and POSTGRES_HOST and POSTGRES_PORT"
+"""Fixes for a source with settings of its own, whose names take the place of these."""
+
+
+def postgres_silent(conninfo: str, name: str | SourceName, seconds: float) -> SourceUnavailable:
     """Return the tree's error for a connection that was ended because the server sent nothing."""
     return SourceUnavailable(
         f"{postgres_place(conninfo, name)} does not answer: nothing came for {seconds:g} s",
@@ -201,7 +215,7 @@ def _log_retry(state: RetryCallState) -> None:
     tell(f"{state.outcome.exception() if state.outcome else ''} Trying again.")
 
 
-def postgres_place(conninfo: str, name: str) -> str:
+def postgres_place(conninfo: str, name: str | SourceName) -> str:
     """Return how an error names the database: what it is, and where."""
     parts = conninfo_to_dict(conninfo)
     host, port = parts.get("host", "localhost"), parts.get("port", 5432)

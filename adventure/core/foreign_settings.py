@@ -6,7 +6,7 @@ So no line of a `.env` is without effect in silence.
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -40,12 +40,13 @@ REPLACED_BY: Mapping[str, str] = {
 """What to use in the place of each name."""
 
 
-def notices(env_file: Path | None, warehouse: str) -> Iterator[str]:
+def notices(env_file: Path | None, warehouse: str, others: Collection[str] = ()) -> Iterator[str]:
     """Yield one sentence for each given variable that has no effect here, with what takes its place.
 
     Args:
         env_file: the settings file; None for `.env`, which need not exist.
         warehouse: the warehouse of the settings.
+        others: settings that .env.example does not list, because they are those of the pipeline's own sources.
     """
     in_file = dotenv_values(env_file or ".env")
     given = {name.upper() for name, value in {**in_file, **os.environ}.items() if value}
@@ -53,7 +54,7 @@ def notices(env_file: Path | None, warehouse: str) -> Iterator[str]:
         if name in given:
             yield f"{name} is not a setting of Adventure and has no effect. In its place: {replacement}"
     if in_file:
-        yield from _unknown(in_file)
+        yield from _unknown(in_file, others)
     for other in WAREHOUSES:
         if other != warehouse and f"{other.upper()}_ACCOUNT" in given:
             yield (
@@ -62,12 +63,12 @@ def notices(env_file: Path | None, warehouse: str) -> Iterator[str]:
             )
 
 
-def _unknown(in_file: Mapping[str, str | None]) -> Iterator[str]:
+def _unknown(in_file: Mapping[str, str | None], others: Collection[str]) -> Iterator[str]:
     """Yield one sentence for each variable of the settings file that .env.example does not list.
 
     The environment is not looked at: most of its variables are of other programs.
     """
-    known = set(_LISTED.findall((FOLDER / ".env.example").read_text(encoding="utf-8")))
+    known = set(_LISTED.findall((FOLDER / ".env.example").read_text(encoding="utf-8"))) | set(others)
     for name in in_file:
         if name.upper() not in known | REPLACED_BY.keys():
             near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.75)

@@ -17,6 +17,8 @@ class SourceKind:
     """As people write it."""
     module: str
     """Imported when a source of this kind is opened: see `adventure.sources.kind`."""
+    settings: str = ""
+    """How the names of its settings begin. Other sources of the kind have settings with a prefix of their own."""
     documents: bool = False
     """A row is one JSON document, in the column `raw`; else each column of the source is one of the raw table."""
     modes: tuple[str, ...] = ()
@@ -58,13 +60,14 @@ SOURCES: dict[str, SourceKind] = {
             "postgres",
             "PostgreSQL",
             "adventure.sources.postgres.kind",
+            "POSTGRES_",
             modes=("cursor", "log", "append", "snapshot"),
             one_snapshot=True,
             zoneless_cursors=True,
             lookback_remedy="Grant the reader's role pg_read_all_stats, or finish the prepared transaction",
         ),
-        SourceKind("mongo", "MongoDB", "adventure.sources.mongo.kind", documents=True),
-        SourceKind("http", "an HTTP API", "adventure.sources.http.kind", documents=True, api=True),
+        SourceKind("mongo", "MongoDB", "adventure.sources.mongo.kind", "MONGO_", documents=True),
+        SourceKind("http", "an HTTP API", "adventure.sources.http.kind", "API_", documents=True, api=True),
     )
 }
 

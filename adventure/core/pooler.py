@@ -12,6 +12,7 @@ import psycopg
 
 from adventure.core.connect import connect_postgres, postgres_place, translating_postgres
 from adventure.core.errors import SourceRefused
+from adventure.core.source_name import SourceName
 
 ROUNDS = 5
 """How often to ask both connections which session serves them. Other clients may come between two questions."""
@@ -23,7 +24,7 @@ _PID = b"select pg_backend_pid()"
 
 
 def require_own_session(
-    connection: psycopg.Connection[tuple[Any, ...]], conninfo: str, name: str, *, setting: str
+    connection: psycopg.Connection[tuple[Any, ...]], conninfo: str, name: str | SourceName, *, setting: str
 ) -> None:
     """Check that the server session stays with this connection between two transactions.
 

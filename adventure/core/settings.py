@@ -13,13 +13,14 @@ from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, PrivateAttr, SecretStr, ValidationError, field_validator
 
 from adventure.core.clock import overdue_after
 from adventure.core.errors import ConfigError
 from adventure.core.failures import beside
 from adventure.core.kinds import WAREHOUSES, check_kind
 from adventure.core.packaged import own_or_packaged
+from adventure.core.source_name import SourceName
 from adventure.core.validation import faults_by_name
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -29,6 +30,9 @@ class Settings(BaseModel):
     """All settings. Durations are in seconds, paths relative to the working directory."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True)
+
+    _env_file: Path = PrivateAttr(Path(".env"))
+    _source: SourceName | None = PrivateAttr(None)
 
     # PostgreSQL, the live sales
     postgres_host: str = Field("localhost", description="host of the PostgreSQL server with the live sales")
@@ -277,6 +281,34 @@ class Settings(BaseModel):
         return value
 
     @property
+    def env_file(self) -> Path:
+        """The file that was read for variables that the environment lacks. It may not exist."""
+        return self._env_file
+
+    @property
+    def own_source(self) -> SourceName | None:
+        """The source that these settings are for; None if they are the usual ones."""
+        return self._source
+
+    def of_source(self, name: SourceName, given: "Settings") -> "Settings":
+        """Return these settings, with those of the source's kind from `given`, also where they are defaults there.
+
+        The state stays where it is: without STATE_DSN, in the database of POSTGRES_HOST.
+        """
+        own = {field: getattr(given, field) for field in source_fields(name.usual)}
+        return self.model_copy(update={**own, "state_dsn": SecretStr(self.state_conninfo)}).belonging_to(name)
+
+    def belonging_to(self, name: SourceName) -> "Settings":
+        """Note the source that these settings are for, and return them."""
+        self._source = name
+        return self
+
+    def read_from(self, env_file: Path) -> "Settings":
+        """Note the file that was read, and return the settings."""
+        self._env_file = env_file
+        return self
+
+    @property
     def stage_dir(self) -> Path:
         """Folder of the staged files (DuckDB's stage)."""
         return self.data_dir / "stages"
@@ -389,7 +421,7 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
     if env_file is not None and not env_file.is_file():
         raise ConfigError(f"The settings file {env_file} does not exist", "Give --env a file like .env.example")
     try:
-        return Settings(**(_given(env_file or Path(".env")) | overrides))
+        settings = Settings(**(_given(env_file or Path(".env")) | overrides))
     except ValidationError as error:
         faults = "; ".join(
             f"{name.upper()}{fault}{'' if name in overrides else _origin(name, env_file)}"
@@ -399,17 +431,28 @@ def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings
         raise ConfigError(
             f"Settings that cannot be used: {faults}", "Fix them in the environment or the --env file"
         ) from None
+    return settings.read_from(env_file or Path(".env"))
+
+
+def source_fields(usual: str) -> list[str]:
+    """Return the fields of a source whose settings begin so. The collection of the demo's chats is none of them."""
+    return [name for name in Settings.model_fields if name.startswith(usual.lower()) and name != "mongo_collection"]
 
 
 def _given(env_file: Path) -> dict[str, str]:
-    """Return the given variables by field name. The environment precedes the file.
+    """Return the given variables by field name."""
+    variables = given_variables(env_file)
+    return {name.lower(): value for name, value in variables.items() if name.lower() in Settings.model_fields}
+
+
+def given_variables(env_file: Path) -> dict[str, str]:
+    """Return all variables, with names in upper case. The environment precedes the file.
 
     An empty variable counts as not given.
     """
     found: dict[str, str] = {}
-    known = Settings.model_fields
     for variables in (dotenv_values(env_file, encoding="utf-8"), os.environ):
-        found |= {name.lower(): value for name, value in variables.items() if value and name.lower() in known}
+        found |= {name.upper(): value for name, value in variables.items() if value}
     return found
 
 

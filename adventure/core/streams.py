@@ -9,8 +9,9 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -18,6 +19,7 @@ from adventure.core.api import Api
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, SourceKind, check_kind
 from adventure.core.log import get_logger
+from adventure.core.named_sources import NamedSource, SourceTable, source_tables
 from adventure.core.settings import Settings
 from adventure.core.validation import faults_by_name
 from adventure.core.zones import check_zone
@@ -46,7 +48,7 @@ class Stream:
 
     name: str
     source: str
-    """The name of its kind; see `adventure.core.kinds`."""
+    """The name of its kind (see `adventure.core.kinds`), or of a source with settings of its own."""
     namespace: str
     """The schema (PostgreSQL), the database (MongoDB), or the folder below API_URL."""
     table: str
@@ -85,11 +87,18 @@ class Stream:
     """The shortest time between two reads of the table, in snapshot mode."""
     api: Api = _DEFAULT_API
     """How to read the endpoint, for a source that is an API."""
+    own_source: NamedSource | None = None
+    """Its source, if that has settings of its own."""
 
     @property
     def kind(self) -> SourceKind:
         """The kind of its source."""
-        return SOURCES[self.source]
+        return self.own_source.kind if self.own_source else SOURCES[self.source]
+
+    @property
+    def opens(self) -> str | NamedSource:
+        """What `adventure.factory` opens as its source."""
+        return self.own_source or self.source
 
     @property
     def documents(self) -> bool:
@@ -173,6 +182,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str
+    """The name of its kind: that of a source with settings of its own is replaced by its kind's before."""
     namespace: _Text
     table: _Text
     cursor: _Text | None = None
@@ -222,7 +232,8 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
             f"{path} names no stream", "Add a table [streams.NAME], as described at the top of the shipped file"
         )
     used = {name: table for name, table in tables.items() if _has_what_it_needs(path, name, table, settings)}
-    streams = tuple(_stream(path, name, table, settings) for name, table in used.items())
+    sources = _sources(path, document, used, settings)
+    streams = tuple(_stream(path, name, table, settings, sources) for name, table in used.items())
     for what in ("stage", "raw_table"):
         _refuse_shared(path, streams, what)
     _refuse_views(path, streams)
@@ -258,13 +269,41 @@ def _has_what_it_needs(path: Path, name: str, table: object, settings: Settings)
     return False
 
 
-def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
+def _sources(
+    path: Path, document: dict[str, object], used: dict[str, object], settings: Settings
+) -> dict[str, NamedSource]:
+    """Return the sources with settings of their own that the streams name."""
+    tables = source_tables(path, document)
+    named: dict[str, NamedSource] = {}
+    for stream, table in used.items():
+        source = table.get("source") if isinstance(table, dict) else None
+        if not isinstance(source, str) or source in SOURCES or source in named:
+            continue
+        if source not in tables:
+            _refuse_unknown(f"{path}: streams.{stream}", source, tables)
+        named[source] = tables[source].read(f"{path}: sources.{source}", settings)
+    return named
+
+
+def _refuse_unknown(where: str, source: str, tables: dict[str, SourceTable]) -> NoReturn:
+    known = [*SOURCES, *tables]
+    near = get_close_matches(source, known, n=1)
+    raise ConfigError(
+        f"{where}: source: must be {' or '.join(map(repr, known))}" + (f". Did you mean {near[0]}?" if near else ""),
+        "Correct the name, or add a table [sources.NAME]; see the top of the shipped pipeline.toml",
+    )
+
+
+def _stream(path: Path, name: str, table: object, settings: Settings, sources: dict[str, NamedSource]) -> Stream:
     where = f"{path}: streams.{name}"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ConfigError(f"{where}: a stream's name is letters, digits and underscores", "Rename it")
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: expected a table of keys", "Write it as [streams.NAME]")
     filled = {key: _fill(f"{where}.{key}", value, settings) for key, value in table.items()}
+    own_source = sources.get(str(filled.get("source")))
+    if own_source:
+        filled["source"] = own_source.kind.name
     try:
         entry = _Entry.model_validate(filled)
     except ValidationError as error:
@@ -281,7 +320,8 @@ def _stream(path: Path, name: str, table: object, settings: Settings) -> Stream:
     _check_api(where, entry)
     return Stream(
         name=name,
-        source=entry.source,
+        source=own_source.name if own_source else entry.source,
+        own_source=own_source,
         namespace=entry.namespace,
         table=entry.table,
         cursor=cursor,

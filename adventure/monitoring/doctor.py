@@ -13,6 +13,7 @@ from pathlib import Path
 from adventure.core.console import console, plain, table
 from adventure.core.errors import AdventureError
 from adventure.core.kinds import WAREHOUSES
+from adventure.core.named_sources import source_variables
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_probe, open_stage, open_warehouse
@@ -30,9 +31,9 @@ def examine(settings: Settings, streams: Sequence[Stream], env_file: Path) -> li
     Args:
         env_file: the file that settings were read from; it may not exist.
     """
-    parts = [("settings", _settings(env_file)), ("pipeline", _pipeline(settings, streams))]
-    for kind in dict.fromkeys(stream.source for stream in streams):
-        parts.append((kind, _source(settings, kind, [stream for stream in streams if stream.source == kind])))
+    parts = [("settings", _settings(settings, env_file)), ("pipeline", _pipeline(settings, streams))]
+    for name in dict.fromkeys(stream.source for stream in streams):
+        parts.append((name, _source(settings, [stream for stream in streams if stream.source == name])))
     parts += [
         ("state", _state(settings, streams)),
         ("warehouse", _warehouse(settings, streams)),
@@ -69,11 +70,11 @@ def _caught(part: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield Finding("error", part, error.problem, error.remedy)
 
 
-def _settings(env_file: Path) -> Iterator[Finding]:
+def _settings(settings: Settings, env_file: Path) -> Iterator[Finding]:
     if not env_file.is_file():
         yield Finding("ok", "settings", f"there is no {env_file}: settings come from the environment, or are defaults")
         return
-    known = [name.upper() for name in Settings.model_fields]
+    known = [*(name.upper() for name in Settings.model_fields), *source_variables(settings)]
     yield Finding("ok", "settings", f"read from {env_file} and the environment")
     for line in env_file.read_text(encoding="utf-8").splitlines():
         name = line.partition("=")[0].removeprefix("export ").strip()
@@ -89,8 +90,8 @@ def _pipeline(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding
     yield Finding("ok", "pipeline", f"{settings.pipeline_file} lists {', '.join(stream.name for stream in streams)}")
 
 
-def _source(settings: Settings, kind: str, streams: Sequence[Stream]) -> Iterator[Finding]:
-    with open_probe(kind, settings, brief=True) as probe:
+def _source(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
+    with open_probe(streams[0].opens, settings, brief=True) as probe:
         yield from probe.examine(streams)
         marks = read_watermarks(settings, brief=True)
         for stream in streams:

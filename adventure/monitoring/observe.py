@@ -43,12 +43,11 @@ def fault_of(error: AdventureError) -> Fault:
 
 def observe_sources(settings: Settings, streams: Sequence[Stream]) -> SourceSide:
     """Ask all databases at the same time, each once for at most two seconds. The watermarks are read once."""
-    kinds = dict.fromkeys(stream.source for stream in streams)
-    with ThreadPoolExecutor(max_workers=1 + len(kinds)) as pool:
+    names = dict.fromkeys(stream.source for stream in streams)
+    with ThreadPoolExecutor(max_workers=1 + len(names)) as pool:
         marks = pool.submit(read_watermarks, settings, brief=True)
         asked = [
-            pool.submit(_observe_source, settings, kind, [s for s in streams if s.source == kind], marks)
-            for kind in kinds
+            pool.submit(_observe_source, settings, [s for s in streams if s.source == name], marks) for name in names
         ]
         answers = [answer.result() for answer in asked]
     sources = tuple(source for source, _ in answers)
@@ -79,18 +78,18 @@ class _Faults:
 
 
 def _observe_source(
-    settings: Settings, kind: str, streams: Sequence[Stream], marks: "Future[dict[str, Watermark]]"
+    settings: Settings, streams: Sequence[Stream], marks: "Future[dict[str, Watermark]]"
 ) -> tuple[SourceState, list[ObservedStream]]:
     """Ask one source, which all of these streams are read from."""
     faults, stall, kept, found = _Faults(), None, None, [ObservedStream(stream.name) for stream in streams]
-    with faults.kept(), open_probe(kind, settings, brief=True) as probe:
+    with faults.kept(), open_probe(streams[0].opens, settings, brief=True) as probe:
         with faults.kept():
             stall, kept = _stall(settings, probe), _kept(probe)
         with faults.kept():
             found = [_observe_stream(probe, stream, marks.result(), faults) for stream in streams]
-    return SourceState(kind, tuple(stream.name for stream in streams), faults.first, stall, kept), [
-        replace(each, refused=faults.refused.get(each.stream)) for each in found
-    ]
+    names = tuple(stream.name for stream in streams)
+    state = SourceState(streams[0].source, names, faults.first, stall, kept, streams[0].kind.name)
+    return state, [replace(each, refused=faults.refused.get(each.stream)) for each in found]
 
 
 def _stall(settings: Settings, probe: Probe) -> Stall | None:

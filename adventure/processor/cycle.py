@@ -90,14 +90,14 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
     failures |= pipeline.refused
     horizons: dict[str, datetime] = {}
     refused: set[str] = set()
-    for kind, source in pipeline.sources.items():
-        streams = [s for s in pipeline.streams if s.source == kind and s.name not in pipeline.refused]
+    for name, source in pipeline.sources.items():
+        streams = [s for s in pipeline.streams if s.source == name and s.name not in pipeline.refused]
         waiting = {stream.name for stream in streams}
         try:
             with source.open_snapshot(streams, pipeline.state.watermarks, pipeline.state.begun) as snapshot:
-                failures |= {name: _named(name, error) for name, error in snapshot.unreadable.items()}
+                failures |= {each: _named(each, error) for each, error in snapshot.unreadable.items()}
                 refused |= set(snapshot.unreadable)
-                horizons[kind] = snapshot.horizon
+                horizons[name] = snapshot.horizon
                 for stream in streams:
                     if stream.name not in snapshot.unreadable:
                         _extract_stream(pipeline, source, snapshot, stream, reports, failures, refused)

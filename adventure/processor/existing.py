@@ -10,7 +10,6 @@ from psycopg import sql
 
 from adventure.core.connect import connect_postgres, translating_postgres
 from adventure.core.errors import ConfigError
-from adventure.core.kinds import SOURCES
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.zones import check_zone, to_local, to_utc
@@ -65,7 +64,7 @@ def _cursor(last_export: datetime, stream: Stream, zone: str) -> datetime:
     if last_export.tzinfo is not None:
         return to_local(last_export.astimezone(UTC).replace(tzinfo=None), stream.zone)
     moment = to_local(to_utc(last_export, zone), stream.zone)
-    return min(last_export, moment) if SOURCES[stream.source].zoneless_cursors else moment
+    return min(last_export, moment) if stream.kind.zoneless_cursors else moment
 
 
 def _last_export(settings: Settings, table: str) -> datetime:

@@ -54,7 +54,7 @@ def _preview(settings: Settings, stream: Stream, mark: Watermark | None) -> Prev
     mode = mark.mode if mark else stream.mode or "first window"
     value = mark.value if mark else None
     try:
-        with open_probe(stream.source, settings) as probe:
+        with open_probe(stream.opens, settings) as probe:
             counts = probe.counts(stream, mark)
     except AdventureError as error:
         return Preview(stream.name, mode, value, None, str(error))

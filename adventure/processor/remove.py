@@ -21,7 +21,7 @@ def remove_stream(settings: Settings, stream: Stream) -> Iterator[str]:
         known = stream.name in state.watermarks
         state.remove(stream)
         yield f"{stream.name}: removed its watermark" if known else f"{stream.name}: had no watermark"
-        source = open_source(stream.source, settings)
+        source = open_source(stream.opens, settings)
         try:
             yield from (f"{stream.name}: {said}" for said in source.release(state.watermarks))
         finally:

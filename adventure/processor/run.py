@@ -59,19 +59,19 @@ def open_pipeline(
 
 def _open_sources(pipeline: Pipeline, settings: Settings, retry_for: float | None = None) -> None:
     """Open each source that is not open. Store the error in `unavailable` if one cannot be opened."""
-    for kind in dict.fromkeys(stream.source for stream in pipeline.streams):
-        if kind not in pipeline.sources:
+    for name, opens in {stream.source: stream.opens for stream in pipeline.streams}.items():
+        if name not in pipeline.sources:
             try:
-                pipeline.sources[kind] = open_source(kind, settings, retry_for=retry_for)
+                pipeline.sources[name] = open_source(opens, settings, retry_for=retry_for)
             except SourceError as error:
-                pipeline.unavailable[kind] = error
+                pipeline.unavailable[name] = error
             else:
-                pipeline.unavailable.pop(kind, None)
+                pipeline.unavailable.pop(name, None)
 
 
 def _close_sources(pipeline: Pipeline) -> None:
-    for kind in list(pipeline.sources):
-        pipeline.sources.pop(kind).close()
+    for name in list(pipeline.sources):
+        pipeline.sources.pop(name).close()
 
 
 def _one_of(failures: Iterable[AdventureError]) -> AdventureError:
@@ -196,8 +196,8 @@ def _reopen_failed(pipeline: Pipeline, report: CycleReport) -> None:
         waiting = [s.name for s in pipeline.streams if any(parent in report.failures for parent in s.references)]
         raise _one_of(error for name, error in report.failures.items() if name not in waiting)
     failed = {stream.source for stream in pipeline.streams if stream.name in shared} & set(pipeline.sources)
-    for kind in failed:
-        pipeline.sources.pop(kind).close()
+    for name in failed:
+        pipeline.sources.pop(name).close()
     for stream in pipeline.streams:
         if stream.source in failed:
             # Its last window may be staged although the watermark did not advance.

@@ -157,7 +157,7 @@ def _repair(
     stream, stage = comparison.stream, open_stage(settings)
     stage.check_writable(stream.stage)
     with repairing(settings, stream):
-        source = open_source(stream.source, settings)
+        source = open_source(stream.opens, settings)
         try:
             repair = Repair(stream, source, side, stage, mark, scratch / "files", live_keys, force)
             return repair.run(comparison, result.count("deleted"))

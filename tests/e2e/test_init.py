@@ -9,12 +9,17 @@ import duckdb
 import psycopg
 import pymongo
 import pytest
+import structlog
 from bson import Decimal128, ObjectId
 from typer.testing import CliRunner, Result
 
 from adventure import cli
 from adventure.core.clock import utc_now
+from adventure.core.settings import load_settings
+from adventure.core.streams import find_stream, load_streams
+from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import Databases
+from adventure.factory import open_warehouse
 from tests.processor.test_sample_databases import SHAPES, plain, shown
 
 RENAMED = {"northwind_orders": "orders"}
@@ -109,6 +114,40 @@ def test_each_table_gets_a_mode_a_key_and_the_reasons(folder: Path, source: psyc
     ):
         assert left_out in text
         assert f"Left out: {left_out}" in " ".join(output.split())
+
+
+def test_a_published_table_is_read_by_the_log(
+    folder: Path, source: psycopg.Connection[Any], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other tables are compared whole, and the file says why the log does not do."""
+    source.execute("create table published (id int primary key, note text)")
+    source.execute("create table unpublished (id int primary key)")
+    source.execute("create table keyless (id int)")
+    source.execute("create publication adventure for table published with (publish_via_partition_root = true)")
+    source.execute("insert into published select n, 'note ' || n from generate_series(1, 5) as n")
+    with psycopg.connect(sandbox.postgres.dsn(source.info.dbname), autocommit=True) as superuser:
+        if not superuser.execute("select 1 from pg_roles where rolname = 'init_log_reader'").fetchone():
+            superuser.execute("create role init_log_reader login replication password 'log' in role adventure_reader")
+        monkeypatch.setenv("POSTGRES_USER", "init_log_reader")
+        monkeypatch.setenv("POSTGRES_PASSWORD", "log")
+        run("init", "--yes")
+        modes = {name: stream["mode"] for name, stream in streams_of(folder).items()}
+        assert modes == {"keyless": "snapshot", "published": "log", "unpublished": "snapshot"}
+        text = (folder / "pipeline.toml").read_text()
+        assert "The log has each change and deletion: the table is in the publication adventure" in text
+        assert "The log cannot be read: it is not in the publication adventure" in text
+        run("process")
+        source.execute("delete from published where id = 2")
+        source.execute("update published set note = 'new' where id = 3")
+        run("process")
+        structlog.reset_defaults()  # the command's output is closed
+        settings = load_settings()
+        open_warehouse(settings).load(find_stream(load_streams(settings), "published"))
+        expected = source.execute("select id, note from published order by id").fetchall()
+        assert query(folder, "select id, note from raw_ext.published_latest order by id") == expected
+        superuser.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()"
+        )
 
 
 def test_nothing_is_overwritten(folder: Path, source: psycopg.Connection[Any]) -> None:

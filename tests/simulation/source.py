@@ -30,6 +30,7 @@ from adventure.sources.postgres import horizon
 from adventure.sources.postgres.clock_steps import ClockWatch, unread_below
 from adventure.sources.postgres.log.cycle import LogReader
 from adventure.sources.postgres.resolution import Measure, Resolution, lag, lookback
+from adventure.sources.postgres.session import USUAL
 from adventure.sources.postgres.source import PostgresSource
 from adventure.sources.postgres.zone import ZoneWatch
 from adventure.sources.side import Version
@@ -258,6 +259,7 @@ class SimulatedSource(PostgresSource):
         self._log = LogReader(Settings(), Path(), was_cleared=True)
         self._utf8, self._extracting_pid, self._origin_query = True, 0, ""
         self._conninfo = "host=localhost port=5432 dbname=shop user=reader"
+        self._name = USUAL
         process.effect(lost)
 
     delta = True

@@ -150,7 +150,7 @@ def _deleted_since_build(warehouse: Warehouse, stream: Stream) -> int:
 
 
 def _counts(settings: Settings, stream: Stream, mark: Watermark | None, held: _Held) -> Counts:
-    with open_probe(stream.source, settings) as probe:
+    with open_probe(stream.opens, settings) as probe:
         source = probe.counts(stream, mark)
     return Counts(source.rows, source.in_flight, held.raw, held.rejected, held.model)
 

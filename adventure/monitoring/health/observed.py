@@ -44,6 +44,7 @@ def _source(found: dict[str, Any]) -> SourceState:
         _fault(found["fault"]),
         Stall(datetime.fromisoformat(stall["since"]), stall["blocker"], stall["remedy"]) if stall else None,
         KeptLog(**kept) if (kept := found.get("kept")) else None,
+        found.get("kind", ""),
     )
 
 

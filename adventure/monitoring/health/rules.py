@@ -245,7 +245,7 @@ def _reading(stream: StreamState, state: State) -> Iterator[Problem]:
             " transaction",
             (name,),
         )
-    kind = SOURCES.get(stream.source)
+    kind = SOURCES.get(stream.source) or SOURCES.get(_kind_of(stream.source, state))
     if kind and kind.lookback_remedy and stream.mode and stream.mode.startswith("lookback"):
         yield Problem(
             "read_by_lookback",
@@ -254,6 +254,12 @@ def _reading(stream: StreamState, state: State) -> Iterator[Problem]:
             kind.lookback_remedy,
             (name,),
         )
+
+
+def _kind_of(source: str, state: State) -> str:
+    """Return the kind of a source with settings of its own; empty if the sources cannot be seen from here."""
+    seen = state.observed.sources if state.observed else ()
+    return next((each.kind for each in seen if each.source == source), "")
 
 
 def _tests(state: State) -> Iterator[Problem]:

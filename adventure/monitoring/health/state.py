@@ -155,6 +155,8 @@ class SourceState:
     """Why it cannot be asked."""
     stall: Stall | None = None
     kept: KeptLog | None = None
+    kind: str = ""
+    """The name of its kind, which is not its own name if it has settings of its own."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from adventure.core.connect import BRIEF_SEC, RETRY_FOR_SEC
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError, SourceUnavailable
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
+from adventure.core.source_name import SourceName
 
 LARGEST_ANSWER = 64 << 20
 """The most bytes of an answer, decompressed, because an answer is held in memory."""
@@ -30,6 +31,8 @@ LONGEST_WAIT = 3600.0
 
 _ENCODINGS = ("", "identity", "gzip", "deflate")
 """A piece of these grows by a factor of 1,000 at most. Others, and two of them in turn, could fill the memory."""
+
+_USUAL = SourceName("http", "the HTTP API", "API_", "API_")
 
 _NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 """The name of a header."""
@@ -78,10 +81,15 @@ class ApiClient:
     """
 
     def __init__(self, settings: Settings, *, retry_for: float | None = None, brief: bool = False) -> None:
+        name = settings.own_source or _USUAL
+        self._fix = name.fix
         if not settings.api_url:
-            raise SourceRefused("API_URL is not set, and a stream reads an HTTP API", "Set API_URL to its address")
+            raise SourceRefused(
+                self._fix("API_URL is not set, and a stream reads an HTTP API"),
+                self._fix("Set API_URL to its address"),
+            )
         self.base = httpx.URL(settings.api_url)
-        self.where = f"the HTTP API at {settings.api_url}"
+        self.where = f"{name} at {settings.api_url}"
         self._retry_for = 0.0 if brief else RETRY_FOR_SEC if retry_for is None else retry_for
         self._longest = settings.silence_sec
         self._stopped = threading.Event()
@@ -99,11 +107,11 @@ class ApiClient:
             )
         except (ValueError, TypeError):
             # The error may quote the header's value.
-            raise _unsendable() from None
+            raise _unsendable(name) from None
         # The error of a request would quote the value, too.
-        for name, value in self._http.headers.items():
-            if not (_NAME.fullmatch(name) and value.isprintable() and value == value.strip()):
-                raise _unsendable()
+        for header, value in self._http.headers.items():
+            if not (_NAME.fullmatch(header) and value.isprintable() and value == value.strip()):
+                raise _unsendable(name)
 
     def close(self) -> None:
         """Close the connections."""
@@ -180,14 +188,21 @@ class ApiClient:
                 if distrust := _distrust(error):
                     raise SourceRefused(
                         f"{self.where} cannot be trusted: {distrust}",
-                        "Check API_TLS_CA_FILE, and that the certificate names this host",
+                        self._fix("Check API_TLS_CA_FILE, and that the certificate names this host"),
                     ) from error
                 raise _TryAgain(
-                    SourceUnavailable(f"{target} does not answer: {error}", "Check that it runs, and API_URL")
+                    SourceUnavailable(
+                        f"{target} does not answer: {error}", self._fix("Check that it runs, and API_URL")
+                    )
                 ) from error
             except httpx.InvalidURL as error:
-                raise SourceShapeError(f"{target} redirects to an address that is none", "Check API_URL") from error
-        raise SourceError(f"{self.where} redirects more than {REDIRECTS} times", "Check API_URL and the stream's table")
+                raise SourceShapeError(
+                    f"{target} redirects to an address that is none", self._fix("Check API_URL")
+                ) from error
+        raise SourceError(
+            f"{self.where} redirects more than {REDIRECTS} times",
+            self._fix("Check API_URL and the stream's table"),
+        )
 
     def check_host(self, url: httpx.URL) -> None:
         """Refuse an address on another host, which must not receive the token.
@@ -198,7 +213,7 @@ class ApiClient:
         if (url.scheme, url.host, _port(url)) != (self.base.scheme, self.base.host, _port(self.base)):
             raise SourceRefused(
                 f"{self.where} leads to {url.scheme}://{url.host}, which is not that host",
-                "Set API_URL to that address if it is the API's",
+                self._fix("Set API_URL to that address if it is the API's"),
             )
 
     def _read(self, response: httpx.Response, url: httpx.URL, target: str, *, asked: bool) -> Answer:
@@ -218,9 +233,13 @@ class ApiClient:
                 _retry_after(response),
             )
         if status in (401, 403, 407):
-            raise SourceRefused(f"{target} refuses: {status}", "Check API_TOKEN and API_HEADERS, and their rights")
+            raise SourceRefused(
+                f"{target} refuses: {status}", self._fix("Check API_TOKEN and API_HEADERS, and their rights")
+            )
         if status in (404, 410):
-            raise SourceShapeError(f"{target}: there is no such endpoint ({status})", "Check API_URL and the stream")
+            raise SourceShapeError(
+                f"{target}: there is no such endpoint ({status})", self._fix("Check API_URL and the stream")
+            )
         if status == 304 and not asked:
             # To take it for an empty page would leave out this page and all after it.
             raise _TryAgain(
@@ -234,7 +253,10 @@ class ApiClient:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if status == 200 and not (kind == "application/json" or kind.endswith("+json")):
             raise _TryAgain(
-                SourceUnavailable(f"{target} answers with {kind or 'no content type'} instead of JSON", "Check API_URL")
+                SourceUnavailable(
+                    f"{target} answers with {kind or 'no content type'} instead of JSON",
+                    self._fix("Check API_URL"),
+                )
             )
         link = response.links.get("next", {}).get("url")
         return Answer(
@@ -257,9 +279,9 @@ class ApiClient:
         return bytes(body)
 
 
-def _unsendable() -> SourceRefused:
+def _unsendable(name: SourceName) -> SourceRefused:
     return SourceRefused(
-        "A header of API_HEADERS or API_TOKEN cannot be sent",
+        name.fix("A header of API_HEADERS or API_TOKEN cannot be sent"),
         "Use printable ASCII without line ends, or spaces around it",
     )
 

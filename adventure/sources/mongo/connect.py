@@ -7,18 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 from adventure.core.connect import BRIEF_SEC, retrying
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
+from adventure.core.settings import Settings
+from adventure.core.source_name import SourceName
 
 if TYPE_CHECKING:
     import pymongo
 
 MongoDocument = dict[str, Any]
 
+USUAL = SourceName("mongo", "the source of the documents", "MONGO_", "MONGO_")
+"""How errors name the source with the usual settings."""
+
 _REFUSED_WITHIN_SEC = 0.3
 """A machine without a server on the port refuses at once. One that is silent proves nothing."""
 
 
+def source_name(settings: Settings) -> SourceName:
+    """Return how errors name the source."""
+    return settings.own_source or USUAL
+
+
 def connect_mongo(
-    uri: str, *, name: str, retry_for: float | None = None, brief: bool = False, silence: float | None = None
+    uri: str,
+    *,
+    name: str | SourceName,
+    retry_for: float | None = None,
+    brief: bool = False,
+    silence: float | None = None,
 ) -> "pymongo.MongoClient[MongoDocument]":
     """Return a client whose server has answered. Retry with backoff if it does not; see `connect_postgres`.
 
@@ -76,7 +91,7 @@ def _all_refuse(uri: str) -> bool:
 
 
 @contextmanager
-def translating_mongo(uri: str, name: str) -> Iterator[None]:
+def translating_mongo(uri: str, name: str | SourceName) -> Iterator[None]:
     """Turn pymongo's errors in the block into those of the error tree.
 
     Raises:
@@ -86,6 +101,7 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
     """
     from pymongo.errors import ConfigurationError, ConnectionFailure, NetworkTimeout, OperationFailure, PyMongoError
 
+    own = name if isinstance(name, SourceName) else USUAL
     where = f"{name} (MongoDB at {_where_mongo(uri)})"
     try:
         yield
@@ -96,19 +112,21 @@ def translating_mongo(uri: str, name: str) -> Iterator[None]:
         tls, is_distrust = _tls_problem(str(error))
         if is_distrust:
             remedy = "Check MONGO_TLS_CA_FILE, and that the certificate names this host"
-            raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {tls}", remedy) from error
+            raise SourceRefused(f"{where} cannot be trusted, or does not trust us: {tls}", own.fix(remedy)) from error
         if tls:
             remedy = "Check that it runs with TLS, and MONGO_HOST, MONGO_PORT or MONGO_URI"
-            raise SourceUnavailable(f"{where} does not answer in TLS", remedy) from error
+            raise SourceUnavailable(f"{where} does not answer in TLS", own.fix(remedy)) from error
         remedy = "Check that it runs, and MONGO_HOST, MONGO_PORT or MONGO_URI"
-        raise SourceUnavailable(f"{where} does not answer", remedy) from error
+        raise SourceUnavailable(f"{where} does not answer", own.fix(remedy)) from error
     except ConfigurationError as error:
         # The error may quote a part of the URI, which may be the password.
         reason = f": {error}" if "@" not in uri else ""
-        raise SourceRefused(f"{where} cannot be reached with that URI{reason}", "Check MONGO_URI") from None
+        raise SourceRefused(f"{where} cannot be reached with that URI{reason}", own.fix("Check MONGO_URI")) from None
     except OperationFailure as error:
         if error.code in (13, 18):
-            raise SourceRefused(f"{where} refuses user or password", "Check them, and the user's role") from error
+            raise SourceRefused(
+                f"{where} refuses user or password", own.fix("Check them in MONGO_URI, and the user's role")
+            ) from error
         raise SourceError(f"{where} failed: {(error.details or {}).get('errmsg', error)}") from error
     except PyMongoError as error:
         raise SourceError(f"{where} failed: {error}") from error

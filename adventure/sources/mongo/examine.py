@@ -15,12 +15,14 @@ from adventure.sources.probe import Finding
 if TYPE_CHECKING:
     import pymongo
 
-_NAME = "mongo"
 _SHORT = timedelta(hours=24)
 
 
-def examine(client: "pymongo.MongoClient[Any]", streams: Sequence[Stream]) -> Iterator[Finding]:
+def examine(client: "pymongo.MongoClient[Any]", streams: Sequence[Stream], label: str) -> Iterator[Finding]:
     """Yield findings; see `Probe`.
+
+    Args:
+        label: how findings name the source.
 
     Raises:
         PyMongoError: the server failed.
@@ -28,12 +30,12 @@ def examine(client: "pymongo.MongoClient[Any]", streams: Sequence[Stream]) -> It
     hello = client.admin.command("hello")
     version = client.server_info()["version"]
     if has_change_streams(hello):
-        yield Finding("ok", _NAME, f"server of version {version}, with change streams")
-        yield from _oplog(client)
+        yield Finding("ok", label, f"server of version {version}, with change streams")
+        yield from _oplog(client, label)
     else:
         yield Finding(
             "warning",
-            _NAME,
+            label,
             f"server of version {version}, no replica set: deletions are not seen, and late documents within lookback",
             "Make it a replica set (one member is enough), or set a lookback and run `adventure reconcile --repair`",
         )
@@ -41,7 +43,7 @@ def examine(client: "pymongo.MongoClient[Any]", streams: Sequence[Stream]) -> It
         yield from _collection(client, stream)
 
 
-def _oplog(client: "pymongo.MongoClient[Any]") -> Iterator[Finding]:
+def _oplog(client: "pymongo.MongoClient[Any]", label: str) -> Iterator[Finding]:
     try:
         log = client["local"]["oplog.rs"]
         first, last = (log.find_one(sort=[("$natural", order)]) for order in (1, -1))
@@ -55,9 +57,9 @@ def _oplog(client: "pymongo.MongoClient[Any]") -> Iterator[Finding]:
     # While it is not full, it is only as old as the server.
     is_full = stats.get("maxSize") and stats.get("size", 0) > 0.9 * stats["maxSize"]
     if is_full and hours < _SHORT.total_seconds() / 3600:
-        yield Finding("warning", _NAME, found, "Enlarge the oplog if the processor may stand still for longer")
+        yield Finding("warning", label, found, "Enlarge the oplog if the processor may stand still for longer")
     else:
-        yield Finding("ok", _NAME, found)
+        yield Finding("ok", label, found)
 
 
 def _collection(client: "pymongo.MongoClient[Any]", stream: Stream) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
-from adventure.sources.mongo.connect import MongoDocument, connect_mongo, translating_mongo
+from adventure.sources.mongo.connect import MongoDocument, connect_mongo, source_name, translating_mongo
 from adventure.sources.mongo.examine import examine
 from adventure.sources.mongo.origin import collection_origin, has_change_streams
 from adventure.sources.mongo.propose import propose
@@ -20,8 +20,6 @@ from adventure.sources.proposal import Proposal, Unmovable
 
 if TYPE_CHECKING:
     import pymongo
-
-_NAME = "the source of the documents"
 
 
 @dataclass
@@ -37,12 +35,12 @@ class MongoProbe:
     def open(cls, settings: Settings, *, brief: bool = False) -> "Iterator[MongoProbe]":
         """Connect."""
         uri = settings.mongo_conninfo
-        with connect_mongo(uri, name=_NAME, brief=brief, silence=settings.silence_sec) as client:
+        with connect_mongo(uri, name=source_name(settings), brief=brief, silence=settings.silence_sec) as client:
             yield cls(settings, uri, client)
 
     def counts(self, stream: Stream, mark: Watermark | None) -> SourceCounts:
         """Count the documents; see `Probe`."""
-        with translating_mongo(self.uri, _NAME):
+        with translating_mongo(self.uri, source_name(self.settings)):
             documents = SourceDocuments.of(self.client, stream)
             # Count all documents first: what is inserted in between is then in flight, and nothing is missing.
             rows = documents.count()
@@ -51,7 +49,7 @@ class MongoProbe:
 
     def unread(self, stream: Stream, mark: Watermark | None) -> Unread | None:
         """Return the lowest unread cursor; see `Probe`."""
-        with translating_mongo(self.uri, _NAME):
+        with translating_mongo(self.uri, source_name(self.settings)):
             cursor = SourceDocuments.of(self.client, stream).first(mark.value if mark else datetime.min)
         return None if cursor is None else Unread(cursor)
 
@@ -65,17 +63,17 @@ class MongoProbe:
 
     def examine(self, streams: Sequence[Stream]) -> Iterator[Finding]:
         """Yield findings; see `Probe`."""
-        with translating_mongo(self.uri, _NAME):
-            yield from examine(self.client, streams)
+        with translating_mongo(self.uri, source_name(self.settings)):
+            yield from examine(self.client, streams, source_name(self.settings).label)
 
     def propose(self) -> Iterator[Proposal | Unmovable]:
         """Yield proposals; see `Probe`."""
-        with translating_mongo(self.uri, _NAME):
+        with translating_mongo(self.uri, source_name(self.settings)):
             yield from propose(self.client, self.settings)
 
     def origin(self, stream: Stream) -> Origin:
         """Return the collection's UUID."""
-        with translating_mongo(self.uri, _NAME):
+        with translating_mongo(self.uri, source_name(self.settings)):
             return collection_origin(self.client[stream.namespace][stream.table], self._follows)
 
     @cached_property

@@ -11,17 +11,16 @@ from adventure.core.clock import earlier
 from adventure.core.key_kinds import KeyKind, joined_key
 from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
+from adventure.core.source_name import SourceName
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.sources.mongo.bson_json import decode, document_line
 from adventure.sources.mongo.bson_walk import CannotConvert
-from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.connect import connect_mongo, source_name, translating_mongo
 from adventure.sources.mongo.keys import key_value, with_keys
 from adventure.sources.mongo.rows import BATCH, Found, SourceDocuments
 from adventure.sources.side import Version
-
-_NAME = "the source of the documents"
 
 
 @dataclass
@@ -30,6 +29,7 @@ class MongoSide:
 
     documents: SourceDocuments
     uri: str
+    name: SourceName
     stream: Stream
     key_kinds: tuple[KeyKind, ...]
     row_columns: tuple[RowColumn, ...] = ()
@@ -42,10 +42,12 @@ class MongoSide:
         Args:
             rows: whether to compare whole documents.
         """
-        uri = settings.mongo_conninfo
-        with connect_mongo(uri, name=_NAME, silence=settings.silence_sec) as client, translating_mongo(uri, _NAME):
+        uri, name = settings.mongo_conninfo, source_name(settings)
+        with connect_mongo(uri, name=name, silence=settings.silence_sec) as client, translating_mongo(uri, name):
             columns = (RowColumn("raw", "document"),) if rows else ()
-            yield cls(SourceDocuments.of(client, stream), uri, stream, tuple("document" for _ in stream.key), columns)
+            yield cls(
+                SourceDocuments.of(client, stream), uri, name, stream, tuple("document" for _ in stream.key), columns
+            )
 
     def lookback(self, mark: Watermark) -> timedelta:
         """Return the stream's lookback."""
@@ -139,13 +141,13 @@ class MongoSide:
         return iter(())
 
     def _versions(self, span: Span) -> Iterator[Version]:
-        with translating_mongo(self.uri, _NAME):
+        with translating_mongo(self.uri, self.name):
             for document, raw in self.documents.between(moment(span.low), moment(span.high), whole=self._whole):
                 if (key := self.documents.key(document)) is not None:
                     yield key, self._cursor(document), self._row(raw)
 
     def _find(self, query: dict[str, Any], *, sort: bool = False) -> Iterator[Found]:
-        with translating_mongo(self.uri, _NAME):
+        with translating_mongo(self.uri, self.name):
             yield from self.documents.find(query, whole=self._whole, sort=sort)
 
     @property

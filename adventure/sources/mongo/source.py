@@ -36,7 +36,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.mongo.change_stream import ChangeStream, PositionLost, Unwatchable
-from adventure.sources.mongo.connect import connect_mongo, translating_mongo
+from adventure.sources.mongo.connect import connect_mongo, source_name, translating_mongo
 from adventure.sources.mongo.cursors import cursor_ranges
 from adventure.sources.mongo.documents import DocumentWriter
 from adventure.sources.mongo.keys import with_keys
@@ -55,7 +55,6 @@ PREFETCHED_BATCHES = 1
 CHANGES_A_WINDOW = 50_000
 """The most changes in a window, since their keys are in memory. A larger backlog takes several windows."""
 
-_NAME = "the source of the documents"
 _COLUMNS = (Column("raw", "json"),)
 _TICK = timedelta(milliseconds=1)
 _REST = timedelta(minutes=5)
@@ -123,8 +122,8 @@ class MongoSource:
     """The server that holds the documents."""
 
     def __init__(self, settings: Settings, retry_for: float | None = None) -> None:
-        self._uri = settings.mongo_conninfo
-        self._client = connect_mongo(self._uri, name=_NAME, retry_for=retry_for, silence=settings.silence_sec)
+        self._uri, self._name = settings.mongo_conninfo, source_name(settings)
+        self._client = connect_mongo(self._uri, name=self._name, retry_for=retry_for, silence=settings.silence_sec)
         self._cursors: dict[str, StreamCursor] = {}
         self._warned: set[str] = set()
 
@@ -152,7 +151,7 @@ class MongoSource:
         self, streams: Sequence[Stream], marks: Mapping[str, Watermark], begun: Mapping[str, str] = NOT_BEGUN
     ) -> Iterator[SourceSnapshot]:
         """Open a snapshot up to the server's time; see `Source`."""
-        with translating_mongo(self._uri, _NAME):
+        with translating_mongo(self._uri, self._name):
             hello = self._client.admin.command("hello")
             follows = has_change_streams(hello)
             for stream in streams:
@@ -186,7 +185,7 @@ class MongoSource:
         """
         cursor = self._cursors.get(stream.name)
         follows = watched and not (cursor and cursor.unwatchable)
-        with translating_mongo(self._uri, _NAME):
+        with translating_mongo(self._uri, self._name):
             return collection_origin(self._client[stream.namespace][stream.table], follows)
 
     def read(self, stream: Stream, mark: Watermark | None, snapshot: MongoSnapshot, folder: Path) -> Extract:
@@ -195,7 +194,7 @@ class MongoSource:
         cursor.deduplicator.begin()
         with writing(folder):
             writer = DocumentWriter(stream, snapshot.horizon, cursor.deduplicator, folder)
-            with writer.documents, writer.rejects, writer.deletes, translating_mongo(self._uri, _NAME):
+            with writer.documents, writer.rejects, writer.deletes, translating_mongo(self._uri, self._name):
                 if not cursor.settled:
                     self._close_stream(cursor)
                 cursor.settled = False
@@ -222,7 +221,7 @@ class MongoSource:
         query = under(condition_of(stream), with_keys(stream.key, keys))
         with writing(folder):
             writer = DocumentWriter(stream, below, Deduplicator(), folder)
-            with writer.documents, writer.rejects, translating_mongo(self._uri, _NAME):
+            with writer.documents, writer.rejects, translating_mongo(self._uri, self._name):
                 for batch in collection.find_raw_batches(query, batch_size=1000):
                     for document in bson.decode_all(cast(bytes, batch), DEFAULT_RAW_BSON_OPTIONS):
                         writer.write(document, high=below)

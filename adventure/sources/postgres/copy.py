@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from adventure.core.connect import postgres_error, postgres_silent
 from adventure.core.errors import SourceError
+from adventure.core.source_name import SourceName
 from adventure.core.stopping import cancelling
 from adventure.sources.postgres.record_batches import record_batches
 from adventure.sources.postgres.silence import Sockets
@@ -38,7 +39,7 @@ class CopySession:
         SourceError: from every method; the server does not answer, refuses, or failed.
     """
 
-    def __init__(self, conninfo: str, name: str, silence: float) -> None:
+    def __init__(self, conninfo: str, name: str | SourceName, silence: float) -> None:
         self._conninfo, self._name = conninfo, name
         self._sockets = Sockets(int(conninfo_to_dict(conninfo)["port"] or 5432), silence)
         with self._translating(), self._call():

@@ -18,7 +18,6 @@ from adventure.sources.postgres.relations import Relation, read_relations
 from adventure.sources.postgres.rows import Connection
 from adventure.sources.probe import Finding
 
-_NAME = "postgres"
 _CLOCK_OFF = timedelta(seconds=5)
 
 _SERVER = """
@@ -33,18 +32,21 @@ select exists (
 """
 
 
-def examine(connection: Connection, streams: Sequence[Stream], role: str, publication: str) -> Iterator[Finding]:
+def examine(
+    connection: Connection, streams: Sequence[Stream], role: str, publication: str, label: str
+) -> Iterator[Finding]:
     """Yield findings; see `Probe`.
 
     Args:
         role: the role that reads.
         publication: the publication of the tables that are read by the log.
+        label: how findings name the source.
 
     Raises:
         psycopg.Error: the server failed.
     """
-    yield from _server(connection)
-    yield from _horizon(read_horizon(connection, 0))
+    yield from _server(connection, label)
+    yield from _horizon(read_horizon(connection, 0), label)
     relations = read_relations(connection, streams)
     by_choice = [stream for stream in streams if stream.is_auto and stream.name in relations]
     access = read_access(connection, by_choice, relations, publication) if by_choice else LogAccess({})
@@ -72,29 +74,29 @@ def examine(connection: Connection, streams: Sequence[Stream], role: str, public
         yield from _log(connection, by_log, relations, publication)
 
 
-def _server(connection: Connection) -> Iterator[Finding]:
+def _server(connection: Connection, label: str) -> Iterator[Finding]:
     version, database, is_standby, wal_level, may_replicate = connection.execute(_SERVER).fetchone() or ()
     kind = "standby" if is_standby else "server"
-    yield Finding("ok", _NAME, f"{kind} of version {version}, database {database}")
+    yield Finding("ok", label, f"{kind} of version {version}, database {database}")
     replication = "has" if may_replicate else "lacks"
-    yield Finding("ok", _NAME, f"wal_level is {wal_level}, and the role {replication} REPLICATION")
+    yield Finding("ok", label, f"wal_level is {wal_level}, and the role {replication} REPLICATION")
 
 
-def _horizon(horizon: Horizon) -> Iterator[Finding]:
+def _horizon(horizon: Horizon, label: str) -> Iterator[Finding]:
     offset = abs(horizon.clock - utc_now())
     if offset > _CLOCK_OFF:
         yield Finding(
             "warning",
-            _NAME,
+            label,
             f"its clock and this machine's differ by {offset.total_seconds():,.0f} s",
             "Synchronise both clocks: ages in `adventure status` are wrong",
         )
     if horizon.unknown_reason:
         remedy = SOURCES["postgres"].lookback_remedy or ""
-        yield Finding("warning", _NAME, f"open transactions are unknown: {horizon.unknown_reason}", remedy)
+        yield Finding("warning", label, f"open transactions are unknown: {horizon.unknown_reason}", remedy)
     else:
         yield Finding(
-            "ok", _NAME, f"open transactions are visible; the oldest is {horizon.age.total_seconds():,.1f} s old"
+            "ok", label, f"open transactions are visible; the oldest is {horizon.age.total_seconds():,.1f} s old"
         )
 
 

@@ -20,7 +20,7 @@ from adventure.sources.postgres.origin import origin_query, read_origin
 from adventure.sources.postgres.relations import read_relations
 from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.rows import FIRST, Connection, SourceRows
-from adventure.sources.postgres.session import NAME, open_session
+from adventure.sources.postgres.session import open_session, source_name
 from adventure.sources.probe import Finding, KeptLog, SourceCounts, Stall, Unread
 from adventure.sources.proposal import Proposal, Unmovable
 
@@ -100,7 +100,11 @@ class PostgresProbe:
 
         with self._translating():
             yield from examine(
-                self.connection, streams, self.settings.postgres_user, self.settings.postgres_publication
+                self.connection,
+                streams,
+                self.settings.postgres_user,
+                self.settings.postgres_publication,
+                source_name(self.settings).label,
             )
 
     def propose(self) -> "Iterator[Proposal | Unmovable]":
@@ -119,4 +123,4 @@ class PostgresProbe:
         return self._origin
 
     def _translating(self) -> AbstractContextManager[None]:
-        return translating_postgres(self.settings.postgres_dsn, NAME)
+        return translating_postgres(self.settings.postgres_dsn, source_name(self.settings))

@@ -9,10 +9,11 @@ from adventure.core.ids import Position
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.sql_text import quoted
-from adventure.core.streams import APPEND, READ_AT, ROW_NUMBER, SNAPSHOT, Stream
+from adventure.core.streams import APPEND, LOG, READ_AT, ROW_NUMBER, SNAPSHOT, Stream
 from adventure.core.zones import is_utc
 from adventure.sources.postgres.access import refusal
 from adventure.sources.postgres.growing import read_growing
+from adventure.sources.postgres.log.access import read_access
 from adventure.sources.postgres.plan import plan_stream
 from adventure.sources.postgres.relations import read_relations
 from adventure.sources.postgres.rows import Connection
@@ -145,10 +146,13 @@ def _proposal(connection: Connection, settings: Settings, table: _Table, zone: s
         if refused is None:
             return made
         made = refused.problem
+    by_log = _by_log(connection, table, settings, made)
+    if isinstance(by_log, Proposal):
+        return by_log
     by_id = _by_id(connection, table)
     if by_id and _refusal(connection, by_id, settings.postgres_user) is None:
         return by_id
-    whole = _whole(table, made)
+    whole = _whole(table, f"{made}. The log cannot be read: {by_log}" if table.key else made)
     if not whole.key and not WAREHOUSES[settings.warehouse].whole_tables:
         return Unmovable(whole.location, f"it has no key, and WAREHOUSE={settings.warehouse} needs one")
     if refused := _refusal(connection, whole, settings.postgres_user):
@@ -201,6 +205,26 @@ def _timezone(cursor: _Column, zone: str) -> dict[str, str | int]:
     return {} if is_utc(zone) else {"timezone": zone}
 
 
+def _by_log(connection: Connection, table: _Table, settings: Settings, why: str) -> Proposal | str:
+    """Return the proposal to read the rows that the server's log names, or why it cannot be read.
+
+    Args:
+        why: why there is no cursor.
+    """
+    if not table.key:
+        return "it names rows by their key"
+    if not WAREHOUSES[settings.warehouse].whole_tables:
+        return f"WAREHOUSE={settings.warehouse} cannot replace a table that was truncated"
+    publication = settings.postgres_publication
+    reason = f"{why}. The log has each change and deletion: the table is in the publication {publication}"
+    made = _made(table, None, {"mode": LOG}, {"mode": reason})
+    if refused := _refusal(connection, made, settings.postgres_user):
+        return refused.problem
+    stream = _stream_of(made)
+    access = read_access(connection, [stream], read_relations(connection, [stream]), publication)
+    return access.whys.get(stream.name) or made
+
+
 def _by_id(connection: Connection, table: _Table) -> Proposal | None:
     """Return the proposal to read new rows by their ids, if the table is large and only grows; else None."""
     if table.rows < _MANY_TO_COMPARE:
@@ -246,19 +270,7 @@ def _made(table: _Table, cursor: str | None, options: dict[str, str | int], reas
 
 def _refusal(connection: Connection, proposal: Proposal, role: str) -> SourceError | None:
     """Return why the processor would refuse the stream; None if it would not."""
-    mode = proposal.options.get("mode")
-    stream = Stream(
-        "proposed",
-        "postgres",
-        proposal.namespace,
-        proposal.table,
-        READ_AT if mode else proposal.cursor or READ_AT,
-        proposal.key or (ROW_NUMBER,),
-        "proposed",
-        "raw_ext.proposed_raw",
-        mode=str(mode) if mode else None,
-        append_by=proposal.cursor if mode == APPEND else None,
-    )
+    stream = _stream_of(proposal)
     relation = read_relations(connection, [stream]).get(stream.name)
     try:
         if relation is None:
@@ -271,3 +283,19 @@ def _refusal(connection: Connection, proposal: Proposal, role: str) -> SourceErr
     except SourceError as error:
         return error
     return None
+
+
+def _stream_of(proposal: Proposal) -> Stream:
+    mode = proposal.options.get("mode")
+    return Stream(
+        "proposed",
+        "postgres",
+        proposal.namespace,
+        proposal.table,
+        READ_AT if mode else proposal.cursor or READ_AT,
+        proposal.key or (ROW_NUMBER,),
+        "proposed",
+        "raw_ext.proposed_raw",
+        mode=str(mode) if mode else None,
+        append_by=proposal.cursor if mode == APPEND else None,
+    )

@@ -14,6 +14,7 @@ from adventure.core.errors import SourceShapeError
 from adventure.core.key_kinds import KeyKind
 from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
+from adventure.core.source_name import SourceName
 from adventure.core.spans import Digest, Pieces, Span, micros, moment
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
@@ -23,8 +24,7 @@ from adventure.sources.postgres.plan import plan_stream
 from adventure.sources.postgres.resolution import lag, lookback
 from adventure.sources.postgres.row_text import row_columns, row_hash
 from adventure.sources.postgres.rows import SourceRows
-from adventure.sources.postgres.session import NAME as _NAME
-from adventure.sources.postgres.session import open_session
+from adventure.sources.postgres.session import open_session, source_name
 from adventure.sources.side import Version
 
 _BATCH = 20_000
@@ -40,6 +40,7 @@ class PostgresSide:
 
     connection: "psycopg.Connection[tuple[Any, ...]]"
     conninfo: str
+    name: SourceName
     key_kinds: tuple[KeyKind, ...]
     _source: SourceRows
     _keys: tuple[sql.Composable, ...]
@@ -64,23 +65,24 @@ class PostgresSide:
         Raises:
             SourceShapeError: a column is missing, or is of a type that has no exact text.
         """
-        conninfo = settings.postgres_dsn
+        conninfo, name = settings.postgres_dsn, source_name(settings)
         if stream.is_replaced:
             raise SourceShapeError(
                 f"stream {stream.name}: {stream.location} has no key, so that its rows cannot be compared one by one",
                 "Run `adventure check`, which compares their number",
             )
-        with open_session(settings) as connection, translating_postgres(conninfo, _NAME):
+        with open_session(settings) as connection, translating_postgres(conninfo, name):
             source = SourceRows.read(connection, stream, settings.postgres_user)
-            for name, key in zip(stream.key, source.key, strict=True):
+            for column, key in zip(stream.key, source.key, strict=True):
                 if key.base in ("float4", "float8"):
                     raise SourceShapeError(
-                        f"stream {stream.name}: its key {name} is a floating point number, which has no exact text",
+                        f"stream {stream.name}: its key {column} is a floating point number, which has no exact text",
                         "Choose another key in pipeline.toml",
                     )
             yield cls(
                 connection,
                 conninfo,
+                name,
                 tuple(_KINDS.get(key.base, "plain") for key in source.key),
                 source,
                 tuple(_text(key.column, key.base) for key in source.key),
@@ -105,7 +107,7 @@ class PostgresSide:
 
     def lowest(self) -> int | None:
         """Return the lowest usable cursor."""
-        with translating_postgres(self.conninfo, _NAME):
+        with translating_postgres(self.conninfo, self.name):
             found = self._source.lowest(self.connection)
         return micros(found) if found else None
 
@@ -221,7 +223,7 @@ class PostgresSide:
     def _stream(self, query: sql.Composed) -> Iterator[list[Any]]:
         """Yield the query's rows in batches, through a server-side cursor."""
         with (
-            translating_postgres(self.conninfo, _NAME),
+            translating_postgres(self.conninfo, self.name),
             self.connection.transaction(),
             self.connection.cursor("reconcile") as cursor,
         ):
@@ -231,7 +233,7 @@ class PostgresSide:
 
     def _ask(self, query: sql.Composed) -> list[tuple[Any, ...]]:
         # Values are literals: in a query with parameters, a percent sign in a column name would be read as one.
-        with translating_postgres(self.conninfo, _NAME):
+        with translating_postgres(self.conninfo, self.name):
             return self.connection.execute(query).fetchall()
 
 

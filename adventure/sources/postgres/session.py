@@ -10,9 +10,11 @@ from adventure.core.connect import connect_postgres, session_conninfo, translati
 from adventure.core.pooler import require_own_session
 from adventure.core.session import plain_session
 from adventure.core.settings import Settings
+from adventure.core.source_name import SourceName
 from adventure.sources.postgres.shape import hash_settings
 
-NAME = "the source database"
+USUAL = SourceName("postgres", "the source database", "POSTGRES_", "POSTGRES_")
+"""How errors name the source with the usual settings."""
 
 _SETTINGS = {
     # The server then raises an error instead of hiding rows.
@@ -38,6 +40,11 @@ where nspname <> 'pg_catalog'
 """
 
 
+def source_name(settings: Settings) -> SourceName:
+    """Return how errors name the source."""
+    return settings.own_source or USUAL
+
+
 def open_session(settings: Settings, *, brief: bool = False) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect to the source database with settings of our own, in autocommit.
 
@@ -50,7 +57,7 @@ def open_session(settings: Settings, *, brief: bool = False) -> "psycopg.Connect
     """
     connection = connect_source(settings, brief=brief)
     try:
-        with translating_postgres(settings.postgres_dsn, NAME):
+        with translating_postgres(settings.postgres_dsn, source_name(settings)):
             connection.execute(session_settings(connection, "UTF8", settings.hash_key).encode())
     except BaseException:
         connection.close()
@@ -72,12 +79,12 @@ def connect_source(
         SourceUnavailable: the server did not answer within that time.
         SourceRefused: the server refuses, or a pooler shares its sessions between clients.
     """
-    conninfo = settings.postgres_dsn
+    conninfo, name = settings.postgres_dsn, source_name(settings)
     connection = connect_postgres(
-        conninfo, name=NAME, autocommit=True, retry_for=retry_for, brief=brief, silence=silence
+        conninfo, name=name, autocommit=True, retry_for=retry_for, brief=brief, silence=silence
     )
     try:
-        require_own_session(connection, conninfo, NAME, setting="POSTGRES_HOST and POSTGRES_PORT")
+        require_own_session(connection, conninfo, name, setting=name.fix("POSTGRES_HOST and POSTGRES_PORT"))
     except BaseException:
         connection.close()
         raise
@@ -107,18 +114,19 @@ def session_settings(
     return "; ".join([*plain, *(f"set {name} = {value}" for name, value in chosen.items())])
 
 
-def extracting_conninfo(connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: str) -> str:
+def extracting_conninfo(connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: str, name: SourceName) -> str:
     """Return the connection string of the session that extracts.
 
     Its driver reads type names while it connects, before we can change a setting, and does not recognise quoted names.
 
     Args:
         connection: any connection to the same database, as the same role.
+        name: how errors name the database.
 
     Raises:
         SourceError: the server failed.
     """
-    with translating_postgres(conninfo, NAME):
+    with translating_postgres(conninfo, name):
         found = connection.execute("select reset_val from pg_settings where name = 'quote_all_identifiers'").fetchone()
     options = {"options": "-c quote_all_identifiers=off"} if found == ("on",) else {}
     return make_conninfo(session_conninfo(conninfo), **options)

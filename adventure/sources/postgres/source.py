@@ -38,8 +38,7 @@ from adventure.sources.postgres.plan import Plan, check_reference, plan_stream, 
 from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
 from adventure.sources.postgres.relations import Member, Relation, read_relations, rows_in
 from adventure.sources.postgres.resolution import Resolution, known_resolution, whole_units
-from adventure.sources.postgres.session import NAME as _NAME
-from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings
+from adventure.sources.postgres.session import connect_source, extracting_conninfo, session_settings, source_name
 from adventure.sources.postgres.snapshot import PostgresSnapshot
 from adventure.sources.postgres.warnings import FUTURE, WarningLog, rows_in_the_future
 from adventure.sources.postgres.zone import ZoneWatch
@@ -70,7 +69,6 @@ class PostgresSource:
     retry_for: float | None = None
     _deduplicators: dict[str, Deduplicator] = field(default_factory=dict)
     _lookbacks: dict[str, timedelta] = field(default_factory=dict)
-    _warnings: WarningLog = field(default_factory=WarningLog)
     _clock: ClockWatch = field(default_factory=ClockWatch)
     _baseline: Baseline | None = None
     _due_at: dict[str, float] = field(default_factory=dict)
@@ -79,7 +77,9 @@ class PostgresSource:
     _samples: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._log = LogReader(self.settings, self.settings.data_dir / "log")
+        self._name = source_name(self.settings)
+        self._warnings = WarningLog(self._name.label)
+        self._log = LogReader(self.settings, self.settings.data_dir / "log" / self._name.label)
         self._conninfo = self.settings.postgres_dsn
         self._connections = ExitStack()
         try:
@@ -100,8 +100,8 @@ class PostgresSource:
             self._origin_query = origin_query(self._asking)
             # A server with SQL_ASCII would fail at the first invalid text. Let it send bytes; we check them here.
             statements = session_settings(self._asking, "UTF8" if self._utf8 else "SQL_ASCII", self.settings.hash_key)
-            extracting = extracting_conninfo(self._asking, self._conninfo)
-        self._extracting = CopySession(extracting, _NAME, self.settings.silence_sec)
+            extracting = extracting_conninfo(self._asking, self._conninfo, self._name)
+        self._extracting = CopySession(extracting, self._name, self.settings.silence_sec)
         self._connections.callback(self._extracting.close)
         self._extracting.execute(statements)
         self._extracting.execute(PROBE_CLIENT)
@@ -382,7 +382,7 @@ class PostgresSource:
         except psycopg.errors.LockNotAvailable:
             raise
         except psycopg.Error as error:
-            failed = postgres_error(error, self._conninfo, _NAME)
+            failed = postgres_error(error, self._conninfo, self._name)
             if isinstance(failed, SourceUnavailable):
                 raise
             unreadable.setdefault(stream.name, with_remedy(failed, error))
@@ -421,7 +421,7 @@ class PostgresSource:
     @contextmanager
     def _translating(self) -> Iterator[None]:
         """Turn errors of the connection for questions into those of the error tree."""
-        with translating_postgres(self._conninfo, _NAME):
+        with translating_postgres(self._conninfo, self._name):
             try:
                 yield
             except psycopg.errors.LockNotAvailable as error:

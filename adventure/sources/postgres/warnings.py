@@ -35,9 +35,14 @@ select exists (
 
 
 class WarningLog:
-    """Logs the warnings of one source, each of them once."""
+    """Logs the warnings of one source, each of them once.
 
-    def __init__(self) -> None:
+    Args:
+        label: how the warnings name the source.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
         self._warned: set[str] = set()
         self._look_at: dict[str, float] = {}
 
@@ -50,15 +55,15 @@ class WarningLog:
         if horizon.unknown_reason and horizon.unknown_reason not in self._warned:
             self._warned.add(horizon.unknown_reason)
             log.warning(
-                f"postgres: {horizon.unknown_reason}, so how late rows may still commit is unknown: each window reads"
-                f" again {FALLBACK_LOOKBACK.total_seconds():.0f} s below the watermark (or the stream's lookback)"
+                f"{self._label}: {horizon.unknown_reason}, so how late rows may still commit is unknown: each window"
+                f" reads again {FALLBACK_LOOKBACK.total_seconds():.0f} s below the watermark (or the stream's lookback)"
             )
         if horizon.age <= STALLED:
             self._warned.discard("stalled")
         elif "stalled" not in self._warned and (session := blocking()):
             self._warned.add("stalled")
             log.warning(
-                f"postgres: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has been in one"
+                f"{self._label}: the horizon is {horizon.age.total_seconds():.0f} s old: {session} has been in one"
                 " transaction or statement since; newer rows wait until it ends"
             )
 

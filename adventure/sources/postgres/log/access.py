@@ -104,7 +104,7 @@ def read_access(
     if connection.info.server_version < _SINCE:
         reason = ("the server is older than PostgreSQL 15", 'Write mode = "snapshot"')
     elif is_standby:
-        reason = ("the server is a standby", 'Name the primary in POSTGRES_HOST, or write mode = "snapshot"')
+        reason = ("the server is a standby", 'Let the source name the primary, or write mode = "snapshot"')
     elif encoding == "SQL_ASCII":
         reason = ("the database's encoding is SQL_ASCII", 'Write mode = "snapshot"')
     elif wal_level != "logical":

@@ -29,10 +29,12 @@ from adventure.sources.postgres.log.slot import (
     create_slot,
     drop_slot,
     find_slots,
+    own_slots,
     peek_query,
     slot_prefix,
 )
 from adventure.sources.postgres.relations import Relation
+from adventure.sources.postgres.session import source_name
 
 CHANGES_A_CYCLE = 500_000
 """After so many messages a cycle reads no further transaction. The rest follows in the next cycle."""
@@ -84,6 +86,11 @@ class LogReader:
     was_cleared: bool = False
     """Whether slots were dropped that no stream uses."""
     warned: set[str] = field(default_factory=set)
+
+    @property
+    def label(self) -> str:
+        """How messages name the source."""
+        return source_name(self.settings).label
 
     def warn_once(self, sentence: str) -> None:
         """Log a warning the first time."""
@@ -155,7 +162,9 @@ class LogCycle:
         if self.slot is None:
             assert self.reader.no_slot
             for stream in wanted:
-                self._leave(stream, self.reader.no_slot, self.reader.no_slot.problem.removeprefix("postgres: "))
+                self._leave(
+                    stream, self.reader.no_slot, self.reader.no_slot.problem.removeprefix(f"{self.reader.label}: ")
+                )
             return
         for stream in wanted:
             self._divide(stream, self.slot)
@@ -257,14 +266,15 @@ class LogCycle:
 
     def _choose_slot(self) -> Slot | None:
         """Return the slot that the watermarks name, else another one of ours, else a new one."""
-        named, prefix = slots_of(self.marks), slot_prefix(self.reader.settings)
+        prefix = slot_prefix(self.reader.settings)
+        named = own_slots(self.reader.settings, slots_of(self.marks))
         slots = find_slots(self.asking, prefix, named)
         usable = [slot for slot in slots if not slot.is_lost and slot.name not in self.reader.unusable]
         for slot in slots:
             if slot not in usable:
                 self.reader.warn_once(
-                    f"postgres: the replication slot {slot.name} is lost ({slot.status or 'it cannot be read'}): its"
-                    " tables are read whole once, and then from a new slot"
+                    f"{self.reader.label}: the replication slot {slot.name} is lost"
+                    f" ({slot.status or 'it cannot be read'}): its tables are read whole once, and then from a new slot"
                 )
         chosen = next((slot for slot in usable if slot.name in named), next(iter(usable), None))
         self._drop({chosen.name} if chosen else set())
@@ -284,10 +294,12 @@ class LogCycle:
                 remedy = "No action is needed; end that transaction if it stays open"
             elif isinstance(error, psycopg.errors.ConfigurationLimitExceeded):
                 remedy = "Raise max_replication_slots, or drop a slot that nobody reads: see pg_replication_slots"
-            self.reader.no_slot = SourceError(f"postgres: no replication slot can be created: {said}", remedy)
+            self.reader.no_slot = SourceError(
+                f"{self.reader.label}: no replication slot can be created: {said}", remedy
+            )
             self.reader.again_at = time.monotonic() + _AGAIN_SECONDS
             return None
-        log.info(f"postgres: created the replication slot {created.name}")
+        log.info(f"{self.reader.label}: created the replication slot {created.name}")
         return created
 
     def _lock(self) -> bool:
@@ -315,10 +327,10 @@ class LogCycle:
                     f"the replication slot {slot.name} is not used, keeps the server's log, and cannot be dropped:"
                     f" {why}. Run as a superuser: select pg_drop_replication_slot('{slot.name}')"
                 )
-                self.reader.warn_once(f"postgres: {said[-1]}")
+                self.reader.warn_once(f"{self.reader.label}: {said[-1]}")
             else:
                 said.append(f"dropped the replication slot {slot.name}")
-                log.info(f"postgres: {said[-1]}")
+                log.info(f"{self.reader.label}: {said[-1]}")
         return said
 
     def _take_snapshot(self, batches: Batches) -> tuple[Snapshot, int, int]:
@@ -366,7 +378,7 @@ class LogCycle:
             if getattr(error.__cause__, "sqlstate", None) in _UNUSABLE:
                 self.reader.unusable.add(slot.name)
                 raise SourceError(
-                    f"postgres: the replication slot {slot.name} cannot be read any more: {error.problem}",
+                    f"{self.reader.label}: the replication slot {slot.name} cannot be read any more: {error.problem}",
                     "No action is needed: the next cycle creates another one, and reads its tables whole once",
                 ) from error
             raise

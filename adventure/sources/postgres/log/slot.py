@@ -37,6 +37,7 @@ order by slot_name
 """
 
 _FAILOVER_SINCE = 170000
+_OF = "adventure_of_"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -66,7 +67,19 @@ def slot_prefix(settings: Settings) -> str:
     host = str(state.get("host") or "localhost")
     here = platform.node() if host in ("localhost", "127.0.0.1", "::1") or host.startswith("/") else ""
     whose = "|".join(str(part) for part in (here, host, state.get("port"), state.get("dbname"), state.get("user")))
-    return f"adventure_{hashlib.sha256(f'{whose}|{settings.postgres_db}'.encode()).hexdigest()[:10]}_"
+    return f"{_start(settings)}{hashlib.sha256(f'{whose}|{settings.postgres_db}'.encode()).hexdigest()[:10]}_"
+
+
+def own_slots(settings: Settings, names: Collection[str]) -> set[str]:
+    """Return the slots that are of this source: another source of the pipeline may have one in the same database."""
+    start = _start(settings)
+    return {name for name in names if name.startswith(start) and (settings.own_source or not name.startswith(_OF))}
+
+
+def _start(settings: Settings) -> str:
+    """Return how the names of the source's slots begin in every pipeline."""
+    own = settings.own_source
+    return f"{_OF}{hashlib.sha256(own.label.encode()).hexdigest()[:6]}_" if own else "adventure_"
 
 
 def find_slots(connection: Connection, prefix: str, names: Collection[str] = ()) -> list[Slot]:
