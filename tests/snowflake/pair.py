@@ -85,6 +85,7 @@ class Pair:
                 for file in window.all_files:
                     theirs.put(stream.stage, window.id, ours.path(window, file.name))
                 theirs.commit(window)
+            theirs.announce(stream.stage)
             arguments = (stream.name, layout(stream), stream.stage, stream.raw_table, list(stream.key), stream.cursor)
             for job in ("load", "cleanup"):
                 run(self.session, job, *arguments)
