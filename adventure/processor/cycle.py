@@ -1,7 +1,7 @@
 """Run one cycle: open a snapshot of each source, and extract one window of each stream.
 
-The steps of a window are: finish the files → stage them → stage window.json → advance the watermark. The cycle ends with
-announcing the windows, once for each stage.
+The steps of a window are: finish the files → stage them → stage window.json → advance the watermark. At the end of the
+cycle the windows are announced to the loader, once for each stage.
 """
 
 import secrets

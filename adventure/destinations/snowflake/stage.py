@@ -1,7 +1,7 @@
 """A stage in Snowflake: `@raw_ext.<stage>/<window>/<file>` on an internal stage.
 
-PUT, LIST, GET and REMOVE need no warehouse; they are billed as cloud services only. Refreshing the stage's directory starts the
-load, which does. The refresh is therefore held back while CREDIT_BUDGET is reached; staging continues.
+PUT, LIST, GET and REMOVE need no warehouse; they are billed as cloud services only. Refreshing the stage's directory
+starts the load, which needs one. The refresh is therefore held back while CREDIT_BUDGET is reached; staging continues.
 
 A file is complete or absent, because PUT shows it only when it is complete. A window's path ends in '/', because
 Snowflake reads paths as prefixes.
