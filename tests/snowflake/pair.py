@@ -110,7 +110,7 @@ class Pair:
             capture_output=True,
             text=True,
         )
-        assert ended.returncode == 0, ended.stdout[-6000:]
+        assert ended.returncode == 0, f"{failed_nodes(target_dir(self.snowflake))}\n{ended.stdout[-6000:]}"
         self.manifests.append(json.loads((target_dir(self.snowflake) / "manifest.json").read_text(encoding="utf-8")))
 
     def columns(self, model: str) -> list[tuple[str, str]]:
@@ -122,6 +122,14 @@ class Pair:
                 [model],
             )
         ]
+
+
+def failed_nodes(target: Path) -> str:
+    """Return what failed in the last build. "Got 1 result" in dbt's output may be a test that only warns."""
+    path = target / "run_results.json"
+    results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
+    failed = [each for each in results if each["status"] in ("error", "fail", "runtime error")]
+    return "\n".join(f"{each['unique_id']}: {each['status']}: {each['message']}" for each in failed)
 
 
 @contextmanager
