@@ -47,7 +47,16 @@ class Stage(Protocol):
         """Put a complete local file into a window under its own name, atomically. The file is durable on return."""
 
     def commit(self, window: Window) -> None:
-        """Put `window.json`. This makes the window visible to the loader. It is durable on return."""
+        """Put `window.json`. From then on the window exists. It is durable on return; see `announce`."""
+
+    def announce(self, stage: str) -> bool:
+        """Make sure that the loader sees the stage's windows; return False if that must wait until a later call.
+
+        Until the call the loader may miss committed windows. One call covers all of them, so it ends a cycle.
+
+        Raises:
+            StageUnwritable: the stage does not answer, or refuses.
+        """
 
     def secure(self, window: Window) -> None:
         """Make a window durable whose writer was stopped in `commit`: it is visible, but a power cut may remove it."""

@@ -1,6 +1,7 @@
 """Run one cycle: open a snapshot of each source, and extract one window of each stream.
 
-The steps of a window are: finish the files → stage them → stage window.json → advance the watermark.
+The steps of a window are: finish the files → stage them → stage window.json → advance the watermark. At the end of the
+cycle the windows are announced to the loader, once for each stage.
 """
 
 import secrets
@@ -73,6 +74,8 @@ class Pipeline:
     """Why a source could not be opened, by `Stream.source`. A cycle reports it and extracts the other streams."""
     refused: Mapping[str, WatermarkMismatch] = field(default_factory=dict)
     """Streams, by name, whose watermark belongs to another source or stage."""
+    unannounced: set[str] = field(default_factory=set)
+    """Stages with windows that the loader may not see yet. The end of a cycle announces them."""
 
     def owner(self, stream: Stream) -> dict[str, str]:
         """Return the table, cursor and stage that the stream's watermark belongs to; see `owner_of`."""
@@ -105,7 +108,24 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         except AdventureError as error:
             # The source's later streams fail too: a line must not be staged if its order could not be staged.
             failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
+    failures = _announce(pipeline) | failures
     return CycleReport(tuple(reports), failures, horizons, refused)
+
+
+def _announce(pipeline: Pipeline) -> dict[str, AdventureError]:
+    """Announce the staged windows, once for each stage; return the failure of each stream whose stage did not answer.
+
+    A stage that could not be announced is tried again in the next cycle.
+    """
+    failed: dict[str, AdventureError] = {}
+    for stream in pipeline.streams:
+        if stream.stage in pipeline.unannounced:
+            try:
+                if pipeline.stage.announce(stream.stage):
+                    pipeline.unannounced.discard(stream.stage)
+            except StageError as error:
+                failed[stream.name] = error
+    return failed
 
 
 def _extract_stream(
@@ -218,6 +238,7 @@ def _extract_window(
         pipeline.stage.put(stream.stage, window.id, file.path)
         reached(Point.FILE_STAGED, stream.name)
     pipeline.stage.commit(window)
+    pipeline.unannounced.add(stream.stage)
     reached(Point.WINDOW_STAGED, stream.name)
     pipeline.state.advance(window, pipeline.owner(stream), origin)
     reached(Point.WATERMARK_MOVED, stream.name)
@@ -266,11 +287,14 @@ def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extr
     )
 
 
-def recover(state: State, stage: Stage, stream: Stream) -> None:
+def recover(state: State, stage: Stage, stream: Stream) -> bool:
     """Advance the watermark over complete windows that it does not cover yet, and discard incomplete windows.
 
     Call this once each time the state is opened, before the first cycle. The state falls behind the stage only between
     `commit` and `advance`. A processor that is killed or fails in between opens the state again before its next cycle.
+
+    Returns:
+        Whether the stage holds windows. A killed processor may not have announced them.
 
     Raises:
         SourceError: the state database failed.
@@ -278,7 +302,8 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
     """
     reset_at = state.resets.get(stream.name, datetime.min)
     staged: set[str] | None = None
-    for window in stage.windows(stream.stage):
+    windows = stage.windows(stream.stage)
+    for window in windows:
         mark = state.watermarks.get(stream.name)
         low = mark.value if mark else None
         is_next = window.stream == stream.name and window.low == low and (low is None or window.high > low)
@@ -300,6 +325,7 @@ def recover(state: State, stage: Stage, stream: Stream) -> None:
         # Keep the incomplete window of a running repair. That of a killed repair is discarded at the next opening.
         if undisturbed and (discarded := stage.discard_unfinished(stream.stage)):
             log.warning(f"{stream.name}: discarded {discarded} unfinished window(s); their rows are read again")
+    return bool(windows)
 
 
 def _is_whole(window: Window, staged: Collection[str]) -> bool:

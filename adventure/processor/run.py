@@ -43,13 +43,16 @@ def open_pipeline(
         state = stack.enter_context(State(settings, streams))
         destination = stage.identity(create=True)
         refused: dict[str, WatermarkMismatch] = {}
+        unannounced: set[str] = set()
         for stream in streams:
             mismatch = owner_mismatch(state.watermarks.get(stream.name), stream, destination)
             if mismatch := mismatch or waiting_for(stream, refused):
                 refused[stream.name] = mismatch
-            else:
-                recover(state, stage, stream)
-        pipeline = Pipeline(tuple(streams), {}, stage, state, settings.unfinished_dir, refused=refused)
+            elif recover(state, stage, stream):
+                unannounced.add(stream.stage)
+        pipeline = Pipeline(
+            tuple(streams), {}, stage, state, settings.unfinished_dir, refused=refused, unannounced=unannounced
+        )
         stack.callback(_close_sources, pipeline)
         _open_sources(pipeline, settings, retry_for)
         if not pipeline.sources:

@@ -70,14 +70,23 @@ class Repair:
     """Stage deletions whatever their share."""
 
     def run(self, comparison: Comparison, deletions: int) -> RepairResult:
-        """Stage one window per few thousand keys. If killed, the complete windows remain valid.
-
-        Rows that the role cannot see look deleted: because of a missing privilege, another database, or a detached
-        partition. Therefore deletions above a share of the live keys are not staged without `force`.
+        """Stage one window per few thousand keys, then announce them. If killed, the complete windows remain valid.
 
         Raises:
             SourceError: the source failed.
             StageUnwritable: the stage takes no file.
+        """
+        try:
+            return self._stage(comparison, deletions)
+        finally:
+            # After a failure, too: the windows that were staged before it are complete.
+            self.stage.announce(self.stream.stage)
+
+    def _stage(self, comparison: Comparison, deletions: int) -> RepairResult:
+        """Stage the rows and deletions.
+
+        Rows that the role cannot see look deleted: because of a missing privilege, another database, or a detached
+        partition. Therefore deletions above a share of the live keys are not staged without `force`.
         """
         rows = rejected = deleted = 0
         for suspects in comparison.suspects("missing", "stale", "changed"):

@@ -85,6 +85,7 @@ class Pair:
                 for file in window.all_files:
                     theirs.put(stream.stage, window.id, ours.path(window, file.name))
                 theirs.commit(window)
+            theirs.announce(stream.stage)
             arguments = (stream.name, layout(stream), stream.stage, stream.raw_table, list(stream.key), stream.cursor)
             for job in ("load", "cleanup"):
                 run(self.session, job, *arguments)
@@ -109,7 +110,7 @@ class Pair:
             capture_output=True,
             text=True,
         )
-        assert ended.returncode == 0, ended.stdout[-6000:]
+        assert ended.returncode == 0, f"{failed_nodes(target_dir(self.snowflake))}\n{ended.stdout[-6000:]}"
         self.manifests.append(json.loads((target_dir(self.snowflake) / "manifest.json").read_text(encoding="utf-8")))
 
     def columns(self, model: str) -> list[tuple[str, str]]:
@@ -121,6 +122,14 @@ class Pair:
                 [model],
             )
         ]
+
+
+def failed_nodes(target: Path) -> str:
+    """Return what failed in the last build. "Got 1 result" in dbt's output may be a test that only warns."""
+    path = target / "run_results.json"
+    results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
+    failed = [each for each in results if each["status"] in ("error", "fail", "runtime error")]
+    return "\n".join(f"{each['unique_id']}: {each['status']}: {each['message']}" for each in failed)
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Runs snowflake/load_stages.sql against the emulator, which has neither tasks nor Snowflake Scripting.
 
 Of blocks it knows what the files use: SELECT INTO, IF … <> '…' and RAISE, a FOR loop over a cursor, EXECUTE IMMEDIATE
-of a text that is put together, and plain statements. As in a task, an error ends the session, which rolls an open
-transaction back.
+of a text that is put together, CALL of a procedure of the file, and plain statements. As in a task, an error ends the
+session, which rolls an open transaction back.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from snowflake.connector import SnowflakeConnection
@@ -20,8 +22,19 @@ STATEMENTS = list(split(SCRIPT.read_text(encoding="utf-8")))
 TASKS = {
     found[1]: found[2]
     for text in STATEMENTS
-    if (found := re.match(r"create or replace task (\w+) .*?\$\$\n(.*)\$\$", text, re.DOTALL))
+    if (
+        found := re.match(
+            r"create or replace task (\w+) .*? as\n(?:execute immediate \$\$\n)?(.*?)(?:\$\$)?$", text, re.DOTALL
+        )
+    )
 }
+"""A block, or a call of a procedure."""
+PROCEDURES = {
+    found[1]: (found[2].replace(" varchar", "").split(", "), found[3])
+    for text in STATEMENTS
+    if (found := re.match(r"create or replace procedure (\w+)\((.*?)\)\n.*?\$\$\n(.*)\$\$", text, re.DOTALL))
+}
+"""The names of the arguments, and the block."""
 FOLLOWING = {
     found[2]: found[1]
     for text in STATEMENTS
@@ -52,7 +65,10 @@ def run_task(settings: Settings, name: str) -> None:
     """Run a task in a session of its own."""
     with connect_snowflake(settings) as connection:
         connection.cursor().execute("use schema raw_ext")
-        run_block(connection, TASKS[name])
+        if TASKS[name].startswith("call "):
+            call(connection, TASKS[name])
+        else:
+            run_block(connection, TASKS[name])
 
 
 def execute_task(settings: Settings, name: str) -> None:
@@ -65,11 +81,18 @@ class Raised(Exception):
     """A block raised one of its exceptions."""
 
 
-def run_block(connection: SnowflakeConnection, block: str) -> None:
+def call(connection: SnowflakeConnection, statement: str) -> None:
+    """Call a procedure of the file in this session, as one with its caller's rights runs."""
+    (found,) = re.findall(r"^call (\w+)\((.*)\)$", statement)
+    names, block = PROCEDURES[found[0]]
+    run_block(connection, block, dict(zip(names, re.findall(r"'(\w+)'", found[1]), strict=True)))
+
+
+def run_block(connection: SnowflakeConnection, block: str, arguments: Mapping[str, str] = MappingProxyType({})) -> None:
     """Run a block of Snowflake Scripting."""
     (body,) = re.findall(r"^begin\n(.*)^end;$", block, re.DOTALL | re.MULTILINE)
     cursors = dict(re.findall(r"(\w+) cursor for\s+(.*?);", block, re.DOTALL))
-    variables: dict[str, Any] = {}
+    variables: dict[str, Any] = dict(arguments)
     skipping = False
     for text in split(body):
         statement, rows = text, [dict[str, Any]()]
@@ -79,6 +102,9 @@ def run_block(connection: SnowflakeConnection, block: str) -> None:
         if found := re.match(r"if \((?:coalesce\()?(\w+)(?:, ''\))? <> '(\w*)'\) then\s+(.*)", statement, re.DOTALL):
             skipping, statement = (variables[found[1]] or "") == found[2], found[3]
         if skipping:
+            continue
+        if statement.startswith("call "):
+            call(connection, statement)
             continue
         with connection.cursor() as cursor:
             if found := re.match(r"for (\w+) in (\w+) do\s+(.*)", statement, re.DOTALL):
@@ -97,12 +123,17 @@ def _run(cursor: Any, statement: str, known: dict[str, Any], variables: dict[str
     if found := re.match(r"raise (\w+)", statement):
         raise Raised(found[1])
     if found := re.match(r"select (.+?)\s+into ((?:, )?:\w+(?:, :\w+)*)\s+(from .*)", statement, re.DOTALL):
-        (row,) = cursor.execute(f"select {found[1]} {found[3]}").fetchall()
+        (row,) = cursor.execute(_bound(f"select {found[1]} {found[3]}", known)).fetchall()
         variables |= dict(zip(re.findall(r":(\w+)", found[2]), row, strict=True))
     elif found := re.match(r"execute immediate (.*)", statement, re.DOTALL):
         cursor.execute(_text(found[1], known))
     else:
-        cursor.execute(re.sub(r"(?<![:\w]):(\w+)", lambda bound: f"'{known[bound[1]]}'", statement))
+        cursor.execute(_bound(statement, known))
+
+
+def _bound(statement: str, known: dict[str, Any]) -> str:
+    """Put the variables' values in place of `:name`."""
+    return re.sub(r"(?<![:\w]):(\w+)", lambda bound: f"'{known[bound[1]]}'", statement)
 
 
 def _text(expression: str, variables: dict[str, Any]) -> str:

@@ -73,6 +73,7 @@ def put(stage: SnowflakeStage, tmp_path: Path) -> Callable[..., Window]:
         for path in sorted(folder.iterdir()):
             stage.put(window.stage, window.id, path)
         stage.commit(window)
+        stage.announce(window.stage)
         return window
 
     return put_window

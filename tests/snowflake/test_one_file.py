@@ -176,10 +176,10 @@ def test_rows_and_ledger_commit_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put(1, data=orders("a"))
-    broken = scripting.TASKS["load_orders"].replace(
-        "    commit;", "    select no_such_column from arrived;\n    commit;"
-    )
-    monkeypatch.setitem(scripting.TASKS, "load_orders", broken)
+    arguments, block = scripting.PROCEDURES["load_arrived"]
+    broken = block.replace("    commit;", "    select no_such_column from arrived;\n    commit;")
+    assert broken != block
+    monkeypatch.setitem(scripting.PROCEDURES, "load_arrived", (arguments, broken))
     with pytest.raises(Exception, match=r"(?i)no_such_column"):
         run_task(snowflake_settings, "load_orders")
     assert (

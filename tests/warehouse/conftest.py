@@ -98,6 +98,7 @@ def put(stage: Stage, tmp_path: Path) -> Stager:
             stage.put(stream.stage, window.id, file)
         if commit:
             stage.commit(window)
+            stage.announce(stream.stage)
         return window
 
     return stage_rows

@@ -88,8 +88,9 @@ def test_what_is_staged_at_the_budget_wakes_no_load_and_is_loaded_when_there_is_
     assert open_stage(settings).windows(STREAM.stage) == held
 
     raised = settings.model_copy(update={"credit_budget": 6.0})
+    assert not open_stage(settings).announce(STREAM.stage), "the processor tries again in its next cycle"
     stage = open_stage(raised)
-    stage.commit(held[1])
+    assert stage.announce(STREAM.stage)
     assert refreshed == ['alter stage raw_ext."THINGS_STAGE" refresh'], "one refresh tells of the whole stage"
     warehouse = open_warehouse(raised)
     assert warehouse.load(STREAM) == LoadResult(2, 2)

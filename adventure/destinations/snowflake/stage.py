@@ -1,7 +1,7 @@
 """A stage in Snowflake: `@raw_ext.<stage>/<window>/<file>` on an internal stage.
 
-PUT, LIST, GET and REMOVE need no warehouse, so staging costs no credits. Refreshing the stage's directory starts the
-load, which does. The refresh is therefore held back while CREDIT_BUDGET is reached; staging continues.
+PUT, LIST, GET and REMOVE need no warehouse; they are billed as cloud services only. Refreshing the stage's directory
+starts the load, which needs one. The refresh is therefore held back while CREDIT_BUDGET is reached; staging continues.
 
 A file is complete or absent, because PUT shows it only when it is complete. A window's path ends in '/', because
 Snowflake reads paths as prefixes.
@@ -73,10 +73,7 @@ class SnowflakeStage:
             )
 
     def commit(self, window: Window) -> None:
-        """Put the window's `window.json`, then refresh the stage's directory; that starts loads.
-
-        The directory is not refreshed while CREDIT_BUDGET is reached. A later refresh covers the whole stage, and so
-        every window that was held back or whose processor was killed before the refresh.
+        """Put the window's `window.json`. From then on the window exists.
 
         Raises:
             StageUnwritable: Snowflake did not take the file. The window does not exist.
@@ -85,24 +82,34 @@ class SnowflakeStage:
             manifest = Path(folder) / MANIFEST
             manifest.write_bytes(window.to_json())
             self.put(window.stage, window.id, manifest)
+
+    def announce(self, stage: str) -> bool:
+        """Refresh the stage's directory, which starts loads; return False while CREDIT_BUDGET is reached.
+
+        A refresh is a billed call and covers the whole stage, so it runs once a cycle and not once a window.
+
+        Raises:
+            StageUnwritable: Snowflake refused, failed, or did not answer.
+        """
         with _unwritable():
             is_held_back = self._budget.is_reached()
         if is_held_back:
-            log.warning(f"{window.stream}: {self._budget.sentence()}", stream=window.stream)
+            log.warning(f"{stage}: {self._budget.sentence()}", stage=stage)
         else:
-            self.refresh(window.stage)
+            self._refresh(stage)
+        return not is_held_back
 
     def secure(self, window: Window) -> None:
         """Do nothing: a file that PUT has put is durable."""
 
-    def refresh(self, stage: str) -> None:
+    def _refresh(self, stage: str) -> None:
         """Make the stage's directory show every file; that starts loads."""
         self._execute(f"alter stage {_name(stage)} refresh", stage)
 
     def wake(self, stage: str) -> None:
         """Start the load even if the stage's directory shows every window already, as after its stream was replaced."""
         self._put_probe(stage)
-        self.refresh(stage)
+        self._refresh(stage)
         self._remove(stage, "probe", "probe")
 
     def windows(self, stage: str) -> list[Window]:

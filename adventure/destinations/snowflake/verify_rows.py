@@ -66,6 +66,7 @@ def put_window(stage: SnowflakeStage, window: Window, folder: Path) -> None:
     for file in window.all_files:
         stage.put(window.stage, window.id, folder / file.name)
     stage.commit(window)
+    stage.announce(window.stage)
 
 
 def _write_table(stream: Stream, folder: Path) -> tuple[StagedFile, tuple[Column, ...]]:
