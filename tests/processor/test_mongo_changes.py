@@ -441,12 +441,36 @@ def test_a_deletion_after_a_first_window_whose_watermark_was_never_saved_is_foun
     loaded = staged(chat_stream)
     assert names(loaded) == ["1", "2"]
     shutil.rmtree(settings.stage_dir / chat_stream.stage)
+    with psycopg.connect(settings.state_conninfo) as connection:
+        [(watermark, begun)] = connection.execute("select watermark, position from adventure_watermarks").fetchall()
+    assert (watermark, json_util.loads(begun)["collection"]) == (None, chat_stream.location)
     chats.delete_one({"_id": 1})
     chats.insert_one(document(3))
     process_once(settings, [chat_stream])
     process_once(settings, [chat_stream])
     assert [row["key"] for row in deleted(chat_stream)] == [{"_id": "1"}]
     assert sorted(latest([*loaded, *staged(chat_stream)], deleted(chat_stream))) == [2, 3]
+
+
+def test_a_deletion_between_a_first_window_and_the_next_start_is_found_beside_a_writer(
+    settings: Settings, chats: Any, chat_stream: Stream, deleted: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first answer of the change stream has a change already, so the server has given no token before it."""
+    chats.insert_many([document(1), document(2)])
+    watch = ChangeStream._watch
+
+    def beside_a_writer(stream: ChangeStream, **start: Any) -> Any:
+        chats.insert_one(document(3))
+        return watch(stream, **start)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChangeStream, "_watch", beside_a_writer)
+        process_once(settings, [chat_stream])
+    assert position(settings)["collection"] == chat_stream.location
+    chats.delete_one({"_id": 1})
+    process_once(settings, [chat_stream])
+    assert [row["key"] for row in deleted(chat_stream)] == [{"_id": "1"}]
+    assert mode(settings) == "change stream"
 
 
 def gone(*_: object, **__: object) -> None:

@@ -119,14 +119,15 @@ class ChangeStream:
 
     @property
     def position(self) -> str | None:
-        """The position after the last change that was read."""
+        """The position after the last change that was read. Before the first answer it is the time of the opening."""
         if self._prefetched is not None:
             return self._opened_at
         token = self._stream.resume_token
-        if token is None:
+        if token is None and self._begun is None:
             return None
         decoded = bson.decode(token.raw) if isinstance(token, RawBSONDocument) else token
-        return json_util.dumps({"collection": self._name, "uuid": self._uuid, "token": decoded})
+        where: dict[str, Any] = {"token": decoded} if decoded else {"at": self._begun}
+        return json_util.dumps({"collection": self._name, "uuid": self._uuid} | where)
 
     def changes(self, until: Timestamp, limit: int) -> Iterator[Change]:
         """Yield the changes since the position, up to a cluster time or slightly past it.
@@ -170,7 +171,9 @@ class ChangeStream:
             self._begun = self.session.operation_time
             self._stream = self._watch(start_at_operation_time=self._begun)
         else:
-            self._stream = self._watch(resume_after=self._token(position))
+            where = self._where(position)
+            self._begun = where.get("start_at_operation_time")
+            self._stream = self._watch(**where)
             # A server may notice only at the first batch that it cannot continue.
             self._prefetched = self._next()
 
@@ -243,13 +246,14 @@ class ChangeStream:
             _raise_if_lost(error)
             raise
 
-    def _token(self, position: str) -> Any:
+    def _where(self, position: str) -> dict[str, Any]:
+        """Return how to open the stream at the position."""
         kept = json_util.loads(position)
         if kept["collection"] != self._name:
             raise PositionLost(f"its position belongs to {kept['collection']}", elsewhere=True)
         if None not in (kept["uuid"], self._uuid) and kept["uuid"] != self._uuid:
             raise PositionLost("the collection was created again, or is on another server", elsewhere=True)
-        return kept["token"]
+        return {"resume_after": kept["token"]} if "token" in kept else {"start_at_operation_time": kept["at"]}
 
 
 def _cluster_time(token: Any) -> Timestamp | None:
