@@ -51,7 +51,7 @@ def choice(
         keys,
         format_func=lambda key: options[key],
         key=name,
-        on_change=_take_over,
+        on_change=take_over,
         args=(name, first, *overrides),
         label_visibility="collapsed" if hidden else "visible",
     )
@@ -73,7 +73,7 @@ def multi_choice(place: Any, label: str, name: str, options: Sequence[str], plac
     if name not in st.session_state:
         st.session_state[name] = [value for value in requested or _saved(name) if value in options]
     st.session_state[name] = [value for value in st.session_state[name] if value in options]
-    place.multiselect(label, options, key=name, placeholder=placeholder, on_change=remove_params, args=(name,))
+    place.multiselect(label, options, key=name, placeholder=placeholder, on_change=_replace, args=(name, name))
     chosen = list(st.session_state[name])
     shown = ", ".join(map(_text, chosen)) or placeholder.lower()
     _save(
@@ -88,7 +88,7 @@ def text(label: str, name: str) -> str:
     """Show a text field and return its text. The URL has the text."""
     if name not in st.session_state:
         st.session_state[name] = next(iter([*_requested(name), *_saved(name)]), "")
-    found = str(st.text_input(label, key=name, max_chars=100, on_change=remove_params, args=(name,)))
+    found = str(st.text_input(label, key=name, max_chars=100, on_change=_replace, args=(name, name)))
     st.session_state[_SAVED + name] = found
     if found:
         set_param(name, found)
@@ -109,8 +109,8 @@ def date_range(place: Any, label: str, first: date, last: date, earliest: date, 
         max_value=latest,
         key="days",
         format="YYYY-MM-DD",
-        on_change=remove_params,
-        args=_RANGE,
+        on_change=_replace,
+        args=("days", *_RANGE),
     )
     if len(chosen) == 2:
         st.session_state[_SAVED + "days"] = chosen
@@ -224,11 +224,24 @@ def _save(name: str, value: str | list[str], problem: str | None) -> None:
         set_param(name, value)
 
 
-def _take_over(name: str, first: str, *overrides: str) -> None:
+def take_over(name: str, first: str, *overrides: str) -> None:
     """Let the user's choice replace the URL's value. A second click on the chosen option clears it: choose it again."""
     if st.session_state[name] is None:
         st.session_state[name] = st.session_state.get(_SAVED + name, first)
-    remove_params(name, *overrides)
+        remove_params(name, *overrides)
+    else:
+        _replace(name, name, *overrides)
+
+
+def _replace(name: str, *params: str) -> None:
+    """Remove values from the URL when the user has changed the control.
+
+    Streamlit also calls this for controls that did not change: a request that the browser sent before the page changed
+    (a fragment's refresh) runs after it, and Streamlit has forgotten the values of the page before. It has the URL of
+    that page, and removing a value would write it over the URL of the page that is open now.
+    """
+    if st.session_state[name] != st.session_state.get(_SAVED + name):
+        remove_params(*params)
 
 
 def _is_own_range() -> bool:

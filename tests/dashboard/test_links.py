@@ -80,3 +80,17 @@ def test_no_table_shows_a_missing_value_as_none(open_link: Any, link: dict[str, 
     [to_date] = [html.proto.body for html in page.get("html") if "revenue to date" in html.proto.body]
     assert "–</td>" in to_date, "the year to date has no span before it"
     assert "None" not in to_date
+
+
+def test_a_control_that_did_not_change_leaves_the_url(opened: Callable[..., Any]) -> None:
+    """Streamlit calls on_change for unchanged controls, when a request from before a change of page runs after it."""
+    page = opened(
+        "import streamlit as st\nfrom adventure.dashboard import controls\n"
+        "controls.choice(st, 'Ranked by', 'top', {'revenue': 'Revenue', 'units': 'Units'})\n"
+        "if st.button('late'):\n    controls.take_over('top', 'revenue', 'period')",
+        period="7d",
+    )
+    page.button_group[0].set_value(["revenue"])  # The harness takes a list, also for a single choice.
+    page.button[0].click().run()
+    assert not page.exception
+    assert page.query_params == {"period": ["7d"], "top": ["revenue"]}

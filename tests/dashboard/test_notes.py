@@ -7,11 +7,19 @@ from typing import Any
 
 import duckdb
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from adventure.dashboard.sales import notes
 from adventure.dashboard.sales.scope import Scope
 from tests.dashboard.conftest import HOSTILE
 
+LISTED = """
+from datetime import date
+from adventure.dashboard.sales import charts, panels
+days = [date(2026, 3, number) for number in range(1, 8)]
+unusual = [f"unusual {number};" for number in range(1, 8)]
+panels.list_marks(charts.Marks(unusual, days, [(day, f"note {day.day};") for day in days[:6]]))
+"""
 MARCH = Scope(date(2026, 3, 1), date(2026, 3, 31))
 
 
@@ -56,3 +64,19 @@ def test_a_day_is_a_sentence() -> None:
     assert notes.sentence(notes.UnusualDay(date(2026, 3, 7), "France, online", 0, 3.0, 30.0)) == (
         "7 March 2026: France, online, 0 orders, where 3 to 30 were expected"
     )
+
+
+def test_every_marked_day_is_named_below_the_chart() -> None:
+    """The latest are listed, and the earlier ones are folded."""
+    page = AppTest.from_string(LISTED).run()
+    assert not page.exception
+    [folded] = page.expander
+    assert folded.label == "And 3 earlier"
+    named = "\n".join(caption.value for caption in page.caption)
+    assert len(page.caption) == 2
+    for number in range(1, 8):
+        assert named.count(f"unusual {number};") == 1
+    for number in range(1, 7):
+        assert named.count(f"note {number};") == 1
+    earlier = folded.caption[0].value
+    assert all(text in earlier for text in ("unusual 1;", "unusual 2;", "note 1;"))

@@ -21,7 +21,7 @@ CONTROLS = ("pace", "measure", "segment", "grain", "market", "top")
 """The names of the panels' controls, in the session and in the URL."""
 _GRAINS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
 _NOTES = 5
-"""At most so many unusual days, and so many notes, are listed below the chart."""
+"""So many of the latest unusual days, and of the latest notes, are listed below the chart; the others are folded."""
 _CHANGE = "%+.1f%%"
 _NAME, _LONG_NAME = 120, 165
 """Widths of the first column in pixels. A phone then shows the figure beside it."""
@@ -183,13 +183,23 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
     st.caption(
         "Click a name to show it alone, Shift-click to add another. Hover over the chart to see all values of a period."
     )
-    lines = [f"▼ {text}" for text in marks.unusual[-_NOTES:]]
-    lines += [f"● {format.day(day)}: {text}" for day, text in annotations[-_NOTES:]]
-    if lines:
-        st.caption("  \n".join(map(format.markdown, lines)))
+    list_marks(marks)
     with st.expander("Data table"):
         _series_table(panel, metrics.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
     return measure, segment
+
+
+def list_marks(marks: charts.Marks) -> None:
+    """List every day that the chart marks: the latest of each kind, and the earlier ones folded."""
+    unusual = [f"▼ {text}" for text in marks.unusual]
+    annotations = [f"● {format.day(day)}: {text}" for day, text in marks.annotations]
+    latest = unusual[-_NOTES:] + annotations[-_NOTES:]
+    if latest:
+        st.caption("  \n".join(map(format.markdown, latest)))
+    earlier = unusual[:-_NOTES] + annotations[:-_NOTES]
+    if earlier:
+        with st.expander(f"And {len(earlier):,} earlier"):
+            st.caption("  \n".join(map(format.markdown, earlier)))
 
 
 def _grain(row: Any, scope: Scope) -> Grain:
