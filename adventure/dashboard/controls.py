@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from adventure.dashboard import format
 
@@ -18,6 +19,9 @@ _SAVED = "saved:"
 _MISREAD = "misread:"
 """Prefix for the sentence on a URL value that a control does not understand."""
 _RANGE = ("from", "to")
+_PAGE = "drawn page"
+_REFRESHES = "refreshes"
+"""In the session: the fragments that refresh by themselves."""
 
 
 def choice(
@@ -73,7 +77,7 @@ def multi_choice(place: Any, label: str, name: str, options: Sequence[str], plac
     if name not in st.session_state:
         st.session_state[name] = [value for value in requested or _saved(name) if value in options]
     st.session_state[name] = [value for value in st.session_state[name] if value in options]
-    place.multiselect(label, options, key=name, placeholder=placeholder, on_change=_replace, args=(name, name))
+    place.multiselect(label, options, key=name, placeholder=placeholder, on_change=_replace, args=(name,))
     chosen = list(st.session_state[name])
     shown = ", ".join(map(_text, chosen)) or placeholder.lower()
     _save(
@@ -88,7 +92,7 @@ def text(label: str, name: str) -> str:
     """Show a text field and return its text. The URL has the text."""
     if name not in st.session_state:
         st.session_state[name] = next(iter([*_requested(name), *_saved(name)]), "")
-    found = str(st.text_input(label, key=name, max_chars=100, on_change=_replace, args=(name, name)))
+    found = str(st.text_input(label, key=name, max_chars=100, on_change=_replace, args=(name,)))
     st.session_state[_SAVED + name] = found
     if found:
         set_param(name, found)
@@ -110,7 +114,7 @@ def date_range(place: Any, label: str, first: date, last: date, earliest: date, 
         key="days",
         format="YYYY-MM-DD",
         on_change=_replace,
-        args=("days", *_RANGE),
+        args=_RANGE,
     )
     if len(chosen) == 2:
         st.session_state[_SAVED + "days"] = chosen
@@ -224,23 +228,46 @@ def _save(name: str, value: str | list[str], problem: str | None) -> None:
         set_param(name, value)
 
 
+def note_page() -> None:
+    """Note which page is drawn. Call it in each run of the whole app."""
+    if context := get_script_run_ctx():
+        st.session_state[_PAGE] = context.page_script_hash
+
+
+def note_refresh() -> None:
+    """Note that the fragment that calls this refreshes by itself, so that its requests change no control."""
+    context = get_script_run_ctx()
+    if context and context.current_fragment_id:
+        st.session_state.setdefault(_REFRESHES, set()).add(context.current_fragment_id)
+
+
+def _is_late() -> bool:
+    """Return whether the request is of another page than the one that is drawn, or only a fragment's refresh.
+
+    A request that the browser sent while the page changed runs after the change. Streamlit has forgotten the values of
+    the page before, and calls the callbacks of its controls as if the user had changed them. The request has the URL of
+    that page, or half of the new one: removing a value would write it over the URL of the page that is open now.
+    """
+    context = get_script_run_ctx()
+    if context is None:
+        return False
+    fragments = context.fragment_ids_this_run
+    is_refresh = bool(fragments) and st.session_state.get(_REFRESHES, set()).issuperset(fragments or ())
+    return is_refresh or bool(context.page_script_hash != st.session_state.get(_PAGE, context.page_script_hash))
+
+
 def take_over(name: str, first: str, *overrides: str) -> None:
     """Let the user's choice replace the URL's value. A second click on the chosen option clears it: choose it again."""
+    if _is_late():
+        return
     if st.session_state[name] is None:
         st.session_state[name] = st.session_state.get(_SAVED + name, first)
-        remove_params(name, *overrides)
-    else:
-        _replace(name, name, *overrides)
+    remove_params(name, *overrides)
 
 
-def _replace(name: str, *params: str) -> None:
-    """Remove values from the URL when the user has changed the control.
-
-    Streamlit also calls this for controls that did not change: a request that the browser sent before the page changed
-    (a fragment's refresh) runs after it, and Streamlit has forgotten the values of the page before. It has the URL of
-    that page, and removing a value would write it over the URL of the page that is open now.
-    """
-    if st.session_state[name] != st.session_state.get(_SAVED + name):
+def _replace(*params: str) -> None:
+    """Remove values from the URL, because the user has changed the control."""
+    if not _is_late():
         remove_params(*params)
 
 

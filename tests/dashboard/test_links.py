@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import streamlit as st
 
+from adventure.dashboard import controls
 from tests.dashboard.conftest import HOSTILE, Shop
 
 
@@ -82,15 +85,34 @@ def test_no_table_shows_a_missing_value_as_none(open_link: Any, link: dict[str, 
     assert "None" not in to_date
 
 
-def test_a_control_that_did_not_change_leaves_the_url(opened: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("drawn", "period"), [("controls.note_page()", []), ("st.session_state[controls._PAGE] = ''", ["7d"])]
+)
+def test_a_late_request_of_another_page_leaves_the_url(
+    opened: Callable[..., Any], drawn: str, period: list[str]
+) -> None:
     """Streamlit calls on_change for unchanged controls, when a request from before a change of page runs after it."""
     page = opened(
-        "import streamlit as st\nfrom adventure.dashboard import controls\n"
+        f"import streamlit as st\nfrom adventure.dashboard import controls\n{drawn}\n"
         "controls.choice(st, 'Ranked by', 'top', {'revenue': 'Revenue', 'units': 'Units'})\n"
-        "if st.button('late'):\n    controls.take_over('top', 'revenue', 'period')",
+        "st.button('late', on_click=controls.take_over, args=('top', 'revenue', 'period'))",
         period="7d",
     )
     page.button_group[0].set_value(["revenue"])  # The harness takes a list, also for a single choice.
     page.button[0].click().run()
     assert not page.exception
-    assert page.query_params == {"period": ["7d"], "top": ["revenue"]}
+    assert page.query_params.get("period", []) == period
+
+
+def test_a_refresh_leaves_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = SimpleNamespace(page_script_hash="", current_fragment_id="watch", fragment_ids_this_run=["watch"])
+    removed: list[str] = []
+    monkeypatch.setattr(controls, "get_script_run_ctx", lambda: late)
+    monkeypatch.setattr(controls, "remove_params", lambda *names: removed.extend(names))
+    monkeypatch.setattr(st, "session_state", {"top": "units"})
+    controls.note_refresh()
+    controls.take_over("top", "revenue", "period")
+    assert removed == []
+    late.fragment_ids_this_run.append("the user's")
+    controls.take_over("top", "revenue", "period")
+    assert removed == ["top", "period"]

@@ -54,6 +54,7 @@ def show() -> None:
 @st.fragment(run_every=REFRESH_SEC)
 def _watch(dataset: PublishedDataset, version: Version | None) -> None:
     """Rerun the page when newer data is published."""
+    controls.note_refresh()
     rerun_on_publish((dataset, version))
 
 

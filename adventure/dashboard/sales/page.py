@@ -123,6 +123,7 @@ def _trend(panel: panels.Panel) -> None:
 @st.fragment(run_every=REFRESH_SEC)
 def _watch(dataset: PublishedDataset, version: Version | None, publication: metrics.Publication | None) -> None:
     """Show the age of the data and any error of the pipeline. Rerun the page when newer data is published."""
+    controls.note_refresh()
     rerun_on_publish((dataset, version))
     if publication is None:
         return
