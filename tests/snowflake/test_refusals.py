@@ -183,9 +183,9 @@ def test_a_refused_sign_in_names_the_role_that_was_asked_for(
 
 
 def test_who_does_not_answer_may_be_asked_again(acme: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adventure.destinations.snowflake import session as room
+    from adventure.destinations.snowflake import session
 
-    monkeypatch.setattr(room, "LOGIN_TIMEOUT_SEC", 1)
+    monkeypatch.setattr(session, "LOGIN_TIMEOUT_SEC", 1)
     with refusing_server(NO_ACCOUNT) as port:
         pass
     with pytest.raises(WarehouseUnavailable, match=r"does not answer.*Check SNOWFLAKE_ACCOUNT"):

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from pymongo import UpdateOne
 
+from adventure.core.clock import utc_now
 from adventure.core.connect import connect_postgres, translating_postgres
 from adventure.core.settings import Settings
 from adventure.demo.generator.chats import advance_chat, advance_to, open_chat
@@ -202,11 +203,6 @@ def server_time(connection: Connection) -> datetime:
     assert row is not None
     now: datetime = row[0]
     return now
-
-
-def utc_now() -> datetime:
-    """Return the time as naive UTC, by this machine's clock."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _ship_earlier_orders(connection: Connection, now: datetime, at_least: int) -> int:

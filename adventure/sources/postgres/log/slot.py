@@ -15,6 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from adventure.core.settings import Settings
+from adventure.core.sql_text import literal, quoted
 
 CREATE_SEC = 5
 """How long to wait for the creation of a slot. The server first lets all open transactions that have written end."""
@@ -133,9 +134,7 @@ def peek_query(name: str, publication: str, end: int, limit: int) -> str:
         end: the position from which on nothing is read.
         limit: messages after which to stop at the end of a transaction; a longer transaction comes whole.
     """
-    identifier = '"' + publication.replace('"', '""') + '"'
-    published = identifier.replace("'", "''")
     return (
         f"select data from pg_logical_slot_peek_binary_changes('{name}', '0/0'::pg_lsn + {end}, {limit},"
-        f" 'proto_version', '1', 'publication_names', '{published}')"
+        f" 'proto_version', '1', 'publication_names', {literal(quoted(publication))})"
     )
