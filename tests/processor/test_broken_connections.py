@@ -281,7 +281,8 @@ def world(
 @pytest.mark.timeout(300 + 120 * ROUNDS)
 def test_connections_that_break_at_every_phase(world: World) -> None:
     chance = random.Random(SEED)
-    strikes = [(phase, how) for phase in PHASES for how in How] * ROUNDS
+    # A changed bit is noticed over TLS only; see test_tls.py.
+    strikes = [(phase, how) for phase in PHASES for how in (How.CUT, How.RESET, How.STALL)] * ROUNDS
     chance.shuffle(strikes)
     _strike_and_compare(world, chance, strikes, SHORT_SEC)
 
