@@ -137,6 +137,18 @@ def test_a_key_that_is_null_is_rejected_with_its_reason(
     assert [row["reason"] for row in rejected(chat_stream)] == ["its key _id is missing or null"]
 
 
+def test_the_documents_of_a_view_without_an_id_are_set_aside(
+    settings: Settings, chats: Any, chat_stream: Stream, staged: Any, rejected: Any
+) -> None:
+    chats.insert_one({"_id": 1, "last_modified": AT})
+    pipeline = [{"$project": {"_id": 0, "last_modified": 1}}]
+    chats.database.command({"create": "without_id", "viewOn": chats.name, "pipeline": pipeline})
+    view = replace(chat_stream, table="without_id")
+    assert process_once(settings, [view]).failures == {}
+    assert staged(view) == []
+    assert [row["reason"] for row in rejected(view)] == ["its key _id is missing or null"]
+
+
 def test_a_member_of_our_own_in_a_document_is_rejected(chat_stream: Stream) -> None:
     raw = bson.encode({"_id": 1, "_adventure_key": {"_id": "2"}})
     with pytest.raises(CannotConvert, match="which Adventure uses"):
