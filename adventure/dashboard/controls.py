@@ -251,8 +251,8 @@ def _is_late() -> bool:
     context = get_script_run_ctx()
     if context is None:
         return False
-    fragments = context.fragment_ids_this_run
-    is_refresh = bool(fragments) and st.session_state.get(_REFRESHES, set()).issuperset(fragments or ())
+    fragments = set(context.fragment_ids_this_run or ())
+    is_refresh = bool(fragments) and fragments <= st.session_state.get(_REFRESHES, set())
     return is_refresh or bool(context.page_script_hash != st.session_state.get(_PAGE, context.page_script_hash))
 
 
