@@ -34,6 +34,15 @@ READS = "ADVENTURE_DASHBOARD_READS"
 """Environment variable of the dashboard's process: the kind of warehouse that it reads."""
 
 
+def address_settings(kind: str, address: str) -> dict[str, str]:
+    """Return the settings that an address of this kind of source holds, by field.
+
+    Raises:
+        ConfigError: it is no such address.
+    """
+    return _source(kind).address_settings(address)
+
+
 def open_source(source: "str | NamedSource", settings: "Settings", *, retry_for: float | None = None) -> "Source":
     """Return the source, connected.
 

@@ -17,6 +17,9 @@ from adventure.sources.source import Source
 class SourceModule(Protocol):
     """See `adventure.factory` for what the functions do."""
 
+    def address_settings(self, address: str) -> dict[str, str]:
+        """Return the settings that an address holds."""
+
     def open_source(self, settings: Settings, retry_for: float | None) -> Source:
         """Connect for extracts."""
 

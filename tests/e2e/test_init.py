@@ -181,7 +181,9 @@ def test_streams_can_be_left_out_and_the_password_is_kept_private(
 def test_without_a_database_it_says_how_to_name_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POSTGRES_HOST", "MONGO_HOST", "MONGO_URI"):
         monkeypatch.delenv(name, raising=False)
-    assert "Add --postgres postgresql://user@host/database" in str(run("init", "--yes", code=1).exception)
+    assert "Add --postgres postgresql://user@host:5432/database or --mongo mongodb://host:27017" in str(
+        run("init", "--yes", code=1).exception
+    )
     assert list(folder.iterdir()) == []
 
 
