@@ -14,8 +14,8 @@ from adventure import factory
 from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, WarehouseKind
+from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import load_streams
 from adventure.dashboard.pipeline import state as dashboard_state
 from adventure.destinations.duckdb import kind as duckdb_kind
 from adventure.destinations.duckdb.published import DuckDBDataset

@@ -49,7 +49,7 @@ def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]"
     """Load the settings, and the streams of PIPELINE_FILE."""
     from adventure.core.log import get_logger
     from adventure.core.packaged import is_packaged
-    from adventure.core.streams import load_streams
+    from adventure.core.pipeline_file import load_streams
 
     settings = settings_of(context)
     general: General = context.find_root().obj

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from adventure.cli import app
 from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError, SourceRefused
+from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.process import free_port
 from adventure.factory import open_source, open_warehouse
