@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure.cli import app
+from adventure.core.environment import load_settings
 from adventure.core.foreign_settings import REPLACED_BY, notices
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from tests.conftest import ROOT
 
 THEIRS = """

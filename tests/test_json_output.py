@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure.cli import app
+from adventure.core.environment import load_settings
 from adventure.core.errors import SourceRefused
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.spans import Span
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark

@@ -12,10 +12,11 @@ import pytest
 
 from adventure import factory
 from adventure.core.clock import utc_now
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, WarehouseKind
 from adventure.core.pipeline_file import load_streams
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.dashboard.pipeline import state as dashboard_state
 from adventure.destinations.duckdb import kind as duckdb_kind
 from adventure.destinations.duckdb.published import DuckDBDataset

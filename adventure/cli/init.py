@@ -52,7 +52,7 @@ def init(
 def _take_over(context: typer.Context, table: str, timezone: str | None, overlap: str) -> None:
     from datetime import timedelta
 
-    from adventure.core.settings import parse_duration
+    from adventure.core.ages import parse_duration
     from adventure.processor.existing import take_over
 
     settings, streams = pipeline_of(context)

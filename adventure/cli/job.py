@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def settings_of(context: typer.Context) -> "Settings":
     """Load the settings from the environment and the file of `--env`, and configure the log."""
     from adventure.core import foreign_settings, log
+    from adventure.core.environment import load_settings
     from adventure.core.named_sources import source_variables
-    from adventure.core.settings import load_settings
 
     general: General = context.find_root().obj
     settings = load_settings(general.env)

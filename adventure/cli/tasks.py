@@ -42,7 +42,7 @@ def tasks_serve(
     ] = None,
 ) -> None:
     """Run the task graph on its schedule until stopped."""
-    from adventure.core.settings import parse_duration
+    from adventure.core.ages import parse_duration
     from adventure.tasks.graph import serve
 
     settings, streams = pipeline_of(context)

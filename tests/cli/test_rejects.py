@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from adventure.cli import app
 from adventure.core.clock import utc_now
+from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
-from adventure.core.settings import load_settings
 from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import RejectedRow

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from adventure import cli
 from adventure.core.clock import utc_now
+from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
-from adventure.core.settings import load_settings
 from adventure.core.streams import find_stream
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import Databases

@@ -13,8 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from adventure.core.api import Api as ApiOptions
+from adventure.core.environment import load_settings
 from adventure.core.manifest import Window
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.destinations.duckdb.stage import FolderStage

@@ -11,9 +11,10 @@ import pytest
 from psycopg import sql
 
 from adventure.core import connect
+from adventure.core.environment import load_settings
 from adventure.core.errors import AdventureError
 from adventure.core.pipeline_file import load_streams
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.demo.sandbox import Sandbox

@@ -19,8 +19,9 @@ from typing import Any
 import psycopg
 import pymongo
 
+from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo import history
 from adventure.demo.api.serve import serving

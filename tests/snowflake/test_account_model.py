@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
-from adventure.core.settings import load_settings
 from adventure.destinations.common import report
 from adventure.destinations.snowflake.deploy import replace_stale
 from adventure.destinations.snowflake.one_role import deployment_as, teardown_as

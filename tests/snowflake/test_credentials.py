@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from snowflake.connector.network import SnowflakeRestful
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
 from tests.snowflake.emulator import Emulator

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError, CreditBudgetReached, StageDamaged
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.demo import history
 from adventure.demo.history.into_snowflake import STAGE, HistoryInSnowflake
 from adventure.demo.history.tables import RAW_TABLES

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import (
     AdventureError,
     StageUnwritable,
@@ -16,7 +17,7 @@ from adventure.core.errors import (
     WarehouseRefused,
     WarehouseUnavailable,
 )
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream, find_stream
 from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.snowflake.deploy import run_statements

@@ -15,8 +15,9 @@ from snowflake.connector.util_text import split_statements
 from sqlfluff.core import Linter
 
 import adventure.destinations.duckdb.warehouse as embedded
+from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.snowflake.one_role import OWN_SCHEMAS, deployment_as, teardown_as
 from adventure.destinations.snowflake.scripts import (

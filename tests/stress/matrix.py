@@ -12,8 +12,9 @@ import psycopg
 import pyarrow.parquet as pq
 from psycopg import sql
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import AdventureError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.sandbox.databases import Databases, create_databases
 from adventure.destinations.duckdb.stage import FolderStage

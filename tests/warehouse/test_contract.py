@@ -16,9 +16,10 @@ import orjson
 import pyarrow as pa
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import AdventureError
 from adventure.core.manifest import Window
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.stage import Stage
 from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.warehouse import LoadResult, TaskRun, Warehouse

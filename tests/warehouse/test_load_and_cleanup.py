@@ -221,7 +221,7 @@ def test_names_that_cannot_stand_in_the_raw_table_are_refused(
 _KILLED_WHILE_LOADING = """
 import os, sys
 from pathlib import Path
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.destinations.duckdb import load
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.warehouse.conftest import STREAM

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import AlreadyRunning, BuildFailed, ConfigError, StageDamaged, WarehouseError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import LoadResult, Outcome, Scope, TaskRun

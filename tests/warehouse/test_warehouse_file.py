@@ -14,8 +14,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError, WarehouseBusy, WarehouseError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.destinations.duckdb import connection
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import LoadResult
@@ -80,7 +81,7 @@ _WITH_FEW_FILES = """
 import os, resource, sys
 from pathlib import Path
 from adventure.core.errors import WarehouseError
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 warehouse = DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1])))
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -169,7 +169,7 @@ def signed_in() -> Any:
         ConfigError: a setting for signing in is missing or wrong.
         WarehouseError: Snowflake refuses, or does not answer.
     """
-    from adventure.core.settings import load_settings
+    from adventure.core.environment import load_settings
     from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
 
     settings = load_settings()
