@@ -14,7 +14,7 @@ from adventure.core import files, private
 from adventure.destinations.duckdb import load, stage, warehouse
 from adventure.processor import cycle, reset, run, state
 from adventure.reconcile import repair
-from adventure.sources.postgres import horizon, snapshot
+from adventure.sources.postgres import horizon, planner, snapshot
 from adventure.sources.postgres import source as postgres
 from tests.simulation import source as simulated
 from tests.simulation.disk import SimulatedOs, SimulatedShutil
@@ -89,14 +89,13 @@ def simulated_modules() -> Iterator[None]:
             },
         ),
         (horizon, {"Moment": SimpleNamespace(now=lambda: simulated.own_clocks(Current.world))}),
+        (planner, {"plan_stream": simulated.plan_stream, "refusal": lambda *_: None}),
         (snapshot, {"RowWriter": simulated.SimulatedWriter}),
         (
             postgres,
             {
                 "read_relations": simulated.read_relations,
-                "plan_stream": simulated.plan_stream,
                 "read_origin": simulated.read_origin,
-                "log_progress": lambda _, batches, __: batches,
             },
         ),
     ]
