@@ -27,9 +27,9 @@ from adventure.monitoring.health import state
 from adventure.monitoring.health.problem import Problem
 from adventure.monitoring.health.state import Fault, ObservedStream, TaskState
 from adventure.monitoring.observe import SourceSide
-from adventure.reconcile.comparison import Difference, Example, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import RepairResult
+from adventure.reconcile.result import Difference, Example, Result
 from adventure.reconcile.run import Report
 from tests.test_health import STREAM as LOADED
 

@@ -66,7 +66,7 @@ Run = Callable[[str], Result]
 @pytest.fixture
 def run(settings: Settings, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs a command line."""
-    for place in ("adventure.cli", "adventure.cli.stage", "adventure.cli.job"):
+    for place in ("adventure.cli.compare", "adventure.cli.stage", "adventure.cli.job"):
         monkeypatch.setattr(f"{place}.pipeline_of", lambda _: (settings, (stream,)))
     return lambda line: CliRunner().invoke(cli.app, line.removeprefix("adventure ").split())
 

@@ -170,7 +170,8 @@ def signed_in() -> Any:
         WarehouseError: Snowflake refuses, or does not answer.
     """
     from adventure.core.environment import load_settings
-    from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
+    from adventure.destinations.snowflake.credentials import SnowflakeLogin
+    from adventure.destinations.snowflake.session import connect_snowflake
 
     settings = load_settings()
     return connect_snowflake(settings, SnowflakeLogin.of_dbt(settings), schema=SCHEMA, tag="adventure:dashboard")

@@ -17,11 +17,12 @@ from adventure.core.errors import AdventureError, ConfigError, WarehouseError
 from adventure.core.extras import DISTRIBUTION
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.deploy import FIRST_ROLE, run_statements
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.snowflake.one_role import deployment_as
 from adventure.destinations.snowflake.scripts import SHIPPED, deployment, names, teardown
-from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
+from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.snowflake.verify_rows import QUERIES, ROWS, put_window, write_window
 from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse

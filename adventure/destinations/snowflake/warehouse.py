@@ -16,10 +16,11 @@ from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
 from adventure.destinations.snowflake.account_tasks import AccountRun, account_runs, outcome_of, run_graph
 from adventure.destinations.snowflake.budget import Budget, read_monitor
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.publish import publish, publish_report
-from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.snowflake.versions import copy_suspects, open_versions
 from adventure.destinations.warehouse import Credits, LoadResult, Scope, TaskRun, Versions
