@@ -22,7 +22,7 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.cycle import run_cycle
 from adventure.processor.metrics import ProcessorMetrics
 from adventure.processor.run import open_pipeline, process_forever, process_once
-from adventure.tasks import graph as tasks
+from adventure.tasks import server as tasks
 from tests.waiting import until
 
 OPERATIONS = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")

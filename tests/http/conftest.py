@@ -21,7 +21,8 @@ from adventure.core.watermark import Origin, Watermark
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.factory import open_source
-from adventure.processor.cycle import CycleReport, Pipeline, StreamReport, run_cycle
+from adventure.processor.cycle import Pipeline, run_cycle
+from adventure.processor.report import CycleReport, StreamReport
 from adventure.processor.run import process_once
 from adventure.processor.state import State
 from tests.http.api import Api

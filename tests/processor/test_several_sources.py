@@ -26,9 +26,10 @@ from adventure.monitoring.doctor import examine
 from adventure.monitoring.health.rules import find_problems
 from adventure.monitoring.live import read_state
 from adventure.monitoring.observe import observe_sources
-from adventure.processor.cycle import CycleReport, run_cycle
+from adventure.processor.cycle import run_cycle
 from adventure.processor.preview import preview
 from adventure.processor.remove import remove_stream
+from adventure.processor.report import CycleReport
 from adventure.processor.run import open_pipeline
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile

@@ -18,7 +18,8 @@ from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import open_pipeline, process_once
-from adventure.processor.state import read_watermarks, repairing
+from adventure.processor.state import read_watermarks
+from adventure.processor.state_session import repairing
 from adventure.reconcile import run as running
 from adventure.reconcile.comparison import Comparison
 from adventure.reconcile.lateness import Lateness

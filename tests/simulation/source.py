@@ -28,7 +28,7 @@ from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres import horizon
 from adventure.sources.postgres.clock_steps import unread_below
-from adventure.sources.postgres.log.cycle import LogReader
+from adventure.sources.postgres.log.reader import LogReader
 from adventure.sources.postgres.memory import Memory
 from adventure.sources.postgres.reader import Reader
 from adventure.sources.postgres.resolution import Measure, Resolution, lag, lookback

@@ -15,7 +15,9 @@ from adventure.core.streams import Stream
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import LoadResult, Outcome, Scope, TaskRun
 from adventure.tasks import graph as tasks
-from adventure.tasks.graph import run_loads, run_task, serve
+from adventure.tasks import server
+from adventure.tasks.graph import run_loads, run_task
+from adventure.tasks.server import serve
 
 STREAMS = tuple(
     Stream(name, "postgres", "public", name, "at", ("id",), f"{name}_stage", f"raw_ext.{name}_raw")
@@ -69,7 +71,8 @@ def settings(tmp_path: Path) -> Settings:
 def warehouse(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     recorded = Recorded(settings)
     recorded.ran, recorded.fails = [], {}
-    monkeypatch.setattr(tasks, "open_warehouse", lambda _: recorded)
+    for module in (tasks, server):
+        monkeypatch.setattr(module, "open_warehouse", lambda _: recorded)
     return recorded
 
 
@@ -215,7 +218,7 @@ def test_a_build_is_due_after_a_load_and_not_twice(settings: Settings) -> None:
     assert warehouse.build_is_due()
     warehouse.record_run(tasks._skipped(tasks.Task("other", (), lambda: (LoadResult(), "")), ""))
     assert warehouse.build_is_due()
-    run = tasks._execute(tasks.Task("build", (), lambda: (LoadResult(), "")))
+    run = tasks.run_one(tasks.Task("build", (), lambda: (LoadResult(), "")))
     warehouse.record_run(run)
     assert not warehouse.build_is_due()
 

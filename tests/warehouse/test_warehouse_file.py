@@ -21,7 +21,7 @@ from adventure.destinations.duckdb import connection
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.warehouse import LoadResult
 from adventure.tasks import graph
-from adventure.tasks.graph import serve
+from adventure.tasks.server import serve
 from tests.warehouse.conftest import STREAM
 
 RESTORE = "Restore it from a backup"

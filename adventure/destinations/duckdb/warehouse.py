@@ -15,17 +15,17 @@ from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
 from adventure.destinations.common.build import run_dbt_build, target_dir
 from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
+from adventure.destinations.common.staged_files import copy_staged
 from adventure.destinations.duckdb.adopt import adopt
 from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
-from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.load import load_window
 from adventure.destinations.duckdb.publish import publish
 from adventure.destinations.duckdb.report import publish_report
 from adventure.destinations.duckdb.stage import FolderStage
-from adventure.destinations.duckdb.staged import copy_staged
 from adventure.destinations.duckdb.versions import copy_versions, open_copy
 from adventure.destinations.warehouse import Credits, LoadResult, Scope, TaskRun, Versions
 

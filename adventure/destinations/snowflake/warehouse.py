@@ -202,7 +202,7 @@ class SnowflakeWarehouse(SqlWarehouse):
 
         The waiting files are fetched and read on this machine.
         """
-        from adventure.destinations.duckdb.staged import copy_staged
+        from adventure.destinations.common.staged_files import copy_staged
 
         # Sign in as the processor, which owns the stages.
         stage = SnowflakeStage(self._settings)

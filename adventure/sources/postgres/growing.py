@@ -184,12 +184,7 @@ def read_growing(
     growing = _sampled(connection, plan, relation, kind, oid, highest, rest[3] if oid else 1)
     current = growing.samples[-1].below if growing.samples else None
     if oid and current is not None and position.below is not None and current < position.below:
-        raise SourceShapeError(
-            f"stream {stream.name}: the sequence {sequence} was set back to {current - 1:,}, and the rows below"
-            f" {kind.text(position.below)} were read: rows with the same ids again would be missed",
-            f"select setval('{sequence}', {position.below - 1}); or run `adventure stream reset {stream.name}`, which"
-            " reads the table again from its beginning",
-        )
+        raise _set_back(stream, sequence, current, kind, position.below)
     # Samples above a sequence that was set back say nothing.
     low = position.below
     kept = tuple(s for s in samples if current is not None and s.below <= current and (low is None or s.below > low))
@@ -302,6 +297,15 @@ def _thinned(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     if len(samples) <= _MOST_SAMPLES:
         return tuple(samples)
     return (*samples[:-4:2], *samples[-4:])
+
+
+def _set_back(stream: Stream, sequence: str, current: int, kind: Kind, below: int) -> SourceError:
+    return SourceShapeError(
+        f"stream {stream.name}: the sequence {sequence} was set back to {current - 1:,}, and the rows below"
+        f" {kind.text(below)} were read: rows with the same ids again would be missed",
+        f"select setval('{sequence}', {below - 1}); or run `adventure stream reset {stream.name}`, which"
+        " reads the table again from its beginning",
+    )
 
 
 def _wrong(stream: Stream, what: str, remedy: str = "") -> SourceError:

@@ -16,7 +16,8 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.postgres.clock_steps import Floors
 from adventure.sources.postgres.horizon import MARGIN, Horizon, blocking_session, read_horizon
-from adventure.sources.postgres.log.cycle import LogCycle, LogReader
+from adventure.sources.postgres.log.cycle import LogCycle
+from adventure.sources.postgres.log.reader import LogReader
 from adventure.sources.postgres.memory import Memory
 from adventure.sources.postgres.origin import read_origin
 from adventure.sources.postgres.plan import Plan, table_of
