@@ -91,17 +91,17 @@ def open_stage(settings: "Settings") -> "Stage":
     return _warehouse(settings.warehouse).open_stage(settings)
 
 
-def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "Warehouse":
+def open_warehouse(settings: "Settings", *, retry_for: float | None = None) -> "Warehouse":
     """Return the chosen warehouse.
 
     Args:
-        patience: how many seconds to wait for a DuckDB file that another command has open; default: a minute.
+        retry_for: how many seconds to wait for a DuckDB file that another command has open; default: a minute.
 
     Raises:
         ConfigError: a package that it needs is not installed.
     """
     with naming_extra(f"WAREHOUSE={settings.warehouse}", WAREHOUSES[settings.warehouse].extra):
-        return _warehouse(settings.warehouse).open_warehouse(settings, patience=patience)
+        return _warehouse(settings.warehouse).open_warehouse(settings, retry_for=retry_for)
 
 
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:

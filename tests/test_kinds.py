@@ -232,7 +232,7 @@ def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch
     vars(module).update(
         SALES_DIALECT={"today": "today()"},
         open_stage=lambda _: stage,
-        open_warehouse=lambda _, patience: warehouse,
+        open_warehouse=lambda _, retry_for: warehouse,
         dashboard_environment=lambda _: {"TOY": "1"},
         open_sales=lambda: sales,
         open_report=lambda settings=None: report,

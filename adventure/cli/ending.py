@@ -23,6 +23,6 @@ def end(code: int) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # The disk is full, or the reader of a pipe has gone. Python's own end would fail, too.
+    except OSError:  # The disk is full, or the reader of a pipe has closed it. Python's own end would fail, too.
         code = code or 1
     os._exit(code)

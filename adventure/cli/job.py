@@ -29,8 +29,8 @@ def settings_of(context: typer.Context) -> "Settings":
     settings = load_settings(general.env)
     log.configure(settings.log_format, general.level)
     log.get_logger().debug(f"settings: read {general.env or '.env'} and the environment; data in {settings.data_dir}")
-    for notice in foreign_settings.notices(general.env, settings.warehouse, source_variables(settings)):
-        log.get_logger().warning(notice)
+    for warning in foreign_settings.find_warnings(general.env, settings.warehouse, source_variables(settings)):
+        log.get_logger().warning(warning)
     return settings
 
 

@@ -140,7 +140,7 @@ class Settings(BaseModel):
     )
     metrics_host: str = Field("127.0.0.1", description="address on which metrics are served")
     alert_lag_sec: float = Field(
-        600.0, gt=0, description="seconds for which rows may wait at the source, or the horizon stand still"
+        600.0, gt=0, description="seconds for which rows may wait at the source, or the horizon may not move"
     )
     alert_waiting_sec: float | None = Field(
         None,

@@ -77,7 +77,7 @@ def test_while_another_command_has_the_warehouse_the_published_rows_are_listed(
     warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings()
-    monkeypatch.setattr(rejects, "PATIENCE_SEC", 0.1)
+    monkeypatch.setattr(rejects, "RETRY_FOR_SEC", 0.1)
     with connect(settings.duckdb_path):
         done = CliRunner().invoke(app, ["rejects"])
         assert str(done.exception).startswith("Another command has the warehouse, and nothing is published yet.")

@@ -435,7 +435,7 @@ def test_a_deletion_after_a_first_window_whose_watermark_was_never_saved_is_foun
     """The window was loaded and removed before the processor started again, so nothing of it is left to recover."""
     chats.insert_many([document(1), document(2)])
     with monkeypatch.context() as patch:
-        patch.setattr(state.State, "advance", gone)
+        patch.setattr(state.State, "advance", unavailable)
         with pytest.raises(SourceUnavailable):
             process_once(settings, [chat_stream])
     loaded = staged(chat_stream)
@@ -473,7 +473,7 @@ def test_a_deletion_between_a_first_window_and_the_next_start_is_found_beside_a_
     assert mode(settings) == "change stream"
 
 
-def gone(*_: object, **__: object) -> None:
+def unavailable(*_: object, **__: object) -> None:
     raise SourceUnavailable("the state database does not answer", "Check that it runs")
 
 

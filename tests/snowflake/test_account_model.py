@@ -324,7 +324,7 @@ def test_a_load_runs_while_files_are_new(deployed: Rights) -> None:
 
 HASTY = {
     "if problems or advance(": "if advance(",
-    "is_done = len(waiting_windows(session, job, problems)) <= unfit and not problems": "is_done = True",
+    "is_done = len(waiting_windows(session, job, problems)) <= without_table and not problems": "is_done = True",
 }
 """A load that consumes the stream of files although a window is left."""
 

@@ -437,7 +437,7 @@ def test_a_deployment_run_again_replaces_nothing_that_holds_anything(trigger: st
             statement
         )
         if statement.startswith("create") and " if not exists " not in statement.splitlines()[0]:
-            # What holds no rows may be made anew, and the app's files, which are uploaded again.
+            # What holds no rows may be replaced, and the app's files, which are uploaded again.
             assert re.match(r"create or replace (task|procedure|view|stage app_files)\b", statement), statement
         if statement.startswith("alter user"):
             assert re.search(r" set timestamp_type_mapping = ", statement), statement

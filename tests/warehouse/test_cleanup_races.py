@@ -165,11 +165,11 @@ def test_a_stream_whose_stages_name_begins_alike_is_left_alone(
 def test_a_damaged_window_stops_none_of_those_behind_it(
     warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager
 ) -> None:
-    damaged, gone, manifest, good = (put(things(number)) for number in range(4))
+    damaged, missing, manifest, good = (put(things(number)) for number in range(4))
     path = stage.path(damaged, "part-00000.parquet")
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    stage.path(gone, "part-00000.parquet").unlink()
+    stage.path(missing, "part-00000.parquet").unlink()
     stage.path(manifest, MANIFEST).write_bytes(b"{")
     with pytest.raises(StageDamaged):
         warehouse.load(STREAM)
@@ -180,7 +180,7 @@ def test_a_damaged_window_stops_none_of_those_behind_it(
     path.write_bytes(whole)
     with pytest.raises(StageDamaged):
         warehouse.load(STREAM)
-    assert ids(warehouse) == [0, 3], "mended, it is loaded"
+    assert ids(warehouse) == [0, 3], "fixed, it is loaded"
 
 
 def test_each_damaged_window_is_named(

@@ -67,7 +67,7 @@ def warehouse(settings: Settings) -> Warehouse:
     return open_warehouse(settings)
 
 
-def gone(**key: str) -> dict[str, Any]:
+def deletion(**key: str) -> dict[str, Any]:
     return {"key": key, "deleted_at": T1.isoformat()}
 
 
@@ -133,7 +133,7 @@ def test_the_totals_count_rows_rejects_and_deletes(warehouse: Warehouse, put: St
     put(
         things(1, 2, **changed),
         rejects=[{"key": "3", "reason": "it's NaN", "row": '{"id": 3}'}],
-        deletes=[gone(id="1")],
+        deletes=[deletion(id="1")],
     )
     warehouse.load(STREAM)
     totals = warehouse.totals([STREAM, DOCUMENTS])
@@ -154,7 +154,7 @@ def test_rejected_rows_are_kept_whole(warehouse: Warehouse, put: Stager) -> None
 def test_deletes_are_tombstones_beside_the_rows(warehouse: Warehouse, put: Stager) -> None:
     put(things(7, changed_at=pa.array([T0]), note=pa.array(["held"])))
     warehouse.load(STREAM)
-    put(things(8, changed_at=pa.array([T0]), note=pa.array(["held"])), deletes=[gone(id="7")])
+    put(things(8, changed_at=pa.array([T0]), note=pa.array(["held"])), deletes=[deletion(id="7")])
     warehouse.load(STREAM)
     rows = warehouse.execute("select id, changed_at, note, _deleted_at from raw_ext.things_raw")
     assert sorted(rows, key=str) == [(7, T0, "held", None), (7, T1, None, T1), (8, T0, "held", None)]
@@ -163,7 +163,7 @@ def test_deletes_are_tombstones_beside_the_rows(warehouse: Warehouse, put: Stage
 def test_a_window_that_only_deletes_is_loaded_like_any_other(warehouse: Warehouse, stage: Stage, put: Stager) -> None:
     put(things(7, changed_at=pa.array([T0])))
     warehouse.load(STREAM)
-    put(None, deletes=[gone(id="7"), gone(id="8")])
+    put(None, deletes=[deletion(id="7"), deletion(id="8")])
     assert warehouse.load(STREAM) == LoadResult(0, 1)
     rows = warehouse.execute("select id, changed_at, _deleted_at from raw_ext.things_raw")
     assert sorted(rows, key=str) == [(7, T0, None), (7, T1, T1), (8, T1, T1)]
@@ -175,7 +175,7 @@ def test_a_window_that_only_deletes_is_loaded_like_any_other(warehouse: Warehous
 def test_a_window_that_only_deletes_waits_for_a_table_that_does_not_exist_yet(
     warehouse: Warehouse, stage: Stage, put: Stager
 ) -> None:
-    window = put(None, deletes=[gone(id="7")])
+    window = put(None, deletes=[deletion(id="7")])
     assert warehouse.load(STREAM) == LoadResult()
     warehouse.cleanup(STREAM)
     assert stage.windows("things_stage") == [window]

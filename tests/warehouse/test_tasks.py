@@ -113,10 +113,10 @@ def test_loads_alone_build_nothing(settings: Settings, warehouse: Recorded) -> N
 
 
 def test_a_load_that_fails_keeps_nothing_else_from_its_work(settings: Settings, warehouse: Recorded) -> None:
-    warehouse.fails["load_a"] = StageDamaged("a file is gone")
+    warehouse.fails["load_a"] = StageDamaged("a file is missing")
     runs = run_task(settings, STREAMS)
     assert outcomes(runs) == dict.fromkeys(ALL, "succeeded") | {"load_a": "failed"}
-    assert [run.message for run in runs if run.outcome == "failed"] == ["a file is gone."]
+    assert [run.message for run in runs if run.outcome == "failed"] == ["a file is missing."]
 
 
 def test_a_failed_build_publishes_nothing(settings: Settings, warehouse: Recorded) -> None:
@@ -180,7 +180,7 @@ def test_a_publish_that_failed_is_retried_without_a_build(settings: Settings, wa
 
 
 def test_the_schedule_goes_on_after_a_failure(settings: Settings, warehouse: Recorded) -> None:
-    warehouse.fails["load_a"] = StageDamaged("a file is gone")
+    warehouse.fails["load_a"] = StageDamaged("a file is missing")
     serve_until(settings, warehouse, "load_a", 2)
     assert warehouse.ran.count("load_b") >= 1
 
@@ -191,10 +191,10 @@ def test_an_idle_server_writes_nothing_to_the_history(
     warehouse.due = warehouse.publish_due = False
     monkeypatch.setattr(warehouse, "load", lambda stream: warehouse._job(f"load_{stream.name}") or LoadResult())
     monkeypatch.setattr(warehouse, "cleanup", lambda stream: warehouse._job(f"cleanup_{stream.name}") or LoadResult())
-    warehouse.fails["load_b"] = StageDamaged("a file is gone")
+    warehouse.fails["load_b"] = StageDamaged("a file is missing")
     serve_until(settings, warehouse, "load_b", 2)
     assert len(recorded(warehouse, "load_a")) == 1, "the first, which shows that it ran at all"
-    assert set(recorded(warehouse, "load_b")) == {("failed", "a file is gone.")}, "each failure"
+    assert set(recorded(warehouse, "load_b")) == {("failed", "a file is missing.")}, "each failure"
     del warehouse.fails["load_b"]
     warehouse.ran.clear()
     serve_until(settings, warehouse, "load_b", 3)

@@ -118,14 +118,14 @@ def held(path: Path) -> Iterator[int]:
 
 def test_who_holds_the_file_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     DuckDBWarehouse(settings)
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 0.2)
     with held(settings.duckdb_path) as pid, pytest.raises(WarehouseBusy, match=rf"python.* \(process {pid}\)"):
         DuckDBWarehouse(settings)
 
 
 def test_who_holds_our_lock_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     DuckDBWarehouse(settings)
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 0.2)
     with (
         held(settings.duckdb_path) as pid,
         connection.file_lock(settings.duckdb_path),
@@ -156,7 +156,7 @@ def rounds(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     """Runs the task server until a condition holds; it must live until then."""
     monkeypatch.setattr(graph, "_build", lambda *_: (LoadResult(), "nothing"))
     monkeypatch.setattr(graph, "_publish", lambda *_: (LoadResult(), ""))
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 0.2)
     stop = threading.Event()
     made = settings.model_copy(update={"reconcile_interval_sec": 0})
     server = threading.Thread(target=serve, args=[made, (STREAM,)], kwargs={"interval": 0.02, "stop": stop})
@@ -216,7 +216,7 @@ def test_a_bug_in_one_task_does_not_end_the_server(
     monkeypatch.setattr(DuckDBWarehouse, "load", fail)
 
     rounds(lambda: has_run(settings, "load_things", "cleanup_things"))
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 60.0)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 60.0)
     (run,) = [run for run in DuckDBWarehouse(settings).last_runs() if run.name == "load_things"]
     assert (run.outcome, run.message) == (
         "failed",

@@ -40,10 +40,10 @@ class DuckDBWarehouse(SqlWarehouse):
 
     dialect = DUCKDB
 
-    def __init__(self, settings: Settings, patience: float | None = None) -> None:
+    def __init__(self, settings: Settings, retry_for: float | None = None) -> None:
         super().__init__(settings)
         self._path = settings.duckdb_path
-        self._patience = patience
+        self._retry_for = retry_for
         self._open: duckdb.DuckDBPyConnection | None = None
         self._stage = FolderStage(settings.stage_dir)
         self._dbt_target = target_dir(settings)
@@ -53,13 +53,13 @@ class DuckDBWarehouse(SqlWarehouse):
         """Run a statement with values for its question marks and return its rows."""
         if self._open:
             return self._open.execute(statement, list(values)).fetchall()
-        with connect(self._path, self._patience) as connection:
+        with connect(self._path, self._retry_for) as connection:
             return connection.execute(statement, list(values)).fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Keep the file open in the block, so that its statements read one state and the file is opened once."""
-        with connect(self._path, self._patience) as self._open:
+        with connect(self._path, self._retry_for) as self._open:
             try:
                 yield
             finally:
@@ -72,7 +72,7 @@ class DuckDBWarehouse(SqlWarehouse):
 
     def create_tables(self) -> None:
         """Create the tables of the pipeline and of the history where they are missing."""
-        with connect(self._path, self._patience) as connection:
+        with connect(self._path, self._retry_for) as connection:
             connection.execute(_RAW_TABLES.read_text(encoding="utf-8"))
             connection.execute(_HISTORY_TABLES.read_text(encoding="utf-8"))
 
