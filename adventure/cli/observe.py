@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli.ending import end_at_once
+from adventure.cli.ending import ExitAtOnce
 from adventure.cli.general import AsJson, General
 from adventure.cli.job import pipeline_of
 
@@ -21,9 +21,7 @@ def status(
     from adventure.monitoring.status import print_status, print_status_json
 
     problems = (print_status_json if as_json else print_status)(*pipeline_of(context))
-    end_at_once()
-    if check and problems:
-        raise typer.Exit(1)
+    raise ExitAtOnce(1 if check and problems else 0)
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
@@ -40,9 +38,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
         json_output.write(findings_object(findings))
     else:
         print_findings(findings)
-    end_at_once()
-    if any(each.level == "error" for each in findings):
-        raise typer.Exit(1)
+    raise ExitAtOnce(1 if any(each.level == "error" for each in findings) else 0)
 
 
 def health(

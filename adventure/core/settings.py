@@ -12,7 +12,6 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, PrivateAttr, SecretStr, field_validator
 
-from adventure.core.clock import overdue_after
 from adventure.core.failures import beside
 from adventure.core.kinds import WAREHOUSES, check_kind
 from adventure.core.packaged import own_or_packaged
@@ -320,11 +319,6 @@ class Settings(BaseModel):
         if not shortest or self.processor_interval_sec == 0:
             return self.processor_interval_sec
         return max(self.processor_interval_sec, float(getattr(self, shortest)))
-
-    @property
-    def waiting_limit_sec(self) -> float:
-        """How long a staged window may wait to be loaded."""
-        return self.alert_waiting_sec or overdue_after(self.tasks_interval_sec)
 
     @property
     def observed_path(self) -> Path:
