@@ -20,7 +20,7 @@ from adventure.core.spans import Span
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Credits, TaskRun
+from adventure.destinations.results import Credits, TaskRun
 from adventure.monitoring import queries
 from adventure.monitoring.checks import Check
 from adventure.monitoring.health import state

@@ -25,7 +25,7 @@ from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.connection import file_lock
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import TaskRun
+from adventure.destinations.results import TaskRun
 from adventure.factory import open_report
 from adventure.monitoring.health.observed import read_observed, write_observed
 from adventure.monitoring.health.problem import KINDS, Problem

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from adventure.core.settings import Settings
     from adventure.core.streams import Stream
-    from adventure.destinations.warehouse import Scope, TaskRun
+    from adventure.destinations.results import TaskRun
+    from adventure.destinations.warehouse import Scope
 
 
 def settings_of(context: typer.Context) -> "Settings":

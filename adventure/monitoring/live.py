@@ -10,7 +10,8 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseBusy, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import Credits, Warehouse
+from adventure.destinations.results import Credits
+from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_report, open_stage, open_warehouse
 from adventure.monitoring.health.observed import read_observed
 from adventure.monitoring.health.published import report_of_rows

@@ -10,7 +10,7 @@ from adventure.core.console import console, plain, table
 from adventure.core.errors import WarehouseBusy
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import RejectedRow
+from adventure.destinations.results import RejectedRow
 from adventure.factory import open_report, open_warehouse
 
 RETRY_FOR_SEC = 1.0

@@ -14,17 +14,8 @@ from adventure.core.errors import AdventureError, ConfigError
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import (
-    Builder,
-    Loader,
-    LoadResult,
-    Outcome,
-    Publisher,
-    Scope,
-    TaskHistory,
-    TaskRun,
-    Warehouse,
-)
+from adventure.destinations.results import LoadResult, Outcome, TaskRun
+from adventure.destinations.warehouse import Builder, Loader, Publisher, Scope, TaskHistory, Warehouse
 from adventure.factory import open_warehouse
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.reconcile.recent import is_due, reconcile_recent

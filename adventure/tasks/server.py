@@ -14,7 +14,8 @@ from adventure.core.log import get_logger
 from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import Ledger, Outcome, TaskHistory, TaskRun, Warehouse
+from adventure.destinations.results import Outcome, TaskRun
+from adventure.destinations.warehouse import Ledger, TaskHistory, Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.tasks.graph import Task, bug_message, publish_report, run_one, task_graph
 from adventure.tasks.metrics import TaskMetrics, task_metrics

@@ -14,7 +14,7 @@ from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
 from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import RejectedRow
+from adventure.destinations.results import RejectedRow
 from adventure.reconcile import rejects
 from tests.test_json_output import assert_documented
 

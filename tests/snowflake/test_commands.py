@@ -6,10 +6,10 @@ from typer.testing import CliRunner, Result
 
 from adventure import cli
 from adventure.core.settings import Settings
+from adventure.destinations.results import LoadResult
 from adventure.destinations.snowflake import account_tasks, warehouse
 from adventure.destinations.snowflake.one_role import OWN_SCHEMAS
 from adventure.destinations.snowflake.session import connect_snowflake
-from adventure.destinations.warehouse import LoadResult
 from adventure.monitoring.checks.sales import ATTRIBUTES, COLUMNS
 from adventure.tasks import graph as tasks
 from tests.snowflake import account

@@ -14,7 +14,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.duckdb import warehouse as warehouse_room
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from adventure.reconcile.removal import remove_loaded
 from tests.warehouse.conftest import STREAM, Stager, things
 

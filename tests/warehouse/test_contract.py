@@ -21,8 +21,9 @@ from adventure.core.errors import AdventureError
 from adventure.core.manifest import Window
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
+from adventure.destinations.results import LoadResult, TaskRun
 from adventure.destinations.snowflake import account_tasks
-from adventure.destinations.warehouse import LoadResult, TaskRun, Warehouse
+from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.tasks import graph as tasks
 from adventure.tasks.graph import run_task

@@ -18,7 +18,7 @@ from adventure.core.settings import Settings
 from adventure.destinations.duckdb import connection
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from tests.warehouse.conftest import CHATS, STREAM, T0, Stager, things
 
 

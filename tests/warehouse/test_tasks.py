@@ -13,7 +13,8 @@ from adventure.core.errors import AlreadyRunning, BuildFailed, ConfigError, Stag
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult, Outcome, Scope, TaskRun
+from adventure.destinations.results import LoadResult, Outcome, TaskRun
+from adventure.destinations.warehouse import Scope
 from adventure.tasks import graph as tasks
 from adventure.tasks import server
 from adventure.tasks.graph import run_loads, run_task

@@ -19,7 +19,7 @@ from adventure.core.errors import ConfigError, WarehouseBusy, WarehouseError
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb import connection
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from adventure.tasks import graph
 from adventure.tasks.server import serve
 from tests.warehouse.conftest import STREAM

@@ -20,7 +20,7 @@ from adventure.destinations.duckdb.columns import META_COLUMNS, changes, duckdb_
 from adventure.destinations.duckdb.connection import executing
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.tombstones import write_missing, write_tombstones
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 
 
 def load_window(

@@ -27,7 +27,8 @@ from adventure.destinations.duckdb.publish import publish
 from adventure.destinations.duckdb.report import publish_report
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.versions import copy_versions, open_copy
-from adventure.destinations.warehouse import Credits, LoadResult, Scope, TaskRun, Versions
+from adventure.destinations.results import Credits, LoadResult, TaskRun
+from adventure.destinations.warehouse import Scope, Versions
 
 log = get_logger()
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from adventure.core import heartbeat
 from adventure.core.errors import TaskFailed
+from adventure.destinations.results import Outcome
 from adventure.destinations.snowflake.session import TaggedExecute
-from adventure.destinations.warehouse import Outcome
 
 POLL_SEC = 5.0
 """How long to wait before TASK_HISTORY is read again. Each reading needs the warehouse, so the wait doubles."""

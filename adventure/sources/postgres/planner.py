@@ -12,10 +12,11 @@ from adventure.core.ids import Position, Sample
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.sources.postgres.access import no_table, refusal, with_remedy
-from adventure.sources.postgres.growing import Growing, begin, read_growing
+from adventure.sources.postgres.growing import Growing, begin
 from adventure.sources.postgres.plan import Plan, check_reference, plan_stream
 from adventure.sources.postgres.reader import Reader
 from adventure.sources.postgres.relations import Relation
+from adventure.sources.postgres.sampling import read_growing
 
 
 @dataclass
