@@ -23,7 +23,7 @@ from adventure.core.watermark import Origin, Watermark
 from adventure.processor import state_table
 from adventure.processor.state_session import LOCK, NAME, connect, lock_stream, state_conninfo
 
-# Without a row only a first window may be entered: a row that somebody deleted meanwhile does not come back.
+# Without a row only a first window may be entered: a row that was deleted in the meantime does not come back.
 _ADVANCE = """
 insert into adventure_watermarks as m
     (stream, watermark, window_id, run_id, horizon, mode, position, owner, origin)
@@ -128,7 +128,7 @@ class State:
             origin: the source that the window was read from; None for a window that an interrupted cycle staged.
 
         Raises:
-            AlreadyRunning: somebody else moved the watermark.
+            AlreadyRunning: another process moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         before = self.watermarks.get(window.stream)
@@ -169,7 +169,7 @@ class State:
         even if its first window was loaded and its watermark never saved.
 
         Raises:
-            AlreadyRunning: somebody else moved the watermark.
+            AlreadyRunning: another process moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         mark = self.watermarks.get(stream.name)
@@ -208,7 +208,7 @@ class State:
         """Note that the stream stays stopped until it is reset.
 
         Raises:
-            AlreadyRunning: somebody else moved the watermark.
+            AlreadyRunning: another process moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         mark, refused = self.watermarks[stream.name], (mismatch.problem, mismatch.remedy)
@@ -232,7 +232,7 @@ class State:
             position: where the source reads on, for a stream whose watermark does not say it.
 
         Raises:
-            AlreadyRunning: somebody else moved the watermark.
+            AlreadyRunning: another process moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         mark = self.watermarks.get(stream.name)
@@ -258,7 +258,7 @@ class State:
 
     @contextmanager
     def undisturbed(self, stream: Stream) -> Iterator[bool]:
-        """Return whether nobody repairs the stream; while open, nobody begins to."""
+        """Yield whether no repair of the stream runs; while the block runs, none can begin."""
         name = [f"adventure:repair:{stream.name}"]
         with translating_postgres(self._conninfo, NAME):
             alone = self._connection.execute(LOCK, name).fetchone() == (True,)
@@ -284,7 +284,7 @@ class State:
             changed = self._connection.execute(statement, values).rowcount
         if changed != 1:
             raise AlreadyRunning(
-                f"The watermark of {stream} was moved by somebody else",
+                f"The watermark of {stream} was moved by another process",
                 "Run only one processor on this stream, and start it again",
             )
         self._saved_at[stream] = time.monotonic()

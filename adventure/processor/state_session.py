@@ -67,10 +67,10 @@ def lock_stream(connection: Connection, stream: Stream) -> None:
 
 @contextmanager
 def repairing(settings: Settings, stream: Stream) -> Iterator[None]:
-    """While open, no processor that starts discards what is being staged for the stream, and nobody else repairs it.
+    """Keep other repairs away in the block, and starting processors from discarding what the repair stages.
 
     Raises:
-        AlreadyRunning: somebody else repairs it.
+        AlreadyRunning: another repair of it runs.
         SourceError: the state database does not answer, or refuses.
     """
     conninfo = state_conninfo(settings)

@@ -101,7 +101,7 @@ def run_task(
 
 
 def bug_message(error: Exception) -> str:
-    """Return how an error that nobody foresaw is reported."""
+    """Return how an unforeseen error is reported."""
     return f"Unexpected {type(error).__name__}: {error}. This is a bug in Adventure; please report it."
 
 

@@ -179,7 +179,7 @@ class LogCycle:
         return LogPosition(self.slot.name, self.end, self.access.stamps[stream], self.access.parts[stream])
 
     def release(self) -> list[str]:
-        """Drop the slots that no watermark names; return what became of them.
+        """Drop the slots that no watermark names; return a sentence about each.
 
         Raises:
             psycopg.Error: the server failed.

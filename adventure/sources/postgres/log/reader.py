@@ -100,7 +100,7 @@ class LogReader:
         return created
 
     def drop(self, asking: Connection, needed: Collection[str]) -> list[str]:
-        """Drop our other slots, which would keep the server's log for nobody; return what became of them."""
+        """Drop our other slots, for which the server would keep its log; return a sentence about each."""
         said = []
         for slot in find_slots(asking, slot_prefix(self.settings)):
             unusable = slot.is_lost or slot.name in self.unusable
