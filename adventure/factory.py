@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from adventure.core.watermark import Watermark
     from adventure.destinations.kind import WarehouseModule
     from adventure.destinations.warehouse import Warehouse
-    from adventure.sources.kind import SourceModule
+    from adventure.sources.kind import ProposingModule, SourceModule
     from adventure.sources.probe import Probe
     from adventure.sources.side import SourceSide
     from adventure.sources.source import Source
@@ -40,7 +40,7 @@ def address_settings(kind: str, address: str) -> dict[str, str]:
     Raises:
         ConfigError: it is no such address.
     """
-    return _source(kind).address_settings(address)
+    return cast("ProposingModule", _source(kind)).address_settings(address)
 
 
 def open_source(source: "str | NamedSource", settings: "Settings", *, retry_for: float | None = None) -> "Source":

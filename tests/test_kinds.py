@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -30,7 +31,7 @@ from adventure.monitoring.status import print_status
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
 from adventure.sources.http import kind as http_kind
-from adventure.sources.kind import SourceModule
+from adventure.sources.kind import ProposingModule, SourceModule
 from adventure.sources.mongo import kind as mongo_kind
 from adventure.sources.postgres import kind as postgres_kind
 from tests import toy_source
@@ -55,6 +56,7 @@ IMPORT_KINDS = [PACKAGE / "demo", PACKAGE / "cli" / "snowflake.py"]
 
 # mypy finds here whether each module has the functions of its interface.
 SOURCE_MODULES: list[SourceModule] = [postgres_kind, mongo_kind, http_kind, toy_source]
+PROPOSING_MODULES: list[ProposingModule] = [postgres_kind, mongo_kind]
 WAREHOUSE_MODULES: list[WarehouseModule] = [duckdb_kind, snowflake_kind]
 
 
@@ -166,6 +168,10 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_kind_with_an_address_reads_addresses() -> None:
+    assert [import_module(kind.module) for kind in SOURCES.values() if kind.address] == PROPOSING_MODULES
 
 
 def test_a_third_source_needs_no_other_module(

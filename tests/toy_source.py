@@ -31,10 +31,6 @@ ROWS: dict[str, datetime] = {}
 """The cursor of each key."""
 
 
-def address_settings(address: str) -> dict[str, str]:
-    return {}
-
-
 def open_source(settings: Settings, retry_for: float | None) -> "ToySource":
     return ToySource()
 

@@ -17,9 +17,6 @@ from adventure.sources.source import Source
 class SourceModule(Protocol):
     """See `adventure.factory` for what the functions do."""
 
-    def address_settings(self, address: str) -> dict[str, str]:
-        """Return the settings that an address holds."""
-
     def open_source(self, settings: Settings, retry_for: float | None) -> Source:
         """Connect for extracts."""
 
@@ -30,3 +27,10 @@ class SourceModule(Protocol):
 
     def open_probe(self, settings: Settings, *, brief: bool) -> AbstractContextManager[Probe]:
         """Connect for the questions of `status` and `check`."""
+
+
+class ProposingModule(SourceModule, Protocol):
+    """The module of a kind with an `address`: `adventure init` asks such a source for its tables."""
+
+    def address_settings(self, address: str) -> dict[str, str]:
+        """Return the settings that an address holds, by field."""

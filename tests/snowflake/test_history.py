@@ -111,7 +111,7 @@ def test_a_file_that_does_not_fit_changes_nothing(pipeline: Settings, files: Pat
     assert open_warehouse(pipeline).execute("select count(*) > 0 from adventure_db.vendor_prod_db") == [(True,)]
 
 
-def test_a_stage_that_somebody_empties_meanwhile_changes_nothing(
+def test_a_stage_that_is_emptied_meanwhile_changes_nothing(
     pipeline: Settings, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history.load(pipeline, files)

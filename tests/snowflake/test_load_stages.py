@@ -136,7 +136,7 @@ def test_cleanup_leaves_what_a_window_does_not_list(
 
 
 @pytest.mark.parametrize(("damage", "sentence"), [("deleted", "is missing"), ("longer", "where window.json promises")])
-def test_a_file_that_somebody_touched_is_named_and_keeps_no_other_from_loading(
+def test_a_changed_file_is_named_and_the_others_are_loaded(
     session: Session, query: Query, put: Callable[..., Window], snowflake_settings: Settings, damage: str, sentence: str
 ) -> None:
     window = put(1, data=orders("a"))

@@ -263,9 +263,7 @@ def remove_file(stage: Stage, window: Window) -> None:
     stage.commit(window)
 
 
-def test_a_stage_that_somebody_emptied_is_named_and_keeps_no_other_window_from_loading(
-    warehouse: Warehouse, stage: Stage, put: Stager
-) -> None:
+def test_an_emptied_window_is_named_and_the_others_are_loaded(warehouse: Warehouse, stage: Stage, put: Stager) -> None:
     bad = put(things(1))
     put(things(2))
     remove_file(stage, bad)
@@ -283,7 +281,7 @@ def test_fewer_rows_than_promised_load_nothing(warehouse: Warehouse, put: Stager
     assert warehouse.execute("select count(*) from raw_ext.load_history") == [(0,)]
 
 
-def test_a_new_column_is_added_and_one_that_is_gone_stays(warehouse: Warehouse, put: Stager) -> None:
+def test_a_new_column_is_added_and_a_dropped_one_stays(warehouse: Warehouse, put: Stager) -> None:
     put(things(1))
     warehouse.load(STREAM)
     put(things(2, gift=pa.array(["yes"])))
@@ -315,7 +313,7 @@ def test_a_type_that_no_longer_fits_stops_the_stream_before_anything_is_loaded(
     assert ids(warehouse) == [1]
 
 
-def test_a_raw_table_that_somebody_dropped_is_made_again_by_the_next_window(warehouse: Warehouse, put: Stager) -> None:
+def test_a_dropped_raw_table_is_created_again_by_the_next_window(warehouse: Warehouse, put: Stager) -> None:
     """What was in it is for `adventure reconcile --repair`: the ledger knows that it was loaded."""
     put(things(1))
     warehouse.load(STREAM)
@@ -335,7 +333,7 @@ def test_the_load_stamp_never_goes_back(warehouse: Warehouse, put: Stager) -> No
 
 
 @pytest.mark.parametrize("alteration", ["drop column note", "rename column note to remark"])
-def test_a_raw_table_that_somebody_altered_gets_its_column_back(
+def test_an_altered_raw_table_gets_its_column_back(
     warehouse: Warehouse, put: Stager, alter: Callable[[str], None], alteration: str
 ) -> None:
     put(things(1, note=pa.array(["a"])))
@@ -352,7 +350,7 @@ def alter(warehouse: Warehouse) -> Callable[[str], None]:
     return lambda statement: (warehouse.execute(statement), None)[1]
 
 
-def test_runs_are_recorded_and_the_last_one_is_told(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
+def test_runs_are_recorded_and_the_last_one_is_reported(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
     put(things(1))
     runs = run_task(settings, (STREAM,), "load_things")
     told = {run.name: run for run in warehouse.last_runs()}
@@ -371,7 +369,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_publish", lambda *_: (LoadResult(), ""))
 
 
-def test_a_failed_load_is_told_with_its_reason(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
+def test_a_failed_load_is_reported_with_its_reason(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
     put(things(1), promised=2)
     (load, *_) = run_task(settings, (STREAM,), "load_things")
     assert load.outcome == "failed"

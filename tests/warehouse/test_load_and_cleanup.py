@@ -194,7 +194,7 @@ def column(kind: pa.DataType, value: Any) -> dict[str, pa.Array]:
         (column(pa.string(), "old"), {}, "VARCHAR", ["old", None]),
     ],
 )  # fmt: skip
-def test_what_drifts_without_loss_is_carried(
+def test_a_drift_without_loss_is_converted(
     warehouse: DuckDBWarehouse, put: Stager, first: dict[str, Any], second: dict[str, Any], kind: str, values: list[Any]
 ) -> None:
     put(things(1, **first))

@@ -113,7 +113,7 @@ def test_loads_alone_build_nothing(settings: Settings, warehouse: Recorded) -> N
     assert [run.name for run in warehouse.last_runs()] == [run.name for run in runs]
 
 
-def test_a_load_that_fails_keeps_nothing_else_from_its_work(settings: Settings, warehouse: Recorded) -> None:
+def test_a_failed_load_blocks_no_other_task(settings: Settings, warehouse: Recorded) -> None:
     warehouse.fails["load_a"] = StageDamaged("a file is missing")
     runs = run_task(settings, STREAMS)
     assert outcomes(runs) == dict.fromkeys(ALL, "succeeded") | {"load_a": "failed"}

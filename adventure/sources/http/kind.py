@@ -13,11 +13,6 @@ from adventure.sources.source import Source
 _WHAT = "A stream of an HTTP API"
 
 
-def address_settings(address: str) -> dict[str, str]:
-    """Return the setting that holds the API's address."""
-    return {"api_url": address}
-
-
 def open_source(settings: Settings, retry_for: float | None) -> Source:
     """Prepare extracts. The first request is sent by the first of them."""
     with naming_extra(_WHAT):
