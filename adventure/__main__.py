@@ -9,7 +9,7 @@ def run() -> None:
     try:
         main()
     except SystemExit as ended:
-        end(ended.code if isinstance(ended.code, int) else 0)
+        end(ended)
         raise
 
 

@@ -25,13 +25,22 @@ if TYPE_CHECKING:
     from adventure.core.watermark import Watermark
     from adventure.destinations.kind import WarehouseModule
     from adventure.destinations.warehouse import Warehouse
-    from adventure.sources.kind import SourceModule
+    from adventure.sources.kind import ProposingModule, SourceModule
     from adventure.sources.probe import Probe
     from adventure.sources.side import SourceSide
     from adventure.sources.source import Source
 
 READS = "ADVENTURE_DASHBOARD_READS"
 """Environment variable of the dashboard's process: the kind of warehouse that it reads."""
+
+
+def address_settings(kind: str, address: str) -> dict[str, str]:
+    """Return the settings that an address of this kind of source holds, by field.
+
+    Raises:
+        ConfigError: it is no such address.
+    """
+    return cast("ProposingModule", _source(kind)).address_settings(address)
 
 
 def open_source(source: "str | NamedSource", settings: "Settings", *, retry_for: float | None = None) -> "Source":
@@ -82,17 +91,17 @@ def open_stage(settings: "Settings") -> "Stage":
     return _warehouse(settings.warehouse).open_stage(settings)
 
 
-def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "Warehouse":
+def open_warehouse(settings: "Settings", *, retry_for: float | None = None) -> "Warehouse":
     """Return the chosen warehouse.
 
     Args:
-        patience: how many seconds to wait for a DuckDB file that another command has open; default: a minute.
+        retry_for: how many seconds to wait for a DuckDB file that another command has open; default: a minute.
 
     Raises:
         ConfigError: a package that it needs is not installed.
     """
     with naming_extra(f"WAREHOUSE={settings.warehouse}", WAREHOUSES[settings.warehouse].extra):
-        return _warehouse(settings.warehouse).open_warehouse(settings, patience=patience)
+        return _warehouse(settings.warehouse).open_warehouse(settings, retry_for=retry_for)
 
 
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from adventure.core.clock import utc_now
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
 from adventure.demo.history import ensure_history
 from adventure.destinations.duckdb.connection import connect
 from adventure.factory import open_warehouse

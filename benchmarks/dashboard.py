@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from adventure.core.clock import utc_now
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
 from adventure.dashboard.sales.orders import DIMENSIONS
 from adventure.dashboard.serve import environment, serve_command
 from adventure.demo.history import ensure_history

@@ -27,7 +27,8 @@ from typing import Any
 import duckdb
 import psycopg
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.demo.sandbox.process import free_port, stop
 from benchmarks.results import Results, add_argument
 

@@ -27,7 +27,8 @@ import psycopg
 import uvicorn
 
 from adventure.core.api import Api
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.schema import TABLES
 from adventure.demo.sandbox import Sandbox

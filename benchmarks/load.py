@@ -19,10 +19,12 @@ from pathlib import Path
 import duckdb
 
 from adventure.core.clock import utc_now
+from adventure.core.environment import load_settings
 from adventure.core.files import ParquetParts
 from adventure.core.manifest import Column, Window
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.factory import open_warehouse
 from benchmarks.machine import peak_memory_mb

@@ -27,8 +27,10 @@ import orjson
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS
 from pymongo.read_concern import ReadConcern
 
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.demo.generator.chats import advance_chat, open_chat
 from adventure.demo.generator.orders import Sale
 from adventure.demo.sandbox import Sandbox

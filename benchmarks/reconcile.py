@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psycopg
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.sandbox.postgres import PostgresServer
 from adventure.demo.sandbox.process import free_port

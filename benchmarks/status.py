@@ -15,8 +15,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
 from adventure.demo.generator.run import backfill
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.sandbox import Sandbox

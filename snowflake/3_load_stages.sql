@@ -87,17 +87,18 @@ def load(session, job, problems):
     return rows, files
 
 
-def advance(session, job, unfit, problems):
+def advance(session, job, without_table, problems):
     """Advance the stream of the stage's files unless a window waits that it would pass; return whether it advanced.
 
-    The windows without a table, `unfit` of them, do not count: the window that creates it wakes the task for them, too.
+    The windows without a table, `without_table` of them, do not count: the window that creates it wakes the task for
+    them, too.
     """
     session.sql("begin transaction").collect()
     session.sql(
         "insert into raw_ext.seen_files"
         f" select relative_path from raw_ext.{quoted(job.stage.upper() + '_FILES')} where false"
     ).collect()
-    is_done = len(waiting_windows(session, job, problems)) <= unfit and not problems
+    is_done = len(waiting_windows(session, job, problems)) <= without_table and not problems
     session.sql("commit" if is_done else "rollback").collect()
     return is_done
 

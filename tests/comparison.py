@@ -19,7 +19,7 @@ from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from adventure.core.manifest import KEY_TEXTS
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.duckdb.dialect import DUCKDB
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.monitoring.checks import MODELS

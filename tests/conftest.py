@@ -14,8 +14,10 @@ import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.demo import history
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.sandbox import Sandbox, process

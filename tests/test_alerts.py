@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 
 from adventure import cli
 from adventure.cli import alert as alert_command
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.monitoring.alerts import send
 from adventure.monitoring.alerts.changes import Active, find_changes
 from adventure.monitoring.alerts.send import Alerts, Sent

@@ -11,9 +11,11 @@ import duckdb
 import psycopg
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import WarehouseError
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.sandbox import Sandbox

@@ -125,7 +125,7 @@ def server_that_refuses(state: str) -> Iterator[int]:
         ("57P03", SourceUnavailable, "does not answer: .*нет"),
     ],
 )
-def test_a_refusal_in_another_language_is_told_by_its_state(
+def test_a_refusal_in_another_language_is_recognised_by_its_state(
     state: str, expected: type[SourceError], words: str
 ) -> None:
     with server_that_refuses(state) as port:

@@ -139,7 +139,7 @@ def test_the_files_of_the_folder_come_before_the_packaged_ones(plain: Path, tmp_
     for name in names if are_there else ():
         (tmp_path / name).mkdir()
     script = (
-        "from adventure.core.settings import load_settings; s = load_settings();"
+        "from adventure.core.environment import load_settings; s = load_settings();"
         "print(s.dbt_dir, s.pipeline_file, s.snowflake_dir, sep='\\n')"
     )
     done = subprocess.run(

@@ -92,6 +92,13 @@ def test_commands_in_documents_exist(document: Path) -> None:
     assert unknown == set()
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_cell_of_a_table_holds_a_phrase(document: Path) -> None:
+    rows = [line for line in document.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    cells = [re.sub(r"\]\([^)]*\)", "", cell) for row in rows for cell in re.split(r"(?<!\\)\|", row)]
+    assert [cell for cell in cells if len(cell) > 200] == []
+
+
 def test_every_path_that_contributing_names_exists() -> None:
     paths = {path.rstrip("/") for path in re.findall(r"`([\w./-]+(?:\.\w+|/))`", CONTRIBUTING)}
     table = CONTRIBUTING[CONTRIBUTING.index("| … | in |") : CONTRIBUTING.index("## Add a stream")]

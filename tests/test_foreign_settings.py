@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure.cli import app
-from adventure.core.foreign_settings import REPLACED_BY, notices
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.foreign_settings import REPLACED_BY, find_warnings
+from adventure.core.settings import Settings
 from tests.conftest import ROOT
 
 THEIRS = """
@@ -58,7 +59,7 @@ def test_every_name_is_honoured_or_named_with_its_replacement(env: Path) -> None
         value: Any = getattr(settings, name.lower())
         shown = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
         assert shown.removesuffix(".0") == given[name]
-    named = {sentence.split()[0] for sentence in notices(None, "snowflake")}
+    named = {sentence.split()[0] for sentence in find_warnings(None, "snowflake")}
     assert named == set(given) - honoured
     assert named == {"SNOWFLAKE_SCHEMA", "PROCESSOR_ENABLE_COPY_INTO", "PROCESSOR_ENABLE_CLEANUP", "LOG_LEVEL"}
 
@@ -70,7 +71,7 @@ def test_a_command_says_each_sentence_once(env: Path) -> None:
 
 
 def test_the_chosen_warehouse_s_settings_are_not_pointed_out(env: Path) -> None:
-    assert [text for text in notices(None, "snowflake") if "WAREHOUSE is" in text] == []
+    assert [text for text in find_warnings(None, "snowflake") if "WAREHOUSE is" in text] == []
 
 
 def test_names_in_the_environment_count_and_empty_ones_do_not(
@@ -78,9 +79,9 @@ def test_names_in_the_environment_count_and_empty_ones_do_not(
 ) -> None:
     for name in REPLACED_BY:
         monkeypatch.setenv(name, "")
-    assert list(notices(None, "duckdb")) == []
+    assert list(find_warnings(None, "duckdb")) == []
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
-    assert [text.split()[0] for text in notices(None, "duckdb")] == ["LOG_LEVEL"]
+    assert [text.split()[0] for text in find_warnings(None, "duckdb")] == ["LOG_LEVEL"]
 
 
 def test_no_replaced_name_is_a_setting() -> None:
@@ -102,9 +103,9 @@ def test_no_replaced_name_is_a_setting() -> None:
 )
 def test_an_unknown_name_in_the_file_is_named(empty_folder: Path, line: str, expected: list[str]) -> None:
     (empty_folder / ".env").write_text(f"{line}\n")
-    assert list(notices(None, "duckdb")) == expected
+    assert list(find_warnings(None, "duckdb")) == expected
 
 
 def test_the_example_has_no_unknown_name(empty_folder: Path) -> None:
     (empty_folder / ".env").write_text((ROOT / ".env.example").read_text())
-    assert [notice for notice in notices(None, "snowflake") if "no effect" in notice] == []
+    assert [warning for warning in find_warnings(None, "snowflake") if "no effect" in warning] == []

@@ -13,22 +13,23 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure.cli import app
+from adventure.core.environment import load_settings
 from adventure.core.errors import SourceRefused
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.spans import Span
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Credits, TaskRun
+from adventure.destinations.results import Credits, TaskRun
 from adventure.monitoring import queries
 from adventure.monitoring.checks import Check
 from adventure.monitoring.health import state
 from adventure.monitoring.health.problem import Problem
 from adventure.monitoring.health.state import Fault, ObservedStream, TaskState
 from adventure.monitoring.observe import SourceSide
-from adventure.reconcile.comparison import Difference, Example, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import RepairResult
+from adventure.reconcile.result import Difference, Example, Result
 from adventure.reconcile.run import Report
 from tests.test_health import STREAM as LOADED
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,10 +13,11 @@ import pytest
 
 from adventure import factory
 from adventure.core.clock import utc_now
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, WAREHOUSES, WarehouseKind
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
 from adventure.dashboard.pipeline import state as dashboard_state
 from adventure.destinations.duckdb import kind as duckdb_kind
 from adventure.destinations.duckdb.published import DuckDBDataset
@@ -29,7 +31,7 @@ from adventure.monitoring.status import print_status
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
 from adventure.sources.http import kind as http_kind
-from adventure.sources.kind import SourceModule
+from adventure.sources.kind import ProposingModule, SourceModule
 from adventure.sources.mongo import kind as mongo_kind
 from adventure.sources.postgres import kind as postgres_kind
 from tests import toy_source
@@ -39,18 +41,27 @@ FOLDERS = {
     name: PACKAGE.parent / kind.module.rpartition(".")[0].replace(".", "/")
     for name, kind in (SOURCES | WAREHOUSES).items()
 }
-NAMES = {*FOLDERS, *(kind.title for kind in SOURCES.values())}
+PREFIXES = {prefix for kind in SOURCES.values() for prefix in (kind.settings, kind.settings.lower())}
+NAMES = {*FOLDERS, *(kind.title for kind in SOURCES.values()), *PREFIXES}
+
+NO_KINDS = {
+    "core/extras.py": "an extra has the name of the kind that needs it",
+    "core/packaged.py": "the folder of the scripts has the name of the kind",
+    "demo/run.py": "the package DuckDB has the name of the kind",
+}
+"""Modules that list such names for something else."""
 
 IMPORT_KINDS = [PACKAGE / "demo", PACKAGE / "cli" / "snowflake.py"]
 """The demo makes its data with the drivers of both sources; `adventure snowflake` is a command for that kind alone."""
 
 # mypy finds here whether each module has the functions of its interface.
 SOURCE_MODULES: list[SourceModule] = [postgres_kind, mongo_kind, http_kind, toy_source]
+PROPOSING_MODULES: list[ProposingModule] = [postgres_kind, mongo_kind]
 WAREHOUSE_MODULES: list[WarehouseModule] = [duckdb_kind, snowflake_kind]
 
 
 def named_kinds(code: str) -> Iterator[tuple[int, str]]:
-    """Yield line and name where a string that is a kind's name is compared, looked up, or kept for that."""
+    """Yield line and name where a string that is a kind's name is compared, looked up, listed, or kept for that."""
     for node in ast.walk(ast.parse(code)):
         found: Sequence[ast.expr | None] = ()
         match node:
@@ -58,21 +69,23 @@ def named_kinds(code: str) -> Iterator[tuple[int, str]]:
                 found = [node.left, *node.comparators]
             case ast.MatchValue() | ast.Assign():
                 found = [node.value]
+            case ast.Tuple() | ast.List() | ast.Set():
+                found = [*node.elts]
             case ast.Dict():
                 found = [*node.keys]
             case ast.Subscript():
                 found = [node.slice]
+            case ast.Call(func=ast.Name(id="dict")):
+                found = [ast.Constant(each.arg, lineno=each.lineno) for each in node.keywords]
+            case ast.Call(func=ast.Attribute(attr="split", value=ast.Constant(value=str(words), lineno=line))):
+                found = [ast.Constant(word, lineno=line) for word in words.split()]
             case ast.Call(func=ast.Attribute(attr="startswith" | "endswith" | "get" | "removeprefix" | "index")):
                 found = [*node.args]
         if any(isinstance(each, ast.Constant) and each.value == "https" for each in ast.walk(node)):
             continue  # the scheme of an address
         for each in found:
-            parts: Sequence[ast.expr | None] = [each]
-            if isinstance(each, ast.Tuple | ast.List | ast.Set):
-                parts = each.elts
-            for part in parts:
-                if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value in NAMES:
-                    yield part.lineno, part.value
+            if isinstance(each, ast.Constant) and isinstance(each.value, str) and each.value in NAMES:
+                yield each.lineno, each.value
 
 
 @pytest.mark.parametrize(
@@ -92,6 +105,13 @@ def named_kinds(code: str) -> Iterator[tuple[int, str]]:
         'MONGO = "mongo"',
         'TABLES = ("postgres", "mongo")',
         'stream.source == "http"',
+        'kinds = tuple(kind for kind, url in (("postgres", postgres), ("mongo", mongo)) if url)',
+        'for kind in ["postgres", "mongo"]: open_probe(kind)',
+        '{kind: 0 for kind in "postgres mongo".split()}',
+        'open_all({"duckdb", "snowflake"})',
+        'addresses = dict(postgres="", mongo="")',
+        'read(kinds=("mongo",))',
+        'name.startswith(("postgres_", "state_"))',
     ],
 )
 def test_a_name_that_is_compared_is_found(code: str) -> None:
@@ -123,7 +143,7 @@ def test_no_module_compares_the_name_of_a_kind() -> None:
         for path in others(than=PACKAGE / "core" / "kinds.py")
         for line, name in named_kinds(path.read_text(encoding="utf-8"))
         if not (name in FOLDERS and path.is_relative_to(FOLDERS[name]))
-        and path.name != "extras.py"  # an extra has the name of its kind
+        and path.relative_to(PACKAGE).as_posix() not in NO_KINDS
     ]
     assert found == []
 
@@ -148,6 +168,10 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_kind_with_an_address_reads_addresses() -> None:
+    assert [import_module(kind.module) for kind in SOURCES.values() if kind.address] == PROPOSING_MODULES
 
 
 def test_a_third_source_needs_no_other_module(
@@ -214,7 +238,7 @@ def test_a_third_warehouse_needs_no_other_module(monkeypatch: pytest.MonkeyPatch
     vars(module).update(
         SALES_DIALECT={"today": "today()"},
         open_stage=lambda _: stage,
-        open_warehouse=lambda _, patience: warehouse,
+        open_warehouse=lambda _, retry_for: warehouse,
         dashboard_environment=lambda _: {"TOY": "1"},
         open_sales=lambda: sales,
         open_report=lambda settings=None: report,

@@ -22,7 +22,7 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.cycle import run_cycle
 from adventure.processor.metrics import ProcessorMetrics
 from adventure.processor.run import open_pipeline, process_forever, process_once
-from adventure.tasks import graph as tasks
+from adventure.tasks import server as tasks
 from tests.waiting import until
 
 OPERATIONS = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -157,6 +157,6 @@ def test_an_occupied_port_is_a_one_sentence_error(measured: Settings, streams: t
 
 
 def test_without_a_port_prometheus_is_not_imported() -> None:
-    script = "import sys, adventure.processor.run, adventure.tasks.graph; print('prometheus_client' in sys.modules)"
+    script = "import sys, adventure.processor.run, adventure.tasks.server; print('prometheus_client' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -6,7 +6,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from adventure.factory import open_warehouse
 from adventure.processor.run import process_once
 from adventure.tasks.graph import task_graph

@@ -20,7 +20,7 @@ from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once
 from adventure.reconcile.run import reconcile
-from adventure.tasks.graph import serve
+from adventure.tasks.server import serve
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from adventure import cli
+from adventure.cli import observe
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
 from adventure.core.errors import SourceUnavailable
@@ -24,7 +25,7 @@ from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.connection import file_lock
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import TaskRun
+from adventure.destinations.results import TaskRun
 from adventure.factory import open_report
 from adventure.monitoring.health.observed import read_observed, write_observed
 from adventure.monitoring.health.problem import KINDS, Problem
@@ -160,7 +161,7 @@ def test_check_sets_the_exit_code(
     settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = settings.model_copy(update={"alert_lag_sec": 1.0})
-    monkeypatch.setattr(cli, "pipeline_of", lambda _context: (strict, streams))
+    monkeypatch.setattr(observe, "pipeline_of", lambda _context: (strict, streams))
     right = CliRunner().invoke(cli.app, ["status", "--check"])
     assert (right.exit_code, "No problems found." in right.output) == (0, True)
     backfill(writer_settings, orders=10, days=2, seed=1)

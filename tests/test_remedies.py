@@ -12,8 +12,8 @@ import pytest
 import typer
 
 from adventure.cli import app
-from adventure.core.settings import load_settings
-from adventure.core.streams import load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.monitoring.health.problem import KINDS
 from adventure.tasks.graph import task_graph

@@ -8,8 +8,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
+from adventure.core.ages import parse_duration
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import Settings, load_settings, parse_duration
+from adventure.core.settings import Settings
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 

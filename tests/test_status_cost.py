@@ -16,8 +16,8 @@ SLOW = {"pandas", "numpy", "pyarrow", "dbt", "snowflake", "adbc_driver_postgresq
 
 def test_a_status_with_everything_down_imports_no_large_package(tmp_path: Path) -> None:
     script = (
-        "import sys; from adventure.core.settings import load_settings;"
-        "from adventure.core.streams import load_streams;"
+        "import sys; from adventure.core.environment import load_settings;"
+        "from adventure.core.pipeline_file import load_streams;"
         "from adventure.monitoring.pipeline_status import read_status;"
         "settings = load_settings(); found = read_status(settings, load_streams(settings));"
         "print([each.kind for each in found.problems]); print(*sys.modules)"

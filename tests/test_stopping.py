@@ -28,7 +28,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_SEC = 180
+TIMEOUT_SEC = 180
 
 INTERRUPTED = "Stopped in the middle of a round. The next start repeats it."
 LAST_RESORT = "could not be interrupted"
@@ -46,7 +46,7 @@ class Service:
 
     def await_line(self, text: str) -> None:
         """Wait until the log contains that text."""
-        deadline = time.monotonic() + PATIENCE_SEC
+        deadline = time.monotonic() + TIMEOUT_SEC
         while text not in self.log:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
@@ -55,7 +55,7 @@ class Service:
     def terminate(self) -> None:
         """Send SIGTERM; the command must exit by itself, well before a supervisor would kill it."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(PATIENCE_SEC) == 0, self.log
+        assert self.process.wait(TIMEOUT_SEC) == 0, self.log
         assert LAST_RESORT not in self.log
 
 
@@ -190,7 +190,7 @@ stopping.run_until_stopped(stubborn)
     assert process.stdout is not None
     assert process.stdout.readline() == "working\n"
     process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=PATIENCE_SEC)
+    _, log = process.communicate(timeout=TIMEOUT_SEC)
     assert process.returncode == 1
     assert LAST_RESORT in log
 
@@ -213,7 +213,7 @@ stopping.run_until_stopped(deaf_once)
     assert process.stdout is not None
     assert process.stdout.readline() == "working\n"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE_SEC) == 0
+    assert process.wait(TIMEOUT_SEC) == 0
 
 
 def test_a_second_signal_does_not_interrupt_closing() -> None:
@@ -236,7 +236,7 @@ stopping.run_until_stopped(work)
     assert process.stdout is not None
     assert process.stdout.readline() == "working\n"
     process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=PATIENCE_SEC)
+    rest, _ = process.communicate(timeout=TIMEOUT_SEC)
     assert (process.returncode, rest) == (0, "closed\n")
 
 
@@ -247,7 +247,7 @@ def test_a_one_time_command_stops_at_sigterm(tmp_path: Path) -> None:
     ) as running:
         running.await_line("Trying again.")
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(PATIENCE_SEC) == 130
+        assert running.process.wait(TIMEOUT_SEC) == 130
 
 
 def test_a_jobs_exception_propagates_and_signal_handlers_are_restored() -> None:
@@ -276,7 +276,7 @@ def await_waiting_session(settings: Settings) -> None:
 
 def await_that(holds: Callable[[], bool], running: Service) -> None:
     """Wait until the condition is true."""
-    deadline = time.monotonic() + PATIENCE_SEC
+    deadline = time.monotonic() + TIMEOUT_SEC
     while not holds():
         assert running.process.poll() is None, running.log
         assert time.monotonic() < deadline, running.log

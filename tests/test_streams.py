@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, find_stream, load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream, find_stream
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,7 +18,7 @@ import duckdb
 import pandas as pd
 import yaml
 
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.sales import metrics
 from adventure.dashboard.sales.scope import Scope

@@ -5,33 +5,34 @@ The functions import the packages that they need, so that `adventure --help` loa
 
 import signal
 import sys
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from adventure.cli import alert, digest, history, init, query, raw, snowflake, stage, stream, tasks
-from adventure.cli.ending import end_at_once
-from adventure.cli.garbage import collect_seldom
-from adventure.cli.general import AsJson, Commands, General, Interrupted, MainGroup
-from adventure.cli.job import (
-    importing_demo,
-    level_options,
-    pipeline_of,
-    run_loads,
-    run_long_lived,
-    run_tasks,
-    settings_of,
+from adventure.cli import (
+    alert,
+    compare,
+    digest,
+    generated,
+    history,
+    init,
+    move,
+    observe,
+    query,
+    raw,
+    serve,
+    snowflake,
+    stage,
+    stream,
+    tasks,
 )
+from adventure.cli.garbage import collect_seldom
+from adventure.cli.general import Commands, General, Interrupted, MainGroup
 from adventure.core.errors import AdventureError
 from adventure.core.extras import DISTRIBUTION, naming_extra
 from adventure.core.interrupts import interrupt
 from adventure.core.private import only_owner
-
-if TYPE_CHECKING:
-    from adventure.core.settings import Settings
-    from adventure.core.streams import Stream
 
 app = Commands(
     name="adventure",
@@ -49,8 +50,6 @@ _GENERAL = "General"
 _LIVE = "Generated sales"
 _MOVE = "Sources to raw tables"
 _SHOW = "Raw tables to dashboard"
-
-Seed = Annotated[int | None, typer.Option(help="Seed that makes the generated data repeatable.")]
 
 
 def main() -> None:
@@ -116,293 +115,20 @@ def _options(
     context.obj = General(env, "quiet" if quiet else "verbose" if verbose else "normal")
 
 
-@app.command(rich_help_panel=_GENERAL)
-def demo(
-    context: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Stop after one full pass; serve nothing.")] = False,
-    orders: Annotated[int, typer.Option(min=1, help="Orders in the first backfill.")] = 6000,
-    seed: Seed = None,
-) -> None:
-    """Run everything on this machine: embedded servers, generated sales, the pipeline and the dashboard."""
-    with importing_demo():
-        from adventure.demo.run import run_demo
-
-    run_demo(settings_of(context), once=once, orders=orders, seed=seed, options=level_options(context))
-
-
-@app.command(rich_help_panel=_LIVE)
-def generate(
-    context: typer.Context,
-    seed: Seed = None,
-    batches: Annotated[int | None, typer.Option(min=1, help="Stop after this many batches.")] = None,
-) -> None:
-    """Write sales and reviews to PostgreSQL and chats to MongoDB, one batch every GENERATION_INTERVAL_SEC."""
-    with importing_demo():
-        from adventure.demo.generator.run import generate as run_generator
-
-    settings = settings_of(context)
-    run_long_lived(settings, lambda stop: run_generator(settings, seed=seed, batches=batches, stop=stop))
-
-
-@app.command(rich_help_panel=_LIVE)
-def api(context: typer.Context) -> None:
-    """Serve the generated reviews as an HTTP API, at SHOP_API_HOST and SHOP_API_PORT."""
-    with importing_demo():
-        from adventure.demo.api.serve import serve
-
-    settings = settings_of(context)
-    run_long_lived(settings, lambda stop: serve(settings, stop))
-
-
-@app.command(rich_help_panel=_MOVE)
-def process(
-    context: typer.Context,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Show what the next cycle would read, and stage nothing.")
-    ] = False,
-) -> None:
-    """Extract and stage new rows: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
-    if plan:
-        _print_plan(*pipeline_of(context))
-        return
-    from adventure.processor.run import process_forever, process_once
-
-    settings, streams = pipeline_of(context)
-    if settings.cycle_interval_sec == 0:
-        process_once(settings, streams)
-        return
-    run_long_lived(
-        settings,
-        lambda stop: process_forever(
-            settings,
-            streams,
-            interval=settings.cycle_interval_sec,
-            max_runtime=settings.processor_max_runtime_sec,
-            stop=stop,
-        ),
-        heartbeat_file=settings.processor_heartbeat,
-    )
-
-
-def _print_plan(settings: "Settings", streams: "tuple[Stream, ...]") -> None:
-    from adventure.processor.preview import preview, print_previews
-
-    previews = preview(settings, streams)
-    print_previews(previews)
-    if any(each.problem for each in previews):
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=_MOVE)
-def load(context: typer.Context) -> None:
-    """Load what is staged into the raw tables, and remove the loaded files. Exit code 1 if a stream fails."""
-    run_loads(context)
-
-
-@app.command(rich_help_panel=_SHOW)
-def build(
-    context: typer.Context,
-    full_refresh: Annotated[
-        bool, typer.Option("--full-refresh", help="Rebuild every model from the raw tables.")
-    ] = False,
-) -> None:
-    """Build and test all dbt models, and publish the dashboard's data."""
-    run_tasks(context, "build", scope="full refresh" if full_refresh else "whole")
-
-
-@app.command(rich_help_panel=_SHOW)
-def check(
-    context: typer.Context,
-    queries: Annotated[
-        bool,
-        typer.Option("--queries", help="Print the results of the two validation queries, and check nothing."),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Compare source, raw tables and models, and print a table. Exit code 1 if a check does not hold."""
-    from adventure.core.errors import CheckFailed
-    from adventure.monitoring import as_json as json_output
-    from adventure.monitoring.checks import run_checks
-    from adventure.monitoring.status import print_checks
-
-    if queries:
-        from adventure.monitoring.queries import print_results, results_object, run_queries
-
-        results = run_queries(settings_of(context))
-        json_output.write(results_object(results)) if as_json else print_results(results)
-        return
-    checks = run_checks(*pipeline_of(context))
-    if as_json:
-        json_output.write(json_output.checks(checks))
-    else:
-        print_checks(checks)
-    failed = [each.label for each in checks if each.failed]
-    if failed:
-        raise CheckFailed(f"{len(failed)} of {len(checks)} checks do not hold: {', '.join(failed)}")
-
-
-@app.command(rich_help_panel=_SHOW)
-def reconcile(
-    context: typer.Context,
-    stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
-    repair: Annotated[
-        bool,
-        typer.Option(
-            "--repair", help="Stage missing and outdated rows, and mark rows as deleted that the source has deleted."
-        ),
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="With --repair: mark rows as deleted even if they are more than 10 % of the stream's keys."
-        ),
-    ] = False,
-    rows: Annotated[
-        bool, typer.Option("--rows", help="Compare whole rows, not only keys and cursors. Reads every column.")
-    ] = False,
-    without: Annotated[
-        list[str] | None,
-        typer.Option("--without", metavar="WINDOW", help="Ignore this staged window, because it will not be loaded."),
-    ] = None,
-    low: Annotated[
-        datetime | None,
-        typer.Option("--from", metavar="TIME", help="Compare from this cursor (UTC). Default: the lowest."),
-    ] = None,
-    high: Annotated[
-        datetime | None,
-        typer.Option("--to", metavar="TIME", help="Compare below this cursor (UTC). Default: the watermark."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare source and warehouse by key and version. Exit code 1 if rows differ and were not repaired."""
-    from adventure.core.console import console
-    from adventure.core.errors import CheckFailed, ConfigError
-    from adventure.core.streams import find_stream
-    from adventure.monitoring import as_json as json_output
-    from adventure.reconcile.as_json import reports as reports_as_json
-    from adventure.reconcile.report import print_reports
-    from adventure.reconcile.run import reconcile as run_reconciliation
-
-    if force and not repair:
-        raise ConfigError("--force has no effect without --repair", "Add --repair, or leave out --force")
-    settings, streams = pipeline_of(context)
-    chosen = (find_stream(streams, stream),) if stream else streams
-    reports = run_reconciliation(
-        settings, chosen, repair=repair, force=force, low=low, high=high, without=without or (), rows=rows
-    )
-    if as_json:
-        json_output.write(reports_as_json(reports))
-    else:
-        print_reports(console(), reports)
-    different = [report.stream.name for report in reports if not report.is_clean]
-    if different:
-        raise CheckFailed(
-            f"Source and warehouse differ in {', '.join(different)}", "The output above names a fix for each difference"
-        )
-
-
-@app.command(rich_help_panel=_SHOW)
-def rejects(
-    context: typer.Context,
-    stream: Annotated[str | None, typer.Argument(help="One stream. Default: all.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="List the rows that came back, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Rows to list, the newest first.")] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List the rejected rows: key, column, reason, and how they come back."""
-    from adventure.core.streams import find_stream
-    from adventure.monitoring import as_json as json_output
-    from adventure.reconcile.rejects import print_rejects, read_rejects, rejects_object
-
-    settings, streams = pipeline_of(context)
-    found = read_rejects(settings, (find_stream(streams, stream),) if stream else streams)
-    if as_json:
-        json_output.write(rejects_object(found, limit=limit, returned=every))
-    else:
-        print_rejects(found, limit=limit, returned=every)
-
-
-@app.command(rich_help_panel=_SHOW)
-def status(
-    context: typer.Context,
-    check: Annotated[
-        bool, typer.Option("--check", help="Exit with code 1 if there is a problem. For monitors.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show each stream's watermark, waiting windows and loaded rows, the last task runs, and all problems."""
-    from adventure.monitoring.status import print_status, print_status_json
-
-    problems = (print_status_json if as_json else print_status)(*pipeline_of(context))
-    end_at_once()
-    if check and problems:
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=_GENERAL)
-def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Examine settings, databases, privileges, tables, state, warehouse and disk. Exit code 1 if something is wrong.
-
-    It writes nothing.
-    """
-    from adventure.monitoring import as_json as json_output
-    from adventure.monitoring.doctor import examine, findings_object, print_findings
-
-    general: General = context.find_root().obj
-    findings = examine(*pipeline_of(context), general.env or Path(".env"))
-    if as_json:
-        json_output.write(findings_object(findings))
-    else:
-        print_findings(findings)
-    end_at_once()
-    if any(each.level == "error" for each in findings):
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=_GENERAL)
-def health(
-    file: Annotated[Path, typer.Argument(envvar="HEARTBEAT_FILE", help="The heartbeat file of a long-lived command.")],
-) -> None:
-    """Check whether a long-lived command is stuck. Exit code 1 if it is. For health checks.
-
-    A processor that retries is not stuck: a restart would not help it. The output says what it retries.
-    """
-    from adventure.core.failures import beside, read
-    from adventure.core.heartbeat import check as check_heartbeat
-
-    found = check_heartbeat(file)
-    typer.echo(found.sentence)
-    for failure in read(beside(file)):
-        typer.echo(f"Failing since {failure.since:%H:%M} UTC: {', '.join(failure.streams)}: {failure.problem}")
-    if not found.alive:
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=_SHOW)
-def dashboard(context: typer.Context) -> None:
-    """Serve the dashboard on DASHBOARD_PORT."""
-    from adventure.dashboard.serve import serve
-
-    settings = settings_of(context)
-    run_long_lived(settings, lambda stop: serve(settings, stop))
-
-
-@app.command(rich_help_panel=_SHOW)
-def mcp(
-    context: typer.Context,
-    port: Annotated[
-        int | None,
-        typer.Option(min=1, max=65535, help="Serve HTTP on this port of the loopback address. Default: stdio."),
-    ] = None,
-) -> None:
-    """Serve status, models and bounded queries to an agent, read-only, by the Model Context Protocol."""
-
-    with naming_extra("The server for agents"):
-        from adventure.mcp.server import serve
-
-    serve(*pipeline_of(context), port)
-
-
+app.command(rich_help_panel=_GENERAL)(generated.demo)
+app.command(rich_help_panel=_LIVE)(generated.generate)
+app.command(rich_help_panel=_LIVE)(generated.api)
+app.command(rich_help_panel=_MOVE)(move.process)
+app.command(rich_help_panel=_MOVE)(move.load)
+app.command(rich_help_panel=_SHOW)(move.build)
+app.command(rich_help_panel=_SHOW)(compare.check)
+app.command(rich_help_panel=_SHOW)(compare.reconcile)
+app.command(rich_help_panel=_SHOW)(compare.rejects)
+app.command(rich_help_panel=_SHOW)(observe.status)
+app.command(rich_help_panel=_GENERAL)(observe.doctor)
+app.command(rich_help_panel=_GENERAL)(observe.health)
+app.command(rich_help_panel=_SHOW)(serve.dashboard)
+app.command(rich_help_panel=_SHOW)(serve.mcp)
 app.command(rich_help_panel=_GENERAL)(alert.alert)
 app.command(rich_help_panel=_SHOW)(digest.digest)
 app.command(rich_help_panel=_MOVE)(init.init)

@@ -7,22 +7,21 @@ server (`MIN_HEARTBEAT_INTERVAL`), and then free every object. The system frees 
 import os
 import sys
 
-_at_once = False
+
+class ExitAtOnce(SystemExit):
+    """Raised by a command that leaves nothing to write or release, with its exit code."""
+
+    code: int
 
 
-def end_at_once() -> None:
-    """Let the process end without Python's own end. For a command that leaves nothing to write or release."""
-    global _at_once
-    _at_once = True
-
-
-def end(code: int) -> None:
-    """End the process here, if its command has asked for it. Else the caller ends it as usual."""
-    if not _at_once:
+def end(ended: SystemExit) -> None:
+    """End the process here after ExitAtOnce. Else the caller ends it as usual."""
+    if not isinstance(ended, ExitAtOnce):
         return
+    code = ended.code
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # The disk is full, or the reader of a pipe has gone. Python's own end would fail, too.
+    except OSError:  # The disk is full, or the reader of a pipe has closed it. Python's own end would fail, too.
         code = code or 1
     os._exit(code)

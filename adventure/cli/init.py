@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adventure.cli.job import pipeline_of, settings_of
+from adventure.core.kinds import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,13 +44,15 @@ def init(
     if from_existing:
         _take_over(context, table, timezone, overlap)
     else:
-        _write_project(settings_of(context), postgres, mongo, yes=yes)
+        # An option that asks a source has the name of its kind.
+        addresses = {kind: context.params[kind] for kind in SOURCES if context.params.get(kind)}
+        _write_project(settings_of(context), addresses, yes=yes)
 
 
 def _take_over(context: typer.Context, table: str, timezone: str | None, overlap: str) -> None:
     from datetime import timedelta
 
-    from adventure.core.settings import parse_duration
+    from adventure.core.ages import parse_duration
     from adventure.processor.existing import take_over
 
     settings, streams = pipeline_of(context)
@@ -59,21 +62,19 @@ def _take_over(context: typer.Context, table: str, timezone: str | None, overlap
         typer.echo(sentence)
 
 
-def _write_project(settings: "Settings", postgres: str | None, mongo: str | None, *, yes: bool) -> None:
+def _write_project(settings: "Settings", addresses: dict[str, str], *, yes: bool) -> None:
     from pathlib import Path
 
-    from adventure.scaffold.connections import connections, lacks_password, with_password
+    from adventure.scaffold.connections import connections, lacks_password
     from adventure.scaffold.names import stream_names
     from adventure.scaffold.project import ask_sources, refuse_existing, write_project
 
     folder = Path()
     refuse_existing(folder)
-    if postgres is None and mongo is None and not yes:
-        postgres, mongo = _ask_for_databases(settings)
-    if postgres and not yes and lacks_password(postgres, settings):
-        password = typer.prompt("Password of the PostgreSQL user", default="", show_default=False, hide_input=True)
-        postgres = with_password(postgres, password)
-    found = connections(settings, postgres, mongo)
+    if not addresses and not yes:
+        addresses = _ask_for_addresses()
+    without = [] if yes else [kind for kind in addresses if lacks_password(SOURCES[kind], addresses[kind], settings)]
+    found = connections(settings, addresses, {kind: _ask_for_password(kind) for kind in without})
     proposals, unmovable = ask_sources(found.settings, found.kinds)
     names = stream_names(proposals)
     _show(names, unmovable)
@@ -84,12 +85,22 @@ def _write_project(settings: "Settings", postgres: str | None, mongo: str | None
     typer.echo("Read pipeline.toml, then run `adventure doctor`, `adventure process` and `adventure tasks run`.")
 
 
-def _ask_for_databases(settings: "Settings") -> tuple[str | None, str | None]:
-    """Ask for the addresses; an empty answer leaves a database out."""
+def _ask_for_addresses() -> dict[str, str]:
+    """Ask for the address of each kind of source; an empty answer leaves it out."""
+    from adventure.scaffold.connections import askable
+
     typer.echo("Which databases are to be moved? Press Enter to leave one out.")
-    postgres = typer.prompt("PostgreSQL (postgresql://user@host:5432/database)", default="", show_default=False)
-    mongo = typer.prompt("MongoDB (mongodb://host:27017)", default="", show_default=False)
-    return postgres or None, mongo or None
+    answers = {
+        kind.name: typer.prompt(f"{kind.title} ({kind.address})", default="", show_default=False) for kind in askable()
+    }
+    return {kind: address for kind, address in answers.items() if address}
+
+
+def _ask_for_password(kind: str) -> str:
+    answer: str = typer.prompt(
+        f"Password of the {SOURCES[kind].title} user", default="", show_default=False, hide_input=True
+    )
+    return answer
 
 
 def _show(names: "Mapping[Proposal, str]", unmovable: "list[Unmovable]") -> None:

@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
     from adventure.core.settings import Settings
     from adventure.core.streams import Stream
-    from adventure.destinations.warehouse import Scope, TaskRun
+    from adventure.destinations.results import TaskRun
+    from adventure.destinations.warehouse import Scope
 
 
 def settings_of(context: typer.Context) -> "Settings":
     """Load the settings from the environment and the file of `--env`, and configure the log."""
     from adventure.core import foreign_settings, log
+    from adventure.core.environment import load_settings
     from adventure.core.named_sources import source_variables
-    from adventure.core.settings import load_settings
 
     general: General = context.find_root().obj
     settings = load_settings(general.env)
     log.configure(settings.log_format, general.level)
     log.get_logger().debug(f"settings: read {general.env or '.env'} and the environment; data in {settings.data_dir}")
-    for notice in foreign_settings.notices(general.env, settings.warehouse, source_variables(settings)):
-        log.get_logger().warning(notice)
+    for warning in foreign_settings.find_warnings(general.env, settings.warehouse, source_variables(settings)):
+        log.get_logger().warning(warning)
     return settings
 
 
@@ -49,7 +50,7 @@ def pipeline_of(context: typer.Context) -> "tuple[Settings, tuple[Stream, ...]]"
     """Load the settings, and the streams of PIPELINE_FILE."""
     from adventure.core.log import get_logger
     from adventure.core.packaged import is_packaged
-    from adventure.core.streams import load_streams
+    from adventure.core.pipeline_file import load_streams
 
     settings = settings_of(context)
     general: General = context.find_root().obj

@@ -42,8 +42,8 @@ def tasks_serve(
     ] = None,
 ) -> None:
     """Run the task graph on its schedule until stopped."""
-    from adventure.core.settings import parse_duration
-    from adventure.tasks.graph import serve
+    from adventure.core.ages import parse_duration
+    from adventure.tasks.server import serve
 
     settings, streams = pipeline_of(context)
     seconds = parse_duration(interval) if interval else settings.tasks_interval_sec

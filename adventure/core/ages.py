@@ -1,6 +1,9 @@
 """Spans of time as text."""
 
+import re
 from datetime import timedelta
+
+from adventure.core.errors import ConfigError
 
 
 def short_age(span: timedelta) -> str:
@@ -21,3 +24,16 @@ def long_age(span: timedelta) -> str:
             return f"{number} {unit}{'s' if number > 1 else ''}"
     number = round(seconds)
     return f"{number} second{'' if number == 1 else 's'}"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of `10s`, `5m`, `1h` or a plain number.
+
+    Raises:
+        ConfigError: the text is none of these, or not above zero.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise ConfigError(f"{text!r} is not a duration", "Write a number above zero with s, m or h: 10s, 5m, 1h")
+    return seconds

@@ -23,7 +23,7 @@ RETRY_FOR_SEC = 30.0
 """How long a connection is retried by default before SourceUnavailable is raised."""
 
 BRIEF_SEC = 2
-"""How long somebody who waits for `status` waits for one database: libpq's shortest time."""
+"""How long `status` waits for one database: libpq's shortest time."""
 
 _SESSION: dict[str, str | int] = {
     "application_name": "adventure",

@@ -40,7 +40,7 @@ REPLACED_BY: Mapping[str, str] = {
 """What to use in the place of each name."""
 
 
-def notices(env_file: Path | None, warehouse: str, others: Collection[str] = ()) -> Iterator[str]:
+def find_warnings(env_file: Path | None, warehouse: str, others: Collection[str] = ()) -> Iterator[str]:
     """Yield one sentence for each given variable that has no effect here, with what takes its place.
 
     Args:

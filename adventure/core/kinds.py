@@ -19,6 +19,10 @@ class SourceKind:
     """Imported when a source of this kind is opened: see `adventure.sources.kind`."""
     settings: str = ""
     """How the names of its settings begin. Other sources of the kind have settings with a prefix of their own."""
+    address: str = ""
+    """An example of the addresses that `adventure init` accepts; empty if it proposes no streams of this kind."""
+    password_setting: str = ""
+    """The setting for which `adventure init` asks where an address has no password."""
     documents: bool = False
     """A row is one JSON document, in the column `raw`; else each column of the source is one of the raw table."""
     modes: tuple[str, ...] = ()
@@ -61,12 +65,21 @@ SOURCES: dict[str, SourceKind] = {
             "PostgreSQL",
             "adventure.sources.postgres.kind",
             "POSTGRES_",
+            address="postgresql://user@host:5432/database",
+            password_setting="postgres_password",
             modes=("cursor", "log", "append", "snapshot"),
             one_snapshot=True,
             zoneless_cursors=True,
             lookback_remedy="Grant the reader's role pg_read_all_stats, or finish the prepared transaction",
         ),
-        SourceKind("mongo", "MongoDB", "adventure.sources.mongo.kind", "MONGO_", documents=True),
+        SourceKind(
+            "mongo",
+            "MongoDB",
+            "adventure.sources.mongo.kind",
+            "MONGO_",
+            address="mongodb://host:27017",
+            documents=True,
+        ),
         SourceKind("http", "an HTTP API", "adventure.sources.http.kind", "API_", documents=True, api=True),
     )
 }

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from adventure.core.environment import given_variables
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES, SourceKind
-from adventure.core.settings import Settings, given_variables, source_fields
+from adventure.core.settings import Settings, source_fields
 from adventure.core.source_name import SourceName
 from adventure.core.validation import faults_by_name
 

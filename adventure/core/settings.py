@@ -1,4 +1,4 @@
-"""Read the environment variables into one typed, frozen value.
+"""The settings as one typed, frozen value. `core.environment` reads them.
 
 A field's name in upper case is the variable's name, and its description is the comment in `.env.example` (a test
 compares the two). A secret is a SecretStr, so that printing the settings shows none. The dashboard, which has no
@@ -6,22 +6,16 @@ Settings, and faults.py read variables of their own.
 """
 
 import json
-import os
-import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
-from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, FilePath, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, PrivateAttr, SecretStr, field_validator
 
-from adventure.core.clock import overdue_after
-from adventure.core.errors import ConfigError
 from adventure.core.failures import beside
 from adventure.core.kinds import WAREHOUSES, check_kind
 from adventure.core.packaged import own_or_packaged
 from adventure.core.source_name import SourceName
-from adventure.core.validation import faults_by_name
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -145,7 +139,7 @@ class Settings(BaseModel):
     )
     metrics_host: str = Field("127.0.0.1", description="address on which metrics are served")
     alert_lag_sec: float = Field(
-        600.0, gt=0, description="seconds for which rows may wait at the source, or the horizon stand still"
+        600.0, gt=0, description="seconds for which rows may wait at the source, or the horizon may not move"
     )
     alert_waiting_sec: float | None = Field(
         None,
@@ -327,11 +321,6 @@ class Settings(BaseModel):
         return max(self.processor_interval_sec, float(getattr(self, shortest)))
 
     @property
-    def waiting_limit_sec(self) -> float:
-        """How long a staged window may wait to be loaded."""
-        return self.alert_waiting_sec or overdue_after(self.tasks_interval_sec)
-
-    @property
     def observed_path(self) -> Path:
         """File in which the task server writes what the sources, watermarks and stages show, for the dashboard."""
         return self.data_dir / "observed.json"
@@ -409,67 +398,6 @@ class Settings(BaseModel):
         return f"{address}?{'&'.join(filter(None, (options, urlencode({'tls': 'true', **given}))))}"
 
 
-def load_settings(env_file: Path | None = None, /, **overrides: Any) -> Settings:
-    """Read the environment and, for variables that it lacks, `env_file` (default: `.env` if there is one).
-
-    Args:
-        overrides: fields by name, which override both; for tests and the demo.
-
-    Raises:
-        ConfigError: a value is malformed (all of them are named), or `env_file` does not exist.
-    """
-    if env_file is not None and not env_file.is_file():
-        raise ConfigError(f"The settings file {env_file} does not exist", "Give --env a file like .env.example")
-    try:
-        settings = Settings(**(_given(env_file or Path(".env")) | overrides))
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{name.upper()}{fault}{'' if name in overrides else _origin(name, env_file)}"
-            for name, fault in faults_by_name(error).items()
-        )
-        # No traceback may show the given values: one may be a secret.
-        raise ConfigError(
-            f"Settings that cannot be used: {faults}", "Fix them in the environment or the --env file"
-        ) from None
-    return settings.read_from(env_file or Path(".env"))
-
-
 def source_fields(usual: str) -> list[str]:
     """Return the fields of a source whose settings begin so. The collection of the demo's chats is none of them."""
     return [name for name in Settings.model_fields if name.startswith(usual.lower()) and name != "mongo_collection"]
-
-
-def _given(env_file: Path) -> dict[str, str]:
-    """Return the given variables by field name."""
-    variables = given_variables(env_file)
-    return {name.lower(): value for name, value in variables.items() if name.lower() in Settings.model_fields}
-
-
-def given_variables(env_file: Path) -> dict[str, str]:
-    """Return all variables, with names in upper case. The environment precedes the file.
-
-    An empty variable counts as not given.
-    """
-    found: dict[str, str] = {}
-    for variables in (dotenv_values(env_file, encoding="utf-8"), os.environ):
-        found |= {name.upper(): value for name, value in variables.items() if value}
-    return found
-
-
-def _origin(name: str, env_file: Path | None) -> str:
-    """Return where the value of a setting was read, as the end of a sentence. An empty variable counts as not set."""
-    in_environment = any(value and variable.upper() == name.upper() for variable, value in os.environ.items())
-    return " (from the environment)" if in_environment else f" (from {env_file or '.env'})"
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of `10s`, `5m`, `1h` or a plain number.
-
-    Raises:
-        ConfigError: the text is none of these, or not above zero.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
-    if seconds <= 0:
-        raise ConfigError(f"{text!r} is not a duration", "Write a number above zero with s, m or h: 10s, 5m, 1h")
-    return seconds

@@ -26,12 +26,14 @@ from adventure.core.ages import short_age
 from adventure.core.clock import utc_now
 from adventure.core.console import console as terminal
 from adventure.core.console import table
+from adventure.core.environment import load_settings
 from adventure.core.errors import AdventureError, AlreadyRunning, CheckFailed, ConfigError, WarehouseError
 from adventure.core.extras import missing
 from adventure.core.log import get_logger
+from adventure.core.pipeline_file import load_streams
 from adventure.core.private import make_data_dir
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.dashboard.serve import answers, url
 from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill, generate

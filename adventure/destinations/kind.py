@@ -21,7 +21,7 @@ class WarehouseModule(Protocol):
     def open_stage(self, settings: Settings) -> Stage:
         """Return the stage from which the warehouse loads."""
 
-    def open_warehouse(self, settings: Settings, *, patience: float | None = None) -> Warehouse:
+    def open_warehouse(self, settings: Settings, *, retry_for: float | None = None) -> Warehouse:
         """Return the warehouse."""
 
     def dashboard_environment(self, settings: Settings) -> dict[str, str]:

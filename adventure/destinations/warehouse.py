@@ -5,7 +5,6 @@ DuckDB runs the tasks in this process; Snowflake runs the load and cleanup tasks
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -14,11 +13,17 @@ from adventure.core.manifest import Window
 from adventure.core.row_text import RowColumn
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
+from adventure.destinations.results import (
+    Credits,
+    LoadResult,
+    RejectedRow,
+    RemovedWindow,
+    StreamTotals,
+    TaskRun,
+)
 
 Execute = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 """Runs a statement with values for its question marks and returns its rows."""
-
-Outcome = Literal["succeeded", "failed", "skipped"]
 
 Scope = Literal["increment", "whole", "full refresh"]
 """What a build covers: the models that new sales change; every model and test; or every model rebuilt from the raw
@@ -28,84 +33,6 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 WITHOUT_CURSOR = -(2**63 - 1)
 """The cursor, in microseconds since 1970, of a rejected row that has none."""
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    """Rows and files that a load or a cleanup processed."""
-
-    rows: int = 0
-    files: int = 0
-
-
-@dataclass(frozen=True)
-class TaskRun:
-    """One run of one task. Timestamps are naive UTC."""
-
-    name: str
-    started_at: datetime
-    ended_at: datetime
-    outcome: Outcome
-    rows: int
-    files: int
-    message: str
-
-    @property
-    def task(self) -> str:
-        """Return the task's name."""
-        return self.name
-
-
-@dataclass(frozen=True)
-class RejectedRow:
-    """The latest rejection of one row. Timestamps are naive UTC."""
-
-    stream: str
-    key: str | None
-    reason: str
-    row: str | None
-    """As the source prints it."""
-    file: str
-    rejected_at: datetime
-    has_returned: bool | None
-    """Whether the raw table holds a row of the key that was loaded later; None if that is unknown."""
-
-
-@dataclass(frozen=True)
-class RemovedWindow:
-    """A staged window that was removed before it was loaded. Timestamps are naive UTC."""
-
-    stream: str
-    stage: str
-    id: str
-    low: datetime | None
-    high: datetime
-    run_id: str
-
-
-@dataclass(frozen=True)
-class StreamTotals:
-    """The ledger's totals of one stream."""
-
-    rows: int = 0
-    """Loaded rows."""
-    rejected: int = 0
-    """Rejected rows."""
-    deleted: int = 0
-    """Tombstones of rows that were deleted at the source."""
-    last_loaded_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Credits:
-    """Credits of this month."""
-
-    used: float
-    """By the warehouse, idle minutes included."""
-    budget: float | None
-    """CREDIT_BUDGET."""
-    quota: float | None
-    """The account's monitor suspends the warehouse at this number."""
 
 
 class Executor(Protocol):

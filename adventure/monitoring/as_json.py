@@ -13,7 +13,7 @@ from adventure.core.clock import when
 
 if TYPE_CHECKING:
     from adventure.core.stage import StageEntry
-    from adventure.destinations.warehouse import TaskRun
+    from adventure.destinations.results import TaskRun
     from adventure.monitoring.checks import Check
     from adventure.monitoring.health.problem import Problem
     from adventure.monitoring.health.state import TaskState

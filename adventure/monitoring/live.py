@@ -10,7 +10,8 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseBusy, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import Credits, Warehouse
+from adventure.destinations.results import Credits
+from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_report, open_stage, open_warehouse
 from adventure.monitoring.health.observed import read_observed
 from adventure.monitoring.health.published import report_of_rows
@@ -27,7 +28,7 @@ from adventure.monitoring.health.state import (
 )
 from adventure.monitoring.observe import fault_of, lost_windows, observe_sources, observe_stages, observed
 
-PATIENCE_SEC = 0.3
+RETRY_FOR_SEC = 0.3
 """Seconds to wait for the warehouse. A build holds DuckDB's file all the time; then the published state is read."""
 
 
@@ -57,7 +58,7 @@ def read(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse | N
     with ThreadPoolExecutor(max_workers=1) as pool:
         # Only opened meanwhile. Watermarks, then stages, then the ledger: windows move in this direction, so none is
         # missed.
-        opened = pool.submit(lambda: warehouse or open_warehouse(settings, patience=PATIENCE_SEC))
+        opened = pool.submit(lambda: warehouse or open_warehouse(settings, retry_for=RETRY_FOR_SEC))
         side, stage = observe_sources(settings, streams), open_stage(settings)
     staged = {stream.name: stage.windows(stream.stage) for stream in streams}
     seen = observe_stages(streams, side, stage, staged)

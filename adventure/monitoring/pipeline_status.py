@@ -7,7 +7,7 @@ from datetime import datetime
 from adventure.core.heartbeat import Heartbeat
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import Credits
+from adventure.destinations.results import Credits
 from adventure.monitoring.health.problem import Problem
 from adventure.monitoring.health.rules import find_problems
 from adventure.monitoring.health.state import ObservedStream, StreamState, TaskState

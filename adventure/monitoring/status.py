@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adventure.core.stage import StageEntry
-    from adventure.destinations.warehouse import Credits, TaskRun
+    from adventure.destinations.results import Credits, TaskRun
     from adventure.monitoring.checks import Check
     from adventure.monitoring.health.problem import Problem
     from adventure.monitoring.health.state import TaskState

@@ -7,7 +7,7 @@ cycle the windows are announced to the loader, once for each stage.
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,36 +28,11 @@ from adventure.core.stage import Stage
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
 from adventure.processor.owner import origin_mismatch, owner_mismatch, owner_of, waiting_for
+from adventure.processor.report import CycleReport, StreamReport, log_window
 from adventure.processor.state import State
 from adventure.sources.source import Extract, Source, SourceSnapshot
 
 log = get_logger()
-
-
-@dataclass(frozen=True)
-class StreamReport:
-    """The result of one cycle for one stream."""
-
-    stream: str
-    window: Window | None
-    """None when there was nothing new."""
-    rows_staged: int
-    rows_rejected: int
-    bytes: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class CycleReport:
-    """The result of one cycle, in the order of the streams."""
-
-    streams: tuple[StreamReport, ...]
-    failures: Mapping[str, AdventureError]
-    """Why a stream has no window, by its name. Streams of one source may share an error."""
-    horizons: Mapping[str, datetime] = field(default_factory=dict)
-    """The horizon of each source, by `Stream.source`."""
-    refused: Collection[str] = ()
-    """Failed streams whose source works. Nothing of them was staged."""
 
 
 @dataclass(frozen=True)
@@ -232,16 +207,8 @@ def _extract_window(
         log.debug(f"{stream.name}: no new rows ({mode})", stream=stream.name)
         return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun), extract.more
 
-    reached(Point.FILES_FINISHED, stream.name)
     window = _window(stream, mark.value if mark else None, snapshot, extract)
-    for file in extract.all_files:
-        pipeline.stage.put(stream.stage, window.id, file.path)
-        reached(Point.FILE_STAGED, stream.name)
-    pipeline.stage.commit(window)
-    pipeline.unannounced.add(stream.stage)
-    reached(Point.WINDOW_STAGED, stream.name)
-    pipeline.state.advance(window, pipeline.owner(stream), origin)
-    reached(Point.WATERMARK_MOVED, stream.name)
+    _stage(pipeline, stream, window, extract, origin)
     source.mark_staged(stream, window.high)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -253,8 +220,21 @@ def _extract_window(
         sum(file.bytes for file in window.all_files),
         time.monotonic() - begun,
     )
-    _log_window(window, report)
+    log_window(window, report)
     return report, extract.more
+
+
+def _stage(pipeline: Pipeline, stream: Stream, window: Window, extract: Extract, origin: Origin) -> None:
+    """Stage the window's files, then window.json, then advance the watermark."""
+    reached(Point.FILES_FINISHED, stream.name)
+    for file in extract.all_files:
+        pipeline.stage.put(stream.stage, window.id, file.path)
+        reached(Point.FILE_STAGED, stream.name)
+    pipeline.stage.commit(window)
+    pipeline.unannounced.add(stream.stage)
+    reached(Point.WINDOW_STAGED, stream.name)
+    pipeline.state.advance(window, pipeline.owner(stream), origin)
+    reached(Point.WATERMARK_MOVED, stream.name)
 
 
 def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extract: Extract) -> Window:
@@ -285,78 +265,6 @@ def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extr
         position=extract.position,
         notes=extract.notes,
     )
-
-
-def recover(state: State, stage: Stage, stream: Stream) -> bool:
-    """Advance the watermark over complete windows that it does not cover yet, and discard incomplete windows.
-
-    Call this once each time the state is opened, before the first cycle. The state falls behind the stage only between
-    `commit` and `advance`. A processor that is killed or fails in between opens the state again before its next cycle.
-
-    Returns:
-        Whether the stage holds windows. A killed processor may not have announced them.
-
-    Raises:
-        SourceError: the state database failed.
-        StageUnwritable: an incomplete window cannot be removed, or a complete one not be made durable.
-    """
-    reset_at = state.resets.get(stream.name, datetime.min)
-    staged: set[str] | None = None
-    windows = stage.windows(stream.stage)
-    for window in windows:
-        mark = state.watermarks.get(stream.name)
-        low = mark.value if mark else None
-        is_next = window.stream == stream.name and window.low == low and (low is None or window.high > low)
-        # A stream that was reset is read again, even if the stage holds windows from before the reset.
-        if is_next and window.staged_at > reset_at:
-            staged = {entry.path for entry in stage.entries(stream.stage)} if staged is None else staged
-            if not _is_whole(window, staged):
-                continue
-            stage.secure(window)
-            state.advance(window, owner_of(stream, stage.identity()))
-            reached(Point.WATERMARK_MOVED, stream.name)
-            log.warning(
-                f"{stream.name}: recovered {stream.stage}/{window.id} ({window.rows:,} rows), which an interrupted"
-                " cycle had staged",
-                stream=stream.name,
-                window=window.id,
-            )
-    with state.undisturbed(stream) as undisturbed:
-        # Keep the incomplete window of a running repair. That of a killed repair is discarded at the next opening.
-        if undisturbed and (discarded := stage.discard_unfinished(stream.stage)):
-            log.warning(f"{stream.name}: discarded {discarded} unfinished window(s); their rows are read again")
-    return bool(windows)
-
-
-def _is_whole(window: Window, staged: Collection[str]) -> bool:
-    """Return whether the files that the window lists are among the staged ones.
-
-    A processor that has lost its lock may have put `window.json` after its successor discarded the files.
-    """
-    return all(f"{window.stage}/{window.id}/{file.name}" in staged for file in window.all_files)
-
-
-def _log_window(window: Window, report: StreamReport) -> None:
-    since = f"since {window.low}" if window.low else "in the first window"
-    deleted = f", {window.deletes.rows:,} deleted," if window.deletes else ""
-    log.info(f"{window.stream}: {window.rows:,} new rows{deleted} {since}", stream=window.stream, rows=window.rows)
-    names = ", ".join(f"{window.stage}/{window.id}/{file.name}" for file in window.files or window.all_files)
-    log.info(
-        f"{window.stream}: staged {names} ({report.bytes / 1e3:,.0f} kB, {report.seconds:.2f} s, up to {window.high})",
-        stream=window.stream,
-        window=window.id,
-        bytes=report.bytes,
-        seconds=round(report.seconds, 3),
-    )
-    for note, text in window.notes.items():
-        log.warning(f"{window.stream}: {note}: {text}", stream=window.stream)
-    if window.rejected:
-        log.warning(
-            f"{window.stream}: rejected {window.rejected:,} rows that cannot be converted exactly; see"
-            " raw_ext.rejected_rows after the next load",
-            stream=window.stream,
-            rejected=window.rejected,
-        )
 
 
 def retryable(error: AdventureError) -> bool:

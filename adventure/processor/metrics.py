@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from adventure.core.streams import Stream
     from adventure.core.watermark import Watermark
-    from adventure.processor.cycle import CycleReport
+    from adventure.processor.report import CycleReport
 
 
 class ProcessorMetrics:

@@ -12,9 +12,11 @@ from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.factory import open_source, open_stage
-from adventure.processor.cycle import CycleReport, Pipeline, recover, retryable, run_cycle
+from adventure.processor.cycle import Pipeline, retryable, run_cycle
 from adventure.processor.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.owner import owner_mismatch, waiting_for
+from adventure.processor.recovery import recover
+from adventure.processor.report import CycleReport
 from adventure.processor.state import State
 
 log = get_logger()

@@ -5,8 +5,6 @@ connection loses the lock with it, so it cannot advance a watermark.
 """
 
 import json
-import os
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,23 +13,17 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, LiteralString
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from adventure.core.clock import utc_now
-from adventure.core.connect import PROBE_CLIENT, connect_postgres, translating_postgres
+from adventure.core.connect import PROBE_CLIENT, translating_postgres
 from adventure.core.errors import AlreadyRunning, WatermarkMismatch
 from adventure.core.manifest import Window
-from adventure.core.pooler import require_own_session
-from adventure.core.session import set_plain_session
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.processor import state_table
+from adventure.processor.state_session import LOCK, NAME, connect, lock_stream, state_conninfo
 
-_NAME = "the state database"
-
-# Without a row only a first window may be entered: a row that somebody deleted meanwhile does not come back.
+# Without a row only a first window may be entered: a row that was deleted in the meantime does not come back.
 _ADVANCE = """
 insert into adventure_watermarks as m
     (stream, watermark, window_id, run_id, horizon, mode, position, owner, origin)
@@ -84,40 +76,8 @@ on conflict (stream) do update set
 where m.watermark is not distinct from %(before)s::timestamp
 """
 
-_LOCK_HOLDER = """
-select a.pid, a.application_name from pg_locks as l join pg_stat_activity as a on a.pid = l.pid
-where l.locktype = 'advisory' and l.granted and l.objsubid = 1
-    and l.database = (select oid from pg_database where datname = current_database())
-    and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0)
-"""
-
-_LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
-
 SAVE_POSITION_SEC = 60.0
 """How old the saved position of a stream without new rows may become, in seconds."""
-
-
-def _connect(
-    conninfo: str, *, brief: bool = False, silence: float | None = None
-) -> psycopg.Connection[tuple[Any, ...]]:
-    """Open a session that keeps its locks, and that no setting of the role ends or makes read-only."""
-    connection = connect_postgres(conninfo, name=_NAME, autocommit=True, brief=brief, silence=silence)
-    try:
-        require_own_session(connection, conninfo, _NAME, setting="STATE_DSN")
-        with translating_postgres(conninfo, _NAME):
-            set_plain_session(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _conninfo(settings: Settings) -> str:
-    """Return the connection string, with a name by which a second processor can say who has the lock."""
-    given = conninfo_to_dict(settings.state_conninfo)
-    name = given.get("application_name") or f"adventure on {socket.gethostname()[:32]}, pid {os.getpid()}"
-    # In a database of encoding SQL_ASCII text would come as bytes otherwise.
-    return make_conninfo(settings.state_conninfo, client_encoding="UTF8", application_name=name)
 
 
 def read_watermarks(settings: Settings, *, brief: bool = False) -> dict[str, Watermark]:
@@ -129,28 +89,10 @@ def read_watermarks(settings: Settings, *, brief: bool = False) -> dict[str, Wat
     Raises:
         SourceError: the state database does not answer, or refuses.
     """
-    conninfo = _conninfo(settings)
-    connection = _connect(conninfo, brief=brief)
-    with connection, translating_postgres(conninfo, _NAME):
+    conninfo = state_conninfo(settings)
+    connection = connect(conninfo, brief=brief)
+    with connection, translating_postgres(conninfo, NAME):
         return state_table.read(connection).watermarks
-
-
-@contextmanager
-def repairing(settings: Settings, stream: Stream) -> Iterator[None]:
-    """While open, no processor that starts discards what is being staged for the stream, and nobody else repairs it.
-
-    Raises:
-        AlreadyRunning: somebody else repairs it.
-        SourceError: the state database does not answer, or refuses.
-    """
-    conninfo = _conninfo(settings)
-    connection = _connect(conninfo)
-    with connection:
-        with translating_postgres(conninfo, _NAME):
-            taken = connection.execute(_LOCK, [f"adventure:repair:{stream.name}"]).fetchone()
-        if taken != (True,):
-            raise AlreadyRunning(f"Another repair of the stream {stream.name} is under way", "Wait for it to finish")
-        yield
 
 
 class State:
@@ -162,14 +104,14 @@ class State:
     """
 
     def __init__(self, settings: Settings, streams: Sequence[Stream]) -> None:
-        self._conninfo = _conninfo(settings)
-        self._connection = _connect(self._conninfo, silence=settings.silence_sec)
+        self._conninfo = state_conninfo(settings)
+        self._connection = connect(self._conninfo, silence=settings.silence_sec)
         try:
-            with translating_postgres(self._conninfo, _NAME):
+            with translating_postgres(self._conninfo, NAME):
                 self._connection.execute(PROBE_CLIENT)
                 # First the locks: an earlier version may still move the watermarks that are copied.
                 for stream in streams:
-                    self._lock(stream)
+                    lock_stream(self._connection, stream)
                 state_table.prepare(self._connection)
                 contents = state_table.read(self._connection)
         except BaseException:
@@ -186,7 +128,7 @@ class State:
             origin: the source that the window was read from; None for a window that an interrupted cycle staged.
 
         Raises:
-            AlreadyRunning: somebody else moved the watermark.
+            AlreadyRunning: another process moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         before = self.watermarks.get(window.stream)
@@ -227,7 +169,7 @@ class State:
         even if its first window was loaded and its watermark never saved.
 
         Raises:
-            AlreadyRunning: somebody else moved the watermark.
+            AlreadyRunning: another process moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         mark = self.watermarks.get(stream.name)
@@ -266,7 +208,7 @@ class State:
         """Note that the stream stays stopped until it is reset.
 
         Raises:
-            AlreadyRunning: somebody else moved the watermark.
+            AlreadyRunning: another process moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         mark, refused = self.watermarks[stream.name], (mismatch.problem, mismatch.remedy)
@@ -290,7 +232,7 @@ class State:
             position: where the source reads on, for a stream whose watermark does not say it.
 
         Raises:
-            AlreadyRunning: somebody else moved the watermark.
+            AlreadyRunning: another process moved the watermark.
             SourceError: the connection was lost, and the lock with it.
         """
         mark = self.watermarks.get(stream.name)
@@ -310,21 +252,21 @@ class State:
         Raises:
             SourceError: the state database failed.
         """
-        with translating_postgres(self._conninfo, _NAME):
+        with translating_postgres(self._conninfo, NAME):
             self._connection.execute("delete from adventure_watermarks where stream = %s", [stream.name])
         self.watermarks.pop(stream.name, None)
 
     @contextmanager
     def undisturbed(self, stream: Stream) -> Iterator[bool]:
-        """Return whether nobody repairs the stream; while open, nobody begins to."""
+        """Yield whether no repair of the stream runs; while the block runs, none can begin."""
         name = [f"adventure:repair:{stream.name}"]
-        with translating_postgres(self._conninfo, _NAME):
-            alone = self._connection.execute(_LOCK, name).fetchone() == (True,)
+        with translating_postgres(self._conninfo, NAME):
+            alone = self._connection.execute(LOCK, name).fetchone() == (True,)
         try:
             yield alone
         finally:
             if alone:
-                with translating_postgres(self._conninfo, _NAME):
+                with translating_postgres(self._conninfo, NAME):
                     self._connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", name)
 
     @property
@@ -338,21 +280,14 @@ class State:
 
     def _set(self, stream: str, statement: LiteralString, values: dict[str, Any]) -> None:
         """Change the stream's row by compare-and-set."""
-        with translating_postgres(self._conninfo, _NAME):
+        with translating_postgres(self._conninfo, NAME):
             changed = self._connection.execute(statement, values).rowcount
         if changed != 1:
             raise AlreadyRunning(
-                f"The watermark of {stream} was moved by somebody else",
+                f"The watermark of {stream} was moved by another process",
                 "Run only one processor on this stream, and start it again",
             )
         self._saved_at[stream] = time.monotonic()
-
-    def _lock(self, stream: Stream) -> None:
-        lock = [f"adventure:{stream.name}"]
-        if self._connection.execute(_LOCK, lock).fetchone() != (True,):
-            holder = self._connection.execute(_LOCK_HOLDER, lock).fetchone()
-            who = f": {holder[1]} (session {holder[0]} of the state database)" if holder else ""
-            raise AlreadyRunning(f"Another processor works on the stream {stream.name}{who}", "Stop it first")
 
     def __enter__(self) -> "State":
         return self

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from adventure.core.spans import moment
-from adventure.reconcile.comparison import VERDICTS, Result
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import RepairResult
+from adventure.reconcile.result import VERDICTS, Result
 from adventure.reconcile.run import Report
 
 Json = dict[str, Any]

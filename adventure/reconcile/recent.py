@@ -77,7 +77,7 @@ def reconcile_recent(settings: Settings, streams: Sequence[Stream]) -> tuple[int
 
 
 def _differences(report: "Report") -> str:
-    from adventure.reconcile.comparison import VERDICTS
+    from adventure.reconcile.result import VERDICTS
 
     assert report.result is not None
     counts = [(report.result.count(verdict), verdict) for verdict in VERDICTS]

@@ -10,10 +10,10 @@ from adventure.core.console import console, plain, table
 from adventure.core.errors import WarehouseBusy
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import RejectedRow
+from adventure.destinations.results import RejectedRow
 from adventure.factory import open_report, open_warehouse
 
-PATIENCE_SEC = 1.0
+RETRY_FOR_SEC = 1.0
 """Seconds to wait for the warehouse. A build holds DuckDB's file all the time; then the published rows are read."""
 
 _PUBLISHED = 'select stream, key, reason, "ROW", file, loaded_at from rejected_rows order by loaded_at desc, key'
@@ -49,7 +49,7 @@ def read_rejects(settings: Settings, streams: tuple[Stream, ...]) -> Rejects:
         WarehouseError: the warehouse cannot be read.
     """
     try:
-        warehouse = open_warehouse(settings, patience=PATIENCE_SEC)
+        warehouse = open_warehouse(settings, retry_for=RETRY_FOR_SEC)
         with warehouse.reading():
             rows = [row for stream in streams for row in warehouse.rejected_rows(stream)]
     except WarehouseBusy:

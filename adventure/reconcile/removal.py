@@ -7,7 +7,8 @@ from adventure.core.manifest import MANIFEST, Window
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import Executor, RemovedWindow
+from adventure.destinations.results import RemovedWindow
+from adventure.destinations.warehouse import Executor
 from adventure.factory import open_stage, open_warehouse
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile

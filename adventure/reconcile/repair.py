@@ -22,7 +22,8 @@ from adventure.core.spans import moment
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
-from adventure.reconcile.comparison import Comparison, Suspect
+from adventure.reconcile.comparison import Comparison
+from adventure.reconcile.result import Suspect
 from adventure.sources.side import SourceSide
 from adventure.sources.source import Source, SourceSnapshot
 

@@ -9,8 +9,8 @@ from adventure.core.console import table
 from adventure.core.spans import moment
 from adventure.core.streams import Stream
 from adventure.destinations.common.lateness import LATENESS as BOUNDS
-from adventure.reconcile.comparison import VERDICTS, Example
 from adventure.reconcile.repair import RepairResult
+from adventure.reconcile.result import VERDICTS, Example
 from adventure.reconcile.run import Report
 
 _REMEDIES = {

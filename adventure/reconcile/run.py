@@ -19,10 +19,12 @@ from adventure.core.watermark import Watermark
 from adventure.destinations.common.lateness import lateness_bounds
 from adventure.destinations.warehouse import VersionReader, Warehouse
 from adventure.factory import open_source, open_source_side, open_stage, open_warehouse
-from adventure.processor.state import read_watermarks, repairing
-from adventure.reconcile.comparison import Comparison, Result
+from adventure.processor.state import read_watermarks
+from adventure.processor.state_session import repairing
+from adventure.reconcile.comparison import Comparison
 from adventure.reconcile.lateness import Lateness
 from adventure.reconcile.repair import Repair, RepairResult
+from adventure.reconcile.result import Result
 from adventure.sources.side import SourceSide
 
 log = get_logger()

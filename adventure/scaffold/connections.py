@@ -1,93 +1,74 @@
-"""The databases that `adventure init` asks, and the settings with which the pipeline reaches them later."""
+"""The sources that `adventure init` asks, and the settings with which the pipeline reaches them later."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
 from adventure.core.errors import ConfigError
+from adventure.core.kinds import SOURCES, SourceKind
 from adventure.core.settings import Settings
-
-_FIELDS = {
-    "host": "postgres_host",
-    "port": "postgres_port",
-    "dbname": "postgres_db",
-    "user": "postgres_user",
-    "password": "postgres_password",
-    "sslmode": "postgres_sslmode",
-    "sslrootcert": "postgres_sslrootcert",
-    "sslcert": "postgres_sslcert",
-    "sslkey": "postgres_sslkey",
-}
-"""Settings by libpq's name."""
+from adventure.factory import address_settings
 
 
 @dataclass(frozen=True)
 class Connections:
-    """What to ask, and what to write into .env."""
+    """The sources to ask, and the settings to write into .env."""
 
     settings: Settings
     kinds: tuple[str, ...]
     env: Mapping[str, str]
 
 
-def connections(settings: Settings, postgres: str | None, mongo: str | None) -> Connections:
-    """Return the named databases; without any, those that the settings name.
+def askable() -> list[SourceKind]:
+    """Return the kinds that propose streams."""
+    return [kind for kind in SOURCES.values() if kind.address]
+
+
+def connections(settings: Settings, addresses: Mapping[str, str], passwords: Mapping[str, str]) -> Connections:
+    """Return the sources at these addresses; without any, those that the settings name.
 
     Args:
-        postgres: a connection string of libpq.
-        mongo: a URI.
+        addresses: by the name of the kind.
+        passwords: for addresses without one, by the name of the kind; else the settings' passwords are used.
 
     Raises:
-        ConfigError: none is named, or a connection string cannot be used.
+        ConfigError: no source is named, or an address cannot be used.
     """
-    fields = _postgres_fields(postgres) if postgres else {}
-    password = settings.postgres_password.get_secret_value()
-    if postgres and password:
-        fields.setdefault("postgres_password", password)
-    if mongo:
-        fields["mongo_uri"] = mongo
-    kinds = tuple(kind for kind, url in (("postgres", postgres), ("mongo", mongo)) if url)
+    if addresses:
+        fields: dict[str, str] = {}
+        for name, address in addresses.items():
+            fields |= _with_password(settings, SOURCES[name], address, passwords.get(name))
+        kinds = tuple(addresses)
+    else:
+        kinds, fields = _set_here(settings)
     if not kinds:
-        set_here = {name for name in settings.model_fields_set if name.startswith(("postgres_", "mongo_", "state_"))}
-        kinds = tuple(kind for kind in ("postgres", "mongo") if any(name.startswith(kind) for name in set_here))
-        fields = {name: _plain(getattr(settings, name)) for name in set_here}
-    if not kinds:
-        raise ConfigError(
-            "No database is named",
-            "Add --postgres postgresql://user@host/database or --mongo mongodb://host",
-        )
+        options = " or ".join(f"--{kind.name} {kind.address}" for kind in askable())
+        raise ConfigError("No database is named", f"Add {options}")
     changed = settings.model_copy(update=_validated(fields))
     env = {name.upper(): value for name, value in sorted(fields.items())}
     return Connections(changed, kinds, env)
 
 
-def lacks_password(url: str, settings: Settings) -> bool:
-    """Return whether neither the connection string nor the settings have a password."""
-    return not settings.postgres_password.get_secret_value() and "postgres_password" not in _postgres_fields(url)
+def lacks_password(kind: SourceKind, address: str, settings: Settings) -> bool:
+    """Return whether the kind has a password, and neither the address nor the settings have it."""
+    setting = kind.password_setting
+    return bool(setting) and setting not in address_settings(kind.name, address) and not _plain(settings, setting)
 
 
-def with_password(url: str, password: str) -> str:
-    """Return the connection string with a password, if there is one."""
-    return make_conninfo(url, password=password) if password else url
+def _with_password(settings: Settings, kind: SourceKind, address: str, password: str | None) -> dict[str, str]:
+    fields = address_settings(kind.name, address)
+    if kind.password_setting and (known := password or _plain(settings, kind.password_setting)):
+        fields.setdefault(kind.password_setting, known)
+    return fields
 
 
-def _postgres_fields(url: str) -> dict[str, str]:
-    try:
-        given = conninfo_to_dict(url)
-    except ProgrammingError:
-        # The driver's message quotes the text, which may hold a password.
-        raise ConfigError(
-            "--postgres is not a connection string (its text is not shown)",
-            "Write postgresql://user@host:5432/database",
-        ) from None
-    if unknown := set(given) - _FIELDS.keys():
-        raise ConfigError(
-            f"--postgres names {', '.join(sorted(unknown))}, for which there is no setting", "Leave it out"
-        )
-    return {_FIELDS[name]: str(value) for name, value in given.items()}
+def _set_here(settings: Settings) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the kinds for which a setting is set, and all settings of these kinds and of the state."""
+    prefixes = {kind.name: kind.settings.lower() for kind in askable()}
+    fields = [name for name in settings.model_fields_set if name.startswith((*prefixes.values(), "state_"))]
+    kinds = tuple(kind for kind, prefix in prefixes.items() if any(name.startswith(prefix) for name in fields))
+    return kinds, {name: _plain(settings, name) for name in fields}
 
 
 def _validated(fields: Mapping[str, str]) -> dict[str, object]:
@@ -96,5 +77,6 @@ def _validated(fields: Mapping[str, str]) -> dict[str, object]:
     return {name: getattr(parsed, name) for name in fields}
 
 
-def _plain(value: object) -> str:
+def _plain(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -27,3 +27,10 @@ class SourceModule(Protocol):
 
     def open_probe(self, settings: Settings, *, brief: bool) -> AbstractContextManager[Probe]:
         """Connect for the questions of `status` and `check`."""
+
+
+class ProposingModule(SourceModule, Protocol):
+    """The module of a kind with an `address`: `adventure init` asks such a source for its tables."""
+
+    def address_settings(self, address: str) -> dict[str, str]:
+        """Return the settings that an address holds, by field."""

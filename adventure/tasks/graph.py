@@ -4,38 +4,21 @@ A failed load blocks neither the other streams nor the cleanup of the windows th
 published. Every run is recorded, except those in which the task server finds nothing to do.
 """
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from filelock import FileLock, Timeout
-
 from adventure.core import heartbeat
 from adventure.core.clock import utc_now
-from adventure.core.errors import AdventureError, AlreadyRunning, ConfigError, WarehouseRefused
+from adventure.core.errors import AdventureError, ConfigError
 from adventure.core.log import get_logger
-from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import (
-    Builder,
-    Ledger,
-    Loader,
-    LoadResult,
-    Outcome,
-    Publisher,
-    Scope,
-    TaskHistory,
-    TaskRun,
-    Warehouse,
-)
-from adventure.factory import open_stage, open_warehouse
+from adventure.destinations.results import LoadResult, Outcome, TaskRun
+from adventure.destinations.warehouse import Builder, Loader, Publisher, Scope, TaskHistory, Warehouse
+from adventure.factory import open_warehouse
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.reconcile.recent import is_due, reconcile_recent
-from adventure.tasks.metrics import task_metrics
-from adventure.tasks.watch import watching_health
 
 log = get_logger()
 
@@ -96,7 +79,7 @@ def run_loads(settings: Settings, streams: tuple[Stream, ...]) -> list[TaskRun]:
     """
     warehouse = open_warehouse(settings)
     runs = _run(warehouse, tuple(_load_tasks(warehouse, streams)))
-    _report(warehouse, streams, interval=None)
+    publish_report(warehouse, streams, interval=None)
     return runs
 
 
@@ -113,99 +96,21 @@ def run_task(
     graph = task_graph(settings, warehouse, streams, scope)
     whole = tuple(task for task in graph if task.always or task.is_due()) if name is None else ()
     runs = _run(warehouse, whole or _with_dependants(graph, str(name)))
-    _report(warehouse, streams, interval=None)
+    publish_report(warehouse, streams, interval=None)
     return runs
 
 
-def serve(settings: Settings, streams: tuple[Stream, ...], *, interval: float, stop: threading.Event) -> None:
-    """Run the tasks that are due every `interval` seconds until `stop` is set.
-
-    If the warehouse cannot be opened, try again in the next round: it may be restored, or another program may end.
-
-    Raises:
-        AlreadyRunning: another task server uses the same data folder.
-        ConfigError: DATA_DIR cannot be used, or a setting is wrong.
-        WarehouseRefused: Snowflake refuses the first sign-in.
-    """
-    make_data_dir(settings.data_dir)
-    lock = FileLock(settings.data_dir / "tasks.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise AlreadyRunning(f"Another task server uses {settings.data_dir}", "Stop it first") from error
-    except OSError as error:
-        raise ConfigError(f"{lock.lock_file} cannot be written: {error.strerror or error}", "Check DATA_DIR") from error
-    try:
-        heartbeat.beat()
-        server = None
-        log.info(f"tasks: every {interval:g} s")
-        with (
-            task_metrics(settings) as metrics,
-            watching_health(
-                settings,
-                streams,
-                [metrics.set_problems] if metrics else [],
-                [metrics.set_kept_logs] if metrics else [],
-            ),
-        ):
-            while not stop.is_set():
-                begun = time.monotonic()
-                try:
-                    server = server or _Server.open(settings, streams)
-                    for run in _run_due(server.warehouse, server.graph, server.outcomes, stop):
-                        if metrics:
-                            metrics.run(run)
-                    _report(server.warehouse, streams, interval=interval)
-                    if metrics:
-                        totals = server.warehouse.totals(streams)
-                        metrics.set_totals(totals, _waiting(settings, server.warehouse, streams))
-                except AdventureError as error:
-                    if server is None and isinstance(error, ConfigError | WarehouseRefused):
-                        raise
-                    log.error(f"tasks: {error} Trying again in {interval:g} s.")
-                except Exception as error:
-                    # A bug must not end the server for every stream.
-                    log.exception(f"tasks: {_bug(error)} Trying again in {interval:g} s.")
-                pause = max(0.0, interval - (time.monotonic() - begun))
-                heartbeat.beat(quiet_for=pause)
-                stop.wait(pause)
-    finally:
-        lock.release()
-
-
-@dataclass(frozen=True)
-class _Server:
-    """The state that the rounds of a task server share."""
-
-    warehouse: Warehouse
-    graph: tuple[Task, ...]
-    outcomes: dict[str, Outcome]
-    """The outcome of each task's last recorded run."""
-
-    @classmethod
-    def open(cls, settings: Settings, streams: tuple[Stream, ...]) -> "_Server":
-        warehouse = open_warehouse(settings)
-        graph = task_graph(settings, warehouse, streams)
-        return cls(warehouse, graph, {run.name: run.outcome for run in warehouse.last_runs()})
-
-
-def _bug(error: Exception) -> str:
+def bug_message(error: Exception) -> str:
+    """Return how an unforeseen error is reported."""
     return f"Unexpected {type(error).__name__}: {error}. This is a bug in Adventure; please report it."
 
 
-def _report(publisher: Publisher, streams: tuple[Stream, ...], *, interval: float | None) -> None:
+def publish_report(publisher: Publisher, streams: tuple[Stream, ...], *, interval: float | None) -> None:
     """Publish the state of the pipeline. A failure is logged and does not fail the tasks."""
     try:
         publisher.publish_report(streams, interval=interval)
     except AdventureError as error:
         log.error(f"tasks: the dashboard's Pipeline page was not updated: {error}")
-
-
-def _waiting(settings: Settings, ledger: Ledger, streams: tuple[Stream, ...]) -> dict[str, int]:
-    """Return the number of windows that are staged and not loaded, by stream."""
-    stage = open_stage(settings)
-    windows = {stream.name: stage.windows(stream.stage) for stream in streams}
-    return {name: len(staged) - len(ledger.loaded(staged)) for name, staged in windows.items()}
 
 
 def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:
@@ -223,35 +128,13 @@ def _run(history: TaskHistory, tasks: tuple[Task, ...]) -> list[TaskRun]:
     runs: dict[str, TaskRun] = {}
     for task in tasks:
         failed = [name for name in task.needs if name in runs and runs[name].outcome == "failed"]
-        runs[task.name] = _skipped(task, f"after {failed[0]} failed") if failed else _execute(task)
+        runs[task.name] = _skipped(task, f"after {failed[0]} failed") if failed else run_one(task)
         history.record_run(runs[task.name])
     return list(runs.values())
 
 
-def _run_due(
-    history: TaskHistory, tasks: tuple[Task, ...], outcomes: dict[str, Outcome], stop: threading.Event
-) -> Iterator[TaskRun]:
-    """Run the tasks that are due. A run without effect is recorded only if it ends a series of failures.
-
-    Args:
-        outcomes: the outcome of each task's last recorded run; updated here.
-    """
-    ran: dict[str, Outcome] = {}
-    for task in tasks:
-        if stop.is_set():
-            return
-        needed = {ran[name] for name in task.needs if name in ran}
-        if "failed" in needed or not (needed or task.is_due()):
-            continue
-        run = _execute(task)
-        ran[task.name] = run.outcome
-        yield run
-        if run.outcome == "failed" or run.rows or run.files or run.message or outcomes.get(task.name) != "succeeded":
-            history.record_run(run)
-            outcomes[task.name] = run.outcome
-
-
-def _execute(task: Task) -> TaskRun:
+def run_one(task: Task) -> TaskRun:
+    """Run the task. A failure is in the result."""
     heartbeat.beat()
     started_at = utc_now()
     outcome: Outcome = "succeeded"
@@ -262,7 +145,7 @@ def _execute(task: Task) -> TaskRun:
         log.error(f"{task.name}: {error}", task=task.name)
     except Exception as error:
         # A bug in one task must not keep the others from running.
-        result, message, outcome = LoadResult(), _bug(error), "failed"
+        result, message, outcome = LoadResult(), bug_message(error), "failed"
         log.exception(f"{task.name}: {message}", task=task.name)
     if outcome == "succeeded" and message:
         log.info(f"{task.name}: {message}", task=task.name)

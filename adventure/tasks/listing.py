@@ -7,7 +7,7 @@ from typing import Any
 from adventure.core.console import console, table
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.warehouse import TaskRun
+from adventure.destinations.results import TaskRun
 from adventure.factory import open_warehouse
 from adventure.monitoring import as_json
 from adventure.tasks.graph import Task, task_graph

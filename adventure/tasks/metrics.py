@@ -12,7 +12,7 @@ from adventure.monitoring.health.problem import KINDS, Problem
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Gauge
 
-    from adventure.destinations.warehouse import StreamTotals, TaskRun
+    from adventure.destinations.results import StreamTotals, TaskRun
     from adventure.monitoring.health.state import Observed
 
 

@@ -21,6 +21,7 @@ from adventure.processor.cycle import Pipeline, run_cycle
 from adventure.processor.state import State
 from adventure.reconcile.run import reconcile
 from adventure.sources.postgres.plan import Plan
+from adventure.sources.postgres.reader import Reader
 from adventure.sources.postgres.source import PostgresSource
 
 
@@ -70,11 +71,17 @@ class Processor:
                 super().commit(window)
                 processor._check_window(window, [self.path(window, file.name) for file in window.files])
 
-        class Counting(PostgresSource):
+        class CountingReader(Reader):
             @contextmanager
             def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
                 with super().batches(plan, query) as batches:
                     yield map(counted, batches)
+
+        class Counting(PostgresSource):
+            def __post_init__(self) -> None:
+                super().__post_init__()
+                self._reader.close()
+                self._reader = CountingReader(self.settings)
 
             @contextmanager
             def open_snapshot(self, *arguments: Any) -> Iterator[Any]:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import psycopg
 from pydantic import SecretStr
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psycopg
 
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases

@@ -15,8 +15,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from adventure.cli import app
+from adventure.core.environment import load_settings
 from adventure.core.errors import AdventureError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.destinations.duckdb.connection import connect
 from tests.test_json_output import assert_documented
 from tests.waiting import until

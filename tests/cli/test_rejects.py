@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from adventure.cli import app
 from adventure.core.clock import utc_now
-from adventure.core.settings import load_settings
-from adventure.core.streams import load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
 from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import RejectedRow
+from adventure.destinations.results import RejectedRow
 from adventure.reconcile import rejects
 from tests.test_json_output import assert_documented
 
@@ -77,7 +77,7 @@ def test_while_another_command_has_the_warehouse_the_published_rows_are_listed(
     warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings()
-    monkeypatch.setattr(rejects, "PATIENCE_SEC", 0.1)
+    monkeypatch.setattr(rejects, "RETRY_FOR_SEC", 0.1)
     with connect(settings.duckdb_path):
         done = CliRunner().invoke(app, ["rejects"])
         assert str(done.exception).startswith("Another command has the warehouse, and nothing is published yet.")

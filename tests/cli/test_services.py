@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import load_settings
 from adventure.demo import run, services
 from adventure.demo.services import Services
 from tests.waiting import until

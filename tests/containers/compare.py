@@ -15,8 +15,8 @@ import httpx
 import psycopg
 import pymongo
 
-from adventure.core.settings import load_settings
-from adventure.core.streams import load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
 
 Rows = dict[str, tuple[str | None, ...]]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.demo.generator.run import backfill
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 _LOAD = """
 import sys
 from pathlib import Path
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.warehouse.conftest import STREAM
 DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)

@@ -12,8 +12,10 @@ import psycopg
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.dashboard.axes import Unvalidated
 from adventure.dashboard.serve import environment
 from adventure.demo.catalogue import products

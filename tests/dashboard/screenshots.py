@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.dashboard.serve import environment, serve_command
 from adventure.demo.sandbox.process import free_port
 from tests.dashboard.browser import ARGUMENTS, CHROMIUM, settled

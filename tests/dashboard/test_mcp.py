@@ -14,8 +14,9 @@ import psutil
 import pytest
 from mcp import Client, StdioServerParameters
 
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
 from adventure.demo.sandbox.process import free_port
 from adventure.destinations.duckdb.published import close_all
 from adventure.mcp import query

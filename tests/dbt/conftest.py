@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.factory import open_warehouse
 from tests.parsed import parse_once
 from tests.shared import shared_folder

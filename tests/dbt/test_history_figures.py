@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.demo.history import create
 from tests.dbt.conftest import Project, new_project
 

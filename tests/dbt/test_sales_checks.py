@@ -8,7 +8,7 @@ import duckdb
 import pytest
 import sqlglot
 
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.demo.history import create
 from adventure.destinations.duckdb import kind as duckdb_kind
 from adventure.destinations.snowflake import kind as snowflake

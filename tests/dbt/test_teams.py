@@ -9,9 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import load_settings
-from adventure.core.streams import find_stream, load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.streams import find_stream
 from adventure.destinations.duckdb.connection import connect
 from adventure.factory import open_warehouse
 from tests.conftest import ROOT

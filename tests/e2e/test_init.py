@@ -15,8 +15,9 @@ from typer.testing import CliRunner, Result
 
 from adventure import cli
 from adventure.core.clock import utc_now
-from adventure.core.settings import load_settings
-from adventure.core.streams import find_stream, load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.streams import find_stream
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import Databases
 from adventure.factory import open_warehouse
@@ -181,7 +182,9 @@ def test_streams_can_be_left_out_and_the_password_is_kept_private(
 def test_without_a_database_it_says_how_to_name_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POSTGRES_HOST", "MONGO_HOST", "MONGO_URI"):
         monkeypatch.delenv(name, raising=False)
-    assert "Add --postgres postgresql://user@host/database" in str(run("init", "--yes", code=1).exception)
+    assert "Add --postgres postgresql://user@host:5432/database or --mongo mongodb://host:27017" in str(
+        run("init", "--yes", code=1).exception
+    )
     assert list(folder.iterdir()) == []
 
 

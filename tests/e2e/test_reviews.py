@@ -13,8 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from adventure.core.clock import utc_now
+from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.streams import Stream
 from adventure.dashboard.sales import review_metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.demo.api.faults import Faults

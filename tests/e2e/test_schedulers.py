@@ -14,7 +14,8 @@ import duckdb
 import psycopg
 import pytest
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill
 from adventure.demo.generator.schema import create_tables

@@ -2,7 +2,8 @@
 
 import pytest
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.demo.history import create
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 

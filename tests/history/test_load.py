@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import load_settings
 from adventure.demo.history import load
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 

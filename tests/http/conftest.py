@@ -13,14 +13,16 @@ import pytest
 from pydantic import SecretStr
 
 from adventure.core.api import Api as ApiOptions
+from adventure.core.environment import load_settings
 from adventure.core.manifest import Window
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.factory import open_source
-from adventure.processor.cycle import CycleReport, Pipeline, StreamReport, run_cycle
+from adventure.processor.cycle import Pipeline, run_cycle
+from adventure.processor.report import CycleReport, StreamReport
 from adventure.processor.run import process_once
 from adventure.processor.state import State
 from tests.http.api import Api

@@ -11,8 +11,9 @@ import pytest
 
 from adventure.core.clock import utc_now
 from adventure.core.faults import Point
+from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.streams import Stream
 from adventure.demo.sandbox.databases import Databases
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import process_once

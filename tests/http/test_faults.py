@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adventure.core.clock import utc_now
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError, SourceError, SourceRefused, SourceShapeError, SourceUnavailable
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
 from adventure.sources.http import client
 from tests.http.api import Api, Cut, Fault, answer
 from tests.http.conftest import Reader, reading, styled

@@ -23,8 +23,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.streams import Stream
 from adventure.demo.sandbox.databases import Databases
 from tests.conftest import ROOT
 from tests.processor.conftest import Rows, writer

@@ -14,7 +14,7 @@ from adventure.factory import open_probe, open_warehouse
 from adventure.monitoring.checks.flow import flow_checks
 from adventure.processor.preview import preview
 from adventure.processor.run import process_once
-from adventure.sources.postgres.log import cycle as log_cycle
+from adventure.sources.postgres.log import reader as log_reader
 from adventure.sources.postgres.log.slot import slot_prefix
 from tests.processor.conftest import superuser
 from tests.processor.test_log import CREATE, FILMS, PUBLISH, change, check_films, cycle, log_of, mode, slots
@@ -89,7 +89,7 @@ def test_a_slot_that_cannot_be_created_does_not_keep_the_table_from_being_read(
         open_one.execute("drop table other")
         assert cycle(log_settings, films) == (20, 0)
         assert mode(log_settings).startswith("snapshot: no replication slot can be created")
-    monkeypatch.setattr(log_cycle, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(log_reader, "_AGAIN_SECONDS", 0.0)
     change(writer_settings, *CHANGES)
     assert cycle(log_settings, films) == (20, 0)
     assert mode(log_settings).startswith("log")

@@ -11,9 +11,11 @@ import pytest
 from psycopg import sql
 
 from adventure.core import connect
+from adventure.core.environment import load_settings
 from adventure.core.errors import AdventureError
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.demo.sandbox import Sandbox
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse

@@ -17,8 +17,9 @@ from adventure.core.streams import READ_AT, Stream
 from adventure.demo.sandbox import Sandbox
 from adventure.factory import open_probe, open_warehouse
 from adventure.monitoring.checks.flow import count_rows
-from adventure.processor.cycle import CycleReport, run_cycle
+from adventure.processor.cycle import run_cycle
 from adventure.processor.remove import remove_stream
+from adventure.processor.report import CycleReport
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile

@@ -25,7 +25,7 @@ from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
 from adventure.sources.mongo import origin
-from adventure.sources.mongo import source as mongo
+from adventure.sources.mongo import reader as mongo
 from adventure.sources.mongo.change_stream import ChangeStream
 from tests.processor.conftest import Rows, names, on_standalone
 
@@ -102,14 +102,14 @@ def test_writes_during_the_first_window_are_not_lost(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chats.insert_one(document(1))
-    documents = mongo.MongoSource._documents
+    documents = mongo.CollectionReader._documents
 
     def meanwhile(*arguments: Any) -> Any:
         yield from documents(*arguments)
         chats.insert_one(document(2))
 
     with monkeypatch.context() as patch:
-        patch.setattr(mongo.MongoSource, "_documents", meanwhile)
+        patch.setattr(mongo.CollectionReader, "_documents", meanwhile)
         process_once(settings, [chat_stream])
     assert names(staged(chat_stream)) == ["1"]
     process_once(settings, [chat_stream])
@@ -435,7 +435,7 @@ def test_a_deletion_after_a_first_window_whose_watermark_was_never_saved_is_foun
     """The window was loaded and removed before the processor started again, so nothing of it is left to recover."""
     chats.insert_many([document(1), document(2)])
     with monkeypatch.context() as patch:
-        patch.setattr(state.State, "advance", gone)
+        patch.setattr(state.State, "advance", unavailable)
         with pytest.raises(SourceUnavailable):
             process_once(settings, [chat_stream])
     loaded = staged(chat_stream)
@@ -473,7 +473,7 @@ def test_a_deletion_between_a_first_window_and_the_next_start_is_found_beside_a_
     assert mode(settings) == "change stream"
 
 
-def gone(*_: object, **__: object) -> None:
+def unavailable(*_: object, **__: object) -> None:
     raise SourceUnavailable("the state database does not answer", "Check that it runs")
 
 

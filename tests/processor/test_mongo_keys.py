@@ -137,7 +137,7 @@ def test_a_key_that_is_null_is_rejected_with_its_reason(
     assert [row["reason"] for row in rejected(chat_stream)] == ["its key _id is missing or null"]
 
 
-def test_the_documents_of_a_view_without_an_id_are_set_aside(
+def test_the_documents_of_a_view_without_an_id_are_rejected(
     settings: Settings, chats: Any, chat_stream: Stream, staged: Any, rejected: Any
 ) -> None:
     chats.insert_one({"_id": 1, "last_modified": AT})

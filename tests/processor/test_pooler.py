@@ -14,7 +14,8 @@ from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
-from adventure.processor.state import State, read_watermarks, repairing
+from adventure.processor.state import State, read_watermarks
+from adventure.processor.state_session import repairing
 from adventure.reconcile.run import reconcile
 from tests.pooler import PGBOUNCER, Pool, poolers
 from tests.processor.conftest import Rows, writer

@@ -17,7 +17,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from adventure.processor.cycle import run_cycle
 from adventure.processor.reset import reset_stream
 from adventure.processor.run import open_pipeline, process_once
@@ -177,7 +177,7 @@ def test_staged_windows_keep_their_columns(settings: Settings, source: Run, ware
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence", "mended"),
+    ("change", "sentence", "fixed"),
     [
         (
             "alter table things rename id to number",
@@ -200,14 +200,14 @@ def test_staged_windows_keep_their_columns(settings: Settings, source: Run, ware
     ],
 )
 def test_without_its_key_cursor_or_table_a_stream_stops_until_its_entry_is_fixed(
-    settings: Settings, source: Run, warehouse: DuckDBWarehouse, change: str, sentence: str, mended: dict[str, Any]
+    settings: Settings, source: Run, warehouse: DuckDBWarehouse, change: str, sentence: str, fixed: dict[str, Any]
 ) -> None:
     process_once(settings, [THINGS])
     source(change)
     with pytest.raises(SourceShapeError, match=sentence):
         process_once(settings, [THINGS])
-    if mended:
-        stream: Stream = replace(THINGS, **mended)
+    if fixed:
+        stream: Stream = replace(THINGS, **fixed)
         source(f"insert into {stream.table} (value) values (8)" if "drop id" in change else _insert(stream))
         # The watermark belongs to the original entry.
         with pytest.raises(WatermarkMismatch, match="`adventure stream reset things`"):

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from adventure.cli import app
 from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError, SourceRefused
+from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.streams import Stream
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.process import free_port
 from adventure.factory import open_source, open_warehouse
@@ -25,9 +26,10 @@ from adventure.monitoring.doctor import examine
 from adventure.monitoring.health.rules import find_problems
 from adventure.monitoring.live import read_state
 from adventure.monitoring.observe import observe_sources
-from adventure.processor.cycle import CycleReport, run_cycle
+from adventure.processor.cycle import run_cycle
 from adventure.processor.preview import preview
 from adventure.processor.remove import remove_stream
+from adventure.processor.report import CycleReport
 from adventure.processor.run import open_pipeline
 from adventure.processor.state import read_watermarks
 from adventure.reconcile.run import reconcile

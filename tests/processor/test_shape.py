@@ -184,7 +184,7 @@ def test_a_table_that_is_changed_while_it_is_read_is_read_again(
     def changing(self: PostgresSnapshot, stream: Stream, folder: Path) -> Extract:
         if not done:
             # The first query takes the snapshot.
-            with self.source.batches(self.plans["people"], "select 1") as batches:
+            with self.reader.batches(self.windows.plans["people"], "select 1") as batches:
                 done.extend(batches)
             with writer(writer_settings) as connection:
                 connection.execute(statement)

@@ -221,7 +221,7 @@ def test_a_table_is_read_once_in_its_interval(
     from adventure.processor.run import open_pipeline
 
     stream, now = replace(films, interval=timedelta(seconds=60)), [1000.0]
-    monkeypatch.setattr("adventure.sources.postgres.source.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("adventure.sources.postgres.memory.time.monotonic", lambda: now[0])
     with open_pipeline(settings, (stream,)) as pipeline:
         staged = []
         for passed in (0, 30, 31):

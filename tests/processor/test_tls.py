@@ -17,9 +17,11 @@ import trustme
 from pydantic import SecretStr
 
 from adventure.core import connect
+from adventure.core.environment import load_settings
 from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.demo.sandbox.process import await_answer, free_port, launch, stop
 from adventure.demo.sandbox.sandbox import Sandbox

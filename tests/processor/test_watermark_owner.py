@@ -406,7 +406,7 @@ def test_a_deleted_watermark_does_not_come_back(settings: Settings, writer_setti
         time.sleep(0.2)
         (failure,) = run_cycle(pipeline).failures.values()
     assert isinstance(failure, AdventureError)
-    assert "was moved by somebody else" in str(failure)
+    assert "was moved by another process" in str(failure)
     assert read_watermarks(settings) == {}
 
 

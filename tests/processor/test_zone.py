@@ -13,8 +13,9 @@ import pytest
 
 from adventure.core.clock import utc_now
 from adventure.core.errors import ConfigError, SourceShapeError
+from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.streams import Stream
 from adventure.core.zones import to_local, to_utc
 from adventure.demo.sandbox import Sandbox
 from adventure.factory import open_probe, open_warehouse

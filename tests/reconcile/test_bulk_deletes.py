@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure import cli
+from adventure.cli import compare
 from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
@@ -88,7 +89,7 @@ def test_the_command_shows_what_it_would_delete(
     settings: Settings, filled: Filled, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(50, 30)
-    monkeypatch.setattr(cli, "pipeline_of", lambda _: (settings, (THINGS,)))
+    monkeypatch.setattr(compare, "pipeline_of", lambda _: (settings, (THINGS,)))
     refused = CliRunner().invoke(cli.app, ["reconcile", "--repair"])
     output = " ".join(refused.output.split())
     assert refused.exit_code == 1
@@ -101,6 +102,6 @@ def test_the_command_shows_what_it_would_delete(
 
 
 def test_force_without_repair_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "pipeline_of", lambda _: (settings, (THINGS,)))
+    monkeypatch.setattr(compare, "pipeline_of", lambda _: (settings, (THINGS,)))
     refused = CliRunner().invoke(cli.app, ["reconcile", "--force"])
     assert isinstance(refused.exception, ConfigError)

@@ -11,13 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure import cli
+from adventure.cli import compare
 from adventure.core.errors import AlreadyRunning
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.run import open_pipeline, process_once
-from adventure.processor.state import read_watermarks, repairing
+from adventure.processor.state import read_watermarks
+from adventure.processor.state_session import repairing
 from adventure.reconcile import run as running
 from adventure.reconcile.comparison import Comparison
 from adventure.reconcile.lateness import Lateness
@@ -231,7 +233,7 @@ def test_the_exit_code_is_1_until_the_repair(
     process_once(settings, [things])
     load(settings, things)
     execute("delete from things where id = 1")
-    monkeypatch.setattr(cli, "pipeline_of", lambda _context: (settings, (things,)))
+    monkeypatch.setattr(compare, "pipeline_of", lambda _context: (settings, (things,)))
     results = []
     for arguments in (["reconcile"], ["reconcile", "--repair", "things"], ["reconcile", "--from", "2100-01-01"]):
         results.append(CliRunner().invoke(cli.app, arguments))

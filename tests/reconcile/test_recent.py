@@ -10,7 +10,7 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import CheckFailed
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import Outcome, TaskRun
+from adventure.destinations.results import Outcome, TaskRun
 from adventure.monitoring.health.rules import find_problems
 from adventure.monitoring.live import read_state
 from adventure.processor.run import process_once

@@ -17,7 +17,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import State, read_watermarks
@@ -66,7 +66,7 @@ Run = Callable[[str], Result]
 @pytest.fixture
 def run(settings: Settings, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs a command line."""
-    for place in ("adventure.cli", "adventure.cli.stage", "adventure.cli.job"):
+    for place in ("adventure.cli.compare", "adventure.cli.stage", "adventure.cli.job"):
         monkeypatch.setattr(f"{place}.pipeline_of", lambda _: (settings, (stream,)))
     return lambda line: CliRunner().invoke(cli.app, line.removeprefix("adventure ").split())
 

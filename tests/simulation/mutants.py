@@ -10,7 +10,7 @@ from adventure.destinations.common import ledger
 from adventure.destinations.duckdb import load, stage
 from adventure.destinations.duckdb import warehouse as duckdb_warehouse
 from adventure.monitoring import observe
-from adventure.sources.postgres import clock_steps, horizon, snapshot
+from adventure.sources.postgres import clock_steps, horizon, windows
 from adventure.sources.postgres import source as postgres
 from tests.simulation.schedule import Schedule, schedule
 from tests.simulation.server import Server
@@ -94,7 +94,7 @@ def _killed_load(at: int) -> Schedule:
 
 MUTANTS = (
     Mutant(
-        "tick finer than the column", 11, ((postgres, "whole_units", _not_whole), (snapshot, "whole_units", _not_whole))
+        "tick finer than the column", 11, ((postgres, "whole_units", _not_whole), (windows, "whole_units", _not_whole))
     ),
     Mutant("horizon above a pending transaction", 6, ((horizon, "_sessions", lambda *_: (None, frozenset(), None)),)),
     Mutant("clock stepped back", 139, ((clock_steps, "floor_of", lambda last, _: clock_steps.Floor(last.horizon)),)),

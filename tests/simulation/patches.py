@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 from adventure.core import files, private
 from adventure.destinations.duckdb import load, stage, warehouse
-from adventure.processor import cycle, reset, run, state
+from adventure.processor import cycle, recovery, report, reset, run, state
 from adventure.reconcile import repair
-from adventure.sources.postgres import horizon, snapshot
+from adventure.sources.postgres import horizon, planner, snapshot
 from adventure.sources.postgres import source as postgres
 from tests.simulation import source as simulated
 from tests.simulation.disk import SimulatedOs, SimulatedShutil
@@ -60,6 +60,8 @@ def simulated_modules() -> Iterator[None]:
     """Let the real modules use the simulated world while the block runs."""
     replaced: list[tuple[Any, dict[str, Any]]] = [
         (cycle, {"utc_now": _now, "time": _TIME, "secrets": _SECRETS, "shutil": SimulatedShutil, "log": _SILENT}),
+        (recovery, {"log": _SILENT}),
+        (report, {"log": _SILENT}),
         (run, {"open_stage": _settings_stage, "State": _open_state, "open_source": _open_source, "log": _SILENT}),
         (state, {"utc_now": _now, "time": _TIME}),
         (reset, {"open_stage": _settings_stage, "State": _open_state}),
@@ -89,14 +91,13 @@ def simulated_modules() -> Iterator[None]:
             },
         ),
         (horizon, {"Moment": SimpleNamespace(now=lambda: simulated.own_clocks(Current.world))}),
+        (planner, {"plan_stream": simulated.plan_stream, "refusal": lambda *_: None}),
         (snapshot, {"RowWriter": simulated.SimulatedWriter}),
         (
             postgres,
             {
                 "read_relations": simulated.read_relations,
-                "plan_stream": simulated.plan_stream,
                 "read_origin": simulated.read_origin,
-                "log_progress": lambda _, batches, __: batches,
             },
         ),
     ]

@@ -12,7 +12,7 @@ from adventure.core.clock import earlier
 from adventure.core.files import LocalFile
 from adventure.core.spans import micros
 from adventure.core.watermark import Watermark
-from adventure.reconcile.comparison import Suspect
+from adventure.reconcile.result import Suspect
 from tests.simulation.disk import SimulatedPath
 from tests.simulation.process import Process
 from tests.simulation.source import SimulatedSide, lost

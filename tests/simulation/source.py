@@ -27,8 +27,10 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres import horizon
-from adventure.sources.postgres.clock_steps import ClockWatch, unread_below
-from adventure.sources.postgres.log.cycle import LogReader
+from adventure.sources.postgres.clock_steps import unread_below
+from adventure.sources.postgres.log.reader import LogReader
+from adventure.sources.postgres.memory import Memory
+from adventure.sources.postgres.reader import Reader
 from adventure.sources.postgres.resolution import Measure, Resolution, lag, lookback
 from adventure.sources.postgres.session import USUAL
 from adventure.sources.postgres.source import PostgresSource
@@ -245,31 +247,24 @@ class UtcOnly(ZoneWatch):
         """See `ZoneWatch`."""
 
 
-class SimulatedSource(PostgresSource):
-    """The real source on simulated connections."""
+class SimulatedReader(Reader):
+    """The two connections, to the simulated server."""
 
     def __init__(self, process: Process, server: Server) -> None:
-        self._process, self._server = process, server
-        self._deduplicators, self._lookbacks, self._clock = {}, {}, ClockWatch()
-        self._warnings = Silent()  # type: ignore[assignment]
-        self._zones = UtcOnly("UTC", "default")
-        self._asking: Any = AskingConnection(process, server)
-        self._extracting: Any = CopyingConnection(process, server)
-        # No stream is read by the log, and no slot is left.
-        self._log = LogReader(Settings(), Path(), was_cleared=True)
-        self._utf8, self._extracting_pid, self._origin_query = True, 0, ""
-        self._conninfo = "host=localhost port=5432 dbname=shop user=reader"
-        self._name = USUAL
-        process.effect(lost)
+        self.settings = Settings()
+        self.warnings = Silent()  # type: ignore[assignment]
+        self.zones = UtcOnly("UTC", "default")
+        self.asking: Any = AskingConnection(process, server)
+        self.copying: Any = CopyingConnection(process, server)
+        self.utf8, self.copying_pid, self.origin_query = True, 0, ""
+        self.conninfo = "host=localhost port=5432 dbname=shop user=reader"
+        self.name = USUAL
 
     delta = True
 
-    def close(self) -> None:
-        pass
-
     @contextmanager
     def batches(self, plan: Any, query: Any) -> Iterator[Iterator[Any]]:
-        yield iter((self._extracting.batch(query[0]),))
+        yield iter((self.copying.batch(query[0]),))
 
     def rejects(self, plan: Any, condition: str) -> Iterator[Any]:
         return iter(())
@@ -280,8 +275,19 @@ class SimulatedSource(PostgresSource):
     def attached(self, plan: Any, relation: Any, mark: Watermark) -> None:
         return None
 
-    def _refused(self, streams: Any, relations: Any) -> dict[str, Any]:
-        return {}
+
+class SimulatedSource(PostgresSource):
+    """The real source on simulated connections."""
+
+    def __init__(self, process: Process, server: Server) -> None:
+        self._memory = Memory(Settings())
+        self._reader = SimulatedReader(process, server)
+        # No stream is read by the log, and no slot is left.
+        self._log = LogReader(Settings(), Path(), was_cleared=True)
+        process.effect(lost)
+
+    def close(self) -> None:
+        pass
 
 
 _RELATION = SimpleNamespace(root=SimpleNamespace(readable=True), refused=None, unsure=None, lockable=True, position="1")

@@ -91,7 +91,7 @@ class SimulatedState(real.State):
             self.close()
             raise
         if not changed:
-            raise AlreadyRunning(f"The watermark of {stream} was moved by somebody else")
+            raise AlreadyRunning(f"The watermark of {stream} was moved by another process")
         self._saved_at[stream] = self.process.world.true_us / 1e6
 
     def _change(self, stream: str, statement: Any, values: Mapping[str, Any]) -> bool:

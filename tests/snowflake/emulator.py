@@ -28,7 +28,8 @@ from fakesnow.transforms import stage
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.demo.sandbox.process import free_port
 from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake import account

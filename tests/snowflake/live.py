@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.snowflake.scripts import stage_statements, task_statements
 from adventure.destinations.snowflake.session import connect_snowflake

@@ -19,8 +19,10 @@ from typing import Any
 import psycopg
 import pymongo
 
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.demo import history
 from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill, generate

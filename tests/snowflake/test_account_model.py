@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import pytest
 
-from adventure.core.settings import load_settings
-from adventure.core.streams import load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
 from adventure.destinations.common import report
 from adventure.destinations.snowflake.deploy import replace_stale
 from adventure.destinations.snowflake.one_role import deployment_as, teardown_as
@@ -324,7 +324,7 @@ def test_a_load_runs_while_files_are_new(deployed: Rights) -> None:
 
 HASTY = {
     "if problems or advance(": "if advance(",
-    "is_done = len(waiting_windows(session, job, problems)) <= unfit and not problems": "is_done = True",
+    "is_done = len(waiting_windows(session, job, problems)) <= without_table and not problems": "is_done = True",
 }
 """A load that consumes the stream of files although a window is left."""
 

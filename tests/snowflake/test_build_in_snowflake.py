@@ -12,7 +12,8 @@ import pytest
 import yaml
 from snowflake.connector import SnowflakeConnection
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.destinations.snowflake.one_role import deployment_as, teardown_as
 from adventure.destinations.snowflake.scripts import names, split, teardown
 from adventure.destinations.snowflake.session import connect_snowflake

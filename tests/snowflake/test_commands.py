@@ -6,10 +6,10 @@ from typer.testing import CliRunner, Result
 
 from adventure import cli
 from adventure.core.settings import Settings
+from adventure.destinations.results import LoadResult
 from adventure.destinations.snowflake import account_tasks, warehouse
 from adventure.destinations.snowflake.one_role import OWN_SCHEMAS
 from adventure.destinations.snowflake.session import connect_snowflake
-from adventure.destinations.warehouse import LoadResult
 from adventure.monitoring.checks.sales import ATTRIBUTES, COLUMNS
 from adventure.tasks import graph as tasks
 from tests.snowflake import account
@@ -60,7 +60,7 @@ def lines(result: Result) -> list[str]:
     return [" ".join(line.split()) for line in result.output.splitlines() if line.strip()]
 
 
-def test_what_is_processed_waits_is_loaded_by_the_accounts_tasks_and_is_told(pipeline: Settings) -> None:
+def test_processed_windows_wait_are_loaded_by_the_accounts_tasks_and_reported(pipeline: Settings) -> None:
     assert run(pipeline, "process").exit_code == 0
     (orders,) = [line for line in lines(run(pipeline, "status")) if line.startswith("orders ")]
     assert " horizon 1 1 0 never " in orders, "one window staged, one waiting, no row loaded"

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from snowflake.connector.network import SnowflakeRestful
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.profile import profile_variables
-from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
+from adventure.destinations.snowflake.session import connect_snowflake
 from tests.snowflake.emulator import Emulator
 
 TOKEN = "eyJraWQiOiIxMjM0NTYifQ.eyJwIjoiMSIsImlzcyI6IlNGIn0.c2lnbmF0dXJl-_"

@@ -3,7 +3,7 @@
 import pytest
 
 from adventure.core.settings import Settings
-from adventure.destinations.warehouse import Credits
+from adventure.destinations.results import Credits
 from adventure.factory import open_warehouse
 from tests.snowflake import account
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError, CreditBudgetReached, StageDamaged
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.demo import history
 from adventure.demo.history.into_snowflake import STAGE, HistoryInSnowflake
 from adventure.demo.history.tables import RAW_TABLES
@@ -110,7 +111,7 @@ def test_a_file_that_does_not_fit_changes_nothing(pipeline: Settings, files: Pat
     assert open_warehouse(pipeline).execute("select count(*) > 0 from adventure_db.vendor_prod_db") == [(True,)]
 
 
-def test_a_stage_that_somebody_empties_meanwhile_changes_nothing(
+def test_a_stage_that_is_emptied_meanwhile_changes_nothing(
     pipeline: Settings, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history.load(pipeline, files)

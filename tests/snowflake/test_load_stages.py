@@ -135,14 +135,14 @@ def test_cleanup_leaves_what_a_window_does_not_list(
     assert [entry.path for entry in stage.entries("orders_stage")] == [f"orders_stage/{window.id}/{late.name}"]
 
 
-@pytest.mark.parametrize(("damage", "sentence"), [("gone", "is missing"), ("longer", "where window.json promises")])
-def test_a_file_that_somebody_touched_is_named_and_keeps_no_other_from_loading(
+@pytest.mark.parametrize(("damage", "sentence"), [("deleted", "is missing"), ("longer", "where window.json promises")])
+def test_a_changed_file_is_named_and_the_others_are_loaded(
     session: Session, query: Query, put: Callable[..., Window], snowflake_settings: Settings, damage: str, sentence: str
 ) -> None:
     window = put(1, data=orders("a"))
     put(2, data=orders("b"))
     path = staged_path(f"@raw_ext.ORDERS_STAGE/{window.id}/part-00000.parquet", snowflake_settings.snowflake_database)
-    path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes() + b" ")
+    path.unlink() if damage == "deleted" else path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(Exception, match=f"{window.id}/part-00000.parquet .*{sentence}"):
         run(session, "load", *ORDERS)
     assert query("select sales_order_id from orders_raw") == [("b",)]
@@ -262,7 +262,7 @@ def test_documents_and_their_deletes(session: Session, query: Query, put: Callab
     put(task=CHATS, data=[document], deletes=[{"key": {"_id": "b"}, "deleted_at": "2026-02-01T00:00:00"}])
     run(session, "load", *CHATS)
     rows = query("select raw, _deleted_at from chat_logs_raw order by _file")
-    assert [(orjson.loads(raw), gone) for raw, gone in rows] == [
+    assert [(orjson.loads(raw), deleted) for raw, deleted in rows] == [
         ({"_adventure_key": {"_id": "b"}, "_id": "b", "last_modified": "2026-02-01T00:00:00"}, datetime(2026, 2, 1)),
         (document, None),
     ]

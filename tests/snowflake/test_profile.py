@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import load_settings
 from adventure.destinations.snowflake import credentials
 from adventure.destinations.snowflake.profile import profile_variables
 

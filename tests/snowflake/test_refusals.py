@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import (
     AdventureError,
     StageUnwritable,
@@ -16,12 +17,13 @@ from adventure.core.errors import (
     WarehouseRefused,
     WarehouseUnavailable,
 )
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream, find_stream
+from adventure.destinations.results import LoadResult
 from adventure.destinations.snowflake import account_tasks
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.deploy import run_statements
-from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession, connect_snowflake
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.snowflake.session import SnowflakeSession, connect_snowflake
 from adventure.factory import open_stage, open_warehouse
 from adventure.processor.run import process_once
 from adventure.processor.state import read_watermarks

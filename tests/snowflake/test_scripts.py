@@ -15,8 +15,10 @@ from snowflake.connector.util_text import split_statements
 from sqlfluff.core import Linter
 
 import adventure.destinations.duckdb.warehouse as embedded
-from adventure.core.settings import Settings, load_settings
-from adventure.core.streams import Stream, load_streams
+from adventure.core.environment import load_settings
+from adventure.core.pipeline_file import load_streams
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.destinations.snowflake.one_role import OWN_SCHEMAS, deployment_as, teardown_as
 from adventure.destinations.snowflake.scripts import (
     deployment,
@@ -435,7 +437,7 @@ def test_a_deployment_run_again_replaces_nothing_that_holds_anything(trigger: st
             statement
         )
         if statement.startswith("create") and " if not exists " not in statement.splitlines()[0]:
-            # What holds no rows may be made anew, and the app's files, which are uploaded again.
+            # What holds no rows may be replaced, and the app's files, which are uploaded again.
             assert re.match(r"create or replace (task|procedure|view|stage app_files)\b", statement), statement
         if statement.startswith("alter user"):
             assert re.search(r" set timestamp_type_mapping = ", statement), statement

@@ -7,7 +7,8 @@ import pytest
 from snowflake.connector import platform_detection
 from snowflake.connector.constants import ENV_VAR_DISABLE_PLATFORM_DETECTION
 
-from adventure.core.settings import Settings, load_settings
+from adventure.core.environment import load_settings
+from adventure.core.settings import Settings
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.scripts import deployment
 from adventure.destinations.snowflake.session import connect_snowflake

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from adventure import cli
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
-from adventure.core.settings import load_settings
-from adventure.core.streams import load_streams
+from adventure.core.pipeline_file import load_streams
 from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.snowflake import verify as module
 from adventure.destinations.snowflake.verify import Scratch, Step, scratch_of, to_text, verify

@@ -12,8 +12,9 @@ import psycopg
 import pyarrow.parquet as pq
 from psycopg import sql
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import AdventureError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.sandbox.databases import Databases, create_databases
 from adventure.destinations.duckdb.stage import FolderStage
@@ -30,7 +31,7 @@ WHOLE_CYCLES = 5
 While the zone of a cursor is in doubt, a session that is active at the wrong moment keeps rows from two of them.
 """
 
-PATIENCE_SEC = 300.0
+TIMEOUT_SEC = 300.0
 """How long a loaded machine may take for that."""
 
 _PASSED = """
@@ -61,7 +62,7 @@ class Outcome:
         if cell.result == "refused":
             return [] if cell.because in self.refused else [f"{cell}: not refused with '{cell.because}' but {self}"]
         found = [f"refused: {self.refused}"] if self.refused else []
-        how = f"not staged after {PATIENCE_SEC:.0f} s" if self.ended_early else "lost"
+        how = f"not staged after {TIMEOUT_SEC:.0f} s" if self.ended_early else "lost"
         found += [f"{how}: {self.lost:,} of {self.written:,} rows"] if self.lost else []
         found += [f"staged {self.unexpected:,} that were never committed"] if self.unexpected else []
         found += ["wrote nothing"] if not self.written else []
@@ -176,7 +177,7 @@ def _let_rows_come(
     cell: Cell, stream: Stream, processor: "Processor", acknowledged: Versions, administrator: psycopg.Connection[Any]
 ) -> bool:
     """Wait until every row is staged, or can come no more; False if the time did not suffice to tell."""
-    deadline = time.monotonic() + PATIENCE_SEC
+    deadline = time.monotonic() + TIMEOUT_SEC
     last_cycle: int | None = None
     while processor.thread.is_alive() and processor.lacks(acknowledged):
         if last_cycle is None:
@@ -209,7 +210,7 @@ def _let_time_pass(world: World, cell: Cell, seconds: float, processor: "Process
             cycles = {each: each.cycles for each in cycles}
             world.steps.pop(0)
             drives = bool(world.steps)
-        assert time.monotonic() - begun < seconds + PATIENCE_SEC, "cycles take too long to set the clock meanwhile"
+        assert time.monotonic() - begun < seconds + TIMEOUT_SEC, "cycles take too long to set the clock meanwhile"
         time.sleep(0.02)
 
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.manifest import Column, StagedFile, Window
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.stage import Stage
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage

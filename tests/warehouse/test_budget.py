@@ -10,9 +10,9 @@ from snowflake.connector.cursor import SnowflakeCursor
 from adventure.core.errors import CreditBudgetReached, TaskFailed, WarehouseRefused
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
+from adventure.destinations.results import LoadResult
 from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.snowflake.session import connect_snowflake
-from adventure.destinations.warehouse import LoadResult
 from adventure.factory import open_stage, open_warehouse
 from tests.snowflake import account
 from tests.warehouse.conftest import STREAM, Stager, things

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.destinations.common.build import fingerprint
 from adventure.destinations.common.builds import needed_scope, read_history_stamp, record_build
 from adventure.destinations.duckdb.connection import executing

@@ -14,7 +14,7 @@ from adventure.core.streams import Stream
 from adventure.destinations.duckdb import warehouse as warehouse_room
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from adventure.reconcile.removal import remove_loaded
 from tests.warehouse.conftest import STREAM, Stager, things
 
@@ -165,11 +165,11 @@ def test_a_stream_whose_stages_name_begins_alike_is_left_alone(
 def test_a_damaged_window_stops_none_of_those_behind_it(
     warehouse: DuckDBWarehouse, stage: FolderStage, put: Stager
 ) -> None:
-    damaged, gone, manifest, good = (put(things(number)) for number in range(4))
+    damaged, missing, manifest, good = (put(things(number)) for number in range(4))
     path = stage.path(damaged, "part-00000.parquet")
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    stage.path(gone, "part-00000.parquet").unlink()
+    stage.path(missing, "part-00000.parquet").unlink()
     stage.path(manifest, MANIFEST).write_bytes(b"{")
     with pytest.raises(StageDamaged):
         warehouse.load(STREAM)
@@ -180,7 +180,7 @@ def test_a_damaged_window_stops_none_of_those_behind_it(
     path.write_bytes(whole)
     with pytest.raises(StageDamaged):
         warehouse.load(STREAM)
-    assert ids(warehouse) == [0, 3], "mended, it is loaded"
+    assert ids(warehouse) == [0, 3], "fixed, it is loaded"
 
 
 def test_each_damaged_window_is_named(

@@ -16,12 +16,14 @@ import orjson
 import pyarrow as pa
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import AdventureError
 from adventure.core.manifest import Window
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.stage import Stage
+from adventure.destinations.results import LoadResult, TaskRun
 from adventure.destinations.snowflake import account_tasks
-from adventure.destinations.warehouse import LoadResult, TaskRun, Warehouse
+from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_stage, open_warehouse
 from adventure.tasks import graph as tasks
 from adventure.tasks.graph import run_task
@@ -66,7 +68,7 @@ def warehouse(settings: Settings) -> Warehouse:
     return open_warehouse(settings)
 
 
-def gone(**key: str) -> dict[str, Any]:
+def deletion(**key: str) -> dict[str, Any]:
     return {"key": key, "deleted_at": T1.isoformat()}
 
 
@@ -132,7 +134,7 @@ def test_the_totals_count_rows_rejects_and_deletes(warehouse: Warehouse, put: St
     put(
         things(1, 2, **changed),
         rejects=[{"key": "3", "reason": "it's NaN", "row": '{"id": 3}'}],
-        deletes=[gone(id="1")],
+        deletes=[deletion(id="1")],
     )
     warehouse.load(STREAM)
     totals = warehouse.totals([STREAM, DOCUMENTS])
@@ -153,7 +155,7 @@ def test_rejected_rows_are_kept_whole(warehouse: Warehouse, put: Stager) -> None
 def test_deletes_are_tombstones_beside_the_rows(warehouse: Warehouse, put: Stager) -> None:
     put(things(7, changed_at=pa.array([T0]), note=pa.array(["held"])))
     warehouse.load(STREAM)
-    put(things(8, changed_at=pa.array([T0]), note=pa.array(["held"])), deletes=[gone(id="7")])
+    put(things(8, changed_at=pa.array([T0]), note=pa.array(["held"])), deletes=[deletion(id="7")])
     warehouse.load(STREAM)
     rows = warehouse.execute("select id, changed_at, note, _deleted_at from raw_ext.things_raw")
     assert sorted(rows, key=str) == [(7, T0, "held", None), (7, T1, None, T1), (8, T0, "held", None)]
@@ -162,7 +164,7 @@ def test_deletes_are_tombstones_beside_the_rows(warehouse: Warehouse, put: Stage
 def test_a_window_that_only_deletes_is_loaded_like_any_other(warehouse: Warehouse, stage: Stage, put: Stager) -> None:
     put(things(7, changed_at=pa.array([T0])))
     warehouse.load(STREAM)
-    put(None, deletes=[gone(id="7"), gone(id="8")])
+    put(None, deletes=[deletion(id="7"), deletion(id="8")])
     assert warehouse.load(STREAM) == LoadResult(0, 1)
     rows = warehouse.execute("select id, changed_at, _deleted_at from raw_ext.things_raw")
     assert sorted(rows, key=str) == [(7, T0, None), (7, T1, T1), (8, T1, T1)]
@@ -174,7 +176,7 @@ def test_a_window_that_only_deletes_is_loaded_like_any_other(warehouse: Warehous
 def test_a_window_that_only_deletes_waits_for_a_table_that_does_not_exist_yet(
     warehouse: Warehouse, stage: Stage, put: Stager
 ) -> None:
-    window = put(None, deletes=[gone(id="7")])
+    window = put(None, deletes=[deletion(id="7")])
     assert warehouse.load(STREAM) == LoadResult()
     warehouse.cleanup(STREAM)
     assert stage.windows("things_stage") == [window]
@@ -261,9 +263,7 @@ def remove_file(stage: Stage, window: Window) -> None:
     stage.commit(window)
 
 
-def test_a_stage_that_somebody_emptied_is_named_and_keeps_no_other_window_from_loading(
-    warehouse: Warehouse, stage: Stage, put: Stager
-) -> None:
+def test_an_emptied_window_is_named_and_the_others_are_loaded(warehouse: Warehouse, stage: Stage, put: Stager) -> None:
     bad = put(things(1))
     put(things(2))
     remove_file(stage, bad)
@@ -281,7 +281,7 @@ def test_fewer_rows_than_promised_load_nothing(warehouse: Warehouse, put: Stager
     assert warehouse.execute("select count(*) from raw_ext.load_history") == [(0,)]
 
 
-def test_a_new_column_is_added_and_one_that_is_gone_stays(warehouse: Warehouse, put: Stager) -> None:
+def test_a_new_column_is_added_and_a_dropped_one_stays(warehouse: Warehouse, put: Stager) -> None:
     put(things(1))
     warehouse.load(STREAM)
     put(things(2, gift=pa.array(["yes"])))
@@ -313,7 +313,7 @@ def test_a_type_that_no_longer_fits_stops_the_stream_before_anything_is_loaded(
     assert ids(warehouse) == [1]
 
 
-def test_a_raw_table_that_somebody_dropped_is_made_again_by_the_next_window(warehouse: Warehouse, put: Stager) -> None:
+def test_a_dropped_raw_table_is_created_again_by_the_next_window(warehouse: Warehouse, put: Stager) -> None:
     """What was in it is for `adventure reconcile --repair`: the ledger knows that it was loaded."""
     put(things(1))
     warehouse.load(STREAM)
@@ -333,7 +333,7 @@ def test_the_load_stamp_never_goes_back(warehouse: Warehouse, put: Stager) -> No
 
 
 @pytest.mark.parametrize("alteration", ["drop column note", "rename column note to remark"])
-def test_a_raw_table_that_somebody_altered_gets_its_column_back(
+def test_an_altered_raw_table_gets_its_column_back(
     warehouse: Warehouse, put: Stager, alter: Callable[[str], None], alteration: str
 ) -> None:
     put(things(1, note=pa.array(["a"])))
@@ -350,7 +350,7 @@ def alter(warehouse: Warehouse) -> Callable[[str], None]:
     return lambda statement: (warehouse.execute(statement), None)[1]
 
 
-def test_runs_are_recorded_and_the_last_one_is_told(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
+def test_runs_are_recorded_and_the_last_one_is_reported(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
     put(things(1))
     runs = run_task(settings, (STREAM,), "load_things")
     told = {run.name: run for run in warehouse.last_runs()}
@@ -369,7 +369,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_publish", lambda *_: (LoadResult(), ""))
 
 
-def test_a_failed_load_is_told_with_its_reason(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
+def test_a_failed_load_is_reported_with_its_reason(settings: Settings, warehouse: Warehouse, put: Stager) -> None:
     put(things(1), promised=2)
     (load, *_) = run_task(settings, (STREAM,), "load_things")
     assert load.outcome == "failed"

@@ -16,7 +16,7 @@ from adventure.core.manifest import MANIFEST, StagedFile, Window
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from adventure.tasks import graph
 from adventure.tasks.graph import run_task
 from tests.warehouse.conftest import STREAM, Stager, things

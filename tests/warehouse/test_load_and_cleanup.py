@@ -18,7 +18,7 @@ from adventure.core.settings import Settings
 from adventure.destinations.duckdb import connection
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from tests.warehouse.conftest import CHATS, STREAM, T0, Stager, things
 
 
@@ -92,7 +92,7 @@ KEYED = replace(STREAM, key=("id", 'a "hostile" name'))
 T1 = T0 + timedelta(days=1)
 
 
-def gone(**key: str) -> dict[str, Any]:
+def deletion(**key: str) -> dict[str, Any]:
     return {"key": key, "deleted_at": T1.isoformat()}
 
 
@@ -105,7 +105,7 @@ def test_deleted_rows_become_tombstones_beside_the_rows(
         things(8, **names),
         stream=KEYED,
         rejects=[{"key": "9", "reason": "NaN", "row": "{}"}],
-        deletes=[gone(**{"id": "7", KEYED.key[1]: "x"})],
+        deletes=[deletion(**{"id": "7", KEYED.key[1]: "x"})],
     )
     assert warehouse.load(KEYED) == LoadResult(2, 4)
     rows = warehouse.execute(
@@ -124,7 +124,7 @@ def test_deleted_rows_become_tombstones_beside_the_rows(
 
 
 def test_deleted_documents_become_documents_of_key_and_cursor(warehouse: DuckDBWarehouse, put: Stager) -> None:
-    put([b'{"_id":"a","n":1}'], stream=replace(CHATS, key=("_id",)), deletes=[gone(_id='a"1')])
+    put([b'{"_id":"a","n":1}'], stream=replace(CHATS, key=("_id",)), deletes=[deletion(_id='a"1')])
     warehouse.load(replace(CHATS, key=("_id",)))
     rows = warehouse.execute(
         "select raw::varchar, _deleted_at from raw_ext.chat_logs_raw order by _deleted_at nulls first"
@@ -135,7 +135,7 @@ def test_deleted_documents_become_documents_of_key_and_cursor(warehouse: DuckDBW
 
 def test_where_the_cursor_is_part_of_the_key_a_tombstone_keeps_it(warehouse: DuckDBWarehouse, put: Stager) -> None:
     stream = replace(STREAM, key=("id", "changed_at"))
-    put(things(7, changed_at=pa.array([T0])), stream=stream, deletes=[gone(id="7", changed_at=str(T0))])
+    put(things(7, changed_at=pa.array([T0])), stream=stream, deletes=[deletion(id="7", changed_at=str(T0))])
     warehouse.load(stream)
     rows = warehouse.execute("select id, changed_at, _deleted_at from raw_ext.things_raw order by 3 nulls first")
     assert rows == [(7, T0, None), (7, T0, T1)]
@@ -144,10 +144,10 @@ def test_where_the_cursor_is_part_of_the_key_a_tombstone_keeps_it(warehouse: Duc
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (gone(id="seven"), r"1 of its keys are no value of id in raw_ext\.things_raw \(INTEGER\), such as 'seven'"),
-        (gone(id="7.4"), "such as '7.4'"),
-        (gone(id="99999999999"), "such as '99999999999'"),
-        (gone(other="7"), "such as 'none'"),
+        (deletion(id="seven"), r"1 of its keys are no value of id in raw_ext\.things_raw \(INTEGER\), such as 'seven'"),
+        (deletion(id="7.4"), "such as '7.4'"),
+        (deletion(id="99999999999"), "such as '99999999999'"),
+        (deletion(other="7"), "such as 'none'"),
         ({"key": {"id": "7"}, "deleted_at": None}, "such as '7'"),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_key_that_is_no_value_of_its_column_loads_nothing(
 ) -> None:
     put(things(7, changed_at=pa.array([T0])))
     warehouse.load(STREAM)
-    put(things(8, changed_at=pa.array([T0])), deletes=[gone(id="7"), line])
+    put(things(8, changed_at=pa.array([T0])), deletes=[deletion(id="7"), line])
     with pytest.raises(SchemaDrift, match=sentence):
         warehouse.load(STREAM)
     assert warehouse.execute("select id, _deleted_at from raw_ext.things_raw") == [(7, None)]
@@ -170,7 +170,7 @@ def test_a_raw_table_from_before_there_were_deletes_gets_the_column(
     with duckdb.connect(str(settings.duckdb_path)) as database:
         for table in ("things_raw", "orders_raw"):
             database.execute(f"alter table raw_ext.{table} drop column _deleted_at")
-    put(things(8, changed_at=pa.array([T0])), deletes=[gone(id="7")])
+    put(things(8, changed_at=pa.array([T0])), deletes=[deletion(id="7")])
     again = DuckDBWarehouse(settings)
     again.load(STREAM)
     assert again.execute("select id, _deleted_at from raw_ext.things_raw where _deleted_at is not null") == [(7, T1)]
@@ -194,7 +194,7 @@ def column(kind: pa.DataType, value: Any) -> dict[str, pa.Array]:
         (column(pa.string(), "old"), {}, "VARCHAR", ["old", None]),
     ],
 )  # fmt: skip
-def test_what_drifts_without_loss_is_carried(
+def test_a_drift_without_loss_is_converted(
     warehouse: DuckDBWarehouse, put: Stager, first: dict[str, Any], second: dict[str, Any], kind: str, values: list[Any]
 ) -> None:
     put(things(1, **first))
@@ -221,7 +221,7 @@ def test_names_that_cannot_stand_in_the_raw_table_are_refused(
 _KILLED_WHILE_LOADING = """
 import os, sys
 from pathlib import Path
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.destinations.duckdb import load
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.warehouse.conftest import STREAM
@@ -247,7 +247,7 @@ def test_rows_and_ledger_commit_together_or_not_at_all(
 def test_a_warehouse_that_another_program_holds_is_awaited_and_then_named(
     settings: Settings, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 0.5)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 0.5)
     script = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", script, str(settings.duckdb_path)], stdout=subprocess.PIPE)
     try:

@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import AlreadyRunning, BuildFailed, ConfigError, StageDamaged, WarehouseError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult, Outcome, Scope, TaskRun
+from adventure.destinations.results import LoadResult, Outcome, TaskRun
+from adventure.destinations.warehouse import Scope
 from adventure.tasks import graph as tasks
-from adventure.tasks.graph import run_loads, run_task, serve
+from adventure.tasks import server
+from adventure.tasks.graph import run_loads, run_task
+from adventure.tasks.server import serve
 
 STREAMS = tuple(
     Stream(name, "postgres", "public", name, "at", ("id",), f"{name}_stage", f"raw_ext.{name}_raw")
@@ -68,7 +72,8 @@ def settings(tmp_path: Path) -> Settings:
 def warehouse(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     recorded = Recorded(settings)
     recorded.ran, recorded.fails = [], {}
-    monkeypatch.setattr(tasks, "open_warehouse", lambda _: recorded)
+    for module in (tasks, server):
+        monkeypatch.setattr(module, "open_warehouse", lambda _: recorded)
     return recorded
 
 
@@ -108,11 +113,11 @@ def test_loads_alone_build_nothing(settings: Settings, warehouse: Recorded) -> N
     assert [run.name for run in warehouse.last_runs()] == [run.name for run in runs]
 
 
-def test_a_load_that_fails_keeps_nothing_else_from_its_work(settings: Settings, warehouse: Recorded) -> None:
-    warehouse.fails["load_a"] = StageDamaged("a file is gone")
+def test_a_failed_load_blocks_no_other_task(settings: Settings, warehouse: Recorded) -> None:
+    warehouse.fails["load_a"] = StageDamaged("a file is missing")
     runs = run_task(settings, STREAMS)
     assert outcomes(runs) == dict.fromkeys(ALL, "succeeded") | {"load_a": "failed"}
-    assert [run.message for run in runs if run.outcome == "failed"] == ["a file is gone."]
+    assert [run.message for run in runs if run.outcome == "failed"] == ["a file is missing."]
 
 
 def test_a_failed_build_publishes_nothing(settings: Settings, warehouse: Recorded) -> None:
@@ -176,7 +181,7 @@ def test_a_publish_that_failed_is_retried_without_a_build(settings: Settings, wa
 
 
 def test_the_schedule_goes_on_after_a_failure(settings: Settings, warehouse: Recorded) -> None:
-    warehouse.fails["load_a"] = StageDamaged("a file is gone")
+    warehouse.fails["load_a"] = StageDamaged("a file is missing")
     serve_until(settings, warehouse, "load_a", 2)
     assert warehouse.ran.count("load_b") >= 1
 
@@ -187,10 +192,10 @@ def test_an_idle_server_writes_nothing_to_the_history(
     warehouse.due = warehouse.publish_due = False
     monkeypatch.setattr(warehouse, "load", lambda stream: warehouse._job(f"load_{stream.name}") or LoadResult())
     monkeypatch.setattr(warehouse, "cleanup", lambda stream: warehouse._job(f"cleanup_{stream.name}") or LoadResult())
-    warehouse.fails["load_b"] = StageDamaged("a file is gone")
+    warehouse.fails["load_b"] = StageDamaged("a file is missing")
     serve_until(settings, warehouse, "load_b", 2)
     assert len(recorded(warehouse, "load_a")) == 1, "the first, which shows that it ran at all"
-    assert set(recorded(warehouse, "load_b")) == {("failed", "a file is gone.")}, "each failure"
+    assert set(recorded(warehouse, "load_b")) == {("failed", "a file is missing.")}, "each failure"
     del warehouse.fails["load_b"]
     warehouse.ran.clear()
     serve_until(settings, warehouse, "load_b", 3)
@@ -214,7 +219,7 @@ def test_a_build_is_due_after_a_load_and_not_twice(settings: Settings) -> None:
     assert warehouse.build_is_due()
     warehouse.record_run(tasks._skipped(tasks.Task("other", (), lambda: (LoadResult(), "")), ""))
     assert warehouse.build_is_due()
-    run = tasks._execute(tasks.Task("build", (), lambda: (LoadResult(), "")))
+    run = tasks.run_one(tasks.Task("build", (), lambda: (LoadResult(), "")))
     warehouse.record_run(run)
     assert not warehouse.build_is_due()
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError, WarehouseBusy, WarehouseError
-from adventure.core.settings import Settings, load_settings
+from adventure.core.settings import Settings
 from adventure.destinations.duckdb import connection
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 from adventure.tasks import graph
-from adventure.tasks.graph import serve
+from adventure.tasks.server import serve
 from tests.warehouse.conftest import STREAM
 
 RESTORE = "Restore it from a backup"
@@ -80,7 +81,7 @@ _WITH_FEW_FILES = """
 import os, resource, sys
 from pathlib import Path
 from adventure.core.errors import WarehouseError
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 warehouse = DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1])))
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -117,14 +118,14 @@ def held(path: Path) -> Iterator[int]:
 
 def test_who_holds_the_file_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     DuckDBWarehouse(settings)
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 0.2)
     with held(settings.duckdb_path) as pid, pytest.raises(WarehouseBusy, match=rf"python.* \(process {pid}\)"):
         DuckDBWarehouse(settings)
 
 
 def test_who_holds_our_lock_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     DuckDBWarehouse(settings)
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 0.2)
     with (
         held(settings.duckdb_path) as pid,
         connection.file_lock(settings.duckdb_path),
@@ -155,7 +156,7 @@ def rounds(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     """Runs the task server until a condition holds; it must live until then."""
     monkeypatch.setattr(graph, "_build", lambda *_: (LoadResult(), "nothing"))
     monkeypatch.setattr(graph, "_publish", lambda *_: (LoadResult(), ""))
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 0.2)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 0.2)
     stop = threading.Event()
     made = settings.model_copy(update={"reconcile_interval_sec": 0})
     server = threading.Thread(target=serve, args=[made, (STREAM,)], kwargs={"interval": 0.02, "stop": stop})
@@ -215,7 +216,7 @@ def test_a_bug_in_one_task_does_not_end_the_server(
     monkeypatch.setattr(DuckDBWarehouse, "load", fail)
 
     rounds(lambda: has_run(settings, "load_things", "cleanup_things"))
-    monkeypatch.setattr(connection, "PATIENCE_SEC", 60.0)
+    monkeypatch.setattr(connection, "RETRY_FOR_SEC", 60.0)
     (run,) = [run for run in DuckDBWarehouse(settings).last_runs() if run.name == "load_things"]
     assert (run.outcome, run.message) == (
         "failed",

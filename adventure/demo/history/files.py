@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from adventure.core.errors import ConfigError
-from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT
+from adventure.destinations.common.staged_files import LARGEST_DOCUMENT
 
 Format = Literal["ndjson", "json", "csv", "parquet"]
 

@@ -21,8 +21,9 @@ from adventure.demo.history.loading import load_files
 from adventure.demo.history.tables import RAW_TABLES, RawTable
 from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.snowflake.budget import Budget
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.scripts import name_of
-from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
 
 log = get_logger()

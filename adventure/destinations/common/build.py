@@ -52,18 +52,7 @@ def run_dbt_build(
     logs = target_dir(settings).parent
     make_folder(logs)
     close_to_others(logs)
-    arguments = [
-        "--profile",
-        profile,
-        "--target",
-        target,
-        "--project-dir",
-        str(project),
-        "--profiles-dir",
-        str(project),
-    ]
-    arguments += ["--target-path", str(logs / "target"), "--log-path", str(logs / "logs"), "--quiet", "--no-use-colors"]
-    arguments += ["--no-send-anonymous-usage-stats", "--no-version-check"]
+    arguments = _arguments(project, logs, profile, target)
     if settings.api_url:
         # The project has models that exist only where an API is read.
         environment = {**environment, "API_URL": settings.api_url}
@@ -86,6 +75,19 @@ def run_dbt_build(
         raise BuildFailed(_describe(failed), f"See {logs / 'logs' / 'dbt.log'}; dbt kept the rows that failed a test")
     left_out = f"; left out {len(selection.left_out)}: {_missing(selection)}" if selection.left_out else ""
     return f"{scope}: {_summary(nodes, time.monotonic() - begun)}{left_out}"
+
+
+def _arguments(project: Path, logs: Path, profile: str, target: str) -> list[str]:
+    """Return the arguments that every command of dbt gets."""
+    folders = {
+        "project-dir": project,
+        "profiles-dir": project,
+        "target-path": logs / "target",
+        "log-path": logs / "logs",
+    }
+    chosen = [text for name, folder in folders.items() for text in (f"--{name}", str(folder))]
+    flags = ["--quiet", "--no-use-colors", "--no-send-anonymous-usage-stats", "--no-version-check"]
+    return ["--profile", profile, "--target", target, *chosen, *flags]
 
 
 def _ended(result: Any, logs: Path) -> Any:

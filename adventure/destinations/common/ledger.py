@@ -7,7 +7,8 @@ from adventure.core.clock import utc_now
 from adventure.core.manifest import MANIFEST, StagedFile, Window
 from adventure.core.streams import Stream
 from adventure.destinations.common.executor import SqlExecutor
-from adventure.destinations.warehouse import Execute, RemovedWindow, StreamTotals
+from adventure.destinations.results import RemovedWindow, StreamTotals
+from adventure.destinations.warehouse import Execute
 
 LoadedRows = Mapping[tuple[str, str], int]
 """Loaded rows by window id and file name."""

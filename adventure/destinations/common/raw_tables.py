@@ -8,7 +8,8 @@ from adventure.core.streams import Stream
 from adventure.destinations.common.dialect import Dialect, columns_of
 from adventure.destinations.common.executor import SqlExecutor
 from adventure.destinations.common.lateness import lateness
-from adventure.destinations.warehouse import Execute, RejectedRow
+from adventure.destinations.results import RejectedRow
+from adventure.destinations.warehouse import Execute
 
 # Rows without a key have the same text as key. Each of them counts.
 _WITHOUT_KEY = "case when rejects.key is null or upper(rejects.key) like '%NULL%' then rejects.\"ROW\" end"

@@ -64,7 +64,7 @@ class SqlWarehouse(SqlLedger, SqlRawTables, SqlTaskHistory):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Do nothing: a warehouse for many clients keeps nobody out."""
+        """Do nothing: many clients may use the warehouse at a time."""
         yield
 
     def stream_states(self, stage: Stage, streams: Sequence[Stream]) -> list[dict[str, Any]]:

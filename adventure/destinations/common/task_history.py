@@ -4,7 +4,7 @@ from datetime import datetime
 
 from adventure.core.clock import utc_now
 from adventure.destinations.common.executor import SqlExecutor
-from adventure.destinations.warehouse import TaskRun
+from adventure.destinations.results import TaskRun
 
 RUNS_KEPT = 1000
 """Runs of each task and outcome that the table keeps."""

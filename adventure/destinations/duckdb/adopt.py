@@ -7,9 +7,9 @@ from adventure.core.errors import ConfigError
 from adventure.core.sql_text import literal, quoted
 from adventure.core.streams import Stream
 from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.duckdb.columns import META_COLUMNS
 from adventure.destinations.duckdb.connection import executing
-from adventure.destinations.duckdb.dialect import DUCKDB
 
 RENAMED = "_before_adventure"
 """Appended to the name of a table that stands where the raw table has to be."""

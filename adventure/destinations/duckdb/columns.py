@@ -11,9 +11,6 @@ from adventure.core.streams import Stream
 META_COLUMNS = {"_file": "VARCHAR", "_file_row": "BIGINT", "_loaded_at": "TIMESTAMP", "_deleted_at": "TIMESTAMP"}
 """The columns of a raw table besides those of its source. `_deleted_at` is set in tombstones only."""
 
-LARGEST_DOCUMENT = 64 << 20
-"""In bytes. MongoDB's limit is 16 MB of BSON; the same document is longer as JSON."""
-
 _TYPES = {
     "bool": "BOOLEAN",
     "int16": "SMALLINT",

@@ -20,30 +20,30 @@ from adventure.core.errors import WarehouseBusy, WarehouseError
 from adventure.core.private import close_to_others, make_folder
 from adventure.destinations.warehouse import Execute
 
-PATIENCE_SEC = 60.0
+RETRY_FOR_SEC = 60.0
 """How long to wait for the file before raising WarehouseBusy."""
 
 _RAISE_LIMIT = "Raise this user's limit of open files (ulimit -n), and run the command again"
 
 
 @contextmanager
-def file_lock(path: Path, patience: float | None = None) -> Iterator[None]:
+def file_lock(path: Path, retry_for: float | None = None) -> Iterator[None]:
     """Hold the lock that keeps Adventure's other processes from opening the file.
 
     Args:
-        patience: seconds to wait for it; by default PATIENCE_SEC.
+        retry_for: seconds to wait for it; by default RETRY_FOR_SEC.
 
     Raises:
         WarehouseBusy: another process held the lock for as long.
         WarehouseError: the file's folder cannot be written.
     """
-    patience = PATIENCE_SEC if patience is None else patience
+    retry_for = RETRY_FOR_SEC if retry_for is None else retry_for
     try:
         make_folder(path.parent)
-        lock = FileLock(path.with_suffix(".lock"), timeout=patience)
+        lock = FileLock(path.with_suffix(".lock"), timeout=retry_for)
         lock.acquire()
     except Timeout as error:
-        raise _busy(path, _holder_of(path), patience) from error
+        raise _busy(path, _holder_of(path), retry_for) from error
     except OSError as error:
         is_the_folder = error.errno not in (errno.EMFILE, errno.ENFILE)
         remedy = "Check its permissions, or set DATA_DIR to another folder" if is_the_folder else _RAISE_LIMIT
@@ -57,18 +57,18 @@ def file_lock(path: Path, patience: float | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def connect(path: Path, patience: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(path: Path, retry_for: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse with the time zone UTC, and close it at the end of the block.
 
     Args:
-        patience: seconds to wait for the lock, and then for the file; by default PATIENCE_SEC.
+        retry_for: seconds to wait for the lock, and then for the file; by default RETRY_FOR_SEC.
 
     Raises:
         WarehouseBusy: another process had the file open for as long.
         WarehouseError: the file is no DuckDB database or damaged, or a statement failed.
     """
-    with file_lock(path, patience):
-        connection = _open(path, PATIENCE_SEC if patience is None else patience)
+    with file_lock(path, retry_for):
+        connection = _open(path, RETRY_FOR_SEC if retry_for is None else retry_for)
         try:
             yield connection
         except duckdb.Error as error:
@@ -93,10 +93,10 @@ def released_by_dbt() -> Iterator[None]:
             loaded.DuckDBConnectionManager.close_all_connections()
 
 
-def _open(path: Path, patience: float) -> duckdb.DuckDBPyConnection:
+def _open(path: Path, retry_for: float) -> duckdb.DuckDBPyConnection:
     attempts = Retrying(
         retry=retry_if_exception_type(WarehouseBusy),
-        stop=stop_after_delay(patience),
+        stop=stop_after_delay(retry_for),
         wait=wait_random(0.1, 0.5),
         reraise=True,
     )
@@ -110,7 +110,7 @@ def _open(path: Path, patience: float) -> duckdb.DuckDBPyConnection:
                 return connection
             except duckdb.Error as error:
                 if holder := _named_in(error):
-                    raise _busy(path, holder, patience) from error
+                    raise _busy(path, holder, retry_for) from error
                 raise _unusable(path, error) from error
     raise AssertionError("unreachable")
 
@@ -149,8 +149,8 @@ def _unusable(path: Path, error: duckdb.Error) -> WarehouseError:
     return WarehouseError(f"The warehouse {path} cannot be opened: {reason}", remedy)
 
 
-def _busy(path: Path, holder: str, patience: float) -> WarehouseBusy:
+def _busy(path: Path, holder: str, retry_for: float) -> WarehouseBusy:
     return WarehouseBusy(
-        f"The warehouse {path} is held by {holder}; waited {patience:.0f} s for it",
+        f"The warehouse {path} is held by {holder}; waited {retry_for:.0f} s for it",
         "Wait for that process or stop it; DuckDB allows one process at a time",
     )

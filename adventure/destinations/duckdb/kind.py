@@ -31,11 +31,11 @@ def open_stage(settings: "Settings") -> "Stage":
     return FolderStage(settings.stage_dir)
 
 
-def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "Warehouse":
+def open_warehouse(settings: "Settings", *, retry_for: float | None = None) -> "Warehouse":
     """Return the warehouse file."""
     from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
-    return DuckDBWarehouse(settings) if patience is None else DuckDBWarehouse(settings, patience)
+    return DuckDBWarehouse(settings) if retry_for is None else DuckDBWarehouse(settings, retry_for)
 
 
 def dashboard_environment(settings: "Settings") -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Loads one staged window in one transaction: rows, rejected rows, tombstones and ledger entries."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,14 @@ from adventure.core.sql_text import quoted
 from adventure.core.stage import damaged
 from adventure.core.streams import Stream
 from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.common.ledger import files_to_load, read_ledger
-from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT, META_COLUMNS, changes, duckdb_type
+from adventure.destinations.common.staged_files import LARGEST_DOCUMENT, file_fault
+from adventure.destinations.duckdb.columns import META_COLUMNS, changes, duckdb_type
 from adventure.destinations.duckdb.connection import executing
-from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.tombstones import write_missing, write_tombstones
-from adventure.destinations.warehouse import LoadResult
+from adventure.destinations.results import LoadResult
 
 
 def load_window(
@@ -46,19 +46,8 @@ def load_window(
             "select greatest(?::timestamp, max(loaded_at) + interval 1 microsecond) from raw_ext.load_history",
             [utc_now()],
         ).fetchone()[0]  # type: ignore[index]
-        rows = 0
         for file in files:
-            inserted = _insert_whole(connection, stream, window, file, stage.path(window, file.name), loaded_at)
-            if inserted != file.rows:
-                raise damaged(
-                    stream,
-                    f"{stream.name}: {window.stage}/{window.id}/{file.name} holds {inserted:,} rows where window.json"
-                    f" promises {file.rows:,}; nothing of the window was loaded",
-                    window.id,
-                )
-            rows += inserted if _kind(window, file) == "data" else 0
-            reached(Point.ROWS_WRITTEN, stream.name)
-            _record_file(connection, window, file, loaded_at)
+            _load_file(connection, stream, window, file, stage.path(window, file.name), loaded_at)
         if window.replaces and stream.is_replaced:
             _keep_newest(connection, stream, window)
         elif window.replaces and (
@@ -72,20 +61,33 @@ def load_window(
     except BaseException:
         connection.execute("rollback")
         raise
+    rows = sum(file.rows for file in files if _kind(window, file) == "data")
     return LoadResult(rows, len(files))
 
 
-def file_fault(path: Path, promised: StagedFile) -> str:
-    """Return what is wrong with a staged file; empty if size and checksum are those of window.json."""
-    try:
-        with path.open("rb") as file:
-            whole = path.stat().st_size == promised.bytes
-            whole = whole and hashlib.file_digest(file, "sha256").hexdigest() == promised.sha256
-    except FileNotFoundError:
-        return f"{path} is missing; its window.json lists the file, and it was never loaded"
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror or error}"
-    return "" if whole else f"{path} is not the file that was staged: its size or checksum differs from window.json"
+def _load_file(
+    connection: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    window: Window,
+    file: StagedFile,
+    path: Path,
+    loaded_at: object,
+) -> None:
+    """Insert the file's rows, and enter it in the ledger.
+
+    Raises:
+        StageDamaged: it holds another number of rows than window.json promises.
+    """
+    inserted = _insert_whole(connection, stream, window, file, path, loaded_at)
+    if inserted != file.rows:
+        raise damaged(
+            stream,
+            f"{stream.name}: {window.stage}/{window.id}/{file.name} holds {inserted:,} rows where window.json"
+            f" promises {file.rows:,}; nothing of the window was loaded",
+            window.id,
+        )
+    reached(Point.ROWS_WRITTEN, stream.name)
+    _record_file(connection, window, file, loaded_at)
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, window: Window, path: Path) -> str:

@@ -17,10 +17,10 @@ from adventure.core.stage import Stage
 from adventure.core.streams import Stream
 from adventure.destinations.common import report
 from adventure.destinations.common.dbt_results import LONGEST_TEXT
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.common.lateness import lateness
 from adventure.destinations.common.publication import Rows
 from adventure.destinations.duckdb.connection import executing
-from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.publish import fill, replacing
 
 

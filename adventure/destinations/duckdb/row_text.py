@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from adventure.core.row_text import RowColumn
 from adventure.core.sql_text import quoted
-from adventure.destinations.duckdb.dialect import DUCKDB
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 
 _TEXTS = {
     "plain": "{}::varchar",

@@ -43,7 +43,7 @@ class FolderStage:
         return self.root / window.stage / window.id / name
 
     def was_removed(self, window: Window) -> bool:
-        """Return whether the window's `window.json` is gone. One that cannot be read is not."""
+        """Return whether the window's `window.json` was deleted. One that cannot be read is not."""
         try:
             return not self.path(window, MANIFEST).exists()
         except OSError:

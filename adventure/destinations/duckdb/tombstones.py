@@ -12,7 +12,7 @@ from adventure.core.errors import SchemaDrift
 from adventure.core.manifest import DELETES, KEY_TEXTS, Window
 from adventure.core.sql_text import literal, quoted
 from adventure.core.streams import Stream
-from adventure.destinations.duckdb.dialect import DUCKDB
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 
 _LINES = "read_ndjson(?, columns = {key: 'map(varchar, varchar)', deleted_at: 'timestamp'})"
 _WHOLE_NUMBERS = ("SMALLINT", "INTEGER", "BIGINT")

@@ -13,8 +13,8 @@ from adventure.core.row_text import RowColumn
 from adventure.core.sql_text import literal
 from adventure.core.streams import Stream
 from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.duckdb.connection import executing
-from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.row_text import row_hash
 
 MEMORY = "1GB"

@@ -15,19 +15,20 @@ from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
 from adventure.destinations.common.build import run_dbt_build, target_dir
 from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
+from adventure.destinations.common.staged_files import copy_staged
 from adventure.destinations.duckdb.adopt import adopt
 from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
-from adventure.destinations.duckdb.dialect import DUCKDB
 from adventure.destinations.duckdb.load import load_window
 from adventure.destinations.duckdb.publish import publish
 from adventure.destinations.duckdb.report import publish_report
 from adventure.destinations.duckdb.stage import FolderStage
-from adventure.destinations.duckdb.staged import copy_staged
 from adventure.destinations.duckdb.versions import copy_versions, open_copy
-from adventure.destinations.warehouse import Credits, LoadResult, Scope, TaskRun, Versions
+from adventure.destinations.results import Credits, LoadResult, TaskRun
+from adventure.destinations.warehouse import Scope, Versions
 
 log = get_logger()
 
@@ -40,10 +41,10 @@ class DuckDBWarehouse(SqlWarehouse):
 
     dialect = DUCKDB
 
-    def __init__(self, settings: Settings, patience: float | None = None) -> None:
+    def __init__(self, settings: Settings, retry_for: float | None = None) -> None:
         super().__init__(settings)
         self._path = settings.duckdb_path
-        self._patience = patience
+        self._retry_for = retry_for
         self._open: duckdb.DuckDBPyConnection | None = None
         self._stage = FolderStage(settings.stage_dir)
         self._dbt_target = target_dir(settings)
@@ -53,13 +54,13 @@ class DuckDBWarehouse(SqlWarehouse):
         """Run a statement with values for its question marks and return its rows."""
         if self._open:
             return self._open.execute(statement, list(values)).fetchall()
-        with connect(self._path, self._patience) as connection:
+        with connect(self._path, self._retry_for) as connection:
             return connection.execute(statement, list(values)).fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Keep the file open in the block, so that its statements read one state and the file is opened once."""
-        with connect(self._path, self._patience) as self._open:
+        with connect(self._path, self._retry_for) as self._open:
             try:
                 yield
             finally:
@@ -72,7 +73,7 @@ class DuckDBWarehouse(SqlWarehouse):
 
     def create_tables(self) -> None:
         """Create the tables of the pipeline and of the history where they are missing."""
-        with connect(self._path, self._patience) as connection:
+        with connect(self._path, self._retry_for) as connection:
             connection.execute(_RAW_TABLES.read_text(encoding="utf-8"))
             connection.execute(_HISTORY_TABLES.read_text(encoding="utf-8"))
 

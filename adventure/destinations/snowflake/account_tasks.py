@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 
 from adventure.core import heartbeat
 from adventure.core.errors import TaskFailed
+from adventure.destinations.results import Outcome
 from adventure.destinations.snowflake.session import TaggedExecute
-from adventure.destinations.warehouse import Outcome
 
 POLL_SEC = 5.0
 """How long to wait before TASK_HISTORY is read again. Each reading needs the warehouse, so the wait doubles."""
 LONGEST_POLL = 6
 """The longest wait, in multiples of POLL_SEC: 30 s."""
-PATIENCE_SEC = 3700.0
+TASK_TIMEOUT_SEC = 3700.0
 """A little more than the user_task_timeout_ms of snowflake/4_tasks_*.sql."""
 FOLLOWS_SEC = 90.0
 """How long to wait for a following task to appear after its predecessor has ended."""
@@ -73,17 +73,17 @@ def run_graph(execute: TaggedExecute, root: str, follower: str) -> tuple[Account
     """
     known = {(run.task, run.scheduled_at) for run in account_runs(execute)}
     execute(f"execute task raw_ext.{root}", (), f"adventure:{root}")
-    first = _wait(execute, root, known, PATIENCE_SEC)
+    first = _wait(execute, root, known, TASK_TIMEOUT_SEC)
     if first.outcome != "succeeded":
         return first, None
-    return first, _wait(execute, follower, known, PATIENCE_SEC, begins_within=FOLLOWS_SEC)
+    return first, _wait(execute, follower, known, TASK_TIMEOUT_SEC, begins_within=FOLLOWS_SEC)
 
 
 def _wait(
     execute: TaggedExecute,
     task: str,
     known: set[tuple[str, datetime]],
-    patience: float,
+    timeout: float,
     begins_within: float | None = None,
 ) -> AccountRun:
     begun, pause = time.monotonic(), POLL_SEC
@@ -92,12 +92,12 @@ def _wait(
         if new and new[0].outcome is not None:
             return new[0]
         waited = time.monotonic() - begun
-        if not new and waited > (begins_within or patience):
+        if not new and waited > (begins_within or timeout):
             raise TaskFailed(
                 f"The account's task {task} did not begin within {waited:.0f} s",
                 f"Resume it if it is suspended: alter task raw_ext.{task} resume",
             )
-        if waited > patience:
+        if waited > timeout:
             raise TaskFailed(f"The account's task {task} did not end within {waited:.0f} s", _see(task))
         heartbeat.beat()
         time.sleep(pause)

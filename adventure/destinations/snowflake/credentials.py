@@ -1,8 +1,14 @@
-"""How a session signs in to Snowflake: by key pair, token, browser, or password and second factor."""
+"""How a session signs in to Snowflake.
+
+A service user signs in with a key pair or a programmatic access token, a person with a browser or a password and a
+second factor, and a platform's program with an OAuth token.
+"""
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adventure.core.errors import ConfigError
 from adventure.core.settings import Settings
@@ -94,3 +100,78 @@ def dbt_user_and_role(settings: Settings) -> tuple[str, str]:
     user = settings.snowflake_user if one_user and "snowflake_dbt_user" not in given else settings.snowflake_dbt_user
     role = settings.snowflake_role if one_user and "snowflake_dbt_role" not in given else settings.snowflake_dbt_role
     return user, role
+
+
+def sign_in(settings: Settings) -> dict[str, Any]:
+    """Return the connector's arguments for signing in.
+
+    Raises:
+        ConfigError: a setting that it needs is missing.
+    """
+    way = authenticator_of(settings)
+    if way == "externalbrowser":
+        return {"authenticator": "externalbrowser", "client_store_temporary_credential": True}
+    if way == MFA:
+        # The connector keeps the account's token for the second factor, so that the next session does not ask for it.
+        found = {"authenticator": MFA, "password": password_of(settings), "client_request_mfa_token": True}
+        passcode = settings.snowflake_passcode
+        return found | ({"passcode": passcode.get_secret_value()} if passcode else {})
+    if way in WITH_TOKEN:
+        return {"authenticator": way, "token": token_of(settings, way)}
+    return {"authenticator": "SNOWFLAKE_JWT", "private_key": _private_key(settings)}
+
+
+def _private_key(settings: Settings) -> bytes:
+    """Return the private key in the connector's format.
+
+    Raises:
+        ConfigError: the key is not set, cannot be read, or the passphrase does not open it.
+    """
+    from cryptography.hazmat.primitives import serialization
+
+    path = settings.snowflake_private_key_path
+    if path is None:
+        raise ConfigError(
+            "SNOWFLAKE_AUTHENTICATOR=keypair needs SNOWFLAKE_PRIVATE_KEY_PATH",
+            "Set it to the file of the private key; docs/snowflake.md has the commands that create one",
+        )
+    phrase = settings.snowflake_private_key_passphrase
+    try:
+        key = serialization.load_pem_private_key(
+            path.read_bytes(), phrase.get_secret_value().encode() if phrase else None
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"The private key {path} cannot be read: {error.strerror}",
+            "Check the path, and that this user may read the file",
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"The private key {path} cannot be opened: it is no PEM key, or its passphrase differs",
+            "Check the file and SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
+        ) from error
+    return key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@dataclass(frozen=True)
+class SnowflakeLogin:
+    """The user and role of a session. SNOWFLAKE_AUTHENTICATOR says how every user signs in."""
+
+    user: str
+    role: str
+    chosen_by: str = "SNOWFLAKE_ROLE"
+    """The setting or option that names the role."""
+
+    @classmethod
+    def of_loader(cls, settings: Settings, *, role: str = "") -> "SnowflakeLogin":
+        """Return SNOWFLAKE_USER with SNOWFLAKE_ROLE or the given role."""
+        if role:
+            return cls(settings.snowflake_user, role, "--as")
+        return cls(settings.snowflake_user, settings.snowflake_role)
+
+    @classmethod
+    def of_dbt(cls, settings: Settings) -> "SnowflakeLogin":
+        """Return dbt's user and role, which may read the raw tables."""
+        return cls(*dbt_user_and_role(settings), "SNOWFLAKE_DBT_ROLE")

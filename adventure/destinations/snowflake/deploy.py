@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from adventure.core.errors import WarehouseError, WarehouseRefused
 from adventure.core.settings import Settings
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
+from adventure.destinations.snowflake.refusals import translating_snowflake
 from adventure.destinations.snowflake.scripts import SHOW_STREAMS
-from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake, translating_snowflake
+from adventure.destinations.snowflake.session import connect_snowflake
 
 FIRST_ROLE = "USERADMIN"
 """The role with which the scripts begin. They switch to SYSADMIN and ACCOUNTADMIN themselves."""

@@ -32,7 +32,7 @@ def open_stage(settings: "Settings") -> "Stage":
     return SnowflakeStage(settings)
 
 
-def open_warehouse(settings: "Settings", *, patience: float | None = None) -> "Warehouse":
+def open_warehouse(settings: "Settings", *, retry_for: float | None = None) -> "Warehouse":
     """Return the account's database; nothing connects yet."""
     from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
 

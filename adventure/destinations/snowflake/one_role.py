@@ -1,4 +1,4 @@
-"""The deployment for somebody who has one role, one database and a warehouse that others use, too.
+"""The deployment for an operator who has one role, one database and a warehouse that others use, too.
 
 The role owns all objects, so it needs no grants. It creates no users, roles, warehouse, database or monitor.
 """

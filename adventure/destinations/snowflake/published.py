@@ -169,8 +169,9 @@ def signed_in() -> Any:
         ConfigError: a setting for signing in is missing or wrong.
         WarehouseError: Snowflake refuses, or does not answer.
     """
-    from adventure.core.settings import load_settings
-    from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
+    from adventure.core.environment import load_settings
+    from adventure.destinations.snowflake.credentials import SnowflakeLogin
+    from adventure.destinations.snowflake.session import connect_snowflake
 
     settings = load_settings()
     return connect_snowflake(settings, SnowflakeLogin.of_dbt(settings), schema=SCHEMA, tag="adventure:dashboard")

@@ -23,8 +23,9 @@ from adventure.core.manifest import FILE_NAME, MANIFEST, Window, read_manifest
 from adventure.core.settings import Settings
 from adventure.core.stage import StageEntry
 from adventure.destinations.snowflake.budget import Budget
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
-from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeSession
 
 log = get_logger()
 

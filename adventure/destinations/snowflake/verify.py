@@ -17,11 +17,12 @@ from adventure.core.errors import AdventureError, ConfigError, WarehouseError
 from adventure.core.extras import DISTRIBUTION
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.deploy import FIRST_ROLE, run_statements
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.snowflake.one_role import deployment_as
 from adventure.destinations.snowflake.scripts import SHIPPED, deployment, names, teardown
-from adventure.destinations.snowflake.session import SnowflakeLogin, connect_snowflake
+from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.snowflake.verify_rows import QUERIES, ROWS, put_window, write_window
 from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
@@ -129,7 +130,7 @@ def verify(scratch: Scratch, streams: Sequence[Stream], report: Callable[[Step],
 
     try:
         with TemporaryDirectory() as folder:
-            for name, work in _works(scratch, streams, Path(folder)):
+            for name, work in _Work(scratch, streams, Path(folder)).steps():
                 if any(each.outcome == "failed" for each in steps):
                     steps.append(Step(name, "not run", 0, ""))
                 else:
@@ -140,63 +141,74 @@ def verify(scratch: Scratch, streams: Sequence[Stream], report: Callable[[Step],
     return steps
 
 
-def _works(scratch: Scratch, streams: Sequence[Stream], folder: Path) -> Iterator[tuple[str, Work]]:
-    """Yield the name and the work of each step, in their order."""
-    stage, warehouse = SnowflakeStage(scratch.settings), SnowflakeWarehouse(scratch.settings)
-    shipped = [stream for stream in streams if stream.name in SHIPPED]
-    windows = {stream.name: write_window(stream, folder / stream.name) for stream in shipped}
+class _Work:
+    """The work of the steps between the sign-in and the end."""
 
-    def put(stream: Stream) -> str:
-        put_window(stage, windows[stream.name], folder / stream.name)
-        return f"{len(stage.entries(stream.stage))} files"
+    def __init__(self, scratch: Scratch, streams: Sequence[Stream], folder: Path) -> None:
+        self._scratch, self._streams, self._folder = scratch, streams, folder
+        self._stage, self._warehouse = SnowflakeStage(scratch.settings), SnowflakeWarehouse(scratch.settings)
+        self._shipped = [stream for stream in streams if stream.name in SHIPPED]
+        self._windows = {stream.name: write_window(stream, folder / stream.name) for stream in self._shipped}
 
-    def load(stream: Stream) -> str:
-        loaded, cleaned = warehouse.load(stream), warehouse.cleanup(stream)
-        left = stage.entries(stream.stage)
+    def steps(self) -> Iterator[tuple[str, Work]]:
+        """Yield the name and the work of each step, in their order."""
+        yield "sign in", partial(_sign_in, self._scratch)
+        yield "deploy", partial(_run, self._scratch, self._scratch.deploy)
+        yield "deploy again", partial(_run, self._scratch, self._scratch.deploy)
+        for_each = {
+            "stage": self._put,
+            "load": self._load,
+            "compare": self._compare,
+            "stage the same again": self._repeat,
+        }
+        for name, work in for_each.items():
+            for stream in self._shipped:
+                yield f"{name} {stream.name}", partial(work, stream)
+        yield "rejected rows", self._count_rejected
+        yield "build", self._build
+        yield "publish", self._publish
+
+    def _put(self, stream: Stream) -> str:
+        put_window(self._stage, self._windows[stream.name], self._folder / stream.name)
+        return f"{len(self._stage.entries(stream.stage))} files"
+
+    def _load(self, stream: Stream) -> str:
+        loaded, cleaned = self._warehouse.load(stream), self._warehouse.cleanup(stream)
+        left = self._stage.entries(stream.stage)
         _expect("rows loaded, and files left in the stage", (loaded.rows, len(left)), (ROWS, 0))
         return f"{loaded.rows} rows, {loaded.files} files loaded, {cleaned.files} removed"
 
-    def compare(stream: Stream) -> str:
+    def _compare(self, stream: Stream) -> str:
         query, expected = QUERIES[stream.name]
-        found = warehouse.execute(query)[0]
+        found = self._warehouse.execute(query)[0]
         _expect("the raw rows", found, expected)
         return ", ".join(map(str, found))
 
-    def repeat(stream: Stream) -> str:
-        put_window(stage, windows[stream.name], folder / stream.name)
-        loaded = warehouse.load(stream)
-        warehouse.cleanup(stream)
-        (held,) = warehouse.execute(f"select count(*) from {stream.raw_table}")[0]
+    def _repeat(self, stream: Stream) -> str:
+        put_window(self._stage, self._windows[stream.name], self._folder / stream.name)
+        loaded = self._warehouse.load(stream)
+        self._warehouse.cleanup(stream)
+        (held,) = self._warehouse.execute(f"select count(*) from {stream.raw_table}")[0]
         _expect("rows and tombstones held after the same window was staged again", held, ROWS + 1)
         return f"{loaded.rows} rows loaded"
 
-    def count_rejected() -> str:
-        (found,) = warehouse.execute("select count(*) from raw_ext.rejected_rows")[0]
-        _expect("rejected rows", found, len(shipped))
+    def _count_rejected(self) -> str:
+        (found,) = self._warehouse.execute("select count(*) from raw_ext.rejected_rows")[0]
+        _expect("rejected rows", found, len(self._shipped))
         return f"{found} rows"
 
-    def build() -> str:
-        line = warehouse.build(streams, "whole")
+    def _build(self) -> str:
+        line = self._warehouse.build(self._streams, "whole")
         for mart in ("fct_sales_order_lines", "fct_support_chats"):
-            (found,) = warehouse.execute(f"select count(*) from dbt_prod.{mart}")[0]
+            (found,) = self._warehouse.execute(f"select count(*) from dbt_prod.{mart}")[0]
             _expect(f"rows of {mart}, without the deleted one", found, ROWS - 1)
         return line
 
-    def publish() -> str:
-        rows = warehouse.publish()
-        (found,) = warehouse.execute("select count(*) from dashboard.recent_orders")[0]
+    def _publish(self) -> str:
+        rows = self._warehouse.publish()
+        (found,) = self._warehouse.execute("select count(*) from dashboard.recent_orders")[0]
         _expect("recent orders published, without the deleted one", found, ROWS - 1)
         return f"{rows} rows, {found} of them recent orders"
-
-    yield "sign in", partial(_sign_in, scratch)
-    yield "deploy", partial(_run, scratch, scratch.deploy)
-    yield "deploy again", partial(_run, scratch, scratch.deploy)
-    for name, work in (("stage", put), ("load", load), ("compare", compare), ("stage the same again", repeat)):
-        for stream in shipped:
-            yield f"{name} {stream.name}", partial(work, stream)
-    yield "rejected rows", count_rejected
-    yield "build", build
-    yield "publish", publish
 
 
 def _sign_in(scratch: Scratch) -> str:

@@ -14,15 +14,17 @@ from adventure.core.streams import Stream
 from adventure.destinations.common.build import run_dbt_build, target_dir
 from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
+from adventure.destinations.results import Credits, LoadResult, TaskRun
 from adventure.destinations.snowflake.account_tasks import AccountRun, account_runs, outcome_of, run_graph
 from adventure.destinations.snowflake.budget import Budget, read_monitor
+from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.snowflake.profile import profile_variables
 from adventure.destinations.snowflake.publish import publish, publish_report
-from adventure.destinations.snowflake.session import SnowflakeLogin, SnowflakeSession
+from adventure.destinations.snowflake.session import SnowflakeSession
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.snowflake.versions import copy_suspects, open_versions
-from adventure.destinations.warehouse import Credits, LoadResult, Scope, TaskRun, Versions
+from adventure.destinations.warehouse import Scope, Versions
 
 
 class SnowflakeWarehouse(SqlWarehouse):
@@ -201,7 +203,7 @@ class SnowflakeWarehouse(SqlWarehouse):
 
         The waiting files are fetched and read on this machine.
         """
-        from adventure.destinations.duckdb.staged import copy_staged
+        from adventure.destinations.common.staged_files import copy_staged
 
         # Sign in as the processor, which owns the stages.
         stage = SnowflakeStage(self._settings)

@@ -22,7 +22,7 @@ from adventure.monitoring.health.problem import Problem
 log = get_logger()
 
 _TRY_FOR = timedelta(days=1)
-_PATIENCE_SEC = 60.0
+_RETRY_FOR_SEC = 60.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Alerts:
         """Keep `adventure alert` and the task server from sending the same at the same time."""
         try:
             make_folder(self._path.parent)
-            lock = FileLock(self._path.with_suffix(".lock"), timeout=_PATIENCE_SEC)
+            lock = FileLock(self._path.with_suffix(".lock"), timeout=_RETRY_FOR_SEC)
             lock.acquire()
         except Timeout as error:
             raise AlreadyRunning("Another command has sent alerts for a minute", "Wait for it") from error

@@ -11,7 +11,7 @@ from adventure.monitoring.checks.check import Check
 from adventure.monitoring.checks.flow import MODELS, count_rows, flow_checks, model_of
 from adventure.monitoring.checks.sales import sales_checks
 
-PATIENCE_SEC = 600.0
+RETRY_FOR_SEC = 600.0
 """Seconds to wait for the warehouse, which a build holds for as long as it takes."""
 
 __all__ = ["MODELS", "Check", "count_rows", "require_models", "run_checks"]
@@ -24,7 +24,7 @@ def run_checks(settings: Settings, streams: Sequence[Stream]) -> list[Check]:
         SourceError: a source does not answer, or refuses.
         WarehouseError: the warehouse cannot be read, or no model was built yet.
     """
-    warehouse = open_warehouse(settings, patience=PATIENCE_SEC)
+    warehouse = open_warehouse(settings, retry_for=RETRY_FOR_SEC)
     models = [model for stream in streams if (model := model_of(stream))]
     require_models(warehouse, models)
     checks = [check for stream in streams for check in flow_checks(settings, warehouse, stream)]

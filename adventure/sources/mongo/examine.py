@@ -57,7 +57,7 @@ def _oplog(client: "pymongo.MongoClient[Any]", label: str) -> Iterator[Finding]:
     # While it is not full, it is only as old as the server.
     is_full = stats.get("maxSize") and stats.get("size", 0) > 0.9 * stats["maxSize"]
     if is_full and hours < _SHORT.total_seconds() / 3600:
-        yield Finding("warning", label, found, "Enlarge the oplog if the processor may stand still for longer")
+        yield Finding("warning", label, found, "Enlarge the oplog if the processor may be stopped for longer")
     else:
         yield Finding("ok", label, found)
 

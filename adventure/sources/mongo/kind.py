@@ -10,6 +10,11 @@ from adventure.sources.side import SourceSide
 from adventure.sources.source import Source
 
 
+def address_settings(address: str) -> dict[str, str]:
+    """Return the settings that a URI holds."""
+    return {"mongo_uri": address}
+
+
 def open_source(settings: Settings, retry_for: float | None) -> Source:
     """Connect for extracts."""
     from adventure.sources.mongo.source import MongoSource

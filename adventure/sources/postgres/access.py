@@ -58,21 +58,11 @@ def refusal(
     except (SourceRefused, SourceShapeError) as refused:
         return refused
     except psycopg.errors.InsufficientPrivilege as error:
-        said = error.diag.message_primary or str(error)
         view_owner = ""
         if relation.root.kind == "v":
             (owner,) = connection.execute(_OWNER, [relation.root.oid]).fetchone() or ("",)
             view_owner = f", or for {owner} where the view reads as its owner"
-        if error.diag.source_function == _ROW_SECURITY:
-            return SourceRefused(
-                f"stream {stream.name}: row-level security may hide rows of {stream.location} from the role {role}, and"
-                f" hidden rows would be lost. The server says: {said}",
-                f"Run as a superuser: alter role {quoted(role)} bypassrls{view_owner}",
-            )
-        return SourceRefused(
-            f"stream {stream.name}: the role {role} may not read {stream.location}. The server says: {said}",
-            f"Run: grant usage on schema {quoted(stream.namespace)} to {quoted(role)}; {grant}{view_owner}",
-        )
+        return _not_granted(error, stream, role, grant, view_owner)
     except psycopg.errors.ProgrammingError as error:
         if not stream.where:
             raise
@@ -82,6 +72,23 @@ def refusal(
             f"Correct where of streams.{stream.name} in pipeline.toml",
         )
     return None
+
+
+def _not_granted(
+    error: psycopg.errors.InsufficientPrivilege, stream: Stream, role: str, grant: str, view_owner: str
+) -> SourceRefused:
+    """Return the error of a role that lacks a privilege, or may not see all rows."""
+    said = error.diag.message_primary or str(error)
+    if error.diag.source_function == _ROW_SECURITY:
+        return SourceRefused(
+            f"stream {stream.name}: row-level security may hide rows of {stream.location} from the role {role}, and"
+            f" hidden rows would be lost. The server says: {said}",
+            f"Run as a superuser: alter role {quoted(role)} bypassrls{view_owner}",
+        )
+    return SourceRefused(
+        f"stream {stream.name}: the role {role} may not read {stream.location}. The server says: {said}",
+        f"Run: grant usage on schema {quoted(stream.namespace)} to {quoted(role)}; {grant}{view_owner}",
+    )
 
 
 def with_remedy(error: SourceError, cause: BaseException | None) -> SourceError:

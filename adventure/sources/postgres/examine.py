@@ -10,12 +10,12 @@ from adventure.core.kinds import SOURCES
 from adventure.core.sql_text import quoted
 from adventure.core.streams import Stream
 from adventure.sources.postgres.access import no_table, refusal
-from adventure.sources.postgres.growing import read_growing
 from adventure.sources.postgres.horizon import Horizon, read_horizon
 from adventure.sources.postgres.log.access import LogAccess, chosen, read_access
 from adventure.sources.postgres.plan import Plan, check_reference, is_indexed, plan_stream
 from adventure.sources.postgres.relations import Relation, read_relations
 from adventure.sources.postgres.rows import Connection
+from adventure.sources.postgres.sampling import read_growing
 from adventure.sources.probe import Finding
 
 _CLOCK_OFF = timedelta(seconds=5)

@@ -10,6 +10,13 @@ from adventure.sources.side import SourceSide
 from adventure.sources.source import Source
 
 
+def address_settings(address: str) -> dict[str, str]:
+    """Return the settings that a connection string of libpq holds."""
+    from adventure.sources.postgres.address import conninfo_settings
+
+    return conninfo_settings(address)
+
+
 def open_source(settings: Settings, retry_for: float | None) -> Source:
     """Connect for extracts."""
     from adventure.sources.postgres.source import PostgresSource

@@ -12,11 +12,11 @@ from adventure.core.sql_text import quoted
 from adventure.core.streams import APPEND, LOG, READ_AT, ROW_NUMBER, SNAPSHOT, Stream
 from adventure.core.zones import is_utc
 from adventure.sources.postgres.access import refusal
-from adventure.sources.postgres.growing import read_growing
 from adventure.sources.postgres.log.access import read_access
 from adventure.sources.postgres.plan import plan_stream
 from adventure.sources.postgres.relations import read_relations
 from adventure.sources.postgres.rows import Connection
+from adventure.sources.postgres.sampling import read_growing
 from adventure.sources.proposal import Proposal, ProposedColumn, Unmovable, is_name_of_cursor
 
 _MANY_ROWS = 1_000_000

@@ -5,42 +5,30 @@ it follows the log. It begins again if the slot or the publication is another on
 truncated. The slot advances only over changes that are staged, with their watermarks, for every stream that reads it.
 """
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import psycopg
 import pyarrow as pa
 
 from adventure.core.errors import SourceError
 from adventure.core.log import get_logger
-from adventure.core.settings import Settings
 from adventure.core.streams import LOG, Stream
 from adventure.core.watermark import Watermark
 from adventure.sources.postgres.log.access import Connection, LogAccess, chosen, read_access
 from adventure.sources.postgres.log.changes import LogTable, ReadLog, Snapshot, read_log
 from adventure.sources.postgres.log.keys import Keys
 from adventure.sources.postgres.log.position import LogPosition, slots_of
+from adventure.sources.postgres.log.reader import LogReader
 from adventure.sources.postgres.log.slot import (
     Slot,
     advance_slot,
-    create_slot,
-    drop_slot,
-    find_slots,
-    own_slots,
     peek_query,
-    slot_prefix,
 )
 from adventure.sources.postgres.relations import Relation
-from adventure.sources.postgres.session import source_name
 
 CHANGES_A_CYCLE = 500_000
 """After so many messages a cycle reads no further transaction. The rest follows in the next cycle."""
-
-_AGAIN_SECONDS = 10.0
-"""The time after which to try again to create a slot."""
 
 _ADVANCE_BYTES = 1 << 20
 """How much log without changes of ours to pass before the slot is advanced over it."""
@@ -63,40 +51,6 @@ _LOCKED = SourceError(
 log = get_logger()
 
 Batches = Callable[[str], AbstractContextManager[Iterator[pa.RecordBatch]]]
-
-
-@dataclass
-class LogReader:
-    """What the source keeps of its log from cycle to cycle."""
-
-    settings: Settings
-    folder: Path
-    """Where the keys of large transactions are put."""
-    unusable: set[str] = field(default_factory=set)
-    """Slots that cannot be read any more."""
-    no_slot: SourceError | None = None
-    """Why there is no slot."""
-    again_at: float = 0.0
-    idle: tuple[str, int] = ("", 0)
-    """The slot, and how far it was read without a change for any stream that follows it."""
-    boundary: int = 0
-    """A position at which a record of the log ends."""
-    is_locked: bool = False
-    """Whether no other processor of the pipeline reads the log."""
-    was_cleared: bool = False
-    """Whether slots were dropped that no stream uses."""
-    warned: set[str] = field(default_factory=set)
-
-    @property
-    def label(self) -> str:
-        """How messages name the source."""
-        return source_name(self.settings).label
-
-    def warn_once(self, sentence: str) -> None:
-        """Log a warning the first time."""
-        if sentence not in self.warned:
-            self.warned.add(sentence)
-            log.warning(sentence)
 
 
 @dataclass
@@ -140,10 +94,12 @@ class LogCycle:
         if not streams:
             if not self.reader.was_cleared:
                 names = {stream.name for stream in every}
-                self._drop(slots_of({name: mark for name, mark in self.marks.items() if name not in names}))
+                self.reader.drop(
+                    self.asking, slots_of({name: mark for name, mark in self.marks.items() if name not in names})
+                )
                 self.reader.was_cleared = True
             return
-        if not self._lock():
+        if not self.reader.lock(self.asking):
             for stream in streams:
                 # It ends soon if it is a processor that was killed. Reading a followed table whole would cost more.
                 follows = stream.name in self.marks and self.marks[stream.name].mode.startswith(LOG)
@@ -156,9 +112,9 @@ class LogCycle:
         wanted = [stream for stream in streams if stream.name not in self.access.reasons]
         if not wanted:
             # A slot is kept until the windows that replace it are staged.
-            self._drop(slots_of(self.marks))
+            self.reader.drop(self.asking, slots_of(self.marks))
             return
-        self.slot = self._choose_slot()
+        self.slot = self.reader.choose_slot(self.asking, self.marks)
         if self.slot is None:
             assert self.reader.no_slot
             for stream in wanted:
@@ -223,14 +179,14 @@ class LogCycle:
         return LogPosition(self.slot.name, self.end, self.access.stamps[stream], self.access.parts[stream])
 
     def release(self) -> list[str]:
-        """Drop the slots that no watermark names; return what became of them.
+        """Drop the slots that no watermark names; return a sentence about each.
 
         Raises:
             psycopg.Error: the server failed.
         """
-        if not self._lock():
+        if not self.reader.lock(self.asking):
             return ["a processor reads the log, and drops a slot that no stream needs when it starts again"]
-        return self._drop(slots_of(self.marks))
+        return self.reader.drop(self.asking, slots_of(self.marks))
 
     def added(self, stream: str) -> set[int]:
         """Return the partitions that were attached since the stream's last window, by their oid."""
@@ -263,75 +219,6 @@ class LogCycle:
         """Remove the files of keys."""
         for table in self.followed.values():
             table.keys.close()
-
-    def _choose_slot(self) -> Slot | None:
-        """Return the slot that the watermarks name, else another one of ours, else a new one."""
-        prefix = slot_prefix(self.reader.settings)
-        named = own_slots(self.reader.settings, slots_of(self.marks))
-        slots = find_slots(self.asking, prefix, named)
-        usable = [slot for slot in slots if not slot.is_lost and slot.name not in self.reader.unusable]
-        for slot in slots:
-            if slot not in usable:
-                self.reader.warn_once(
-                    f"{self.reader.label}: the replication slot {slot.name} is lost"
-                    f" ({slot.status or 'it cannot be read'}): its tables are read whole once, and then from a new slot"
-                )
-        chosen = next((slot for slot in usable if slot.name in named), next(iter(usable), None))
-        self._drop({chosen.name} if chosen else set())
-        if chosen is None and time.monotonic() >= self.reader.again_at:
-            chosen = self._create(prefix)
-        return chosen
-
-    def _create(self, prefix: str) -> Slot | None:
-        try:
-            created = create_slot(self.asking, prefix)
-        except psycopg.Error as error:
-            if self.asking.closed:
-                raise
-            said, remedy = error.diag.message_primary or str(error), "Fix that; the next cycle tries again"
-            if isinstance(error, psycopg.errors.QueryCanceled):
-                said = "a transaction that was open before it has not ended"
-                remedy = "No action is needed; end that transaction if it stays open"
-            elif isinstance(error, psycopg.errors.ConfigurationLimitExceeded):
-                remedy = "Raise max_replication_slots, or drop a slot that nobody reads: see pg_replication_slots"
-            self.reader.no_slot = SourceError(
-                f"{self.reader.label}: no replication slot can be created: {said}", remedy
-            )
-            self.reader.again_at = time.monotonic() + _AGAIN_SECONDS
-            return None
-        log.info(f"{self.reader.label}: created the replication slot {created.name}")
-        return created
-
-    def _lock(self) -> bool:
-        """Lock the pipeline's slot: another processor would advance it over changes that this one has not staged."""
-        if not self.reader.is_locked:
-            name = [f"adventure:{slot_prefix(self.reader.settings)}"]
-            taken = self.asking.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", name).fetchone()
-            self.reader.is_locked = taken == (True,)
-        return self.reader.is_locked
-
-    def _drop(self, needed: Collection[str]) -> list[str]:
-        """Drop our other slots, which would keep the server's log for nobody; return what became of them."""
-        said = []
-        for slot in find_slots(self.asking, slot_prefix(self.reader.settings)):
-            unusable = slot.is_lost or slot.name in self.reader.unusable
-            if slot.active_pid is not None or (slot.name in needed and not unusable):
-                continue
-            try:
-                drop_slot(self.asking, slot.name)
-            except psycopg.Error as error:
-                if self.asking.closed:
-                    raise
-                why = error.diag.message_primary or str(error)
-                said.append(
-                    f"the replication slot {slot.name} is not used, keeps the server's log, and cannot be dropped:"
-                    f" {why}. Run as a superuser: select pg_drop_replication_slot('{slot.name}')"
-                )
-                self.reader.warn_once(f"{self.reader.label}: {said[-1]}")
-            else:
-                said.append(f"dropped the replication slot {slot.name}")
-                log.info(f"{self.reader.label}: {said[-1]}")
-        return said
 
     def _take_snapshot(self, batches: Batches) -> tuple[Snapshot, int, int]:
         with batches(_SNAPSHOT) as found:

@@ -1,4 +1,4 @@
-"""Keys and cursors in DuckDB's SQL."""
+"""Keys and cursors in DuckDB's SQL, which reads raw tables in DuckDB and the staged files of every warehouse."""
 
 from typing import ClassVar
 

@@ -1,21 +1,36 @@
-"""Reads the staged versions of some keys from the staged files, so that reconcile counts them as in flight.
+"""Read staged files with DuckDB, from any stage, once they are on this machine.
 
-The files may come from any stage, once they are on this machine.
+Reconcile counts the versions in them as in flight, whichever warehouse they are for.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
-from adventure.core.manifest import Window
+from adventure.core.manifest import StagedFile, Window
 from adventure.core.sql_text import literal
 from adventure.core.streams import Stream
 from adventure.destinations.common.dialect import joined
-from adventure.destinations.duckdb.columns import LARGEST_DOCUMENT
-from adventure.destinations.duckdb.dialect import DUCKDB
-from adventure.destinations.duckdb.load import file_fault
+from adventure.destinations.common.duckdb_dialect import DUCKDB
+
+LARGEST_DOCUMENT = 64 << 20
+"""In bytes. MongoDB's limit is 16 MB of BSON; the same document is longer as JSON."""
+
+
+def file_fault(path: Path, promised: StagedFile) -> str:
+    """Return what is wrong with a staged file; empty if size and checksum are those of window.json."""
+    try:
+        with path.open("rb") as file:
+            whole = path.stat().st_size == promised.bytes
+            whole = whole and hashlib.file_digest(file, "sha256").hexdigest() == promised.sha256
+    except FileNotFoundError:
+        return f"{path} is missing; its window.json lists the file, and it was never loaded"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror or error}"
+    return "" if whole else f"{path} is not the file that was staged: its size or checksum differs from window.json"
 
 
 def copy_staged(
