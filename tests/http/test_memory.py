@@ -87,7 +87,7 @@ def test_ten_times_as_many_pages_take_no_more_memory(cycle: Measure) -> None:
 
 
 def test_an_answer_takes_a_multiple_of_its_size(cycle: Measure) -> None:
-    """Text, records and lines of up to three pages are in memory at the same time, and the lines that are compressed."""
+    """Up to three pages are in memory at once, each as records and lines, and lines that are compressed."""
     small, _ = cycle(counted(1, 1))
     large, rows = cycle(counted(4, 16_000))
     assert rows == "64000"
