@@ -149,7 +149,7 @@ def compare(api: Api, reader: Reader, writers: list[Writer]) -> None:
         if record["version"] >= staged.get(record["id"], record)["version"]:
             staged[record["id"]] = record
     assert staged == api.records
-    assert len(written) > 20
+    assert len(written) > WRITERS
 
 
 def run(api: Api, reader: Reader, stream: Any, way: Callable[[Writer], None]) -> None:
