@@ -28,11 +28,11 @@ check: lint ## lint and run the unit tests, about a minute: what to run before e
 test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stage -x" narrows it, WORKERS=1 limits it
 	@$(IN_MEMORY) $(PYTEST) -m "not slow" $(TEST_ARGS)
 
-test-slow: .venv/.dev ## run the slow tests: crashes, broken connections, the browser, chaos, benchmarks and the demo, in their short forms
+test-slow: .venv/.dev ## run the slow tests: crashes, broken connections, the browser, chaos, benchmarks, Airflow and the demo, in their short forms
 	@$(PYTEST) --numprocesses logical -m "slow and not examples" $(TEST_ARGS)
 
 examples: .venv/.dev ## install Airflow and Dagster, run their recipes on generated sales, and let a task fail (about 5 minutes)
-	@$(PYTEST) --numprocesses 0 -m examples $(TEST_ARGS)
+	@$(PYTEST) --numprocesses 0 tests/e2e/test_schedulers.py $(TEST_ARGS)
 
 chaos: .venv/.dev ## kill everything at random under load, and compare; CHAOS_ARGS="--minutes 10 --seed 3"
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

@@ -32,6 +32,8 @@ class Api(BaseModel):
     """Parameter for the number of records in a page; None if the API has none."""
     page_size: int = Field(1000, ge=1)
     """Value of that parameter."""
+    answer_mb: int = Field(64, ge=1)
+    """The most megabytes (2**20 bytes) of one answer, decompressed: a longer one is an error. It bounds the memory."""
     parameters: dict[str, str] = {}
     """Other parameters of every request, such as the order."""
     requests_per_second: float | None = Field(None, gt=0)

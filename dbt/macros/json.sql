@@ -31,6 +31,28 @@ tests report it.
 {%- endmacro %}
 
 
+{#-
+Read a whole number that is written in the digits 0 to 9. Anything else gives NULL: a fraction, which the warehouses would
+round differently, a word, a boolean, and the digits of other scripts.
+-#}
+{% macro json_whole_number(column, key) -%}
+    {%- set text = json_text(column, key) -%}
+    case when {{ is_whole_number(text) }} then {{ try_cast(text, 'integer') }} end
+{%- endmacro %}
+
+{% macro is_whole_number(text) -%}
+    {{ return(adapter.dispatch('is_whole_number')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__is_whole_number(text) -%}
+    regexp_full_match({{ text }}, '-?[0-9]{1,9}([.]0+)?')
+{%- endmacro %}
+
+{% macro snowflake__is_whole_number(text) -%}
+    regexp_like({{ text }}, '-?[0-9]{1,9}([.]0+)?')
+{%- endmacro %}
+
+
 {#- Read ISO 8601 text as a naive UTC timestamp. -#}
 {% macro json_timestamp(column, key) -%}
     {{ utc_timestamp(json_text(column, key)) }}

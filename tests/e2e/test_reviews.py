@@ -276,4 +276,4 @@ def test_without_an_api_there_are_no_reviews_and_with_one_the_unit_tests_of_thei
     )
     assert result.success, result.exception
     assert {str(node.status) for node in result.result.results} == {"pass"}
-    assert len(result.result.results) == 2
+    assert len(result.result.results) == 3

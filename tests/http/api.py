@@ -67,6 +67,8 @@ class Api:
     requests: list[Request] = field(default_factory=list)
     port: int = 0
     scheme: str = "http"
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a record is written, which no request sees half."""
 
     @property
     def url(self) -> str:
@@ -74,8 +76,9 @@ class Api:
 
     def put(self, key: str, at: datetime, **members: Any) -> None:
         """Write a record, in its latest version."""
-        self.records.pop(key, None)
-        self.records[key] = {"id": key, "meta": {"changed": iso(at)}, **members}
+        with self._lock:
+            self.records.pop(key, None)
+            self.records[key] = {"id": key, "meta": {"changed": iso(at)}, **members}
 
     def put_many(self, count: int, at: datetime, first: int = 0) -> None:
         for number in range(first, first + count):
@@ -95,7 +98,8 @@ class Api:
         asked = request.query_params
         if request.url.path != "/v1/shop/reviews":
             return Response(b"{}", 404, media_type="application/json")
-        found = sorted(self.records.values(), key=_place)
+        with self._lock:
+            found = sorted(self.records.values(), key=_place)
         if since := asked.get("since"):
             found = [each for each in found if self._is_since(each["meta"]["changed"], since)]
         begin, after = 0, asked.get("after", "")

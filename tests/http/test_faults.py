@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
+import zlib
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import trustme
 from pydantic import SecretStr
@@ -118,11 +120,33 @@ def test_a_fault_that_stays_is_an_error_and_costs_no_record(
         assert reader.held() == api.records
 
 
-def test_an_answer_that_does_not_end_is_given_up(api: Api, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "LARGEST_ANSWER", 100_000)
-    api.always = answer(b'{"data": {"items": [%s]}}' % (b"0," * 60_000))
-    with pytest.raises(SourceError, match="Set a smaller page_size"):
-        reader.cycle()
+def test_an_answer_that_does_not_end_is_given_up(api: Api, reader: Reader) -> None:
+    stream = styled("next", answer_mb=1)
+    api.put("a", HOUR_AGO, text="x" * 1_000_000)
+    assert reader.cycle(stream).rows_staged == 1
+    api.put("b", HOUR_AGO, text="x" * 50_000)
+    with pytest.raises(SourceError, match=r"more than 1 MB\. Set a smaller page_size .*or a larger answer_mb"):
+        reader.cycle(stream)
+
+
+def compressed(body: bytes, wbits: int) -> bytes:
+    compressor = zlib.compressobj(wbits=wbits)
+    return compressor.compress(body) + compressor.flush()
+
+
+@pytest.mark.parametrize(("encoding", "wbits"), [("gzip", 31), ("deflate", 15), ("deflate", -15), ("GZIP", 31)])
+@pytest.mark.parametrize("kept", [None, -5, 1])
+def test_a_compressed_answer_is_read_whole(
+    api: Api, reader: Reader, encoding: str, wbits: int, kept: int | None
+) -> None:
+    """A body that was cut is read again; it is larger than the pieces in which it is inflated."""
+    api.put("a", HOUR_AGO, text="x" * 3_000_000)
+    body = compressed(orjson.dumps({"data": {"items": list(api.records.values())}}), wbits)
+    api.faults = [answer(body[:kept], content_encoding=encoding)] if kept else []
+    api.always = answer(body, content_encoding=encoding)
+    reader.cycle()
+    assert reader.held() == api.records
+    assert len(api.requests) == (2 if kept else 1)
 
 
 def test_an_answer_that_trickles_is_given_up(api: Api, api_settings: Settings) -> None:

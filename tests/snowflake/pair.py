@@ -63,6 +63,10 @@ HOSTILE_ORDER = (
 )
 
 
+# JSON as an API may write ratings; the models read the first three.
+OTHER_RATINGS = ('"4"', "3.0", "9", "4.5", "true", '"five"', '"fünf"', '"5/5"', '"★★★★★"', '"５"', '"٥"', '""', "null")
+
+
 @dataclass
 class Pair:
     """One pipeline into two warehouses."""
@@ -169,6 +173,7 @@ def built_pair(sandbox: Sandbox, emulator: Emulator, folder: Path) -> Iterator[P
 
         generate(writer, seed=6, batches=2)
         delete_some(writer)
+        rate_in_other_notations(writer)
         process_once(reader, streams)
         made.load()
         reconcile(reader, streams, repair=True)
@@ -216,3 +221,22 @@ def delete_some(writer: Settings) -> None:
         collection = client[chats.namespace][chats.table]
         for document in list(collection.find({}, {"_id": 1}).limit(3)):
             collection.delete_one({"_id": document["_id"]})
+
+
+def rate_in_other_notations(writer: Settings) -> None:
+    """Let the API answer with ratings in OTHER_RATINGS for as many of its reviews."""
+    with psycopg.connect(writer.postgres_dsn, autocommit=True) as source:
+        source.execute("alter table reviews_api.reviews drop constraint if exists reviews_rating_check")
+        source.execute(
+            "alter table reviews_api.reviews alter rating drop not null, alter rating type jsonb using to_jsonb(rating)"
+        )
+        found = source.execute(
+            "select review_id from reviews_api.reviews where status = 'published' order by review_id desc limit %s",
+            [len(OTHER_RATINGS)],
+        ).fetchall()
+        for (key,), rating in zip(found, OTHER_RATINGS, strict=True):
+            source.execute(
+                "update reviews_api.reviews set rating = %s::jsonb, updated_at = clock_timestamp() at time zone 'utc'"
+                " where review_id = %s",
+                [rating, key],
+            )

@@ -3,6 +3,7 @@
 Built twice, the second time in increments of what was sold, changed and deleted in between.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,7 +18,7 @@ from adventure.destinations.snowflake import account_tasks, warehouse
 from adventure.destinations.snowflake.scripts import split
 from tests.snowflake import account
 from tests.snowflake.emulator import sent
-from tests.snowflake.pair import DBT, ROOT, Pair
+from tests.snowflake.pair import DBT, OTHER_RATINGS, ROOT, Pair
 from tests.snowflake.plain import plain
 from tests.snowflake.typed.project import faults_of_project
 from tests.snowflake.typed.relations import Relations
@@ -73,6 +74,16 @@ def test_what_is_deleted_and_hostile_was_compared(pair: Pair) -> None:
             None,
         )
     ]
+
+
+def test_ratings_in_other_notations_were_compared(pair: Pair) -> None:
+    """The models read none of them by guessing, and a test lists each of them once."""
+    kept = pair.session.sql("select count(*), count(rating) from dbt_prod.stg_reviews__reviews").collect()[0]
+    assert kept[0] - kept[1] == len(OTHER_RATINGS) - 3
+    audit = "select unread_value, row_count from dbt_prod_dbt_test__audit.ratings_are_whole_numbers_in_plain_digits"
+    unread = {str(json.loads(each)).lower() for each in OTHER_RATINGS[3:-1]}
+    for execute in (pair.embedded.execute, lambda query: pair.session.sql(query).collect()):
+        assert {tuple(row) for row in execute(audit)} == {(value, 1) for value in unread}
 
 
 def test_the_compiled_models_and_tests_have_snowflakes_words_and_types(pair: Pair) -> None:

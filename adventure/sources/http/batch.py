@@ -6,9 +6,11 @@ result.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import compress
+from itertools import compress, repeat
+from operator import contains, itemgetter
 from typing import Any
 
 from adventure.core.key_kinds import joined_key
@@ -49,7 +51,7 @@ def batch_of(records: Sequence[Any], lines: Sequence[bytes], stream: Stream) -> 
     """
     if not stream.is_whole or set(map(type, records)) != {dict}:
         return None
-    if any(KEY_TEXTS in record or CURSOR_TEXT in record for record in records):
+    if any(any(map(contains, records, repeat(ours))) for ours in (KEY_TEXTS, CURSOR_TEXT)):
         return None
     parts = [_key_texts(_members(records, name)) for name in stream.key]
     cursors = _cursors(_members(records, stream.cursor)) if stream.api.time == "iso" else None
@@ -63,9 +65,11 @@ def batch_of(records: Sequence[Any], lines: Sequence[bytes], stream: Stream) -> 
 
 
 def _members(records: Sequence[dict[str, Any]], path: str) -> list[Any]:
-    if "." in path:
-        return [value_at(record, path) for record in records]
-    return [record.get(path) for record in records]
+    if "." not in path:
+        # Without a loop of Python's own, which takes three times as long.
+        with suppress(KeyError):
+            return list(map(itemgetter(path), records))
+    return [value_at(record, path) for record in records]
 
 
 def _key_texts(values: list[Any]) -> list[str] | None:
@@ -82,7 +86,7 @@ def _cursors(values: list[Any]) -> list[datetime] | None:
         return None
     text = "\n".join(values)
     # A page has few shapes, so that few texts are compared with the pattern.
-    shapes = {shape.decode() for shape in text.encode().translate(_SAME_DIGIT).split(b"\n")}
+    shapes = [shape.decode() for shape in set(text.encode().translate(_SAME_DIGIT).split(b"\n"))]
     if text.count("\n") != len(values) - 1 or not all(map(READ_ALIKE.fullmatch, shapes)):
         return None
     try:

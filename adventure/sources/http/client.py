@@ -5,32 +5,19 @@ import re
 import ssl
 import threading
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx
 
 from adventure.core import heartbeat
-from adventure.core.clock import utc_now
 from adventure.core.connect import BRIEF_SEC, RETRY_FOR_SEC
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError, SourceUnavailable
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.source_name import SourceName
-
-LARGEST_ANSWER = 64 << 20
-"""The most bytes of an answer, decompressed, because an answer is held in memory."""
+from adventure.sources.http.answer import Answer, Limits, TryAgain, read_answer
 
 REDIRECTS = 3
 """The most redirects of one request, all within the API's own host."""
-
-LONGEST_WAIT = 3600.0
-"""The longest time in seconds to wait because the API asks to."""
-
-_ENCODINGS = ("", "identity", "gzip", "deflate")
-"""A piece of these grows by a factor of 1,000 at most. Others, and two of them in turn, could fill the memory."""
 
 _USUAL = SourceName("http", "the HTTP API", "API_", "API_")
 
@@ -44,29 +31,6 @@ log = get_logger()
 
 class Throttled(SourceUnavailable):
     """The API asks to wait longer than a cycle may."""
-
-
-class _TryAgain(Exception):
-    """An answer that another attempt may improve. Internal to this module."""
-
-    def __init__(self, error: SourceUnavailable, after: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error, self.after = error, after
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer of the API."""
-
-    url: httpx.URL
-    body: bytes | None
-    """None if nothing has changed since the answer that the request named."""
-    date: datetime
-    """The server's clock, to the second; naive UTC. This machine's clock where the server does not tell."""
-    link: str | None
-    """The address of the next page in the Link header."""
-    validators: dict[str, str]
-    """Headers of a later request that asks whether the answer has changed."""
 
 
 class ApiClient:
@@ -126,13 +90,19 @@ class ApiClient:
         self._stopped.clear()
 
     def get(
-        self, url: httpx.URL, validators: dict[str, str] | None = None, *, per_second: float | None = None
+        self,
+        url: httpx.URL,
+        validators: dict[str, str] | None = None,
+        *,
+        per_second: float | None = None,
+        megabytes: int,
     ) -> Answer:
         """Return the answer to a request. It is tried again while the API fails or asks to wait.
 
         Args:
             validators: of an earlier answer; the answer has no body if nothing has changed since.
             per_second: the most requests a second.
+            megabytes: the most of the answer's body.
 
         Raises:
             SourceUnavailable: the API does not answer, or not in JSON.
@@ -145,8 +115,8 @@ class ApiClient:
         while True:
             self._wait_for_turn(per_second)
             try:
-                return self._attempt(url, validators or {})
-            except _TryAgain as again:
+                return self._attempt(url, validators or {}, megabytes)
+            except TryAgain as again:
                 wait = pause if again.after is None else again.after
                 if time.monotonic() + wait > ends_at:
                     if again.after is None:
@@ -171,17 +141,18 @@ class ApiClient:
         if self._stopped.wait(max(0.0, seconds)):
             raise SourceUnavailable(f"{self.where}: the request was cancelled")
 
-    def _attempt(self, url: httpx.URL, validators: dict[str, str]) -> Answer:
+    def _attempt(self, url: httpx.URL, validators: dict[str, str], megabytes: int) -> Answer:
+        limits = Limits(megabytes, self._longest, self._stopped.is_set)
         for _ in range(REDIRECTS + 1):
             self.check_host(url)
             target = f"{self.where} ({url.path})"
             try:
                 with self._http.stream("GET", url, headers=validators) as response:
                     if not response.has_redirect_location:
-                        return self._read(response, url, target, asked=bool(validators))
+                        return read_answer(response, url, target, self._fix, limits, asked=bool(validators))
                     url = url.join(response.headers["location"])
             except httpx.TimeoutException as error:
-                raise _TryAgain(
+                raise TryAgain(
                     SourceUnavailable(f"{target} does not answer in time", "Check the API and the network")
                 ) from error
             except httpx.HTTPError as error:
@@ -190,7 +161,7 @@ class ApiClient:
                         f"{self.where} cannot be trusted: {distrust}",
                         self._fix("Check API_TLS_CA_FILE, and that the certificate names this host"),
                     ) from error
-                raise _TryAgain(
+                raise TryAgain(
                     SourceUnavailable(
                         f"{target} does not answer: {error}", self._fix("Check that it runs, and API_URL")
                     )
@@ -216,68 +187,6 @@ class ApiClient:
                 self._fix("Set API_URL to that address if it is the API's"),
             )
 
-    def _read(self, response: httpx.Response, url: httpx.URL, target: str, *, asked: bool) -> Answer:
-        """Return the answer if it is a success.
-
-        Args:
-            asked: whether the request asks for an answer only if it has changed.
-
-        Raises:
-            _TryAgain: the API fails, is busy, or its answer is not JSON.
-        """
-        status = response.status_code
-        if status in (408, 425, 429) or status >= 500:
-            said = f"{target} answers {status} {response.reason_phrase}".rstrip()
-            raise _TryAgain(
-                SourceUnavailable(said, "Check the API; set requests_per_second below its limit"),
-                _retry_after(response),
-            )
-        if status in (401, 403, 407):
-            raise SourceRefused(
-                f"{target} refuses: {status}", self._fix("Check API_TOKEN and API_HEADERS, and their rights")
-            )
-        if status in (404, 410):
-            raise SourceShapeError(
-                f"{target}: there is no such endpoint ({status})", self._fix("Check API_URL and the stream")
-            )
-        if status == 304 and not asked:
-            # To take it for an empty page would leave out this page and all after it.
-            raise _TryAgain(
-                SourceUnavailable(f"{target} answers 304 to a request without conditions", "Check any cache before it")
-            )
-        if status not in (200, 304):
-            raise SourceError(f"{target} answers {status}", "Check the parameters in the stream's table api")
-        encoding = response.headers.get("content-encoding", "").strip().lower()
-        if encoding not in _ENCODINGS:
-            raise SourceError(f"{target} answers in the encoding {encoding[:50]!r}", "Let it send gzip, or no encoding")
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if status == 200 and not (kind == "application/json" or kind.endswith("+json")):
-            raise _TryAgain(
-                SourceUnavailable(
-                    f"{target} answers with {kind or 'no content type'} instead of JSON",
-                    self._fix("Check API_URL"),
-                )
-            )
-        link = response.links.get("next", {}).get("url")
-        return Answer(
-            url, None if status == 304 else self._body(response, target), _date(response), link, _validators(response)
-        )
-
-    def _body(self, response: httpx.Response, target: str) -> bytes:
-        """Return the body, read in pieces, so that neither a slow nor an endless answer holds the stream."""
-        body, ends_at = bytearray(), time.monotonic() + self._longest
-        for piece in response.iter_bytes():
-            body += piece
-            if len(body) > LARGEST_ANSWER:
-                raise SourceError(
-                    f"{target}: an answer has more than {LARGEST_ANSWER >> 20} MB", "Set a smaller page_size"
-                )
-            if time.monotonic() > ends_at or self._stopped.is_set():
-                raise _TryAgain(
-                    SourceUnavailable(f"{target} did not finish its answer in time", "Set a smaller page_size")
-                )
-        return bytes(body)
-
 
 def _unsendable(name: SourceName) -> SourceRefused:
     return SourceRefused(
@@ -297,30 +206,3 @@ def _distrust(error: BaseException | None) -> str:
             return error.verify_message
         error = error.__cause__ or error.__context__
     return ""
-
-
-def _date(response: httpx.Response) -> datetime:
-    return _http_date(response.headers.get("date", "")) or utc_now()
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds that the API asks to wait, from a number or a date; None if it does not ask."""
-    text = response.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(LONGEST_WAIT, float(text))
-    until = _http_date(text)
-    return None if until is None else min(LONGEST_WAIT, max(0.0, (until - _date(response)) / timedelta(seconds=1)))
-
-
-def _validators(response: httpx.Response) -> dict[str, str]:
-    headers: Any = response.headers
-    asked = {"etag": "if-none-match", "last-modified": "if-modified-since"}
-    return {name: headers[given] for given, name in asked.items() if given in headers}

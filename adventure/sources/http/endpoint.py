@@ -1,7 +1,7 @@
 """Read an endpoint page by page."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +12,13 @@ from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceShapeError, SourceUnavailable
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
-from adventure.sources.http.client import Answer, ApiClient
+from adventure.sources.http.answer import Answer
+from adventure.sources.http.client import ApiClient
 from adventure.sources.http.records import parse, value_at
 from adventure.sources.prefetch import prefetch
 
 PREFETCHED_PAGES = 1
-"""Only one, because a page may have up to `client.LARGEST_ANSWER` bytes."""
+"""Only one, because a page may have up to `answer_mb` megabytes."""
 
 PASSES = 5
 """How often counted pages are read while records move between them."""
@@ -144,7 +145,7 @@ class Endpoint:
         asked = known.headers if known and known.url == url else None
         visited: set[int] = set()
         read, number, repeated = 0, 0, 0
-        before: list[Any] = []
+        before = 0
         while url is not None:
             if hash(str(url)) in visited:
                 raise SourceShapeError(
@@ -158,13 +159,14 @@ class Endpoint:
                 return
             records = self._records(value)
             # A page may come twice if as many records were inserted before it as it holds.
-            repeated = repeated + 1 if records and records == before else 0
+            page = _fingerprint(records, lines)
+            repeated = repeated + 1 if records and page == before else 0
             if repeated == 2:
                 raise SourceShapeError(
                     f"{self.stream.name}: {self.client.where} answers with the same page again",
                     f"Check pages and page ({self.stream.api.page}) in the stream's table api",
                 )
-            before, read, number = records, read + len(records), number + 1
+            before, read, number = page, read + len(records), number + 1
             following = self._following(url, answer, value, len(records), read, number)
             only = number == 1 and following is None and answer.validators
             yield Page(records, answer.date, lines, Validators(url, answer.validators) if only else None)
@@ -188,11 +190,14 @@ class Endpoint:
 
         A body that was cut, which not every server's headers show, is read again.
         """
-        rate = self.stream.api.requests_per_second
+        api = self.stream.api
         for attempt in range(1, _ATTEMPTS_TO_PARSE + 1):
-            answer = self.client.get(url, asked, per_second=rate)
+            answer = self.client.get(url, asked, per_second=api.requests_per_second, megabytes=api.answer_mb)
             try:
-                return answer, *((None, None) if answer.body is None else parse(answer.body, self.stream.api.records))
+                if answer.body is None:
+                    return answer, None, None
+                # Let go of the text, which would be held until the next page is read.
+                return replace(answer, body=b""), *parse(answer.body, api.records)
             except RecursionError as error:
                 raise SourceError(
                     f"{self.stream.name}: an answer of {self.client.where} is nested too deeply",
@@ -245,6 +250,11 @@ class Endpoint:
             raise SourceShapeError(f"{self.stream.name}: the next page is no address", "Check next") from error
         self.client.check_host(following)
         return following
+
+
+def _fingerprint(records: list[Any], lines: list[bytes] | None) -> int:
+    """Return a hash of a page's records, which takes no memory while the next page is read."""
+    return hash(tuple(lines)) if lines else hash(str(records))
 
 
 def _time_text(moment: datetime, form: str) -> str:

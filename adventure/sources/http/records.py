@@ -12,10 +12,13 @@ Numbers keep all of their digits. A record that cannot be staged exactly raises 
 import base64
 import json
 import re
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import accumulate, count
+from operator import add
 from typing import Any
 
 import orjson
@@ -32,6 +35,9 @@ _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000}
 _DIGITS = 18
 """Integers with at most so many digits fit 64 bits."""
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+
+_MARK = secrets.token_hex(16).encode()
+"""Stands for the records in the text of an answer. No answer contains it, because nobody knows it."""
 
 
 class CannotConvert(Exception):
@@ -74,18 +80,27 @@ def _exact_lines(body: bytes, value: Any, path: str) -> list[bytes] | None:
     records = value_at(value, path) if path else value
     if not isinstance(records, list):
         return None
-    lines = list(map(orjson.dumps, records))
-    # Write the records once: the rest of the answer is written around their texts.
-    written = orjson.Fragment(b"[%b]" % b",".join(lines))
-    if not path:
-        return lines if orjson.dumps(written) == body else None
-    parent, _, name = path.rpartition(".")
-    holder = value_at(value, parent) if parent else value
-    holder[name] = written
-    try:
-        return lines if orjson.dumps(value) == body else None
-    finally:
-        holder[name] = records
+    # The records are written once: the rest of the answer is written around a mark in their place.
+    lines, around = list(map(orjson.dumps, records)), _MARK
+    if path:
+        parent, _, name = path.rpartition(".")
+        holder = value_at(value, parent) if parent else value
+        holder[name] = orjson.Fragment(_MARK)
+        try:
+            around = orjson.dumps(value)
+        finally:
+            holder[name] = records
+    head, _, tail = around.partition(_MARK)
+    return lines if _is_written(body, head + b"[", lines, b"]" + tail) else None
+
+
+def _is_written(body: bytes, head: bytes, lines: list[bytes], tail: bytes) -> bool:
+    """Return whether the body, which is JSON, is the head, the lines and the tail; this copies nothing."""
+    if not body.startswith(head):
+        return False
+    # Where each line begins, and where another would. In JSON, the one byte between two lines can only be a comma.
+    starts = list(map(add, accumulate(map(len, lines), initial=len(head)), count()))
+    return all(map(body.startswith, lines, starts)) and body[starts[-1] - bool(lines) :] == tail
 
 
 def value_at(record: Any, path: str) -> Any:

@@ -14,7 +14,7 @@ with loaded as (
         {{ json_text('raw', 'product_id') }} as product_id,
         {{ json_text('raw', 'customer_id') }} as customer_id,
         {{ json_text('raw', 'order_id') }} as sales_order_id,
-        {{ json_number('raw', 'rating', 'integer') }} as rating,
+        {{ json_whole_number('raw', 'rating') }} as rating,
         {{ json_text('raw', 'title') }} as title,
         {{ json_text('raw', 'text') }} as review_text,
         {{ try_cast(json_text('raw', 'verified_purchase'), 'boolean') }} as is_verified_purchase,
