@@ -261,17 +261,21 @@ def contributions(
     dimension, compared = SEGMENTS[segment], scope.compared(today, earliest)
     if compared is None:
         return pd.DataFrame()
-    sums = []
-    for each in compared:
-        condition, values = each.condition("order_hour")
-        found = query(
-            f"select {dimension.column} as segment, sum({measure}) as value from {dimension.mart}"
-            f" where {condition} group by 1",
-            values,
-        )
-        sums.append(dict(zip(found["segment"], found["value"].map(Decimal), strict=True)))
-    now, before = sums
-    rows = [(name, now.get(name, Decimal(0)), before.get(name, Decimal(0))) for name in now.keys() | before.keys()]
+    (is_now, now_values), (is_before, before_values) = (each.condition("order_hour") for each in compared)
+    found = query(
+        f"""
+        select
+            {dimension.column} as segment,
+            coalesce(sum(case when {is_now} then {measure} end), 0) as now,
+            coalesce(sum(case when {is_before} then {measure} end), 0) as before
+        from {dimension.mart}
+        where {is_now} or {is_before}
+        group by 1
+        """,
+        [*now_values, *before_values, *now_values, *before_values],
+    )
+    # Snowflake answers with integers of NumPy, which Decimal refuses.
+    rows = [(name, Decimal(str(now)), Decimal(str(before))) for name, now, before in found.to_numpy().tolist()]
     changes = [(name, late, early, late - early, relative_change(late, early)) for name, late, early in rows]
     changes.sort(key=lambda row: (-row[3], row[0]))
     return pd.DataFrame(changes, columns=["segment", "now", "before", "change", "relative"])

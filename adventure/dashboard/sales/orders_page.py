@@ -104,10 +104,10 @@ def _choose(query: Query) -> Selection | None:
 
 def _show_path(chosen: Mapping[Dimension, Any]) -> None:
     """Show the chosen values of this page's filters as a path. A click on one removes those that follow it."""
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="path")
     steps = [name for name in drill.MORE if chosen[name]]
     if not steps:
         return
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="path")
     row.button("All orders", type="tertiary", on_click=controls.reset, args=drill.MORE, key="path-all")
     for place, name in enumerate(steps):
         row.text("›", width="content")

@@ -9,7 +9,7 @@ from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import controls, data, format
-from adventure.dashboard.layout import REFRESH_SEC, current_health, rerun_on_publish, show_error
+from adventure.dashboard.layout import REFRESH_SEC, current_health, follow_pick, rerun_on_publish, show_error
 from adventure.dashboard.sales import drill, metrics, orders_page, panels, reviews, views, zones
 from adventure.dashboard.sales.filters import FILTERS, ZONE, choose_scope, show_no_sales
 from adventure.dashboard.sales.notice import notice
@@ -111,6 +111,7 @@ def _say_utc(scope: Scope) -> None:
 @st.fragment
 def _trend(panel: panels.Panel) -> None:
     """Draw the panels that depend on measure and segment. A fragment: changing these reruns no other panel."""
+    follow_pick()
     with st.container(border=True, key="paper-right"):
         measure, segment = panels.sales_over_time(panel)
     left, right = st.container(key="screen-pair").columns(2, gap="small")

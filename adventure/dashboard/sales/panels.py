@@ -4,16 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import controls, exports, format
-from adventure.dashboard.layout import download, draw, show_empty, table, theme
+from adventure.dashboard.layout import download, draw, draw_bars, show_empty, table, theme
 from adventure.dashboard.sales import charts, drill, metrics, notes
 from adventure.dashboard.sales import to_date as spans
-from adventure.dashboard.sales.filters import show_days_up_to
+from adventure.dashboard.sales.filters import FILTERS, show_days_up_to
 from adventure.dashboard.sales.scope import Grain, Scope, days_of, default_grain, possible_grains
 from adventure.destinations.published import Query
 
@@ -236,8 +237,13 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
         show_empty("There is nothing before this period to compare with. Choose a shorter or later period.")
         return
     title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
-    draw(st, charts.contribution_chart(rows, measure, theme(), title))
     name = f"change-of-{measure}-by-{segment}"
+    pick = partial(drill.pick_segment, segment)
+    draw_bars(charts.contribution_chart(rows, measure, theme(), title), name, charts.BAR, pick)
+    if segment in FILTERS:
+        st.caption(f"Click a bar to see its {segment} alone. With the keyboard, choose it in the filters.")
+    else:
+        st.caption("Click a bar to see its orders. With the keyboard, choose it among the filters of the Orders page.")
     download(rows, name, panel.file(name))
 
 
