@@ -312,6 +312,41 @@ def test_a_click_on_a_table_filters_and_the_path_leads_back(visit: Visit) -> Non
     assert "country=" not in visit.page.url
 
 
+def test_a_click_on_a_bar_filters_by_it(visit: Visit, shop: Shop) -> None:
+    """Twice the same bar: the chart that comes back has nothing chosen. All else of the view stays."""
+    visit.open("?period=7d&measure=orders&market=units")
+    for _ in range(2):
+        visit.page.locator("path[aria-label*='segment: France']").click()
+        visit.page.wait_for_url("**country=France**")
+        visit.settle()
+        assert {"period=7d", "measure=orders", "market=units"} <= set(re.split("[?&]", visit.page.url))
+        today = last_30_days().last
+        wanted = metrics.total(shop.sales.query, Scope(today - timedelta(6), today, ("France",)))
+        assert visit.metric("Orders") == f"{wanted.orders:,}"
+        visit.control("crumb-all").get_by_role("button").click()
+        visit.settle()
+        assert "country=" not in visit.page.url
+
+
+def test_a_click_on_a_bar_without_a_filter_shows_its_orders(visit: Visit) -> None:
+    visit.open("?period=7d&segment=category")
+    visit.page.locator("path[aria-label*='segment: Bikes']").click()
+    visit.page.get_by_role("heading", name="Orders", exact=True).wait_for()
+    visit.settle()
+    assert {"period=7d", "category=Bikes"} <= set(re.split("[?&]", visit.page.url))
+    assert visit.control("path").get_by_text("Bikes").is_visible()
+
+
+def test_more_filters_stay_open_when_another_filter_changes(visit: Visit) -> None:
+    """The path of the country is above them."""
+    visit.open("orders?period=90d")
+    visit.page.get_by_text("More filters").click()
+    visit.pick("country", "France")
+    assert visit.control("crumb-all").is_visible()
+    visit.pick("loyalty", "first-time")
+    assert {"country=France", "loyalty=first-time"} <= set(re.split("[?&]", visit.page.url))
+
+
 def test_a_view_keeps_its_name_and_all_that_is_shown(visit: Visit) -> None:
     """The dialog opens by keyboard, and the link that it shows opens the same page of the list."""
     visit.open("orders?period=90d&list=lines")
