@@ -18,7 +18,7 @@ import pytest
 from adventure.core import heartbeat
 from adventure.dashboard import exports
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import metrics
+from adventure.dashboard.sales import campaign_metrics, metrics, over_time
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment, serve_command
 from adventure.demo.sandbox.process import free_port
@@ -452,12 +452,12 @@ def test_a_table_shows_the_selected_measure(visit: Visit, shop: Shop, name: str,
 # The content of the files below charts.
 CHARTS: dict[str, Callable[..., Any]] = {
     "headlines-over-time": lambda ask, scope, today: (
-        metrics.sparkline(ask, scope, today).rename_axis("period").reset_index()
+        over_time.sparkline(ask, scope, today).rename_axis("period").reset_index()
     ),
     "change-of-revenue-by-country": lambda ask, scope, today: metrics.contributions(
         ask, scope, "country", "revenue", today
     ),
-    "campaign-funnel": lambda ask, scope, _: metrics.funnel(metrics.campaigns(ask, scope)),
+    "campaign-funnel": lambda ask, scope, _: campaign_metrics.funnel(campaign_metrics.campaigns(ask, scope)),
     "rows-per-cycle": lambda ask, *_: state.cycles(ask),
     "lateness": lambda ask, *_: state.lateness(ask),
 }

@@ -64,7 +64,7 @@ def sales_chart(
     """Return lines over time, with a legend that filters and a tooltip that shows all values of a period.
 
     Args:
-        rows: see `metrics.series`.
+        rows: see `over_time.series`.
         now: in the time zone of the rows.
     """
     data = rows.assign(value=rows["value"].astype(float))
@@ -111,17 +111,13 @@ def _lines(base: alt.Chart, data: pd.DataFrame, shown: alt.Parameter, running: b
     return [drawn, tail]
 
 
-def _hover(
-    data: pd.DataFrame, segments: Sequence[str], when: str, form: str
-) -> tuple[pd.DataFrame, list[alt.Tooltip]]:
+def _hover(data: pd.DataFrame, segments: Sequence[str], when: str, form: str) -> tuple[pd.DataFrame, list[alt.Tooltip]]:
     """Return one row per period, and a tooltip with the values of all segments."""
     wide = data.pivot(index="period", columns="segment", values="value").reset_index()
     # Number the columns for the tooltip: Vega's field paths do not allow special characters in names.
     wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
     tooltip = [alt.Tooltip("period:T", title="When", format=when)]
-    tooltip += [
-        alt.Tooltip(f"s{number}:Q", title=_short(name), format=form) for number, name in enumerate(segments)
-    ]
+    tooltip += [alt.Tooltip(f"s{number}:Q", title=_short(name), format=form) for number, name in enumerate(segments)]
     return wide, tooltip
 
 
@@ -152,7 +148,7 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
         alt.Tooltip("now:Q", title="This period", format=form),
         alt.Tooltip("before:Q", title="Previous period", format=form),
     ]
-    return (
+    drawn: alt.Chart = (
         alt.Chart(data)
         .mark_bar(cornerRadius=2, cursor="pointer")
         .encode(
@@ -164,6 +160,7 @@ def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title
         .add_params(names, amounts, alt.selection_point(name=BAR, fields=["segment"]))
         .properties(height=max(120, 38 * len(segments) + 30), description=title)
     )
+    return drawn
 
 
 def chats_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, title: str) -> alt.VConcatChart:
