@@ -81,8 +81,8 @@ _STYLE = """
   .stMainBlockContainer {padding: 0; max-width: 1400px; margin: 0 auto; zoom: 0.72}
   .stMainBlockContainer [data-testid="stVerticalBlock"] {gap: 0.5rem !important}
   [data-testid="stHeader"], [data-testid="stSidebar"], [class*="st-key-screen"], [class*="st-key-pages"],
-  .stButtonGroup, .stMultiSelect, .stDateInput, .stDownloadButton, .stExpander, [data-testid="stTooltipIcon"],
-  [data-testid="stWidgetLabel"] {display: none !important}
+  .st-key-views, .st-key-to-orders, .stButtonGroup, .stMultiSelect, .stDateInput, .stDownloadButton, .stExpander,
+  [data-testid="stTooltipIcon"], [data-testid="stWidgetLabel"] {display: none !important}
   /* The table beside the chart. */
   [data-testid="stVerticalBlock"]:has(> [data-testid="stLayoutWrapper"] > .st-key-paper-left) {flex-flow: row wrap}
   [data-testid="stVerticalBlock"]:has(> [data-testid="stLayoutWrapper"] > .st-key-paper-left) > * {flex: 0 0 100%}
@@ -91,7 +91,9 @@ _STYLE = """
     flex: 0 0 calc(59% - 0.6rem) !important; width: calc(59% - 0.6rem); max-width: calc(59% - 0.6rem)
   }
   .stVegaLiteChart, .stVegaLiteChart * {max-width: 100% !important}
-  .stVegaLiteChart :is(canvas, svg) {width: 100% !important; height: auto !important}
+  .stVegaLiteChart :is(canvas, svg) {width: 100% !important; height: auto !important; overflow: visible}
+  /* The drawing is scaled down to its column. */
+  .stVegaLiteChart .role-axis-label text {font-size: 17px !important}
 }
 </style>
 """

@@ -36,9 +36,11 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
     unusual, annotations = notes.unusual_days(panel.query, panel.scope), notes.annotations(panel.query, panel.scope)
     marks = charts.Marks([*map(notes.sentence, unusual)], [day.day for day in unusual], annotations)
     draw(st, charts.sales_chart(rows, measure, grain, panel.now, theme(), name, marks, panel.scope.zone))
-    st.caption(
-        "Click a name to show it alone, Shift-click to add another. Hover over the chart to see all values of a period."
-    )
+    with st.container(key="screen-hint"):
+        st.caption(
+            "Click a name to show it alone, Shift-click to add another."
+            " Hover over the chart to see all values of a period."
+        )
     list_marks(marks)
     with st.expander("Data table"):
         _series_table(panel, over_time.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
