@@ -161,8 +161,8 @@ def contributions(
         f"""
         select
             {dimension.column} as segment,
-            coalesce(sum(case when {is_now} then {measure} end), 0) as now,
-            coalesce(sum(case when {is_before} then {measure} end), 0) as before
+            coalesce(sum(case when {is_now} then {measure} end), 0) as late,
+            coalesce(sum(case when {is_before} then {measure} end), 0) as early
         from {dimension.mart}
         where {is_now} or {is_before}
         group by 1
@@ -170,7 +170,7 @@ def contributions(
         [*now_values, *before_values, *now_values, *before_values],
     )
     # Snowflake answers with integers of NumPy, which Decimal refuses.
-    rows = [(name, Decimal(str(now)), Decimal(str(before))) for name, now, before in found.to_numpy().tolist()]
+    rows = [(name, Decimal(str(late)), Decimal(str(early))) for name, late, early in found.to_numpy().tolist()]
     changes = [(name, late, early, late - early, relative_change(late, early)) for name, late, early in rows]
     changes.sort(key=lambda row: (-row[3], row[0]))
     return pd.DataFrame(changes, columns=["segment", "now", "before", "change", "relative"])
