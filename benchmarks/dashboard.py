@@ -288,9 +288,6 @@ def _click(page: Any, change: Change) -> None:
     elif control.locator("[data-baseweb=tag]").count():
         control.locator("[data-baseweb=tag] [role=presentation]").click()
     else:
-        if not control.is_visible():
-            # A filter that adds a line above the expander closes it.
-            page.get_by_text("More filters").click()
         control.get_by_role("combobox").click()
         page.get_by_role("option", name=change.value).click()
 

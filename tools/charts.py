@@ -20,7 +20,7 @@ import yaml
 
 from adventure.core.environment import load_settings
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import metrics
+from adventure.dashboard.sales import campaign_metrics, metrics, over_time, support_metrics
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.common.publication import MARTS
 from adventure.destinations.duckdb.published import DuckDBDataset
@@ -140,7 +140,7 @@ def _contracts() -> dict[str, str]:
 
 
 def _series(segment: metrics.Segment, query: Query) -> object:
-    return metrics.series(query, _SCOPE, segment, "revenue", "day", _NOW)
+    return over_time.series(query, _SCOPE, segment, "revenue", "day", _NOW)
 
 
 def _headlines(query: Query) -> object:
@@ -148,7 +148,7 @@ def _headlines(query: Query) -> object:
 
 
 def _sparklines(query: Query) -> object:
-    return metrics.sparkline(query, _SCOPE, _TODAY)
+    return over_time.sparkline(query, _SCOPE, _TODAY)
 
 
 def _drivers(query: Query) -> object:
@@ -164,11 +164,11 @@ def _products(query: Query) -> object:
 
 
 def _support(query: Query) -> object:
-    return metrics.chats(query, _SCOPE), metrics.chats_and_orders(query, _SCOPE, "day", _NOW)
+    return support_metrics.chats(query, _SCOPE), support_metrics.chats_and_orders(query, _SCOPE, "day", _NOW)
 
 
 def _campaigns(query: Query) -> object:
-    return metrics.campaigns(query, _SCOPE)
+    return campaign_metrics.campaigns(query, _SCOPE)
 
 
 def main() -> None:

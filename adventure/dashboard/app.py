@@ -7,7 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 from altair.utils import schemapi
 
-from adventure.dashboard import controls, models
+from adventure.dashboard import late, models
 from adventure.dashboard.layout import style
 from adventure.dashboard.pipeline import page as pipeline
 from adventure.dashboard.published import Contents, read_contents
@@ -39,7 +39,7 @@ def run() -> None:
         show = partial(models.show_unbuilt, contents.unbuilt) if contents.unbuilt else sales.show
         unlisted.append(st.Page(show, title="Sales", url_path="sales"))
     page = st.navigation([*pages, *unlisted], position="top" if contents.has_sales else "hidden")
-    controls.note_page()
+    late.note_page()
     views.follow(page, {entry.path: made for entry, made in zip(entries, pages, strict=True)})
     # The style shows `pages` on a phone alone.
     with st.container(horizontal=True, key="pages" if contents.has_sales else "own-pages"):

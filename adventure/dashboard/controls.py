@@ -10,18 +10,14 @@ from datetime import date
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from adventure.dashboard import format
+from adventure.dashboard import format, late
 
 _SAVED = "saved:"
 """Prefix for a control's last value in the session: Streamlit drops the controls of a page when the user leaves it."""
 _MISREAD = "misread:"
 """Prefix for the sentence on a URL value that a control does not understand."""
 _RANGE = ("from", "to")
-_PAGE = "drawn page"
-_REFRESHES = "refreshes"
-"""In the session: the fragments that refresh by themselves."""
 
 
 def choice(
@@ -40,6 +36,7 @@ def choice(
         hidden: show the label to screen readers only.
         overrides: other values in the URL that a click on this control removes.
     """
+    late.note_control(name)
     keys = list(options)
     first = default or keys[0]
     requested = _requested(name)
@@ -72,12 +69,13 @@ def choice(
 
 def multi_choice(place: Any, label: str, name: str, options: Sequence[str], placeholder: str) -> tuple[str, ...]:
     """Show a multiple choice and return the chosen options; an empty choice means all."""
+    late.note_control(name)
     requested = _requested(name)
     unknown = [value for value in requested if value not in options]
     if name not in st.session_state:
         st.session_state[name] = [value for value in requested or _saved(name) if value in options]
     st.session_state[name] = [value for value in st.session_state[name] if value in options]
-    place.multiselect(label, options, key=name, placeholder=placeholder, on_change=_replace, args=(name,))
+    place.multiselect(label, options, key=name, placeholder=placeholder, on_change=_replace, args=(name, name))
     chosen = list(st.session_state[name])
     shown = ", ".join(map(_text, chosen)) or placeholder.lower()
     _save(
@@ -90,9 +88,10 @@ def multi_choice(place: Any, label: str, name: str, options: Sequence[str], plac
 
 def text(label: str, name: str) -> str:
     """Show a text field and return its text. The URL has the text."""
+    late.note_control(name)
     if name not in st.session_state:
         st.session_state[name] = next(iter([*_requested(name), *_saved(name)]), "")
-    found = str(st.text_input(label, key=name, max_chars=100, on_change=_replace, args=(name,)))
+    found = str(st.text_input(label, key=name, max_chars=100, on_change=_replace, args=(name, name)))
     st.session_state[_SAVED + name] = found
     if found:
         set_param(name, found)
@@ -103,6 +102,7 @@ def text(label: str, name: str) -> str:
 
 def date_range(place: Any, label: str, first: date, last: date, earliest: date, latest: date) -> tuple[date, date]:
     """Show a date range and return its first and last day. The URL overrides the defaults `first` and `last`."""
+    late.note_control("days")
     asked, problem = _requested_range(earliest, latest)
     if "days" not in st.session_state:
         start, end = asked or st.session_state.get(_SAVED + "days", (first, last))
@@ -114,7 +114,7 @@ def date_range(place: Any, label: str, first: date, last: date, earliest: date, 
         key="days",
         format="YYYY-MM-DD",
         on_change=_replace,
-        args=_RANGE,
+        args=("days", *_RANGE),
     )
     if len(chosen) == 2:
         st.session_state[_SAVED + "days"] = chosen
@@ -228,46 +228,18 @@ def _save(name: str, value: str | list[str], problem: str | None) -> None:
         set_param(name, value)
 
 
-def note_page() -> None:
-    """Note which page is drawn. Call it in each run of the whole app."""
-    if context := get_script_run_ctx():
-        st.session_state[_PAGE] = context.page_script_hash
-
-
-def note_refresh() -> None:
-    """Note that the fragment that calls this refreshes by itself, so that its requests change no control."""
-    context = get_script_run_ctx()
-    if context and context.current_fragment_id:
-        st.session_state.setdefault(_REFRESHES, set()).add(context.current_fragment_id)
-
-
-def _is_late() -> bool:
-    """Return whether the request is of another page than the one that is drawn, or only a fragment's refresh.
-
-    A request that the browser sent while the page changed runs after the change. Streamlit has forgotten the values of
-    the page before, and calls the callbacks of its controls as if the user had changed them. The request has the URL of
-    that page, or half of the new one: removing a value would write it over the URL of the page that is open now.
-    """
-    context = get_script_run_ctx()
-    if context is None:
-        return False
-    fragments = set(context.fragment_ids_this_run or ())
-    is_refresh = bool(fragments) and fragments <= st.session_state.get(_REFRESHES, set())
-    return is_refresh or bool(context.page_script_hash != st.session_state.get(_PAGE, context.page_script_hash))
-
-
 def take_over(name: str, first: str, *overrides: str) -> None:
     """Let the user's choice replace the URL's value. A second click on the chosen option clears it: choose it again."""
-    if _is_late():
+    if late.is_late(name):
         return
     if st.session_state[name] is None:
         st.session_state[name] = st.session_state.get(_SAVED + name, first)
     remove_params(name, *overrides)
 
 
-def _replace(*params: str) -> None:
+def _replace(name: str, *params: str) -> None:
     """Remove values from the URL, because the user has changed the control."""
-    if not _is_late():
+    if not late.is_late(name):
         remove_params(*params)
 
 

@@ -27,7 +27,9 @@ REFRESH_SEC = None if open_report().is_metered else 5
 the warehouse awake."""
 
 _PICKED = "picked"
-"""In the session: a row was ticked, which changes a filter outside its fragment."""
+"""In the session: a row or a bar was clicked, which changes a filter outside its fragment."""
+_CLICKS = "clicks"
+"""In the session: how many bars were clicked."""
 
 _STYLE = """
 <style>
@@ -79,8 +81,8 @@ _STYLE = """
   .stMainBlockContainer {padding: 0; max-width: 1400px; margin: 0 auto; zoom: 0.72}
   .stMainBlockContainer [data-testid="stVerticalBlock"] {gap: 0.5rem !important}
   [data-testid="stHeader"], [data-testid="stSidebar"], [class*="st-key-screen"], [class*="st-key-pages"],
-  .stButtonGroup, .stMultiSelect, .stDateInput, .stDownloadButton, .stExpander, [data-testid="stTooltipIcon"],
-  [data-testid="stWidgetLabel"] {display: none !important}
+  .st-key-views, .st-key-to-orders, .stButtonGroup, .stMultiSelect, .stDateInput, .stDownloadButton, .stExpander,
+  [data-testid="stTooltipIcon"], [data-testid="stWidgetLabel"] {display: none !important}
   /* The table beside the chart. */
   [data-testid="stVerticalBlock"]:has(> [data-testid="stLayoutWrapper"] > .st-key-paper-left) {flex-flow: row wrap}
   [data-testid="stVerticalBlock"]:has(> [data-testid="stLayoutWrapper"] > .st-key-paper-left) > * {flex: 0 0 100%}
@@ -89,7 +91,9 @@ _STYLE = """
     flex: 0 0 calc(59% - 0.6rem) !important; width: calc(59% - 0.6rem); max-width: calc(59% - 0.6rem)
   }
   .stVegaLiteChart, .stVegaLiteChart * {max-width: 100% !important}
-  .stVegaLiteChart :is(canvas, svg) {width: 100% !important; height: auto !important}
+  .stVegaLiteChart :is(canvas, svg) {width: 100% !important; height: auto !important; overflow: visible}
+  /* The drawing is scaled down to its column. */
+  .stVegaLiteChart .role-axis-label text {font-size: 17px !important}
 }
 </style>
 """
@@ -129,6 +133,36 @@ def draw(place: Any, chart: Any) -> None:
     place.altair_chart(Unvalidated(chart), width="stretch")
 
 
+def draw_bars(chart: Any, name: str, selection: str, on_pick: Callable[[str], None]) -> None:
+    """Draw an Altair chart whose bars can be clicked. Streamlit 1.51 allows this for charts of one layer.
+
+    Args:
+        name: unique on the page.
+        selection: the chart's selection, of the field `segment`.
+        on_pick: called with the segment of a bar that the user clicks; then the page is drawn again.
+    """
+    # Another chart after each click, in which nothing is chosen: the same bar can be clicked again.
+    key = f"bars-{name}-{st.session_state.get(_CLICKS, 0)}"
+    drawn: Any = Unvalidated(chart)
+    st.altair_chart(drawn, width="stretch", key=key, on_select=partial(_pick_bar, key, selection, on_pick))
+
+
+def _pick_bar(key: str, selection: str, on_pick: Callable[[str], None]) -> None:
+    for chosen in st.session_state[key]["selection"][selection]:
+        on_pick(chosen["segment"])
+        st.session_state[_PICKED] = True
+        st.session_state[_CLICKS] = st.session_state.get(_CLICKS, 0) + 1
+
+
+def follow_pick() -> None:
+    """Draw the whole page again, if a row or a bar was clicked. Call it where a fragment begins.
+
+    A click draws its fragment alone again, and there perhaps another table.
+    """
+    if st.session_state.pop(_PICKED, False):
+        st.rerun(scope="app")
+
+
 def show_empty(why: str) -> None:
     """Show why there is nothing to show here, and what to do."""
     st.info(why, icon=":material/search_off:")
@@ -162,9 +196,7 @@ def table(
         save: show the button.
     """
     key = f"table-{name}"
-    # A tick draws its fragment alone again, and there perhaps another table.
-    if st.session_state.pop(_PICKED, False):
-        st.rerun(scope="app")
+    follow_pick()
     if on_pick is not None:
         # A table with other rows is another one, in which nothing is ticked.
         key = f"{key}-{zlib.crc32(repr(frame.iloc[:, 0].tolist()).encode())}"

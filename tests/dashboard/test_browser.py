@@ -18,7 +18,7 @@ import pytest
 from adventure.core import heartbeat
 from adventure.dashboard import exports
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import metrics
+from adventure.dashboard.sales import campaign_metrics, metrics, over_time
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment, serve_command
 from adventure.demo.sandbox.process import free_port
@@ -312,6 +312,41 @@ def test_a_click_on_a_table_filters_and_the_path_leads_back(visit: Visit) -> Non
     assert "country=" not in visit.page.url
 
 
+def test_a_click_on_a_bar_filters_by_it(visit: Visit, shop: Shop) -> None:
+    """Twice the same bar: the chart that comes back has nothing chosen. All else of the view stays."""
+    visit.open("?period=7d&measure=orders&market=units")
+    for _ in range(2):
+        visit.page.locator("path[aria-label*='segment: France']").click()
+        visit.page.wait_for_url("**country=France**")
+        visit.settle()
+        assert {"period=7d", "measure=orders", "market=units"} <= set(re.split("[?&]", visit.page.url))
+        today = last_30_days().last
+        wanted = metrics.total(shop.sales.query, Scope(today - timedelta(6), today, ("France",)))
+        assert visit.metric("Orders") == f"{wanted.orders:,}"
+        visit.control("crumb-all").get_by_role("button").click()
+        visit.settle()
+        assert "country=" not in visit.page.url
+
+
+def test_a_click_on_a_bar_without_a_filter_shows_its_orders(visit: Visit) -> None:
+    visit.open("?period=7d&segment=category")
+    visit.page.locator("path[aria-label*='segment: Bikes']").click()
+    visit.page.get_by_role("heading", name="Orders", exact=True).wait_for()
+    visit.settle()
+    assert {"period=7d", "category=Bikes"} <= set(re.split("[?&]", visit.page.url))
+    assert visit.control("path").get_by_text("Bikes").is_visible()
+
+
+def test_more_filters_stay_open_when_another_filter_changes(visit: Visit) -> None:
+    """The path of the country is above them."""
+    visit.open("orders?period=90d")
+    visit.page.get_by_text("More filters").click()
+    visit.pick("country", "France")
+    assert visit.control("crumb-all").is_visible()
+    visit.pick("loyalty", "first-time")
+    assert {"country=France", "loyalty=first-time"} <= set(re.split("[?&]", visit.page.url))
+
+
 def test_a_view_keeps_its_name_and_all_that_is_shown(visit: Visit) -> None:
     """The dialog opens by keyboard, and the link that it shows opens the same page of the list."""
     visit.open("orders?period=90d&list=lines")
@@ -417,12 +452,12 @@ def test_a_table_shows_the_selected_measure(visit: Visit, shop: Shop, name: str,
 # The content of the files below charts.
 CHARTS: dict[str, Callable[..., Any]] = {
     "headlines-over-time": lambda ask, scope, today: (
-        metrics.sparkline(ask, scope, today).rename_axis("period").reset_index()
+        over_time.sparkline(ask, scope, today).rename_axis("period").reset_index()
     ),
     "change-of-revenue-by-country": lambda ask, scope, today: metrics.contributions(
         ask, scope, "country", "revenue", today
     ),
-    "campaign-funnel": lambda ask, scope, _: metrics.funnel(metrics.campaigns(ask, scope)),
+    "campaign-funnel": lambda ask, scope, _: campaign_metrics.funnel(campaign_metrics.campaigns(ask, scope)),
     "rows-per-cycle": lambda ask, *_: state.cycles(ask),
     "lateness": lambda ask, *_: state.lateness(ask),
 }

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adventure.dashboard.sales import charts, metrics
+from adventure.dashboard.sales import charts, over_time
 
 NOW = datetime(2026, 3, 31, 9, 30)
 
 
 def series(first: str, end: str, grain: Any) -> pd.DataFrame:
-    whole = metrics.periods(pd.Timestamp(first).date(), pd.Timestamp(end), grain)
+    whole = over_time.periods(pd.Timestamp(first).date(), pd.Timestamp(end), grain)
     return pd.DataFrame({"period": whole, "segment": "a", "value": [Decimal(7)] * len(whole)})
 
 
@@ -36,7 +36,7 @@ def test_the_labels_of_a_time_axis_are_evenly_spaced(first: str, end: str, grain
 
 
 def test_years_are_labelled_at_their_first_month() -> None:
-    periods = list(metrics.periods(datetime(2011, 5, 31), datetime(2026, 3, 31), "month"))
+    periods = list(over_time.periods(datetime(2011, 5, 31), datetime(2026, 3, 31), "month"))
     ticks = list(charts._ticks(periods, by_year=True))
     assert {tick.month for tick in ticks} == {1}
     assert len({late.year - early.year for early, late in itertools.pairwise(ticks)}) == 1

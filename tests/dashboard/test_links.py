@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import streamlit as st
 
-from adventure.dashboard import controls
+from adventure.dashboard import controls, late
 from tests.dashboard.conftest import HOSTILE, Shop
 
 
@@ -86,15 +86,17 @@ def test_no_table_shows_a_missing_value_as_none(open_link: Any, link: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("drawn", "period"), [("controls.note_page()", []), ("st.session_state[controls._PAGE] = ''", ["7d"])]
+    ("drawn", "period"),
+    [("late.PAGE", ["7d"]), ("late.CONTROL + 'top'", ["7d"]), ("late.CONTROL + 'market'", [])],
 )
 def test_a_late_request_of_another_page_leaves_the_url(
     opened: Callable[..., Any], drawn: str, period: list[str]
 ) -> None:
     """Streamlit calls on_change for unchanged controls, when a request from before a change of page runs after it."""
     page = opened(
-        f"import streamlit as st\nfrom adventure.dashboard import controls\n{drawn}\n"
+        "import streamlit as st\nfrom adventure.dashboard import controls, late\nlate.note_page()\n"
         "controls.choice(st, 'Ranked by', 'top', {'revenue': 'Revenue', 'units': 'Units'})\n"
+        f"st.session_state[{drawn}] = ''\n"
         "st.button('late', on_click=controls.take_over, args=('top', 'revenue', 'period'))",
         period="7d",
     )
@@ -105,14 +107,14 @@ def test_a_late_request_of_another_page_leaves_the_url(
 
 
 def test_a_refresh_leaves_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = SimpleNamespace(page_script_hash="", current_fragment_id="watch", fragment_ids_this_run=["watch"])
+    request = SimpleNamespace(page_script_hash="", current_fragment_id="watch", fragment_ids_this_run=["watch"])
     removed: list[str] = []
-    monkeypatch.setattr(controls, "get_script_run_ctx", lambda: late)
+    monkeypatch.setattr(late, "get_script_run_ctx", lambda: request)
     monkeypatch.setattr(controls, "remove_params", lambda *names: removed.extend(names))
     monkeypatch.setattr(st, "session_state", {"top": "units"})
-    controls.note_refresh()
+    late.note_refresh()
     controls.take_over("top", "revenue", "period")
     assert removed == []
-    late.fragment_ids_this_run.append("the user's")
+    request.fragment_ids_this_run.append("the user's")
     controls.take_over("top", "revenue", "period")
     assert removed == ["top", "period"]

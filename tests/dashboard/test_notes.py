@@ -15,10 +15,10 @@ from tests.dashboard.conftest import HOSTILE
 
 LISTED = """
 from datetime import date
-from adventure.dashboard.sales import charts, panels
+from adventure.dashboard.sales import charts, trend
 days = [date(2026, 3, number) for number in range(1, 8)]
 unusual = [f"unusual {number};" for number in range(1, 8)]
-panels.list_marks(charts.Marks(unusual, days, [(day, f"note {day.day};") for day in days[:6]]))
+trend.list_marks(charts.Marks(unusual, days, [(day, f"note {day.day};") for day in days[:6]]))
 """
 MARCH = Scope(date(2026, 3, 1), date(2026, 3, 31))
 

@@ -163,7 +163,7 @@ from datetime import date, datetime
 import streamlit as st
 
 from adventure.dashboard.sales import reviews
-from adventure.dashboard.sales.panels import Panel
+from adventure.dashboard.sales.panel import Panel
 from adventure.dashboard.sales.scope import Scope
 
 scope = Scope(date(2026, 3, 2), date(2026, 3, 31))

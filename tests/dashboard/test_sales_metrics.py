@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adventure.dashboard.sales import metrics
+from adventure.dashboard.sales import campaign_metrics, metrics, over_time, support_metrics
 from adventure.dashboard.sales.metrics import MEASURES, Measure, Segment
 from adventure.dashboard.sales.scope import Grain, Scope, default_grain, possible_grains
 from adventure.destinations.published import Query
@@ -129,14 +129,14 @@ def test_the_chart_adds_up_to_each_segment(
     segment: Segment,
     measure: Measure,
 ) -> None:
-    rows = metrics.series(ask, scope, segment, measure, default_grain(scope.days), now)
+    rows = over_time.series(ask, scope, segment, measure, default_grain(scope.days), now)
     shown = rows.groupby("segment")["value"].sum().to_dict()
     assert shown == by_segment(within(orders, scope), segment, measure, first_ids)
 
 
 @pytest.mark.parametrize("grain", ["hour", "day", "week", "month"])
 def test_every_point_of_the_chart(ask: Query, orders: list[Order], scope: Scope, now: datetime, grain: Grain) -> None:
-    rows = metrics.series(ask, scope, "country", "revenue", grain, now)
+    rows = over_time.series(ask, scope, "country", "revenue", grain, now)
     expected: dict[tuple[datetime, str], Decimal] = defaultdict(Decimal)
     for order in within(orders, scope):
         hour = order.order_date.replace(minute=0, second=0, microsecond=0)
@@ -226,7 +226,7 @@ def test_support_chats(ask: Query, shop: Shop, orders: list[Order], scope: Scope
         for chat in chats
         if (agents := [m for m in chat["messages"] if m["sender"] == "agent"])
     ]
-    found = metrics.chats(ask, scope)
+    found = support_metrics.chats(ask, scope)
     assert found.chats == len(chats)
     assert found.satisfaction == (pytest.approx(sum(ratings) / len(ratings)) if ratings else None)
     assert found.resolution_hours == (pytest.approx(sum(ended) / len(ended) / 60) if ended else None)
@@ -234,7 +234,7 @@ def test_support_chats(ask: Query, shop: Shop, orders: list[Order], scope: Scope
 
 
 def test_sparklines_leave_out_today(ask: Query, orders: list[Order], scope: Scope, now: datetime) -> None:
-    line = metrics.sparkline(ask, scope, now.date())
+    line = over_time.sparkline(ask, scope, now.date())
     for day, row in line.iterrows():
         that = total(within(orders, Scope(day.date(), day.date(), scope.countries, scope.channels)))  # type: ignore[attr-defined]
         assert (row["orders"], row["customers"], row["units"]) == (that.orders, that.customers, that.units)
@@ -245,7 +245,7 @@ def test_sparklines_leave_out_today(ask: Query, orders: list[Order], scope: Scop
 
 def test_the_sparkline_of_all_history_has_a_point_a_month(ask: Query, now: datetime) -> None:
     first, last = date(2011, 5, 31), now.date()
-    line = metrics.sparkline(ask, Scope(first, last), last)
+    line = over_time.sparkline(ask, Scope(first, last), last)
     assert list(line.index) == list(pd.date_range("2011-05-01", last, freq="MS"))
     whole = metrics.total(ask, Scope(first, last))
     assert line["orders"].sum() == whole.orders
@@ -260,12 +260,12 @@ def test_march_2013_matches_the_raw_history(ask: Query, shop: Shop, now: datetim
     )
     found = metrics.total(ask, march)
     assert (found.orders, found.customers, found.revenue) == (orders, customers, revenue)
-    assert metrics.series(ask, march, "category", "units", "day", now)["value"].sum() == found.units
+    assert over_time.series(ask, march, "category", "units", "day", now)["value"].sum() == found.units
     assert metrics.bounds(ask) == (date(2011, 5, 31), max(order.order_date.date() for order in shop.orders()))
 
 
 def test_campaigns_convert_each_order_once(ask: Query, shop: Shop) -> None:
-    rows = metrics.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
+    rows = campaign_metrics.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
     [(orders, revenue)] = shop.history(
         """
         with events as (
@@ -284,14 +284,14 @@ def test_campaigns_convert_each_order_once(ask: Query, shop: Shop) -> None:
 
 
 def test_the_funnel_adds_up_all_campaigns(ask: Query) -> None:
-    rows = metrics.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
-    steps = metrics.funnel(rows)
+    rows = campaign_metrics.campaigns(ask, Scope(date(2011, 1, 1), date(2014, 12, 31)))
+    steps = campaign_metrics.funnel(rows)
     opened, clicked, into_cart, converted = (
         int(rows[name].sum()) for name in ("opened", "clicked", "into_cart", "converted")
     )
     assert list(steps["events"]) == [opened, clicked, into_cart, converted]
     assert list(steps["share"][1:]) == [clicked / opened, into_cart / clicked, converted / into_cart]
-    assert metrics.funnel(rows[:0])["share"].isna().all()
+    assert campaign_metrics.funnel(rows[:0])["share"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -328,16 +328,16 @@ def test_the_days_before_the_first_sale_are_no_comparison(ask: Query, now: datet
 def test_a_period_without_sales_is_empty_everywhere(ask: Query, now: datetime) -> None:
     nothing = Scope(date(2016, 1, 1), date(2016, 1, 31))
     assert metrics.total(ask, nothing) == metrics.Total(0, 0, Decimal(0), 0)
-    assert metrics.series(ask, nothing, "country", "orders", "day", now).empty
+    assert over_time.series(ask, nothing, "country", "orders", "day", now).empty
     assert metrics.top_products(ask, nothing, "units").empty
     assert metrics.country_by_channel(ask, nothing, "units").empty
-    assert metrics.campaigns(ask, nothing).empty
-    assert metrics.chats(ask, nothing) == metrics.Chats(0, None, None, None)
+    assert campaign_metrics.campaigns(ask, nothing).empty
+    assert support_metrics.chats(ask, nothing) == support_metrics.Chats(0, None, None, None)
 
 
 def test_the_table_under_the_chart_holds_every_value_and_their_sum(ask: Query, scope: Scope, now: datetime) -> None:
-    rows = metrics.series(ask, scope, "channel", "revenue", "day", now)
-    wide = metrics.table(rows)
+    rows = over_time.series(ask, scope, "channel", "revenue", "day", now)
+    wide = over_time.table(rows)
     assert wide["Total"].sum() == metrics.total(ask, scope).revenue
     assert list(wide.index) == sorted(wide.index, reverse=True)
 

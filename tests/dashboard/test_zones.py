@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 
-from adventure.dashboard.sales import metrics, to_date, zones
+from adventure.dashboard.sales import metrics, over_time, to_date, zones
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.published import Query
 from tests.dashboard.conftest import COUNTRIES, Order, Shop
@@ -59,9 +59,9 @@ def test_a_day_has_all_its_hours_when_clocks_change(zone: str, day: date, hours:
 
     scope = Scope(day - timedelta(days=2), day + timedelta(days=2), zone=zone)
     later = datetime(2027, 1, 1)
-    days = metrics.series(ask, scope, "country", "orders", "day", later)
+    days = over_time.series(ask, scope, "country", "orders", "day", later)
     assert list(days["value"]) == [24, 24, hours, 24, 24]
-    by_hour = metrics.series(ask, replace(scope, first=day, last=day), "country", "orders", "hour", later)
+    by_hour = over_time.series(ask, replace(scope, first=day, last=day), "country", "orders", "hour", later)
     start = zones.day_start(day, zone)
     clock = Counter(local(start + timedelta(hours=number), zone) for number in range(hours))
     assert dict(zip(by_hour["period"].tolist(), by_hour["value"].map(int), strict=True)) == clock
@@ -78,11 +78,11 @@ def test_figures_of_local_days_equal_the_source(ask: Query, shop: Shop, now: dat
     orders = [(moment, order) for moment, order in placed if scope.first <= moment.date() <= scope.last]
     found = metrics.total(ask, scope)
     assert (found.orders, found.revenue) == (len(orders), sum(order.sub_total for _, order in orders))
-    days = metrics.series(ask, scope, "country", "revenue", "day", local(now, zone))
+    days = over_time.series(ask, scope, "country", "revenue", "day", local(now, zone))
     assert days["value"].map(bool).sum() > 40
     assert amounts(days) == wanted(orders, by_hour=False)
     short = replace(scope, first=scope.last - timedelta(days=9))
-    hours = metrics.series(ask, short, "country", "revenue", "hour", local(now, zone))
+    hours = over_time.series(ask, short, "country", "revenue", "hour", local(now, zone))
     within = [(moment, order) for moment, order in orders if moment.date() >= short.first]
     assert amounts(hours) == wanted(within, by_hour=True)
 

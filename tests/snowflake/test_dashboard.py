@@ -19,7 +19,16 @@ from adventure.core.errors import WarehouseError
 from adventure.core.settings import Settings
 from adventure.dashboard import format
 from adventure.dashboard.pipeline import state
-from adventure.dashboard.sales import metrics, notes, orders, review_metrics, to_date
+from adventure.dashboard.sales import (
+    campaign_metrics,
+    metrics,
+    notes,
+    orders,
+    over_time,
+    review_metrics,
+    support_metrics,
+    to_date,
+)
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment
 from adventure.destinations.duckdb.published import DuckDBDataset
@@ -95,13 +104,13 @@ def _selection(scope: Scope) -> orders.Selection:
 
 METRICS: dict[str, Callable[[Query, Scope], object]] = {
     "total": metrics.total,
-    "sparkline": lambda query, scope: metrics.sparkline(query, scope, TODAY),
+    "sparkline": lambda query, scope: over_time.sparkline(query, scope, TODAY),
     "country_by_channel": lambda query, scope: metrics.country_by_channel(query, scope, "revenue"),
     "top_products": lambda query, scope: metrics.top_products(query, scope, "revenue"),
     "top_products_by_units": lambda query, scope: metrics.top_products(query, scope, "units"),
-    "chats": metrics.chats,
-    "chats_beside_orders": lambda query, scope: metrics.chats_and_orders(query, scope, "day", NOW),
-    "campaigns": metrics.campaigns,
+    "chats": support_metrics.chats,
+    "chats_beside_orders": lambda query, scope: support_metrics.chats_and_orders(query, scope, "day", NOW),
+    "campaigns": campaign_metrics.campaigns,
     "reviews": review_metrics.total,
     "reviews_over_time": lambda query, scope: review_metrics.over_time(query, scope, "week", NOW),
     "falling_products": lambda query, scope: review_metrics.falling_products(query, scope, TODAY),
@@ -109,7 +118,7 @@ METRICS: dict[str, Callable[[Query, Scope], object]] = {
     "options": lambda query, scope: [metrics.options(query, "country"), metrics.options(query, "channel")],
     "order_options": lambda query, scope: [orders.options(query, name) for name in orders.DIMENSIONS],
     "order_totals": lambda query, scope: [orders.total(query, _selection(scope)), orders.listed_from(query, "UTC")],
-    "bounds": lambda query, scope: [metrics.bounds(query), metrics.campaign_bounds(query)],
+    "bounds": lambda query, scope: [metrics.bounds(query), campaign_metrics.campaign_bounds(query)],
     "to_date": lambda query, scope: to_date.to_date(query, scope, "revenue", NOW, TODAY, date(2011, 5, 31)),
     "forecast": lambda query, scope: to_date.forecast(query, scope, "orders", NOW, TODAY),
     "notes": lambda query, scope: [
@@ -133,7 +142,7 @@ for _of in ("orders", "lines"):
     ]
 for _segment in metrics.SEGMENTS:
     for _measure in metrics.MEASURES:
-        METRICS[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: metrics.series(  # type: ignore[misc]
+        METRICS[f"{_measure} by week and {_segment}"] = lambda query, scope, s=_segment, m=_measure: over_time.series(  # type: ignore[misc]
             query, scope, s, m, "week", NOW
         )
     METRICS[f"change by {_segment}"] = lambda query, scope, s=_segment: metrics.contributions(  # type: ignore[misc]

@@ -28,6 +28,8 @@ _STEP = {
     "month": pd.DateOffset(months=1),
 }
 _DASHES = [5, 4]
+BAR = "bar"
+"""The selection of a clicked bar, by the field `segment`."""
 _TICKS = 8
 """At most so many labels of a time axis."""
 _AXIS = {"hour": "%d %b %H:%M", "day": "%d %b", "week": "%d %b", "month": "%b %Y"}
@@ -37,9 +39,6 @@ WHEN = {
     "week": "Week from %A %d %B %Y",
     "month": "%B %Y",
 }
-
-_LABEL_WIDTH = 60
-"""Pixels of the longest label of a bar, such as `+$744.2k`."""
 
 
 @dataclass(frozen=True)
@@ -65,86 +64,103 @@ def sales_chart(
     """Return lines over time, with a legend that filters and a tooltip that shows all values of a period.
 
     Args:
-        rows: see `metrics.series`.
+        rows: see `over_time.series`.
         now: in the time zone of the rows.
     """
     data = rows.assign(value=rows["value"].astype(float))
     segments: list[str] = list(dict.fromkeys(rows["segment"]))
     shown = alt.selection_point(fields=["segment"], bind="legend")
-    hovered = alt.selection_point(fields=["period"], nearest=True, on="pointerover", empty=False, clear="pointerout")
+    hovered = alt.selection_point(fields=["period"], on="pointerover", empty=False, clear="pointerout")
     x = time_axis(rows["period"], grain)
     y = alt.Y("value:Q", title=None, axis=axes.amounts(5, money=measure == "revenue"))
-    # A narrow screen would cut off a legend in one row.
+    base = alt.Chart(data).encode(x=x, y=y, color=_legend_colour(segments, theme))
+    # Draw only the points under the pointer: years of daily points are tens of thousands.
+    points = base.mark_point(filled=True, size=45, aria=False).transform_filter(hovered)
+    wide, tooltip = _hover(data, segments, WHEN[grain].replace("UTC", zone), hover_format(measure))
+    target = alt.Chart(wide).encode(x=x)
+    rule = target.mark_rule(color=NEUTRAL, aria=False, opacity=0.7).transform_filter(hovered)
+    # As wide as a period, so that the pointer is always on one.
+    each = alt.ExprRef(f"width / {max(len(wide) - 1, 1)} + 1")
+    area = target.mark_rule(aria=False, opacity=0, strokeWidth=each).encode(tooltip=tooltip).add_params(hovered)
+    lines = _lines(base, data, shown, is_running(max(rows["period"]), grain, now))
+    layers = [*_running(rows["period"], grain, now), *lines, points, rule, area, *_marks(marks or Marks(), theme)]
+    return alt.layer(*layers).properties(height=360, description=title)
+
+
+def _legend_colour(segments: Sequence[str], theme: Theme) -> alt.Color:
+    """Return the colours of the segments, with a legend. A narrow screen would cut off a legend in one row."""
     columns, limit = alt.ExprRef("width < 480 ? 2 : 0"), alt.ExprRef("width < 480 ? 100 : 160")
     legend = alt.Legend(
         title=None, orient="top", columns=columns, labelLimit=limit, symbolType="stroke", symbolStrokeWidth=4
     )
-    colour = alt.Color("segment:N", scale=_scale(segments, theme), sort=segments, legend=legend)
-    periods = sorted(set(rows["period"]))
-    running = is_running(periods[-1], grain, now)
-    over = data[data["period"] < periods[-1]] if running else data
-    # A line needs two points: a period alone is a point.
-    drawn = alt.Chart(over).mark_line(strokeWidth=2.2, point=len(periods) - running == 1)
+    return alt.Color("segment:N", scale=_scale(segments, theme), sort=list(segments), legend=legend)
+
+
+def _lines(base: alt.Chart, data: pd.DataFrame, shown: alt.Parameter, running: bool) -> list[alt.Chart]:
+    """Return a line for each segment; the way to a last period that is not over is dashed."""
+    periods = sorted(set(data["period"]))
     opacity = alt.OpacityValue(0.1, condition={"param": shown.name, "value": 1})
-    lines = [drawn.encode(x=x, y=y, color=colour, opacity=opacity).add_params(shown)]
-    if running:
-        tail = alt.Chart(data[data["period"] >= periods[-2:][0]])
-        dashed = tail.mark_line(strokeWidth=2.2, strokeDash=_DASHES, aria=False, point=len(periods) == 1)
-        lines.append(dashed.encode(x=x, y=y, color=colour, opacity=opacity))
+    # A line needs two points: a period alone is a point. The browser would compute a label for each point.
+    base = base.encode(opacity=opacity)
+    drawn = base.mark_line(strokeWidth=2.2, aria=False, point=len(periods) - running == 1).add_params(shown)
+    if not running:
+        return [drawn]
+    drawn.data = data[data["period"] < periods[-1]]
+    tail = base.mark_line(strokeWidth=2.2, strokeDash=_DASHES, aria=False, point=len(periods) == 1)
+    tail.data = data[data["period"] >= periods[-2:][0]]
+    return [drawn, tail]
+
+
+def _hover(data: pd.DataFrame, segments: Sequence[str], when: str, form: str) -> tuple[pd.DataFrame, list[alt.Tooltip]]:
+    """Return one row per period, and a tooltip with the values of all segments."""
     wide = data.pivot(index="period", columns="segment", values="value").reset_index()
     # Number the columns for the tooltip: Vega's field paths do not allow special characters in names.
     wide.columns = pd.Index(["period", *(f"s{segments.index(name)}" for name in wide.columns[1:])])
-    tooltip = [alt.Tooltip("period:T", title="When", format=WHEN[grain].replace("UTC", zone))]
-    tooltip += [
-        alt.Tooltip(f"s{number}:Q", title=_short(name), format=hover_format(measure))
-        for number, name in enumerate(segments)
-    ]
-    rule = (
-        alt.Chart(wide)
-        .mark_rule(color=NEUTRAL, aria=False)
-        .encode(
-            x=x,
-            opacity=alt.OpacityValue(0, condition={"param": hovered.name, "empty": False, "value": 0.7}),
-            tooltip=tooltip,
-        )
-        .add_params(hovered)
-    )
-    # Draw only the points under the pointer: years of daily points are tens of thousands.
-    points = (
-        alt.Chart(data)
-        .mark_point(filled=True, size=45, aria=False)
-        .encode(x=x, y=y, color=colour)
-        .transform_filter(hovered)
-    )
-    layers = [*_running(rows["period"], grain, now), *lines, points, rule, *_marks(marks or Marks(), theme)]
-    return alt.layer(*layers).properties(height=360, description=title)
+    tooltip = [alt.Tooltip("period:T", title="When", format=when)]
+    tooltip += [alt.Tooltip(f"s{number}:Q", title=_short(name), format=form) for number, name in enumerate(segments)]
+    return wide, tooltip
 
 
-def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title: str) -> alt.LayerChart:
-    """Return one bar per segment: its contribution to the change."""
-    segments = list(rows["segment"])
+def contribution_chart(rows: pd.DataFrame, measure: Measure, theme: Theme, title: str) -> alt.Chart:
+    """Return one bar per segment: its contribution to the change, which is also below its name.
+
+    One layer, so that its bars can be clicked: a text beside each bar would be a second.
+    """
+    segments, is_money = list(rows["segment"]), measure == "revenue"
     data = rows.assign(change=rows["change"].astype(float), relative=rows["relative"].astype(float))
     data["now"], data["before"] = rows["now"].astype(float), rows["before"].astype(float)
-    data["text"] = [_signed(value, money=measure == "revenue") for value in data["change"]]
-    base = alt.Chart(data).encode(
-        y=alt.Y("segment:N", sort=segments, title=None, axis=alt.Axis(labelLimit=130, ticks=False, domain=False)),
-        x=alt.X("change:Q", title=None, axis=axes.amounts(4, money=measure == "revenue"), scale=_padded(data)),
-        tooltip=[
-            alt.Tooltip("segment:N", title="Segment"),
-            alt.Tooltip("change:Q", title="Change", format=hover_format(measure)),
-            alt.Tooltip("relative:Q", title="Relative", format="+.1%"),
-            alt.Tooltip("now:Q", title="This period", format=hover_format(measure)),
-            alt.Tooltip("before:Q", title="Previous period", format=hover_format(measure)),
-        ],
+    # Names are values of parameters, not part of the expression: they may be any text.
+    names = alt.param(name="names", value=segments)
+    amounts = alt.param(name="amounts", value=[_signed(value, money=is_money) for value in data["change"]])
+    labels = alt.Axis(
+        labelExpr="[datum.label, amounts[indexof(names, datum.value)]]",
+        labelLimit=130,
+        labelOffset=-6,
+        labelColor=_ink(theme),
+        ticks=False,
+        domain=False,
     )
-    bars = base.mark_bar(cornerRadius=2).encode(
-        color=alt.Color("segment:N", scale=_scale(segments, theme), legend=None)
+    form = hover_format(measure)
+    tooltip = [
+        alt.Tooltip("segment:N", title="Segment"),
+        alt.Tooltip("change:Q", title="Change", format=form),
+        alt.Tooltip("relative:Q", title="Relative", format="+.1%"),
+        alt.Tooltip("now:Q", title="This period", format=form),
+        alt.Tooltip("before:Q", title="Previous period", format=form),
+    ]
+    drawn: alt.Chart = (
+        alt.Chart(data)
+        .mark_bar(cornerRadius=2, cursor="pointer")
+        .encode(
+            y=alt.Y("segment:N", sort=segments, title=None, axis=labels),
+            x=alt.X("change:Q", title=None, axis=axes.amounts(4, money=is_money)),
+            color=alt.Color("segment:N", scale=_scale(segments, theme), legend=None),
+            tooltip=tooltip,
+        )
+        .add_params(names, amounts, alt.selection_point(name=BAR, fields=["segment"]))
+        .properties(height=max(120, 38 * len(segments) + 30), description=title)
     )
-    ink = _ink(theme)
-    rising = base.mark_text(align="left", dx=5, color=ink).encode(text="text:N").transform_filter("datum.change >= 0")
-    falling = base.mark_text(align="right", dx=-5, color=ink).encode(text="text:N").transform_filter("datum.change < 0")
-    height = max(120, 34 * len(segments) + 30)
-    return alt.layer(bars, rising, falling).properties(height=height, description=title)
+    return drawn
 
 
 def chats_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, title: str) -> alt.VConcatChart:
@@ -258,18 +274,6 @@ def _marks(marks: Marks, theme: Theme) -> list[alt.Chart]:
 
 def _scale(segments: Sequence[str], theme: Theme) -> alt.Scale:
     return alt.Scale(domain=list(segments), range=colours(segments, theme))
-
-
-def _padded(data: pd.DataFrame) -> alt.Scale:
-    """Return a scale with _LABEL_WIDTH pixels at the ends of the bars for their labels, at any width of the chart."""
-    low, high = min(0.0, float(data["change"].min())), max(0.0, float(data["change"].max()))
-    ends = (low < 0) + (high > 0)
-    padding = f"{high - low or 1.0} * {_LABEL_WIDTH} / max(40, width - {ends * _LABEL_WIDTH})"
-    return alt.Scale(
-        domainMin=alt.ExprRef(f"{low} - {padding}") if low < 0 else low,
-        domainMax=alt.ExprRef(f"{high} + {padding}") if high > 0 else high,
-        nice=False,
-    )
 
 
 def _signed(value: float, *, money: bool) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from adventure.dashboard import format
 from adventure.dashboard.format import markup
-from adventure.dashboard.sales import metrics, notes, to_date
+from adventure.dashboard.sales import metrics, notes, over_time, to_date
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.published import Query
 
@@ -89,7 +89,7 @@ def _spans(query: Query, end: datetime, now: datetime, earliest: date) -> str:
 
 def _days(query: Query, scope: Scope, now: datetime) -> str:
     """Return a bar for the revenue of each day."""
-    found = metrics.series(query, scope, "country", "revenue", "day", now)
+    found = over_time.series(query, scope, "country", "revenue", "day", now)
     sums: dict[Any, Decimal] = {} if found.empty else found.groupby("period")["value"].sum().to_dict()
     most = max(sums.values(), default=Decimal(0)) or Decimal(1)
     rows = "".join(

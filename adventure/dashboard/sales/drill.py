@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from adventure.dashboard import controls
+from adventure.dashboard.sales.metrics import Segment
 from adventure.dashboard.sales.orders import Dimension
 
 MORE: tuple[Dimension, ...] = ("state", "salesperson", "category", "product", "loyalty", "campaign")
@@ -23,6 +24,14 @@ def open_orders(chosen: dict[Dimension, str] | None = None, days: tuple[date, da
         controls.reset("period", "days")
         st.session_state["period"], st.session_state["days"] = "custom", days
     st.session_state[_WANTED] = True
+
+
+def pick_segment(segment: Segment, value: str) -> None:
+    """Show a segment alone: on the Sales page if it has this filter, else on the Orders page. Made for a callback."""
+    if segment == "country" or segment == "channel":
+        controls.pick(segment, [value])
+    else:
+        open_orders({segment: value})
 
 
 def follow(page: Any) -> None:

@@ -50,7 +50,8 @@ def choose_scope(query: Query, now: datetime) -> Scope | None:
         first = today - timedelta(days=_PERIODS[period][1] - 1)
     countries = controls.multi_choice(row, "Country", "country", metrics.options(query, "country"), "All countries")
     channels = controls.multi_choice(row, "Channel", "channel", metrics.options(query, "channel"), "All channels")
-    controls.explain(*FILTERS, ZONE)
+    with st.container():
+        controls.explain(*FILTERS, ZONE)
     scope = Scope(first, last, countries, channels, zone)
     show_breadcrumbs(scope)
     return scope
@@ -68,9 +69,10 @@ def _choose_zone(row: Any) -> str:
 
 def show_breadcrumbs(scope: Scope) -> None:
     """Show the chosen countries and channels as a path. A click on a part removes what follows it."""
+    # Streamlit tells elements by their place: without the row, all that follows would be drawn anew.
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="breadcrumbs")
     if not (scope.countries or scope.channels):
         return
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="breadcrumbs")
     row.button("All sales", type="tertiary", on_click=controls.reset, args=("country", "channel"), key="crumb-all")
     if scope.countries:
         row.text("›", width="content")

@@ -4,21 +4,20 @@ Statements contain only marts and columns from the lists below; all other values
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
 import pandas as pd
 
 from adventure.dashboard.sales import zones
-from adventure.dashboard.sales.scope import Grain, Scope, default_grain
+from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.published import Query
 
 Measure = Literal["revenue", "orders", "units"]
 Segment = Literal["country", "channel", "loyalty", "category", "campaign"]
 
-_CENT = Decimal("0.01")
 MEASURES: dict[Measure, str] = {"revenue": "Revenue", "orders": "Orders", "units": "Units"}
 
 
@@ -150,110 +149,6 @@ def relative_change(now: Decimal | int | float, before: Decimal | int | float) -
     return float(now / before) - 1 if before else None  # type: ignore[operator]
 
 
-def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
-    """Return orders, units, revenue, customers and average_order, one row per finished day, or per week or month."""
-    grain = "day" if scope.days <= 120 else default_grain(scope.days)
-    condition, values = scope.condition("order_hour")
-    sales = query(
-        f"""
-        select
-            cast(date_trunc('{grain}', {scope.local("order_hour")}) as date) as period,
-            cast(sum(orders) as bigint) as orders,
-            cast(sum(units) as bigint) as units,
-            sum(revenue) as revenue
-        from sales_by_hour
-        where {condition}
-        group by 1
-        """,
-        values,
-    ).set_index("period")
-    condition, values = scope.in_utc().condition("order_day", any_channel=False)
-    customers = query(
-        f"""
-        select cast(date_trunc('{grain}', order_day) as date) as period, cast(sum(customers) as bigint) as customers
-        from customers_by_day
-        where {condition}
-            and (
-                previous_order_day is null
-                or previous_order_day < date_trunc('{grain}', order_day)
-                or previous_order_day < ?
-            )
-        group by 1
-        """,
-        [*values, scope.first],
-    ).set_index("period")
-    over = min(scope.last, today - timedelta(1)) if grain == "day" else scope.last
-    whole = periods(scope.first, over, grain)
-    both = sales.join(customers).reindex(pd.DatetimeIndex(whole))
-    counts = ["orders", "units", "customers"]
-    both[counts] = both[counts].fillna(0).astype("int64")
-    revenue = [Decimal(0) if pd.isna(value) else Decimal(value) for value in both["revenue"]]
-    both["revenue"] = pd.Series(revenue, index=both.index, dtype=object)
-    average = [
-        (value / orders).quantize(_CENT) if orders else Decimal(0)
-        for value, orders in zip(revenue, both["orders"].tolist(), strict=True)
-    ]
-    both["average_order"] = pd.Series(average, index=both.index, dtype=object)
-    return both
-
-
-def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain: Grain, now: datetime) -> pd.DataFrame:
-    """Return `period`, `segment` and `value`, one row per period and segment. No sales are zero, not missing.
-
-    Segments are ordered by their sum, largest first. Periods that have not begun are left out. An hour that occurs
-    twice, when clocks are set back, is one period.
-
-    Args:
-        now: in the scope's time zone.
-    """
-    dimension = SEGMENTS[segment]
-    condition, values = scope.condition("order_hour")
-    found = query(
-        f"""
-        select
-            cast(date_trunc('{grain}', {scope.local("order_hour")}) as timestamp) as period,
-            {dimension.column} as segment,
-            sum({measure}) as value
-        from {dimension.mart}
-        where {condition}
-        group by 1, 2
-        """,
-        values,
-    )
-    if found.empty:
-        return found
-    found["value"] = found["value"].map(Decimal)
-    order = found.groupby("segment")["value"].sum().sort_values(ascending=False, kind="stable").index
-    end = min(datetime(scope.last.year, scope.last.month, scope.last.day, 23), now)
-    starts = periods(scope.first, end, grain)
-    if grain == "hour" and scope.zone != "UTC":
-        starts = starts[[zones.exists(start.to_pydatetime(), scope.zone) for start in starts]]
-    whole = pd.MultiIndex.from_product([starts, order], names=["period", "segment"])
-    complete = found.set_index(["period", "segment"]).reindex(whole).reset_index()
-    filled = [Decimal(0) if pd.isna(value) else value for value in complete["value"]]
-    complete["value"] = pd.Series(filled, dtype=object)
-    return complete
-
-
-def periods(first: date, end: date | datetime, grain: str) -> pd.DatetimeIndex:
-    """Return the start of each hour, day, week (from Monday) or month from `first` to `end`."""
-    start = pd.Timestamp(first)
-    if grain == "week":
-        start -= pd.Timedelta(days=start.weekday())
-    if grain == "month":
-        start = start.replace(day=1)
-    return pd.date_range(start, pd.Timestamp(end), freq={"hour": "h", "day": "D", "week": "7D", "month": "MS"}[grain])
-
-
-def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the series as a table: one row per period, newest first, one column per segment, and their sum."""
-    order = list(dict.fromkeys(rows["segment"]))
-    wide = rows.pivot(index="period", columns="segment", values="value")[order].sort_index(ascending=False)
-    wide.columns.name = None
-    wide["Total"] = wide.sum(axis=1)
-    return wide
-
-
 def contributions(
     query: Query, scope: Scope, segment: Segment, measure: Measure, today: date, earliest: date | None = None
 ) -> pd.DataFrame:
@@ -261,17 +156,21 @@ def contributions(
     dimension, compared = SEGMENTS[segment], scope.compared(today, earliest)
     if compared is None:
         return pd.DataFrame()
-    sums = []
-    for each in compared:
-        condition, values = each.condition("order_hour")
-        found = query(
-            f"select {dimension.column} as segment, sum({measure}) as value from {dimension.mart}"
-            f" where {condition} group by 1",
-            values,
-        )
-        sums.append(dict(zip(found["segment"], found["value"].map(Decimal), strict=True)))
-    now, before = sums
-    rows = [(name, now.get(name, Decimal(0)), before.get(name, Decimal(0))) for name in now.keys() | before.keys()]
+    (is_now, now_values), (is_before, before_values) = (each.condition("order_hour") for each in compared)
+    found = query(
+        f"""
+        select
+            {dimension.column} as segment,
+            coalesce(sum(case when {is_now} then {measure} end), 0) as late,
+            coalesce(sum(case when {is_before} then {measure} end), 0) as early
+        from {dimension.mart}
+        where {is_now} or {is_before}
+        group by 1
+        """,
+        [*now_values, *before_values, *now_values, *before_values],
+    )
+    # Snowflake answers with integers of NumPy, which Decimal refuses.
+    rows = [(name, Decimal(str(late)), Decimal(str(early))) for name, late, early in found.to_numpy().tolist()]
     changes = [(name, late, early, late - early, relative_change(late, early)) for name, late, early in rows]
     changes.sort(key=lambda row: (-row[3], row[0]))
     return pd.DataFrame(changes, columns=["segment", "now", "before", "change", "relative"])
@@ -325,98 +224,3 @@ def country_by_channel(query: Query, scope: Scope, measure: Measure) -> pd.DataF
     whole = wide["Total"].sum()
     wide["Share"] = [float(value / whole) if whole else 0.0 for value in wide["Total"]]
     return wide
-
-
-@dataclass(frozen=True)
-class Chats:
-    """Support chats of a scope. A mean without values is None."""
-
-    chats: int
-    satisfaction: float | None
-    resolution_hours: float | None
-    first_response_minutes: float | None
-
-
-_CHAT_METRICS = """
-    cast(coalesce(sum(chats), 0) as bigint) as chats,
-    cast(sum(rating_points) as double) / nullif(sum(rated), 0) as satisfaction,
-    cast(sum(resolution_minutes) as double) / nullif(sum(resolved), 0) / 60 as resolution_hours,
-    cast(sum(first_response_minutes) as double) / nullif(sum(answered), 0) as first_response_minutes
-"""
-
-
-def chats(query: Query, scope: Scope) -> Chats:
-    """Return the chats that began in the scope."""
-    condition, values = scope.condition("start_day")
-    row = query(f"select {_CHAT_METRICS} from support_chats_by_day where {condition}", values).iloc[0]
-    means = (row.satisfaction, row.resolution_hours, row.first_response_minutes)
-    return Chats(int(row.chats), *(None if pd.isna(mean) else float(mean) for mean in means))
-
-
-def chats_and_orders(query: Query, scope: Scope, grain: Grain, now: datetime) -> pd.DataFrame:
-    """Return orders and chat metrics, one row per day, week or month."""
-    grain = "day" if grain == "hour" else grain
-    condition, values = scope.condition("start_day")
-    found = query(
-        f"""
-        select cast(date_trunc('{grain}', start_day) as date) as period, {_CHAT_METRICS}
-        from support_chats_by_day where {condition} group by 1
-        """,
-        values,
-    ).set_index("period")
-    condition, values = scope.condition("order_hour")
-    orders = query(
-        f"select cast(date_trunc('{grain}', order_hour) as date) as period, cast(sum(orders) as bigint) as orders"
-        f" from sales_by_hour where {condition} group by 1",
-        values,
-    ).set_index("period")
-    whole = periods(scope.first, min(scope.last, now.date()), grain)
-    both = orders.join(found, how="outer").reindex(whole)
-    both[["orders", "chats"]] = both[["orders", "chats"]].fillna(0).astype("int64")
-    return both.rename_axis("period").reset_index()
-
-
-def campaigns(query: Query, scope: Scope) -> pd.DataFrame:
-    """Return the funnel and revenue of each campaign (segment, category, strategy), one row per campaign.
-
-    The scope's channels are ignored: campaigns are e-mails to people, and most lead to no order.
-    """
-    condition, values = replace(scope, channels=()).condition("event_day")
-    found = query(
-        f"""
-        select
-            campaign_segment as segment,
-            campaign_category as category,
-            campaign_strategy as strategy,
-            cast(sum(opened) as bigint) as opened,
-            cast(sum(clicked) as bigint) as clicked,
-            cast(sum(into_cart) as bigint) as into_cart,
-            cast(sum(converted) as bigint) as converted,
-            sum(revenue) as revenue
-        from campaign_events_by_day
-        where {condition}
-        group by 1, 2, 3
-        order by revenue desc, 1, 2, 3
-        """,
-        values,
-    )
-    found["conversion_rate"] = found["converted"] / found["opened"].where(found["opened"] > 0)
-    return found
-
-
-def funnel(campaigns: pd.DataFrame) -> pd.DataFrame:
-    """Return `step`, `events` and `share` of the previous step, from opened e-mails to orders, over all campaigns."""
-    steps = {"Opened": "opened", "Clicked": "clicked", "Into the cart": "into_cart", "Ordered": "converted"}
-    events = [int(campaigns[column].sum()) for column in steps.values()]
-    shares = [now / before if before else None for now, before in zip(events[1:], events, strict=False)]
-    return pd.DataFrame({"step": list(steps), "events": events, "share": pd.Series([None, *shares], dtype=float)})
-
-
-def campaign_bounds(query: Query) -> tuple[date, date] | None:
-    """Return the first and last day with a campaign event; None without events."""
-    row = query("select min(event_day) as first_day, max(event_day) as last_day from campaign_events_by_day", []).iloc[
-        0
-    ]
-    if pd.isna(row.first_day):
-        return None
-    return pd.Timestamp(row.first_day).date(), pd.Timestamp(row.last_day).date()

@@ -9,7 +9,7 @@ import streamlit as st
 
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
-from adventure.dashboard import controls, data, exports, format
+from adventure.dashboard import controls, data, exports, format, late
 from adventure.dashboard.layout import REFRESH_SEC, download, rerun_on_publish, show_empty, show_error, table
 from adventure.dashboard.sales import drill, metrics, orders, views
 from adventure.dashboard.sales.filters import FILTERS, ZONE, choose_scope
@@ -54,7 +54,7 @@ def show() -> None:
 @st.fragment(run_every=REFRESH_SEC)
 def _watch(dataset: PublishedDataset, version: Version | None) -> None:
     """Rerun the page when newer data is published."""
-    controls.note_refresh()
+    late.note_refresh()
     rerun_on_publish((dataset, version))
 
 
@@ -104,10 +104,10 @@ def _choose(query: Query) -> Selection | None:
 
 def _show_path(chosen: Mapping[Dimension, Any]) -> None:
     """Show the chosen values of this page's filters as a path. A click on one removes those that follow it."""
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="path")
     steps = [name for name in drill.MORE if chosen[name]]
     if not steps:
         return
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="path")
     row.button("All orders", type="tertiary", on_click=controls.reset, args=drill.MORE, key="path-all")
     for place, name in enumerate(steps):
         row.text("›", width="content")

@@ -8,11 +8,24 @@ import streamlit as st
 from adventure.core.ages import long_age
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
-from adventure.dashboard import controls, data, format
-from adventure.dashboard.layout import REFRESH_SEC, current_health, rerun_on_publish, show_error
-from adventure.dashboard.sales import drill, metrics, orders_page, panels, reviews, views, zones
+from adventure.dashboard import controls, data, format, late
+from adventure.dashboard.layout import REFRESH_SEC, current_health, follow_pick, rerun_on_publish, show_error
+from adventure.dashboard.sales import (
+    campaigns,
+    drill,
+    headlines,
+    metrics,
+    orders_page,
+    rankings,
+    reviews,
+    support,
+    trend,
+    views,
+    zones,
+)
 from adventure.dashboard.sales.filters import FILTERS, ZONE, choose_scope, show_no_sales
 from adventure.dashboard.sales.notice import notice
+from adventure.dashboard.sales.panel import CONTROLS, Panel
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_report, open_sales
@@ -46,7 +59,7 @@ def show() -> None:
 def _show(dataset: PublishedDataset, version: Version) -> None:
     query, now = data.cached_query(dataset, version), utc_now()
     _watch(dataset, version, metrics.publication(query))
-    controls.explain_names((*FILTERS, ZONE, *panels.CONTROLS, "from", "to", views.NAME))
+    controls.explain_names((*FILTERS, ZONE, *CONTROLS, "from", "to", views.NAME))
     scope = choose_scope(query, now)
     if scope is None:
         st.info(
@@ -61,21 +74,21 @@ def _show(dataset: PublishedDataset, version: Version) -> None:
     if not current.orders:
         show_no_sales(scope, bounds)
         return
-    panel = panels.Panel(query, scope, zones.to_local(now, scope.zone), metrics.descriptions(query), bounds[0])
+    panel = Panel(query, scope, zones.to_local(now, scope.zone), metrics.descriptions(query), bounds[0])
     by_utc_days = replace(panel, scope=scope.in_utc(), now=now)
-    panels.headlines(panel, current)
+    headlines.cards(panel, current)
     read_until = metrics.publication(query).data_as_of
     with st.container(border=True, key="paper-left"):
-        panels.to_date(panel, read_until and zones.to_local(read_until, scope.zone))
+        headlines.to_date(panel, read_until and zones.to_local(read_until, scope.zone))
     _trend(panel)
     with st.container(border=True, key="screen-products"):
-        panels.products(by_utc_days)
+        rankings.products(by_utc_days)
         _say_utc(scope)
     with st.container(border=True, key="screen-support"):
-        panels.support(by_utc_days)
+        support.show(by_utc_days)
         _say_utc(scope)
     with st.container(border=True, key="screen-campaigns"):
-        panels.campaigns(by_utc_days)
+        campaigns.show(by_utc_days)
         _say_utc(scope)
     reviews.show(by_utc_days)
 
@@ -109,21 +122,22 @@ def _say_utc(scope: Scope) -> None:
 
 
 @st.fragment
-def _trend(panel: panels.Panel) -> None:
+def _trend(panel: Panel) -> None:
     """Draw the panels that depend on measure and segment. A fragment: changing these reruns no other panel."""
+    follow_pick()
     with st.container(border=True, key="paper-right"):
-        measure, segment = panels.sales_over_time(panel)
+        measure, segment = trend.sales_over_time(panel)
     left, right = st.container(key="screen-pair").columns(2, gap="small")
     with left.container(border=True, height="stretch"):
-        panels.contributions(panel, measure, segment)
+        trend.contributions(panel, measure, segment)
     with right.container(border=True, height="stretch"):
-        panels.markets(panel)
+        rankings.markets(panel)
 
 
 @st.fragment(run_every=REFRESH_SEC)
 def _watch(dataset: PublishedDataset, version: Version | None, publication: metrics.Publication | None) -> None:
     """Show the age of the data and any error of the pipeline. Rerun the page when newer data is published."""
-    controls.note_refresh()
+    late.note_refresh()
     rerun_on_publish((dataset, version))
     if publication is None:
         return

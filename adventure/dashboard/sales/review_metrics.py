@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import pandas as pd
 
-from adventure.dashboard.sales import metrics
+from adventure.dashboard.sales.over_time import periods
 from adventure.dashboard.sales.scope import Grain, Scope
 from adventure.destinations.published import Query
 
@@ -16,6 +16,41 @@ _SUMS = """
     cast(coalesce(sum(reviews), 0) as bigint) as reviews,
     cast(sum(rating_points) as double) / nullif(sum(reviews), 0) as rating,
     cast(sum(verified_reviews) as double) / nullif(sum(reviews), 0) as verified_share
+"""
+_FALLING = ["product", "rating", "rating_before", "change", "reviews", "units", "units_before"]
+_FALLING_PRODUCTS = """
+    with {parts},
+    rated as (
+        select
+            late.product_id,
+            cast(late.reviews as bigint) as reviews,
+            cast(late.points as double) / late.reviews as rating,
+            cast(early.points as double) / early.reviews as rating_before
+        from reviews_by_day_now as late
+        inner join reviews_by_day_before as early
+            on late.product_id = early.product_id
+        where late.reviews >= {least:d} and early.reviews >= {least:d}
+    )
+
+    select
+        coalesce(products.product_name, concat('Product ', rated.product_id)) as product,
+        rated.rating,
+        rated.rating_before,
+        rated.rating - rated.rating_before as change,
+        rated.reviews,
+        cast(sold.units as bigint) as units,
+        cast(coalesce(earlier.units, 0) as bigint) as units_before
+    from rated
+    inner join product_sales_by_day_now as sold
+        on rated.product_id = sold.product_id
+    left join product_sales_by_day_before as earlier
+        on rated.product_id = earlier.product_id
+    left join dim_products as products
+        on rated.product_id = products.product_id
+    where rated.rating < rated.rating_before
+        and sold.units > coalesce(earlier.units, 0)
+    order by change, rated.product_id
+    limit {limit:d}
 """
 
 
@@ -49,7 +84,7 @@ def over_time(query: Query, scope: Scope, grain: Grain, now: datetime) -> pd.Dat
         """,
         values,
     ).set_index("period")
-    whole = metrics.periods(scope.first, min(scope.last, now.date()), grain)
+    whole = periods(scope.first, min(scope.last, now.date()), grain)
     complete = found.reindex(whole)
     complete["reviews"] = complete["reviews"].fillna(0).astype("int64")
     return complete.rename_axis("period").reset_index()
@@ -64,10 +99,16 @@ def falling_products(
     is nothing to compare with.
     """
     compared = scope.compared(today, earliest)
-    names = ["product", "rating", "rating_before", "change", "reviews", "units", "units_before"]
     if compared is None:
-        return pd.DataFrame(columns=names)
-    parts, values = [], []
+        return pd.DataFrame(columns=_FALLING)
+    parts, values = _parts(compared)
+    return query(_FALLING_PRODUCTS.format(parts=", ".join(parts), least=LEAST_REVIEWS, limit=limit), values)[_FALLING]
+
+
+def _parts(compared: tuple[Scope, Scope]) -> tuple[list[str], list[object]]:
+    """Return the CTEs of reviews and sold units by product, now and before, and their bound values."""
+    parts: list[str] = []
+    values: list[object] = []
     for name, each in zip(("now", "before"), compared, strict=True):
         for mart, column, sums in (
             ("reviews_by_day", "review_day", "sum(reviews) as reviews, sum(rating_points) as points"),
@@ -78,43 +119,7 @@ def falling_products(
             parts.append(
                 f"{mart}_{name} as (select product_id, {sums} from {mart} where {condition} group by product_id)"
             )
-    return query(
-        f"""
-        with {", ".join(parts)},
-        rated as (
-            select
-                late.product_id,
-                cast(late.reviews as bigint) as reviews,
-                cast(late.points as double) / late.reviews as rating,
-                cast(early.points as double) / early.reviews as rating_before
-            from reviews_by_day_now as late
-            inner join reviews_by_day_before as early
-                on late.product_id = early.product_id
-            where late.reviews >= {LEAST_REVIEWS:d} and early.reviews >= {LEAST_REVIEWS:d}
-        )
-
-        select
-            coalesce(products.product_name, concat('Product ', rated.product_id)) as product,
-            rated.rating,
-            rated.rating_before,
-            rated.rating - rated.rating_before as change,
-            rated.reviews,
-            cast(sold.units as bigint) as units,
-            cast(coalesce(earlier.units, 0) as bigint) as units_before
-        from rated
-        inner join product_sales_by_day_now as sold
-            on rated.product_id = sold.product_id
-        left join product_sales_by_day_before as earlier
-            on rated.product_id = earlier.product_id
-        left join dim_products as products
-            on rated.product_id = products.product_id
-        where rated.rating < rated.rating_before
-            and sold.units > coalesce(earlier.units, 0)
-        order by change, rated.product_id
-        limit {limit:d}
-        """,
-        values,
-    )[names]
+    return parts, values
 
 
 def newest(query: Query, scope: Scope, limit: int = 10) -> pd.DataFrame:

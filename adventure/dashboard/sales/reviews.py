@@ -11,7 +11,7 @@ from adventure.dashboard import axes, format
 from adventure.dashboard.colours import Theme, colours
 from adventure.dashboard.layout import draw, show_empty, table, texts, theme
 from adventure.dashboard.sales import charts, review_metrics
-from adventure.dashboard.sales.panels import Panel
+from adventure.dashboard.sales.panel import Panel
 from adventure.dashboard.sales.scope import Grain, default_grain
 
 _MART = "reviews_by_day"
