@@ -44,7 +44,7 @@ def test_a_document_of_the_future_waits(settings: Settings, chats: Any, chat_str
     chats.insert_many([{"n": "a", "last_modified": NOW}, {"n": "soon", "last_modified": soon}])
     process_once(settings, [chat_stream])
     assert names(staged(chat_stream)) == ["a"]
-    time.sleep(max(0.0, (soon - datetime.now(UTC).replace(tzinfo=None)).total_seconds() + 0.1))
+    time.sleep(max(0.0, (soon - datetime.now(UTC).replace(tzinfo=None)).total_seconds() + 1.1))
     process_once(settings, [chat_stream])
     assert "soon" in names(staged(chat_stream))
 
