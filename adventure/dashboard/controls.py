@@ -236,9 +236,21 @@ def note_page() -> None:
 
 def note_refresh() -> None:
     """Note that the fragment that calls this refreshes by itself, so that its requests change no control."""
+    if fragment := _fragment_id():
+        st.session_state.setdefault(_REFRESHES, set()).add(fragment)
+
+
+def _fragment_id() -> str | None:
+    """Return the id of the fragment that is drawn. Streamlit has no public name for it, and moved it after 1.51."""
     context = get_script_run_ctx()
-    if context and context.current_fragment_id:
-        st.session_state.setdefault(_REFRESHES, set()).add(context.current_fragment_id)
+    if context is None:
+        return None
+    if hasattr(context, "current_fragment_id"):
+        return str(context.current_fragment_id or "") or None
+    from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
+
+    found: str | None = ThreadState.get().fragment_id
+    return found
 
 
 def _is_late() -> bool:
