@@ -71,7 +71,7 @@ snow-cli: .venv/.dev .adventure/snow-cli/bin/snow ## bundle the dashboard with S
 	@touch $@
 
 newest: .venv/.dev .adventure/newest/.installed ## run the unit tests and the dashboard's with the newest Streamlit, pandas and pyarrow
-	@$(IN_MEMORY) PYTHONPATH="$(CURDIR)" .adventure/newest/bin/pytest --numprocesses $(WORKERS) -m "unit and not slow" $(TEST_ARGS)
+	@$(IN_MEMORY) PYTHONPATH="$(CURDIR)" .adventure/newest/bin/pytest --numprocesses $(WORKERS) -m "unit and not slow" --ignore tests/snowflake
 	@$(IN_MEMORY) PYTHONPATH="$(CURDIR)" .adventure/newest/bin/pytest --numprocesses $(WORKERS) -m "not slow" tests/dashboard
 
 .adventure/newest/.installed: requirements/newest.lock requirements/dev.lock | .venv/.dev

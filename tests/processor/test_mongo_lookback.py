@@ -9,7 +9,6 @@ import pytest
 
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.demo.sandbox.mongo import MongoServer
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
@@ -20,9 +19,9 @@ Staged = Callable[[Stream], Rows]
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
-@pytest.fixture
-def settings(settings: Settings, standalone: MongoServer) -> Settings:
-    return on_standalone(settings, standalone)
+@pytest.fixture(params=["standalone", "nx"])
+def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    return on_standalone(settings, request.getfixturevalue(request.param))
 
 
 def test_the_lookback_finds_late_documents_and_stages_nothing_twice(

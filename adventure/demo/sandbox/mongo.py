@@ -1,8 +1,4 @@
-"""Run an embedded MongoDB-compatible server in its own process.
-
-Two are known. secantusdb is a replica set of one member, which has change streams; it is GPL-2.0, so it is never
-imported. nx-27017 is a standalone server in Python, for versions of Python for which secantusdb has no wheel.
-"""
+"""Run an embedded MongoDB-compatible server: secantusdb in its own process, never imported (it is GPL-2.0)."""
 
 import importlib.util
 import signal
@@ -17,8 +13,6 @@ from adventure.core.errors import SandboxError
 from adventure.core.extras import install
 from adventure.demo.sandbox import process
 
-SECANTUS, NX = "secantus", "nx_27017"
-
 
 @dataclass
 class MongoServer(process.Server):
@@ -30,11 +24,9 @@ class MongoServer(process.Server):
     port: int
     host: str = "127.0.0.1"
     options: tuple[str, ...] = ()
-    """Additional command-line options of secantusdb."""
+    """Additional command-line options. By default it is a replica set of one member, which has change streams."""
     durable: bool = True
-    """Whether data survives a crash of the machine. Without that, secantusdb commits in less time."""
-    package: str = ""
-    """Which server runs: SECANTUS or NX. By default the first that is installed."""
+    """Whether data survives a crash of the machine. Without that, the server commits in less time."""
 
     @property
     def uri(self) -> str:
@@ -47,8 +39,7 @@ class MongoServer(process.Server):
         Raises:
             SandboxError: the server does not start; the message quotes its log.
         """
-        package = self.package or next(filter(importlib.util.find_spec, (SECANTUS, NX)), "")
-        if not package:
+        if importlib.util.find_spec("secantus") is None:
             raise SandboxError(
                 "The embedded MongoDB-compatible server is not installed",
                 f"{install('demo')}, or run `make demo` in a clone",
@@ -57,12 +48,12 @@ class MongoServer(process.Server):
         data.mkdir(parents=True, exist_ok=True)
         pid_file, log = self.folder / "pid", self.folder / "mongo.log"
         process.stop_leftover(process.read_pid(pid_file), data, self.stop_signal)
-        command = self._secantus(data) if package == SECANTUS else self._nx(data)
-        self._process = process.launch(command, log)
+        self._process = process.launch(self.command(data), log)
         pid_file.write_text(str(self._process.pid))
         process.await_answer(self._process, self._answers, "The MongoDB-compatible server", log)
 
-    def _secantus(self, data: Path) -> list[str | Path]:
+    def command(self, data: Path) -> list[str | Path]:
+        """Return the command that serves the folder `data`."""
         # Without --config it would read ./secantusd.toml.
         config = self.folder / "empty.toml"
         config.touch()
@@ -70,13 +61,6 @@ class MongoServer(process.Server):
         command += ["--host", self.host, "--port", str(self.port), "--storage-path", data]
         command += ["--sync-on-commit"] if self.durable else []
         return command + list(self.options)
-
-    def _nx(self, data: Path) -> list[str | Path]:
-        # The package has no __main__.
-        script = "from nx_27017.nx_27017 import main; main()"
-        # Its own file of the process would be shared by all its servers on the machine.
-        own = ["--pid-file", self.folder / "nx.pid"]
-        return [sys.executable, "-c", script, "--host", self.host, "-p", str(self.port), "--data-dir", data, *own]
 
     def _answers(self) -> bool:
         with pymongo.MongoClient[dict[str, object]](self.uri, serverSelectionTimeoutMS=500) as client:
