@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 # Where there is room in memory, the servers and files of fast tests are there. On a disk, a fifth of their time is its.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
-.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet lock outdated wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -68,6 +68,17 @@ snow-cli: .venv/.dev .adventure/snow-cli/bin/snow ## bundle the dashboard with S
 .adventure/snow-cli/bin/snow: requirements/snow-cli.lock | .venv/.dev
 	@$(BIN)/python -m venv --clear .adventure/snow-cli
 	@.adventure/snow-cli/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
+newest: .venv/.dev .adventure/newest/.installed ## run the unit tests and the dashboard's with the newest Streamlit, pandas and pyarrow
+	@$(IN_MEMORY) PYTHONPATH="$(CURDIR)" .adventure/newest/bin/pytest --numprocesses $(WORKERS) -m "unit and not slow" --ignore tests/snowflake
+	@$(IN_MEMORY) PYTHONPATH="$(CURDIR)" .adventure/newest/bin/pytest --numprocesses $(WORKERS) -m "not slow" tests/dashboard
+
+.adventure/newest/.installed: requirements/newest.lock requirements/dev.lock | .venv/.dev
+	@$(BIN)/python -m venv --clear .adventure/newest
+	@$(BIN)/uv pip sync --quiet --python .adventure/newest/bin/python --require-hashes requirements/dev.lock
+	@$(BIN)/uv pip install --quiet --python .adventure/newest/bin/python --no-deps --require-hashes -r requirements/newest.lock
+	@$(BIN)/uv pip install --quiet --python .adventure/newest/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 lineage: .venv/.dev ## draw the lineage of the models into docs/images/lineage.svg
@@ -137,6 +148,7 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 	$(call compile,generator,$(PROJECTS) --extra http --extra api $(as_dev))
 	$(call compile,processor-snowflake,pyproject.toml --extra http --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
+	$(call compile,newest,requirements/newest.in $(LOCK_ARGS))
 	$(call compile,snow-cli,requirements/snow-cli.in $(LOCK_ARGS))
 	$(call compile_example,airflow)
 	$(call compile_example,dagster)
@@ -186,7 +198,7 @@ as_dev = --constraint requirements/dev.lock
 	@touch .venv/.demo
 
 define install
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Adventure needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "The locks are for Python 3.11, 3.12 and 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing requirements/$(1).lock into .venv (about a minute, once)"
 	@$(BIN)/python -m pip install --no-deps --require-hashes --disable-pip-version-check --no-warn-script-location \

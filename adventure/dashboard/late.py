@@ -29,9 +29,8 @@ def note_control(name: str) -> None:
 
 def note_refresh() -> None:
     """Note that the fragment that calls this refreshes by itself, so that its requests change no control."""
-    context = get_script_run_ctx()
-    if context and context.current_fragment_id:
-        st.session_state.setdefault(_REFRESHES, set()).add(context.current_fragment_id)
+    if fragment := _fragment_id():
+        st.session_state.setdefault(_REFRESHES, set()).add(fragment)
 
 
 def is_late(control: str) -> bool:
@@ -47,3 +46,16 @@ def is_late(control: str) -> bool:
         return True
     page = context.page_script_hash
     return any(st.session_state.get(key, page) != page for key in (PAGE, CONTROL + control))
+
+
+def _fragment_id() -> str | None:
+    """Return the id of the fragment that is drawn. Streamlit has no public name for it, and moved it after 1.51."""
+    context = get_script_run_ctx()
+    if context is None:
+        return None
+    if hasattr(context, "current_fragment_id"):
+        return str(context.current_fragment_id or "") or None
+    from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState  # type: ignore[attr-defined]
+
+    found: str | None = ThreadState.get().fragment_id
+    return found

@@ -52,8 +52,8 @@ _STYLE = """
 .st-key-days {min-width: 16rem}
 .stMultiSelect [data-baseweb="select"] div {color: inherit}
 /* Chosen values: white on Streamlit's blue is too faint in the dark, and what remains of the field too small. */
-.stMultiSelect [data-baseweb="tag"] {background: color-mix(in srgb, CanvasText 14%, transparent)}
-.stMultiSelect [data-baseweb="tag"], .stMultiSelect [data-baseweb="tag"] * {color: CanvasText}
+.stMultiSelect :is([data-baseweb="tag"], [data-tag]) {background: color-mix(in srgb, CanvasText 14%, transparent)}
+.stMultiSelect :is([data-baseweb="tag"], [data-tag], [data-baseweb="tag"] *, [data-tag] *) {color: CanvasText}
 .stMultiSelect input {min-width: 24px; min-height: 24px}
 /* Half of a tablet is too narrow for a table. */
 @media (max-width: 1100px) {

@@ -11,6 +11,7 @@ import streamlit as st
 
 from adventure.dashboard import controls, late
 from tests.dashboard.conftest import HOSTILE, Shop
+from tests.dashboard.harness import choose, link_of
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_a_link_that_is_not_understood_says_so_and_stays(open_link: Any, link: d
     page = open_link(**link)
     assert said in warnings(page)
     kept = {name: [value] if isinstance(value, str) else value for name, value in link.items()}
-    assert kept.items() <= {name: list(page.query_params[name]) for name in kept}.items()
+    assert kept.items() <= link_of(page).items()
 
 
 @pytest.mark.parametrize(
@@ -100,10 +101,10 @@ def test_a_late_request_of_another_page_leaves_the_url(
         "st.button('late', on_click=controls.take_over, args=('top', 'revenue', 'period'))",
         period="7d",
     )
-    page.button_group[0].set_value(["revenue"])  # The harness takes a list, also for a single choice.
+    choose(page.button_group[0], "revenue")
     page.button[0].click().run()
     assert not page.exception
-    assert page.query_params.get("period", []) == period
+    assert link_of(page).get("period", []) == period
 
 
 def test_a_refresh_leaves_the_url(monkeypatch: pytest.MonkeyPatch) -> None:

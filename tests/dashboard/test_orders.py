@@ -18,6 +18,7 @@ from adventure.dashboard.sales.orders import DIMENSIONS, Dimension, Selection
 from adventure.dashboard.sales.scope import Scope
 from adventure.destinations.published import Query
 from tests.dashboard.conftest import CATEGORIES, COUNTRIES, HOSTILE, Shop
+from tests.dashboard.harness import choose
 
 LINES = """
     select o.sales_order_id::text, o.sales_order_number, o.customer_id::text, o.territory_id, o.online_order_flag = 1,
@@ -249,7 +250,7 @@ def test_a_link_shows_the_chosen_orders_and_saves_exactly_these(open_link: Any, 
     assert list(shown["sales_order_number"]) == list(wanted["sales_order_number"])[: len(shown)]
     for control in page.button_group:
         # The harness always treats the selection as a list, even for controls with a single choice.
-        control.set_value([page.session_state[control.key]])
+        choose(control, page.session_state[control.key])
     page.button(key="older").click().run()
     following = page.dataframe[-1].value
     assert list(following["sales_order_number"]) == list(wanted["sales_order_number"])[25:50]

@@ -8,6 +8,7 @@ import pytest
 from adventure import dashboard
 from adventure.dashboard.sales import views
 from tests.dashboard.conftest import HOSTILE, Shop
+from tests.dashboard.harness import choose, link_of
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ ORDERS = "from adventure.dashboard.sales import orders_page\norders_page.show()"
 def click(page: Any, key: str) -> None:
     for control in page.button_group:
         # The harness always treats the selection as a list, even for controls with a single choice.
-        control.set_value([page.session_state[control.key]])
+        choose(control, page.session_state[control.key])
     page.button(key=key).click().run()
     assert not page.exception
 
@@ -39,9 +40,9 @@ def test_the_page_of_a_list_is_in_the_link(opened: Any) -> None:
     page = opened(ORDERS, period="90d", list="lines", search="bike")
     click(page, "older")
     click(page, "older")
-    assert page.query_params["page"] == ["3"]
+    assert link_of(page)["page"] == ["3"]
     rows = list(page.dataframe[-1].value["sales_order_number"])
-    link = {name: list(page.query_params[name]) for name in page.query_params}
+    link = link_of(page)
     assert {"search", "list", "period"} < set(link)
     again = opened(ORDERS, **link)
     assert list(again.dataframe[-1].value["sales_order_number"]) == rows
@@ -54,7 +55,7 @@ def test_the_page_of_a_list_is_in_the_link(opened: Any) -> None:
 def test_a_page_that_does_not_exist_says_so_and_stays(opened: Any, number: str) -> None:
     page = opened(ORDERS, page=number)
     assert f"This link asks for page “{number}”" in "\n".join(each.value.replace("\\", "") for each in page.warning)
-    assert page.query_params["page"] == [number]
+    assert link_of(page)["page"] == [number]
 
 
 def test_the_dialog_has_the_link_of_what_is_shown_and_a_row_of_the_seed(opened: Any) -> None:
@@ -81,7 +82,7 @@ def test_a_saved_view_opens_with_its_controls_alone(opened: Any, monkeypatch: py
     assert page.session_state["measure"] == "orders"
     assert page.session_state["country"] == ["France"]
     assert page.session_state["channel"] == []
-    assert page.query_params["view"] == [HOSTILE]
+    assert link_of(page)["view"] == [HOSTILE]
 
 
 def test_the_seed_lists_views(shop: Shop) -> None:

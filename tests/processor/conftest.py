@@ -1,8 +1,10 @@
 """Fixtures: small tables beside the sales, and the rows that the stage holds of them."""
 
 import gzip
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,6 +20,17 @@ from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.mongo import MongoServer
 from adventure.demo.sandbox.process import free_port
 from adventure.destinations.duckdb.stage import FolderStage
+
+
+class NxServer(MongoServer):
+    """nx-27017. It has no change streams for us, compares moments by whole seconds, and gives no collection a UUID."""
+
+    def command(self, data: Path) -> list[str | Path]:
+        script = "from nx_27017.nx_27017 import main; main()"  # The package has no __main__.
+        address = ["--host", self.host, "-p", str(self.port)]
+        # By default all its servers on the machine share the file of the process.
+        return [sys.executable, "-c", script, *address, "--data-dir", data, "--pid-file", self.folder / "nx.pid"]
+
 
 Rows = list[dict[str, Any]]
 
@@ -54,6 +67,15 @@ def things(writer_settings: Settings) -> Stream:
         )
         connection.execute("create index on things (changed_at)")
     return stream_of("things")
+
+
+@pytest.fixture(scope="session")
+def nx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    """A second server that speaks MongoDB's protocol, written by other people."""
+    server = NxServer(tmp_path_factory.mktemp("nx") / "mongo", free_port(None))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import pytest
 
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.demo.sandbox.mongo import MongoServer
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
@@ -21,10 +20,12 @@ Staged = Callable[[Stream], Rows]
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
-@pytest.fixture(params=["change stream", "lookback"])
-def settings(request: pytest.FixtureRequest, settings: Settings, standalone: MongoServer) -> Settings:
-    """Run every test here with both kinds of server."""
-    return settings if request.param == "change stream" else on_standalone(settings, standalone)
+@pytest.fixture(params=["change stream", "standalone", "nx"])
+def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """Run every test here with a change stream, and by lookback on two servers of different people."""
+    if request.param == "change stream":
+        return settings
+    return on_standalone(settings, request.getfixturevalue(request.param))
 
 
 def test_the_second_window_holds_only_new_documents(

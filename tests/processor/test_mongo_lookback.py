@@ -9,7 +9,6 @@ import pytest
 
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.demo.sandbox.mongo import MongoServer
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_once
 from adventure.processor.state import read_watermarks
@@ -20,9 +19,9 @@ Staged = Callable[[Stream], Rows]
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
-@pytest.fixture
-def settings(settings: Settings, standalone: MongoServer) -> Settings:
-    return on_standalone(settings, standalone)
+@pytest.fixture(params=["standalone", "nx"])
+def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    return on_standalone(settings, request.getfixturevalue(request.param))
 
 
 def test_the_lookback_finds_late_documents_and_stages_nothing_twice(
@@ -44,7 +43,7 @@ def test_a_document_of_the_future_waits(settings: Settings, chats: Any, chat_str
     chats.insert_many([{"n": "a", "last_modified": NOW}, {"n": "soon", "last_modified": soon}])
     process_once(settings, [chat_stream])
     assert names(staged(chat_stream)) == ["a"]
-    time.sleep(max(0.0, (soon - datetime.now(UTC).replace(tzinfo=None)).total_seconds() + 0.1))
+    time.sleep(max(0.0, (soon - datetime.now(UTC).replace(tzinfo=None)).total_seconds() + 1.1))
     process_once(settings, [chat_stream])
     assert "soon" in names(staged(chat_stream))
 

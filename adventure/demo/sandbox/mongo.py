@@ -46,17 +46,21 @@ class MongoServer(process.Server):
             )
         data = (self.folder / "data").resolve()
         data.mkdir(parents=True, exist_ok=True)
-        pid_file, log, config = self.folder / "pid", self.folder / "mongo.log", self.folder / "empty.toml"
+        pid_file, log = self.folder / "pid", self.folder / "mongo.log"
         process.stop_leftover(process.read_pid(pid_file), data, self.stop_signal)
+        self._process = process.launch(self.command(data), log)
+        pid_file.write_text(str(self._process.pid))
+        process.await_answer(self._process, self._answers, "The MongoDB-compatible server", log)
+
+    def command(self, data: Path) -> list[str | Path]:
+        """Return the command that serves the folder `data`."""
         # Without --config it would read ./secantusd.toml.
+        config = self.folder / "empty.toml"
         config.touch()
         command: list[str | Path] = [sys.executable, "-m", "secantus", "--config", config.resolve()]
         command += ["--host", self.host, "--port", str(self.port), "--storage-path", data]
         command += ["--sync-on-commit"] if self.durable else []
-        command += self.options
-        self._process = process.launch(command, log)
-        pid_file.write_text(str(self._process.pid))
-        process.await_answer(self._process, self._answers, "The MongoDB-compatible server", log)
+        return command + list(self.options)
 
     def _answers(self) -> bool:
         with pymongo.MongoClient[dict[str, object]](self.uri, serverSelectionTimeoutMS=500) as client:

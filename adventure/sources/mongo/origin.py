@@ -13,7 +13,10 @@ _UNAUTHORIZED = 13
 
 
 def collection_uuid(collection: "Collection[Any]", session: ClientSession | None = None) -> str | None:
-    """Return the UUID in hexadecimal; None for a view, while there is no collection, or if the user may not ask."""
+    """Return the UUID in hexadecimal.
+
+    None for a view, while there is no collection, if the user may not ask, or if the server gives no real one.
+    """
     options: CodecOptions[dict[str, Any]] = CodecOptions()
     database = collection.database.with_options(codec_options=options)
     try:
@@ -22,8 +25,9 @@ def collection_uuid(collection: "Collection[Any]", session: ClientSession | None
         if error.code != _UNAUTHORIZED:
             raise
         return None
-    uuids: list[bytes | None] = [each.get("info", {}).get("uuid") for each in found]
-    return uuids[0].hex() if uuids and uuids[0] else None
+    uuid = found[0].get("info", {}).get("uuid") if found else None
+    # Servers that only speak MongoDB's protocol may give text, or the same value for every collection.
+    return uuid.hex() if isinstance(uuid, bytes) and any(uuid) else None
 
 
 def collection_origin(collection: "Collection[Any]", follows: bool) -> Origin:

@@ -115,7 +115,8 @@ class MongoSide:
         queries: list[dict[str, Any]] = [
             {
                 "$or": [
-                    {name: {"$not": {"$type": ["date", "string"]}}},
+                    # Not `$not` of a list of types: servers that only speak the protocol lack it.
+                    {"$nor": [{name: {"$type": "date"}}, {name: {"$type": "string"}}]},
                     *({step: {"$type": "array"}} for step in steps),
                     {name: {"$lt": datetime.min}},
                     {name: {"$gt": datetime.max}},
