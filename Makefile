@@ -198,7 +198,7 @@ as_dev = --constraint requirements/dev.lock
 	@touch .venv/.demo
 
 define install
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "The locks are for Python 3.11, 3.12 and 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Adventure needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing requirements/$(1).lock into .venv (about a minute, once)"
 	@$(BIN)/python -m pip install --no-deps --require-hashes --disable-pip-version-check --no-warn-script-location \

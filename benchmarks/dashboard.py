@@ -199,7 +199,7 @@ def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
 
 def _set(test: Any, change: Change) -> None:
     for control in test.button_group:
-        # The harness always treats the selection as a list, even for controls with a single choice.
+        # The harness of Streamlit 1.51 takes a list, even for controls with a single choice.
         control.set_value([test.session_state[control.key]])
     if change.key == "search":
         test.text_input(key=change.key).set_value(change.value)

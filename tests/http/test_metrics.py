@@ -12,7 +12,7 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.processor.cycle import run_cycle
 from adventure.processor.metrics import ProcessorMetrics
 from adventure.processor.run import open_pipeline, process_forever
-from adventure.tasks import graph as tasks
+from adventure.tasks.server import serve
 from tests.http.api import Api, answer
 from tests.http.conftest import REVIEWS
 from tests.test_metrics import free_port, running, scrape
@@ -75,7 +75,7 @@ def test_the_task_server_counts_what_was_loaded(api: Api, measured: Settings, mo
         run_cycle(pipeline)
 
     def job(stop: threading.Event) -> None:
-        tasks.serve(measured, (REVIEWS,), interval=0.05, stop=stop)
+        serve(measured, (REVIEWS,), interval=0.05, stop=stop)
 
     with running(job):
         until(lambda: scraped(measured, 'adventure_loaded_rows{stream="reviews"}') == 10)

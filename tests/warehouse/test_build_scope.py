@@ -8,6 +8,8 @@ import duckdb
 import pytest
 
 from adventure.core.environment import load_settings
+from adventure.core.errors import ConfigError
+from adventure.core.pipeline_file import load_streams
 from adventure.destinations.common.build import fingerprint
 from adventure.destinations.common.builds import needed_scope, read_history_stamp, record_build
 from adventure.destinations.duckdb.connection import executing
@@ -71,3 +73,12 @@ def test_the_fingerprint_is_of_the_files(tmp_path: Path) -> None:
     assert len(set(seen)) == 3
     (tmp_path / "models" / "b.sql").unlink()
     assert fingerprint(settings) == seen[0]
+
+
+def test_a_python_that_dbt_does_not_run_on_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 14, 2))
+    settings = load_settings(data_dir=tmp_path)
+    warehouse = open_warehouse(settings)
+    warehouse.create_tables()
+    with pytest.raises(ConfigError, match=r"3\.14, and nothing was built\. Run builds with a Python below 3\.14"):
+        warehouse.build(load_streams(settings))

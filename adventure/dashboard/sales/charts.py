@@ -232,7 +232,7 @@ def _ticks(periods: Sequence[pd.Timestamp], *, by_year: bool) -> Sequence[pd.Tim
     """Return evenly spaced periods for the labels of an axis, the last one included."""
     if by_year:
         firsts = {period.year: period for period in reversed(periods)}
-        periods = [period for period in reversed(firsts.values()) if period.dayofyear <= 7] or periods
+        periods = [period for period in reversed(firsts.values()) if period.day_of_year <= 7] or periods
     every = math.ceil(len(periods) / _TICKS)
     return periods[::-1][::every][::-1]
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ from adventure.destinations.warehouse import Scope
 
 log = get_logger()
 
+_TOO_NEW = (3, 14)
+"""The first Python that dbt-core 1.11 does not run on: its mashumaro cannot read its own classes there."""
 _PROGRESS_INTERVAL_SEC = 2.0
 _FAILED = ("error", "fail", "runtime error")
 
@@ -147,6 +150,12 @@ def _invoke(arguments: list[str], manifest: Any = None) -> Any:
     Args:
         manifest: what `parse` returned, so that the project is not parsed again.
     """
+    if sys.version_info >= _TOO_NEW:
+        newest, this = ".".join(map(str, _TOO_NEW)), ".".join(map(str, sys.version_info[:2]))
+        raise ConfigError(
+            f"dbt-core 1.11 does not run on Python {this}, and nothing was built",
+            f"Run builds with a Python below {newest}; the processor, loads and the dashboard run on this one",
+        )
     from dbt.cli.main import dbtRunner
 
     begun = logged = time.monotonic()
