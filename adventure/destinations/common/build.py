@@ -48,7 +48,7 @@ def run_dbt_build(
         environment: the environment variables that the profile reads.
 
     Raises:
-        ConfigError: there is no dbt project at `settings.dbt_dir`, or dbt is not installed.
+        ConfigError: there is no dbt project at `settings.dbt_dir`, or dbt is not installed or does not run on this Python.
         BuildFailed: a model or a test failed; the message names the first one.
     """
     project = _project(settings)
@@ -60,6 +60,7 @@ def run_dbt_build(
         # The project has models that exist only where an API is read.
         environment = {**environment, "API_URL": settings.api_url}
     begun = time.monotonic()
+    _check_python()
     needs_dbt = naming_extra("A build of the models", WAREHOUSES[settings.warehouse].extra)
     with needs_dbt, _variables(environment), contextlib.redirect_stdout(io.StringIO()):
         parsed = _ended(_invoke(["parse", *arguments]), logs)
@@ -139,6 +140,15 @@ def _project(settings: Settings) -> Path:
     return project
 
 
+def _check_python() -> None:
+    if sys.version_info >= _TOO_NEW:
+        newest, this = ".".join(map(str, _TOO_NEW)), ".".join(map(str, sys.version_info[:2]))
+        raise ConfigError(
+            f"dbt-core 1.11 does not run on Python {this}, and nothing was built",
+            f"Run builds with a Python below {newest}; the processor, loads and the dashboard run on this one",
+        )
+
+
 def target_dir(settings: Settings) -> Path:
     """Return dbt's target folder, with its manifest and the results of its last run."""
     return (settings.data_dir / "dbt" / "target").resolve()
@@ -150,12 +160,6 @@ def _invoke(arguments: list[str], manifest: Any = None) -> Any:
     Args:
         manifest: what `parse` returned, so that the project is not parsed again.
     """
-    if sys.version_info >= _TOO_NEW:
-        newest, this = ".".join(map(str, _TOO_NEW)), ".".join(map(str, sys.version_info[:2]))
-        raise ConfigError(
-            f"dbt-core 1.11 does not run on Python {this}, and nothing was built",
-            f"Run builds with a Python below {newest}; the processor, loads and the dashboard run on this one",
-        )
     from dbt.cli.main import dbtRunner
 
     begun = logged = time.monotonic()
