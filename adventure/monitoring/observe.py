@@ -85,8 +85,10 @@ def _observe_source(
     with faults.kept(), open_probe(streams[0].opens, settings, brief=True) as probe:
         with faults.kept():
             stall, kept = _stall(settings, probe), _kept(probe)
-        with faults.kept():
-            found = [_observe_stream(probe, stream, marks.result(), faults) for stream in streams]
+        # Watermarks that cannot be read are a fault of the state's database, not of this source.
+        if marks.exception() is None:
+            with faults.kept():
+                found = [_observe_stream(probe, stream, marks.result(), faults) for stream in streams]
     names = tuple(stream.name for stream in streams)
     state = SourceState(streams[0].source, names, faults.first, stall, kept, streams[0].kind.name)
     return state, [replace(each, refused=faults.refused.get(each.stream)) for each in found]

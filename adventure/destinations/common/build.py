@@ -48,7 +48,7 @@ def run_dbt_build(
         environment: the environment variables that the profile reads.
 
     Raises:
-        ConfigError: there is no dbt project at `settings.dbt_dir`, or dbt is not installed, or cannot run on this Python.
+        ConfigError: there is no dbt project at `settings.dbt_dir`; dbt is not installed, or cannot run on this Python.
         BuildFailed: a model or a test failed; the message names the first one.
     """
     project = _project(settings)

@@ -24,6 +24,17 @@ def columns_of(execute: Execute, stream: Stream) -> dict[str, str]:
     return {str(name): str(kind) for name, kind in rows}
 
 
+def loaded_columns_of(execute: Execute, stream: Stream) -> dict[str, str]:
+    """Return the raw table's columns with their types; empty until it has those of the stream's key and cursor.
+
+    The raw tables of the shipped streams exist before a load. A stream of another table that loads into one of them
+    adds its columns with its first load.
+    """
+    types = columns_of(execute, stream)
+    needed = set() if stream.documents else {name.lower() for name in (stream.cursor, *stream.key)}
+    return types if needed <= {name.lower() for name in types} else {}
+
+
 def joined(parts: Sequence[str]) -> str:
     """Return the SQL of a key's text; `adventure.core.key_kinds.joined_key` is the same in Python."""
     if len(parts) == 1:

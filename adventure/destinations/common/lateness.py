@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from adventure.core.streams import Stream
-from adventure.destinations.common.dialect import Dialect, columns_of
+from adventure.destinations.common.dialect import Dialect, loaded_columns_of
 from adventure.destinations.warehouse import Execute
 
 LATENESS = {
@@ -42,7 +42,7 @@ def lateness(
         bounds: upper bounds of the classes in microseconds. The class after the last bound holds the rest.
         since: count the rows loaded from then on, in naive UTC.
     """
-    types = columns_of(execute, stream)
+    types = loaded_columns_of(execute, stream)
     if not types:
         return {}
     number = " + ".join(f"case when lateness > {bound} then 1 else 0 end" for bound in bounds)

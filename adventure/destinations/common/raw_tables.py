@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from adventure.core.streams import Stream
-from adventure.destinations.common.dialect import Dialect, columns_of
+from adventure.destinations.common.dialect import Dialect, loaded_columns_of
 from adventure.destinations.common.executor import SqlExecutor
 from adventure.destinations.common.lateness import lateness
 from adventure.destinations.results import RejectedRow
@@ -22,6 +22,8 @@ class SqlRawTables(SqlExecutor):
 
     def live_key_count(self, stream: Stream) -> int:
         """Return the number of keys whose latest row in the raw table, as in the base models, is no tombstone."""
+        if not loaded_columns_of(self.execute, stream):
+            return 0
         rows = self.execute(f"select count(*) from ({self.dialect.latest(stream)}) as latest_rows")
         return int(rows[0][0])
 
@@ -31,7 +33,7 @@ class SqlRawTables(SqlExecutor):
 
     def rejected_rows(self, stream: Stream) -> list[RejectedRow]:
         """Return the latest rejection of each row of the stream, newest first."""
-        types = columns_of(self.execute, stream)
+        types = loaded_columns_of(self.execute, stream)
         raw_key, rejected_key = self.dialect.rejected_key(stream, types)
         # Only the rejected keys are looked up, so that the raw table is scanned but not grouped.
         later = f"""
@@ -72,7 +74,7 @@ def outstanding_rejects(execute: Execute, dialect: Dialect, stream: Stream, sinc
     values = [stream.name, str(since)]
     if not execute(f"select 1 {rejected} limit 1", values):
         return 0
-    types = columns_of(execute, stream)
+    types = loaded_columns_of(execute, stream)
     raw_key, rejected_key = dialect.rejected_key(stream, types)
     later = f"""
         and not exists (

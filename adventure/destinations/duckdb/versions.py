@@ -12,7 +12,7 @@ import duckdb
 from adventure.core.row_text import RowColumn
 from adventure.core.sql_text import literal
 from adventure.core.streams import Stream
-from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.common.dialect import loaded_columns_of
 from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.duckdb.connection import executing
 from adventure.destinations.duckdb.row_text import row_hash
@@ -104,7 +104,7 @@ def copy_versions(
     connection.execute(f"attach {literal(str(scratch))} as scratch")
     try:
         connection.execute(_TABLES)
-        if types := columns_of(executing(connection), stream):
+        if types := loaded_columns_of(executing(connection), stream):
             row = row_hash(rows, {name.lower() for name in types}) if rows else ""
             _copy_held(connection, stream, DUCKDB.key(stream, kinds, types), row, suspects)
         connection.execute(f"insert into scratch.rejected {DUCKDB.rejected_versions(stream, kinds)}", [stream.name])

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from adventure.core.streams import Stream
-from adventure.destinations.common.dialect import columns_of
+from adventure.destinations.common.dialect import loaded_columns_of
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.warehouse import Execute
 
@@ -77,7 +77,7 @@ def open_versions(
 ) -> Iterator[TemporaryVersions]:
     """Copy the current versions into a temporary table; none where there is no raw table."""
     execute(f"create or replace temporary table {_TABLE} (key varchar, cursor number(38, 0), live boolean)", ())
-    if types := columns_of(execute, stream):
+    if types := loaded_columns_of(execute, stream):
         key, cursor = SNOWFLAKE.key(stream, kinds, types), SNOWFLAKE.cursor(stream)
         execute(
             f"""
@@ -104,7 +104,7 @@ def copy_suspects(execute: Execute, stream: Stream, kinds: Sequence[str], scratc
     # Import DuckDB here: it comes with another extra, and nothing else of Snowflake's needs it.
     import duckdb
 
-    types = columns_of(execute, stream)
+    types = loaded_columns_of(execute, stream)
     with duckdb.connect(str(scratch)) as connection:
         connection.execute(
             "create or replace table held (key varchar, cursor bigint, live boolean, parts varchar[], row varchar)"
