@@ -1,5 +1,6 @@
 """`adventure status` tries each database once and imports nothing that it does not need."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -7,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import SourceUnavailable
+from adventure.core.pipeline_file import load_streams
+from adventure.monitoring.pipeline_status import read_status
 from adventure.sources.mongo import connect
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +39,32 @@ def test_a_status_with_everything_down_imports_no_large_package(tmp_path: Path) 
     *_, problems, modules = done.stdout.splitlines()
     assert problems.count("source_unavailable") == 2
     assert SLOW & set(modules.split()) == set()
+
+
+@pytest.mark.slow
+def test_a_server_that_accepts_and_says_nothing_is_tried_once(tmp_path: Path) -> None:
+    """As behind a firewall that drops what arrives: the connection opens, and no answer comes."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        silent.setblocking(False)
+        port = silent.getsockname()[1]
+        settings = load_settings(
+            data_dir=tmp_path,
+            pipeline_file=ROOT / "pipeline.toml",
+            postgres_port=port,
+            mongo_uri=f"mongodb://127.0.0.1:{port}",
+        )
+        found = read_status(settings, load_streams(settings)).problems
+        assert [each.kind for each in found].count("source_unavailable") == 2
+        asked = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connection, _ = silent.accept()
+                with connection:
+                    # PostgreSQL's first message has its length; MongoDB's has a header of 16 bytes.
+                    asked += connection.recv(1024)[:4] == bytes([0, 0, 0, 8])
+        assert asked == 2, "the source's and the state's connection, each once"
 
 
 def test_a_server_that_refuses_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
