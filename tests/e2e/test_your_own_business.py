@@ -68,3 +68,11 @@ def test_the_document_leads_to_a_panel(
     ).run()
     [why] = unbuilt.info
     assert "because the dbt project has no models of sales" in why.value
+    pipeline = AppTest.from_string(
+        "from adventure.dashboard.pipeline import page\npage.show()", default_timeout=60
+    ).run()
+    assert not pipeline.exception
+    (drawn,) = (each.proto.body for each in pipeline.get("html") if "Pipeline flow" in each.proto.body)
+    assert {"film", "rental"} <= set(re.findall(r"\w+", drawn))
+    assert not {"orders", "chat_logs", "reviews"} & set(re.findall(r"\w+", drawn)), "none of the shop's streams"
+    assert [found.value for found in pipeline.success], "all is well, over the rows of one's own tables"
