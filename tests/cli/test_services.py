@@ -1,14 +1,21 @@
 """A command of the demo that ends is named and started again, and stops none of the others."""
 
+import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
+from adventure.core.settings import Settings
+from adventure.core.streams import Stream
 from adventure.demo import run, services
+from adventure.demo.generator.run import backfill
 from adventure.demo.services import Services
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from adventure.processor.run import process_once
 from tests.waiting import until
 
 
@@ -52,6 +59,27 @@ def test_a_command_that_is_killed_runs_again(running: Services) -> None:
         until(lambda: bool(list(running.watch())) and steady.process is None)
         until(lambda: not list(running.watch()) and steady.is_running)
         assert steady.process.pid != before
+    finally:
+        running.stop()
+
+
+def test_the_live_line_has_the_url_the_rows_and_what_does_not_run(
+    running: Services, settings: Settings, writer_settings: Settings, streams: tuple[Stream, ...]
+) -> None:
+    ends: list[str] = []
+    line = partial(run._status, settings, running)
+    address = f"http://127.0.0.1:{settings.dashboard_port}"
+    try:
+        until(lambda: bool(ends.extend(running.watch()) or len(ends) == 3))
+        broken = "[yellow]not running: broken[/yellow]  ·  Ctrl-C stops"
+        assert line() == f"{address}  ·  {broken}", "before anything was published"
+        backfill(writer_settings, orders=10, days=2, seed=1)
+        process_once(settings, streams)
+        warehouse = DuckDBWarehouse(settings)
+        rows = sum(load.rows for stream in streams for load in [warehouse.load(stream)])
+        warehouse.publish_report(streams, interval=None)
+        loaded = rf"{rows:,} rows loaded, the last ones \d+ s ago"
+        assert re.fullmatch(f"{address}  ·  {loaded}  ·  {re.escape(broken)}", line()), line()
     finally:
         running.stop()
 
