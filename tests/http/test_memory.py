@@ -22,7 +22,7 @@ MB = 1 << 20
 CYCLE = """
 import sys
 from adventure.core.errors import SourceError
-from adventure.core.settings import load_settings
+from adventure.core.environment import load_settings
 from benchmarks.machine import peak_memory_mb
 from tests.http.conftest import reading, styled
 
