@@ -25,13 +25,13 @@ def columns_of(execute: Execute, stream: Stream) -> dict[str, str]:
 
 
 def loaded_columns_of(execute: Execute, stream: Stream) -> dict[str, str]:
-    """Return the raw table's columns with their types; empty until it has those of the stream's key and cursor.
+    """Return the raw table's columns with their types; empty until it has those of the stream's key.
 
     The raw tables of the shipped streams exist before a load. A stream of another table that loads into one of them
     adds its columns with its first load.
     """
     types = columns_of(execute, stream)
-    needed = set() if stream.documents else {name.lower() for name in (stream.cursor, *stream.key)}
+    needed = set() if stream.documents else {name.lower() for name in stream.key}
     return types if needed <= {name.lower() for name in types} else {}
 
 
