@@ -1,7 +1,7 @@
 """Assign tests to tiers, and sort the test files.
 
 `unit` tests start nothing outside their own process: `make check` runs them. `integration` tests start servers, other
-processes or dbt. A test is `slow` only where it says so: `make test-slow` runs those.
+processes or dbt, or take seconds. A test is `slow` only where it says so: `make test-slow` runs those.
 """
 
 import inspect
@@ -16,6 +16,17 @@ STARTS_SOMETHING = {"sandbox", "emulator", "dbt_folder", "standalone"}
 """Fixtures that start a server or run dbt. A test's list of fixtures includes the indirect ones."""
 FOLDERS = {"benchmarks", "chaos", "crash", "dbt", "e2e", "history", "sandbox"}
 """Folders whose tests start servers or run dbt without any of these fixtures, or work for many seconds."""
+
+LONG_FILES = (
+    "model/",
+    "snowflake/test_call_budget",
+    "stage/test_manifest",
+    "test_monitoring_files",
+    "warehouse/test_cleanup_races",
+    "warehouse/test_damaged_windows",
+    "warehouse/test_tasks",
+)
+"""Files with tests of a second and more, which would make `make check` too slow for every commit."""
 
 LONGEST_FIRST: tuple[str, ...] = ("crash/", "dashboard/", "snowflake/test_d", "warehouse/test_contract", "dbt/")
 """Start with the longest files, so that the workers end at about the same time."""
@@ -37,6 +48,7 @@ def _starts_something(item: pytest.Item) -> bool:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     return (
         item.path.parent.name in FOLDERS
+        or item.nodeid.removeprefix("tests/").startswith(LONG_FILES)
         or not STARTS_SOMETHING.isdisjoint(getattr(item, "fixturenames", ()))
         or any(isinstance(value, str) and value == "snowflake" for value in parameters.values())
         or _names_processes(getattr(item, "module", None))
