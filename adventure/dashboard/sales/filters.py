@@ -69,7 +69,7 @@ def _choose_zone(row: Any) -> str:
 
 def show_breadcrumbs(scope: Scope) -> None:
     """Show the chosen countries and channels as a path. A click on a part removes what follows it."""
-    # Streamlit tells elements by their place: without the row, all that follows would be drawn anew.
+    # Streamlit tells elements by their place: without the row, all that follows would be drawn again.
     row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="breadcrumbs")
     if not (scope.countries or scope.channels):
         return

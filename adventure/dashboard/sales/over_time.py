@@ -7,7 +7,7 @@ import pandas as pd
 
 from adventure.dashboard.sales import zones
 from adventure.dashboard.sales.metrics import SEGMENTS, Measure, Segment
-from adventure.dashboard.sales.scope import Grain, Scope, default_grain
+from adventure.dashboard.sales.scope import Grain, Scope, grain_in_days
 from adventure.destinations.published import Query
 
 _CENT = Decimal("0.01")
@@ -15,7 +15,7 @@ _CENT = Decimal("0.01")
 
 def sparkline(query: Query, scope: Scope, today: date) -> pd.DataFrame:
     """Return orders, units, revenue, customers and average_order, one row per finished day, or per week or month."""
-    grain = "day" if scope.days <= 120 else default_grain(scope.days)
+    grain = grain_in_days(scope.days)
     condition, values = scope.condition("order_hour")
     sales = query(
         f"""

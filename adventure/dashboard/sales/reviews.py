@@ -12,7 +12,7 @@ from adventure.dashboard.colours import Theme, colours
 from adventure.dashboard.layout import draw, show_empty, table, texts, theme
 from adventure.dashboard.sales import charts, review_metrics
 from adventure.dashboard.sales.panel import Panel
-from adventure.dashboard.sales.scope import Grain, default_grain
+from adventure.dashboard.sales.scope import Grain, grain_in_days
 
 _MART = "reviews_by_day"
 _STARS = "%.2f"
@@ -37,8 +37,7 @@ def over_time(panel: Panel) -> None:
     if not total.reviews:
         show_empty("No review was written in this period for the chosen countries and channels.")
         return
-    grain = default_grain(panel.scope.days)
-    grain = "day" if grain == "hour" else grain
+    grain = grain_in_days(panel.scope.days)
     rows = review_metrics.over_time(panel.query, panel.scope, grain, panel.now)
     rating, verified = _changes(panel)
     cards = [

@@ -98,6 +98,12 @@ def default_grain(days: int) -> Grain:
     return "week" if days <= DAILY_UP_TO_DAYS else "month"
 
 
+def grain_in_days(days: int) -> Grain:
+    """Return the grain that suits this many days, for figures that are counted by the day: no hours."""
+    grain = default_grain(days)
+    return "day" if grain == "hour" else grain
+
+
 def days_of(start: date, grain: Grain) -> tuple[date, date]:
     """Return the first and the last day of the hour, day, week or month that begins at `start`."""
     if grain == "month":

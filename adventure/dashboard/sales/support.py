@@ -8,7 +8,7 @@ from adventure.dashboard import format
 from adventure.dashboard.layout import draw, show_empty, table, theme
 from adventure.dashboard.sales import charts, metrics, support_metrics
 from adventure.dashboard.sales.panel import Panel, number
-from adventure.dashboard.sales.scope import default_grain
+from adventure.dashboard.sales.scope import grain_in_days
 
 
 def show(panel: Panel) -> None:
@@ -18,8 +18,7 @@ def show(panel: Panel) -> None:
     if not chats.chats:
         show_empty("No support chat began in this period. The history has no chats: choose a period with live sales.")
         return
-    grain = default_grain(panel.scope.days)
-    grain = "day" if grain == "hour" else grain
+    grain = grain_in_days(panel.scope.days)
     rows = support_metrics.chats_and_orders(panel.query, panel.scope, grain, panel.now)
     sold = metrics.total(panel.query, panel.scope).orders
     per_order = format.decimal(100 * chats.chats / sold if sold else None)
