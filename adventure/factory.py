@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from adventure.core.streams import Stream
     from adventure.core.watermark import Watermark
     from adventure.destinations.kind import WarehouseModule
+    from adventure.destinations.select import Bounds, Selected
     from adventure.destinations.warehouse import Warehouse
     from adventure.sources.kind import ProposingModule, SourceModule
     from adventure.sources.probe import Probe
@@ -102,6 +103,16 @@ def open_warehouse(settings: "Settings", *, retry_for: float | None = None) -> "
     """
     with naming_extra(f"WAREHOUSE={settings.warehouse}", WAREHOUSES[settings.warehouse].extra):
         return _warehouse(settings.warehouse).open_warehouse(settings, retry_for=retry_for)
+
+
+def select(settings: "Settings", statement: str, bounds: "Bounds") -> "Selected":
+    """Return the columns and the first rows of a person's own SELECT on the published tables.
+
+    Raises:
+        AdventureError: the statement is refused or fails, nothing is published, or the warehouse does not answer.
+    """
+    with naming_extra(f"WAREHOUSE={settings.warehouse}", WAREHOUSES[settings.warehouse].extra):
+        return _warehouse(settings.warehouse).select(settings, statement, bounds)
 
 
 def sales_dialect(settings: "Settings") -> Mapping[str, str]:

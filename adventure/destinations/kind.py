@@ -9,6 +9,7 @@ from typing import Protocol
 from adventure.core.settings import Settings
 from adventure.core.stage import Stage
 from adventure.destinations.published import PublishedDataset
+from adventure.destinations.select import Bounds, Selected
 from adventure.destinations.warehouse import Warehouse
 
 
@@ -23,6 +24,9 @@ class WarehouseModule(Protocol):
 
     def open_warehouse(self, settings: Settings, *, retry_for: float | None = None) -> Warehouse:
         """Return the warehouse."""
+
+    def select(self, settings: Settings, statement: str, bounds: Bounds) -> Selected:
+        """Return the columns and the first rows of a person's own SELECT on the published tables."""
 
     def dashboard_environment(self, settings: Settings) -> dict[str, str]:
         """Return the environment variables that the functions below read, in the dashboard's process."""

@@ -14,13 +14,20 @@ from mcp_types import ToolAnnotations
 
 from adventure.core.errors import AdventureError
 from adventure.core.extras import DISTRIBUTION
+from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.common.build import target_dir
+from adventure.destinations.select import Bounds
+from adventure.factory import select
 from adventure.mcp import models
-from adventure.mcp.query import bounds_of_agent, published_file, select
 
 HOST = "127.0.0.1"
+
+MOST_ROWS = 1000
+MOST_TEXT = 200_000
+"""Characters in an answer: what an agent can read."""
+MOST_SECONDS = 10.0
 
 _INSTRUCTIONS = """\
 Adventure moves sales from PostgreSQL and support chats from MongoDB into a warehouse and models them with dbt.
@@ -100,7 +107,15 @@ class _Tools:
 
         `is_complete` is false if there are more rows than were returned. A statement is stopped after 10 seconds.
         """
-        return select(published_file(self._settings), statement, bounds_of_agent(limit))
+        warehouse = self._settings.warehouse
+        if not WAREHOUSES[warehouse].publishes_file:
+            raise AdventureError(
+                f"WAREHOUSE={warehouse} publishes no file, and only a file can be opened so that an agent cannot write",
+                "Run `adventure query` yourself",
+            )
+        bounds = Bounds(max(1, min(limit, MOST_ROWS)), MOST_TEXT, MOST_SECONDS)
+        found = select(self._settings, statement, bounds)
+        return {"columns": found.columns, "rows": found.rows, "is_complete": found.is_complete}
 
 
 def _failing_plainly(tool: Callable[P, R]) -> Callable[P, R]:

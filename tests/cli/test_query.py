@@ -112,12 +112,8 @@ def test_an_error_of_sql_is_one_sentence(settings: Settings, statement: str, sen
     assert re.match(sentence, refusal(statement)), refusal(statement)
 
 
-def test_before_the_first_build_and_with_snowflake_a_sentence_says_what_to_do(
-    empty_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_before_the_first_build_a_sentence_says_what_to_do(empty_folder: Path) -> None:
     assert "Run `adventure build` first" in refusal("select 1")
-    monkeypatch.setenv("WAREHOUSE", "snowflake")
-    assert "WAREHOUSE=snowflake publishes no file" in refusal("select 1")
 
 
 def test_ctrl_c_ends_a_long_statement(settings: Settings) -> None:

@@ -18,8 +18,9 @@ from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
 from adventure.demo.sandbox.process import free_port
+from adventure.destinations.duckdb import select
 from adventure.destinations.duckdb.published import close_all
-from adventure.mcp import query
+from adventure.mcp import server
 from adventure.mcp.server import make_server
 from tests.dashboard.conftest import Shop
 from tests.waiting import until
@@ -145,7 +146,7 @@ def test_a_statement_that_writes_or_reads_other_files_is_refused(
 
 def test_the_connection_alone_refuses_what_a_select_could_reach(published: Settings) -> None:
     """The check of the statement's type is not what the promise rests on."""
-    with query._opened(published.published_path) as connection:
+    with select._opened(published.published_path) as connection:
         for statement in (
             "insert into sales values (1, 1)",
             "attach '/tmp/x.duckdb'",
@@ -160,7 +161,7 @@ def test_rows_are_limited_and_the_answer_says_so(published: Settings) -> None:
     assert [len(call(published, "query", statement="from sales", limit=n)["rows"]) for n in (1, 100, 9999)] == [
         1,
         100,
-        query.MOST_ROWS,
+        server.MOST_ROWS,
     ]
     assert call(published, "query", statement="from sales", limit=5)["is_complete"] is False
     assert call(published, "query", statement="select count(*) from sales")["is_complete"] is True
@@ -173,7 +174,7 @@ def test_long_texts_are_limited(published: Settings) -> None:
 
 
 def test_a_statement_that_runs_too_long_is_stopped(published: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(server, "MOST_SECONDS", 0.2)
     endless = "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range < 0"
     assert "was stopped" in call(published, "query", statement=endless)
 

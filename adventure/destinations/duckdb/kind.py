@@ -10,6 +10,7 @@ from adventure.destinations.published import PublishedDataset
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
+    from adventure.destinations.select import Bounds, Selected
     from adventure.destinations.warehouse import Warehouse
 
 SALES_PATH = "ADVENTURE_PUBLISHED_PATH"
@@ -36,6 +37,13 @@ def open_warehouse(settings: "Settings", *, retry_for: float | None = None) -> "
     from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 
     return DuckDBWarehouse(settings) if retry_for is None else DuckDBWarehouse(settings, retry_for)
+
+
+def select(settings: "Settings", statement: str, bounds: "Bounds") -> "Selected":
+    """Run one SELECT on the published file."""
+    from adventure.destinations.duckdb.select import select
+
+    return select(settings.published_path, statement, bounds)
 
 
 def dashboard_environment(settings: "Settings") -> dict[str, str]:

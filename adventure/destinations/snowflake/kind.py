@@ -9,6 +9,7 @@ from adventure.destinations.published import PublishedDataset
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
     from adventure.core.stage import Stage
+    from adventure.destinations.select import Bounds, Selected
     from adventure.destinations.warehouse import Warehouse
 
 SESSION = "ADVENTURE_SNOWFLAKE_SESSION"
@@ -37,6 +38,13 @@ def open_warehouse(settings: "Settings", *, retry_for: float | None = None) -> "
     from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
 
     return SnowflakeWarehouse(settings)
+
+
+def select(settings: "Settings", statement: str, bounds: "Bounds") -> "Selected":
+    """Run one SELECT in the schema DASHBOARD."""
+    from adventure.destinations.snowflake.select import select
+
+    return select(settings, statement, bounds)
 
 
 def dashboard_environment(settings: "Settings") -> dict[str, str]:
