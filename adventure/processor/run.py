@@ -116,14 +116,15 @@ def process_forever(
 ) -> None:
     """Run a cycle every `interval` seconds until `stop` is set or `max_runtime` seconds (0: no limit) have passed.
 
-    A source that does not answer or refuses is tried again in each cycle; the other streams continue. The processor
-    ends when no stream can continue and every error is one that only the operator can fix.
+    A source that does not answer or refuses is tried again in each cycle; the other streams continue. Before the
+    first stream was read, the processor ends when every error is one that only the operator can fix: the settings are
+    likely wrong. After it, the processor tries again, so that it goes on by itself once that is fixed.
 
     Raises:
-        AdventureError: the settings are wrong, every source refuses, no table matches its stream, or another processor
-            held a stream when this one started.
+        AdventureError: nothing was ever read, and the settings are wrong, every source refuses, no table matches its
+            stream, or another processor holds a stream.
     """
-    had_locks = False
+    had_locks, has_read = False, threading.Event()
     ends_at = time.monotonic() + max_runtime if max_runtime else float("inf")
     failing = FailureFile(beside(settings.heartbeat_file or settings.processor_heartbeat))
     with processor_metrics(settings) as metrics:
@@ -134,7 +135,7 @@ def process_forever(
                 with open_pipeline(settings, streams, retry_for=0) as pipeline:
                     opened = had_locks = True
                     log.info(f"processor: {len(streams)} streams, a cycle every {interval:g} s")
-                    _cycles(pipeline, settings, interval, ends_at, stop, metrics, failing)
+                    _cycles(pipeline, settings, interval, ends_at, stop, metrics, failing, has_read)
             except AdventureError as error:
                 if not opened:
                     all_of_them = dict.fromkeys((stream.name for stream in streams), error)
@@ -143,7 +144,7 @@ def process_forever(
                         metrics.failed(all_of_them)
                 # After a lost connection, the server may keep this processor's old session and its locks for a while.
                 locked_out = had_locks and isinstance(error, AlreadyRunning)
-                if not retryable(error) and not locked_out:
+                if not retryable(error) and not locked_out and not has_read.is_set():
                     raise
                 lost = " It may be the session that this processor has lost: the server ends that within a minute."
                 log.error(f"{error}{lost if locked_out else ''} Trying again in {interval:g} s.")
@@ -160,10 +161,14 @@ def _cycles(
     stop: threading.Event,
     metrics: ProcessorMetrics | None,
     failing: FailureFile,
+    has_read: threading.Event,
 ) -> None:
     """Run cycles on open connections; return when `stop` is set or the time is up.
 
     An error of a stream is logged when it first occurs, not in every cycle. The other streams continue.
+
+    Args:
+        has_read: is set once a stream was read.
 
     Raises:
         AdventureError: a cycle failed for all streams; the caller has to open everything again.
@@ -177,6 +182,8 @@ def _cycles(
         if metrics:
             metrics.cycle(report, pipeline.state.watermarks, pipeline.streams, time.monotonic() - begun)
         failing.report(report.failures)
+        if len(report.failures) < len(pipeline.streams):
+            has_read.set()
         _reopen_failed(pipeline, report)
         sentences = {str(failure) for failure in report.failures.values()}
         for sentence in sorted(sentences - logged):
