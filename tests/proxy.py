@@ -80,6 +80,7 @@ class Proxy:
         self._lock = threading.Condition()
         self._connections: set[_Connection] = set()
         self._armed: Strike | None = None
+        self._each: Strike | None = None
         self._skipped = 0
         self._done: set[Strike] = set()
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
@@ -91,10 +92,14 @@ class Proxy:
                 connection.strike = None
             self._armed, self._skipped = strike, 0
 
+    def arm_each(self, strike: Strike) -> None:
+        """Hit each further connection, once."""
+        self._each = strike
+
     def disarm(self) -> None:
         """Hit no more connections."""
         with self._lock:
-            self._armed = None
+            self._armed = self._each = None
             for connection in self._connections:
                 connection.strike = None
 
@@ -137,6 +142,7 @@ class Proxy:
             with self._lock:
                 self.opened += 1
                 self._connections.add(connection)
+                connection.strike = self._each
                 if self._armed and not self._armed.trigger:
                     self._match(connection)
             for move in (self._requests, self._answers):
@@ -216,7 +222,7 @@ class Proxy:
     def _end(self, connection: _Connection, how: How = How.CUT) -> None:
         with self._lock:
             self._connections.discard(connection)
-            if connection.strike and not self._armed:
+            if connection.strike not in (None, self._each) and not self._armed:
                 # The connection closed before its strike: another connection takes it.
                 self._armed, connection.strike = connection.strike, None
         for each in (connection.client, connection.server):

@@ -111,7 +111,7 @@ class _Tools:
         if not WAREHOUSES[warehouse].publishes_file:
             raise AdventureError(
                 f"WAREHOUSE={warehouse} publishes no file, and only a file can be opened so that an agent cannot write",
-                "Run `adventure query` yourself",
+                "Let a person run `adventure query 'select …'`",
             )
         bounds = Bounds(max(1, min(limit, MOST_ROWS)), MOST_TEXT, MOST_SECONDS)
         found = select(self._settings, statement, bounds)

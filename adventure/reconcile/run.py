@@ -1,17 +1,16 @@
 """`adventure reconcile`: compare each stream, and with `repair` stage missing rows and deletions."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from adventure.core.clock import earlier
 from adventure.core.errors import SourceError, SourceRefused, SourceShapeError
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.log import get_logger
-from adventure.core.private import make_data_dir, make_folder
+from adventure.core.private import make_data_dir
+from adventure.core.scratch import scratch_folder
 from adventure.core.settings import Settings
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
@@ -131,7 +130,11 @@ def _reconcile(
             f"{stream.name} has no cursor: its rows can only be compared whole, which {settings.warehouse} does not do",
             "Run `adventure check`, which compares their number",
         )
-    with _scratch(settings) as scratch, open_source_side(settings, stream, rows=rows, mark=mark) as side:
+    make_data_dir(settings.data_dir)
+    with (
+        scratch_folder(settings.unfinished_dir, "reconcile") as scratch,
+        open_source_side(settings, stream, rows=rows, mark=mark) as side,
+    ):
         log.info(
             f"{stream.name}: comparing {stream.location} with {stream.raw_table} below {mark.value}, {place} streams"
         )
@@ -171,12 +174,3 @@ def _lateness(warehouse: VersionReader, comparison: Comparison, side: SourceSide
     bounds = lateness_bounds()
     loaded = warehouse.lateness(comparison.stream, side.key_kinds, bounds)
     return Lateness.of(loaded, comparison.lateness(micros(mark.value), bounds))
-
-
-@contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    parent = settings.unfinished_dir
-    make_data_dir(settings.data_dir)
-    make_folder(parent)
-    with TemporaryDirectory(dir=parent, prefix="reconcile-") as folder:
-        yield Path(folder)

@@ -1,6 +1,8 @@
 """TLS to both sources, with a trusted certificate and with each kind of untrusted one."""
 
 import contextlib
+import gzip
+import json
 import signal
 import socket
 import ssl
@@ -8,7 +10,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
@@ -259,3 +263,36 @@ def test_a_bit_of_a_row_that_changes_on_its_way_is_noticed(
         with psycopg.connect(writer_settings.postgres_dsn) as connection:
             [(count,)] = connection.execute(f"select count(*) from {stream.table}").fetchall()  # type: ignore[arg-type]
         assert staged == count
+
+
+def text_of(number: int) -> str:
+    """Return a text that no compression makes short."""
+    return Random(number).randbytes(500).hex()
+
+
+@pytest.mark.parametrize("after", [20_000, 150_000, 900_000], ids=["first batch", "second batch", "its middle"])
+def test_a_bit_of_a_document_that_changes_on_its_way_is_noticed(
+    secured_mongo: int, certificates: Certificates, settings: Settings, after: int
+) -> None:
+    """In each connection, after so many bytes. The next cycle stages what the source has."""
+    direct = settings.model_copy(update={"mongo_uri": None, "mongo_port": secured_mongo, "mongo_db": f"chats_{after}"})
+    direct = with_tls(direct, mongo_tls_ca_file=certificates.authority)
+    stream = load_streams(direct)[2]
+    now = datetime.now(UTC).replace(microsecond=0)
+    with connect_mongo(direct.mongo_conninfo, name="the chats") as client:
+        client[direct.mongo_db][direct.mongo_collection].insert_many(
+            {"_id": n, "text": text_of(n), "last_modified": now - timedelta(hours=1)} for n in range(2000)
+        )
+    with Proxy(secured_mongo) as proxy:
+        # Otherwise the driver goes on to the address that the server names.
+        through = SecretStr(f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true")
+        settings = direct.model_copy(update={"mongo_uri": through})
+        proxy.arm_each(Strike(How.CORRUPT, after=after))
+        with pytest.raises(SourceUnavailable):
+            process_once(settings, [stream])
+        assert set(proxy.hit) == {How.CORRUPT}
+        proxy.disarm()
+        assert process_once(settings, [stream]).failures == {}
+    files = sorted(settings.stage_dir.rglob("*.ndjson.gz"))
+    texts = [json.loads(line)["text"] for path in files for line in gzip.decompress(path.read_bytes()).splitlines()]
+    assert sorted(texts) == sorted(text_of(n) for n in range(2000))

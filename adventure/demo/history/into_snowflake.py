@@ -5,7 +5,6 @@ copied in one transaction that replaces the earlier rows.
 """
 
 import secrets
-import tempfile
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,8 @@ import duckdb
 
 from adventure.core.errors import StageDamaged, WarehouseError
 from adventure.core.log import get_logger
-from adventure.core.private import make_data_dir, make_folder
+from adventure.core.private import make_data_dir
+from adventure.core.scratch import scratch_folder
 from adventure.core.settings import Settings
 from adventure.core.sql_text import literal, quoted
 from adventure.demo.history.loading import load_files
@@ -38,10 +38,9 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool) -> None:
     raw_tables = HistoryInSnowflake(settings)
     after = raw_tables.last_stamp()
     make_data_dir(settings.data_dir)
-    make_folder(settings.unfinished_dir)
     with (
-        tempfile.TemporaryDirectory(dir=settings.unfinished_dir) as scratch,
-        connect(Path(scratch, "history.duckdb")) as connection,
+        scratch_folder(settings.unfinished_dir, "history") as scratch,
+        connect(scratch / "history.duckdb") as connection,
     ):
         load_files(connection, folder, allow_missing=allow_missing, after=after)
         raw_tables.replace(connection)
@@ -92,9 +91,9 @@ class HistoryInSnowflake:
         """Stage the table's rows, and return the number of rows by file."""
         files: dict[str, int] = {}
         (rows,) = connection.execute(f"select count(*) from {table.location}").fetchone() or (0,)
-        with tempfile.TemporaryDirectory(dir=self._settings.unfinished_dir) as folder:
+        with scratch_folder(self._settings.unfinished_dir, "history") as folder:
             for number, begin in enumerate(range(0, rows, ROWS_A_FILE)):
-                file = Path(folder, f"part-{number:05}.parquet")
+                file = folder / f"part-{number:05}.parquet"
                 columns = [
                     "cast(raw as varchar) as raw" if name == "raw" else quoted(name)
                     for name in _columns(connection, table)
