@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 # Where there is room in memory, the servers and files of fast tests are there. On a disk, a fifth of their time is its.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
-.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest lock outdated wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -48,6 +48,9 @@ stress: matrix ## the matrix, and count what commits late and is read all the sa
 
 check-loop: .venv/.dev ## run `adventure check` 200 times while everything runs, and count its alarms (about 10 minutes); CHECK_LOOP_ARGS="--runs 20"
 	@$(BIN)/python -m tests.check_loop $(CHECK_LOOP_ARGS)
+
+many-streams: .venv/.dev ## move a thousand tables in one pipeline, and compare them with their sources; MANY_STREAMS_ARGS="--streams 100"
+	@$(BIN)/python -m tests.many_streams $(MANY_STREAMS_ARGS)
 
 containers: .venv/.dev ## run the environment in containers under podman, disturb it, and compare; CONTAINERS_ARGS="--short"
 	@tests/containers/run $(CONTAINERS_ARGS)

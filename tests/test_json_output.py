@@ -233,8 +233,8 @@ def test_stage_list_has_the_columns_of_list(settings: Settings) -> None:
 def test_tasks_list(settings: Settings) -> None:
     warehouse = DuckDBWarehouse(settings)
     warehouse.create_tables()
-    warehouse.record_run(RUN)
-    warehouse.record_run(replace(RUN, outcome="failed", started_at=LATER, ended_at=LATER + timedelta(seconds=1)))
+    warehouse.record_runs(RUN)
+    warehouse.record_runs(replace(RUN, outcome="failed", started_at=LATER, ended_at=LATER + timedelta(seconds=1)))
     found = run("tasks", "list")
     names = [each["task"] for each in found["tasks"]]
     assert names[-3:] == ["build", "publish", "reconcile"]

@@ -124,7 +124,7 @@ def test_repeated_failures_of_a_task_are_a_problem(settings: Settings, find: Fin
     begun = utc_now() - timedelta(hours=1)
     for minute, outcome in enumerate(["failed", "failed", "failed", "succeeded", "failed", "skipped", "failed"]):
         at = begun + timedelta(minutes=minute)
-        warehouse.record_run(TaskRun("build", at, at, outcome, 0, 0, f"no. {minute}"))  # type: ignore[arg-type]
+        warehouse.record_runs(TaskRun("build", at, at, outcome, 0, 0, f"no. {minute}"))  # type: ignore[arg-type]
     assert find(alert_failures=3) == []
     assert find() == ["Task build failed 2 times in a row: no. 6"]
 

@@ -146,8 +146,8 @@ class Adopter(Protocol):
 class TaskHistory(Protocol):
     """The record of task runs."""
 
-    def record_run(self, run: TaskRun) -> None:
-        """Add a run to `raw_ext.task_history`, which keeps a fixed number of runs of each task and outcome."""
+    def record_runs(self, *runs: TaskRun) -> None:
+        """Add runs to `raw_ext.task_history`, which keeps a fixed number of runs of each task and outcome."""
 
     def last_runs(self) -> list[TaskRun]:
         """Return the last run of each task, in the order in which they ended."""

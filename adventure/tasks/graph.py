@@ -4,7 +4,10 @@ A failed load blocks neither the other streams nor the cleanup of the windows th
 published. Every run is recorded, except those in which the task server finds nothing to do.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,12 +18,17 @@ from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.results import LoadResult, Outcome, TaskRun
-from adventure.destinations.warehouse import Builder, Loader, Publisher, Scope, TaskHistory, Warehouse
+from adventure.destinations.warehouse import Builder, Loader, Publisher, Scope, Warehouse
 from adventure.factory import open_warehouse
 from adventure.reconcile.recent import TASK as RECONCILE
 from adventure.reconcile.recent import is_due, reconcile_recent
 
 log = get_logger()
+
+KEPT_OPEN_SEC = 1.0
+"""For how long many short tasks keep DuckDB's file open, which takes longer to open than most of them run."""
+YIELDED_SEC = 0.06
+"""How long it is closed then: longer than filelock waits between two attempts (0.05 s)."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Task:
     """Returns whether the task server has to run it."""
     always: bool = True
     """Whether a run of the whole graph includes it even if it is not due."""
+    shares: bool = False
+    """Whether it may run while the warehouse is kept open for the tasks before and after it."""
 
 
 def task_graph(
@@ -65,9 +75,9 @@ def _load_tasks(warehouse: Warehouse, streams: tuple[Stream, ...]) -> list[Task]
     # Load lines before their orders. Otherwise a line that arrives between the two loads has no order in the models.
     for stream in reversed(streams):
         load = f"load_{stream.name}"
-        tasks.append(Task(load, (), partial(_load, warehouse, stream), is_due=warehouse.load_is_due))
+        tasks.append(Task(load, (), partial(_load, warehouse, stream), is_due=warehouse.load_is_due, shares=True))
         cleanup = partial(_cleanup, warehouse, stream)
-        tasks.append(Task(f"cleanup_{stream.name}", (load,), cleanup, is_due=warehouse.load_is_due))
+        tasks.append(Task(f"cleanup_{stream.name}", (load,), cleanup, is_due=warehouse.load_is_due, shares=True))
     return tasks
 
 
@@ -123,13 +133,26 @@ def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:
     return tuple(task for task in graph if task.name in chosen)
 
 
-def _run(history: TaskHistory, tasks: tuple[Task, ...]) -> list[TaskRun]:
+def _run(warehouse: Warehouse, tasks: tuple[Task, ...]) -> list[TaskRun]:
     """Run these tasks, due or not."""
     runs: dict[str, TaskRun] = {}
-    for task in tasks:
-        failed = [name for name in task.needs if name in runs and runs[name].outcome == "failed"]
-        runs[task.name] = _skipped(task, f"after {failed[0]} failed") if failed else run_one(task)
-        history.record_run(runs[task.name])
+    remaining = deque(tasks)
+    while remaining:
+        first, shares = len(runs), remaining[0].shares
+        with warehouse.reading() if shares else nullcontext():
+            ends_at = time.monotonic() + KEPT_OPEN_SEC
+            while remaining:
+                task = remaining.popleft()
+                failed = [name for name in task.needs if name in runs and runs[name].outcome == "failed"]
+                runs[task.name] = run = _skipped(task, f"after {failed[0]} failed") if failed else run_one(task)
+                # After some failures, such as of a full disk, DuckDB refuses everything until the file is opened again.
+                goes_on = shares and run.outcome == "succeeded" and time.monotonic() < ends_at
+                if not (goes_on and remaining and remaining[0].shares):
+                    break
+        warehouse.record_runs(*list(runs.values())[first:])
+        if remaining:
+            # Let a command that waits for the warehouse have it.
+            time.sleep(YIELDED_SEC)
     return list(runs.values())
 
 

@@ -138,5 +138,5 @@ def _run_due(
         ran[task.name] = run.outcome
         yield run
         if run.outcome == "failed" or run.rows or run.files or run.message or outcomes.get(task.name) != "succeeded":
-            history.record_run(run)
+            history.record_runs(run)
             outcomes[task.name] = run.outcome

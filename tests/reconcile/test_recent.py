@@ -95,7 +95,7 @@ def test_when_it_is_due(
     warehouse = DuckDBWarehouse(asked)
     if ago is not None and outcome is not None:
         moment = utc_now() - timedelta(seconds=ago)
-        warehouse.record_run(TaskRun(TASK, moment, moment, outcome, 0, 0, ""))
+        warehouse.record_runs(TaskRun(TASK, moment, moment, outcome, 0, 0, ""))
     assert is_due(asked, warehouse) == due
 
 

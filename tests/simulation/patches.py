@@ -79,7 +79,7 @@ def simulated_modules() -> Iterator[None]:
         (files, {"make_folder": _make_folder}),
         (private, {"only_owner": lambda: None}),
         (load, {"utc_now": _now, "write_tombstones": write_tombstones}),
-        (warehouse, {"connect": lambda opened: opened.connect(), "log": _SILENT}),
+        (warehouse, {"connect": lambda opened, *_: opened.connect(), "log": _SILENT}),
         (
             repair,
             {

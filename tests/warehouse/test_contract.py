@@ -385,7 +385,7 @@ def test_a_build_is_due_until_it_was_recorded_and_when_something_is_loaded(wareh
     now = warehouse.totals([STREAM])["things"].last_loaded_at
     assert now is not None
     built = now + timedelta(seconds=1)
-    warehouse.record_run(TaskRun("build", built, built, "succeeded", 0, 0, "all"))
+    warehouse.record_runs(TaskRun("build", built, built, "succeeded", 0, 0, "all"))
     assert not warehouse.build_is_due()
     (told,) = [run for run in warehouse.last_runs() if run.name == "build"]
     assert told == TaskRun("build", built, built, "succeeded", 0, 0, "all")

@@ -210,17 +210,17 @@ def test_the_history_of_the_tasks_is_bounded_and_keeps_the_last_success(
     warehouse = DuckDBWarehouse(settings)
     moments = [datetime(2026, 1, 1) + timedelta(minutes=minute) for minute in range(10)]
     for number, moment in enumerate(moments):
-        warehouse.record_run(TaskRun("build", moment, moment, "failed" if number else "succeeded", 0, 0, str(number)))
+        warehouse.record_runs(TaskRun("build", moment, moment, "failed" if number else "succeeded", 0, 0, str(number)))
     assert [message for _, message in recorded(warehouse, "build")] == ["0", "7", "8", "9"]
 
 
 def test_a_build_is_due_after_a_load_and_not_twice(settings: Settings) -> None:
     warehouse = DuckDBWarehouse(settings)
     assert warehouse.build_is_due()
-    warehouse.record_run(tasks._skipped(tasks.Task("other", (), lambda: (LoadResult(), "")), ""))
+    warehouse.record_runs(tasks._skipped(tasks.Task("other", (), lambda: (LoadResult(), "")), ""))
     assert warehouse.build_is_due()
     run = tasks.run_one(tasks.Task("build", (), lambda: (LoadResult(), "")))
-    warehouse.record_run(run)
+    warehouse.record_runs(run)
     assert not warehouse.build_is_due()
 
 
@@ -230,7 +230,7 @@ def test_a_publish_is_due_after_a_build_until_one_succeeds(settings: Settings) -
 
     def record(name: str, outcome: Outcome) -> None:
         moment = next(moments)
-        warehouse.record_run(TaskRun(name, moment, moment, outcome, 0, 0, ""))
+        warehouse.record_runs(TaskRun(name, moment, moment, outcome, 0, 0, ""))
 
     due = [warehouse.publish_is_due()]
     for name, outcome in (

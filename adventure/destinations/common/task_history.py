@@ -13,8 +13,12 @@ RUNS_KEPT = 1000
 class SqlTaskHistory(SqlExecutor):
     """See `TaskHistory`."""
 
-    def record_run(self, run: TaskRun) -> None:
-        """Add a run, and drop the runs of its task and outcome that are older than the last RUNS_KEPT."""
+    def record_runs(self, *runs: TaskRun) -> None:
+        """Add runs, and drop the runs of their tasks and outcomes that are older than the last RUNS_KEPT."""
+        for run in runs:
+            self._record(run)
+
+    def _record(self, run: TaskRun) -> None:
         self.execute(
             "insert into raw_ext.task_history"
             " select ?, cast(? as timestamp), cast(? as timestamp), ?, cast(? as bigint), cast(? as bigint), ?",

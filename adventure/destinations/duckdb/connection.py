@@ -70,12 +70,24 @@ def connect(path: Path, retry_for: float | None = None) -> Iterator[duckdb.DuckD
     with file_lock(path, retry_for):
         connection = _open(path, RETRY_FOR_SEC if retry_for is None else retry_for)
         try:
-            yield connection
-        except duckdb.Error as error:
-            reason = (str(error).splitlines() or ["no reason given"])[0]
-            raise WarehouseError(f"The warehouse {path} failed: {reason}", "The transaction was rolled back") from error
+            with translating_duckdb(path):
+                yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def translating_duckdb(path: Path) -> Iterator[None]:
+    """Translate DuckDB's errors within the block.
+
+    Raises:
+        WarehouseError: a statement failed.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise WarehouseError(f"The warehouse {path} failed: {reason}", "The transaction was rolled back") from error
 
 
 def executing(connection: duckdb.DuckDBPyConnection) -> Execute:

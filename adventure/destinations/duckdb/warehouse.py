@@ -21,7 +21,7 @@ from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.common.sql_warehouse import SqlWarehouse
 from adventure.destinations.common.staged_files import copy_staged
 from adventure.destinations.duckdb.adopt import adopt
-from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt
+from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt, translating_duckdb
 from adventure.destinations.duckdb.load import load_window
 from adventure.destinations.duckdb.publish import publish
 from adventure.destinations.duckdb.report import publish_report
@@ -37,7 +37,7 @@ _HISTORY_TABLES = Path(__file__).with_name("history_tables.sql")
 
 
 class DuckDBWarehouse(SqlWarehouse):
-    """See `Warehouse`. Each call opens the file and closes it again."""
+    """See `Warehouse`. Each call opens the file and closes it again, except in a block of `reading`."""
 
     dialect = DUCKDB
 
@@ -52,24 +52,35 @@ class DuckDBWarehouse(SqlWarehouse):
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a statement with values for its question marks and return its rows."""
-        if self._open:
-            return self._open.execute(statement, list(values)).fetchall()
-        with connect(self._path, self._retry_for) as connection:
+        with self._connected() as connection:
             return connection.execute(statement, list(values)).fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Keep the file open in the block, so that its statements read one state and the file is opened once."""
+        if self._open:
+            yield
+            return
         with connect(self._path, self._retry_for) as self._open:
             try:
                 yield
             finally:
                 self._open = None
 
-    def record_run(self, run: TaskRun) -> None:
-        """See `SqlTaskHistory`. Opening the file takes longer than its two statements, so it is opened once."""
+    @contextmanager
+    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield the connection that is open, or open one for the block."""
+        if self._open:
+            with translating_duckdb(self._path):
+                yield self._open
+        else:
+            with connect(self._path, self._retry_for) as connection:
+                yield connection
+
+    def record_runs(self, *runs: TaskRun) -> None:
+        """See `SqlTaskHistory`. Opening the file takes longer than the statements, so it is opened once."""
         with self.reading():
-            super().record_run(run)
+            super().record_runs(*runs)
 
     def create_tables(self) -> None:
         """Create the tables of the pipeline and of the history where they are missing."""
@@ -102,7 +113,7 @@ class DuckDBWarehouse(SqlWarehouse):
         damaged = damaged_windows(self._stage, stream)
         rows = files = 0
         if windows:
-            with connect(self._path) as connection:
+            with self._connected() as connection:
                 execute = executing(connection)
                 ledger = read_ledger(execute, stream.stage, [window.id for window in windows])
                 if not columns_of(execute, stream):

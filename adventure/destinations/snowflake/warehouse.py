@@ -151,10 +151,9 @@ class SnowflakeWarehouse(SqlWarehouse):
                 interval=interval,
             )
 
-    def record_run(self, run: TaskRun) -> None:
-        """Record a run of build or publish. The account's own tasks record their runs themselves."""
-        if run.name in ("build", "publish"):
-            super().record_run(run)
+    def record_runs(self, *runs: TaskRun) -> None:
+        """Record the runs of build and publish. The account's own tasks record their runs themselves."""
+        super().record_runs(*(run for run in runs if run.name in ("build", "publish")))
 
     def last_runs(self) -> list[TaskRun]:
         """Return the last run of each task: the recorded run, or a later failure in the account's TASK_HISTORY."""
