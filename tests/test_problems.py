@@ -5,6 +5,8 @@ import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -27,6 +29,7 @@ from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.results import TaskRun
 from adventure.factory import open_report
+from adventure.monitoring import live
 from adventure.monitoring.health.observed import read_observed, write_observed
 from adventure.monitoring.health.problem import KINDS, Problem
 from adventure.monitoring.health.published import read_report
@@ -34,8 +37,10 @@ from adventure.monitoring.health.rules import find_problems
 from adventure.monitoring.live import read, read_state
 from adventure.monitoring.pipeline_status import read_status
 from adventure.processor.run import process_once
+from adventure.tasks import watch
 from adventure.tasks.metrics import TaskMetrics
 from adventure.tasks.watch import check_health
+from tests.waiting import until
 
 Find = Callable[..., list[str]]
 
@@ -241,3 +246,40 @@ def test_the_watch_counts_problems_by_kind_and_shows_them_to_the_dashboard(
     assert [source.fault is None for source in seen.sources] == [False, True]
     check_health(settings, streams, [metrics.set_problems])
     assert set(counted().values()) == {0}, "a problem that ended counts no more"
+
+
+def test_between_two_looks_at_the_warehouse_the_sources_are_judged_with_what_it_showed(
+    settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with Snowflake, which each look would wake."""
+    now, heard = utc_now(), []
+    DuckDBWarehouse(settings).record_runs(TaskRun("build", now, now, "failed", 0, 0, "no disk"))
+
+    def hear(problems: list[Problem]) -> None:
+        heard.append([each.kind for each in problems])
+
+    last = check_health(settings, streams, [hear])
+    monkeypatch.setattr(live, "open_warehouse", lambda *_, **__: pytest.fail("the warehouse was opened"))
+    away = settings.model_copy(update={"postgres_port": 1})
+    check_health(away, streams, [hear], (), last)
+    check_health(settings, streams, [hear], (), last)
+    assert heard == [["task_failed"], ["source_unavailable", "task_failed"], ["task_failed"]]
+
+
+def test_a_metered_warehouse_is_read_once_in_an_interval_and_the_sources_each_minute(
+    settings: Settings, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bool] = []
+
+    def look(*arguments: Any) -> object:
+        looks.append(len(arguments) > 4)
+        return object()
+
+    monkeypatch.setattr(watch, "check_health", look)
+    monkeypatch.setattr(watch, "open_report", lambda _: SimpleNamespace(is_metered=True))
+    monkeypatch.setattr(watch, "FIRST_AFTER_SEC", 0.0)
+    monkeypatch.setattr(watch, "INTERVAL_SEC", 0.001)
+    with watch.watching_health(settings.model_copy(update={"tasks_interval_sec": 3600.0}), streams, []):
+        until(lambda: len(looks) >= 5)
+    assert looks[0] is False
+    assert all(looks[1:])

@@ -10,6 +10,7 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseBusy, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.core.zones import to_utc
 from adventure.destinations.results import Credits
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_report, open_stage, open_warehouse
@@ -90,6 +91,35 @@ def read(settings: Settings, streams: Sequence[Stream], warehouse: Warehouse | N
         limits=_limits(settings),
     )
     return Reading(state, found, credits, tuple(not_read))
+
+
+def read_sources(settings: Settings, streams: Sequence[Stream], before: Observed) -> State:
+    """Read sources, watermarks and processor as of now. The warehouse and the stages stay as they were seen before.
+
+    A warehouse that is metered is not woken.
+    """
+    side, last = observe_sources(settings, streams), {each.stream: each for each in before.streams}
+    found = []
+    for stream in streams:
+        seen, mark = side.streams[stream.name], side.marks.get(stream.name)
+        old = last.get(stream.name, seen)
+        found.append(
+            replace(
+                seen,
+                watermark=to_utc(mark.value, stream.zone) if mark else None,
+                mode=mark.mode if mark else None,
+                staged=old.staged,
+                mismatch=seen.mismatch or old.mismatch,
+                lost=old.lost,
+            )
+        )
+    return State(
+        now=utc_now(),
+        processor=heartbeat.read(settings.processor_heartbeat),
+        failures=failures.read(settings.processor_failures),
+        observed=observed(side, found, before.warehouse),
+        limits=_limits(settings),
+    )
 
 
 def _limits(settings: Settings) -> Limits:

@@ -1,8 +1,11 @@
 """Judge the pipeline's health every minute beside the tasks, also while a build runs."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from adventure.core.errors import AdventureError
 from adventure.core.log import get_logger
@@ -12,9 +15,9 @@ from adventure.factory import open_report
 from adventure.monitoring.alerts.send import Alerts
 from adventure.monitoring.health.observed import write_observed
 from adventure.monitoring.health.problem import Problem
-from adventure.monitoring.health.rules import find_problems
+from adventure.monitoring.health.rules import find_problems, lasting_problems
 from adventure.monitoring.health.state import Observed
-from adventure.monitoring.live import read
+from adventure.monitoring.live import read_sources, read_state
 
 log = get_logger()
 
@@ -35,6 +38,8 @@ def watching_health(
 ) -> Iterator[None]:
     """In the block, judge the pipeline every minute, give the problems to each listener, and send alerts.
 
+    A metered warehouse is read after TASKS_INTERVAL_SEC. In between, what it showed then counts.
+
     Args:
         observers: called with what the sources show.
 
@@ -46,13 +51,16 @@ def watching_health(
         listeners = [*listeners, Alerts(settings, {_UNJUDGED}).send]
     stop = threading.Event()
     # Reading a metered warehouse every minute would keep it awake.
-    interval = max(INTERVAL_SEC, settings.tasks_interval_sec) if open_report(settings).is_metered else INTERVAL_SEC
+    whole_every = settings.tasks_interval_sec if open_report(settings).is_metered else 0.0
 
     def watch() -> None:
-        pause = FIRST_AFTER_SEC
+        pause, last, whole_at = FIRST_AFTER_SEC, None, -math.inf
         while not stop.wait(pause):
-            pause = interval
-            check_health(settings, streams, listeners, observers)
+            pause = INTERVAL_SEC
+            if time.monotonic() - whole_at >= whole_every or last is None:
+                last, whole_at = check_health(settings, streams, listeners, observers), time.monotonic()
+            else:
+                check_health(settings, streams, listeners, observers, last)
 
     thread = threading.Thread(target=watch, name="health", daemon=True)
     thread.start()
@@ -63,20 +71,44 @@ def watching_health(
         thread.join(_STOP_WITHIN_SEC)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a look at the whole pipeline leaves for the looks at the sources alone."""
+
+    observed: Observed
+    lasting: list[Problem]
+
+
 def check_health(
-    settings: Settings, streams: Sequence[Stream], listeners: Sequence[Listener], observers: Sequence[Observer] = ()
-) -> None:
-    """Judge the pipeline once. Write what the sources show to the file that the dashboard reads."""
+    settings: Settings,
+    streams: Sequence[Stream],
+    listeners: Sequence[Listener],
+    observers: Sequence[Observer] = (),
+    last: Look | None = None,
+) -> Look | None:
+    """Judge the pipeline once. Write what the sources show to the file that the dashboard reads.
+
+    Args:
+        last: look at the sources and the processor only; the rest is as of this look.
+
+    Returns:
+        the look at the whole pipeline; None if it failed.
+    """
     try:
-        found = read(settings, streams)
-        write_observed(settings.observed_path, found.observed)
+        state = read_sources(settings, streams, last.observed) if last else read_state(settings, streams)
+        assert state.observed is not None
+        write_observed(settings.observed_path, state.observed)
         for observer in observers:
-            observer(found.observed)
-        problems = [each for each in find_problems(found.state) if each.kind != _UNJUDGED]
+            observer(state.observed)
+        found = find_problems(state, last.lasting if last else ())
+        problems = [each for each in found if each.kind != _UNJUDGED]
         for listener in listeners:
             listener(problems)
+        return last or Look(state.observed, lasting_problems(state))
     except AdventureError as error:
         log.error(f"tasks: the pipeline's health was not judged: {error}")
+        return None
     except Exception as error:
         # A bug here must not end the watch.
         log.exception(f"tasks: the pipeline's health was not judged: {type(error).__name__}: {error}")
+        return None

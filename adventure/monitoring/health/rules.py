@@ -1,6 +1,7 @@
 """The rules. `find_problems` is the one judge of the pipeline's health."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from adventure.core.ages import long_age
@@ -8,7 +9,7 @@ from adventure.core.clock import overdue_after
 from adventure.core.kinds import SOURCES
 from adventure.monitoring.health.causes import in_order
 from adventure.monitoring.health.problem import Problem
-from adventure.monitoring.health.state import ObservedStream, State, StreamState
+from adventure.monitoring.health.state import ObservedStream, Report, State, StreamState
 
 _LONG_STEP = timedelta(minutes=1)
 """The processor sends a heartbeat every second, except during a single step of the source. A step longer than this is
@@ -22,8 +23,12 @@ _MUCH_LOG = 1 << 30
 """From so many bytes of log on that a source keeps for us, its disk needs attention."""
 
 
-def find_problems(state: State) -> list[Problem]:
-    """Return all problems: root causes first, errors before warnings, each followed by its consequences."""
+def find_problems(state: State, lasting: Sequence[Problem] = ()) -> list[Problem]:
+    """Return all problems: root causes first, errors before warnings, each followed by its consequences.
+
+    Args:
+        lasting: the problems of an earlier look at the warehouse, where this state has none; see `lasting_problems`.
+    """
     return in_order(
         (
             *_sources(state),
@@ -34,8 +39,16 @@ def find_problems(state: State) -> list[Problem]:
             *(problem for stream in state.report.streams for problem in _stream(stream, state)),
             *_tests(state),
             *_freshness(state),
+            *lasting,
         )
     )
+
+
+def lasting_problems(state: State) -> list[Problem]:
+    """Return the problems that only the report shows: they last until the warehouse is read again."""
+    seen_elsewhere = {replace(each, cause=None) for each in find_problems(replace(state, report=Report()))}
+    found = (replace(each, cause=None) for each in find_problems(state))
+    return [each for each in found if each not in seen_elsewhere]
 
 
 def _observed_streams(state: State) -> tuple[ObservedStream, ...]:
