@@ -15,10 +15,10 @@ from adventure.destinations.common import report
 from adventure.destinations.snowflake.deploy import replace_stale
 from adventure.destinations.snowflake.one_role import deployment_as, teardown_as
 from adventure.destinations.snowflake.scripts import Trigger, deployment, names, teardown
+from tests.snowflake.model.backlog import Backlog
 from tests.snowflake.model.rights import Refused, Rights, Thing
 from tests.snowflake.model.session import Session
 from tests.snowflake.model.tasks import Tasks, procedure
-from tests.snowflake.test_call_budget import Account as Backlog
 
 SETTINGS = load_settings()
 STREAMS = load_streams(SETTINGS)
@@ -128,11 +128,11 @@ def deploy_and_work(rights: Rights, statements: Iterable[str]) -> None:
 
 
 def the_tasks_work(rights: Rights) -> None:
-    backlog = Backlog(deletes=False)
-    tasks = Tasks(rights, backlog, procedure())
+    backlog = Backlog(20)
+    tasks = Tasks(rights, [backlog], procedure())
     tasks.refresh("ADVENTURE.RAW_EXT.ORDERS_STAGE")
-    assert tasks.execute("ADVENTURE.RAW_EXT.LOAD_ORDERS") == "SUCCEEDED"
-    assert tasks.execute("ADVENTURE.RAW_EXT.CLEANUP_ORDERS") == "SUCCEEDED"
+    root = tasks.task("ADVENTURE.RAW_EXT.LOAD_ORDERS")
+    assert [run.state for run in tasks.run_graph(root)] == ["SUCCEEDED", "SUCCEEDED"]
     assert backlog.staged == {}
 
 
@@ -151,11 +151,6 @@ def thing(rights: Rights, kind: str, name: str) -> Thing:
     found = rights.find(kind, name)
     assert found is not None
     return found
-
-
-@pytest.fixture(autouse=True)
-def small_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.snowflake.test_call_budget.WINDOWS", 20)
 
 
 @pytest.fixture
@@ -312,13 +307,13 @@ FILES = "ADVENTURE.RAW_EXT.ORDERS_STAGE_FILES"
 
 def due(rights: Rights, backlog: Backlog, edits: Mapping[str, str] = MappingProxyType({})) -> Tasks:
     """Tasks whose stage's directory shows the files of the backlog."""
-    tasks = Tasks(rights, backlog, procedure(edits))
+    tasks = Tasks(rights, [backlog], procedure(edits))
     tasks.refresh("ADVENTURE.RAW_EXT.ORDERS_STAGE")
     return tasks
 
 
 def test_a_load_runs_while_files_are_new(deployed: Rights) -> None:
-    tasks = due(deployed, Backlog(deletes=True))
+    tasks = due(deployed, Backlog(20, deletes=True))
     assert [tasks.execute(LOAD), tasks.execute(LOAD)] == ["SUCCEEDED", "SKIPPED"]
 
 
@@ -333,7 +328,7 @@ HASTY = {
 def test_a_window_that_cannot_be_loaded_keeps_its_load_due(
     deployed: Rights, edits: dict[str, str], second: str
 ) -> None:
-    backlog = Backlog(deletes=False)
+    backlog = Backlog(20)
     backlog.manifests[next(iter(backlog.manifests))] = "{"
     tasks = due(deployed, backlog, edits)
     assert [tasks.execute(LOAD), tasks.execute(LOAD)] == ["FAILED", second]
@@ -344,11 +339,11 @@ def test_a_stream_that_another_role_replaces_is_lost_to_the_load(deployed: Right
     replaced = "create or replace stream raw_ext.orders_stage_files on stage raw_ext.orders_stage"
     deploy(deployed, ["use role accountadmin", "use database adventure", replaced])
     with pytest.raises(Refused, match=r"ADVENTURE\.RAW_EXT\.ORDERS_STAGE_FILES"):
-        due(deployed, Backlog(deletes=False)).execute(LOAD)
+        due(deployed, Backlog(20)).execute(LOAD)
 
 
 def test_a_stale_stream_fails_its_load_until_deploy_replaces_it(deployed: Rights) -> None:
-    tasks = due(deployed, Backlog(deletes=False))
+    tasks = due(deployed, Backlog(20))
     tasks.streams[FILES].is_stale = True
     for statement in full():
         tasks.recreate(statement)
@@ -366,9 +361,9 @@ def test_a_load_that_is_ended_after_its_hour_keeps_what_it_committed(
     deployed: Rights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.snowflake.model.tasks.CALL_SEC", 60)
-    backlog = Backlog(deletes=False)
+    backlog = Backlog(20)
     assert due(deployed, backlog).execute(LOAD) == "SUCCEEDED", "few calls for all windows"
-    slow = Backlog(deletes=False)
+    slow = Backlog(20)
     tasks = due(deployed, slow, {"COPY_FILES = 1000": "COPY_FILES = 1"})
     assert tasks.execute(LOAD) == "CANCELLED"
     assert 0 < len(slow.ledger) < len(slow.manifests)
