@@ -5,15 +5,18 @@ Each mutant takes one line away, or puts an older one back, and the model refuse
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from contextlib import nullcontext
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
+from snowflake.connector.errors import ProgrammingError
 
 from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
 from adventure.destinations.common import report
+from adventure.destinations.snowflake import deploy as deploying
 from adventure.destinations.snowflake.deploy import replace_stale
-from adventure.destinations.snowflake.one_role import deployment_as, teardown_as
+from adventure.destinations.snowflake.one_role import READS_METERING, deployment_as, teardown_as
 from adventure.destinations.snowflake.scripts import Trigger, deployment, names, teardown
 from tests.snowflake.model.backlog import Backlog
 from tests.snowflake.model.rights import Refused, Rights, Thing
@@ -97,10 +100,30 @@ def account_of_a_class() -> Rights:
     return rights
 
 
-def deploy(rights: Rights, statements: Iterable[str], user: str = "ADMIN", role: str = "USERADMIN") -> None:
+def deploy(rights: Rights, statements: Iterable[str], user: str = "ADMIN", role: str = "USERADMIN") -> list[str]:
+    """Run the statements by the command's own loop, and return what it reports. The model raises Refused."""
+    reported: list[str] = []
     session = Session(rights, user, role)
-    for statement in statements:
-        session.run(statement)
+
+    class Cursor:
+        description = ("name",), ("stale",)
+
+        def execute(self, statement: str) -> None:
+            try:
+                session.run(statement)
+            except Refused as error:
+                if statement != READS_METERING:
+                    raise
+                raise ProgrammingError(msg=f"{error}, or not authorized", errno=2003) from error
+
+        def fetchall(self) -> list[tuple[str, str]]:
+            return []
+
+    connection = SimpleNamespace(cursor=lambda: nullcontext(Cursor()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deploying, "connect_snowflake", lambda *_, **__: nullcontext(connection))
+        deploying.run_statements(SETTINGS, list(statements), reported.append, role=role)
+    return reported
 
 
 def work(rights: Rights, user: str, role: str, statements: Sequence[str], *, warehouse: str = "ADVENTURE_WH") -> None:
@@ -193,6 +216,26 @@ def test_one_role_does_everything_in_its_own_database() -> None:
     assert state(rights)[1:] == before[1:], "nothing beyond the database"
     left = {name for _, name in rights.things if name.startswith("ADVENTURE.")}
     assert {name.split(".")[1] for name in left} == {"ECOM", "NEW_MKTG", "ADVENTURE_DB"}
+
+
+CREDITS = "ADVENTURE.DASHBOARD.CREDITS"
+
+
+def test_one_role_that_may_not_read_the_metering_has_no_credits() -> None:
+    rights = account_of_a_class()
+    reported = deploy(rights, one_role(), "STUDENT", "CLASS_ROLE")
+    assert "account_usage" not in thing(rights, "VIEW", CREDITS).text
+    assert any(text.startswith("-- Left out, since CLASS_ROLE may not read the metering") for text in reported)
+
+
+def test_one_role_that_may_read_the_metering_has_its_credits() -> None:
+    rights = account_of_a_class()
+    rights.account.add(("IMPORTED PRIVILEGES", "CLASS_ROLE"))
+    deploy(rights, one_role(), "STUDENT", "CLASS_ROLE")
+    assert "from snowflake.account_usage.warehouse_metering_history" in thing(rights, "VIEW", CREDITS).text
+    rights.account.discard(("IMPORTED PRIVILEGES", "CLASS_ROLE"))
+    deploy(rights, one_role(), "STUDENT", "CLASS_ROLE")
+    assert "account_usage" not in thing(rights, "VIEW", CREDITS).text, "the next deployment asks again"
 
 
 def without(begin: str) -> Edit:

@@ -164,8 +164,11 @@ def test_deploy_with_one_role_makes_what_the_other_commands_need(
     settings: Settings, snowflake_settings: Settings
 ) -> None:
     made = account.with_sources(snowflake_settings, settings)
+    script = run(made, "snowflake", "deploy", "--as", "class_role", "--dry-run")
+    assert "If this is refused, the next statement is left out" in script.stdout
     deployed = run(made, "snowflake", "deploy", "--as", "class_role")
     assert deployed.exit_code == 0, deployed.output
+    assert deployed.stdout == script.stdout, "the emulator lets everybody read the metering"
     assert run(made, "process").exit_code == 0
     assert run(made, "status").exit_code == 0
     destroyed = run(made, "snowflake", "destroy", "--as", "class_role", "--yes")

@@ -39,6 +39,7 @@ class Session:
         Raises:
             Refused: Snowflake would refuse it, or the model does not know it.
         """
+        text = re.sub(r"^(--.*\n)+", "", text)
         body = re.search(r"\$\$.*\$\$", text, re.DOTALL)
         statement = " ".join((text.replace(body[0], "$$") if body and text.startswith("create") else text).split())
         statement = re.sub(r"identifier\(\$(\w+)\)", lambda found: self._variable(found[1]), statement)
