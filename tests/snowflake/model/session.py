@@ -201,7 +201,7 @@ class Session:
                 self.rights.need_on_account(task.owner, "EXECUTE TASK")
                 self._need_suspended_root(task)
             task.is_resumed = change == "resume"
-        elif used := re.fullmatch(r"set error_integration = (\w+)", change):
+        elif used := re.fullmatch(r"set error_integration = \"?(\w+)\"?", change):
             self._need_suspended_root(task)
             if task.is_resumed:
                 raise Refused(f"{task.name} cannot be changed, since it is not suspended")
