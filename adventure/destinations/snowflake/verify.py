@@ -270,6 +270,7 @@ def _anonymous(text: str, scratch: Scratch) -> str:
     hidden = {"account": settings.snowflake_account, "user": settings.snowflake_user}
     if scratch.role != FIRST_ROLE:
         hidden |= {"role": scratch.role, "warehouse": settings.snowflake_warehouse}
+    hidden["integration"] = scratch.integration
     for kind, value in hidden.items():
         if value:
             text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"<{kind}>", text, flags=re.IGNORECASE)
