@@ -246,3 +246,20 @@ def test_the_document_has_the_hours_that_the_warehouse_is_awake(row: list[str]) 
     begun = sum(run.task.startswith(f"{SCHEMA}.LOAD") and run.state == "SUCCEEDED" for run in schedule.runs)
     awake = schedule.awake_seconds("ADVENTURE_WH") / hours
     assert list(map(number, counted)) == [begun / hours, round(awake), round(awake / HOUR * 24 * 30)]
+
+
+def test_the_document_has_the_cloud_services_of_a_day() -> None:
+    backlogs = three_streams()
+    schedule = scheduled(*backlogs)
+    schedule.run_until(24 * HOUR, arrivals(schedule, 300, *backlogs))
+    staging = sum(len(backlog.manifests) for backlog in backlogs) * 3
+    loading = schedule.tasks.verbs["list"] + schedule.tasks.verbs["remove"]
+    services, warehouse = (staging + loading) * 0.05 * 4.4 / HOUR, schedule.awake_seconds("ADVENTURE_WH") / HOUR
+    for told in (
+        f"= {staging:,} calls a day",
+        f"add {loading} LIST and REMOVE",
+        f"would be {services:.2f} credits a day",
+        f"loads use {warehouse:.2f} credits",
+        f"{(services - warehouse / 10) * 30:.1f} credits a month remain",
+    ):
+        assert told in " ".join(DOCS.split())

@@ -15,12 +15,15 @@ from adventure.core.errors import ConfigError
 from adventure.core.pipeline_file import load_streams
 from adventure.destinations.snowflake import account_tasks
 from adventure.destinations.snowflake import verify as module
-from adventure.destinations.snowflake.scripts import one_file
+from adventure.destinations.snowflake.scripts import one_file, split
 from adventure.destinations.snowflake.verify import Scratch, Step, scratch_of, to_text, verify
-from adventure.destinations.snowflake.verify_tasks import OtherTasks
+from adventure.destinations.snowflake.verify_rows import QUERIES
+from adventure.destinations.snowflake.verify_tasks import HELD, OtherTasks
 from tests.snowflake import account
 from tests.snowflake.emulator import Emulator
 from tests.snowflake.test_account_model import account_of_an_administrator, deploy, full, state
+from tests.snowflake.typed.relations import Relations
+from tests.snowflake.typed.sent import check_sent
 
 STREAMS = load_streams(load_settings())
 NAME = "ADVENTURE_VERIFY_TEST"
@@ -91,6 +94,16 @@ def test_loads_report_their_failures_where_there_is_an_integration(integration: 
     assert all(rights.things["TASK", f"{NAME}.RAW_EXT.{name.upper()}"].is_resumed for name in LOADS)
     deploy(rights, made.destroy)
     assert rights.find("INTEGRATION", "MY_FAILURES"), "it is not verify's"
+
+
+def test_the_queries_of_the_rows_have_snowflakes_words_and_types() -> None:
+    tables = list(split(Path("snowflake/2_raw_tables.sql").read_text(encoding="utf-8")))
+    queries = [query for query, _ in QUERIES.values()]
+    checked = check_sent(
+        [*tables, *queries, *(HELD.format(table=stream.raw_table) for stream in STREAMS[:3])], Relations()
+    )
+    assert checked.faults == []
+    assert len([text for text in checked.typed if text.startswith("select ")]) >= len(queries) + 3
 
 
 def test_no_user_or_role_of_an_edited_file_of_names_is_dropped(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from adventure.destinations.snowflake.verify_rows import ROWS, put_window, write
 
 TRIGGERED_WITHIN_SEC = 600.0
 """How long to wait for a triggered task, whose interval is five minutes."""
+HELD = "select count(*) from {table} where split_part(_file, '/', 2) = ?"
+"""Counts the rows and tombstones of a window in a raw table."""
 Work = Callable[[], str]
 Run = Callable[[Sequence[str]], str]
 """Runs statements, and says how many."""
@@ -104,8 +106,7 @@ class OtherTasks:
         return ((last.ended_at or last.started_at) - first.started_at).total_seconds()
 
     def _expect_loaded(self, stream: Stream, window_id: str, expected: int) -> None:
-        query = f"select count(*) from {stream.raw_table} where split_part(_file, '/', 2) = ?"
-        ((held,),) = self._execute(query, (window_id,), "adventure:query:verify")
+        ((held,),) = self._execute(HELD.format(table=stream.raw_table), (window_id,), "adventure:query:verify")
         left = len(self._stage.entries(stream.stage))
         if (held, left) != (expected, 0):
             raise WarehouseError(

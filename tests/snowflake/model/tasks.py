@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -50,7 +51,12 @@ class Tasks:
         self.rights, self.procedure = rights, run
         self.backlogs = {backlog.stage: backlog for backlog in backlogs}
         self.streams = {name: Stream() for kind, name in rights.things if kind == "STREAM"}
-        self.calls = 0
+        self.verbs = Counter[str]()
+
+    @property
+    def calls(self) -> int:
+        """Return how many statements the runs have sent."""
+        return self.verbs.total()
 
     def refresh(self, stage: str) -> None:
         """Show new files in a stage's directory."""
@@ -141,7 +147,7 @@ class _TaskSession:
 
     def collect(self, statement: str, params: list[Any]) -> list[tuple[Any, ...]]:
         """Count the call, check the rights, and answer."""
-        self.tasks.calls += 1
+        self.tasks.verbs[statement.split()[0]] += 1
         self.seconds += CALL_SEC
         if self.seconds > self._limit:
             raise Killed
