@@ -17,11 +17,12 @@ from adventure.destinations.common import report
 from adventure.destinations.snowflake import deploy as deploying
 from adventure.destinations.snowflake.deploy import replace_stale
 from adventure.destinations.snowflake.one_role import READS_METERING, deployment_as, teardown_as
-from adventure.destinations.snowflake.scripts import Trigger, deployment, names, teardown
+from adventure.destinations.snowflake.scripts import Trigger, alerts, deployment, names, one_file, teardown
 from tests.snowflake.model.backlog import Backlog
 from tests.snowflake.model.rights import Refused, Rights, Thing
 from tests.snowflake.model.session import Session
 from tests.snowflake.model.tasks import Tasks, procedure
+from tests.snowflake.typed.blocks import sequence
 
 SETTINGS = load_settings()
 STREAMS = load_streams(SETTINGS)
@@ -316,6 +317,54 @@ def test_a_deployment_that_lacks_a_right_is_refused(mutant: str) -> None:
     rights = account_of_an_administrator()
     with pytest.raises(Refused, match=re.escape(told)):
         deploy_and_work(rights, edit(full()))
+
+
+def test_a_role_that_owns_a_database_runs_the_one_file_and_its_tasks() -> None:
+    rights = account_of_a_class()
+    before = state(rights)
+    for _ in range(2):
+        deploy(rights, one_file(SETTINGS), "STUDENT", "CLASS_ROLE")
+        ran = [text for text in sequence(";\n".join([*one_file(SETTINGS), ""])) if not text.startswith("alter task")]
+        assert any(text.startswith("remove @orders_stage") for text in ran)
+        deploy(rights, ran, "STUDENT", "CLASS_ROLE")
+    assert state(rights)[1:] == before[1:], "nothing beyond the database"
+    tasks = [each for (kind, _), each in rights.things.items() if kind == "TASK"]
+    assert (len(tasks), all(each.is_resumed for each in tasks)) == (6, True)
+
+
+def test_the_one_file_needs_the_right_to_execute_tasks() -> None:
+    rights = account_of_a_class()
+    rights.account.discard(("EXECUTE TASK", "CLASS_ROLE"))
+    with pytest.raises(Refused, match="CLASS_ROLE lacks EXECUTE TASK on the account"):
+        deploy(rights, one_file(SETTINGS), "STUDENT", "CLASS_ROLE")
+
+
+def failure_alerts(edit: Edit = list) -> list[str]:
+    return [*names(SETTINGS), *edit(alerts(SETTINGS))]
+
+
+def test_the_file_of_alerts_can_be_run_again_and_leaves_every_load_resumed(deployed: Rights) -> None:
+    for _ in range(2):
+        deploy(deployed, failure_alerts(), role="ACCOUNTADMIN")
+    loads = [each for (kind, name), each in deployed.things.items() if kind == "TASK" and ".LOAD_" in name]
+    assert len(loads) == 3
+    assert all(each.is_resumed for each in loads)
+
+
+@pytest.mark.parametrize(
+    ("begin", "told"),
+    [
+        (
+            "grant usage on integration",
+            "INTEGRATION ADVENTURE_FAILURES does not exist or ADVENTURE_OWNER may not use it",
+        ),
+        ("alter task load_orders suspend", r"LOAD_ORDERS cannot be changed, since it is not suspended"),
+        ("create notification integration", "INTEGRATION ADVENTURE_FAILURES does not exist"),
+    ],
+)
+def test_a_file_of_alerts_that_lacks_a_statement_is_refused(deployed: Rights, begin: str, told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        deploy(deployed, failure_alerts(without(begin)), role="ACCOUNTADMIN")
 
 
 def test_a_live_version_that_is_added_without_a_guard_ends_the_next_deployment(deployed: Rights) -> None:

@@ -11,7 +11,7 @@ from sqlglot import exp
 from tests.snowflake.model.rights import Refused, Rights, Thing
 
 _MADE = re.compile(
-    r"create (?:or replace )?(?P<how>transient |temporary )?"
+    r"create (?:or replace )?(?P<how>transient |temporary |notification )?"
     r"(?P<kind>role|user|warehouse|database|resource monitor|integration|schema|stage|stream|table|file format|view"
     r"|procedure|task|streamlit|dbt project) (?:if not exists )?(?P<name>[\w.]+)"
 )
