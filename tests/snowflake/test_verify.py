@@ -4,7 +4,9 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,11 +15,12 @@ from adventure import cli
 from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
 from adventure.core.pipeline_file import load_streams
-from adventure.destinations.snowflake import account_tasks
+from adventure.destinations.snowflake import account_tasks, verify_tasks
 from adventure.destinations.snowflake import verify as module
+from adventure.destinations.snowflake.account_tasks import AccountRun
 from adventure.destinations.snowflake.scripts import one_file, split
 from adventure.destinations.snowflake.verify import Scratch, Step, scratch_of, to_text, verify
-from adventure.destinations.snowflake.verify_rows import QUERIES
+from adventure.destinations.snowflake.verify_rows import QUERIES, ROWS
 from adventure.destinations.snowflake.verify_tasks import HELD, OtherTasks
 from tests.snowflake import account
 from tests.snowflake.emulator import Emulator
@@ -106,6 +109,28 @@ def test_the_queries_of_the_rows_have_snowflakes_words_and_types() -> None:
     assert len([text for text in checked.typed if text.startswith("select ")]) >= len(queries) + 3
 
 
+def test_a_run_for_files_that_are_loaded_already_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, moment = scratch(), datetime(2026, 1, 1)
+    tasks = OtherTasks(made.settings, STREAMS[:1], lambda _: "", made.as_owner, Path("data"))
+    window = SimpleNamespace(id="20260102T000000000000Z-verify02")
+    begun: list[AccountRun] = []
+
+    def follow(
+        execute: object, load: str, cleanup: str, known: set[tuple[str, datetime]], within: float
+    ) -> list[AccountRun]:
+        assert {(run.task, run.scheduled_at) for run in begun} == known, "no run is passed without being followed"
+        at = moment + timedelta(minutes=5 * len(begun))
+        runs = [AccountRun(task, at, at, at, "succeeded", "") for task in (load, cleanup)]
+        begun.extend(runs)
+        return runs
+
+    monkeypatch.setattr(verify_tasks, "follow_graph", follow)
+    monkeypatch.setattr(tasks, "_execute", lambda *_: [(ROWS + 1 if len(begun) > 2 else 0,)])
+    monkeypatch.setattr(tasks, "_stage", SimpleNamespace(entries=lambda _: []))
+    monkeypatch.setattr(tasks, "_windows", {STREAMS[0].name: window})
+    assert tasks._trigger(STREAMS[0]) == f"{ROWS + 1} rows and tombstones loaded by run 2"
+
+
 def test_no_user_or_role_of_an_edited_file_of_names_is_dropped(tmp_path: Path) -> None:
     folder = shutil.copytree("snowflake", tmp_path / "snowflake")
     names = folder / "0_names.sql"
@@ -136,7 +161,7 @@ def test_every_step_succeeds_and_is_in_the_report(
     assert "| build_in_snowflake.sql | not run | 0.0 | CREATE and EXECUTE DBT PROJECT never ran in a test" in text
     assert "| load_stages.sql | ok |" in text
     assert " statements, 3000 rows loaded |" in text
-    assert text.count("1001 rows and tombstones loaded") == 3
+    assert text.count("1001 rows and tombstones loaded by run 1") == 3
     assert "not `set error_integration`: SNOWFLAKE_ERROR_INTEGRATION is not set" in text
     for step in ("sign in", "deploy again", "compare orders", "stage the same again chat_logs", "build", "publish"):
         assert f"| {step} | ok |" in text
