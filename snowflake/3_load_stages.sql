@@ -30,7 +30,7 @@ from datetime import datetime, timedelta, timezone
 MANIFEST = "window.json"
 COPY_FILES = 1000
 COPY_BYTES = 2 * 1024**3
-REMOVED_WINDOWS = 100
+REMOVED_WINDOWS = 200
 INSERTED_ROWS = 200
 LOOKS = 3
 MANY_PROBLEMS = 20

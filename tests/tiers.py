@@ -20,6 +20,7 @@ FOLDERS = {"benchmarks", "chaos", "crash", "dbt", "e2e", "history", "sandbox"}
 LONG_FILES = (
     "model/",
     "snowflake/test_call_budget",
+    "snowflake/test_schedule",
     "stage/test_manifest",
     "test_monitoring_files",
     "warehouse/test_cleanup_races",

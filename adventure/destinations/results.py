@@ -13,6 +13,8 @@ class LoadResult:
 
     rows: int = 0
     files: int = 0
+    was_run: bool = True
+    """False if the account skipped the task, because nothing is staged."""
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,8 @@ def run_one(task: Task) -> TaskRun:
         # A bug in one task must not keep the others from running.
         result, message, outcome = LoadResult(), bug_message(error), "failed"
         log.exception(f"{task.name}: {message}", task=task.name)
+    if not result.was_run:
+        outcome, message = "skipped", "not run: nothing is staged"
     if outcome == "succeeded" and message:
         log.info(f"{task.name}: {message}", task=task.name)
     return TaskRun(task.name, started_at, utc_now(), outcome, result.rows, result.files, message)

@@ -18,6 +18,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.snowflake.scripts import deployment, split, stage_statements, task_statements
 from adventure.destinations.snowflake.session import connect_snowflake
+from tests.snowflake import scripting
 from tests.snowflake.procedure import Session, run
 
 SCRIPTS = Path(__file__).parents[2] / "snowflake"
@@ -119,18 +120,43 @@ def execute_task(database: str, name: str) -> None:
     from snowflake.connector.errors import ProgrammingError
 
     statements = _own[database.upper()]
-    text = next((text for text in statements if re.match(rf"create or replace task {name}\n", text)), None)
+    text = next((text for text in statements if re.match(rf"create or replace task {name}\s", text)), None)
     if text is None:
         raise ProgrammingError(msg=f"Task '{name.upper()}' does not exist or not authorized.", errno=2003)
-    if re.search(r"\n    after ", text):
+    if _after(text):
         raise ProgrammingError(msg=f"Task {name.upper()} is not a root task.", errno=91089)
     if _skipped.get(database.upper(), 0) > 0:
         _skipped[database.upper()] -= 1
         moment = datetime.now(UTC).replace(tzinfo=None)
         _runs[database.upper()].append(_Run(name, moment, "SKIPPED", moment))
         return
-    following = [text] + [other for other in statements if re.search(rf"\n    after {name}\n", other)]
+    following = [text] + [other for other in statements if _after(other) == name]
     threading.Thread(target=_run_all, args=(_settings[database.upper()], following), daemon=True).start()
+
+
+def create_task(database: str, text: str) -> None:
+    """Replace a task, or add one."""
+    name = text.split()[4]
+    kept = [each for each in _own[database.upper()] if not re.match(rf"create or replace task {name}\s", each)]
+    _own[database.upper()] = [*kept, text]
+
+
+def refresh(database: str, stage: str) -> None:
+    """Begin the triggered tasks that wait for new files of a stage."""
+    for text in _own.get(database.upper(), ()):
+        head = _head(text)
+        if f"when system$stream_has_data('{stage.lower()}_files')" in head and " schedule = " not in head:
+            execute_task(database, text.split()[4])
+
+
+def _head(text: str) -> str:
+    """What stands before a task's statement."""
+    return re.split(r"\bas\n", text, maxsplit=1)[0]
+
+
+def _after(text: str) -> str:
+    found = re.search(r"\safter (\w+)\s", _head(text))
+    return found[1] if found and text.startswith("create or replace task") else ""
 
 
 def task_history(database: str) -> str:
@@ -166,15 +192,23 @@ def _run_all(settings: Settings, tasks: list[str]) -> None:
     for text in tasks:
         begun = _Run(text.split()[4], datetime.now(UTC).replace(tzinfo=None))
         _runs[settings.snowflake_database.upper()].append(begun)
-        (call,) = re.findall(r"call run_stage_task\((.*)\)$", text)
-        texts = re.sub(r"'((?:[^']|'')*)'", lambda text: repr(text[1].replace("''", "'").replace("\\\\", "\\")), call)
-        listed = re.sub(r"array_construct\((.*?)\)", r"[\1]", texts)
         try:
-            with connect_snowflake(settings) as connection:
-                run(Session(connection), *ast.literal_eval(f"({listed})"))
+            _run_text(settings, begun.name, text)
         except Exception as error:  # noqa: BLE001 - as the account: whatever it was, it stands in TASK_HISTORY
             begun.message = str(error)
         begun.ended = datetime.now(UTC).replace(tzinfo=None)
         begun.state = "FAILED" if begun.message else "SUCCEEDED"
         if begun.message:
             return
+
+
+def _run_text(settings: Settings, name: str, text: str) -> None:
+    """Run a call of the procedure, or a task of snowflake/load_stages.sql."""
+    found = re.search(r"call run_stage_task\((.*)\)$", text)
+    if found is None:
+        scripting.run_task(settings, name)
+        return
+    texts = re.sub(r"'((?:[^']|'')*)'", lambda text: repr(text[1].replace("''", "'").replace("\\\\", "\\")), found[1])
+    listed = re.sub(r"array_construct\((.*?)\)", r"[\1]", texts)
+    with connect_snowflake(settings) as connection:
+        run(Session(connection), *ast.literal_eval(f"({listed})"))

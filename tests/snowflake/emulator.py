@@ -282,7 +282,11 @@ def _statements(execute: Callable[..., Any]) -> Callable[..., Any]:
             return _remove(self, found[1], (found[2] or ".*").replace("\\\\", "\\"))
         if found := re.match(r"^\s*GET\s+(@\S+)\s+'?file://(\S+?)'?\s*;?\s*$", command, re.IGNORECASE):
             return _get(self, found[1], found[2])
-        if found := re.match(r"^\s*EXECUTE TASK raw_ext\.(\w+)\s*$", command, re.IGNORECASE):
+        if command.startswith("create or replace task "):
+            account.create_task(self._conn.database, command)
+        if found := re.match(r"^\s*ALTER STAGE raw_ext\.\"(\w+)\" REFRESH\s*$", command, re.IGNORECASE):
+            account.refresh(self._conn.database, found[1])
+        if found := re.match(r"^\s*EXECUTE TASK (?:raw_ext\.)?(\w+)\s*$", command, re.IGNORECASE):
             _execute_task(self, found[1])
             command = "select 'EXECUTE TASK scheduled' as status"
         command = _copy_by_pattern(self, command)

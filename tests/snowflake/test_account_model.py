@@ -5,20 +5,24 @@ Each mutant takes one line away, or puts an older one back, and the model refuse
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from contextlib import nullcontext
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
+from snowflake.connector.errors import ProgrammingError
 
 from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
 from adventure.destinations.common import report
+from adventure.destinations.snowflake import deploy as deploying
 from adventure.destinations.snowflake.deploy import replace_stale
-from adventure.destinations.snowflake.one_role import deployment_as, teardown_as
-from adventure.destinations.snowflake.scripts import Trigger, deployment, names, teardown
+from adventure.destinations.snowflake.one_role import READS_METERING, deployment_as, teardown_as
+from adventure.destinations.snowflake.scripts import Trigger, alerts, deployment, names, one_file, teardown
+from tests.snowflake.model.backlog import Backlog
 from tests.snowflake.model.rights import Refused, Rights, Thing
 from tests.snowflake.model.session import Session
 from tests.snowflake.model.tasks import Tasks, procedure
-from tests.snowflake.test_call_budget import Account as Backlog
+from tests.snowflake.typed.blocks import sequence
 
 SETTINGS = load_settings()
 STREAMS = load_streams(SETTINGS)
@@ -97,10 +101,30 @@ def account_of_a_class() -> Rights:
     return rights
 
 
-def deploy(rights: Rights, statements: Iterable[str], user: str = "ADMIN", role: str = "USERADMIN") -> None:
+def deploy(rights: Rights, statements: Iterable[str], user: str = "ADMIN", role: str = "USERADMIN") -> list[str]:
+    """Run the statements by the command's own loop, and return what it reports. The model raises Refused."""
+    reported: list[str] = []
     session = Session(rights, user, role)
-    for statement in statements:
-        session.run(statement)
+
+    class Cursor:
+        description = ("name",), ("stale",)
+
+        def execute(self, statement: str) -> None:
+            try:
+                session.run(statement)
+            except Refused as error:
+                if statement != READS_METERING:
+                    raise
+                raise ProgrammingError(msg=f"{error}, or not authorized", errno=2003) from error
+
+        def fetchall(self) -> list[tuple[str, str]]:
+            return []
+
+    connection = SimpleNamespace(cursor=lambda: nullcontext(Cursor()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deploying, "connect_snowflake", lambda *_, **__: nullcontext(connection))
+        deploying.run_statements(SETTINGS, list(statements), reported.append, role=role)
+    return reported
 
 
 def work(rights: Rights, user: str, role: str, statements: Sequence[str], *, warehouse: str = "ADVENTURE_WH") -> None:
@@ -128,11 +152,11 @@ def deploy_and_work(rights: Rights, statements: Iterable[str]) -> None:
 
 
 def the_tasks_work(rights: Rights) -> None:
-    backlog = Backlog(deletes=False)
-    tasks = Tasks(rights, backlog, procedure())
+    backlog = Backlog(20)
+    tasks = Tasks(rights, [backlog], procedure())
     tasks.refresh("ADVENTURE.RAW_EXT.ORDERS_STAGE")
-    assert tasks.execute("ADVENTURE.RAW_EXT.LOAD_ORDERS") == "SUCCEEDED"
-    assert tasks.execute("ADVENTURE.RAW_EXT.CLEANUP_ORDERS") == "SUCCEEDED"
+    root = tasks.task("ADVENTURE.RAW_EXT.LOAD_ORDERS")
+    assert [run.state for run in tasks.run_graph(root)] == ["SUCCEEDED", "SUCCEEDED"]
     assert backlog.staged == {}
 
 
@@ -151,11 +175,6 @@ def thing(rights: Rights, kind: str, name: str) -> Thing:
     found = rights.find(kind, name)
     assert found is not None
     return found
-
-
-@pytest.fixture(autouse=True)
-def small_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.snowflake.test_call_budget.WINDOWS", 20)
 
 
 @pytest.fixture
@@ -198,6 +217,26 @@ def test_one_role_does_everything_in_its_own_database() -> None:
     assert state(rights)[1:] == before[1:], "nothing beyond the database"
     left = {name for _, name in rights.things if name.startswith("ADVENTURE.")}
     assert {name.split(".")[1] for name in left} == {"ECOM", "NEW_MKTG", "ADVENTURE_DB"}
+
+
+CREDITS = "ADVENTURE.DASHBOARD.CREDITS"
+
+
+def test_one_role_that_may_not_read_the_metering_has_no_credits() -> None:
+    rights = account_of_a_class()
+    reported = deploy(rights, one_role(), "STUDENT", "CLASS_ROLE")
+    assert "account_usage" not in thing(rights, "VIEW", CREDITS).text
+    assert any(text.startswith("-- Left out, since CLASS_ROLE may not read the metering") for text in reported)
+
+
+def test_one_role_that_may_read_the_metering_has_its_credits() -> None:
+    rights = account_of_a_class()
+    rights.account.add(("IMPORTED PRIVILEGES", "CLASS_ROLE"))
+    deploy(rights, one_role(), "STUDENT", "CLASS_ROLE")
+    assert "from snowflake.account_usage.warehouse_metering_history" in thing(rights, "VIEW", CREDITS).text
+    rights.account.discard(("IMPORTED PRIVILEGES", "CLASS_ROLE"))
+    deploy(rights, one_role(), "STUDENT", "CLASS_ROLE")
+    assert "account_usage" not in thing(rights, "VIEW", CREDITS).text, "the next deployment asks again"
 
 
 def without(begin: str) -> Edit:
@@ -280,6 +319,54 @@ def test_a_deployment_that_lacks_a_right_is_refused(mutant: str) -> None:
         deploy_and_work(rights, edit(full()))
 
 
+def test_a_role_that_owns_a_database_runs_the_one_file_and_its_tasks() -> None:
+    rights = account_of_a_class()
+    before = state(rights)
+    for _ in range(2):
+        deploy(rights, one_file(SETTINGS), "STUDENT", "CLASS_ROLE")
+        ran = [text for text in sequence(";\n".join([*one_file(SETTINGS), ""])) if not text.startswith("alter task")]
+        assert any(text.startswith("remove @orders_stage") for text in ran)
+        deploy(rights, ran, "STUDENT", "CLASS_ROLE")
+    assert state(rights)[1:] == before[1:], "nothing beyond the database"
+    tasks = [each for (kind, _), each in rights.things.items() if kind == "TASK"]
+    assert (len(tasks), all(each.is_resumed for each in tasks)) == (6, True)
+
+
+def test_the_one_file_needs_the_right_to_execute_tasks() -> None:
+    rights = account_of_a_class()
+    rights.account.discard(("EXECUTE TASK", "CLASS_ROLE"))
+    with pytest.raises(Refused, match="CLASS_ROLE lacks EXECUTE TASK on the account"):
+        deploy(rights, one_file(SETTINGS), "STUDENT", "CLASS_ROLE")
+
+
+def failure_alerts(edit: Edit = list) -> list[str]:
+    return [*names(SETTINGS), *edit(alerts(SETTINGS))]
+
+
+def test_the_file_of_alerts_can_be_run_again_and_leaves_every_load_resumed(deployed: Rights) -> None:
+    for _ in range(2):
+        deploy(deployed, failure_alerts(), role="ACCOUNTADMIN")
+    loads = [each for (kind, name), each in deployed.things.items() if kind == "TASK" and ".LOAD_" in name]
+    assert len(loads) == 3
+    assert all(each.is_resumed for each in loads)
+
+
+@pytest.mark.parametrize(
+    ("begin", "told"),
+    [
+        (
+            "grant usage on integration",
+            "INTEGRATION ADVENTURE_FAILURES does not exist or ADVENTURE_OWNER may not use it",
+        ),
+        ("alter task load_orders suspend", r"LOAD_ORDERS cannot be changed, since it is not suspended"),
+        ("create notification integration", "INTEGRATION ADVENTURE_FAILURES does not exist"),
+    ],
+)
+def test_a_file_of_alerts_that_lacks_a_statement_is_refused(deployed: Rights, begin: str, told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        deploy(deployed, failure_alerts(without(begin)), role="ACCOUNTADMIN")
+
+
 def test_a_live_version_that_is_added_without_a_guard_ends_the_next_deployment(deployed: Rights) -> None:
     guarded = next(text for text in full() if "already a live version" in text)
     with pytest.raises(Refused, match="There is already a live version"):
@@ -312,13 +399,13 @@ FILES = "ADVENTURE.RAW_EXT.ORDERS_STAGE_FILES"
 
 def due(rights: Rights, backlog: Backlog, edits: Mapping[str, str] = MappingProxyType({})) -> Tasks:
     """Tasks whose stage's directory shows the files of the backlog."""
-    tasks = Tasks(rights, backlog, procedure(edits))
+    tasks = Tasks(rights, [backlog], procedure(edits))
     tasks.refresh("ADVENTURE.RAW_EXT.ORDERS_STAGE")
     return tasks
 
 
 def test_a_load_runs_while_files_are_new(deployed: Rights) -> None:
-    tasks = due(deployed, Backlog(deletes=True))
+    tasks = due(deployed, Backlog(20, deletes=True))
     assert [tasks.execute(LOAD), tasks.execute(LOAD)] == ["SUCCEEDED", "SKIPPED"]
 
 
@@ -333,7 +420,7 @@ HASTY = {
 def test_a_window_that_cannot_be_loaded_keeps_its_load_due(
     deployed: Rights, edits: dict[str, str], second: str
 ) -> None:
-    backlog = Backlog(deletes=False)
+    backlog = Backlog(20)
     backlog.manifests[next(iter(backlog.manifests))] = "{"
     tasks = due(deployed, backlog, edits)
     assert [tasks.execute(LOAD), tasks.execute(LOAD)] == ["FAILED", second]
@@ -344,11 +431,11 @@ def test_a_stream_that_another_role_replaces_is_lost_to_the_load(deployed: Right
     replaced = "create or replace stream raw_ext.orders_stage_files on stage raw_ext.orders_stage"
     deploy(deployed, ["use role accountadmin", "use database adventure", replaced])
     with pytest.raises(Refused, match=r"ADVENTURE\.RAW_EXT\.ORDERS_STAGE_FILES"):
-        due(deployed, Backlog(deletes=False)).execute(LOAD)
+        due(deployed, Backlog(20)).execute(LOAD)
 
 
 def test_a_stale_stream_fails_its_load_until_deploy_replaces_it(deployed: Rights) -> None:
-    tasks = due(deployed, Backlog(deletes=False))
+    tasks = due(deployed, Backlog(20))
     tasks.streams[FILES].is_stale = True
     for statement in full():
         tasks.recreate(statement)
@@ -366,9 +453,9 @@ def test_a_load_that_is_ended_after_its_hour_keeps_what_it_committed(
     deployed: Rights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.snowflake.model.tasks.CALL_SEC", 60)
-    backlog = Backlog(deletes=False)
+    backlog = Backlog(20)
     assert due(deployed, backlog).execute(LOAD) == "SUCCEEDED", "few calls for all windows"
-    slow = Backlog(deletes=False)
+    slow = Backlog(20)
     tasks = due(deployed, slow, {"COPY_FILES = 1000": "COPY_FILES = 1"})
     assert tasks.execute(LOAD) == "CANCELLED"
     assert 0 < len(slow.ledger) < len(slow.manifests)

@@ -75,6 +75,16 @@ def test_processed_windows_wait_are_loaded_by_the_accounts_tasks_and_reported(pi
     assert "0.25" in told.output, "what the monitor has counted"
 
 
+def test_a_load_that_the_account_skips_is_reported_as_not_run(pipeline: Settings) -> None:
+    account.skip(pipeline, 1)
+    done = run(pipeline, "tasks", "run", "load_orders")
+    assert done.exit_code == 0, done.output
+    for task in ("load_orders", "cleanup_orders"):
+        (line,) = [line for line in lines(done) if line.startswith(f"{task} ")]
+        assert line.startswith(f"{task} skipped")
+        assert "not run: nothing is staged" in line
+
+
 def test_build_builds_the_target_and_records_it(pipeline: Settings) -> None:
     done = run(pipeline.model_copy(update={"snowflake_dbt_target": "dev"}), "build")
     assert done.exit_code == 0, done.output
@@ -164,8 +174,11 @@ def test_deploy_with_one_role_makes_what_the_other_commands_need(
     settings: Settings, snowflake_settings: Settings
 ) -> None:
     made = account.with_sources(snowflake_settings, settings)
+    script = run(made, "snowflake", "deploy", "--as", "class_role", "--dry-run")
+    assert "If this is refused, the next statement is left out" in script.stdout
     deployed = run(made, "snowflake", "deploy", "--as", "class_role")
     assert deployed.exit_code == 0, deployed.output
+    assert deployed.stdout == script.stdout, "the emulator lets everybody read the metering"
     assert run(made, "process").exit_code == 0
     assert run(made, "status").exit_code == 0
     destroyed = run(made, "snowflake", "destroy", "--as", "class_role", "--yes")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.snowflake.typed.blocks import sequence
 from tests.snowflake.typed.relations import Relations, faults_of_contract
-from tests.snowflake.typed.sent import check_sent
+from tests.snowflake.typed.sent import Checked, check_sent
 from tests.snowflake.typed.words import faults_of_words
 
 ROOT = Path(__file__).parents[2]
@@ -205,6 +206,92 @@ def test_the_views_of_the_files_resolve(script: str) -> None:
         )
         == []
     )
+
+
+SCHEMAS = {"load_stages.sql": (), "build_in_snowflake.sql": ("2_raw_tables.sql", "5_dashboard.sql")}
+"""The files with bodies of SQL, and the files whose tables each needs."""
+
+
+def check_file(name: str, edits: dict[str, str] | None = None) -> Checked:
+    """Type what a file runs, and what its tasks and procedures run."""
+    relations, text = Relations(), (ROOT / "snowflake" / name).read_text(encoding="utf-8")
+    for other in SCHEMAS[name]:
+        before = (ROOT / "snowflake" / other).read_text(encoding="utf-8")
+        assert check_sent(sequence(before), relations).faults == []
+    for old, new in (edits or {}).items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return check_sent(sequence(text), relations)
+
+
+BODIES = {
+    "load_stages.sql": {
+        "delete from staged_windows": 3,
+        "update arrived": 3,
+        "insert into load_history": 3,
+        "insert into orders_raw": 1,
+        "insert into order_details_raw": 1,
+        "insert into chat_logs_raw": 1,
+        "insert into variables (patterns)": 3,
+    },
+    "build_in_snowflake.sql": {
+        "insert into seen_loads": 1,
+        "create or replace table dashboard.publication": 1,
+        "insert into raw_ext.task_history": 1,
+    },
+}
+"""The statements that the tasks and procedures run and that are typed, by their begin."""
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_what_tasks_and_procedures_run_has_snowflakes_words_and_types(name: str) -> None:
+    checked = check_file(name)
+    assert checked.faults == []
+    assert {begin: sum(text.startswith(begin) for text in checked.typed) for begin in BODIES[name]} == BODIES[name]
+    assert set(checked.untyped) <= {"a stage's columns", "the account's own views"}
+
+
+MUTANTS_OF_BODIES = {
+    "count beside a name": ("a.row_count = f.rows_promised", "a.row_count = f.file", "mixes"),
+    "a column that is not left out": (
+        "exclude (rows_loaded, is_data_only)",
+        "exclude (rows_loaded)",
+        "it writes 16 columns into 15",
+    ),
+    "a column of another name": ("where f.rows_loaded is null", "where f.rows_held is null", "ROWS_HELD"),
+    "time with a zone": (
+        "convert_timezone('UTC', current_timestamp())::timestamp_ntz(6)",
+        "current_timestamp()",
+        "column _loaded_at: it is a timestamp with a zone",
+    ),
+    "time beside a text": ("arrived._loaded_at = l.loaded_at", "arrived._loaded_at = l.file", "mixes"),
+    "sum of a boolean": (
+        "count_if(coalesce(rows_loaded, -1) <> rows_promised)",
+        "sum(coalesce(rows_loaded, -1) <> rows_promised)",
+        "adds up a boolean",
+    ),
+    "another warehouse's function": ("select listagg(pattern, '|')", "select string_agg(pattern, '|')", "string_agg"),
+    "a number into a text variable": ("select listagg(pattern, '|')", "select count(pattern)", "column patterns"),
+    "a table that is not there": ("insert into load_history\n", "insert into load_ledger\n", "no such table"),
+    "columns of another table": (
+        "create or replace temporary table arrived as select * from order_details_raw",
+        "create or replace temporary table arrived as select * from orders_raw",
+        "it writes 29 columns into 14",
+    ),
+    "stream without the column": ("select file from loads", "select relative_path from loads", "RELATIVE_PATH"),
+    "text into a number": ("'succeeded', 0, 0, ''", "'succeeded', '0', 0, ''", "mixes"),
+    "condition of families": ("coalesce(state, '') <> 'SUCCESS'", "coalesce(state, 0) <> 'SUCCESS'", "mixes"),
+    "text into a time": ("'build', :begun, :ended", "'build', :begun, :state", "mixes"),
+}
+"""A part of a body, the same with one mistake, and the complaint."""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS_OF_BODIES)
+def test_a_body_with_one_mistake_is_refused(mutant: str) -> None:
+    good, bad, told = MUTANTS_OF_BODIES[mutant]
+    (name,) = [each for each in SCHEMAS if good in (ROOT / "snowflake" / each).read_text(encoding="utf-8")]
+    faults = check_file(name, {good: bad}).faults
+    assert any(told in fault for fault in faults), faults
 
 
 def _faults(relations: Relations, text: str, contract: dict[str, str]) -> list[str]:

@@ -2,8 +2,11 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -12,15 +15,22 @@ from adventure import cli
 from adventure.core.environment import load_settings
 from adventure.core.errors import ConfigError
 from adventure.core.pipeline_file import load_streams
-from adventure.destinations.snowflake import account_tasks
+from adventure.destinations.snowflake import account_tasks, verify_tasks
 from adventure.destinations.snowflake import verify as module
+from adventure.destinations.snowflake.account_tasks import AccountRun
+from adventure.destinations.snowflake.scripts import one_file, split
 from adventure.destinations.snowflake.verify import Scratch, Step, scratch_of, to_text, verify
+from adventure.destinations.snowflake.verify_rows import QUERIES, ROWS
+from adventure.destinations.snowflake.verify_tasks import HELD, OtherTasks
 from tests.snowflake import account
 from tests.snowflake.emulator import Emulator
 from tests.snowflake.test_account_model import account_of_an_administrator, deploy, full, state
+from tests.snowflake.typed.relations import Relations
+from tests.snowflake.typed.sent import check_sent
 
 STREAMS = load_streams(load_settings())
 NAME = "ADVENTURE_VERIFY_TEST"
+LOADS = ("load_orders", "load_order_details", "load_chat_logs")
 
 
 def scratch(role: str = "", **changed: object) -> Scratch:
@@ -54,6 +64,73 @@ def test_one_role_makes_a_database_of_its_own_and_drops_it() -> None:
     assert state(rights) == before
 
 
+def test_the_owner_runs_the_one_file_and_the_triggered_tasks() -> None:
+    rights = account_of_an_administrator()
+    deploy(rights, scratch().deploy)
+    deploy(rights, [*scratch().as_owner, *one_file(scratch().settings)])
+    made = rights.find("TASK", f"{NAME}.RAW_EXT.LOAD_ORDERS")
+    assert made is not None
+    assert "load_arrived" not in made.text, "the model keeps a task's head"
+    deploy(rights, scratch().triggered)
+    made = rights.find("TASK", f"{NAME}.RAW_EXT.LOAD_ORDERS")
+    assert made is not None
+    assert " user_task_minimum_trigger_interval_in_seconds = 300 " in made.text
+
+
+@pytest.mark.parametrize("integration", ["", "MY_FAILURES"])
+def test_loads_report_their_failures_where_there_is_an_integration(integration: str) -> None:
+    rights = account_of_an_administrator()
+    rights.add("ACCOUNTADMIN", "INTEGRATION", "MY_FAILURES")
+    made, ran = scratch(snowflake_error_integration=integration), list[str]()
+    deploy(rights, made.deploy)
+
+    def run(statements: Sequence[str]) -> str:
+        deploy(rights, statements)
+        ran.extend(statements)
+        return ""
+
+    run(made.alerts)
+    told = OtherTasks(made.settings, (), run, made.as_owner, Path("data")).alert(made.integration)
+    named = [text for text in ran if "set error_integration = " in text]
+    assert named == [f'alter task {name} set error_integration = "MY_FAILURES"' for name in LOADS if integration]
+    assert ("not `set error_integration`" in told) == (not integration)
+    assert all(rights.things["TASK", f"{NAME}.RAW_EXT.{name.upper()}"].is_resumed for name in LOADS)
+    deploy(rights, made.destroy)
+    assert rights.find("INTEGRATION", "MY_FAILURES"), "it is not verify's"
+
+
+def test_the_queries_of_the_rows_have_snowflakes_words_and_types() -> None:
+    tables = list(split(Path("snowflake/2_raw_tables.sql").read_text(encoding="utf-8")))
+    queries = [query for query, _ in QUERIES.values()]
+    checked = check_sent(
+        [*tables, *queries, *(HELD.format(table=stream.raw_table) for stream in STREAMS[:3])], Relations()
+    )
+    assert checked.faults == []
+    assert len([text for text in checked.typed if text.startswith("select ")]) >= len(queries) + 3
+
+
+def test_a_run_for_files_that_are_loaded_already_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, moment = scratch(), datetime(2026, 1, 1)
+    tasks = OtherTasks(made.settings, STREAMS[:1], lambda _: "", made.as_owner, Path("data"))
+    window = SimpleNamespace(id="20260102T000000000000Z-verify02")
+    begun: list[AccountRun] = []
+
+    def follow(
+        execute: object, load: str, cleanup: str, known: set[tuple[str, datetime]], within: float
+    ) -> list[AccountRun]:
+        assert {(run.task, run.scheduled_at) for run in begun} == known, "no run is passed without being followed"
+        at = moment + timedelta(minutes=5 * len(begun))
+        runs = [AccountRun(task, at, at, at, "succeeded", "") for task in (load, cleanup)]
+        begun.extend(runs)
+        return runs
+
+    monkeypatch.setattr(verify_tasks, "follow_graph", follow)
+    monkeypatch.setattr(tasks, "_execute", lambda *_: [(ROWS + 1 if len(begun) > 2 else 0,)])
+    monkeypatch.setattr(tasks, "_stage", SimpleNamespace(entries=lambda _: []))
+    monkeypatch.setattr(tasks, "_windows", {STREAMS[0].name: window})
+    assert tasks._trigger(STREAMS[0]) == f"{ROWS + 1} rows and tombstones loaded by run 2"
+
+
 def test_no_user_or_role_of_an_edited_file_of_names_is_dropped(tmp_path: Path) -> None:
     folder = shutil.copytree("snowflake", tmp_path / "snowflake")
     names = folder / "0_names.sql"
@@ -79,8 +156,13 @@ def test_every_step_succeeds_and_is_in_the_report(
     shown: list[Step] = []
     steps = verify(scratch, STREAMS, shown.append)
     text = to_text(steps, scratch)
-    assert {step.outcome for step in steps} == {"ok"}, text
+    assert [step.name for step in steps if step.outcome != "ok"] == ["build_in_snowflake.sql"], text
     assert shown == steps
+    assert "| build_in_snowflake.sql | not run | 0.0 | CREATE and EXECUTE DBT PROJECT never ran in a test" in text
+    assert "| load_stages.sql | ok |" in text
+    assert " statements, 3000 rows loaded |" in text
+    assert text.count("1001 rows and tombstones loaded by run 1") == 3
+    assert "not `set error_integration`: SNOWFLAKE_ERROR_INTEGRATION is not set" in text
     for step in ("sign in", "deploy again", "compare orders", "stage the same again chat_logs", "build", "publish"):
         assert f"| {step} | ok |" in text
     published = next(step.detail for step in steps if step.name == "publish")

@@ -131,5 +131,6 @@ def test_a_load_that_the_account_skips_again_was_not_run(settings: Settings, put
 
 def test_a_load_is_skipped_if_nothing_waits(settings: Settings, refreshed: list[str]) -> None:
     account.skip(settings, 1)
-    assert open_warehouse(settings.model_copy(update={"credit_budget": None})).load(STREAM) == LoadResult()
+    warehouse = open_warehouse(settings.model_copy(update={"credit_budget": None}))
+    assert warehouse.load(STREAM) == warehouse.cleanup(STREAM) == LoadResult(was_run=False)
     assert refreshed == []

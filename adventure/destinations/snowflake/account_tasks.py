@@ -71,9 +71,32 @@ def run_graph(execute: TaggedExecute, root: str, follower: str) -> tuple[Account
     Raises:
         TaskFailed: a task did not end, or the following task did not start.
     """
-    known = {(run.task, run.scheduled_at) for run in account_runs(execute)}
+    known = known_runs(execute)
     execute(f"execute task raw_ext.{root}", (), f"adventure:{root}")
-    first = _wait(execute, root, known, TASK_TIMEOUT_SEC)
+    return follow_graph(execute, root, follower, known)
+
+
+def known_runs(execute: TaggedExecute) -> set[tuple[str, datetime]]:
+    """Return the task and the schedule of each run so far, for `follow_graph`."""
+    return {(run.task, run.scheduled_at) for run in account_runs(execute)}
+
+
+def follow_graph(
+    execute: TaggedExecute,
+    root: str,
+    follower: str,
+    known: set[tuple[str, datetime]],
+    begins_within: float | None = None,
+) -> tuple[AccountRun, AccountRun | None]:
+    """Wait for the next run of the root task, whatever begins it, and then for the task that follows it.
+
+    Args:
+        begins_within: seconds in which the root's run must begin.
+
+    Raises:
+        TaskFailed: a task did not begin or did not end.
+    """
+    first = _wait(execute, root, known, TASK_TIMEOUT_SEC, begins_within)
     if first.outcome != "succeeded":
         return first, None
     return first, _wait(execute, follower, known, TASK_TIMEOUT_SEC, begins_within=FOLLOWS_SEC)

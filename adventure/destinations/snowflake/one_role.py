@@ -10,7 +10,11 @@ from adventure.destinations.snowflake.dialect import SNOWFLAKE
 
 _ROLES = re.compile(r"set (owner_role|loader_role|transformer_role|reader_role) = '[^']*'")
 _USE_ROLE = re.compile(r"use role (?:identifier\(\$(\w+)\)|\w+)")
-# What the account's view of the warehouse's metering would need is a privilege on the account.
+READS_METERING = (
+    "-- May the role read the account's metering? If this is refused, the next statement is left out.\n"
+    "select 1 from snowflake.account_usage.warehouse_metering_history limit 0"
+)
+"""Stands before the statement that creates the view of the credits. `deploy.run_statements` acts on the answer."""
 _NO_CREDITS = (
     "create or replace view credits as\nselect cast(null as date) as day, cast(null as double) as credits where false"
 )
@@ -51,5 +55,7 @@ def _kept(role: str, statements: Sequence[str]) -> Iterator[str]:
             yield f"set {named[1]} = {SNOWFLAKE.literal(role.upper())}"
         elif statement.startswith("create or replace view credits"):
             yield _NO_CREDITS
+            yield READS_METERING
+            yield statement
         elif is_ours and not statement.startswith("grant "):
             yield statement

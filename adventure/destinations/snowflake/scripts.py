@@ -59,6 +59,24 @@ def names(settings: Settings) -> list[str]:
     return _read(settings, "0_names.sql")
 
 
+def one_file(settings: Settings) -> list[str]:
+    """Return the statements of load_stages.sql, with the database and the warehouse of the settings.
+
+    Raises:
+        ConfigError: the script is missing.
+    """
+    return _read(settings, "load_stages.sql")
+
+
+def alerts(settings: Settings) -> list[str]:
+    """Return the statements of failure_alerts.sql.
+
+    Raises:
+        ConfigError: the script is missing.
+    """
+    return _read(settings, "failure_alerts.sql")
+
+
 def name_of(settings: Settings, variable: str) -> str:
     """Return the value of a variable of `0_names.sql`, such as `owner_role`.
 

@@ -21,16 +21,18 @@ from adventure.destinations.snowflake.credentials import SnowflakeLogin
 from adventure.destinations.snowflake.deploy import FIRST_ROLE, run_statements
 from adventure.destinations.snowflake.dialect import SNOWFLAKE
 from adventure.destinations.snowflake.one_role import deployment_as
-from adventure.destinations.snowflake.scripts import SHIPPED, deployment, names, teardown
+from adventure.destinations.snowflake.scripts import SHIPPED, Trigger, deployment, names, teardown
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from adventure.destinations.snowflake.verify_rows import QUERIES, ROWS, put_window, write_window
+from adventure.destinations.snowflake.verify_tasks import OtherTasks
 from adventure.destinations.snowflake.warehouse import SnowflakeWarehouse
 
 PREFIX = "ADVENTURE_VERIFY_"
 _ROLE_OR_USER = re.compile(r"set (\w+_(?:role|user)) = '[^']*'")
 _CREATE_DATABASE = "create database if not exists identifier($database_name)"
 _DROP_DATABASE = "drop database if exists identifier($database_name)"
+_TRIGGERS: tuple[Trigger, Trigger] = ("scheduled", "triggered")
 Work = Callable[[], str]
 
 
@@ -42,7 +44,15 @@ class Scratch:
     role: str
     """The role that deploys and destroys."""
     deploy: list[str]
+    triggered: list[str]
+    """A deployment with triggered tasks."""
+    as_owner: list[str]
+    """The statements that set the names and take the role that owns all of it."""
+    alerts: list[str]
+    """The statements that let the owner's role use the integration."""
     destroy: list[str]
+    integration: str
+    """An existing notification integration for failed loads; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +90,14 @@ def scratch_of(settings: Settings, streams: Sequence[Stream], *, name: str, role
         "snowflake_dbt_target": "prod",
         "snowflake_error_integration": "",
     }
+    integration = settings.snowflake_error_integration
     if role:
         changed |= {"snowflake_role": role.upper(), "snowflake_dbt_role": role.upper()}
         ours = settings.model_copy(update=changed)
-        deploy = deployment_as(role, deployment(ours, streams, "scheduled"))
+        deploy, triggered = (deployment_as(role, deployment(ours, streams, each)) for each in _TRIGGERS)
         deploy.insert(deploy.index("use warehouse identifier($warehouse_name)"), _CREATE_DATABASE)
-        return Scratch(ours, role.upper(), deploy, [*deployment_as(role, names(ours)), _DROP_DATABASE])
+        own = deployment_as(role, names(ours))
+        return Scratch(ours, role.upper(), deploy, triggered, own, [], [*own, _DROP_DATABASE], integration)
     changed |= {
         "snowflake_warehouse": f"{name}_WAREHOUSE",
         "snowflake_monitor": f"{name}_MONITOR",
@@ -93,14 +105,18 @@ def scratch_of(settings: Settings, streams: Sequence[Stream], *, name: str, role
         "snowflake_dbt_role": f"{name}_TRANSFORMER_ROLE",
     }
     ours = settings.model_copy(update=changed)
-    deploy = _renamed(deployment(ours, streams, "scheduled"), name)
+    deploy, triggered = (_renamed(deployment(ours, streams, each), name) for each in _TRIGGERS)
     # One user does the work of both service users.
     user = SNOWFLAKE.column(settings.snowflake_user)
     first = deploy.index("use role sysadmin")
     deploy[first:first] = [f"grant role identifier(${kind}_role) to user {user}" for kind in ("loader", "transformer")]
     # The integration of failure_alerts.sql has one name for all deployments.
     destroy = [text for text in _renamed(teardown(ours), name) if not text.startswith("drop integration ")]
-    return Scratch(ours, FIRST_ROLE, deploy, destroy)
+    own = _renamed(names(ours), name)
+    may_use = f"grant usage on integration {SNOWFLAKE.column(integration)} to role identifier($owner_role)"
+    alerts = [*own, "use role accountadmin", may_use] if integration else []
+    as_owner = [*own, "use role identifier($owner_role)"]
+    return Scratch(ours, FIRST_ROLE, deploy, triggered, as_owner, alerts, destroy, integration)
 
 
 def _renamed(statements: Sequence[str], name: str) -> list[str]:
@@ -135,10 +151,21 @@ def verify(scratch: Scratch, streams: Sequence[Stream], report: Callable[[Step],
                     steps.append(Step(name, "not run", 0, ""))
                 else:
                     step(name, work)
+            steps.append(NOT_RUN)
+            report(NOT_RUN)
     finally:
         for name in ("destroy", "destroy again"):
             step(name, partial(_run, scratch, scratch.destroy))
     return steps
+
+
+NOT_RUN = Step(
+    "build_in_snowflake.sql",
+    "not run",
+    0,
+    "CREATE and EXECUTE DBT PROJECT never ran in a test, and an account may not have them."
+    " docs/snowflake.md has the steps: Build inside Snowflake",
+)
 
 
 class _Work:
@@ -149,6 +176,8 @@ class _Work:
         self._stage, self._warehouse = SnowflakeStage(scratch.settings), SnowflakeWarehouse(scratch.settings)
         self._shipped = [stream for stream in streams if stream.name in SHIPPED]
         self._windows = {stream.name: write_window(stream, folder / stream.name) for stream in self._shipped}
+        run = partial(_run, scratch)
+        self._others = OtherTasks(scratch.settings, self._shipped, run, scratch.as_owner, folder)
 
     def steps(self) -> Iterator[tuple[str, Work]]:
         """Yield the name and the work of each step, in their order."""
@@ -167,6 +196,13 @@ class _Work:
         yield "rejected rows", self._count_rejected
         yield "build", self._build
         yield "publish", self._publish
+        yield from self._others.steps(self._scratch.triggered)
+        yield "failure_alerts.sql", self._alert
+
+    def _alert(self) -> str:
+        if self._scratch.alerts:
+            _run(self._scratch, self._scratch.alerts)
+        return self._others.alert(self._scratch.integration)
 
     def _put(self, stream: Stream) -> str:
         put_window(self._stage, self._windows[stream.name], self._folder / stream.name)
@@ -234,6 +270,7 @@ def _anonymous(text: str, scratch: Scratch) -> str:
     hidden = {"account": settings.snowflake_account, "user": settings.snowflake_user}
     if scratch.role != FIRST_ROLE:
         hidden |= {"role": scratch.role, "warehouse": settings.snowflake_warehouse}
+    hidden["integration"] = scratch.integration
     for kind, value in hidden.items():
         if value:
             text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"<{kind}>", text, flags=re.IGNORECASE)

@@ -40,24 +40,30 @@ QUERIES: Mapping[str, tuple[str, tuple[object, ...]]] = {
 """For each stream a query of its raw rows, and the row that it must return."""
 
 
-def write_window(stream: Stream, folder: Path) -> Window:
-    """Write the files of a window of the stream's rows into a new folder, as the processor does, and return it."""
+def write_window(stream: Stream, folder: Path, *, run_id: str = "verify00", only_rows: bool = False) -> Window:
+    """Write the files of a window of the stream's rows into a new folder, as the processor does, and return it.
+
+    Args:
+        run_id: the end of the window's name; the rows are the same.
+        only_rows: leave out the rejected and the deleted row.
+    """
     folder.mkdir()
     data, columns = _write_documents(folder) if stream.documents else _write_table(stream, folder)
     deleted = {"key": dict.fromkeys(stream.key, "verify-0"), "deleted_at": "2026-01-02 00:00:00"}
+    rejected = {"key": "{}", "reason": "Made up by verify", "row": "{}"}
     return Window(
         stream=stream.name,
         stage=stream.stage,
         low=None,
         high=_HIGH,
-        run_id="verify00",
+        run_id=run_id,
         files=(data,),
-        rejects=_write_lines(folder / REJECTS, [{"key": "{}", "reason": "Made up by verify", "row": "{}"}]),
+        rejects=None if only_rows else _write_lines(folder / REJECTS, [rejected]),
         columns=columns,
         staged_at=_HIGH,
         horizon=_HIGH,
         mode="horizon",
-        deletes=_write_lines(folder / DELETES, [deleted]),
+        deletes=None if only_rows else _write_lines(folder / DELETES, [deleted]),
     )
 
 

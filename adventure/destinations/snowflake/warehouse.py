@@ -91,7 +91,7 @@ class SnowflakeWarehouse(SqlWarehouse):
             self._cleanups[stream.name] = TaskFailed(reason, f"Fix the failure of {load}; loaded rows stay loaded")
             raise
         try:
-            self._cleanups[stream.name] = _result(cleaned, before, after) if cleaned else LoadResult()
+            self._cleanups[stream.name] = _result(cleaned, before, after) if cleaned else LoadResult(was_run=False)
         except TaskFailed as error:
             self._cleanups[stream.name] = error
         return result
@@ -246,7 +246,7 @@ class SnowflakeWarehouse(SqlWarehouse):
 
 
 def _result(run: AccountRun, before: dict[str, TaskRun], after: dict[str, TaskRun]) -> LoadResult:
-    """Return the rows and files that a run recorded; none if it recorded nothing.
+    """Return the rows and files that a run recorded; none if it recorded nothing, or was skipped.
 
     Raises:
         TaskFailed: the run failed.
@@ -254,4 +254,6 @@ def _result(run: AccountRun, before: dict[str, TaskRun], after: dict[str, TaskRu
     recorded = after.get(run.task)
     is_new = recorded is not None and recorded != before.get(run.task)
     outcome_of(run, [recorded.message] if recorded and is_new else [])
+    if run.outcome == "skipped":
+        return LoadResult(was_run=False)
     return LoadResult(recorded.rows, recorded.files) if recorded and is_new else LoadResult()

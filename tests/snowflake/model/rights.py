@@ -1,5 +1,6 @@
 """Roles, objects, and privileges: what Snowflake's manual says in "Overview of access control"."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -39,6 +40,8 @@ class Thing:
     """The statement that created it."""
     grants: set[tuple[str, str]] = field(default_factory=set)
     """Pairs of privilege and role."""
+    is_resumed: bool = False
+    """Of a task: whether it runs by itself. New and replaced tasks are suspended."""
 
     @property
     def parent(self) -> str:
@@ -81,6 +84,19 @@ class Rights:
     def inside(self, name: str) -> Iterator[Thing]:
         """Yield what is in a database or schema."""
         yield from [thing for thing in self.things.values() if thing.name.startswith(f"{name}.")]
+
+    def root_of(self, task: Thing) -> Thing:
+        """Return the first task of a task's graph.
+
+        Raises:
+            Refused: a task before it does not exist.
+        """
+        while before := re.search(r" after (\w+) ", task.text):
+            found = self.find("TASK", f"{task.parent}.{before[1].upper()}")
+            if found is None:
+                raise Refused(f"TASK {before[1].upper()} does not exist")
+            task = found
+        return task
 
     def has(self, role: str, privilege: str, thing: Thing) -> bool:
         """Return whether the role has a privilege on an object; its owner has all of them."""

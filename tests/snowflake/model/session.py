@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlglot
 from sqlglot import exp
 
-from tests.snowflake.model.rights import Refused, Rights
+from tests.snowflake.model.rights import Refused, Rights, Thing
 
 _MADE = re.compile(
-    r"create (?:or replace )?(?P<how>transient |temporary )?"
+    r"create (?:or replace )?(?P<how>transient |temporary |notification )?"
     r"(?P<kind>role|user|warehouse|database|resource monitor|integration|schema|stage|stream|table|file format|view"
     r"|procedure|task|streamlit|dbt project) (?:if not exists )?(?P<name>[\w.]+)"
 )
@@ -38,6 +39,7 @@ class Session:
         Raises:
             Refused: Snowflake would refuse it, or the model does not know it.
         """
+        text = re.sub(r"^(--.*\n)+", "", text)
         body = re.search(r"\$\$.*\$\$", text, re.DOTALL)
         statement = " ".join((text.replace(body[0], "$$") if body and text.startswith("create") else text).split())
         statement = re.sub(r"identifier\(\$(\w+)\)", lambda found: self._variable(found[1]), statement)
@@ -125,6 +127,8 @@ class Session:
             self.rights.need(self.role, "READ", "STAGE", self.named("STAGE", files))
         if kind == "TASK" and (used := re.search(r" error_integration = \"?(\w+)", statement)):
             self.rights.need(self.role, "USAGE", "INTEGRATION", used[1].upper())
+        if kind == "TASK":
+            self._need_suspended_root(Thing(kind, name, self.role, statement))
         self.rights.create(self.role, kind, name, statement, is_temporary=found["how"] == "temporary ")
         if kind == "ROLE":
             self.rights.inherits.setdefault(name, set())
@@ -178,9 +182,7 @@ class Session:
         if kind == "STAGE":
             self.rights.need(self.role, "WRITE", kind, full)
         elif kind == "TASK":
-            task = self.rights.need(self.role, "OPERATE", kind, full)
-            if change == "resume":
-                self.rights.need_on_account(task.owner, "EXECUTE TASK")
+            self._alter_task(self.rights.need(self.role, "OPERATE", kind, full), change)
         elif "resource_monitor" in change:
             if "ACCOUNTADMIN" not in self.rights.roles_of(self.role):
                 raise Refused(f"{self.role} may not set the monitor of {full}")
@@ -192,6 +194,26 @@ class Session:
                 thing.text += " live"
             elif _TRACKED in change:
                 thing.text += f" {_TRACKED}"
+
+    def _alter_task(self, task: Thing, change: str) -> None:
+        if change in ("resume", "suspend"):
+            if change == "resume":
+                self.rights.need_on_account(task.owner, "EXECUTE TASK")
+                self._need_suspended_root(task)
+            task.is_resumed = change == "resume"
+        elif used := re.fullmatch(r"set error_integration = \"?(\w+)\"?", change):
+            self._need_suspended_root(task)
+            if task.is_resumed:
+                raise Refused(f"{task.name} cannot be changed, since it is not suspended")
+            self.rights.need(self.role, "USAGE", "INTEGRATION", used[1].upper())
+        else:
+            raise Refused(f"the model does not know `alter task … {change}`")
+
+    def _need_suspended_root(self, task: Thing) -> None:
+        """A task after others is created, changed and resumed while the first task of its graph is suspended."""
+        root = self.rights.root_of(task)
+        if root is not task and root.is_resumed:
+            raise Refused(f"{task.name} cannot be changed, since {root.name} is not suspended")
 
     def _staged(self, statement: str, verb: str, stage: str) -> None:
         """PUT and REMOVE write, GET and LIST read. A procedure with its owner's rights may LIST only."""
@@ -236,7 +258,7 @@ class Session:
             self.rights.need(self.role, "READ", "STAGE", self.named("STAGE", stage))
         if "@" in statement:
             return
-        tree = sqlglot.parse_one(statement, read="snowflake")
+        tree = _parsed(statement)
         verb = next((verb for kind, verb in _WRITES.items() if isinstance(tree, kind)), "")
         target = tree.find(exp.Table) if verb else None
         for table in tree.find_all(exp.Table):
@@ -255,6 +277,11 @@ class Session:
 
     def _nothing(self, _: str) -> None:
         """Needs no privilege beyond those that the session has."""
+
+
+@lru_cache(maxsize=1024)
+def _parsed(statement: str) -> exp.Expr:
+    return sqlglot.parse_one(statement, read="snowflake")
 
 
 def _own_names(tree: exp.Expr) -> list[str]:

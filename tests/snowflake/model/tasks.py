@@ -2,11 +2,14 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from tests.snowflake.model.rights import Refused, Rights
+from tests.snowflake.model.backlog import Backlog
+from tests.snowflake.model.rights import Refused, Rights, Thing
 from tests.snowflake.model.session import Session
 from tests.snowflake.procedure import SCRIPT
 
@@ -25,17 +28,35 @@ class Stream:
         self.has_data = self.is_stale = False
 
 
+@dataclass(frozen=True)
+class Run:
+    """A row of TASK_HISTORY."""
+
+    task: str
+    state: str
+    begin: float
+    """Seconds of the model's time, as is `end`."""
+    end: float
+
+
 class Tasks:
     """The account's tasks. A run calls the procedure with the rights of the task's owner.
 
     Args:
-        answers: a stage and its ledger; see `tests.snowflake.test_call_budget.Account`.
+        backlogs: the stages of these tasks.
+        run: the procedure.
     """
 
-    def __init__(self, rights: Rights, answers: Any, run: Callable[..., str]) -> None:
-        self.rights, self.answers, self.procedure = rights, answers, run
+    def __init__(self, rights: Rights, backlogs: Sequence[Backlog], run: Callable[..., str]) -> None:
+        self.rights, self.procedure = rights, run
+        self.backlogs = {backlog.stage: backlog for backlog in backlogs}
         self.streams = {name: Stream() for kind, name in rights.things if kind == "STREAM"}
-        self.calls = 0
+        self.verbs = Counter[str]()
+
+    @property
+    def calls(self) -> int:
+        """Return how many statements the runs have sent."""
+        return self.verbs.total()
 
     def refresh(self, stage: str) -> None:
         """Show new files in a stage's directory."""
@@ -49,44 +70,72 @@ class Tasks:
                 self.streams[name] = Stream()
 
     def execute(self, name: str) -> str:
-        """Run EXECUTE TASK and return the state of the run in TASK_HISTORY.
+        """Run EXECUTE TASK, which obeys WHEN, and return the state of the run in TASK_HISTORY.
 
         Raises:
-            Refused: the task's owner lacks a privilege.
+            Refused: it is not the first task of its graph, or the task's owner lacks a privilege.
         """
+        task = self.task(name)
+        if self.rights.root_of(task) is not task:
+            raise Refused(f"{task.name} is not a root task")
+        return self.run_graph(task)[0].state
+
+    def task(self, name: str) -> Thing:
+        """Return a task by its full name."""
         task = self.rights.find("TASK", name.upper())
-        assert task is not None
-        if when := re.search(r" when system\$stream_has_data\('(\w+)'\) ", task.text):
-            stream = self.streams[f"{task.parent}.{when[1].upper()}"]
-            if stream.is_stale:
-                return "FAILED"
-            if not stream.has_data:
-                return "SKIPPED"
-        (limit,) = re.findall(r" user_task_timeout_ms = (\d+) ", task.text)
-        session = _TaskSession(self, task.owner, task.text, task.parent, int(limit) / 1000)
+        assert task is not None, name
+        return task
+
+    def run_graph(self, root: Thing, begin: float = 0.0) -> list[Run]:
+        """Run a task and, while the runs succeed, the tasks after it that are resumed."""
+        runs = [self._run(root, begin)]
+        for each in self.rights.inside(root.parent):
+            is_next = re.search(r" after (\w+) ", each.text) and self.rights.root_of(each) is root
+            if each.kind == "TASK" and is_next and each.is_resumed and runs[-1].state == "SUCCEEDED":
+                runs.append(self._run(each, runs[-1].end))
+        return runs
+
+    def is_due(self, task: Thing) -> bool:
+        """Return whether the task's WHEN holds. Reading a stale stream is an error of the run, which is due."""
+        stream = self._stream(task)
+        return stream is None or stream.has_data or stream.is_stale
+
+    def _stream(self, task: Thing) -> Stream | None:
+        when = re.search(r" when system\$stream_has_data\('(\w+)'\) ", task.text)
+        return self.streams[f"{task.parent}.{when[1].upper()}"] if when else None
+
+    def _run(self, task: Thing, begin: float) -> Run:
+        if not self.is_due(task):
+            return Run(task.name, "SKIPPED", begin, begin)
+        if (stream := self._stream(task)) and stream.is_stale:
+            return Run(task.name, "FAILED", begin, begin)
         (call,) = re.findall(r" call run_stage_task\((.*)\)$", task.text)
+        session = _TaskSession(self, task, *_arguments(call)[3:4])
+        state = "SUCCEEDED"
         try:
             self.procedure(session, *_arguments(call))
         except Refused:
             raise
         except Killed:
             session.end_transaction(is_committed=False)
-            return "CANCELLED"
+            state = "CANCELLED"
         except Exception:  # noqa: BLE001 - the procedure's own failures, of which TASK_HISTORY has the text
-            return "FAILED"
-        return "SUCCEEDED"
+            state = "FAILED"
+        return Run(task.name, state, begin, begin + session.seconds)
 
 
 class _TaskSession:
     """What the procedure sees as its session."""
 
-    def __init__(self, tasks: Tasks, owner: str, text: str, schema: str, limit: float) -> None:
-        self.tasks, self._limit, self._seconds = tasks, limit, 0.0
-        tasks.rights.users["SYSTEM"] = {owner}
-        database, _, name = schema.partition(".")
-        self._rights = Session(tasks.rights, "SYSTEM", owner, database=database, schema=name)
-        (self._rights.warehouse,) = re.findall(r" warehouse = (\w+)", text)
-        procedure = tasks.rights.find("PROCEDURE", f"{schema}.RUN_STAGE_TASK")
+    def __init__(self, tasks: Tasks, task: Thing, stage: str) -> None:
+        self.tasks, self.seconds = tasks, 0.0
+        (limit,) = re.findall(r" user_task_timeout_ms = (\d+) ", task.text)
+        self._limit, self._backlog = int(limit) / 1000, tasks.backlogs[stage]
+        tasks.rights.users["SYSTEM"] = {task.owner}
+        database, _, name = task.parent.partition(".")
+        self._rights = Session(tasks.rights, "SYSTEM", task.owner, database=database, schema=name)
+        (self._rights.warehouse,) = re.findall(r" warehouse = (\w+)", task.text)
+        procedure = tasks.rights.find("PROCEDURE", f"{task.parent}.RUN_STAGE_TASK")
         assert procedure is not None
         self._rights.in_owners_procedure = " execute as caller " not in procedure.text
         self._read: set[str] = set()
@@ -98,26 +147,25 @@ class _TaskSession:
 
     def collect(self, statement: str, params: list[Any]) -> list[tuple[Any, ...]]:
         """Count the call, check the rights, and answer."""
-        self.tasks.calls += 1
-        self._seconds += CALL_SEC
-        if self._seconds > self._limit:
+        self.tasks.verbs[statement.split()[0]] += 1
+        self.seconds += CALL_SEC
+        if self.seconds > self._limit:
             raise Killed
         self._rights.run(statement)
         if statement == "begin transaction":
-            self._ledger = list(self.tasks.answers.ledger)
+            self._ledger = list(self._backlog.ledger)
         if statement in ("commit", "rollback"):
             self.end_transaction(is_committed=statement == "commit")
         if found := re.match(r"insert into .* from raw_ext\.\"(\w+_FILES)\"", statement):
             self._read.add(next(each for each in self.tasks.streams if each.endswith(f".{found[1]}")))
-        answered: list[tuple[Any, ...]] = self.tasks.answers.answer(statement, params)
-        return answered
+        return self._backlog.answer(statement, params)
 
     def end_transaction(self, *, is_committed: bool) -> None:
         """Consume the streams that were read, or take the ledger's rows back."""
         for name in self._read if is_committed else ():
             self.tasks.streams[name].has_data = False
         if self._ledger is not None and not is_committed:
-            self.tasks.answers.ledger[:] = self._ledger
+            self._backlog.ledger[:] = self._ledger
         self._read, self._ledger = set(), None
 
 

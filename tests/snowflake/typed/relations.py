@@ -31,6 +31,8 @@ class Relations:
         table = exp.to_table(relation, dialect="snowflake")
         table.set("catalog", exp.to_identifier(self._database))
         self._schema.add_table(table, types, dialect="snowflake", match_depth=False)
+        # sqlglot forgets a replaced table under its name, and not under its aliases.
+        self._schema._find_cache.clear()
 
     def run_script(self, name: str, text: str) -> list[str]:
         """Add the tables and views of a file of DDL, and return the faults of its queries."""

@@ -17,11 +17,11 @@ from tests.snowflake.typed.words import faults_of_words
 
 _COMMANDS = re.compile(
     r"(begin|commit|rollback|set|use|grant|put|get|list|remove|show|describe|execute|alter|drop|truncate"
-    r"|create (or replace )?(database|schema|stage|stream|file format|task|procedure|streamlit))\b",
+    r"|create (or replace )?(database|schema|stage|stream|file format|task|procedure|streamlit|dbt project))\b",
     re.IGNORECASE,
 )
 """Statements without a query. The files' tests parse them (tests/snowflake/test_scripts.py)."""
-_STREAM = re.compile(r"create (?:or replace )?stream (?:if not exists )?(\S+) on stage", re.IGNORECASE)
+_STREAM = re.compile(r"create (?:or replace )?stream (?:if not exists )?(\S+) on (stage|table) (\S+)", re.IGNORECASE)
 """A stream of a stage has the columns of the stage's directory, of which the load names one."""
 _UNTYPED = (
     (r"@\w", "a stage's columns"),
@@ -55,7 +55,10 @@ def check_sent(statements: Iterable[str], relations: Relations, *, schema: str =
         name = " ".join(text.split())[:90]
         checked.faults += faults_of_words(name, text)
         if stream := _STREAM.match(text):
-            relations.add(f"raw_ext.{stream[1].split('.')[-1]}", {"relative_path": "varchar"})
+            source = exp.to_table(stream[3], dialect="snowflake")
+            directory = {"relative_path": "varchar"}
+            columns = directory if stream[2].lower() == "stage" else relations.columns(source, schema)
+            relations.add(f"raw_ext.{stream[1].split('.')[-1]}", columns)
         if given := re.match(r"set (\w+) = (.*)$", text, re.IGNORECASE | re.DOTALL):
             variables[given[1]] = f"({given[2]})"
         if _COMMANDS.match(text):
