@@ -1,6 +1,7 @@
 """`make simulate`: run schedules for some minutes, and print the first that fails, shortened."""
 
 import argparse
+import gc
 import sys
 import time
 
@@ -16,6 +17,8 @@ def main() -> int:
     parser.add_argument("--only", action="store_true", help="run this one seed")
     options = parser.parse_args()
     seed, begun, ends_at = options.seed, time.process_time(), time.monotonic() + 60 * options.minutes
+    # Each schedule leaves circles; collecting them rarely takes a tenth off its time.
+    gc.disable()
     with simulated_modules():
         while seed == options.seed or (time.monotonic() < ends_at and not options.only):
             if found := violation(schedule(seed)):
@@ -23,6 +26,8 @@ def main() -> int:
                 print(f"Seed {seed}: {found}\n\nShortened: {violation(short)}\n{shown(short)}")
                 return 1
             seed += 1
+            if seed % 200 == 0:
+                gc.collect()
     count, used = seed - options.seed, time.process_time() - begun
     print(f"{count:,} schedules of {STEPS} steps, no violation; {count / used:,.0f} a second of one core's time")
     return 0
