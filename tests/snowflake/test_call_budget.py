@@ -11,7 +11,10 @@ from tests.snowflake.procedure import load_procedure
 WINDOWS = 10_000
 CALLS_A_WINDOW = 0.05
 ORDERS = ("orders", "columns", "orders_stage", "raw_ext.orders_raw", ["sales_order_id"], "last_modified")
-COLUMNS = [("SALES_ORDER_ID", "TEXT", None, None), ("LAST_MODIFIED", "TIMESTAMP_NTZ", None, None)]
+COLUMNS = [
+    ("SALES_ORDER_ID", "TEXT", None, None, "ORDERS_RAW"),
+    ("LAST_MODIFIED", "TIMESTAMP_NTZ", None, None, "ORDERS_RAW"),
+]
 DATA, DELETES = "part-00000.parquet", "deletes.ndjson.gz"
 
 
