@@ -292,8 +292,7 @@ class Settings(BaseModel):
         """
         own = {field: getattr(given, field) for field in source_fields(name.usual)}
         made = self.model_copy(update={**own, "state_dsn": SecretStr(self.state_conninfo)}).belonging_to(name)
-        made._postgres_url = given._postgres_url
-        return made
+        return made.connecting_by(given.postgres_url)
 
     def at_postgres(self, url: str) -> "Settings":
         """Return these settings with a whole connection string in the place of host, port, database, role and password.
@@ -311,8 +310,17 @@ class Settings(BaseModel):
         # The catalogue's queries and the slot's name need role and database. libpq's default database is the role.
         user = parts.get("user") or self.postgres_user
         made = self.model_copy(update={"postgres_user": user, "postgres_db": parts.get("dbname") or user})
-        made._postgres_url = SecretStr(make_conninfo(url, user=user, dbname=made.postgres_db))
-        return made
+        return made.connecting_by(SecretStr(make_conninfo(url, user=user, dbname=made.postgres_db)))
+
+    def connecting_by(self, url: SecretStr | None) -> "Settings":
+        """Note the whole connection string of the PostgreSQL source, if there is one, and return the settings."""
+        self._postgres_url = url
+        return self
+
+    @property
+    def postgres_url(self) -> SecretStr | None:
+        """The whole connection string of the PostgreSQL source; None if single settings hold it."""
+        return self._postgres_url
 
     def belonging_to(self, name: SourceName) -> "Settings":
         """Note the source that these settings are for, and return them."""
