@@ -95,6 +95,8 @@ grant usage on schema new_mktg to role identifier($transformer_role);
 grant usage on schema adventure_db to role identifier($transformer_role);
 grant select on all tables in schema raw_ext to role identifier($transformer_role);
 grant select on future tables in schema raw_ext to role identifier($transformer_role);
+grant select on all views in schema raw_ext to role identifier($transformer_role);
+grant select on future views in schema raw_ext to role identifier($transformer_role);
 grant select on all tables in schema ecom to role identifier($transformer_role);
 grant select on future tables in schema ecom to role identifier($transformer_role);
 grant select on all tables in schema new_mktg to role identifier($transformer_role);

@@ -326,6 +326,7 @@ class Table:
         self.session, self.job = session, job
         self.schema, _, self.table = job.raw_table.upper().partition(".")
         self.name = f"{quoted(self.schema)}.{quoted(self.table)}"
+        self.view = f"{job.raw_table.removesuffix('_raw')}_latest".upper().partition(".")[2]
         self.held = self.read()
 
     def fitted(self, waiting, problems):
@@ -346,7 +347,18 @@ class Table:
                 problems[window["id"]] = faults[shape]
             elif shape or window["rejects"] or self.held:
                 fitting.add(window["id"])
+        if fitting:
+            self.show_latest()
         return [(window, missing) for window, missing in waiting if window["id"] in fitting]
+
+    def show_latest(self):
+        """Create the view of latest versions, and again when the raw table has other columns: a view keeps its own."""
+        needed = {"RAW"} if self.job.layout == "documents" else {name.upper() for name in (*self.job.key, self.job.cursor)}
+        if self.shown != set(self.held) and needed <= set(self.held):
+            self.session.sql(
+                f"create or replace view {quoted(self.schema)}.{quoted(self.view)} as {latest(self.name, self.job)}"
+            ).collect()
+            self.shown = set(self.held)
 
     def fit(self, window):
         """Create the raw table, or add the window's new columns to it."""
@@ -378,13 +390,37 @@ class Table:
         return held_type(*self.held[name.upper()])
 
     def read(self):
-        """Return the columns with types, precisions and scales; empty if there is no such table."""
+        """Return the columns with types, precisions and scales, empty if there is no such table; note the view's names."""
         rows = self.session.sql(
-            "select column_name, data_type, numeric_precision, numeric_scale from information_schema.columns"
-            " where table_schema = ? and table_name = ?",
-            params=[self.schema, self.table],
+            "select column_name, data_type, numeric_precision, numeric_scale, table_name from information_schema.columns"
+            " where table_schema = ? and table_name in (?, ?)",
+            params=[self.schema, self.table, self.view],
         ).collect()
-        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+        self.shown = {row[0] for row in rows if row[4] == self.view}
+        return {row[0]: (row[1], row[2], row[3]) for row in rows if row[4] == self.table}
+
+
+def latest(table, job):
+    """Return the query for the latest version of each row, without deleted rows. `Dialect.latest` is the same query."""
+    if job.layout == "documents":
+        keys = [f"coalesce({member('_adventure_key', name)}, {member(*name.split('.'))})" for name in job.key]
+        cursor = f"coalesce({member('_adventure_cursor')}, {member(*job.cursor.split('.'))})"
+        cursor = f"cast(convert_timezone('UTC', try_cast({cursor} as timestamp_tz)) as timestamp_ntz)"
+    else:
+        keys, cursor = [quoted(name.upper()) for name in job.key], quoted(job.cursor.upper())
+    return (
+        f"select * from (select * from {table} qualify row_number() over (partition by {', '.join(keys)}"
+        f" order by coalesce(_deleted_at, {cursor}) desc nulls last, _loaded_at desc,"
+        " _deleted_at desc nulls last) = 1) as latest where _deleted_at is null"
+    )
+
+
+def member(*path):
+    """Return a member of a document as text."""
+    document = "raw"
+    for name in path:
+        document = f"get({document}, {literal(name)})"
+    return f"{document}::varchar"
 
 
 def held_type(kind, precision, scale):

@@ -19,6 +19,11 @@ class SourceKind:
     """Imported when a source of this kind is opened: see `adventure.sources.kind`."""
     settings: str = ""
     """How the names of its settings begin. Other sources of the kind have settings with a prefix of their own."""
+    url_setting: str = ""
+    """The setting that holds a whole address, in whose place `dsn` in pipeline.toml names a variable. PostgreSQL's is
+    no setting: see `Settings.at_postgres`."""
+    in_url: tuple[str, ...] = ()
+    """Settings whose values an address holds: where there is one, errors name it instead of these."""
     address: str = ""
     """An example of the addresses that `adventure init` accepts; empty if it proposes no streams of this kind."""
     password_setting: str = ""
@@ -65,6 +70,15 @@ SOURCES: dict[str, SourceKind] = {
             "PostgreSQL",
             "adventure.sources.postgres.kind",
             "POSTGRES_",
+            url_setting="postgres_url",
+            in_url=(
+                "postgres_host",
+                "postgres_port",
+                "postgres_db",
+                "postgres_user",
+                "postgres_password",
+                "postgres_sslmode",
+            ),
             address="postgresql://user@host:5432/database",
             password_setting="postgres_password",
             modes=("cursor", "log", "append", "snapshot"),
@@ -77,10 +91,20 @@ SOURCES: dict[str, SourceKind] = {
             "MongoDB",
             "adventure.sources.mongo.kind",
             "MONGO_",
+            url_setting="mongo_uri",
+            in_url=("mongo_host", "mongo_port"),
             address="mongodb://host:27017",
             documents=True,
         ),
-        SourceKind("http", "an HTTP API", "adventure.sources.http.kind", "API_", documents=True, api=True),
+        SourceKind(
+            "http",
+            "an HTTP API",
+            "adventure.sources.http.kind",
+            "API_",
+            url_setting="api_url",
+            documents=True,
+            api=True,
+        ),
     )
 }
 

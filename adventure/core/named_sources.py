@@ -1,7 +1,8 @@
 """Read the `[sources.NAME]` tables of pipeline.toml: databases and APIs beside those of the usual settings.
 
 Each has settings with a prefix of its own: `SHOP_EU_HOST` is for the source with the prefix `SHOP_EU_` what
-`POSTGRES_HOST` is for the usual database. A setting that it lacks has its default, and never the usual source's value.
+`POSTGRES_HOST` is for the usual database. `dsn` names a variable that holds a whole address in the place of those. A
+setting that it lacks has its default, and never the usual source's value.
 """
 
 import difflib
@@ -20,6 +21,8 @@ from adventure.core.settings import Settings, source_fields
 from adventure.core.source_name import SourceName
 from adventure.core.validation import faults_by_name
 
+_KEYS = ("kind", "prefix", "dsn")
+
 
 @dataclass(frozen=True)
 class NamedSource:
@@ -31,10 +34,16 @@ class NamedSource:
     prefix: str
     given: Settings = field(repr=False, compare=False)
     """The settings of its kind, read from the variables with its prefix."""
+    variables: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The fields that its settings stand for, by the name of the variable."""
+    dsn: str = ""
+    """The variable that holds its whole address; empty if single settings hold it."""
 
     def settings(self, settings: Settings) -> Settings:
         """Return the settings with this source's own in the place of the usual ones of its kind."""
-        name = SourceName(self.name, f"the source {self.name}", self.kind.settings, self.prefix)
+        fields = (self.kind.url_setting, *self.kind.in_url) if self.dsn else ()
+        own = {each.upper(): self.dsn for each in fields}
+        name = SourceName(self.name, f"the source {self.name}", self.kind.settings, self.prefix, own)
         return settings.of_source(name, self.given)
 
 
@@ -45,12 +54,17 @@ class SourceTable:
     name: str
     kind: SourceKind
     prefix: str
+    dsn: str = ""
+    """The variable that holds the whole address."""
 
     @property
     def variables(self) -> dict[str, str]:
         """The fields that its settings stand for, by the name of the variable."""
         usual = self.kind.settings.lower()
-        return {self.prefix + name.removeprefix(usual).upper(): name for name in source_fields(usual)}
+        held = (self.kind.url_setting, *self.kind.in_url) if self.dsn else ()
+        found = {self.prefix + name.removeprefix(usual).upper(): name for name in source_fields(usual)}
+        found = {variable: name for variable, name in found.items() if name not in held}
+        return ({self.dsn: self.kind.url_setting} if self.dsn else {}) | found
 
     def read(self, where: str, settings: Settings) -> NamedSource:
         """Return the source with its settings.
@@ -63,6 +77,13 @@ class SourceTable:
         """
         every, variables = given_variables(settings.env_file), self.variables
         given = {name: every[variable] for variable, name in variables.items() if variable in every}
+        if self.dsn and self.dsn not in every:
+            near = difflib.get_close_matches(self.dsn, list(every), n=1, cutoff=0.8)
+            raise ConfigError(
+                f"{where}.dsn: {self.dsn} is not set" + (f", but {near[0]} is. Did you mean that?" if near else ""),
+                f"Set {self.dsn} in the environment or the --env file, such as"
+                f" {self.kind.address or 'https://api.example.com/v1'}",
+            )
         if not given:
             near = difflib.get_close_matches(next(iter(variables)), list(every), n=1, cutoff=0.8)
             raise ConfigError(
@@ -70,8 +91,10 @@ class SourceTable:
                 + (f", but {near[0]} is. Did you mean the prefix of that?" if near else ""),
                 f"Set {', '.join(variables)} in the environment or the --env file, as far as the source needs them",
             )
+        url = given.pop(self.kind.url_setting, "") if self.kind.url_setting not in Settings.model_fields else ""
         try:
             read = Settings(**given)
+            read = read.at_postgres(url) if url else read
         except ValidationError as error:
             named = {name: variable for variable, name in variables.items()}
             faults = "; ".join(f"{named.get(name, name)}{fault}" for name, fault in faults_by_name(error).items())
@@ -79,7 +102,9 @@ class SourceTable:
             raise ConfigError(
                 f"{where}: settings that cannot be used: {faults}", "Fix them in the environment or the --env file"
             ) from None
-        return NamedSource(self.name, self.kind, self.prefix, read)
+        except ValueError as error:
+            raise ConfigError(f"{where}.dsn: {self.dsn} {error}", f"Write it as {self.kind.address}") from None
+        return NamedSource(self.name, self.kind, self.prefix, read, variables, self.dsn)
 
 
 def source_tables(path: Path, document: Mapping[str, object]) -> dict[str, SourceTable]:
@@ -98,8 +123,9 @@ def source_tables(path: Path, document: Mapping[str, object]) -> dict[str, Sourc
         for variable in made.variables:
             if variable in taken:
                 raise ConfigError(
-                    f"{path}: sources.{name}.prefix: {variable} is a setting of {taken[variable]} already",
-                    "Choose another prefix",
+                    f"{path}: sources.{name}.{'dsn' if variable == made.dsn else 'prefix'}: {variable} is a setting of"
+                    f" {taken[variable]} already",
+                    "Choose another one",
                 )
         taken |= dict.fromkeys(made.variables, f"sources.{name}")
         found[name] = made
@@ -125,11 +151,11 @@ def _table(where: str, name: str, table: object) -> SourceTable:
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: expected a table of keys", "Write it as [sources.NAME]")
     for key in table:
-        if key not in ("kind", "prefix"):
-            near = difflib.get_close_matches(key, ("kind", "prefix"), n=1)
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, n=1)
             raise ConfigError(
                 f"{where}: {key} is not a key of this table" + (f". Did you mean {near[0]}?" if near else ""),
-                "Give it a kind, and a prefix if its settings do not begin with its name",
+                "Give it a kind, and a dsn, or a prefix if its settings do not begin with its name",
             )
     kind = SOURCES.get(str(table.get("kind", "")))
     if kind is None or not kind.settings:
@@ -141,4 +167,12 @@ def _table(where: str, name: str, table: object) -> SourceTable:
             f"{where}.prefix: must be upper case letters, digits and underscores, with _ at its end",
             f'Write it as "{name.upper()}_"',
         )
-    return SourceTable(name, kind, prefix)
+    dsn = table.get("dsn", "")
+    if "dsn" in table and not (isinstance(dsn, str) and re.fullmatch(r"[A-Z_][A-Z0-9_]*", dsn)):
+        # The text may be an address with a password, so the message does not quote it.
+        raise ConfigError(
+            f"{where}.dsn: must be the name of a variable, in upper case letters, digits and underscores"
+            " (its text is not shown)",
+            f'Write dsn = "{name.upper()}_URL", and set {name.upper()}_URL in the environment or the --env file',
+        )
+    return SourceTable(name, kind, prefix, str(dsn))

@@ -6,12 +6,14 @@ together. `core.stream_entry` checks each stream by itself; the processor finds 
 
 import re
 import tomllib
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
 from pydantic import SecretStr
 
+from adventure.core.environment import given_variables
 from adventure.core.errors import ConfigError
 from adventure.core.kinds import SOURCES
 from adventure.core.log import get_logger
@@ -43,9 +45,11 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
         raise ConfigError(
             f"{path} names no stream", "Add a table [streams.NAME], as described at the top of the shipped file"
         )
-    used = {name: table for name, table in tables.items() if _has_what_it_needs(path, name, table, settings)}
-    sources = _sources(path, document, used, settings)
-    streams = tuple(_stream(path, name, table, settings, sources) for name, table in used.items())
+    own = source_tables(path, document)
+    used = {name: table for name, table in tables.items() if _has_what_it_needs(path, name, table, settings, own)}
+    sources = _sources(path, own, used, settings)
+    filling = _Filling(settings, path, own)
+    streams = tuple(_stream(path, name, table, filling, sources) for name, table in used.items())
     for what in ("stage", "raw_table"):
         _refuse_shared(path, streams, what)
     _refuse_views(path, streams)
@@ -54,26 +58,32 @@ def load_streams(settings: Settings) -> tuple[Stream, ...]:
     return streams
 
 
-def _has_what_it_needs(path: Path, name: str, table: object, settings: Settings) -> bool:
+def _has_what_it_needs(
+    path: Path, name: str, table: object, settings: Settings, sources: dict[str, SourceTable]
+) -> bool:
     """Return whether the setting that the entry names in `needs` is set; True if it names none."""
     needed = table.get("needs") if isinstance(table, dict) else None
     if not isinstance(needed, str):
         return True
-    if needed.lower() not in Settings.model_fields:
+    if needed.lower() in Settings.model_fields:
+        is_set = bool(getattr(settings, needed.lower()))
+    elif any(needed in each.variables for each in sources.values()):
+        is_set = needed in given_variables(settings.env_file)
+    else:
         raise ConfigError(
-            f"{path}: streams.{name}.needs: {needed} is not a setting", "See .env.example for the names, or remove it"
+            f"{path}: streams.{name}.needs: {needed} is not a setting",
+            "See .env.example and the tables [sources.NAME] for the names, or remove it",
         )
-    if getattr(settings, needed.lower()):
+    if is_set:
         return True
     get_logger().debug(f"streams: {name} is left out, because {needed} is not set")
     return False
 
 
 def _sources(
-    path: Path, document: dict[str, object], used: dict[str, object], settings: Settings
+    path: Path, tables: dict[str, SourceTable], used: dict[str, object], settings: Settings
 ) -> dict[str, NamedSource]:
     """Return the sources with settings of their own that the streams name."""
-    tables = source_tables(path, document)
     named: dict[str, NamedSource] = {}
     for stream, table in used.items():
         source = table.get("source") if isinstance(table, dict) else None
@@ -94,28 +104,47 @@ def _refuse_unknown(where: str, source: str, tables: dict[str, SourceTable]) -> 
     )
 
 
-def _stream(path: Path, name: str, table: object, settings: Settings, sources: dict[str, NamedSource]) -> Stream:
+def _stream(path: Path, name: str, table: object, filling: "_Filling", sources: dict[str, NamedSource]) -> Stream:
     where = f"{path}: streams.{name}"
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: expected a table of keys", "Write it as [streams.NAME]")
-    values = {key: _fill(f"{where}.{key}", value, settings) for key, value in table.items()}
-    return read_entry(where, name, values, settings, sources.get(str(values.get("source"))))
+    values = {key: filling.fill(f"{where}.{key}", value) for key, value in table.items()}
+    return read_entry(where, name, values, filling.settings, sources.get(str(values.get("source"))))
 
 
-def _fill(where: str, value: object, settings: Settings) -> object:
-    """Replace `${NAME}` by the setting of that name; secrets cannot be named."""
-    if not isinstance(value, str):
-        return value
+@dataclass(frozen=True)
+class _Filling:
+    """Fills the settings into the entries of a pipeline file."""
 
-    def lookup(match: re.Match[str]) -> str:
-        setting = getattr(settings, match[1].lower(), None) if match[1].lower() in Settings.model_fields else None
-        if setting is None or isinstance(setting, SecretStr):
-            raise ConfigError(
-                f"{where}: ${{{match[1]}}} is not a setting that can be used here", "See .env.example for the names"
-            )
-        return str(setting)
+    settings: Settings
+    path: Path
+    sources: dict[str, SourceTable]
 
-    return re.sub(r"\$\{(\w+)\}", lookup, value)
+    def fill(self, where: str, value: object) -> object:
+        """Replace each `${NAME}` by the setting of that name; secrets cannot be named."""
+        if not isinstance(value, str):
+            return value
+
+        def lookup(match: re.Match[str]) -> str:
+            setting = self._setting(match[1])
+            if setting is None or isinstance(setting, SecretStr):
+                raise ConfigError(
+                    f"{where}: ${{{match[1]}}} is not a setting that can be used here",
+                    "See .env.example and the tables [sources.NAME] for the names; secrets cannot be used",
+                )
+            return str(setting)
+
+        return re.sub(r"\$\{(\w+)\}", lookup, value)
+
+    def _setting(self, name: str) -> object:
+        """Return the setting's value; None if there is no such setting, or if the variable holds a whole address."""
+        if name.lower() in Settings.model_fields:
+            return getattr(self.settings, name.lower())
+        for source in self.sources.values():
+            if name in source.variables and name != source.dsn:
+                read = source.read(f"{self.path}: sources.{source.name}", self.settings)
+                return getattr(read.given, source.variables[name])
+        return None
 
 
 def _refuse_shared(path: Path, streams: tuple[Stream, ...], what: str) -> None:

@@ -27,6 +27,7 @@ class Settings(BaseModel):
 
     _env_file: Path = PrivateAttr(Path(".env"))
     _source: SourceName | None = PrivateAttr(None)
+    _postgres_url: SecretStr | None = PrivateAttr(None)
 
     # PostgreSQL, the live sales
     postgres_host: str = Field("localhost", description="host of the PostgreSQL server with the live sales")
@@ -290,7 +291,36 @@ class Settings(BaseModel):
         The state stays where it is: without STATE_DSN, in the database of POSTGRES_HOST.
         """
         own = {field: getattr(given, field) for field in source_fields(name.usual)}
-        return self.model_copy(update={**own, "state_dsn": SecretStr(self.state_conninfo)}).belonging_to(name)
+        made = self.model_copy(update={**own, "state_dsn": SecretStr(self.state_conninfo)}).belonging_to(name)
+        return made.connecting_by(given.postgres_url)
+
+    def at_postgres(self, url: str) -> "Settings":
+        """Return these settings with a whole connection string in the place of host, port, database, role and password.
+
+        Raises:
+            ValueError: it is malformed; the message does not quote it, because it may hold a password.
+        """
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+        try:
+            parts = conninfo_to_dict(url)
+        except ProgrammingError:
+            raise ValueError("is not a libpq connection string (its text is not shown)") from None
+        # The catalogue's queries and the slot's name need role and database. libpq's default database is the role.
+        user = parts.get("user") or self.postgres_user
+        made = self.model_copy(update={"postgres_user": user, "postgres_db": parts.get("dbname") or user})
+        return made.connecting_by(SecretStr(make_conninfo(url, user=user, dbname=made.postgres_db)))
+
+    def connecting_by(self, url: SecretStr | None) -> "Settings":
+        """Note the whole connection string of the PostgreSQL source, if there is one, and return the settings."""
+        self._postgres_url = url
+        return self
+
+    @property
+    def postgres_url(self) -> SecretStr | None:
+        """The whole connection string of the PostgreSQL source; None if single settings hold it."""
+        return self._postgres_url
 
     def belonging_to(self, name: SourceName) -> "Settings":
         """Note the source that these settings are for, and return them."""
@@ -363,20 +393,23 @@ class Settings(BaseModel):
     @property
     def postgres_dsn(self) -> str:
         """The source as a libpq connection string, password included: never log it."""
-        from psycopg.conninfo import make_conninfo
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
         certificates = (self.postgres_sslrootcert, self.postgres_sslcert, self.postgres_sslkey)
-        tls = {
-            "sslmode": self.postgres_sslmode or ("verify-full" if any(certificates) else None),
-            **dict(zip(("sslrootcert", "sslcert", "sslkey"), certificates, strict=True)),
-        }
+        tls: dict[str, str] = {"sslmode": self.postgres_sslmode or ("verify-full" if any(certificates) else "")}
+        for name, certificate in zip(("sslrootcert", "sslcert", "sslkey"), certificates, strict=True):
+            tls[name] = str(certificate or "")
+        tls = {name: value for name, value in tls.items() if value}
+        if self._postgres_url:
+            url = self._postgres_url.get_secret_value()
+            return make_conninfo(url, **(tls | {name: str(part) for name, part in conninfo_to_dict(url).items()}))
         return make_conninfo(
             host=self.postgres_host,
             port=self.postgres_port,
             dbname=self.postgres_db,
             user=self.postgres_user,
             password=self.postgres_password.get_secret_value(),
-            **{name: str(value) for name, value in tls.items() if value},
+            **tls,
         )
 
     @property

@@ -1,6 +1,6 @@
 {#-
 The rows of a raw table, each in its latest version, without the rows that were deleted at the source. The order is that of
-the view `raw_ext.NAME_latest`, which only DuckDB has.
+the view `raw_ext.NAME_latest`.
 -#}
 {% macro latest_version(raw_table, key, cursor) -%}
     select *

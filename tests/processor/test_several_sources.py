@@ -163,6 +163,115 @@ def test_both_databases_are_read_by_their_log_from_slots_of_their_own(
     assert (slots(writer_settings).keys(), slots(other)) == (ours.keys(), {})
 
 
+def by_dsn(both: Settings, other: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch, **changed: str) -> Settings:
+    """Return the settings of the same pipeline, with the second database named by one variable."""
+    for name in ("HOST", "PORT", "DB", "USER", "PASSWORD"):
+        monkeypatch.delenv(f"EU_SHOP_{name}", raising=False)
+    parts = {
+        "user": other.postgres_user,
+        "password": other.postgres_password.get_secret_value(),
+        "host": other.postgres_host,
+        "port": str(other.postgres_port),
+        "db": other.postgres_db,
+    } | changed
+    url = "postgresql://{user}:{password}@{host}:{port}/{db}?sslmode=prefer&options=-c%20work_mem%3D5MB"
+    monkeypatch.setenv("SHOP2_DATABASE_URL", url.format(**parts))
+    text = PIPELINE.format(how=CURSOR).replace('prefix = "EU_SHOP_"', 'dsn = "SHOP2_DATABASE_URL"')
+    return with_pipeline(both, folder, text)
+
+
+def test_one_variable_may_hold_the_whole_address(
+    both: Settings, writer_settings: Settings, other: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = by_dsn(both, reader_of(both, other), tmp_path, monkeypatch)
+    things, things_eu = load_streams(both)
+    report = cycle(both, things, things_eu)
+    assert not report.failures
+    insert(other, 111, 115)
+    rows = {each.stream: each.rows_staged for each in cycle(both, things, things_eu).streams}
+    assert rows == {"things": 0, "things_eu": 5}
+    check(both, things, writer_settings)
+    check(both, things_eu, other)
+    with open_pipeline(both, (things_eu,), retry_for=0) as pipeline:
+        source = pipeline.sources["shop_eu"]
+        with source._reader.asking.cursor() as asking:  # type: ignore[attr-defined]
+            assert asking.execute("show work_mem").fetchone() == ("5MB",), "the address's other parameters count"
+
+
+def reader_of(both: Settings, other: Settings) -> Settings:
+    return both.model_copy(update={"postgres_db": other.postgres_db})
+
+
+@pytest.mark.parametrize("changed", [{"password": "the-wrong-one"}, {"port": "1"}, {"db": "absent"}])
+def test_a_failure_names_the_variable_and_never_its_password(
+    both: Settings,
+    other: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    reader = reader_of(both, other)
+    password = reader.postgres_password.get_secret_value()
+    secrets = [f":{password}@", f"password={password}", "the-wrong-one"]
+    both = by_dsn(both, reader, tmp_path, monkeypatch, **changed)
+    streams = load_streams(both)
+    failed = cycle(both, *streams).failures["things_eu"]
+    assert "SHOP2_DATABASE_URL" in (failed.remedy or "")
+    findings = list(examine(both, streams, Path("absent.env")))
+    problems = find_problems(read_state(both, streams))
+    assert any("shop_eu" in each.sentence for each in problems)
+    texts = f"{failed} {failed.remedy} {findings} {problems} {streams!r} {streams[1].own_source!r} {capfd.readouterr()}"
+    assert "EU_SHOP_" not in texts
+    assert not [secret for secret in secrets if secret in texts]
+
+
+@pytest.mark.parametrize(
+    ("value", "url", "said"),
+    [
+        ("postgresql://reader:swordfish@db/shop", None, "must be the name of a variable"),
+        ("SHOP2_DATABASE_URL", None, "SHOP2_DATABASE_URL is not set"),
+        ("SHOP2_DATABASE_URL", "postgresql://reader:swordfish@db/shop?colour=1", "no"),
+        ("SHOP2_DATABASE_URL", "reader:swordfish", "SHOP2_DATABASE_URL is not a libpq connection string"),
+        ("POSTGRES_HOST", "x", "POSTGRES_HOST is a setting of Adventure itself already"),
+    ],
+)
+def test_a_wrong_dsn_is_refused_and_not_shown(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, url: str | None, said: str
+) -> None:
+    if url and value.startswith("SHOP2"):
+        monkeypatch.setenv("SHOP2_DATABASE_URL", url)
+    text = PIPELINE.format(how=CURSOR).replace('prefix = "EU_SHOP_"', f'dsn = "{value}"')
+    with pytest.raises(ConfigError) as caught:
+        load_streams(with_pipeline(settings, tmp_path, text))
+    assert said in str(caught.value)
+    assert "swordfish" not in f"{caught.value} {caught.value.__cause__} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "streams"),
+    [
+        ('namespace = "public"', 'namespace = "${EU_SHOP_USER}"', ["things", "things_eu"]),
+        ('source = "shop_eu"', 'source = "shop_eu"\nneeds = "EU_SHOP_HOST"', ["things", "things_eu"]),
+        ('source = "shop_eu"', 'source = "shop_eu"\nneeds = "EU_SHOP_SSLMODE"', ["things"]),
+    ],
+)
+def test_an_entry_may_name_settings_of_a_source(
+    both: Settings, tmp_path: Path, old: str, new: str, streams: list[str]
+) -> None:
+    found = load_streams(with_pipeline(both, tmp_path, PIPELINE.format(how=CURSOR).replace(old, new)))
+    assert [stream.name for stream in found] == streams
+    assert found[0].namespace == (os.environ["EU_SHOP_USER"] if "USER" in new else "public")
+
+
+@pytest.mark.parametrize("name", ["EU_SHOP_PASSWORD", "EU_SHOP_NOTHING"])
+def test_an_entry_may_name_no_secret_of_a_source(both: Settings, tmp_path: Path, name: str) -> None:
+    text = PIPELINE.format(how=CURSOR).replace('table = "things"', f'table = "${{{name}}}"')
+    with pytest.raises(ConfigError, match=f"{name}.* is not a setting that can be used here") as caught:
+        load_streams(with_pipeline(both, tmp_path, text))
+    assert os.environ["EU_SHOP_PASSWORD"] not in str(caught.value)
+
+
 def test_two_sources_may_be_one_database(
     both: Settings, writer_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

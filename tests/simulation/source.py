@@ -72,6 +72,7 @@ class SimulatedPlan:
     is_date: bool = False
     table: str = "things"
     in_no_window: str = "no row"
+    indexed: bool = True
     columns: tuple[Any, ...] = tuple(SimpleNamespace(column=column) for column in COLUMNS)
 
     def select(self, condition: Callable[[int, Row], bool], *, hashed: bool = False) -> Condition:
@@ -251,6 +252,7 @@ class SimulatedReader(Reader):
     """The two connections, to the simulated server."""
 
     def __init__(self, process: Process, server: Server) -> None:
+        self.process = process
         self.settings = Settings()
         self.warnings = Silent()  # type: ignore[assignment]
         self.zones = UtcOnly("UTC", "default")
@@ -265,6 +267,16 @@ class SimulatedReader(Reader):
     @contextmanager
     def batches(self, plan: Any, query: Any) -> Iterator[Iterator[Any]]:
         yield iter((self.copying.batch(query[0]),))
+
+    def value_after(self, plan: Any, rows: int, low: datetime | None, end: datetime) -> datetime | None:
+        """See `Plan.value_after`."""
+        rows = self.process.world.config.rows_a_window
+        if rows >= 1_000_000:
+            return None
+        cursors = sorted(row.cursor for _, row in self.copying.batch(plan.between(low, end)))
+        if len(cursors) <= rows:
+            return None
+        return next((each for each in cursors[rows:] if each > cursors[0]), None)
 
     def rejects(self, plan: Any, condition: str) -> Iterator[Any]:
         return iter(())

@@ -41,6 +41,8 @@ class Config:
 
     default: str = "now"
     precision: str = "us"
+    rows_a_window: int = 1_000_000
+    """In a first load."""
     file_by_file: bool = False
     """The warehouse commits each file by itself, as Snowflake does, instead of a window at once."""
 

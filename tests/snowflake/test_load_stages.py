@@ -17,7 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from adventure.core.manifest import Column, StagedFile, Window
+from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
+from adventure.destinations.snowflake.dialect import SNOWFLAKE
+from adventure.destinations.snowflake.scripts import layout
 from adventure.destinations.snowflake.session import connect_snowflake
 from adventure.destinations.snowflake.stage import SnowflakeStage
 from tests.snowflake.emulator import staged_path
@@ -266,3 +269,35 @@ def test_documents_and_their_deletes(session: Session, query: Query, put: Callab
         ({"_adventure_key": {"_id": "b"}, "_id": "b", "last_modified": "2026-02-01T00:00:00"}, datetime(2026, 2, 1)),
         (document, None),
     ]
+
+
+def test_a_view_has_each_row_once_in_its_latest_version(
+    session: Session, query: Query, put: Callable[..., Window]
+) -> None:
+    """It gets the columns that the raw table gets, and a deleted row leaves it."""
+    put(1, data=orders("a", "b", "c"))
+    assert run(session, "load", *ORDERS) == "3 rows, 1 files"
+    assert query("select sales_order_id from orders_latest order by 1") == [("a",), ("b",), ("c",)]
+    deleted = [{"key": {"sales_order_id": "b"}, "deleted_at": "2026-01-01T13:00:00"}]
+    put(2, data=orders("a", note=pa.array(["new"])), deletes=deleted)
+    assert run(session, "load", *ORDERS) == "1 rows, 2 files"
+    assert query("select sales_order_id, note from orders_latest order by 1") == [("a", "new"), ("c", None)]
+
+
+@pytest.mark.usefixtures("session")
+def test_a_view_is_made_once(snowflake_settings: Settings, put: Callable[..., Window]) -> None:
+    made = []
+    for number in (1, 2):
+        put(number, data=orders(str(number)))
+        with connect_snowflake(snowflake_settings) as connection:
+            recorded = Recorded(connection)
+            load_procedure()["run"](recorded, "load", *ORDERS)
+        made.append([each for each in recorded.statements if each.startswith("create or replace view")])
+    assert [len(each) for each in made] == [1, 0]
+
+
+def test_the_view_has_the_query_that_reconcile_reads(snowflake_settings: Settings) -> None:
+    procedure = load_procedure()
+    for stream in load_streams(snowflake_settings.model_copy(update={"api_url": "https://api.example.com"})):
+        job = procedure["Job"](stream.name, layout(stream), stream.stage, stream.raw_table, stream.key, stream.cursor)
+        assert procedure["latest"](SNOWFLAKE.raw_table(stream), job) == SNOWFLAKE.latest(stream)

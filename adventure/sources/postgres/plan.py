@@ -140,6 +140,26 @@ class Plan:
         below = f"{name} < {self._moment(horizon)}"
         return f"{name} >= {self._moment(low)} and {below}" if low else below
 
+    def value_after(self, rows: int, low: datetime | None, end: datetime) -> str:
+        """Return the query for the cursor below which the next window ends: that of the row after so many.
+
+        It has one row if more rows lie in `low <= cursor < end`, else none. Rows with equal cursors stay together: if
+        these many have the same one, it is the next higher value, or NULL if there is none.
+        """
+        name = f"t.{quoted(self.stream.cursor)}"
+        rows_of = f"from {self.relation} as t where {self.between(low or datetime.min, end)}"
+        return f"""
+            with found as (
+                select {name} as value {rows_of}
+                order by {name} offset {rows} limit 1
+            )
+            select (case
+                when exists (select {rows_of} and {name} < found.value) then found.value
+                else (select min({name}) {rows_of} and {name} > found.value)
+            end)::timestamp as value
+            from found
+        """
+
     def past(self, horizon: datetime, alias: str = "t") -> str:
         """Return the condition `cursor >= horizon`."""
         return f"{alias}.{quoted(self.stream.cursor)} >= {self._moment(horizon)}"

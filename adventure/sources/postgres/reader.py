@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 
 import psycopg
 import pyarrow as pa
@@ -104,6 +105,12 @@ class Reader:
         """Yield the batches of a query in the open snapshot, with prefetch."""
         with self.copying.batches(query) as batches:
             yield log_progress(plan.stream, batches, "rows")
+
+    def value_after(self, plan: Plan, rows: int, low: datetime | None, end: datetime) -> datetime | None:
+        """Return the cursor below which a window of so many rows ends; None if no more rows lie below `end`."""
+        with self.copying.batches(plan.value_after(rows, low, end)) as batches:
+            found = [value for batch in batches for value in batch.column(0).to_pylist()]
+        return found[0] if found else None
 
     def set_savepoint(self) -> None:
         """Set the savepoint to which the transaction returns if the next extract fails."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
 from adventure.core.connect import connect_postgres, session_conninfo, translating_postgres
@@ -128,5 +128,8 @@ def extracting_conninfo(connection: "psycopg.Connection[tuple[Any, ...]]", conni
     """
     with translating_postgres(conninfo, name):
         found = connection.execute("select reset_val from pg_settings where name = 'quote_all_identifiers'").fetchone()
-    options = {"options": "-c quote_all_identifiers=off"} if found == ("on",) else {}
-    return make_conninfo(session_conninfo(conninfo), **options)
+    session = session_conninfo(conninfo)
+    if found != ("on",):
+        return session
+    given = conninfo_to_dict(session).get("options") or ""
+    return make_conninfo(session, options=f"{given} -c quote_all_identifiers=off".strip())

@@ -32,7 +32,7 @@ from adventure.sources.postgres.resolution import (
 )
 from adventure.sources.postgres.table_rows import TableRows
 from adventure.sources.postgres.whole_table import WholeTable
-from adventure.sources.postgres.windows import Windows
+from adventure.sources.postgres.windows import FIRST_LOAD, ROWS_A_WINDOW, Windows
 from adventure.sources.postgres.writer import RowWriter
 from adventure.sources.postgres.zone import UNSEEN
 from adventure.sources.source import Extract
@@ -143,8 +143,12 @@ class PostgresSnapshot:
             return self._extract_whole(stream, folder)
         return self._extract_by_cursor(stream, folder)
 
-    def _extract_by_cursor(self, stream: Stream, folder: Path) -> Extract:
-        """Stage the rows of the stream's window, and those that earlier windows have missed."""
+    def _extract_by_cursor(self, stream: Stream, folder: Path, *, bounded: bool = True) -> Extract:
+        """Stage the rows of the stream's window, and those that earlier windows have missed.
+
+        Args:
+            bounded: end the window of a first load after ROWS_A_WINDOW rows.
+        """
         plan, mark, below = self._plans[stream.name], self._marks.get(stream.name), self.windows.lookback(stream)
         known = self.windows.resolution(stream)
         # After the clock was set back, a coarse value occurs twice, and a row may have changed in between.
@@ -153,29 +157,48 @@ class PostgresSnapshot:
         deduplicator = self.memory.deduplicator(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
         writer = RowWriter(plan, folder, below, deduplicator, self.reader.delta, hashed, known, last)
-        suspects = self._read_window(plan, writer, below)
+        until = self._window_end(plan) if bounded else None
+        suspects = self._read_window(plan, writer, below, until)
         files = writer.close()
         with writing(folder):
             rejects = self._write_rejects(plan, writer, suspects, folder)
         self._check_unchanged(stream)
         is_staged = bool(files or rejects)
+        if until and not is_staged:
+            # Without a window the watermark would not move, and the next one would hold the same rows.
+            return self._extract_by_cursor(stream, folder, bounded=False)
         return Extract(
             files,
             rejects,
             tuple(column.column for column in plan.columns),
             writer.last,
             self.reader.notes(plan, new=is_staged),
-            mode=self._mode(plan, writer),
+            mode=self._mode(plan, writer) + (f", {FIRST_LOAD}" if until else ""),
             position=self.windows.floors.position(
                 stream.name, self._relations[stream.name].position, is_staged=is_staged
             ),
             ordered=hashed,
+            more=until is not None,
         )
 
-    def _read_window(self, plan: Plan, writer: RowWriter, below: timedelta) -> list[str]:
-        """Write the rows of the window; return the conditions under which some may have been rejected."""
+    def _window_end(self, plan: Plan) -> datetime | None:
+        """Return where the window of a first load ends because it has enough rows; None for the last one.
+
+        Without an index each window would read the whole table, so it is then read in one.
+        """
+        if not plan.indexed or not self.windows.is_first_load(plan.stream):
+            return None
+        mark, end = self._marks.get(plan.stream.name), self.end(plan.stream)
+        return self.reader.value_after(plan, ROWS_A_WINDOW, mark.value if mark else None, end)
+
+    def _read_window(self, plan: Plan, writer: RowWriter, below: timedelta, until: datetime | None) -> list[str]:
+        """Write the rows of the window; return the conditions under which some may have been rejected.
+
+        Args:
+            until: where the window ends before the horizon. Referred rows are then read with the last window.
+        """
         mark = self._marks.get(plan.stream.name)
-        conditions = [self.windows.rows(plan)]
+        conditions = [self.windows.rows(plan, below=until)]
         self._read(plan, conditions[0], writer.write, hashed=writer.hashed)
         if mark and (news := writer.measure.news):
             # Earlier windows were read as if their values were finer, so read the rows that they may have missed.
@@ -185,7 +208,7 @@ class PostgresSnapshot:
         if old := self.windows.old_rows(plan):
             conditions.append(old)
             self._read(plan, old, writer.write_old, hashed=writer.hashed)
-        if referred := self.windows.referred_rows(plan):
+        if until is None and (referred := self.windows.referred_rows(plan)):
             conditions.append(referred)
             self._read(plan, referred, writer.write_referred, hashed=writer.hashed)
         # Look for rows with an unusable cursor in the first window only. Query the window again only if it had rejects.

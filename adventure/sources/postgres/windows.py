@@ -13,6 +13,12 @@ from adventure.sources.postgres.plan import Plan, refers
 from adventure.sources.postgres.relations import Relation
 from adventure.sources.postgres.resolution import TIES, Resolution, known_resolution, lookback, whole_units
 
+ROWS_A_WINDOW = 1_000_000
+"""A larger first load is staged in several windows. One that is killed reads on after the last of them."""
+
+FIRST_LOAD = "first load"
+"""In the mode of a watermark: more rows lay below the horizon when it moved."""
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -56,11 +62,21 @@ class Windows:
         usual = lookback(stream, mark, step=self.plans[stream.name].step, horizon_unknown=horizon_unknown)
         return usual + self.floors.below_watermark(stream.name)
 
-    def rows(self, plan: Plan, alias: str = "t") -> str:
-        """Return the condition for rows from the watermark, less the lookback, up to the horizon."""
+    def is_first_load(self, stream: Stream) -> bool:
+        """Return whether the window is one of a first load: the first one, or one after a window with more rows."""
+        mark = self.marks.get(stream.name)
+        return mark is None or FIRST_LOAD in mark.mode or mark.mode.startswith("reset")
+
+    def rows(self, plan: Plan, alias: str = "t", below: datetime | None = None) -> str:
+        """Return the condition for rows from the watermark, less the lookback, up to the horizon.
+
+        Args:
+            below: end the window here, within a first load. All rows below the horizon have committed, so that the next
+                window goes on there, in this snapshot or in a later one.
+        """
         mark = self.marks.get(plan.stream.name)
         low = earlier(mark.value, self.lookback(plan.stream)) if mark else None
-        return plan.between(low, self.end(plan.stream), alias)
+        return plan.between(low, below or self.end(plan.stream), alias)
 
     def old_rows(self, plan: Plan, alias: str = "t") -> str | None:
         """Return the condition for rows below the window that no window held, such as those of an attached partition.

@@ -74,7 +74,9 @@ class Backlog:
             for file in self._matching(pattern):
                 del self.staged[file]
         if "information_schema.columns" in statement:
-            return list(_COLUMNS[self.stream])
+            # Of the raw table, and of its view of latest versions.
+            tables = [name.upper() for name in params[1:]]
+            return [(*column, table) for table in tables for column in _COLUMNS[self.stream]]
         if statement.startswith("select max(loaded_at)"):
             return [(None,)]
         return list(self.ledger) if statement.startswith("select window_id") else []

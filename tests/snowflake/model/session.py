@@ -13,7 +13,7 @@ from tests.snowflake.model.rights import Refused, Rights, Thing
 _MADE = re.compile(
     r"create (?:or replace )?(?P<how>transient |temporary |notification )?"
     r"(?P<kind>role|user|warehouse|database|resource monitor|integration|schema|stage|stream|table|file format|view"
-    r"|procedure|task|streamlit|dbt project) (?:if not exists )?(?P<name>[\w.]+)"
+    r"|procedure|task|streamlit|dbt project) (?:if not exists )?(?P<name>[\w.\"]+)"
 )
 _IN_NO_SCHEMA = ("ROLE", "USER", "WAREHOUSE", "DATABASE", "RESOURCE MONITOR", "INTEGRATION")
 _GRANT = re.compile(r"grant (?P<rights>[\w, ]+?) on (?P<on>.+?) to role (?P<to>\w+)(?: copy current grants)?")
