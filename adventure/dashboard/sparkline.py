@@ -1,6 +1,6 @@
 """A small line without axes, as an image of a few hundred bytes. No Streamlit here.
 
-Streamlit's own is a Vega chart on each card: five of them took a quarter of the browser's time for a new period.
+Streamlit's own is a Vega chart on each card, which the browser compiles again for each change of the page.
 """
 
 from collections.abc import Sequence
