@@ -79,6 +79,9 @@ _STYLE = """
     position: static; overflow: visible; height: auto; display: block
   }
   .stMainBlockContainer {padding: 0; max-width: 1400px; margin: 0 auto; zoom: 0.72}
+  /* Room for the list of unusual days and notes. */
+  .stMainBlockContainer:has(.st-key-marks) {zoom: 0.6}
+  .st-key-marks p {font-size: 0.7rem !important; line-height: 1.3 !important}
   /* After 1.51 Streamlit prints blocks instead of flexible boxes, with margins instead of gaps. */
   :where(.stMainBlockContainer) [data-testid="stVerticalBlock"] {display: flex !important; gap: 0.5rem !important}
   .stMainBlockContainer :is([data-testid="stLayoutWrapper"], [data-testid="stElementContainer"]) {
