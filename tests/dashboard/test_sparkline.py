@@ -17,7 +17,7 @@ def image(html: str) -> dict[str, str | None]:
     """Return the attributes of the only element."""
     found: list[dict[str, str | None]] = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: found.append({"tag": tag, **dict(attributes)})  # type: ignore[method-assign]
+    parser.handle_starttag = lambda tag, attrs: found.append({"tag": tag, **dict(attrs)})  # type: ignore[method-assign]
     parser.feed(html)
     [only] = found
     return only
