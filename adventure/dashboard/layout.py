@@ -79,7 +79,14 @@ _STYLE = """
     position: static; overflow: visible; height: auto; display: block
   }
   .stMainBlockContainer {padding: 0; max-width: 1400px; margin: 0 auto; zoom: 0.72}
-  .stMainBlockContainer [data-testid="stVerticalBlock"] {gap: 0.5rem !important}
+  /* Room for the list of unusual days and notes. */
+  .stMainBlockContainer:has(.st-key-marks) {zoom: 0.6}
+  .st-key-marks p {font-size: 0.7rem !important; line-height: 1.3 !important}
+  /* After 1.51 Streamlit prints blocks instead of flexible boxes, with margins instead of gaps. */
+  :where(.stMainBlockContainer) [data-testid="stVerticalBlock"] {display: flex !important; gap: 0.5rem !important}
+  .stMainBlockContainer :is([data-testid="stLayoutWrapper"], [data-testid="stElementContainer"]) {
+    margin-bottom: 0 !important
+  }
   [data-testid="stHeader"], [data-testid="stSidebar"], [class*="st-key-screen"], [class*="st-key-pages"],
   .st-key-views, .st-key-to-orders, .stButtonGroup, .stMultiSelect, .stDateInput, .stDownloadButton, .stExpander,
   [data-testid="stTooltipIcon"], [data-testid="stWidgetLabel"] {display: none !important}

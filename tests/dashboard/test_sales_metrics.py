@@ -113,8 +113,9 @@ def test_changes_compare_days_that_are_over(ask: Query, orders: list[Order], sco
     then = Scope(scope.first - length, ends - length, scope.countries, scope.channels)
     current = total(within(orders, Scope(scope.first, ends, scope.countries, scope.channels)))
     before = total(within(orders, then))
+    totals = metrics.compared_totals(ask, scope, now.date())
     for name in ("revenue", "orders", "units", "customers", "average_order"):
-        found = metrics.metric_change(ask, scope, now.date(), lambda t, name=name: getattr(t, name))  # type: ignore[misc]
+        found = metrics.metric_change(totals, lambda t, name=name: getattr(t, name))  # type: ignore[misc]
         assert found == pytest.approx(float(getattr(current, name) / getattr(before, name)) - 1), name
 
 
@@ -312,17 +313,18 @@ def test_the_grain_suits_the_days(days: int, grain: Grain, possible: list[Grain]
 def test_today_alone_has_nothing_to_compare_with(ask: Query, now: datetime) -> None:
     today = Scope(now.date(), now.date())
     assert today.compared(now.date()) is None
-    assert metrics.metric_change(ask, today, now.date(), lambda t: t.orders) is None
+    assert metrics.compared_totals(ask, today, now.date()) is None
     assert metrics.contributions(ask, today, "country", "orders", now.date()).empty
 
 
 def test_the_days_before_the_first_sale_are_no_comparison(ask: Query, now: datetime) -> None:
     first, last = metrics.bounds(ask) or (now.date(), now.date())
     whole = Scope(first, last)
-    assert metrics.metric_change(ask, whole, now.date(), lambda t: t.orders, first) is None
+    assert metrics.compared_totals(ask, whole, now.date(), first) is None
     assert metrics.contributions(ask, whole, "country", "orders", now.date(), first).empty
     begun = Scope(first + timedelta(days=10), first + timedelta(days=19))
-    assert metrics.metric_change(ask, begun, now.date(), lambda t: t.orders, first) is not None
+    compared = metrics.compared_totals(ask, begun, now.date(), first)
+    assert metrics.metric_change(compared, lambda t: t.orders) is not None
 
 
 def test_a_period_without_sales_is_empty_everywhere(ask: Query, now: datetime) -> None:

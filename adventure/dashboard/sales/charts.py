@@ -84,7 +84,8 @@ def sales_chart(
     area = target.mark_rule(aria=False, opacity=0, strokeWidth=each).encode(tooltip=tooltip).add_params(hovered)
     lines = _lines(base, data, shown, is_running(max(rows["period"]), grain, now))
     layers = [*_running(rows["period"], grain, now), *lines, points, rule, area, *_marks(marks or Marks(), theme)]
-    return alt.layer(*layers).properties(height=360, description=title)
+    # Each change of a drawn chart copies it whole.
+    return alt.layer(*layers, height=360, description=title)
 
 
 def _legend_colour(segments: Sequence[str], theme: Theme) -> alt.Color:
@@ -209,7 +210,7 @@ def funnel_chart(rows: pd.DataFrame, theme: Theme, title: str) -> alt.LayerChart
     )
     bars = base.mark_bar(cornerRadius=2, color=colours(["orders"], theme)[0])
     text = base.mark_text(align="left", dx=5, color=_ink(theme)).encode(text="text:N")
-    return alt.layer(bars, text).properties(height=170, description=title)
+    return alt.layer(bars, text, height=170, description=title)
 
 
 def _ink(theme: Theme) -> str:
@@ -242,7 +243,7 @@ def is_running(period: pd.Timestamp, grain: Grain, now: datetime) -> bool:
     return bool(period + _STEP[grain] > now)
 
 
-def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt.LayerChart]:
+def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt.Chart]:
     """Return a labelled band that marks the period that is not over; empty if all are over."""
     last = moments.max()
     if not is_running(last, grain, now):
@@ -254,7 +255,7 @@ def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> list[alt
         .mark_text(align="right", baseline="bottom", y=-3, color=NEUTRAL, text=RUNNING[grain])
         .encode(x="to:T")
     )
-    return [alt.layer(area, text)]
+    return [area, text]
 
 
 def _marks(marks: Marks, theme: Theme) -> list[alt.Chart]:

@@ -9,11 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import controls, exports, format
-from adventure.dashboard.layout import download, table
+from adventure.dashboard.colours import colours
+from adventure.dashboard.layout import download, table, theme
 from adventure.dashboard.sales import drill, metrics, notes, over_time
 from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.panel import NAME, Panel, number, share
-from adventure.dashboard.sales.scope import Scope
+from adventure.dashboard.sparkline import sparkline
 
 _CHANGE = "%+.1f%%"
 
@@ -22,6 +23,7 @@ def cards(panel: Panel, current: metrics.Total) -> None:
     """Draw the headline metrics, each with its change and sparkline."""
     scope, today = panel.scope, panel.today
     line = over_time.sparkline(panel.query, scope, today)
+    totals = metrics.compared_totals(panel.query, scope, today, panel.earliest)
     cards: list[tuple[str, str, str, str, Callable[[metrics.Total], Decimal | int]]] = [
         ("Revenue", format.money(current.revenue), "sales_by_hour", "revenue", lambda t: t.revenue),
         ("Orders", format.count(current.orders), "sales_by_hour", "orders", lambda t: t.orders),
@@ -30,22 +32,18 @@ def cards(panel: Panel, current: metrics.Total) -> None:
         ("Customers", format.count(current.customers), "customers_by_day", "customers", lambda t: t.customers),
     ]
     row = st.container(key="headlines")
-    for column, (label, value, mart, name, metric) in zip(row.columns(len(cards), gap="small"), cards, strict=True):
-        change = metrics.metric_change(panel.query, scope, today, metric, panel.earliest)
+    places = row.columns(len(cards), gap="small", border=True)
+    [colour] = colours(["orders"], theme())
+    for column, (label, value, mart, name, metric) in zip(places, cards, strict=True):
+        change = metrics.metric_change(totals, metric)
         compared = (
             panel.description("sales_by_hour", "change") if change is not None else "There is nothing to compare with."
         )
-        column.metric(
-            label,
-            value,
-            format.percent(change),
-            help=f"{panel.description(mart, name)} {compared}",
-            border=True,
-            chart_data=[float(point) for point in line[name]] if (line[name] != 0).sum() > 1 else None,
-            chart_type="area",
-        )
+        column.metric(label, value, format.percent(change), help=f"{panel.description(mart, name)} {compared}")
+        if (line[name] != 0).sum() > 1:
+            column.html(sparkline([float(point) for point in line[name]], f"{label} over time", colour))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(_compared(scope, panel), width="content")
+        st.caption(_compared(panel, totals), width="content")
         drill.button()
         period = f"Period ({scope.zone})"
         download(line.rename_axis(period).reset_index(), "headlines-over-time", panel.file("headlines-over-time"))
@@ -55,13 +53,14 @@ def _average(total: metrics.Total) -> str:
     return f"${total.average_order:,.0f}"
 
 
-def _compared(scope: Scope, panel: Panel) -> str:
+def _compared(panel: Panel, totals: tuple[metrics.Total, metrics.Total] | None) -> str:
     """Return which days the cards show, and which days their changes compare."""
+    scope = panel.scope
     shown = f"{format.day(scope.first)} – {format.day(scope.last)}"
     if scope.compared(panel.today) is None:
         return f"{shown}. Today is not over, so there is no full day to compare."
     compared = panel.compared()
-    if compared is None or not metrics.total(panel.query, compared[1]).orders:
+    if compared is None or totals is None or not totals[1].orders:
         days = "the day before" if scope.days == 1 else f"the {scope.days:,} days before"
         return f"{shown}. There are no sales to compare with on all of {days}."
     now, before = compared

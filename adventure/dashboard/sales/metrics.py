@@ -129,19 +129,17 @@ def total(query: Query, scope: Scope) -> Total:
     return Total(int(row.orders), int(row.units), Decimal(row.revenue), int(customers))
 
 
-def metric_change(
-    query: Query,
-    scope: Scope,
-    today: date,
-    metric: Callable[[Total], Decimal | int],
-    earliest: date | None = None,
-) -> float | None:
-    """Return a metric's relative change against the days before; None if there is nothing to compare with."""
+def compared_totals(
+    query: Query, scope: Scope, today: date, earliest: date | None = None
+) -> tuple[Total, Total] | None:
+    """Return the totals of the days that a change compares, and of those before; None if nothing can be compared."""
     compared = scope.compared(today, earliest)
-    if compared is None:
-        return None
-    now, before = (metric(total(query, each)) for each in compared)
-    return relative_change(now, before)
+    return compared and (total(query, compared[0]), total(query, compared[1]))
+
+
+def metric_change(totals: tuple[Total, Total] | None, metric: Callable[[Total], Decimal | int]) -> float | None:
+    """Return a metric's relative change between the totals; None if there is nothing to compare with."""
+    return relative_change(metric(totals[0]), metric(totals[1])) if totals else None
 
 
 def relative_change(now: Decimal | int | float, before: Decimal | int | float) -> float | None:

@@ -53,7 +53,8 @@ def list_marks(marks: charts.Marks) -> None:
     annotations = [f"● {format.day(day)}: {text}" for day, text in marks.annotations]
     latest = unusual[-_NOTES:] + annotations[-_NOTES:]
     if latest:
-        st.caption("  \n".join(map(format.markdown, latest)))
+        with st.container(key="marks"):
+            st.caption("  \n".join(map(format.markdown, latest)))
     earlier = unusual[:-_NOTES] + annotations[:-_NOTES]
     if earlier:
         with st.expander(f"And {len(earlier):,} earlier"):
