@@ -74,6 +74,7 @@ def reconcile(
     """Compare source and warehouse by key and version. Exit code 1 if rows differ and were not repaired."""
     from adventure.core.console import console
     from adventure.core.errors import CheckFailed, ConfigError
+    from adventure.core.log import get_logger
     from adventure.core.streams import find_stream
     from adventure.monitoring import as_json as json_output
     from adventure.reconcile.as_json import reports as reports_as_json
@@ -83,7 +84,12 @@ def reconcile(
     if force and not repair:
         raise ConfigError("--force has no effect without --repair", "Add --repair, or leave out --force")
     settings, streams = pipeline_of(context)
-    chosen = (find_stream(streams, stream),) if stream else streams
+    chosen = (find_stream(streams, stream),) if stream else tuple(each for each in streams if not each.is_replaced)
+    if not stream and (keyless := [each.name for each in streams if each.is_replaced]):
+        get_logger().info(
+            f"reconcile: leaves out {', '.join(keyless)}: their rows have no key. `adventure check` compares how many"
+            " there are"
+        )
     reports = run_reconciliation(
         settings, chosen, repair=repair, force=force, low=low, high=high, without=without or (), rows=rows
     )
@@ -91,11 +97,12 @@ def reconcile(
         json_output.write(reports_as_json(reports))
     else:
         print_reports(console(), reports)
-    different = [report.stream.name for report in reports if not report.is_clean]
-    if different:
-        raise CheckFailed(
-            f"Source and warehouse differ in {', '.join(different)}", "The output above names a fix for each difference"
-        )
+    refused = [report.stream.name for report in reports if report.failure]
+    different = [report.stream.name for report in reports if not report.is_clean and not report.failure]
+    found = [f"Source and warehouse differ in {', '.join(different)}"] * bool(different)
+    found += [f"{', '.join(refused)} could not be compared"] * bool(refused)
+    if found:
+        raise CheckFailed("; ".join(found), "The output above names a fix for each")
 
 
 def rejects(

@@ -22,9 +22,9 @@ the view `raw_ext.NAME_latest`.
 {%- endmacro %}
 
 {% macro default__quoted(name) -%}
-    {{ adapter.quote(name) }}
+    {{ adapter.quote(name | replace('"', '""')) }}
 {%- endmacro %}
 
 {% macro snowflake__quoted(name) -%}
-    {{ adapter.quote(name | upper) }}
+    {{ adapter.quote(name | upper | replace('"', '""')) }}
 {%- endmacro %}

@@ -200,6 +200,10 @@ def test_the_sample_databases_move_exactly_into_their_models(
     for table, name in RENAMED.items():
         source.execute(f'alter table "{table}" rename to "{name}"'.encode())
     source.execute("create table empty (id int primary key)")
+    source.execute("create table without_columns ()")
+    source.execute("create table without_key as select 1 as n")
+    source.execute('create table "odd names" (id int primary key, "say ""hi""" text, "select" int)')
+    source.execute("""insert into "odd names" values (1, 'it''s "x"', 2)""")
     uri = databases.reader_env["MONGO_URI"].rstrip("/") + "/movies"
     with pymongo.MongoClient[dict[str, Any]](uri) as client:
         reviews = [
@@ -215,7 +219,9 @@ def test_the_sample_databases_move_exactly_into_their_models(
         password=env["POSTGRES_PASSWORD"],
     )  # fmt: skip
     output = run("init", "--postgres", url, "--mongo", uri, "--yes").output
-    assert "Left out: movies.undated: a stream needs a date that changes with every update" in " ".join(output.split())
+    sentences = " ".join(output.split())
+    assert "Left out: movies.undated: a stream needs a date that changes with every update" in sentences
+    assert "Left out: public.without_columns: it has no columns" in sentences
 
     run("process")
     run("tasks", "run")
@@ -223,6 +229,9 @@ def test_the_sample_databases_move_exactly_into_their_models(
         compare(folder, source, name, "stg_" + name.lower().replace(" ", "_"), table)
     held = query(folder, "select id, stars, price, tags::varchar, updatedat from dbt_prod.stg_reviews order by stars")
     assert held == [(str(each["_id"]), n, "1.10", f'["a",{n}]', each["updatedAt"]) for n, each in enumerate(reviews)]
+    assert [row[:3] for row in query(folder, "from dbt_prod.stg_odd_names")] == [(1, 'it\'s "x"', 2)]
+    run("reconcile")
+    assert "without_key could not be compared" in str(run("reconcile", "without_key", code=1).exception)
     # An empty table has no raw table yet: its model is left out, and built after its first row.
     assert ("stg_empty",) not in models(folder)
 

@@ -186,10 +186,11 @@ def _source_check(stream: Stream, counts: Counts, waiting: Sequence[Window]) -> 
 def _snapshot_check(stream: Stream, counts: Counts, mark: Watermark | None) -> Check:
     """Compare a table that is read as a whole. What changed since then has no mark, so a difference proves nothing."""
     equal = counts.raw == counts.source - counts.rejected
-    read_at = f"last read at {mark.value:%Y-%m-%d %H:%M:%S} UTC" if mark else "never read"
+    why = [f"{counts.rejected:,} rejected"] * bool(counts.rejected)
+    why.append(f"last read at {mark.value:%Y-%m-%d %H:%M:%S} UTC" if mark else "never read")
     return Check(
         f"{stream.name}: raw keys = source rows",
-        f"{counts.source:,} ({read_at})",
+        f"{counts.source:,} ({', '.join(why)})",
         f"{counts.raw:,}" if equal else f"{counts.raw:,}: `adventure reconcile {stream.name}` compares the rows",
         (True if counts.source else None) if equal else None,
     )

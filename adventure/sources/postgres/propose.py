@@ -95,11 +95,15 @@ def propose(connection: Connection, settings: Settings) -> Iterator[Proposal | U
             continue
         if kind in _KINDS:
             yield Unmovable(location, f"{_KINDS[kind]}: read the tables behind it, or add a stream by hand")
+            continue
+        columns, key, why = _described(connection, oid)
+        if not columns:
+            yield Unmovable(location, "it has no columns")
         elif not is_readable:
             role = quoted(settings.postgres_user)
             yield Unmovable(location, f"the role may not read it: grant select on {quoted(namespace, table)} to {role}")
         else:
-            found = _Table(namespace, table, rows, has_trigger, comment, *_described(connection, oid))
+            found = _Table(namespace, table, rows, has_trigger, comment, columns, key, why)
             yield _proposal(connection, settings, found, str(zone))
 
 
