@@ -113,18 +113,32 @@ def test_a_source_that_refuses_in_the_middle_of_a_run(
     assert len(staged(chat_stream)) == 2
 
 
-def test_the_processor_ends_when_every_source_refuses(
-    sandbox: Sandbox, own_reader: Settings, writer_settings: Settings, things: Stream, staged: Staged
+def test_the_processor_ends_at_its_start_when_every_source_refuses(
+    sandbox: Sandbox, own_reader: Settings, things: Stream
 ) -> None:
-    insert(writer_settings, 1)
+    change_password(sandbox, own_reader, "other")
     with Running(own_reader, [things]) as running:
-        until(lambda: keys(staged(things)) == [1])
-        change_password(sandbox, own_reader, "other")
         running.thread.join(60)
         assert not running.thread.is_alive()
     assert isinstance(running.error, SourceRefused)
     assert "password authentication failed" in str(running.error)
     assert len(failures.read(own_reader.processor_failures)) == 1, "it stays to say why the processor ended"
+
+
+def test_a_processor_that_has_read_goes_on_when_its_only_source_accepts_it_again(
+    sandbox: Sandbox, own_reader: Settings, writer_settings: Settings, things: Stream, staged: Staged
+) -> None:
+    assert own_reader.postgres_password is not None
+    insert(writer_settings, 1)
+    with Running(own_reader, [things]) as running:
+        until(lambda: keys(staged(things)) == [1])
+        change_password(sandbox, own_reader, "other")
+        until(lambda: bool(failures.read(own_reader.processor_failures)))
+        insert(writer_settings, 2)
+        change_password(sandbox, own_reader, own_reader.postgres_password.get_secret_value())
+        until(lambda: keys(staged(things)) == [1, 2])
+        until(lambda: not failures.read(own_reader.processor_failures))
+    assert running.error is None
 
 
 def test_one_cycle_names_every_source_that_fails(

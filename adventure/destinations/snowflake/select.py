@@ -52,15 +52,13 @@ def select(settings: Settings, statement: str, bounds: Bounds) -> Selected:
             "Only one SELECT statement, without system functions and ->>, can be run", "Send one SELECT"
         )
     login = SnowflakeLogin.of_dbt(settings)
-    timeout = {} if bounds.seconds is None else {"STATEMENT_TIMEOUT_IN_SECONDS": str(max(1, round(bounds.seconds)))}
+    timeout = None if bounds.seconds is None else max(1, round(bounds.seconds))
     connection = connect_snowflake(settings, login, schema=SCHEMA, tag="adventure:query")
     with translating_snowflake(settings, login), connection, connection.cursor() as cursor:
         cursor.execute("select built_at from publication")
         published_at = (cursor.fetchone() or (None,))[0]
         # The line break ends a comment at the statement's end.
-        cursor.execute(
-            f"select * from (\n{query}\n) limit {bounds.rows + 1}", _statement_params=timeout, num_statements=1
-        )
+        cursor.execute(f"select * from (\n{query}\n) limit {bounds.rows + 1}", timeout=timeout, num_statements=1)
         columns = [{"name": column.name.lower(), "type": _type(column)} for column in cursor.description]
         rows, is_complete = bounded(cursor.fetchone, bounds)
     return Selected(columns, rows, is_complete, published_at)
