@@ -221,10 +221,12 @@ def with_dbt(shop: Shop, severity: str = "error") -> None:
     shop.execute("drop table if exists order_details")
     pipeline = Path("pipeline.toml")
     pipeline.unlink()
-    shop.prepare("adventure init --yes")
+    env = shop.environment
+    address = f"{env['POSTGRES_USER']}:{env['POSTGRES_PASSWORD']}@{env['POSTGRES_HOST']}:{env['POSTGRES_PORT']}"
+    shop.prepare(f"adventure init --yes --postgres postgresql://{address}/{env['POSTGRES_DB']}")
     Path(".env").unlink()
-    types = 'types = { amount = "decimal(9,2)" }'
-    pipeline.write_text(pipeline.read_text().replace("\n\n# Left out", f"\n{types}\n\n# Left out"))
+    raw_table, types = 'raw_table = "raw_ext.orders_raw"\n', 'types = { amount = "decimal(9,2)" }\n'
+    pipeline.write_text(pipeline.read_text().replace(raw_table, raw_table + types))
     sources = Path("dbt/models/staging/_sources.yml")
     sources.write_text(sources.read_text().replace("\n    tables:", FRESHNESS))
     Path("dbt/tests/amounts_are_not_negative.sql").write_text(CHECK.replace("@severity@", severity))
@@ -272,11 +274,13 @@ def log_piles_up(shop: Shop) -> Iterator[None]:
     """The server keeps at most 64 MB of log, 62 MB of which are unread."""
     Path("pipeline.toml").write_text(PIPELINE.replace('cursor = "updated_at"', 'mode = "log"'))
     shop.execute(
-        "alter role adventure_reader replication",
+        # A role of its own: other tests read what a role without the attribute is told.
+        "create role log_reader login replication password 'log' in role adventure_reader",
         "create publication adventure for table orders",
         "alter system set max_slot_wal_keep_size = '64MB'",
         "select pg_reload_conf()",
     )
+    shop.environment |= {"POSTGRES_USER": "log_reader", "POSTGRES_PASSWORD": "log"}
     try:
         loaded(shop)
         shop.execute("select pg_logical_emit_message(false, '', repeat('x', 1000000)) from generate_series(1, 62)")
