@@ -85,7 +85,10 @@ def observe(monkeypatch: pytest.MonkeyPatch, fault: Fault | None = None) -> None
     """Replace the databases, of which orders alone was read."""
     marks = {} if fault else {"orders": Watermark("orders", AT, AT, "horizon", AT)}
     names = ("orders", "order_details", "chat_logs")
-    side = SourceSide((), {name: ObservedStream(name) for name in names}, marks, fault)
+    seen = {name: ObservedStream(name) for name in names}
+    if marks:
+        seen["orders"] = ObservedStream("orders", watermark=AT, mode="horizon")
+    side = SourceSide((), seen, marks, fault)
     monkeypatch.setattr("adventure.monitoring.live.observe_sources", lambda *_: side)
 
 

@@ -34,8 +34,6 @@ class NamedSource:
     prefix: str
     given: Settings = field(repr=False, compare=False)
     """The settings of its kind, read from the variables with its prefix."""
-    variables: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """The fields that its settings stand for, by the name of the variable."""
     dsn: str = ""
     """The variable that holds its whole address; empty if single settings hold it."""
 
@@ -104,7 +102,7 @@ class SourceTable:
             ) from None
         except ValueError as error:
             raise ConfigError(f"{where}.dsn: {self.dsn} {error}", f"Write it as {self.kind.address}") from None
-        return NamedSource(self.name, self.kind, self.prefix, read, variables, self.dsn)
+        return NamedSource(self.name, self.kind, self.prefix, read, self.dsn)
 
 
 def source_tables(path: Path, document: Mapping[str, object]) -> dict[str, SourceTable]:

@@ -10,7 +10,6 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseBusy, WarehouseError
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.zones import to_utc
 from adventure.destinations.results import Credits
 from adventure.destinations.warehouse import Warehouse
 from adventure.factory import open_report, open_stage, open_warehouse
@@ -100,19 +99,9 @@ def read_sources(settings: Settings, streams: Sequence[Stream], before: Observed
     """
     side, last = observe_sources(settings, streams), {each.stream: each for each in before.streams}
     found = []
-    for stream in streams:
-        seen, mark = side.streams[stream.name], side.marks.get(stream.name)
-        old = last.get(stream.name, seen)
-        found.append(
-            replace(
-                seen,
-                watermark=to_utc(mark.value, stream.zone) if mark else None,
-                mode=mark.mode if mark else None,
-                staged=old.staged,
-                mismatch=seen.mismatch or old.mismatch,
-                lost=old.lost,
-            )
-        )
+    for name, seen in side.streams.items():
+        old = last.get(name, seen)
+        found.append(replace(seen, staged=old.staged, mismatch=seen.mismatch or old.mismatch, lost=old.lost))
     return State(
         now=utc_now(),
         processor=heartbeat.read(settings.processor_heartbeat),

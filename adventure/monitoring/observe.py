@@ -51,11 +51,17 @@ def observe_sources(settings: Settings, streams: Sequence[Stream]) -> SourceSide
         ]
         answers = [answer.result() for answer in asked]
     sources = tuple(source for source, _ in answers)
-    found = {stream.stream: stream for _, each in answers for stream in each}
+    seen = {stream.stream: stream for _, each in answers for stream in each}
     try:
-        return SourceSide(sources, found, marks.result(), None)
+        held = marks.result()
     except SourceError as error:
-        return SourceSide(sources, found, {}, fault_of(error))
+        return SourceSide(sources, seen, {}, fault_of(error))
+    found = {stream.name: _marked(seen[stream.name], stream, held.get(stream.name)) for stream in streams}
+    return SourceSide(sources, found, held, None)
+
+
+def _marked(seen: ObservedStream, stream: Stream, mark: Watermark | None) -> ObservedStream:
+    return replace(seen, watermark=to_utc(mark.value, stream.zone), mode=mark.mode) if mark else seen
 
 
 @dataclass
@@ -118,15 +124,13 @@ def _observe_stream(probe: Probe, stream: Stream, marks: Marks, faults: _Faults)
 def observe_stages(
     streams: Sequence[Stream], side: SourceSide, stage: Stage, staged: Mapping[str, Sequence[Window]]
 ) -> dict[str, ObservedStream]:
-    """Return the streams with what their watermarks and stages add."""
+    """Return the streams with what their stages add."""
     identity, found = stage.identity(), {}
     for stream in streams:
         mark, seen = side.marks.get(stream.name), side.streams[stream.name]
         mismatch = owner_mismatch(mark, stream, identity)
         found[stream.name] = replace(
             seen,
-            watermark=to_utc(mark.value, stream.zone) if mark else None,
-            mode=mark.mode if mark else None,
             staged=len(staged[stream.name]),
             mismatch=fault_of(mismatch) if mismatch else seen.mismatch,
         )

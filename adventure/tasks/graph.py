@@ -1,7 +1,8 @@
 """The task graph: load and clean up each stream, build the models when rows were loaded, publish them, and reconcile.
 
 A failed load blocks neither the other streams nor the cleanup of the windows that it did load. A failed build is not
-published. Every run is recorded, except those in which the task server finds nothing to do.
+published. Every run is recorded, except those in which the task server finds nothing to do; a command that is killed
+may leave the short loads and cleanups of its last second unrecorded.
 """
 
 import time

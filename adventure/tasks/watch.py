@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from adventure.core.errors import AdventureError
 from adventure.core.log import get_logger
@@ -16,7 +15,7 @@ from adventure.monitoring.alerts.send import Alerts
 from adventure.monitoring.health.observed import write_observed
 from adventure.monitoring.health.problem import Problem
 from adventure.monitoring.health.rules import find_problems, lasting_problems
-from adventure.monitoring.health.state import Observed
+from adventure.monitoring.health.state import Observed, State
 from adventure.monitoring.live import read_sources, read_state
 
 log = get_logger()
@@ -71,40 +70,31 @@ def watching_health(
         thread.join(_STOP_WITHIN_SEC)
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a look at the whole pipeline leaves for the looks at the sources alone."""
-
-    observed: Observed
-    lasting: list[Problem]
-
-
 def check_health(
     settings: Settings,
     streams: Sequence[Stream],
     listeners: Sequence[Listener],
     observers: Sequence[Observer] = (),
-    last: Look | None = None,
-) -> Look | None:
+    last: State | None = None,
+) -> State | None:
     """Judge the pipeline once. Write what the sources show to the file that the dashboard reads.
 
     Args:
-        last: look at the sources and the processor only; the rest is as of this look.
+        last: look at the sources and the processor only; the rest is as in this state.
 
     Returns:
-        the look at the whole pipeline; None if it failed.
+        the state of the whole pipeline when it was last read; None if it cannot be judged.
     """
     try:
-        state = read_sources(settings, streams, last.observed) if last else read_state(settings, streams)
-        assert state.observed is not None
-        write_observed(settings.observed_path, state.observed)
+        state = read_sources(settings, streams, _observed(last)) if last else read_state(settings, streams)
+        write_observed(settings.observed_path, _observed(state))
         for observer in observers:
-            observer(state.observed)
-        found = find_problems(state, last.lasting if last else ())
+            observer(_observed(state))
+        found = find_problems(state, lasting_problems(last) if last else ())
         problems = [each for each in found if each.kind != _UNJUDGED]
         for listener in listeners:
             listener(problems)
-        return last or Look(state.observed, lasting_problems(state))
+        return last or state
     except AdventureError as error:
         log.error(f"tasks: the pipeline's health was not judged: {error}")
         return None
@@ -112,3 +102,8 @@ def check_health(
         # A bug here must not end the watch.
         log.exception(f"tasks: the pipeline's health was not judged: {type(error).__name__}: {error}")
         return None
+
+
+def _observed(state: State) -> Observed:
+    assert state.observed is not None, "the task server can ask the sources"
+    return state.observed

@@ -65,6 +65,8 @@ def test_a_query_may_have_any_form(published: Settings, statement: str) -> None:
         "select 1) ->> drop table sales ->> select * from (select 1",
         "select system$cancel_all_queries(1)",
         "select SYSTEM$ABORT_SESSION(1)",
+        'select "SYSTEM$ABORT_SESSION"(1)',
+        "select 1 --\r) ->> drop table sales ->> select * from (select 1",
         "select 'a') limit 1 union all (select '",
         r"select 'it\'s') ; drop table sales; select ('",
         "",

@@ -84,7 +84,7 @@ class DuckDBWarehouse(SqlWarehouse):
 
     def create_tables(self) -> None:
         """Create the tables of the pipeline and of the history where they are missing."""
-        with connect(self._path, self._retry_for) as connection:
+        with self._connected() as connection:
             connection.execute(_RAW_TABLES.read_text(encoding="utf-8"))
             connection.execute(_HISTORY_TABLES.read_text(encoding="utf-8"))
 
@@ -95,7 +95,7 @@ class DuckDBWarehouse(SqlWarehouse):
             ConfigError: there is nothing to take over, or it was taken over before.
             WarehouseError: a value fits no column of the raw table.
         """
-        with connect(self._path) as connection:
+        with self._connected() as connection:
             return adopt(connection, stream, table, _RAW_TABLES.read_text(encoding="utf-8"))
 
     def load_is_due(self) -> bool:
@@ -164,7 +164,7 @@ class DuckDBWarehouse(SqlWarehouse):
 
     def publish(self) -> int:
         """Replace the file of the published marts and return the number of their rows."""
-        with connect(self._path) as connection:
+        with self._connected() as connection:
             return publish(connection, self._settings.published_path, dbt_target=self._dbt_target)
 
     def publish_report(self, streams: Sequence[Stream], *, interval: float | None) -> None:
@@ -173,7 +173,7 @@ class DuckDBWarehouse(SqlWarehouse):
         Args:
             interval: seconds between two runs of the tasks; None when they are run by hand.
         """
-        with connect(self._path) as connection:
+        with self._connected() as connection:
             publish_report(
                 connection,
                 self._settings.report_path,
@@ -193,7 +193,7 @@ class DuckDBWarehouse(SqlWarehouse):
     ) -> Iterator[Versions]:
         """Open a copy of the versions, so that loads continue while it is compared."""
         copy = folder / "versions.duckdb"
-        with connect(self._path) as connection:
+        with self._connected() as connection:
             copy_versions(connection, stream, kinds, rows, copy, suspects=False)
         with open_copy(copy) as found:
             yield found
@@ -211,6 +211,6 @@ class DuckDBWarehouse(SqlWarehouse):
         damaged = self._stage.damaged(stream.stage)
         waiting = self.waiting_windows(self._stage, stream, without)
         are_whole = copy_staged(self._stage.path, waiting, stream, kinds, scratch)
-        with connect(self._path) as connection:
+        with self._connected() as connection:
             copy_versions(connection, stream, kinds, rows, scratch, suspects=True)
         return are_whole and not damaged

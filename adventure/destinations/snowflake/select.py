@@ -17,9 +17,10 @@ from adventure.destinations.snowflake.published import SCHEMA
 from adventure.destinations.snowflake.refusals import translating_snowflake
 from adventure.destinations.snowflake.session import connect_snowflake
 
-_LEAVES = re.compile(r"->>|;|system\s*\$", re.IGNORECASE)
+_LEAVES = re.compile(r"->>|;")
+_ACTS = re.compile(r"system\s*\$", re.IGNORECASE)
 _OPAQUE = re.compile(
-    r"""'(?:[^'\\]|\\.|'')*' | "(?:[^"]|"")*" | \$\$.*?\$\$ | (?:--|//)[^\n]* | /\*.*?\*/""", re.DOTALL | re.VERBOSE
+    r"""'(?:[^'\\]|\\.|'')*' | "(?:[^"]|"")*" | \$\$.*?\$\$ | (?:--|//)[^\n\r]* | /\*.*?\*/""", re.DOTALL | re.VERBOSE
 )
 """Texts, quoted names and comments: https://docs.snowflake.com/en/sql-reference/data-types-text"""
 _TYPES = {
@@ -68,7 +69,7 @@ def _is_inner(query: str) -> bool:
     """Return whether the query stays within the parentheses around it."""
     bare = _OPAQUE.sub("''", query)
     depths = accumulate({"(": 1, ")": -1}.get(character, 0) for character in bare)
-    return bool(bare.strip()) and min(depths) >= 0 and not _LEAVES.search(bare)
+    return bool(bare.strip()) and min(depths) >= 0 and not (_LEAVES.search(bare) or _ACTS.search(query))
 
 
 def _type(column: Any) -> str:
