@@ -121,6 +121,12 @@ def test_times_are_those_of_the_apis_clock(api: Api, reader: Reader) -> None:
     assert reader.cycle().rows_staged == 1
 
 
+def test_a_date_that_the_server_writes_once_a_second_holds_nothing_back(api: Api, reader: Reader) -> None:
+    api.clock_step = timedelta(seconds=-1)
+    api.put("new", utc_now())
+    assert reader.cycle().rows_staged == 1
+
+
 @pytest.mark.parametrize(("validator", "header"), [("etag", "if-none-match"), ("last-modified", "if-modified-since")])
 def test_an_idle_cycle_is_one_conditional_request(api: Api, reader: Reader, validator: str, header: str) -> None:
     api.validator, api.page_size = validator, 100

@@ -41,7 +41,8 @@ def serving(settings: Settings, faults: Faults | None = None) -> Iterator[tuple[
         ConfigError: the port or the host cannot be used.
     """
     listener = _listen(settings.shop_api_host, settings.shop_api_port)
-    server = uvicorn.Server(uvicorn.Config(reviews_app(settings, faults), log_level="warning", lifespan="off"))
+    app = reviews_app(settings, faults)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", date_header=False))
     thread = threading.Thread(target=server.run, args=([listener],), name="api", daemon=True)
     thread.start()
     try:

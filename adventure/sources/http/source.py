@@ -30,8 +30,8 @@ from adventure.sources.source import NOT_BEGUN, Extract, SourceSnapshot
 
 MODE = "lookback"
 
-_CLOCK_STEP = timedelta(seconds=1)
-"""The resolution of the server's clock in an answer."""
+_DATE_AGE = timedelta(seconds=2)
+"""How old the `Date` of an answer may be: it has whole seconds, and uvicorn and nginx write it once a second."""
 
 
 @dataclass
@@ -130,8 +130,7 @@ class HttpSource:
             nonlocal begun
             if begun is None:
                 begun = page.date
-                # The horizon is exclusive. Add a second, so that records of this second are read.
-                snapshot.horizon = writer.horizon = later(begun, _CLOCK_STEP)
+                snapshot.horizon = writer.horizon = later(begun, _DATE_AGE)
             writer.write_all(page.records, page.lines)
             state.pending = page.validators
 
