@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 # Where there is room in memory, the servers and files of fast tests are there. On a disk, a fifth of their time is its.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
-.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest lock outdated wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-waiting bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -109,6 +109,9 @@ bench-steady-state: .venv/.dev ## time a cycle of 5,000 new orders, an idle one,
 
 bench-load: .venv/.dev ## time loading 4 million staged order lines against a bare insert (about a minute)
 	@$(BIN)/python -m benchmarks.load
+
+bench-waiting: .venv/.dev ## load and clean up 10,000 small windows that wait, against bare inserts (about 5 minutes)
+	@$(BIN)/python -m benchmarks.waiting $(BENCH_ARGS)
 
 bench-peers: .venv/.dev ## run dlt, sling, ingestr, rivet and pandas on the same tables (about 10 minutes; installs them once); PEERS_ARGS="--orders 50000"
 	@$(BIN)/python -m benchmarks.peers --json benchmarks/results/peers.json --readme README.md $(PEERS_ARGS)

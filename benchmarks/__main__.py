@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "first_load": [],
     "steady_state": [],
     "load": [],
+    "waiting": [],
     "mongo_load": [],
     "http_load": [],
     "build_growth": [],

@@ -77,9 +77,9 @@ def measure(rows: int, rounds: int) -> Results:
             for path in (bare, settings.duckdb_path):
                 path.unlink(missing_ok=True)
             files = [str(FolderStage(settings.stage_dir).path(window, file.name)) for file in window.files]
-            seconds, _ = _in_a_process(_insert, bare, files)
+            seconds, _ = in_a_process(_insert, bare, files)
             yardstick.append(seconds)
-            seconds, megabytes = _in_a_process(_load, settings, stream)
+            seconds, megabytes = in_a_process(_load, settings, stream)
             loads.append(seconds)
             memory.append(megabytes)
             check_values(settings, stream, window, bare)
@@ -138,7 +138,7 @@ def _query(path: Path, query: str) -> tuple[object, ...] | None:
         return connection.execute(query).fetchone()
 
 
-def _in_a_process(job: Callable[..., None], *arguments: object) -> tuple[float, float]:
+def in_a_process(job: Callable[..., None], *arguments: object) -> tuple[float, float]:
     """Run a function in a separate process; return its seconds and peak memory in MB."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_timed, (job, *arguments))

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from benchmarks import first_load, load, steady_state
+from benchmarks import first_load, load, steady_state, waiting
 from benchmarks.results import Results  # type: ignore[attr-defined]
 from benchmarks.sales_source import sales_source
 
@@ -57,3 +57,9 @@ def test_figures_are_written_with_ratio_and_goal(tmp_path: Path, capsys: pytest.
     missed, met = capsys.readouterr().out.splitlines()
     assert missed == "a copy: 2 s (3, 1, 2), 2.00 × the yardstick's 1 (1, 1, 4); goal ≤ 1.5: MISSED"
     assert met.endswith("goal ≤ 250: met")
+
+
+def test_many_waiting_windows_are_loaded_and_removed() -> None:
+    figures = waiting.measure(windows=12, rounds=1).figures
+    assert [figure.figure for figure in figures][-1] == "12 windows listed"
+    assert all(figure.value > 0 for figure in figures)

@@ -274,15 +274,15 @@ def test_the_newest_window_stays_when_an_older_one_is_loaded_later(
     process_once(settings, (stream,))
     change(writer_settings, "delete from films where id > 10")
     process_once(settings, (stream,))
-    original: Any = load.load_window
+    original: Any = load.load_batch
 
-    def newest_only(connection: Any, of: Stream, stage: Any, window: Any) -> Any:
-        if window.rows == 20:
+    def newest_only(connection: Any, of: Stream, stage: Any, windows: Any) -> Any:
+        if windows[0].rows == 20:
             raise AdventureError("the older window is damaged", "")
-        return original(connection, of, stage, window)
+        return original(connection, of, stage, windows)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adventure.destinations.duckdb.warehouse.load_window", newest_only)
+        patch.setattr(load, "load_batch", newest_only)
         with pytest.raises(AdventureError):
             open_warehouse(settings).load(stream)
     check_films(settings, writer_settings, stream)

@@ -1,7 +1,7 @@
 """What happens between load and cleanup, and during both: nothing that was not loaded is ever removed."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from adventure.core.errors import StageDamaged
 from adventure.core.manifest import MANIFEST, Window
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.destinations.duckdb import warehouse as warehouse_room
+from adventure.destinations.duckdb import load
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.results import LoadResult
@@ -30,13 +30,15 @@ def during_the_load(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     """Runs something when a load has listed the stage and is about to load its first window, which is handed over."""
 
     def arrange(job: Callable[[Window], object]) -> None:
-        def load_meanwhile(connection: Any, stream: Stream, stage: FolderStage, window: Window) -> LoadResult:
-            monkeypatch.setattr(warehouse_room, "load_window", load_window)
-            job(window)
-            return load_window(connection, stream, stage, window)
+        def load_meanwhile(
+            connection: Any, stream: Stream, stage: FolderStage, windows: Sequence[Window]
+        ) -> list[LoadResult]:
+            monkeypatch.setattr(load, "load_batch", load_batch)
+            job(windows[0])
+            return load_batch(connection, stream, stage, windows)
 
-        load_window = warehouse_room.load_window  # type: ignore[attr-defined]
-        monkeypatch.setattr(warehouse_room, "load_window", load_meanwhile)
+        load_batch = load.load_batch
+        monkeypatch.setattr(load, "load_batch", load_meanwhile)
 
     return arrange
 

@@ -1,84 +1,158 @@
-"""Loads one staged window in one transaction: rows, rejected rows, tombstones and ledger entries."""
+"""Loads staged windows in one transaction: rows, rejected rows, tombstones and ledger entries.
 
-from collections.abc import Mapping
-from dataclasses import replace
+Many small windows that wait share a transaction, because a commit takes longer than the few rows of one of them.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
 from adventure.core.clock import utc_now
+from adventure.core.errors import SchemaDrift, StageDamaged
 from adventure.core.faults import Point, reached
 from adventure.core.manifest import DELETES, REPLACES, StagedFile, Window
 from adventure.core.sql_text import quoted
 from adventure.core.stage import damaged
 from adventure.core.streams import Stream
-from adventure.destinations.common.dialect import columns_of
 from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.common.ledger import files_to_load, read_ledger
 from adventure.destinations.common.staged_files import LARGEST_DOCUMENT, file_fault
-from adventure.destinations.duckdb.columns import META_COLUMNS, changes, duckdb_type
+from adventure.destinations.duckdb.columns import duckdb_type
 from adventure.destinations.duckdb.connection import executing
+from adventure.destinations.duckdb.raw_table import columns_of, fit_raw_table
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.tombstones import write_missing, write_tombstones
 from adventure.destinations.results import LoadResult
 
+WINDOWS_A_BATCH, ROWS_A_BATCH = 100, 100_000
 
-def load_window(
-    connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, window: Window
-) -> LoadResult:
-    """Load the window's files that are not in the ledger: all of them or none.
+
+def batches(windows: Sequence[Window]) -> Iterator[tuple[Window, ...]]:
+    """Yield the windows in their order, small ones together: those that one transaction loads.
+
+    Windows of a batch have the same columns, so that the raw table is fitted once. One that replaces others is alone.
+    """
+    batch: list[Window] = []
+    for window in windows:
+        if batch and not _fits(window, batch):
+            yield tuple(batch)
+            batch = []
+        batch.append(window)
+    if batch:
+        yield tuple(batch)
+
+
+def _fits(window: Window, batch: Sequence[Window]) -> bool:
+    if window.replaces or batch[0].replaces or len(batch) == WINDOWS_A_BATCH:
+        return False
+    rows = sum(file.rows for each in (*batch, window) for file in each.all_files)
+    return rows <= ROWS_A_BATCH and window.columns == batch[0].columns
+
+
+def load_waiting(
+    connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, windows: Sequence[Window]
+) -> Iterator[tuple[Window, LoadResult | StageDamaged]]:
+    """Load the windows in batches, and yield each with its result. One that is damaged does not stop the others.
+
+    The windows of a batch that fails are loaded one by one. One with deletes only waits until there is a raw table.
+
+    Raises:
+        SchemaDrift: a column no longer fits the raw table. The windows before it are loaded.
+    """
+    waiting = deque(batches(windows))
+    while waiting:
+        batch = waiting.popleft()
+        if all(each.deletes and not each.columns for each in batch) and not columns_of(connection, stream):
+            continue
+        try:
+            yield from zip(batch, load_batch(connection, stream, stage, batch), strict=True)
+        except (StageDamaged, SchemaDrift) as error:
+            if len(batch) > 1:
+                waiting.extendleft((window,) for window in reversed(batch))
+            elif isinstance(error, SchemaDrift):
+                raise
+            else:
+                yield batch[0], error
+
+
+def load_batch(
+    connection: duckdb.DuckDBPyConnection, stream: Stream, stage: FolderStage, windows: Sequence[Window]
+) -> list[LoadResult]:
+    """Load the windows' files that are not in the ledger, all of them or none; return each window's result.
 
     Raises:
         StageDamaged: a file is missing or differs from window.json.
         SchemaDrift: a column no longer fits the raw table.
     """
+    table = columns_of(connection, stream)
+    results = []
     connection.execute("begin transaction")
     try:
-        files = files_to_load(window, read_ledger(executing(connection), window.stage, [window.id]))
-        for file in files:
-            if fault := file_fault(stage.path(window, file.name), file):
-                raise damaged(stream, fault, window.id)
-        _fit_table(connection, stream, window)
-        _fit_view(connection, stream)
-        # Incremental models read the rows that were loaded since the last build, so the stamp must grow even when the
-        # clock is set back.
-        loaded_at = connection.execute(
-            "select greatest(?::timestamp, max(loaded_at) + interval 1 microsecond) from raw_ext.load_history",
-            [utc_now()],
-        ).fetchone()[0]  # type: ignore[index]
-        for file in files:
-            _load_file(connection, stream, window, file, stage.path(window, file.name), loaded_at)
-        if window.replaces and stream.is_replaced:
-            _keep_newest(connection, stream, window)
-        elif window.replaces and (
-            missing := write_missing(connection, stream, columns_of(executing(connection), stream), window, loaded_at)
-        ):
-            deletes = StagedFile(DELETES, missing, 0, "")
-            _record_file(connection, replace(window, deletes=deletes), deletes, loaded_at)
+        ledger = read_ledger(executing(connection), stream.stage, [window.id for window in windows])
+        loaded_at = _next_stamp(connection)
+        for number, window in enumerate(windows):
+            found = files_to_load(window, ledger)
+            for file in found:
+                if fault := file_fault(stage.path(window, file.name), file):
+                    raise damaged(stream, fault, window.id)
+            if number == 0:
+                table = fit_raw_table(connection, stream, window, table)
+            target = _Target(connection, stream, window, table, loaded_at + timedelta(microseconds=number))
+            for file in found:
+                _load_file(target, file, stage.path(window, file.name))
+            if window.replaces:
+                _replace(target)
+            rows = sum(file.rows for file in found if _kind(window, file) == "data")
+            results.append(LoadResult(rows, len(found)))
         reached(Point.LEDGER_WRITTEN, stream.name)
         connection.execute("commit")
         reached(Point.COMMITTED, stream.name)
     except BaseException:
         connection.execute("rollback")
         raise
-    rows = sum(file.rows for file in files if _kind(window, file) == "data")
-    return LoadResult(rows, len(files))
+    return results
 
 
-def _load_file(
-    connection: duckdb.DuckDBPyConnection,
-    stream: Stream,
-    window: Window,
-    file: StagedFile,
-    path: Path,
-    loaded_at: object,
-) -> None:
+def _next_stamp(connection: duckdb.DuckDBPyConnection) -> datetime:
+    """Return this moment for `_loaded_at`, or one after the last.
+
+    Incremental models read the rows that were loaded since the last build, so it must grow even when the clock is set
+    back.
+    """
+    found = connection.execute(
+        "select greatest(?::timestamp, max(loaded_at) + interval 1 microsecond) from raw_ext.load_history", [utc_now()]
+    ).fetchone()
+    return found[0]  # type: ignore[index,no-any-return]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where a window's files are loaded."""
+
+    connection: duckdb.DuckDBPyConnection
+    stream: Stream
+    window: Window
+    columns: dict[str, str]
+    """The raw table's columns with their types."""
+    loaded_at: datetime
+
+    def label(self, file: StagedFile) -> str:
+        """Return the value of `_file`."""
+        return f"{self.window.stage}/{self.window.id}/{file.name}"
+
+
+def _load_file(target: _Target, file: StagedFile, path: Path) -> None:
     """Insert the file's rows, and enter it in the ledger.
 
     Raises:
         StageDamaged: it holds another number of rows than window.json promises.
     """
-    inserted = _insert_whole(connection, stream, window, file, path, loaded_at)
+    stream, window = target.stream, target.window
+    inserted = _insert_whole(target, file, path)
     if inserted != file.rows:
         raise damaged(
             stream,
@@ -87,7 +161,17 @@ def _load_file(
             window.id,
         )
     reached(Point.ROWS_WRITTEN, stream.name)
-    _record_file(connection, window, file, loaded_at)
+    _record_file(target, file)
+
+
+def _replace(target: _Target) -> None:
+    """Remove the rows that the window replaces, or write tombstones for those that it lacks."""
+    connection, stream, window = target.connection, target.stream, target.window
+    if stream.is_replaced:
+        _keep_newest(connection, stream, window)
+    elif missing := write_missing(connection, stream, target.columns, window, target.loaded_at):
+        deletes = StagedFile(DELETES, missing, 0, "")
+        _record_file(replace(target, window=replace(window, deletes=deletes)), deletes)
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, window: Window, path: Path) -> str:
@@ -107,94 +191,32 @@ def _is_unreadable(error: duckdb.Error, path: Path) -> bool:
     return is_content or (isinstance(error, duckdb.IOException) and str(path) in str(error))
 
 
-def _fit_table(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
-    """Create the raw table if it is missing; add and widen columns as the window needs."""
-    table = columns_of(executing(connection), stream)
-    target = DUCKDB.raw_table(stream)
-    if table and _is_anothers(connection, stream, window, table):
-        connection.execute(f"drop table {target}")
-        table = {}
-    if not table:
-        columns = [f"{quoted(column.name)} {duckdb_type(column.type)}" for column in window.columns]
-        columns += [f"{column} {kind}" for column, kind in META_COLUMNS.items()]
-        changes(window, stream, {})
-        connection.execute(f"create schema if not exists {quoted(stream.raw_table.partition('.')[0])}")
-        connection.execute(f"create table {target} ({', '.join(columns)})")
-        return
-    for change in changes(window, stream, table):
-        connection.execute(f"alter table {target} {change}")
-
-
-def _is_anothers(
-    connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window, table: Mapping[str, str]
-) -> bool:
-    """Return whether the raw table was created for another source and is empty, as the shipped `orders_raw` may be.
-
-    A table of the stream's own has its key and cursor.
-    """
-    if not window.columns or _needed(stream) <= {name.lower() for name in table}:
-        return False
-    return connection.execute(f"select 1 from {DUCKDB.raw_table(stream)} limit 1").fetchone() is None
-
-
-def _needed(stream: Stream) -> set[str]:
-    """Return the columns that each raw table of such a stream has, in lower case."""
-    return {"raw"} if stream.documents else {name.lower() for name in (*stream.key, stream.cursor)}
-
-
-def _fit_view(connection: duckdb.DuckDBPyConnection, stream: Stream) -> None:
-    """Create the view of latest versions, and again when the raw table gets columns: a view keeps those that it had."""
-    schema, _, view = stream.latest_view.partition(".")
-    columns = (
-        "select list(column_name order by column_index) from duckdb_columns()"
-        " where lower(schema_name) = lower(?) and lower(table_name) = lower(?)"
-    )
-    table = stream.raw_table.partition(".")[2]
-    held, wanted = (connection.execute(columns, [schema, name]).fetchone() for name in (view, table))
-    names = {name.lower() for name in (wanted[0] if wanted else None) or ()}
-    if held != wanted and _needed(stream) <= names:
-        connection.execute(f"create or replace view {quoted(schema)}.{quoted(view)} as {DUCKDB.latest(stream)}")
-
-
-def _insert_whole(
-    connection: duckdb.DuckDBPyConnection,
-    stream: Stream,
-    window: Window,
-    file: StagedFile,
-    path: Path,
-    loaded_at: object,
-) -> int:
+def _insert_whole(target: _Target, file: StagedFile, path: Path) -> int:
     """Insert one file's rows and return their number.
 
     Raises:
         StageDamaged: the file cannot be read, or its columns differ from window.json.
     """
     try:
-        fault = _check_columns(connection, window, path) if file.name.endswith(".parquet") else ""
-        inserted = 0 if fault else _insert(connection, stream, window, file, path, loaded_at)
+        fault = _check_columns(target.connection, target.window, path) if file.name.endswith(".parquet") else ""
+        inserted = 0 if fault else _insert(target, file, path)
     except duckdb.Error as error:
         if not _is_unreadable(error, path):
             raise
         fault = (str(error).splitlines() or ["no reason given"])[0]
     if fault:
-        raise damaged(stream, f"{stream.name}: {path} cannot be loaded: {fault}", window.id)
+        stream = target.stream
+        raise damaged(stream, f"{stream.name}: {path} cannot be loaded: {fault}", target.window.id)
     return inserted
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection,
-    stream: Stream,
-    window: Window,
-    file: StagedFile,
-    path: Path,
-    loaded_at: object,
-) -> int:
+def _insert(target: _Target, file: StagedFile, path: Path) -> int:
     """Insert one file's rows by column name and return their number."""
-    label = f"{window.stage}/{window.id}/{file.name}"
-    target = DUCKDB.raw_table(stream)
+    connection, stream, window = target.connection, target.stream, target.window
+    label, loaded_at = target.label(file), target.loaded_at
+    table = DUCKDB.raw_table(stream)
     if file is window.deletes:
-        types = columns_of(executing(connection), stream)
-        return write_tombstones(connection, stream, types, str(path), label, loaded_at)
+        return write_tombstones(connection, stream, target.columns, str(path), label, loaded_at)
     if file is window.rejects:
         statement = (
             "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
@@ -206,14 +228,14 @@ def _insert(
     elif file.name.endswith(".parquet"):
         names = ", ".join(quoted(column.name) for column in window.columns)
         statement = (
-            f"insert into {target} ({names}, _file, _file_row, _loaded_at)"
+            f"insert into {table} ({names}, _file, _file_row, _loaded_at)"
             f" select {names}, ?, file_row_number, ? from read_parquet(?, file_row_number = true)"
         )
         values = [label, loaded_at, str(path)]
     else:
         # Read whole objects: the text is kept as it is, and no number passes through a double.
         statement = (
-            f"insert into {target} (raw, _file, _file_row, _loaded_at)"
+            f"insert into {table} (raw, _file, _file_row, _loaded_at)"
             " select json, ?, row_number() over () - 1, ? from read_ndjson_objects(?, maximum_object_size = ?)"
         )
         values = [label, loaded_at, str(path), LARGEST_DOCUMENT]
@@ -238,8 +260,9 @@ def _kind(window: Window, file: StagedFile) -> str:
     return "deletes" if file is window.deletes else "data"
 
 
-def _record_file(connection: duckdb.DuckDBPyConnection, window: Window, file: StagedFile, loaded_at: object) -> None:
-    connection.execute(
+def _record_file(target: _Target, file: StagedFile) -> None:
+    window = target.window
+    target.connection.execute(
         "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             window.stream,
@@ -256,6 +279,6 @@ def _record_file(connection: duckdb.DuckDBPyConnection, window: Window, file: St
             window.mode,
             window.run_id,
             window.staged_at,
-            loaded_at,
+            target.loaded_at,
         ],
     )

@@ -14,7 +14,6 @@ from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
 from adventure.destinations.common.build import run_dbt_build, target_dir
-from adventure.destinations.common.dialect import columns_of
 from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.selection import LoadedTables
@@ -22,8 +21,9 @@ from adventure.destinations.common.sql_warehouse import SqlWarehouse
 from adventure.destinations.common.staged_files import copy_staged
 from adventure.destinations.duckdb.adopt import adopt
 from adventure.destinations.duckdb.connection import connect, executing, file_lock, released_by_dbt, translating_duckdb
-from adventure.destinations.duckdb.load import load_window
+from adventure.destinations.duckdb.load import load_waiting
 from adventure.destinations.duckdb.publish import publish
+from adventure.destinations.duckdb.raw_table import columns_of
 from adventure.destinations.duckdb.report import publish_report
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.versions import copy_versions, open_copy
@@ -114,22 +114,17 @@ class DuckDBWarehouse(SqlWarehouse):
         rows = files = 0
         if windows:
             with self._connected() as connection:
-                execute = executing(connection)
-                ledger = read_ledger(execute, stream.stage, [window.id for window in windows])
-                if not columns_of(execute, stream):
+                ledger = read_ledger(executing(connection), stream.stage, [window.id for window in windows])
+                if not columns_of(connection, stream):
                     # A window with deletes only has no column types to create the table from: load it after the
                     # windows with rows.
                     windows.sort(key=lambda window: not window.columns)
                 waiting = [each for each in windows if each.stream == stream.name and not is_loaded(each, ledger)]
-                for number, window in enumerate(waiting, 1):
-                    if window.deletes and not window.columns and not columns_of(execute, stream):
-                        continue
-                    try:
-                        result = load_window(connection, stream, self._stage, window)
-                    except StageDamaged as error:
+                loading = load_waiting(connection, stream, self._stage, waiting)
+                for number, (window, result) in enumerate(loading, 1):
+                    if isinstance(result, StageDamaged):
                         # The window is not damaged if `adventure stage remove` removed it meanwhile.
-                        if not self._stage.was_removed(window):
-                            damaged.append(error)
+                        damaged += [] if self._stage.was_removed(window) else [result]
                         continue
                     rows, files = rows + result.rows, files + result.files
                     log.info(
