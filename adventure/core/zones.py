@@ -1,8 +1,9 @@
 """Convert timestamps without a time zone, by the IANA name of their zone."""
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from adventure.core.clock import earlier
 from adventure.core.errors import ConfigError
 
 _UTC_NAMES = frozenset(
@@ -40,6 +41,17 @@ def to_utc(local: datetime, name: str) -> datetime:
 def to_local(moment: datetime, name: str) -> datetime:
     """Return the naive local timestamp of a zone at a naive UTC one."""
     return moment if is_utc(name) else _moved(moment.replace(tzinfo=UTC), ZoneInfo(name))
+
+
+def looking_back(local: datetime, duration: timedelta, name: str) -> timedelta:
+    """Return how far below a naive local time the zone's clock may have been for that long before it.
+
+    It is an hour more shortly after the clock skipped one, and never less than `duration`.
+    """
+    if not duration or is_utc(name):
+        return duration
+    before = to_local(earlier(to_utc(local, name), duration), name)
+    return max(duration, local - before)
 
 
 def parse_moment(text: str, zone: str) -> datetime:

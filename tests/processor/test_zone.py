@@ -16,7 +16,7 @@ from adventure.core.errors import ConfigError, SourceShapeError
 from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.core.zones import to_local, to_utc
+from adventure.core.zones import looking_back, to_local, to_utc
 from adventure.demo.sandbox import Sandbox
 from adventure.factory import open_probe, open_warehouse
 from adventure.monitoring.checks.flow import count_rows
@@ -307,6 +307,32 @@ def test_nothing_is_lost_where_the_clock_is_changed(
     assert len(staged(stream)) == 20
 
 
+@pytest.mark.parametrize(
+    "begins", ["2025-11-02 04:30:00", "2025-03-09 06:00:00"], ids=["the hour comes twice", "an hour is skipped"]
+)
+def test_a_lookback_reaches_over_a_change_of_the_clock(
+    settings: Settings,
+    writer_settings: Settings,
+    local: Stream,
+    staged: Staged,
+    monkeypatch: pytest.MonkeyPatch,
+    begins: str,
+) -> None:
+    """The horizon is unknown; every second row commits 20 minutes after it got its time, the others at once."""
+    stream = replace(local, timezone=NEW_YORK, lookback=timedelta(minutes=22))
+    times = [datetime.fromisoformat(begins) + timedelta(minutes=10 * n, microseconds=17) for n in range(20)]
+    with open_pipeline(settings, [stream]) as pipeline, writer(writer_settings) as connection:
+        later = [times[-1] + timedelta(minutes=minutes) for minutes in (10, 20, 120)]
+        for number, moment in enumerate([*times, *later]):
+            row = number - 2 * (number % 2)
+            if row in range(len(times)):
+                connection.execute("insert into local values (%s, %s)", [row, to_local(times[row], NEW_YORK)])
+            horizon = Horizon(moment + timedelta(seconds=1), timedelta(0), "a prepared transaction is open")
+            monkeypatch.setattr(postgres_source, "read_horizon", lambda *_, horizon=horizon: horizon)
+            assert not run_cycle(pipeline).failures
+    assert set(ids(staged(stream))) == set(range(20))
+
+
 def test_status_check_and_reconcile_read_the_zone_of_the_stream(
     settings: Settings, writer_settings: Settings, local: Stream
 ) -> None:
@@ -376,3 +402,20 @@ def test_local_and_utc_are_converted_both_ways(zone: str) -> None:
     local = to_local(moment, zone)
     assert local == moment + (local.replace(tzinfo=ZoneInfo(zone)).utcoffset() or timedelta(0))
     assert to_utc(local, zone) == moment
+
+
+# An hour was skipped in New York on 9 March 2025 at 07:00 UTC, from 02:00 to 03:00.
+@pytest.mark.parametrize(
+    ("zone", "local", "minutes", "expected"),
+    [
+        (NEW_YORK, "2025-03-09 03:05:00", 15, 75),
+        (NEW_YORK, "2025-03-09 03:20:00", 15, 15),
+        (NEW_YORK, "2025-03-09 01:59:00", 15, 15),
+        (NEW_YORK, "2025-11-02 01:05:00", 15, 15),
+        (NEW_YORK, "2025-03-09 03:05:00", 0, 0),
+        ("UTC", "2025-03-09 03:05:00", 15, 15),
+    ],
+)
+def test_a_lookback_on_the_wall_clock(zone: str, local: str, minutes: int, expected: int) -> None:
+    found = looking_back(datetime.fromisoformat(local), timedelta(minutes=minutes), zone)
+    assert found == timedelta(minutes=expected)

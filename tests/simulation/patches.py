@@ -14,7 +14,7 @@ from adventure.core import files, private
 from adventure.destinations.duckdb import load, stage, warehouse
 from adventure.processor import cycle, recovery, report, reset, run, state
 from adventure.reconcile import repair
-from adventure.sources.postgres import horizon, planner, snapshot
+from adventure.sources.postgres import horizon, planner, snapshot, zone
 from adventure.sources.postgres import source as postgres
 from tests.simulation import source as simulated
 from tests.simulation.disk import SimulatedOs, SimulatedShutil
@@ -93,6 +93,7 @@ def simulated_modules() -> Iterator[None]:
         (horizon, {"Moment": SimpleNamespace(now=lambda: simulated.own_clocks(Current.world))}),
         (planner, {"plan_stream": simulated.plan_stream, "refusal": lambda *_: None}),
         (snapshot, {"RowWriter": simulated.SimulatedWriter}),
+        (zone, {"earliest_ahead": simulated.earliest_ahead}),
         (
             postgres,
             {

@@ -33,7 +33,7 @@ class SimulatedComparison:
 
     def run(self, mark: Watermark, lookback: timedelta) -> None:
         """Compare all rows below the watermark."""
-        world, side = self.world, SimulatedSide(self.world.server)
+        world, side = self.world, SimulatedSide(self.world.server, self.world.stream)
         self.process.effect(lost)
         keys = [(str(key),) for key in sorted(world.database.latest().keys() | world.server.rows.keys())]
         self.process.effect(lost)

@@ -5,12 +5,18 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from tests.simulation.world import Config, Step, Violation, World
+from tests.simulation.world import SUMMER_BEGINS, SUMMER_ENDS, Config, Step, Violation, World
 
 STEPS = 50
 """The steps of a schedule."""
 
+_ZONES: dict[int, dict[str, Any]] = {
+    4: {"zone": "Europe/Berlin", "begins": SUMMER_BEGINS},
+    9: {"zone": "Europe/Berlin", "begins": SUMMER_ENDS},
+}
+"""A fifth of the schedules has a cursor that holds the wall clock, shortly before it changes."""
 _TICKS = (30, 1_000, 20_000, 90_000, 150_000, 700_000, 1_100_000, 5_000_000)
+_HOURS = (1_500_000_000, 3_700_000_000)
 _CLOCK_STEPS = (-3_600_000_000, -5_000_000, -2_000_000, -400_000, -45_000, 300_000, 4_000_000)
 _PARTS = ("stage", "state", "warehouse", "source")
 _EFFECTS = 90
@@ -28,10 +34,11 @@ def schedule(seed: int) -> Schedule:
         file_by_file=random.random() < 0.3,
         # Derived from the seed, so that the schedules of earlier runs stay the same.
         rows_a_window=(1_000_000, 1, 2)[seed % 3],
+        **_ZONES.get(seed % 10, {}),
     )
     # Each schedule has one or two kinds of disturbances only, so that each of them comes often enough.
     kinds = random.sample(("crash", "clock", "restore", "damage", "unknown", "twice"), random.choice((0, 1, 1, 2)))
-    make = _Maker(random, kinds)
+    make = _Maker(random, kinds, ticks=_TICKS + _HOURS * (config.zone is not None))
     return config, [make.step() for _ in range(STEPS)]
 
 
@@ -84,6 +91,7 @@ def shortened(steps: Schedule) -> Schedule:
         Config(),
         replace(config, default="now"),
         replace(config, file_by_file=False),
+        replace(config, zone=None, begins=Config.begins),
         replace(config, rows_a_window=Config.rows_a_window),
     ):
         if fails(plainer, kept):
@@ -112,8 +120,8 @@ def shown(steps: Schedule) -> str:
 class _Maker:
     """Makes the steps of one schedule."""
 
-    def __init__(self, random: Random, kinds: Sequence[str]) -> None:
-        self._random = random
+    def __init__(self, random: Random, kinds: Sequence[str], ticks: Sequence[int]) -> None:
+        self._random, self._ticks = random, ticks
         self._crashes, self._twice = "crash" in kinds, "twice" in kinds
         self._work: list[tuple[int, Callable[[], Step]]] = [
             (14, self._tick),
@@ -151,7 +159,7 @@ class _Maker:
         return self._random.choice(self._all)()
 
     def _tick(self) -> Step:
-        return ("tick", self._random.choice(_TICKS))
+        return ("tick", self._random.choice(self._ticks))
 
     def _transaction(self) -> Step:
         return ("transaction", self._random.randrange(4), self._random.randrange(1, 7), self._random.choice(_WRITES))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from adventure.core.zones import to_local
 from tests.simulation.process import EPOCH, Process
 
 HIDDEN_AT_MOST_US = 40_000
@@ -66,11 +67,13 @@ class Server:
         default: what sets the cursor: `now`, `statement` or `clock`.
         precision: of the cursor's values: `us`; `ms` and `s`, to which the column rounds; `trunc` and `day`, to which
             the writers truncate.
+        zone: whose wall clock the writers set the cursor from.
     """
 
     true_us: Callable[[], int]
     default: str
     precision: str
+    zone: str = "UTC"
     offset_us: int = 0
     """The server's clock less the true time."""
     rows: dict[int, Row] = field(default_factory=dict)
@@ -129,7 +132,7 @@ class Server:
         if self.default == "clock" or (self.default == "statement" and session.is_interactive):
             stamp = self.clock()
         self.written += 1
-        session.writes[key] = Row(as_stored(stamp, self.precision), self.written)
+        session.writes[key] = Row(as_stored(to_local(stamp, self.zone), self.precision), self.written)
 
     def end(self, number: int, *, commit: bool) -> None:
         """Commit the session's transaction, or roll it back. The message goes on, unless the session is interactive."""

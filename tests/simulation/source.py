@@ -25,6 +25,7 @@ from adventure.core.settings import Settings
 from adventure.core.spans import micros
 from adventure.core.streams import Stream
 from adventure.core.watermark import Origin, Watermark
+from adventure.core.zones import is_utc, to_local
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres import horizon
 from adventure.sources.postgres.clock_steps import unread_below
@@ -241,8 +242,8 @@ class Silent:
         return lambda *_, **__: None
 
 
-class UtcOnly(ZoneWatch):
-    """The simulated cursors are in UTC."""
+class NamedZone(ZoneWatch):
+    """The simulated writers use the zone that the stream names."""
 
     def check(self, *_: object) -> None:
         """See `ZoneWatch`."""
@@ -255,7 +256,7 @@ class SimulatedReader(Reader):
         self.process = process
         self.settings = Settings()
         self.warnings = Silent()  # type: ignore[assignment]
-        self.zones = UtcOnly("UTC", "default")
+        self.zones = NamedZone("UTC", "default")
         self.asking: Any = AskingConnection(process, server)
         self.copying: Any = CopyingConnection(process, server)
         self.utf8, self.copying_pid, self.origin_query = True, 0, ""
@@ -312,7 +313,21 @@ def read_relations(_: object, streams: Sequence[Stream]) -> dict[str, Any]:
 
 def plan_stream(connection: AskingConnection, stream: Stream, *, utf8: bool) -> SimulatedPlan:
     """Return the plan of the simulated table."""
-    return SimulatedPlan(stream, STEPS.get(connection._server.precision, timedelta(microseconds=1)))
+    step = STEPS.get(connection._server.precision, timedelta(microseconds=1))
+    return SimulatedPlan(stream, step, is_naive=stream.timezone is not None)
+
+
+def earliest_ahead(connection: AskingConnection, at: datetime, zone: str) -> datetime:
+    """See `adventure.sources.postgres.zone.earliest_ahead`, whose rules are the server's."""
+    if is_utc(zone):
+        return at
+    connection._process.effect(unavailable)
+    later = at + timedelta(hours=4)
+    if to_local(later, zone) - to_local(at, zone) == later - at:
+        return to_local(at, zone)
+    minute = at.replace(second=0, microsecond=0)
+    ahead = (minute + timedelta(minutes=number) for number in range(1, 241))
+    return min(to_local(at, zone), *(to_local(each, zone) for each in ahead))
 
 
 def read_origin(connection: AskingConnection, _: str) -> Origin:
@@ -330,11 +345,12 @@ class SimulatedSide:
     """The source as a side of a comparison."""
 
     server: Server
+    stream: Stream
 
     def lookback(self, mark: Watermark) -> timedelta:
         """The same as `PostgresSide.lookback`."""
         unknown = mark.mode.startswith("lookback")
-        return lookback(STREAM, mark, horizon_unknown=unknown) + unread_below(mark, STREAM.zone)
+        return lookback(self.stream, mark, horizon_unknown=unknown) + unread_below(mark, self.stream.zone)
 
     def lag(self, mark: Watermark) -> timedelta:
         return lag(mark)

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.patches import simulated_modules
 from tests.simulation.schedule import Schedule, schedule, shortened, shown, violation
-from tests.simulation.world import Config
+from tests.simulation.world import SUMMER_BEGINS, Config
 
 CHUNK = 20
 """Seeds in the fast tier."""
@@ -37,6 +37,20 @@ FOUND_BEFORE: dict[str, Schedule] = {
             ("transaction", 0, 2, "put"),
             ("tick", 700_000),
             ("cycle", 0, 0, None),
+        ],
+    ),
+    "the wall clock skips an hour while a transaction is open and the horizon unknown": (
+        Config(precision="trunc", zone="Europe/Berlin", begins=SUMMER_BEGINS),
+        [
+            ("transaction", 3, 6, "put"),
+            ("begin", 1, False),
+            ("tick", 5_000_000),
+            ("begin", 2, True),
+            ("tick", 5_000_000),
+            ("unknown", True),
+            ("transaction", 0, 4, "put"),
+            ("cycle", 0, 0, None),
+            ("write", 2, 4, "put"),
         ],
     ),
 }

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from adventure.core.errors import AdventureError, AlreadyRunning, WatermarkMismatch
 from adventure.core.manifest import MANIFEST, Window
 from adventure.core.spans import micros
+from adventure.core.zones import to_utc
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.monitoring import observe
 from adventure.processor.cycle import run_cycle
@@ -26,6 +27,11 @@ from tests.simulation.server import HIDDEN_AT_MOST_US, Server
 from tests.simulation.source import STREAM, SimulatedSide, SimulatedSource
 from tests.simulation.state import StateDatabase
 from tests.simulation.warehouse import Database, SimulatedWarehouse
+
+SUMMER_BEGINS, SUMMER_ENDS = datetime(2026, 3, 29, 0, 59, 50, 123457), datetime(2026, 10, 25, 0, 59, 50, 123457)
+"""Moments (naive UTC) shortly before wall clocks in Europe skip an hour, and show one again."""
+
+MINUTE_US = 60_000_000
 
 Step = tuple[Any, ...]
 """The name of a method of `World` and its arguments."""
@@ -45,6 +51,10 @@ class Config:
     """In a first load."""
     file_by_file: bool = False
     """The warehouse commits each file by itself, as Snowflake does, instead of a window at once."""
+    zone: str | None = None
+    """Whose wall clock the cursor holds; None for UTC."""
+    begins: datetime = EPOCH
+    """When the schedule begins, naive UTC."""
 
 
 @dataclass
@@ -80,7 +90,9 @@ class World:
         self.root.entries["data"] = self.root.durable["data"] = Folder()
         self.state = StateDatabase()
         self.database = Database()
-        self.server = Server(lambda: self.true_us, self.config.default, self.config.precision)
+        self.true_us = (self.config.begins - EPOCH) // timedelta(microseconds=1)
+        self.stream = replace(STREAM, timezone=self.config.zone)
+        self.server = Server(lambda: self.true_us, self.config.default, self.config.precision, self.stream.zone)
         self.processors: list[Processor] = [Processor(self), Processor(self)]
         self.running: list[Process] = []
 
@@ -92,7 +104,9 @@ class World:
             getattr(self, name)(*arguments)
 
     def tick(self, us: int) -> None:
-        """Let time pass."""
+        """Let time pass, but not hours while a transaction is open: with an unknown horizon, windows look back less."""
+        if us > MINUTE_US and any(not session.is_idle for session in self.server.sessions):
+            return
         self.server.settle(us)
         self.true_us += us
 
@@ -162,13 +176,13 @@ class World:
         # Within a cycle, a window may be loaded and cleaned up before the cycle ends.
         self._observe_windows()
         process = Process(self)
-        self._as(process, at, action, lambda: SimulatedWarehouse(self, process).load(STREAM))
+        self._as(process, at, action, lambda: SimulatedWarehouse(self, process).load(self.stream))
         self._check_raw()
 
     def cleanup(self, at: int, action: Any) -> None:
         """Run the task that cleans up."""
         process = Process(self)
-        self._as(process, at, action, lambda: SimulatedWarehouse(self, process).cleanup(STREAM))
+        self._as(process, at, action, lambda: SimulatedWarehouse(self, process).cleanup(self.stream))
         self._check_stage()
 
     def repair(self, at: int, action: Any, without: Sequence[str] = ()) -> None:
@@ -246,8 +260,10 @@ class World:
         self.server.unknown_reason = None
         for number in range(len(self.processors)):
             self.stop(number)
-        # A row that was written before the clock was set back waits until the clock has passed its cursor.
-        ahead = max((row.cursor for row in self.server.rows.values()), default=EPOCH) - self.server.clock()
+        # A row that was written before the clock was set back waits until the clock has passed its cursor, which a wall
+        # clock shows twice when summer time ends.
+        cursors = [row.cursor.replace(fold=fold) for row in self.server.rows.values() for fold in (0, 1)]
+        ahead = max((to_utc(each, self.stream.zone) for each in cursors), default=EPOCH) - self.server.clock()
         self.tick(2_000_000 + max(0, ahead // timedelta(microseconds=1)))
         seen = self._settle()
         if seen and not self.refusals and not self._problems():
@@ -270,7 +286,8 @@ class World:
 
     def _missing(self) -> list[str]:
         held = {(row.key, row.value) for row in self.database.raw}
-        latest = {} if self.server.stepped or "source" in self.restored else self.database.latest()
+        overtaken = self.server.stepped or self.config.begins == SUMMER_ENDS or "source" in self.restored
+        latest = {} if overtaken else self.database.latest()
         found = []
         for key, row in self.server.rows.items():
             if (key, row.value) not in held:
@@ -281,9 +298,11 @@ class World:
 
     def _problems(self) -> list[str]:
         """Return what `adventure status --check` reports about windows."""
-        stage, staged = self._folder_stage(Process(self)), {STREAM.name: self.staged_windows()}
+        stage, staged = self._folder_stage(Process(self)), {self.stream.name: self.staged_windows()}
         ledger: Any = _SimulatedLedger(self.database)
-        return [lost.rows for lost in observe.lost_windows([STREAM], self.state.marks, stage, staged, ledger).values()]
+        return [
+            lost.rows for lost in observe.lost_windows([self.stream], self.state.marks, stage, staged, ledger).values()
+        ]
 
     def _follow_remedies(self) -> None:
         """Do what the messages say: repair without the damaged windows and remove them, or reset and repair."""
@@ -293,19 +312,19 @@ class World:
         if bad:
             self.repair(0, None, bad)
             for window_id in bad:
-                self._folder_stage(Process(self)).discard(STREAM.stage, window_id)
+                self._folder_stage(Process(self)).discard(self.stream.stage, window_id)
         is_refused = any(isinstance(error, WatermarkMismatch) for error in self.refusals)
         if is_refused or self._problems():
             self.stop(0)
             process = Process(self)
-            reset_stream(self.settings(process), STREAM, None)  # type: ignore[arg-type]
+            reset_stream(self.settings(process), self.stream, None)  # type: ignore[arg-type]
         self._settle()
         self.repair(0, None)
 
     def _observe(self) -> None:
         """Check the windows that are new in the stage, and the watermark."""
         self._observe_windows()
-        mark = self.state.marks.get(STREAM.name)
+        mark = self.state.marks.get(self.stream.name)
         if mark and mark.window_id:
             self.passed.add(mark.window_id)
         if mark and mark.window_id and mark.window_id not in self.staged and "stage" not in self.restored:
@@ -393,13 +412,13 @@ class World:
 
     def content(self, window: Window, name: str) -> bytes | None:
         """Return a staged file's content; None if there is no such file."""
-        folder = self._stage_folder().entries.get(STREAM.stage)
+        folder = self._stage_folder().entries.get(self.stream.stage)
         folder = folder.entries.get(window.id) if isinstance(folder, Folder) else None
         file = folder.entries.get(name) if isinstance(folder, Folder) else None
         return file.content if isinstance(file, File) else None
 
     def _window_folders(self) -> Iterator[tuple[str, Folder]]:
-        folder = self._stage_folder().entries.get(STREAM.stage)
+        folder = self._stage_folder().entries.get(self.stream.stage)
         if isinstance(folder, Folder):
             for name, found in folder.entries.items():
                 if isinstance(found, Folder):
@@ -419,19 +438,19 @@ class World:
         return FolderStage(self.path(process, "/data/stage"))  # type: ignore[arg-type]
 
     def _repair(self, process: Process, without: Sequence[str]) -> None:
-        mark = self.state.marks.get(STREAM.name)
+        mark = self.state.marks.get(self.stream.name)
         if mark is None:
             return
-        side: Any = SimulatedSide(self.server)
+        side: Any = SimulatedSide(self.server, self.stream)
         comparison: Any = SimulatedComparison(self, process, without)
         comparison.run(mark, side.lookback(mark))
-        lock = f"adventure:repair:{STREAM.name}"
+        lock = f"adventure:repair:{self.stream.name}"
         if lock in self.state.locks:
             raise AlreadyRunning("Another repair of the stream things is under way")
         self.state.locks[lock] = process
         try:
             Repair(
-                STREAM,
+                self.stream,
                 SimulatedSource(process, self.server),
                 side,
                 self._folder_stage(process),
@@ -472,7 +491,7 @@ class Processor:
         """Open what is not open, and run a cycle; see `adventure.processor.run._cycles`."""
         try:
             if self._pipeline is None:
-                opened = open_pipeline(self._settings, [STREAM], retry_for=0)
+                opened = open_pipeline(self._settings, [self._world.stream], retry_for=0)
                 self._pipeline = self._stack.enter_context(opened)
             _open_sources(self._pipeline, self._settings, retry_for=0)
             report = run_cycle(self._pipeline)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from adventure.core.clock import earlier
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
-from adventure.core.zones import to_local
+from adventure.core.zones import looking_back, to_local
 from adventure.sources.postgres.horizon import FALLBACK_LOOKBACK
 
 if TYPE_CHECKING:
@@ -255,6 +255,8 @@ def lookback(
         horizon_unknown: whether the horizon is unknown now, or was when the watermark last moved.
     """
     writers = max(stream.lookback, FALLBACK_LOOKBACK) if horizon_unknown else stream.lookback
+    if mark:
+        writers = looking_back(mark.value, writers, stream.zone)
     resolution = Resolution.of(mark.mode) if mark else None
     if mark is None or resolution is None or resolution.unit <= step:
         return writers + (step if writers and step > MICROSECOND else timedelta(0))
