@@ -15,7 +15,7 @@ import pytest
 from adventure.core.faults import Point
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.factory import open_stage, open_warehouse
+from adventure.factory import open_stage
 from adventure.processor.state import read_watermarks
 from adventure.sources.postgres.windows import FIRST_LOAD
 from tests.processor.conftest import stream_of, writer
