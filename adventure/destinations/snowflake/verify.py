@@ -239,7 +239,7 @@ class _Work:
         self._warehouse.load(orders)
         self._warehouse.cleanup(orders)
         found = self._warehouse.execute(
-            "select count(*), min(kind) from raw_ext.load_history where window_id = ? and file = ? and \"ROWS\" = 1",
+            'select count(*), min(kind) from raw_ext.load_history where window_id = ? and file = ? and "ROWS" = 1',
             [window.id, DELETES],
         )[0]
         _expect("ledger entries of the row that is gone", found, (1, "deletes"))
