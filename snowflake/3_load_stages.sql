@@ -28,6 +28,8 @@ from collections import namedtuple
 from datetime import datetime, timedelta, timezone
 
 MANIFEST = "window.json"
+REPLACES = "replaces all rows"  # The end of the mode of a window that holds the whole table.
+ROW_NUMBER = "_row_number"  # The key of a table that has none: each of its windows holds all rows.
 COPY_FILES = 1000
 COPY_BYTES = 2 * 1024**3
 REMOVED_WINDOWS = 200
@@ -78,7 +80,7 @@ def load(session, job, problems):
     for _ in range(LOOKS):
         waiting, table = waiting_windows(session, job, problems), Table(session, job)
         ready = table.fitted(waiting, problems)
-        for piece in pieces(ready):
+        for piece in pieces(job, ready):
             loaded = load_piece(session, job, table, piece, problems)
             rows, files = rows + loaded[0], files + loaded[1]
         # Windows that arrived meanwhile need another round. If some arrive in every round, the next load begins with them.
@@ -103,12 +105,16 @@ def advance(session, job, without_table, problems):
     return is_done
 
 
-def pieces(waiting):
-    """Yield lists of windows whose files one transaction loads: one COPY takes at most 1,000 files."""
+def pieces(job, waiting):
+    """Yield lists of windows whose files one transaction loads: one COPY takes at most 1,000 files.
+
+    A window that holds the whole table of a stream with a key is loaded by itself, because it marks the missing keys.
+    """
     piece, files, size = [], 0, 0
     for window, missing in waiting:
         more, bigger = len(missing), sum(file["bytes"] for file in missing)
-        if piece and (files + more > COPY_FILES or size + bigger > COPY_BYTES):
+        is_alone = ROW_NUMBER not in job.key and (is_whole(window) or (piece and is_whole(piece[-1][0])))
+        if piece and (is_alone or files + more > COPY_FILES or size + bigger > COPY_BYTES):
             yield piece
             piece, files, size = [], 0, 0
         piece.append((window, missing))
@@ -172,6 +178,11 @@ def load_windows(session, job, table, piece, loaded_at):
             )
         rows += count if kind_of(window, file) == "data" else 0
     record_files(session, job, loaded, loaded_at)
+    for window in [window for window, _ in piece if is_whole(window)][-1:]:
+        if ROW_NUMBER in job.key:
+            keep_newest(session, job, table)
+        else:
+            write_missing(session, job, table, window, loaded_at)
     return rows, len(loaded)
 
 
@@ -300,6 +311,11 @@ def read_ledger(session, stage, listed):
 def files_of(window):
     """Return all files of a window except window.json."""
     return window["files"] + [file for file in (window["rejects"], window["deletes"]) if file]
+
+
+def is_whole(window):
+    """Return whether the window's rows are the whole table."""
+    return window["mode"].endswith(REPLACES)
 
 
 def kind_of(window, file):
@@ -512,6 +528,48 @@ def write_tombstones(session, job, table, files, loaded_at):
             params=params,
         ).collect()
     return {file: len(texts) for file, texts in found.items()}
+
+
+def write_missing(session, job, table, window, loaded_at):
+    """Append a tombstone for each live key that is not in the window, which holds all rows of the table.
+
+    A key whose row the window rejects stays as it is. The window's end is later than the cursors of all windows before.
+    """
+    label, name = f"{job.stage}/{window['id']}/", "deletes.ndjson.gz"
+    keys = [f"latest.{quoted(key.upper())}" for key in job.key]
+    text = " || ',' || ".join(key_text(column, table.held[key.upper()][0]) for column, key in zip(keys, job.key))
+    columns = ", ".join(quoted(column.upper()) for column in (*job.key, job.cursor))
+    at = f"{literal(str(datetime.fromisoformat(window['high']) - timedelta(microseconds=1)))}::timestamp_ntz(6)"
+    inserted = session.sql(
+        f"insert into {table.name} ({columns}, _file, _file_row, _loaded_at, _deleted_at)"
+        f" select {', '.join(keys)}, {at}, {literal(label + name)}, row_number() over (order by {', '.join(keys)}),"
+        f" {literal(loaded_at)}::timestamp_ntz(6), {at} from ({latest(table.name, job)}) as latest"
+        f" where not startswith(latest._file, {literal(label)}) and not exists ("
+        f"select 1 from raw_ext.rejected_rows as rejected where startswith(rejected._file, {literal(label)}) and"
+        f" rtrim(rejected.key, ' ') = {text})"
+    ).collect()
+    if rows := int(inserted[0][0]):
+        deletes = {"name": name, "rows": rows, "bytes": 0, "sha256": ""}
+        record_files(session, job, [({**window, "deletes": deletes}, deletes)], loaded_at)
+
+
+def key_text(column, kind):
+    """Return a part of a key as rejected rows have it: as PostgreSQL prints it, without the padding of char(n)."""
+    if kind == "TIMESTAMP_NTZ":
+        text = f"to_char({column}, 'YYYY-MM-DD HH24:MI:SS.FF6')"
+        return f"case when contains({text}, '.') then regexp_replace({text}, '[.]?0+$', '') else {text} end"
+    if kind == "DATE":
+        return f"to_char({column}, 'YYYY-MM-DD')"
+    return f"rtrim({column}, ' ')" if kind == "TEXT" else f"{column}::varchar"
+
+
+def keep_newest(session, job, table):
+    """Remove the rows of all windows but the newest that was loaded, whatever the order in which they are loaded."""
+    session.sql(
+        f"delete from {table.name} where not startswith(_file, (select max(stage || '/' || window_id || '/')"
+        f" from raw_ext.load_history where stage = ? and kind = 'data' and endswith(mode, {literal(REPLACES)})))",
+        params=[job.stage],
+    ).collect()
 
 
 def record_files(session, job, files, loaded_at):

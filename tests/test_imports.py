@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 # Run a command with its job replaced by a no-op, then print the imported modules.
@@ -97,3 +99,15 @@ def test_the_generator_loads_no_warehouse() -> None:
         below(found, *EVERYTHING_ELSE, "duckdb", "pandas", "adventure.destinations.warehouse", "adventure.demo.sandbox")
         == set()
     )
+
+
+def test_the_processors_process_finds_no_pandas() -> None:
+    """pyarrow imports it with its first scalar where it is installed."""
+    pytest.importorskip("pandas")
+    script = (
+        "import json, sys\nfrom adventure import __main__\n__main__.main = lambda: None\n"
+        "sys.argv = ['adventure', 'COMMAND']\n__main__.run()\nimport pyarrow\npyarrow.scalar(1)\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    assert below(_left_by(script.replace("COMMAND", "process")), "pandas") == set()
+    assert below(_left_by(script.replace("COMMAND", "dashboard")), "pandas")

@@ -54,8 +54,8 @@ class WarehouseKind:
     """The extra of the distribution that brings its packages; "" if there is none."""
     publishes_file: bool = True
     """It publishes the marts as a DuckDB file, `Settings.published_path`."""
-    whole_tables: bool = True
-    """It can replace a whole raw table, and compare whole rows with the source."""
+    whole_rows: bool = True
+    """It can compare whole rows with the source, by the hashes of all columns."""
     delta_encodings: bool = True
     """It reads Parquet's delta encodings, which take less time and space."""
     interval_setting: str = ""
@@ -118,7 +118,7 @@ WAREHOUSES: dict[str, WarehouseKind] = {
             "adventure.destinations.snowflake.kind",
             "snowflake",
             publishes_file=False,
-            whole_tables=False,
+            whole_rows=False,
             delta_encodings=False,
             interval_setting="snowflake_interval_sec",
         ),

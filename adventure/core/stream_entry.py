@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from adventure.core.api import Api
 from adventure.core.errors import ConfigError
-from adventure.core.kinds import SOURCES, WAREHOUSES, check_kind
+from adventure.core.kinds import SOURCES, check_kind
 from adventure.core.named_sources import NamedSource
 from adventure.core.settings import Settings
 from adventure.core.streams import APPEND, AUTO, LOG, READ_AT, ROW_NUMBER, SNAPSHOT, Stream
@@ -72,8 +72,8 @@ def read_entry(
     entry = _validated(where, {**values, "source": own_source.kind.name} if own_source else values)
     if entry.timezone:
         _check_timezone(where, entry)
-    mode, mode_reason = _mode(where, entry, settings)
-    cursor, key = _cursor_and_key(where, entry, mode, settings)
+    mode, mode_reason = _mode(where, entry)
+    cursor, key = _cursor_and_key(where, entry, mode)
     append_by = entry.cursor if entry.mode == APPEND else None
     _check_shape(where, entry, [append_by or cursor, *key], settings)
     _check_api(where, entry)
@@ -133,7 +133,7 @@ def _check_api(where: str, entry: _Entry) -> None:
         )
 
 
-def _mode(where: str, entry: _Entry, settings: Settings) -> tuple[str | None, str]:
+def _mode(where: str, entry: _Entry) -> tuple[str | None, str]:
     """Return the stream's mode, and why it is not AUTO if it names neither mode nor cursor."""
     kind = SOURCES[entry.source]
     if entry.mode is not None and entry.mode not in kind.modes:
@@ -143,11 +143,11 @@ def _mode(where: str, entry: _Entry, settings: Settings) -> tuple[str | None, st
         )
     if entry.mode is not None or entry.cursor is not None or not {LOG, SNAPSHOT} <= set(kind.modes):
         return entry.mode, ""
-    why = _not_by_log(entry, settings)
+    why = _not_by_log(entry)
     return (SNAPSHOT, why[0]) if why else (AUTO, "")
 
 
-def _cursor_and_key(where: str, entry: _Entry, mode: str | None, settings: Settings) -> tuple[str, tuple[str, ...]]:
+def _cursor_and_key(where: str, entry: _Entry, mode: str | None) -> tuple[str, tuple[str, ...]]:
     """Check what the mode needs, and return the stream's cursor and key."""
     if mode == APPEND:
         return _append_cursor_and_key(where, entry)
@@ -168,14 +168,10 @@ def _cursor_and_key(where: str, entry: _Entry, mode: str | None, settings: Setti
                     f"{where}: cursor: Field required, because {name} needs it", f"Add it, or remove {name}"
                 )
             raise ConfigError(f"{where}.{name} has no meaning with {entry.mode!r}, which needs no cursor", "Remove it")
-    if mode == LOG and (why := _not_by_log(entry, settings)):
+    if mode == LOG and (why := _not_by_log(entry)):
         raise ConfigError(f"{where}: the log cannot be read: {why[0]}", why[1])
     if mode == LOG and entry.interval:
         raise ConfigError(f"{where}.interval is not for rows that the log names", "Remove interval")
-    if entry.key is None and not WAREHOUSES[settings.warehouse].whole_tables:
-        raise ConfigError(
-            f"{where}: WAREHOUSE={settings.warehouse} cannot replace a table without a key", "Add the table's key"
-        )
     return READ_AT, _names(entry.key or ROW_NUMBER)
 
 
@@ -191,16 +187,14 @@ def _append_cursor_and_key(where: str, entry: _Entry) -> tuple[str, tuple[str, .
     return READ_AT, _names(entry.key or "")
 
 
-def _not_by_log(entry: _Entry, settings: Settings) -> tuple[str, str] | None:
-    """Return why the log cannot name the stream's rows, or the warehouse not replace them, and the fix; else None."""
+def _not_by_log(entry: _Entry) -> tuple[str, str] | None:
+    """Return why the log cannot name the stream's rows, and the fix; else None."""
     if entry.key is None:
         return "it has no key, and the log names rows by their key", "Add the table's key"
     if entry.where:
         return "it has a condition (where), which the log does not know", "Remove where"
     if keys := set(entry.hash) & set(_names(entry.key)):
         return f"its key {min(keys)} is read as a hash, and rows are looked up by it", "Remove it from hash"
-    if not WAREHOUSES[settings.warehouse].whole_tables:
-        return f"WAREHOUSE={settings.warehouse} cannot replace a table that was truncated", "Name a cursor"
     return None
 
 

@@ -125,7 +125,7 @@ def _reconcile(
     without: Collection[str],
     place: str,
 ) -> Report:
-    if stream.has_read_at and not WAREHOUSES[settings.warehouse].whole_tables:
+    if stream.has_read_at and not WAREHOUSES[settings.warehouse].whole_rows:
         raise SourceShapeError(
             f"{stream.name} has no cursor: its rows can only be compared whole, which {settings.warehouse} does not do",
             "Run `adventure check`, which compares their number",

@@ -277,6 +277,39 @@ def test_a_slot_that_was_dropped_is_made_again_and_the_table_is_read_whole_once(
     check_films(log_settings, writer_settings, films)
 
 
+def test_a_slot_whose_log_the_server_has_removed_is_replaced(
+    log_settings: Settings, writer_settings: Settings, films: Stream, sandbox: Sandbox
+) -> None:
+    """max_slot_wal_keep_size keeps the server's disk from filling; what was deleted meanwhile is found by the load."""
+    cycle(log_settings, films)
+    check_films(log_settings, writer_settings, films)
+    change(writer_settings, "delete from films where id < 3", "update films set title = 'x' where id = 3")
+    with superuser(sandbox, log_settings) as server:
+        try:
+            server.execute("alter system set max_slot_wal_keep_size = '1MB'")
+            server.execute("select pg_reload_conf()")
+            for _ in range(3):
+                server.execute("select pg_logical_emit_message(false, 'test', 'x'), pg_switch_wal()")
+            wait_for(lambda: bool(server.execute("checkpoint")) and "lost" in statuses(writer_settings))
+        finally:
+            server.execute("alter system reset max_slot_wal_keep_size")
+            server.execute("select pg_reload_conf()")
+    assert cycle(log_settings, films) == (18, 0)
+    assert mode(log_settings).startswith("log, the slot adventure_")
+    check_films(log_settings, writer_settings, films)
+    assert "lost" not in statuses(writer_settings)
+    change(writer_settings, "delete from films where id = 4")
+    assert cycle(log_settings, films) == (0, 1)
+    check_films(log_settings, writer_settings, films)
+
+
+def statuses(settings: Settings) -> list[str]:
+    """Return whether the log of the database's slots is kept."""
+    query = "select wal_status from pg_replication_slots where database = current_database()"
+    with writer(settings) as connection:
+        return [status for (status,) in connection.execute(query).fetchall()]
+
+
 def test_a_publication_that_was_made_again_loses_nothing(
     log_settings: Settings, writer_settings: Settings, films: Stream
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pymongo
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from adventure.cli import app
 from adventure.core.clock import utc_now
-from adventure.core.errors import ConfigError, SourceRefused
+from adventure.core.errors import ConfigError, SourceError, SourceRefused
 from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
@@ -430,6 +431,74 @@ def test_records_of_two_apis_arrive_and_each_gets_its_own_token(
         _, opinions_eu = load_streams(own)
         failure = str(cycle(own, opinions_eu).failures["opinions_eu"])
         assert "Check EU_API_TOKEN and EU_API_HEADERS" in failure
+
+
+def held_documents(settings: Settings, stream: Stream) -> list[dict[str, Any]]:
+    """Load what is staged, and return the latest version of each document in the order of the keys."""
+    warehouse = open_warehouse(settings)
+    warehouse.load(stream)
+    found = [json.loads(raw) for (raw,) in warehouse.execute(f"select raw from {stream.latest_view}")]
+    return sorted(found, key=lambda document: str(document[stream.key[0]]))
+
+
+def test_one_variable_may_hold_the_whole_address_of_a_mongodb(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New, changed and deleted documents arrive; the failure names the variable, and not its password."""
+    assert settings.mongo_uri
+    uri, database = settings.mongo_uri.get_secret_value(), f"{settings.mongo_db}_eu"
+    monkeypatch.setenv("CHATS2_URL", uri)
+    pipeline = (
+        '[sources.chats_eu]\nkind = "mongo"\ndsn = "CHATS2_URL"\n'
+        f'[streams.notes_eu]\nsource = "chats_eu"\nnamespace = "{database}"\ntable = "notes"\ncursor = "at"\n'
+        'key = "_id"\nstage = "notes_eu_stage"\nraw_table = "raw_ext.notes_eu_raw"\n'
+    )
+    settings = with_pipeline(settings.model_copy(update={"mongo_uri": None}), tmp_path, pipeline)
+    (stream,) = load_streams(settings)
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        notes = client[database]["notes"]
+        notes.create_index("at")
+        notes.insert_many([{"_id": n, "at": f"2026-01-0{n}T00:00:00Z", "text": f"{n}"} for n in range(1, 6)])
+        for _ in range(2):
+            assert not cycle(settings, stream).failures
+            assert held_documents(settings, stream) == list(notes.find().sort("_id"))
+            notes.delete_one({"_id": 2})
+            notes.update_one({"_id": 3}, {"$set": {"text": "new", "at": "2026-02-01T00:00:00Z"}})
+            notes.insert_one({"_id": len(list(notes.find())) + 5, "at": "2026-02-02T00:00:00Z", "text": "late"})
+    monkeypatch.setenv(
+        "CHATS2_URL", f"mongodb://reader:swordfish@127.0.0.1:{free_port(None)}/?serverSelectionTimeoutMS=200"
+    )
+    with pytest.raises(SourceError, match="CHATS2_URL") as caught:
+        cycle(settings, *load_streams(settings))
+    text = f"{caught.value} {caught.value.remedy}"
+    assert not [name for name in ("swordfish", "MONGO_", "CHATS_EU_") if name in text]
+    assert "swordfish" not in repr(load_streams(settings))
+
+
+def test_one_variable_may_hold_the_whole_address_of_an_api(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New and changed records arrive. The token has a setting of its own, with the source's prefix."""
+    pipeline = (
+        '[sources.api_eu]\nkind = "http"\ndsn = "REVIEWS_ADDRESS"\n'
+        '[streams.opinions_eu]\nsource = "api_eu"\nnamespace = "shop"\ntable = "reviews"\ncursor = "meta.changed"\n'
+        'key = "id"\nlookback = 60\nstage = "opinions_eu_stage"\nraw_table = "raw_ext.opinions_eu_raw"\n'
+        'api = { records = "data.items", since = "since", pages = "next", next = "paging.next" }\n'
+    )
+    settings = with_pipeline(settings, tmp_path, pipeline)
+    with Api().running() as api:
+        monkeypatch.setenv("REVIEWS_ADDRESS", api.url)
+        monkeypatch.setenv("API_EU_TOKEN", "theirs")
+        (stream,) = load_streams(settings)
+        api.put_many(7, utc_now() - timedelta(hours=1))
+        for number in range(2):
+            assert not cycle(settings, stream).failures
+            assert held_documents(settings, stream) == [api.records[key] for key in sorted(api.records)]
+            api.put(sorted(api.records)[number], utc_now() - timedelta(minutes=5 - number), rating=number)
+        assert {request.headers["authorization"] for request in api.requests} == {"Bearer theirs"}
+    failed = cycle(settings, stream).failures["opinions_eu"]
+    assert "REVIEWS_ADDRESS" in f"{failed} {failed.remedy}"
+    assert "API_URL" not in f"{failed} {failed.remedy}"
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,13 @@ def write_missing(
     if connection.execute(others, [label]).fetchone() is None:
         return 0
     kinds = {name.lower(): kind for name, kind in table.items()}
-    texts = ", ".join(DUCKDB.plain_text(f"latest.{quoted(key)}", kinds[key.lower()]) for key in stream.key)
+    # PostgreSQL prints char(n) without its padding.
+    texts = ", ".join(
+        f"rtrim(latest.{quoted(key)}, ' ')"
+        if kinds[key.lower()] == "VARCHAR"
+        else DUCKDB.plain_text(f"latest.{quoted(key)}", kinds[key.lower()])
+        for key in stream.key
+    )
     names = ", ".join(map(quoted, (*stream.key, stream.cursor)))
     keys = ", ".join(f"latest.{quoted(key)}" for key in stream.key)
     found = connection.execute(
@@ -89,7 +95,7 @@ def write_missing(
         f" select {keys}, $at::timestamp, $file, row_number() over () - 1, $loaded_at, $at"
         f" from ({DUCKDB.latest(stream)}) as latest where not starts_with(_file, $label) and not exists ("
         "select 1 from raw_ext.rejected_rows as rejected"
-        f" where starts_with(rejected._file, $label) and rejected.key = concat_ws(',', {texts}))",
+        f" where starts_with(rejected._file, $label) and rtrim(rejected.key, ' ') = concat_ws(',', {texts}))",
         {
             "at": window.high - timedelta(microseconds=1),
             "file": label + DELETES,

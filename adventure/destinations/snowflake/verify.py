@@ -15,6 +15,7 @@ from typing import Literal
 
 from adventure.core.errors import AdventureError, ConfigError, WarehouseError
 from adventure.core.extras import DISTRIBUTION
+from adventure.core.manifest import DELETES, REPLACES
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.snowflake.credentials import SnowflakeLogin
@@ -196,6 +197,7 @@ class _Work:
         yield "rejected rows", self._count_rejected
         yield "build", self._build
         yield "publish", self._publish
+        yield "whole table orders", self._replace_whole
         yield from self._others.steps(self._scratch.triggered)
         yield "failure_alerts.sql", self._alert
 
@@ -227,6 +229,24 @@ class _Work:
         (held,) = self._warehouse.execute(f"select count(*) from {stream.raw_table}")[0]
         _expect("rows and tombstones held after the same window was staged again", held, ROWS + 1)
         return f"{loaded.rows} rows loaded"
+
+    def _replace_whole(self) -> str:
+        """Load a window that holds the whole table, and lacks one of its rows."""
+        (orders,) = (stream for stream in self._shipped if stream.name == "orders")
+        folder = self._folder / "whole"
+        window = write_window(orders, folder, run_id="verify03", only_rows=True, rows=ROWS - 1, mode=REPLACES)
+        put_window(self._stage, window, folder)
+        self._warehouse.load(orders)
+        self._warehouse.cleanup(orders)
+        found = self._warehouse.execute(
+            'select count(*), min(kind) from raw_ext.load_history where window_id = ? and file = ? and "ROWS" = 1',
+            [window.id, DELETES],
+        )[0]
+        _expect("ledger entries of the row that is gone", found, (1, "deletes"))
+        (live,) = self._warehouse.execute(f"select count(*) from {orders.latest_view}")[0]
+        # The first row was deleted before.
+        _expect("live orders", live, ROWS - 2)
+        return f"{live} live orders"
 
     def _count_rejected(self) -> str:
         (found,) = self._warehouse.execute("select count(*) from raw_ext.rejected_rows")[0]

@@ -40,15 +40,24 @@ QUERIES: Mapping[str, tuple[str, tuple[object, ...]]] = {
 """For each stream a query of its raw rows, and the row that it must return."""
 
 
-def write_window(stream: Stream, folder: Path, *, run_id: str = "verify00", only_rows: bool = False) -> Window:
+def write_window(
+    stream: Stream,
+    folder: Path,
+    *,
+    run_id: str = "verify00",
+    only_rows: bool = False,
+    rows: int = ROWS,
+    mode: str = "horizon",
+) -> Window:
     """Write the files of a window of the stream's rows into a new folder, as the processor does, and return it.
 
     Args:
         run_id: the end of the window's name; the rows are the same.
         only_rows: leave out the rejected and the deleted row.
+        rows: how many of the rows to write.
     """
     folder.mkdir()
-    data, columns = _write_documents(folder) if stream.documents else _write_table(stream, folder)
+    data, columns = _write_documents(folder, rows) if stream.documents else _write_table(stream, folder, rows)
     deleted = {"key": dict.fromkeys(stream.key, "verify-0"), "deleted_at": "2026-01-02 00:00:00"}
     rejected = {"key": "{}", "reason": "Made up by verify", "row": "{}"}
     return Window(
@@ -62,7 +71,7 @@ def write_window(stream: Stream, folder: Path, *, run_id: str = "verify00", only
         columns=columns,
         staged_at=_HIGH,
         horizon=_HIGH,
-        mode="horizon",
+        mode=mode,
         deletes=None if only_rows else _write_lines(folder / DELETES, [deleted]),
     )
 
@@ -75,21 +84,21 @@ def put_window(stage: SnowflakeStage, window: Window, folder: Path) -> None:
     stage.announce(window.stage)
 
 
-def _write_table(stream: Stream, folder: Path) -> tuple[StagedFile, tuple[Column, ...]]:
+def _write_table(stream: Stream, folder: Path, rows: int) -> tuple[StagedFile, tuple[Column, ...]]:
     (key,) = stream.key
-    values: dict[str, pa.Array] = {key: pa.array([f"verify-{number}" for number in range(ROWS)])}
+    values: dict[str, pa.Array] = {key: pa.array([f"verify-{number}" for number in range(rows)])}
     if stream.name == "order_details":
         values["sales_order_id"] = values[key]
     amounts = ("sub_total",) if stream.name == "orders" else ("line_total", "unit_price")
-    values |= dict.fromkeys(amounts, pa.array([_AMOUNT] * ROWS, pa.decimal128(38, 9)))
-    moments = [_BEGIN + timedelta(microseconds=number) for number in range(ROWS)]
+    values |= dict.fromkeys(amounts, pa.array([_AMOUNT] * rows, pa.decimal128(38, 9)))
+    moments = [_BEGIN + timedelta(microseconds=number) for number in range(rows)]
     values[stream.cursor] = pa.array(moments, pa.timestamp("us"))
     # The published marts have orders by their date, and units by product.
     if stream.name == "orders":
         values["order_date"] = values[stream.cursor]
     else:
-        values |= dict.fromkeys(("order_qty", "product_id"), pa.array([1] * ROWS, pa.int64()))
-        values["unit_price_discount"] = pa.array([Decimal(0)] * ROWS, pa.decimal128(38, 9))
+        values |= dict.fromkeys(("order_qty", "product_id"), pa.array([1] * rows, pa.int64()))
+        values["unit_price_discount"] = pa.array([Decimal(0)] * rows, pa.decimal128(38, 9))
     batch = pa.RecordBatch.from_pydict(values)
     parts = ParquetParts(folder, batch.schema, [], delta=WAREHOUSES["snowflake"].delta_encodings)
     parts.write(batch)
@@ -97,10 +106,10 @@ def _write_table(stream: Stream, folder: Path) -> tuple[StagedFile, tuple[Column
     return file.staged(), tuple(Column(each.name, str(each.type)) for each in batch.schema)
 
 
-def _write_documents(folder: Path) -> tuple[StagedFile, tuple[Column, ...]]:
+def _write_documents(folder: Path, rows: int) -> tuple[StagedFile, tuple[Column, ...]]:
     lines = [
         {"_id": f"verify-{number}", "number": number, "text": "é 'quoted'", "last_modified": _BEGIN.isoformat()}
-        for number in range(ROWS)
+        for number in range(rows)
     ]
     return _write_lines(folder / "part-00000.ndjson.gz", lines), (Column("raw", "json"),)
 

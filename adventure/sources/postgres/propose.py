@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from adventure.core.errors import SourceError
 from adventure.core.ids import Position
-from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.sql_text import quoted
 from adventure.core.streams import APPEND, LOG, READ_AT, ROW_NUMBER, SNAPSHOT, Stream
@@ -157,8 +156,6 @@ def _proposal(connection: Connection, settings: Settings, table: _Table, zone: s
     if by_id and _refusal(connection, by_id, settings.postgres_user) is None:
         return by_id
     whole = _whole(table, f"{made}. The log cannot be read: {by_log}" if table.key else made)
-    if not whole.key and not WAREHOUSES[settings.warehouse].whole_tables:
-        return Unmovable(whole.location, f"it has no key, and WAREHOUSE={settings.warehouse} needs one")
     if refused := _refusal(connection, whole, settings.postgres_user):
         problem = refused.problem.removeprefix("stream proposed: ")
         return Unmovable(whole.location, f"{problem}. {refused.remedy}" if refused.remedy else problem)
@@ -217,8 +214,6 @@ def _by_log(connection: Connection, table: _Table, settings: Settings, why: str)
     """
     if not table.key:
         return "it names rows by their key"
-    if not WAREHOUSES[settings.warehouse].whole_tables:
-        return f"WAREHOUSE={settings.warehouse} cannot replace a table that was truncated"
     publication = settings.postgres_publication
     reason = f"{why}. The log has each change and deletion: the table is in the publication {publication}"
     made = _made(table, None, {"mode": LOG}, {"mode": reason})
