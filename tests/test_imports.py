@@ -101,13 +101,20 @@ def test_the_generator_loads_no_warehouse() -> None:
     )
 
 
-def test_the_processors_process_finds_no_pandas() -> None:
+@pytest.mark.parametrize(("command", "has_pandas"), [("process", False), ("load", True)])
+def test_the_processors_process_finds_no_pandas(command: str, has_pandas: bool) -> None:
     """pyarrow imports it with its first scalar where it is installed."""
     pytest.importorskip("pandas")
-    script = (
-        "import json, sys\nfrom adventure import __main__\n__main__.main = lambda: None\n"
-        "sys.argv = ['adventure', 'COMMAND']\n__main__.run()\nimport pyarrow\npyarrow.scalar(1)\n"
-        "print(json.dumps(sorted(sys.modules)))"
-    )
-    assert below(_left_by(script.replace("COMMAND", "process")), "pandas") == set()
-    assert below(_left_by(script.replace("COMMAND", "dashboard")), "pandas")
+    script = f"""
+import json, sys
+from adventure.cli import job, main, move
+job.pipeline_of = move.pipeline_of = lambda _: sys.exit(0)
+sys.argv = ["adventure", "{command}"]
+try:
+    main()
+except SystemExit:
+    import pyarrow
+    pyarrow.scalar(1)
+    print(json.dumps(sorted(sys.modules)))
+"""
+    assert bool(below(_left_by(script), "pandas")) == has_pandas
