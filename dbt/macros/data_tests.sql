@@ -4,27 +4,30 @@ rows of a test that fails. dbt creates a table for each test, most of which stay
 -#}
 {% materialization test, default %}
 
-    {%- set counted = get_limit_subquery_sql(sql, config.get('limit')) %}
+    {%- set failing = get_limit_subquery_sql(sql, config.get('limit')) %}
     {%- set relations = [] %}
 
     {%- call statement('main', fetch_result=true) %}
-        {{ get_test_sql(counted, config.get('fail_calc'), config.get('warn_if'), config.get('error_if'), limit=none) }}
+        {{ get_test_sql(failing, config.get('fail_calc'), config.get('warn_if'), config.get('error_if'), limit=none) }}
     {%- endcall %}
 
     {%- if should_store_failures() %}
         {%- set held = adapter.get_relation(database=database, schema=schema, identifier=model['alias']) %}
+        {%- set fails = load_result('main')['data'][0][0] %}
         {%- if held %}
             {%- do adapter.drop_relation(held) %}
         {%- endif %}
-        {%- if load_result('main')['data'][0][0] %}
-            {%- set kept_as = config.get('store_failures_as') or 'table' %}
+        {%- if fails %}
             {%- set stored = api.Relation.create(
-                database=database, schema=schema, identifier=model['alias'], type=kept_as
+                database=database, schema=schema, identifier=model['alias'],
+                type=config.get('store_failures_as') or 'table'
             ) %}
             {%- call statement(auto_begin=true) %}
-                {{ get_create_sql(stored, counted) }}
+                {{ get_create_sql(stored, failing) }}
             {%- endcall %}
             {%- do relations.append(stored) %}
+        {%- endif %}
+        {%- if held or fails %}
             {%- do adapter.commit() %}
         {%- endif %}
     {%- endif %}

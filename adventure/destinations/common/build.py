@@ -86,9 +86,7 @@ def parse_project(
     _check_python()
     arguments = _arguments(project, logs, profile, target)
     with _for_dbt(settings, environment):
-        return parsed(
-            project, logs / "target", arguments, lambda: _ended(_invoke(["parse", *arguments]), logs).result
-        )
+        return parsed(project, logs / "target", arguments, lambda: _ended(_invoke(["parse", *arguments]), logs).result)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The dbt project as dbt parsed it, kept in this process until something changes that it was parsed from.
 
-A task server builds every few seconds. Parsing, even from dbt's own cache on the disk, would be a third of an increment.
+A task server builds every few seconds, and parsing takes a second, even with dbt's own cache on the disk.
 """
 
 import os
@@ -21,8 +21,7 @@ class Parsed:
 
     made_from: Hashable
     stored: bytes
-    """dbt's manifest as in its file partial_parse.msgpack. A build changes the manifest that it gets, so each gets a new
-    one."""
+    """dbt's manifest as in its file partial_parse.msgpack. A build changes its manifest, so each gets a new one."""
     described: bytes
     """dbt's manifest.json."""
 
