@@ -57,7 +57,7 @@ def built(settings: Settings) -> list[tuple[int, str]]:
     build.run_dbt_build(settings, "whole", tables, target="duckdb", environment=environment)
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-    DuckDBConnectionManager.close_all_connections()
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     with duckdb.connect(str(path)) as connection:
         return connection.execute("select * from made.whole").fetchall()
 
