@@ -154,6 +154,7 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 	$(call compile,generator,$(PROJECTS) --extra http --extra api $(as_dev))
 	$(call compile,processor-snowflake,pyproject.toml --extra http --extra snowflake-stage $(as_dev))
 	$(call compile,build,--group build $(as_dev))
+	$(call compile,uv,--group install $(as_dev))
 	$(call compile,newest,requirements/newest.in $(LOCK_ARGS))
 	$(call compile,snow-cli,requirements/snow-cli.in $(LOCK_ARGS))
 	$(call compile_example,airflow)
@@ -182,8 +183,8 @@ screenshots: .venv/.dev ## take the pictures of the dashboard of the demo's data
 clean: ## remove the environment and all data of the demo
 	rm -rf .venv .adventure dist
 
-# Versions and hashes for every Python and platform that the project supports. The locks are complete, so pip installs
-# them with --no-deps (docs/decisions/0009-locks-by-uv-pip-compile.md).
+# Versions and hashes for every Python and platform that the project supports. The locks are complete, so they are
+# installed with --no-deps (docs/decisions/0009-locks-by-uv-pip-compile.md).
 PROJECTS := pyproject.toml adventure/demo/pyproject.toml
 compile = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
 	--custom-compile-command "make lock" --no-emit-package adventure-pipeline $(2) --output-file requirements/$(1).lock
@@ -196,20 +197,16 @@ compile_example = $(BIN)/uv pip compile --python-version 3.11 --generate-hashes 
 as_dev = --constraint requirements/dev.lock
 
 # The environment holds what the locks say. The stamps let `make` see that nothing has changed.
-.venv/.demo: requirements/demo.lock pyproject.toml
+.venv/.demo: requirements/demo.lock requirements/uv.lock pyproject.toml
 	$(call install,demo)
 
-.venv/.dev: requirements/dev.lock pyproject.toml
+.venv/.dev: requirements/dev.lock requirements/uv.lock pyproject.toml
 	$(call install,dev)
 	@touch .venv/.demo
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Adventure needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "Installing requirements/$(1).lock into .venv (about a minute, once)"
-	@$(BIN)/python -m pip install --no-deps --require-hashes --disable-pip-version-check --no-warn-script-location \
-		-r requirements/$(1).lock 2>&1 | awk '/^Collecting|^Installing|ERROR|error/ { print "  " $$0; fflush() }' ; \
-		exit $${PIPESTATUS[0]}
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@tools/install requirements/$(1).lock
 	@touch .venv/.$(1)
 endef

@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -81,8 +82,13 @@ def test_files_of_heartbeat_and_task_server_are_private(settings: Settings) -> N
 
 
 def test_logs_of_a_build_are_private(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Manifest:
+        @staticmethod
+        def to_msgpack(encoder: Callable[[Any], bytes]) -> bytes:
+            return encoder({})
+
     class Done:
-        success, exception, result = True, None, ()
+        success, exception, result = True, None, Manifest
 
     def write_log(_arguments: list[str], _manifest: object = None) -> Done:
         (settings.data_dir / "dbt" / "logs").mkdir()

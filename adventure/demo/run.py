@@ -38,11 +38,12 @@ from adventure.dashboard.serve import answers, url
 from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
-from adventure.demo.history import ensure_history
+from adventure.demo.history import history_aside
 from adventure.demo.sandbox import Sandbox
 from adventure.demo.sandbox.databases import create_databases
 from adventure.demo.sandbox.process import free_port
 from adventure.demo.services import Services
+from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.factory import open_report, open_stage, open_warehouse
 from adventure.monitoring.checks import count_rows, run_checks
 from adventure.monitoring.status import print_checks, print_task_runs
@@ -102,13 +103,19 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None, o
     steps = StepTimer(console)
     with ExitStack() as stack:
         stack.enter_context(_lock_demo(data_dir))
+        common = _environment(data_dir, settings)
+        load_history = stack.enter_context(history_aside(_settings_from(common)))
         with steps.step("Starting PostgreSQL and MongoDB"):
             sandbox = stack.enter_context(Sandbox(data_dir / "sandbox"))
             databases = create_databases(sandbox)
-        common = _environment(data_dir, settings)
         reader, writer = databases.reader_env | common, databases.writer_env | common
         env_file = _write_env_file(data_dir / "demo.env", reader)
         reader_settings, writer_settings = _settings_from(reader), _settings_from(writer)
+        # The history is synthesised meanwhile.
+        with steps.step("Reading the models"):
+            DuckDBWarehouse(reader_settings).read_project()
+        with steps.step("Preparing the warehouse's history"):
+            load_history()
         with serving(writer_settings):
             checks_hold = _first_pass(reader_settings, writer_settings, steps, orders, seed)
         if once:
@@ -119,10 +126,8 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None, o
 
 
 def _first_pass(reader: Settings, writer: Settings, steps: StepTimer, orders: int, seed: int | None) -> bool:
-    """Run every step, from preparing the history to publishing; return True if all checks pass."""
+    """Run every step, from generating sales to publishing; return True if all checks pass."""
     console, streams = steps.console, load_streams(reader)
-    with steps.step("Preparing the warehouse's history"):
-        ensure_history(reader)
     with steps.step("Generating sales"):
         create_tables(writer)
         if _has_orders(writer):

@@ -32,6 +32,66 @@ tests report it.
 
 
 {#-
+Read several keys of a large document at once: DuckDB parses the document for each function that reads it. `json_texts` and
+`json_numbers` make one column of all keys, and `text_of` and `number_of` read one key of that column. They give what
+`json_text` and `json_number` give. In Snowflake a VARIANT is already parsed, so the column is the document.
+
+Args:
+    keys: a list of keys.
+    types: the type of each key's number.
+-#}
+{% macro json_texts(column, keys) -%}
+    {{ return(adapter.dispatch('json_texts')(column, keys)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_texts(column, keys) -%}
+    json_extract_string({{ column }}, [
+        {%- for key in keys %}'$."{{ key }}"'{{ ", " if not loop.last }}{% endfor -%}
+    ])
+{%- endmacro %}
+
+{% macro snowflake__json_texts(column, keys) -%}
+    {{ column }}
+{%- endmacro %}
+
+{% macro text_of(texts, keys, key) -%}
+    {{ return(adapter.dispatch('text_of')(texts, keys, key)) }}
+{%- endmacro %}
+
+{% macro duckdb__text_of(texts, keys, key) -%}
+    {{ texts }}[{{ keys.index(key) + 1 }}]
+{%- endmacro %}
+
+{% macro snowflake__text_of(texts, keys, key) -%}
+    {{ json_text(texts, key) }}
+{%- endmacro %}
+
+{% macro json_numbers(column, types) -%}
+    {{ return(adapter.dispatch('json_numbers')(column, types)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_numbers(column, types) -%}
+    json_transform({{ column }}, '{{ tojson(types) }}')
+{%- endmacro %}
+
+{% macro snowflake__json_numbers(column, types) -%}
+    {{ column }}
+{%- endmacro %}
+
+{% macro number_of(numbers, types, key) -%}
+    {{ return(adapter.dispatch('number_of')(numbers, types, key)) }}
+{%- endmacro %}
+
+{% macro duckdb__number_of(numbers, types, key) -%}
+    struct_extract({{ numbers }}, '{{ key }}')
+{%- endmacro %}
+
+{% macro snowflake__number_of(numbers, types, key) -%}
+    {{ json_number(numbers, key, types[key]) }}
+{%- endmacro %}
+
+
+{#-
 Read a whole number that is written in the digits 0 to 9. Anything else gives NULL: a fraction, which the warehouses would
 round differently, a word, a boolean, and the digits of other scripts.
 -#}

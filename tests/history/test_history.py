@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from adventure.core.errors import ConfigError
+from adventure.core.environment import load_settings
+from adventure.core.errors import AdventureError, ConfigError
 from adventure.core.settings import Settings
-from adventure.demo.history import ensure_history, load
+from adventure.demo.history import ensure_history, history_aside, load
 from adventure.demo.history.synthesis import synthesise
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
+from tests import waiting
 
 
 def one(settings: Settings, statement: str) -> tuple[object, ...]:
@@ -96,3 +98,42 @@ def test_an_existing_history_is_kept(settings: Settings) -> None:
 def test_a_missing_file_is_named(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sales_order_raw"):
         load(settings, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_history_made_aside_is_the_same(tmp_path: Path) -> None:
+    aside = load_settings(data_dir=tmp_path / "data")
+    with history_aside(aside) as load_history:
+        load_history()
+    synthesise(tmp_path / "here", seed=1)
+    files = sorted(path.name for path in (tmp_path / "here").iterdir())
+    for name in files:
+        assert (aside.data_dir / "history" / name).read_bytes() == (tmp_path / "here" / name).read_bytes(), name
+    assert one(aside, "select count(*) from ecom.sales_order_raw") == (31_465,)
+    with history_aside(aside) as load_history:
+        before = one(aside, "select max(_loaded_at) from ecom.sales_order_raw")
+        load_history()
+        assert one(aside, "select max(_loaded_at) from ecom.sales_order_raw") == before
+
+
+@pytest.mark.slow
+def test_a_history_that_cannot_be_written_aside_says_why(tmp_path: Path) -> None:
+    aside = load_settings(data_dir=tmp_path / "data")
+    with history_aside(aside) as load_history:
+        # A file in the place of the folder.
+        (aside.data_dir / "history").write_text("")
+        with pytest.raises(AdventureError, match=r"could not be written to .*Error"):
+            load_history()
+
+
+def test_a_history_made_aside_stops_with_its_block_and_leaves_no_file(tmp_path: Path) -> None:
+    aside = load_settings(data_dir=tmp_path / "data")
+
+    def leave() -> None:
+        with history_aside(aside):
+            waiting.until(lambda: any(aside.data_dir.glob("history.*")))
+            raise ConfigError("the demo failed", "try again")
+
+    with pytest.raises(ConfigError):
+        leave()
+    assert list(aside.data_dir.glob("history*")) == []

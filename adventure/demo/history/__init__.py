@@ -4,13 +4,20 @@ Both are files in the format of docs/history.md, loaded into the warehouse's raw
 on the processor nor on the models.
 """
 
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from adventure.core.errors import AdventureError
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.demo.history.loading import is_loaded
 from adventure.demo.history.synthesis import synthesise as synthesise
+from adventure.demo.sandbox.process import stop
 from adventure.destinations.duckdb.connection import connect
 
 log = get_logger()
@@ -46,7 +53,53 @@ def load(settings: Settings, folder: Path, *, allow_missing: bool = False) -> No
 
 def ensure_history(settings: Settings) -> None:
     """Create the history of the default seed unless the warehouse already has one."""
-    with connect(settings.duckdb_path) as connection:
-        loaded = is_loaded(connection)
-    if not loaded:
+    if not _has_history(settings):
         create(settings)
+
+
+@contextmanager
+def history_aside(settings: Settings) -> Iterator[Callable[[], None]]:
+    """Synthesise the history of the default seed in another process while the block runs; stop it at the block's end.
+
+    It takes as long as parsing the models, and a machine of two cores does both at once.
+
+    Yields:
+        A function that waits for the files and loads them. It does nothing if the warehouse already has a history, and
+        raises AdventureError if the process failed.
+    """
+    if _has_history(settings):
+        yield lambda: None
+        return
+    folder, seed = settings.data_dir / "history", 1
+    log.info(f"history: synthesising files in {folder}", folder=str(folder), seed=seed)
+    # In its own session it does not receive Ctrl-C: this process stops it.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adventure.demo.history", str(folder), str(seed)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+    def wait_and_load() -> None:
+        _, said = process.communicate()
+        if process.returncode:
+            last = said.decode(errors="replace").strip().rpartition("\n")[2]
+            raise AdventureError(
+                f"The history could not be written to {folder}: {last or f'exit code {process.returncode}'}",
+                "Fix the cause, then run the command again",
+            )
+        load(settings, folder)
+
+    try:
+        yield wait_and_load
+    finally:
+        # It removes its unfinished files, as after Ctrl-C.
+        stop(process, signal.SIGINT)
+        if process.stderr:
+            process.stderr.close()
+
+
+def _has_history(settings: Settings) -> bool:
+    with connect(settings.duckdb_path) as connection:
+        return is_loaded(connection)

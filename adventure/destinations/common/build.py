@@ -10,8 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from adventure.core import heartbeat
 from adventure.core.errors import BuildFailed, ConfigError
 from adventure.core.extras import naming_extra
@@ -21,6 +19,7 @@ from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
 from adventure.destinations.common.dbt_results import keep_results
+from adventure.destinations.common.parsed import Parsed, parsed
 from adventure.destinations.common.selection import LoadedTables, Selection, keep_selection, select
 from adventure.destinations.warehouse import Scope
 
@@ -51,26 +50,18 @@ def run_dbt_build(
         ConfigError: there is no dbt project at `settings.dbt_dir`; dbt is not installed, or cannot run on this Python.
         BuildFailed: a model or a test failed; the message names the first one.
     """
-    project = _project(settings)
     logs = target_dir(settings).parent
-    make_folder(logs)
-    close_to_others(logs)
-    arguments = _arguments(project, logs, profile, target)
-    if settings.api_url:
-        # The project has models that exist only where an API is read.
-        environment = {**environment, "API_URL": settings.api_url}
     begun = time.monotonic()
-    _check_python()
-    needs_dbt = naming_extra("A build of the models", WAREHOUSES[settings.warehouse].extra)
-    with needs_dbt, _variables(environment), contextlib.redirect_stdout(io.StringIO()):
-        parsed = _ended(_invoke(["parse", *arguments]), logs)
-        selection = select(orjson.loads((logs / "target" / "manifest.json").read_bytes()), tables)
-        keep_selection(logs / "target", selection)
-        if not selection.built:
-            return f"nothing to build: {_missing(selection)}"
-        chosen = selection.arguments(scope, has_selectors=(project / "selectors.yml").exists())
-        refresh = ["--full-refresh"] if scope == "full refresh" else []
-        result = _invoke(["build", *chosen, *refresh, *arguments], parsed.result)
+    project = parse_project(settings, target=target, environment=environment, profile=profile)
+    selection = select(project.description(), tables)
+    keep_selection(logs / "target", selection)
+    if not selection.built:
+        return f"nothing to build: {_missing(selection)}"
+    chosen = selection.arguments(scope, has_selectors=(_project(settings) / "selectors.yml").exists())
+    refresh = ["--full-refresh"] if scope == "full refresh" else []
+    arguments = _arguments(_project(settings), logs, profile, target)
+    with _for_dbt(settings, environment):
+        result = _invoke(["build", *chosen, *refresh, *arguments], project.manifest())
     keep_results(logs / "target")
     reached(Point.BUILT)
     nodes = list(getattr(_ended(result, logs).result, "results", []))
@@ -79,6 +70,33 @@ def run_dbt_build(
         raise BuildFailed(_describe(failed), f"See {logs / 'logs' / 'dbt.log'}; dbt kept the rows that failed a test")
     left_out = f"; left out {len(selection.left_out)}: {_missing(selection)}" if selection.left_out else ""
     return f"{scope}: {_summary(nodes, time.monotonic() - begun)}{left_out}"
+
+
+def parse_project(
+    settings: Settings, *, target: str, environment: Mapping[str, str], profile: str = "adventure"
+) -> Parsed:
+    """Parse the dbt project, or return it as this process parsed it before. A build does so by itself.
+
+    Raises:
+        ConfigError, BuildFailed: as `run_dbt_build`.
+    """
+    project, logs = _project(settings), target_dir(settings).parent
+    make_folder(logs)
+    close_to_others(logs)
+    _check_python()
+    arguments = _arguments(project, logs, profile, target)
+    with _for_dbt(settings, environment):
+        return parsed(project, logs / "target", arguments, lambda: _ended(_invoke(["parse", *arguments]), logs).result)
+
+
+@contextlib.contextmanager
+def _for_dbt(settings: Settings, environment: Mapping[str, str]) -> Iterator[None]:
+    """Set what the project reads, and catch what dbt prints."""
+    # The project has models that exist only where an API is read.
+    api = {"API_URL": settings.api_url} if settings.api_url else {}
+    needs_dbt = naming_extra("A build of the models", WAREHOUSES[settings.warehouse].extra)
+    with needs_dbt, _variables({**environment, **api}), contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 def _arguments(project: Path, logs: Path, profile: str, target: str) -> list[str]:

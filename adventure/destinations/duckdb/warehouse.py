@@ -13,7 +13,7 @@ from adventure.core.row_text import RowColumn
 from adventure.core.settings import Settings
 from adventure.core.stage import damaged_windows
 from adventure.core.streams import Stream
-from adventure.destinations.common.build import run_dbt_build, target_dir
+from adventure.destinations.common.build import parse_project, run_dbt_build, target_dir
 from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.common.ledger import is_loaded, read_ledger
 from adventure.destinations.common.selection import LoadedTables
@@ -153,9 +153,15 @@ class DuckDBWarehouse(SqlWarehouse):
 
     def run_dbt(self, scope: Scope, tables: LoadedTables) -> str:
         """Run dbt in this process, with the lock that keeps other commands from opening the file."""
-        environment = {"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())}
         with file_lock(self._path), released_by_dbt():
-            return run_dbt_build(self._settings, scope, tables, target="duckdb", environment=environment)
+            return run_dbt_build(self._settings, scope, tables, target="duckdb", environment=self._for_dbt())
+
+    def read_project(self) -> None:
+        """Parse the dbt project ahead of the first build, which then need not. It opens no warehouse file."""
+        parse_project(self._settings, target="duckdb", environment=self._for_dbt())
+
+    def _for_dbt(self) -> dict[str, str]:
+        return {"ADVENTURE_DUCKDB_PATH": str(self._path.resolve())}
 
     def publish(self) -> int:
         """Replace the file of the published marts and return the number of their rows."""

@@ -6,11 +6,20 @@ or of the object under `within`. The form is `iso`, or `campaign` for `29-May-20
 
 {%- set document = json_value(column_name, within) if within else column_name %}
 
-select *
-from {{ model }}
+with documents as (
+
+    select
+        *,
+        {{ json_texts(document, keys) }} as texts
+    from {{ model }}
+
+)
+
+select * exclude (texts)
+from documents
 where
     {%- for key in keys %}
-    {%- set text = json_text(document, key) %}
+    {%- set text = text_of('texts', keys, key) %}
     ({{ text }} is not null and {{ campaign_event_date(text) if form == 'campaign' else utc_timestamp(text) }} is null)
     {{- " or" if not loop.last }}
     {%- endfor %}
