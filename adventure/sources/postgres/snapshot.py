@@ -151,8 +151,8 @@ class PostgresSnapshot:
         """
         plan, mark, below = self._plans[stream.name], self._marks.get(stream.name), self.windows.lookback(stream)
         known = self.windows.resolution(stream)
-        # After the clock was set back, a coarse value occurs twice, and a row may have changed in between.
-        twice = plan.step > _TICK and self.windows.floors.below_watermark(stream.name) > timedelta(0)
+        # Where rows below the watermark are read again, one may have changed since and have got the same coarse value.
+        twice = plan.step > _TICK and below > timedelta(0)
         hashed = twice or (known is not None and known.unit > plan.step)
         deduplicator = self.memory.deduplicator(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
