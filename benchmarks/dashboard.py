@@ -155,7 +155,7 @@ def _in_the_app(settings: Settings, rounds: int, results: Results) -> None:
     os.environ |= environment(settings)
     app = Path(dashboard.__file__).with_name("app.py")
     first = _timed(AppTest.from_file(str(app), default_timeout=60).run)
-    print(f"The first page of a new server, which loads Streamlit's and Altair's modules: {first:.2f} s", flush=True)
+    print(f"The first page of a new server, which loads Streamlit's modules: {first:.2f} s", flush=True)
     for kept in (False, True):
         if kept:
             _round(app, kept=True)

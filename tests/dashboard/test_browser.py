@@ -147,7 +147,9 @@ class Visit:
             return found
         if not above.get_by_test_id("stDataFrame").count():
             return None
-        self.page.wait_for_timeout(150)  # drawn after scrolling into view
+        # Drawn after scrolling into view.
+        above.get_by_role("gridcell").first.wait_for(state="attached")
+        self.page.wait_for_timeout(150)
         rows = above.evaluate(
             "element => [...element.querySelectorAll('tr')].map(row =>"
             " [...row.querySelectorAll('[role=gridcell], [role=columnheader]')].map(cell => cell.textContent))"
