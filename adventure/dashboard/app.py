@@ -5,7 +5,6 @@ from functools import partial
 from typing import NamedTuple
 
 import streamlit as st
-from altair.utils import schemapi
 
 from adventure.dashboard import late, models
 from adventure.dashboard.layout import style
@@ -24,8 +23,6 @@ class _Entry(NamedTuple):
 
 def run() -> None:
     """Draw the selected page."""
-    # Without the checks of each part of a chart; see `Unvalidated`.
-    schemapi.disable_debug_mode()
     st.set_page_config(page_title=views.title(), page_icon="🚲", layout="wide")
     style()
     contents = read_contents()

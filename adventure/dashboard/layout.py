@@ -11,10 +11,10 @@ import streamlit as st
 from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import exports
-from adventure.dashboard.axes import Unvalidated
 from adventure.dashboard.colours import Theme
 from adventure.dashboard.data import cached_query, health
 from adventure.dashboard.text_table import formatted, text_table
+from adventure.dashboard.vega import Spec, named_data
 from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report
 from adventure.monitoring.health.problem import Problem
@@ -135,13 +135,13 @@ def current_health() -> tuple[list[Problem], tuple[StreamState, ...]]:
         return [], ()
 
 
-def draw(place: Any, chart: Any) -> None:
-    """Draw an Altair chart over the whole width."""
-    place.altair_chart(Unvalidated(chart), width="stretch")
+def draw(place: Any, chart: Spec) -> None:
+    """Draw a chart over the whole width."""
+    place.vega_lite_chart(named_data(chart), width="stretch")
 
 
-def draw_bars(chart: Any, name: str, selection: str, on_pick: Callable[[str], None]) -> None:
-    """Draw an Altair chart whose bars can be clicked. Streamlit 1.51 allows this for charts of one layer.
+def draw_bars(chart: Spec, name: str, selection: str, on_pick: Callable[[str], None]) -> None:
+    """Draw a chart whose bars can be clicked. Streamlit 1.51 allows this for charts of one layer.
 
     Args:
         name: unique on the page.
@@ -150,8 +150,9 @@ def draw_bars(chart: Any, name: str, selection: str, on_pick: Callable[[str], No
     """
     # Another chart after each click, in which nothing is chosen: the same bar can be clicked again.
     key = f"bars-{name}-{st.session_state.get(_CLICKS, 0)}"
-    drawn: Any = Unvalidated(chart)
-    st.altair_chart(drawn, width="stretch", key=key, on_select=partial(_pick_bar, key, selection, on_pick))
+    st.vega_lite_chart(
+        named_data(chart), width="stretch", key=key, on_select=partial(_pick_bar, key, selection, on_pick)
+    )
 
 
 def _pick_bar(key: str, selection: str, on_pick: Callable[[str], None]) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
 from adventure.core.errors import WarehouseError
-from adventure.dashboard import axes, data, format
+from adventure.dashboard import data, format
 from adventure.dashboard.colours import colours
 from adventure.dashboard.layout import REFRESH_SEC, download, draw, rerun_on_publish, show_empty, show_error, theme
+from adventure.dashboard.vega import Spec, amounts, field, tooltip
 from adventure.destinations.published import PublishedDataset, Query, Version
 from adventure.factory import open_sales
 
@@ -84,31 +84,34 @@ def _fault(frame: pd.DataFrame, x: str, measures: list[str]) -> str:
     return f"The model has no column {', '.join(missing)}" if missing else ""
 
 
-def _chart(rows: pd.DataFrame, x: str, measures: list[str], form: str) -> alt.Chart:
+def _chart(rows: pd.DataFrame, x: str, measures: list[str], form: str) -> Spec:
     names = dict.fromkeys([x, *measures])
     numbers = {name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in measures}
     long = rows[list(names)].assign(**numbers).melt(x, measures, "measure", "value")
     is_time = pd.api.types.is_datetime64_any_dtype(rows[x]) or _holds_dates(rows[x])
     if is_time:
         long[x] = pd.to_datetime(long[x])
-    # Altair reads dots, brackets and colons in a name as syntax.
+    # Vega reads dots and brackets in a name as a path.
     long = long.rename(columns={x: "x"})
-    scale = alt.Scale(domain=measures, range=colours(measures, theme()))
-    base = alt.Chart(long, height=260)
-    marked = base.mark_bar() if form == "bar" else base.mark_line(point=len(rows) <= 60)
-    chart: alt.Chart = marked.encode(
-        x=alt.X("x:T" if is_time else "x:N", title=None, sort=None),
-        y=alt.Y("value:Q", title=None, axis=axes.amounts(4)),
-        color=alt.Color(
-            "measure:N", scale=scale, title=None, legend=alt.Legend(orient="top") if len(measures) > 1 else None
-        ),
-        tooltip=[
-            alt.Tooltip("x:T" if is_time else "x:N", title=x),
-            alt.Tooltip("measure:N", title="Measure"),
-            alt.Tooltip("value:Q", title="Value", format=",.2~f"),
-        ],
+    at = "x:T" if is_time else "x:N"
+    colour = field(
+        "measure:N",
+        scale={"domain": measures, "range": colours(measures, theme())},
+        title=None,
+        legend={"orient": "top"} if len(measures) > 1 else None,
     )
-    return chart
+    tooltips = [tooltip(at, x), tooltip("measure:N", "Measure"), tooltip("value:Q", "Value", ",.2~f")]
+    return {
+        "data": long,
+        "mark": {"type": "bar"} if form == "bar" else {"type": "line", "point": len(rows) <= 60},
+        "encoding": {
+            "x": field(at, title=None, sort=None),
+            "y": field("value:Q", title=None, axis=amounts(4)),
+            "color": colour,
+            "tooltip": tooltips,
+        },
+        "height": 260,
+    }
 
 
 def _holds_dates(values: pd.Series) -> bool:

@@ -71,9 +71,8 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         ConfigError: the port or the host cannot be used, or a package is not installed.
         AdventureError: Streamlit ended with an error.
     """
-    for package in ("streamlit", "altair"):
-        if find_spec(package) is None:
-            raise missing("The dashboard", package, "dashboard")
+    if find_spec("streamlit") is None:
+        raise missing("The dashboard", "streamlit", "dashboard")
     refuse_taken(settings.dashboard_host, settings.dashboard_port)
     # Start a new session, so that Ctrl-C reaches only this process.
     server = subprocess.Popen(

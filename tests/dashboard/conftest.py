@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import duckdb
 import psycopg
 import pytest
@@ -16,8 +17,9 @@ from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.dashboard.axes import Unvalidated
+from adventure.dashboard import layout
 from adventure.dashboard.serve import environment
+from adventure.dashboard.vega import Spec, named_data
 from adventure.demo.catalogue import products
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.generator.schema import create_tables
@@ -137,10 +139,21 @@ def _naive(value: object) -> object:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
+def checked(chart: Spec) -> Spec:
+    """Return the chart as Streamlit takes it.
+
+    Raises:
+        jsonschema.ValidationError: it does not fit the schema of Vega-Lite.
+    """
+    found = named_data(chart)
+    alt.TopLevelSpec.from_dict({name: part for name, part in found.items() if name != "datasets"})
+    return found
+
+
 @pytest.fixture(autouse=True)
-def _validated_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check every chart that a test draws in its own process against the schema of Vega-Lite."""
-    monkeypatch.setattr(Unvalidated, "to_dict", lambda self: self._chart.to_dict())
+def _checked_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check every chart that a test draws in its own process."""
+    monkeypatch.setattr(layout, "named_data", checked)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from jsonschema import ValidationError  # type: ignore[import-untyped]
 
+from adventure.dashboard import vega
 from adventure.dashboard.sales import charts, over_time
+from tests.dashboard.conftest import checked
 
 NOW = datetime(2026, 3, 31, 9, 30)
 
@@ -45,23 +48,37 @@ def test_years_are_labelled_at_their_first_month() -> None:
 @pytest.mark.parametrize(("end", "dashes"), [("2026-03-31", 1), ("2026-03-30", 0)])
 def test_only_a_period_that_is_not_over_is_dashed(end: str, dashes: int) -> None:
     rows = series("2026-03-02", end, "day")
-    drawn = charts.sales_chart(rows, "revenue", "day", NOW, "light", "x").to_dict()
-    layers = [layer for layer in drawn["layer"] if layer.get("mark", {}).get("type") == "line"]
+    drawn = charts.sales_chart(rows, "revenue", "day", NOW, "light", "x")
+    layers = [layer for layer in drawn["layer"] if layer["mark"]["type"] == "line"]
     found = [layer for layer in layers if "strokeDash" in layer["mark"]]
     assert len(found) == dashes
     if dashes:
-        solid = drawn["datasets"][layers[0]["data"]["name"]]
-        assert max(row["period"] for row in solid) < "2026-03-31"
-        assert [row["period"][:10] for row in drawn["datasets"][found[0]["data"]["name"]]] == [
-            "2026-03-30",
-            "2026-03-31",
-        ]
+        assert layers[0]["data"]["period"].max() < pd.Timestamp("2026-03-31")
+        assert list(found[0]["data"]["period"]) == list(pd.to_datetime(["2026-03-30", "2026-03-31"]))
 
 
 @pytest.mark.parametrize(("now", "running"), [(NOW, [False, True]), (datetime(2026, 4, 2), [False, False])])
 def test_the_bar_of_a_day_that_is_not_over_is_dashed(now: datetime, running: list[bool]) -> None:
     rows = pd.DataFrame({"period": pd.to_datetime(["2026-03-30", "2026-03-31"]), "orders": 3, "chats": 1})
     rows[["satisfaction", "resolution_hours"]] = 1.0
-    drawn = charts.chats_chart(rows, "day", now, "light", "x").to_dict()
-    [data] = drawn["datasets"].values()
-    assert [row["running"] for row in data] == running
+    drawn = charts.chats_chart(rows, "day", now, "light", "x")
+    assert list(drawn["data"]["running"]) == running
+
+
+def test_a_frame_is_sent_once_however_many_layers_show_it() -> None:
+    rows, other = series("2026-03-02", "2026-03-30", "day"), series("2026-03-02", "2026-03-30", "day")
+    layers = [{"data": rows}, {"data": other}, {"data": rows}, {"mark": {"type": "rule"}}]
+    named = vega.named_data({"layer": layers, "height": 3})
+    assert [layer.get("data") for layer in named["layer"]] == [
+        {"name": "data-0"},
+        {"name": "data-1"},
+        {"name": "data-0"},
+        None,
+    ]
+    assert named["height"] == 3
+    assert [named["datasets"][name] is frame for name, frame in (("data-0", rows), ("data-1", other))] == [True, True]
+
+
+def test_the_tests_refuse_a_chart_that_the_schema_does_not_know() -> None:
+    with pytest.raises(ValidationError):
+        checked({"mark": {"type": "bar"}, "encoding": {"x": {"field": "a", "type": "quantitive"}}})

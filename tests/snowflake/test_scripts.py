@@ -274,7 +274,7 @@ def test_the_app_imports_what_snowflake_has_and_what_is_uploaded() -> None:
             else:
                 others.add(module.split(".")[0])
     assert seen <= uploaded, f"5_dashboard.sql does not upload {seen - uploaded}"
-    assert others - sys.stdlib_module_names == {"altair", "pandas", "pyarrow", "streamlit"}
+    assert others - sys.stdlib_module_names == {"pandas", "pyarrow", "streamlit"}
 
 
 def _imported(tree: ast.Module) -> set[str]:
@@ -301,7 +301,7 @@ def test_the_apps_environment_is_the_one_that_the_tests_run_in() -> None:
     assert environment["channels"] == ["snowflake"]
     assert pins == {"python": "3.11", "streamlit": importlib.metadata.version("streamlit")}
     needed = {re.split(r"[^\w-]", name)[0].lower() for name in importlib.metadata.requires("streamlit") or []}
-    assert {"altair", "pandas", "pyarrow"} <= needed
+    assert {"pandas", "pyarrow"} <= needed
 
 
 def test_a_deployment_keeps_the_apps_url_and_fills_its_live_version() -> None:

@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
-from adventure.dashboard import axes, format
+from adventure.dashboard import format
 from adventure.dashboard.colours import Theme, colours
 from adventure.dashboard.layout import draw, show_empty, table, texts, theme
 from adventure.dashboard.sales import charts, review_metrics
 from adventure.dashboard.sales.panel import Panel
 from adventure.dashboard.sales.scope import Grain, grain_in_days
+from adventure.dashboard.vega import Spec, amounts, field, tooltip
 
 _MART = "reviews_by_day"
 _STARS = "%.2f"
@@ -119,29 +119,36 @@ def newest(panel: Panel) -> None:
     st.caption("For the chosen countries and channels, whatever the period.")
 
 
-def review_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, title: str) -> alt.VConcatChart:
+def review_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, title: str) -> Spec:
     """Return the mean rating above and the number of reviews below, on a shared time axis."""
     rows = rows.assign(running=[charts.is_running(period, grain, now) for period in rows["period"]])
     blue, orange = colours(["orders", "order_details"], theme)
-    tooltip = [
-        alt.Tooltip("period:T", title="When", format=charts.WHEN[grain]),
-        alt.Tooltip("rating:Q", title="Mean rating", format=".2f"),
-        alt.Tooltip("reviews:Q", title="Reviews", format=",d"),
-        alt.Tooltip("verified_share:Q", title="Verified", format=".1%"),
+    tooltips = [
+        tooltip("period:T", "When", charts.WHEN[grain]),
+        tooltip("rating:Q", "Mean rating", ".2f"),
+        tooltip("reviews:Q", "Reviews", ",d"),
+        tooltip("verified_share:Q", "Verified", ".1%"),
     ]
-    base = alt.Chart(rows).encode(tooltip=tooltip)
-    line = base.mark_line(color=blue, strokeWidth=2.2, point=alt.OverlayMarkDef(color=blue, filled=True, size=25))
-    rating = line.encode(
-        x=charts.time_axis(rows["period"], grain, labels=False),
-        y=alt.Y("rating:Q", title="Rating", scale=alt.Scale(domain=[1, 5]), axis=alt.Axis(values=[1, 2, 3, 4, 5])),
-    )
-    volume = base.mark_bar(color=orange).encode(
-        fillOpacity=alt.condition("datum.running", alt.value(0.35), alt.value(1)),
-        x=charts.time_axis(rows["period"], grain),
-        y=alt.Y("reviews:Q", title="Reviews", axis=axes.amounts(3)),
-    )
-    drawn = [each.properties(height=100, width="container") for each in (rating, volume)]
-    return alt.vconcat(*drawn, spacing=8, description=title)
+    point = {"color": blue, "filled": True, "size": 25}
+    rating = {
+        "mark": {"type": "line", "color": blue, "strokeWidth": 2.2, "point": point},
+        "encoding": {
+            "x": charts.time_axis(rows["period"], grain, labels=False),
+            "y": field("rating:Q", title="Rating", scale={"domain": [1, 5]}, axis={"values": [1, 2, 3, 4, 5]}),
+            "tooltip": tooltips,
+        },
+    }
+    volume = {
+        "mark": {"type": "bar", "color": orange},
+        "encoding": {
+            "fillOpacity": {"value": 1, "condition": {"test": "datum.running", "value": 0.35}},
+            "x": charts.time_axis(rows["period"], grain),
+            "y": field("reviews:Q", title="Reviews", axis=amounts(3)),
+            "tooltip": tooltips,
+        },
+    }
+    panels = [{**each, "height": 100, "width": "container"} for each in (rating, volume)]
+    return {"data": rows, "vconcat": panels, "spacing": 8, "description": title}
 
 
 def _changes(panel: Panel) -> tuple[str | None, str | None]:
