@@ -119,6 +119,20 @@ def test_a_version_with_the_same_coarse_cursor_is_staged_and_loaded_last(
     assert [row["note"] for row in staged(stream)][-len(notes) + 1 :] == notes[1:]
 
 
+@pytest.mark.parametrize("cursor", ["timestamptz(0)", "timestamp(3)"])
+def test_a_version_with_the_same_rounded_cursor_is_staged_in_a_lookback(
+    settings: Settings, writer_settings: Settings, staged: Staged, cursor: str
+) -> None:
+    """Two transactions begin within one unit of the type; the later one commits when a window has read the first."""
+    stream = replace(make(writer_settings, cursor), lookback=timedelta(minutes=5))
+    moment = utc_now().replace(microsecond=0) - timedelta(seconds=3)
+    with open_pipeline(settings, [stream]) as pipeline:
+        for note in ("first", "second", "second"):
+            put(writer_settings, 1, moment, note)
+            assert not run_cycle(pipeline).failures
+    assert [row["note"] for row in staged(stream)] == ["first", "second"]
+
+
 def test_a_new_processor_finds_rows_added_for_today_meanwhile(
     settings: Settings, writer_settings: Settings, staged: Staged
 ) -> None:

@@ -39,6 +39,21 @@ FOUND_BEFORE: dict[str, Schedule] = {
             ("cycle", 0, 0, None),
         ],
     ),
+    "two versions have the same rounded cursor while the horizon is unknown": (
+        Config(precision="ms"),
+        [
+            ("unknown", True),
+            ("transaction", 1, 6, "put"),
+            ("begin", 3, True),
+            ("write", 3, 6, "put"),
+            ("cycle", 0, 0, None),
+            ("tick", 1_100_000),
+            ("cycle", 0, 0, None),
+            ("end", 3, True),
+            ("unknown", False),
+            ("cycle", 0, 0, None),
+        ],
+    ),
     "the wall clock skips an hour while a transaction is open and the horizon unknown": (
         Config(precision="trunc", zone="Europe/Berlin", begins=SUMMER_BEGINS),
         [
