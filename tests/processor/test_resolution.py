@@ -125,7 +125,7 @@ def test_a_version_with_the_same_rounded_cursor_is_staged_in_a_lookback(
 ) -> None:
     """Two transactions begin within one unit of the type; the later one commits when a window has read the first."""
     stream = replace(make(writer_settings, cursor), lookback=timedelta(minutes=5))
-    moment = utc_now().replace(microsecond=0) - timedelta(seconds=3)
+    moment = utc_now().replace(microsecond=123_000) - timedelta(seconds=3)
     with open_pipeline(settings, [stream]) as pipeline:
         for note in ("first", "second", "second"):
             put(writer_settings, 1, moment, note)
