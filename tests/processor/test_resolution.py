@@ -119,13 +119,13 @@ def test_a_version_with_the_same_coarse_cursor_is_staged_and_loaded_last(
     assert [row["note"] for row in staged(stream)][-len(notes) + 1 :] == notes[1:]
 
 
-@pytest.mark.parametrize("cursor", ["timestamptz(0)", "timestamp(3)"])
+@pytest.mark.parametrize(("cursor", "microsecond"), [("timestamptz(0)", 0), ("timestamp(3)", 123_000)])
 def test_a_version_with_the_same_rounded_cursor_is_staged_in_a_lookback(
-    settings: Settings, writer_settings: Settings, staged: Staged, cursor: str
+    settings: Settings, writer_settings: Settings, staged: Staged, cursor: str, microsecond: int
 ) -> None:
     """Two transactions begin within one unit of the type; the later one commits when a window has read the first."""
     stream = replace(make(writer_settings, cursor), lookback=timedelta(minutes=5))
-    moment = utc_now().replace(microsecond=123_000) - timedelta(seconds=3)
+    moment = utc_now().replace(microsecond=microsecond) - timedelta(seconds=3)
     with open_pipeline(settings, [stream]) as pipeline:
         for note in ("first", "second", "second"):
             put(writer_settings, 1, moment, note)
