@@ -107,7 +107,7 @@ class SimulatedConnection:
             self._commit()
             self._process.answered(failed)
         elif text == "rollback":
-            self._raw, self._ledger = [], {}
+            self._raw, self._ledger, self._has_table = [], {}, False
         elif text.startswith('select window_id, file, "ROWS" from raw_ext.load_history'):
             stage, low, high = values
             self._rows = [
@@ -174,7 +174,7 @@ class SimulatedConnection:
         self._database.has_table |= self._has_table
         self._database.raw += self._raw
         self._database.ledger |= self._ledger
-        self._raw, self._ledger = [], {}
+        self._raw, self._ledger, self._has_table = [], {}, False
 
 
 class SimulatedWarehouse(DuckDBWarehouse):
