@@ -145,7 +145,8 @@ class Visit:
                 "[...body.querySelectorAll('[data-column]')].map(cell => [cell.dataset.column, cell.textContent])))"
             )
             return found
-        if "st-key-table-" not in above.get_attribute("class"):
+        is_table = "st-key-table-" in above.get_attribute("class") or above.get_by_test_id("stDataFrame").count()
+        if not is_table:
             return None
         # Drawn after scrolling into view; after 1.51 only then, which takes seconds on a busy machine.
         above.locator("[role=gridcell]").first.wait_for(state="attached")

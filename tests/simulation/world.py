@@ -9,7 +9,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from adventure.core.errors import AdventureError, AlreadyRunning, WatermarkMismatch
+from adventure.core.errors import AdventureError, AlreadyRunning, StageDamaged, WatermarkMismatch
 from adventure.core.manifest import MANIFEST, Window
 from adventure.core.spans import micros
 from adventure.core.zones import to_utc
@@ -306,9 +306,13 @@ class World:
 
     def _follow_remedies(self) -> None:
         """Do what the messages say: repair without the damaged windows and remove them, or reset and repair."""
+        refused = " ".join(str(error) for error in self.refusals if isinstance(error, StageDamaged))
         bad = [
-            window.id for window in self.staged_windows() if not self.is_loaded(window) and not self.is_whole(window)
+            window.id
+            for window in self.staged_windows()
+            if not self.is_loaded(window) and (window.id in refused or not self.is_whole(window))
         ]
+        self.damaged |= set(bad)
         if bad:
             self.repair(0, None, bad)
             for window_id in bad:
