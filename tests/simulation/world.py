@@ -212,6 +212,9 @@ class World:
         """Stop the pipeline, and put a part's copy in its place."""
         if part not in self.backup or self.running:
             return
+        # Without a watermark, nothing shows of which source the staged windows are; see the limits of the promises.
+        if {"state", "source"} <= self.restored | {part} and not self.backup["state"].marks:
+            return
         for number in range(len(self.processors)):
             self.stop(number)
         self.restored.add(part)
