@@ -124,7 +124,11 @@ def test_a_published_table_is_read_by_the_log(
     source.execute("create table published (id int primary key, note text)")
     source.execute("create table unpublished (id int primary key)")
     source.execute("create table keyless (id int)")
-    source.execute("create publication adventure for table published with (publish_via_partition_root = true)")
+    source.execute("create table identified (a int not null unique, b int not null, c int not null, unique (c, b))")
+    source.execute("alter table identified replica identity using index identified_c_b_key")
+    source.execute(
+        "create publication adventure for table published, identified with (publish_via_partition_root = true)"
+    )
     source.execute("insert into published select n, 'note ' || n from generate_series(1, 5) as n")
     with psycopg.connect(sandbox.postgres.dsn(source.info.dbname), autocommit=True) as superuser:
         if not superuser.execute("select 1 from pg_roles where rolname = 'init_log_reader'").fetchone():
@@ -133,7 +137,8 @@ def test_a_published_table_is_read_by_the_log(
         monkeypatch.setenv("POSTGRES_PASSWORD", "log")
         run("init", "--yes")
         modes = {name: stream["mode"] for name, stream in streams_of(folder).items()}
-        assert modes == {"keyless": "snapshot", "published": "log", "unpublished": "snapshot"}
+        assert modes == {"identified": "log", "keyless": "snapshot", "published": "log", "unpublished": "snapshot"}
+        assert streams_of(folder)["identified"]["key"] == ["c", "b"]
         text = (folder / "pipeline.toml").read_text()
         assert "The log has each change and deletion: the table is in the publication adventure" in text
         assert "The log cannot be read: it is not in the publication adventure" in text

@@ -17,7 +17,7 @@ from adventure.processor.run import process_once
 from adventure.sources.postgres.log import reader as log_reader
 from adventure.sources.postgres.log.slot import slot_prefix
 from tests.processor.conftest import superuser
-from tests.processor.test_log import CREATE, FILMS, PUBLISH, change, check_films, cycle, log_of, mode, slots
+from tests.processor.test_log import BY_INDEX, CREATE, FILMS, PUBLISH, change, check_films, cycle, log_of, mode, slots
 
 UNPUBLISH = "drop publication adventure"
 CHANGES: tuple[LiteralString, ...] = (
@@ -76,6 +76,32 @@ def test_a_table_is_read_whole_again_when_the_log_cannot_be_read_any_more(
     assert cycle(log_settings, films) == (19, 0)
     change(writer_settings, "delete from films where id = 7")
     assert cycle(log_settings, films) == (0, 1)
+    check_films(log_settings, writer_settings, films)
+
+
+def test_a_table_without_a_primary_key_is_read_whole_until_the_log_names_its_rows(
+    log_settings: Settings, writer_settings: Settings
+) -> None:
+    """The server logs no key of a deleted row by itself, although a unique index would identify it."""
+    films = replace(log_of("films", ("id", "lang")), mode=AUTO)
+    create = CREATE.replace(", primary key (id, lang)", ", unique (title, rate)")
+    change(writer_settings, create, FILMS)  # type: ignore[arg-type]
+    identify = "alter table films alter title set not null, alter rate set not null, replica identity using index"
+    nothing = "snapshot: the replica identity of public.films is nothing, and its key id, lang"
+    another = "snapshot: the replica identity of public.films is title, rate, and its key id, lang"
+    steps: list[tuple[tuple[str, ...], str]] = [
+        ((PUBLISH,), nothing),
+        ((f"{identify} films_title_rate_key",), another),
+        (BY_INDEX, "log"),
+    ]
+    for statements, expected in steps:
+        change(writer_settings, *statements)  # type: ignore[arg-type]
+        assert planned(log_settings, films)[0] == expected
+        cycle(log_settings, films)
+        check_films(log_settings, writer_settings, films)
+    change(writer_settings, *CHANGES)
+    assert cycle(log_settings, films) == (2, 1)
+    assert mode(log_settings) == "log"
     check_films(log_settings, writer_settings, films)
 
 

@@ -429,6 +429,37 @@ def test_a_table_without_a_primary_key(log_settings: Settings, writer_settings: 
     assert staged_of(report) == (0, 1)
 
 
+# An index holds its own order of the columns, and columns that are not of the key.
+BY_INDEX: tuple[LiteralString, ...] = (
+    "create unique index films_key on films (lang, id) include (rate)",
+    "alter table films alter id set not null, alter lang set not null, replica identity using index films_key",
+)
+
+
+def test_a_unique_index_identifies_rows(log_settings: Settings, writer_settings: Settings) -> None:
+    """REPLICA IDENTITY USING INDEX: the log has the old key of a row that was deleted or whose key changed."""
+    change(writer_settings, CREATE.replace(", primary key (id, lang)", ""), *BY_INDEX, FILMS, PUBLISH)  # type: ignore[arg-type]
+    films = log_of("films", ("id", "lang"))
+    assert cycle(log_settings, films) == (20, 0)
+    changes: list[tuple[LiteralString, int, int]] = [
+        ("insert into films values (21, 'en', 'New', 1)", 1, 0),
+        ("update films set title = 'Changed' where id = 2", 1, 0),
+        ("update films set id = 100 where id = 3", 1, 1),
+        ("update films set lang = 'de' where id = 4", 1, 1),
+        ("delete from films where id > 18 and id < 100", 0, 3),
+        ("delete from films where id = 5; update films set id = 5 where id = 6", 1, 1),
+        ("update films set rate = 0 where id = 7", 1, 0),
+    ]
+    for statement, changed, deleted in changes:
+        change(writer_settings, statement)
+        assert cycle(log_settings, films) == (changed, deleted), statement
+        check_films(log_settings, writer_settings, films)
+    assert mode(log_settings) == "log"
+    change(writer_settings, "drop index films_key")
+    with pytest.raises(SourceError, match=r"identity of public\.films is nothing, and its key id, lang"):
+        process_once(log_settings, (films,))
+
+
 def test_a_stream_changes_between_snapshot_and_log(
     log_settings: Settings, writer_settings: Settings, films: Stream
 ) -> None:

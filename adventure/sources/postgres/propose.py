@@ -56,7 +56,8 @@ where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
 order by a.attnum
 """
 
-# The primary key, else the shortest unique index over columns that cannot be NULL.
+# The index that is the replica identity, since the log names rows by it; else the primary key, else the shortest unique
+# index over columns that cannot be NULL.
 _KEY = """
 select array_agg(a.attname::text order by k.place), i.indisprimary
 from pg_index as i
@@ -64,9 +65,9 @@ cross join lateral unnest(i.indkey) with ordinality as k (attnum, place)
 join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
 where i.indrelid = %s and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
     and k.place <= i.indnkeyatts
-group by i.indexrelid, i.indisprimary
+group by i.indexrelid, i.indisprimary, i.indisreplident
 having bool_and(a.attnotnull)
-order by i.indisprimary desc, count(*), i.indexrelid
+order by i.indisreplident desc, i.indisprimary desc, count(*), i.indexrelid
 limit 1
 """
 
