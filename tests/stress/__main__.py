@@ -37,7 +37,15 @@ def main() -> None:
         new_folder = lambda: _made(folder / f"pooler_{next(number)}")  # noqa: E731 - a name for what is passed twice
         with clocked_server(folder / "clocked", sandbox) as clocked, poolers(sandbox, new_folder) as pool:
             for world, cells in (
-                (World(sandbox, folder / "data", pool), [cell for cell in chosen if not cell.clock]),
+                (
+                    World(sandbox, folder / "data", pool),
+                    [cell for cell in chosen if not cell.clock and cell.dimension != "log"],
+                ),
+                # The other cells' open transactions would keep slots from being created.
+                (
+                    World(sandbox, folder / "log_data", pool, name="logged"),
+                    [cell for cell in chosen if cell.dimension == "log"],
+                ),
                 (World(clocked, folder / "clocked_data", pool), [cell for cell in chosen if cell.clock]),
             ):
                 for cell, found in run_all(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+from adventure.core.streams import LOG, READ_AT
+
 CLOCK = ((0.2, -4.0), (0.45, -7.0), (0.7, 3.0), (0.85, 0.0))
 """When the server's clock is set, as a share of the run, and its offset from the right time in seconds."""
 
@@ -75,6 +77,8 @@ _TRIGGER = TABLE + (
     " $$ begin new.changed_at = clock_timestamp(); return new; end $$;"
     " create trigger stamp before insert or update on things for each row execute function stamp()"
 )
+_PUBLISHED = TABLE + "; create publication adventure for table things with (publish_via_partition_root = true)"
+_LOG = {"mode": LOG, "cursor": READ_AT}
 _OPEN, _MANY, _CHAIN, _PROCEDURE = (
     "open transactions",
     "many transactions a message",
@@ -200,6 +204,32 @@ CELLS = (
     Cell(
         "clock", "steps, timestamptz(0)", "timestamptz(0) not null default now()", clock=True,
         because="the clock was set back",
+    ),
+    # By the log, beside writers that also delete
+    *(
+        Cell(
+            "log", protocol, relation=_PUBLISHED, reader="adventure_log", protocol=protocol, stream=_LOG,
+            writers=1 if protocol in (_MANY, _CHAIN) else 3, because="log",
+        )
+        for protocol in (
+            "single statements", "deletions", "prepared statements", "pipelined", "copy", _OPEN,
+            "savepoints and rollbacks", _MANY, _CHAIN, _PROCEDURE, "two-phase",
+        )
+    ),
+    Cell(
+        "log", "partitioned by hash", relation=_PUBLISHED.replace(TABLE, _HASHED), reader="adventure_log",
+        protocol="deletions", stream=_LOG, because="log",
+    ),
+    Cell(
+        "log", "without a primary key, replica identity full", reader="adventure_log",
+        relation=_PUBLISHED.replace("primary key", "not null") + "; alter table things replica identity full",
+        protocol="deletions", stream=_LOG, because="log",
+    ),
+    Cell(
+        "log", "without a primary key, replica identity using index", reader="adventure_log",
+        relation=_PUBLISHED.replace("primary key", "not null unique")
+        + "; alter table things replica identity using index things_id_key",
+        protocol="deletions", stream=_LOG, because="log",
     ),
     # Poolers
     Cell("pooler", "writers share sessions", writes_through="transaction", protocol=_OPEN),

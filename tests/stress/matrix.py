@@ -1,5 +1,6 @@
 """Run a cell in its own database, from the first write to the full count."""
 
+import gzip
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 import pyarrow.parquet as pq
 from psycopg import sql
@@ -23,7 +25,7 @@ from adventure.processor.run import open_pipeline
 from adventure.processor.state import read_watermarks
 from tests.clocked import ClockedServer
 from tests.stress.cells import CLOCK, Cell
-from tests.stress.writers import PROTOCOLS, Versions, Writer
+from tests.stress.writers import DELETED, PROTOCOLS, Versions, Writer
 
 WHOLE_CYCLES = 5
 """A row that did not come in so many cycles, begun after the source's clock had passed every row, is lost.
@@ -95,8 +97,11 @@ class World:
         with psycopg.connect(self.server.postgres.dsn(), autocommit=True) as connection:
             if not connection.execute("select 1 from pg_roles where rolname = 'adventure_bypass'").fetchone():
                 connection.execute("create role adventure_bypass login bypassrls in role adventure_reader")
+            if not connection.execute("select 1 from pg_roles where rolname = 'adventure_log'").fetchone():
+                connection.execute("create role adventure_log login replication in role adventure_reader")
             password = sql.Literal(self.server.password)
-            connection.execute(sql.SQL("alter role adventure_bypass password {}").format(password))
+            for role in ("adventure_bypass", "adventure_log"):
+                connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), password))
 
     @contextmanager
     def database(self, cell: Cell) -> Iterator[tuple[Settings, str, str]]:
@@ -121,6 +126,9 @@ class World:
         finally:
             # A server that another test kills would sync the files of all its databases at the next start.
             with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                connection.execute(
+                    "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = %s", [name]
+                )
                 connection.execute(f"drop database {name} with (force)".encode())
 
 
@@ -308,6 +316,9 @@ class Processor:
         for window in stage.windows(self._stream.stage):
             if window.id not in self._read:
                 self._read.add(window.id)
+                if window.deletes:
+                    lines = gzip.decompress(stage.path(window, window.deletes.name).read_bytes()).splitlines()
+                    self._staged |= {int(orjson.loads(line)["key"]["id"]): DELETED for line in lines}
                 for file in window.files:
                     table = pq.read_table(stage.path(window, file.name), columns=["id", "version"])
                     for key, version in zip(
@@ -317,6 +328,7 @@ class Processor:
         return self._staged
 
     def lacks(self, acknowledged: Versions) -> int:
-        """Return how many acknowledged versions are not staged."""
+        """Return how many acknowledged versions are not staged. A row may be deleted before it was read at all."""
         staged = self.staged()
-        return sum(staged.get(key, 0) < version for key, version in acknowledged.items())
+        unread = {DELETED: DELETED}
+        return sum(staged.get(key, unread.get(version, 0)) < version for key, version in acknowledged.items())

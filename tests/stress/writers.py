@@ -12,6 +12,9 @@ from psycopg import pq
 Versions = dict[int, int]
 """The last version of each row, by its id."""
 
+DELETED = 1_000_000
+"""The version of a row that was deleted. Its id is not used again."""
+
 
 @dataclass
 class Change:
@@ -47,6 +50,14 @@ class Writer:
             f"insert into {self.target} (id) values {', '.join(f'({key})' for key in keys)}", dict.fromkeys(keys, 1)
         )
 
+    def deletion(self) -> Change | None:
+        """Delete a row in two of five calls."""
+        if self._random.random() > 0.4:
+            return None
+        key = self._random.choice(list(self._versions))
+        del self._versions[key]
+        return Change(f"delete from {self.target} where id = {key}", {key: DELETED})
+
     def new_keys(self) -> list[int]:
         """Return keys for new rows."""
         keys = [self._next + index for index in range(self._random.randint(1, 3))]
@@ -74,6 +85,13 @@ def _single(writer: Writer) -> None:
     change = writer.change()
     writer.send(change.sql)
     writer.acknowledge(change)
+
+
+def _deleting(writer: Writer) -> None:
+    _single(writer)
+    if len(writer.acknowledged) > 5 and (change := writer.deletion()):
+        writer.send(change.sql)
+        writer.acknowledge(change)
 
 
 def _prepared(writer: Writer) -> None:
@@ -171,6 +189,7 @@ def _two_phase(writer: Writer) -> None:
 
 PROTOCOLS: dict[str, Callable[[Writer], None]] = {
     "single statements": _single,
+    "deletions": _deleting,
     "prepared statements": _prepared,
     "pipelined": _pipelined,
     "copy": _copied,
