@@ -33,6 +33,7 @@ from adventure.destinations.duckdb.stage import FolderStage
 from adventure.processor.run import process_once
 from adventure.sources.mongo.connect import connect_mongo
 from tests.proxy import How, Proxy, Strike
+from tests.waiting import until
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,10 @@ def test_a_bit_of_a_row_that_changes_on_its_way_is_noticed(
         with pytest.raises(SourceUnavailable, match="SSL error"):
             process_once(settings, streams)
         assert proxy.hit == [How.CORRUPT]
+        with psycopg.connect(writer_settings.postgres_dsn, autocommit=True) as connection:
+            # The server takes a moment to end the session that was broken. Its transaction holds rows back meanwhile.
+            query = "select count(*) from pg_stat_activity where datname = current_database() and usename = %s"
+            until(lambda: connection.execute(query, [settings.postgres_user]).fetchone() == (0,))
         assert process_once(settings, streams).failures == {}
     for stream in streams:
         staged = sum(window.rows for window in FolderStage(settings.stage_dir).windows(stream.stage))
