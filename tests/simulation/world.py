@@ -114,8 +114,8 @@ class World:
         """Set the server's clock forward or back; not back and forward again, which no cycle in between would see."""
         if us > 0 and self.server.stepped:
             return
-        # Before the first window, nothing shows that a transaction is open across a step.
-        if us < 0 and not self.state.marks and any(session.xact_at for session in self.server.sessions):
+        # Before the first window, nothing shows that a transaction, or a message with several, is open across a step.
+        if us < 0 and not self.state.marks and any(not session.is_idle for session in self.server.sessions):
             return
         # The margin does not cover a session that is hidden while the clock jumps forward.
         self.server.settle(HIDDEN_AT_MOST_US + 1)
