@@ -230,7 +230,7 @@ class World:
         else:
             rows, lsn = copy
             # A log that has grown past the old one again is not noticed; see the limits of the promises.
-            self.server.rows, self.server.lsn = dict(rows), lsn - 1000
+            self.server.rows, self.server.lsn = dict(rows), min(lsn, self.server.lsn) - 1000
             for session in range(len(self.server.sessions)):
                 self.server.end(session, commit=False)
                 self.server.finish(session)
