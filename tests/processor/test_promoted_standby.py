@@ -1,4 +1,4 @@
-"""A table that is read by the log goes on when a standby is promoted: with its synchronised slot, or anew."""
+"""A table read by the log goes on when a standby is promoted: with its synchronised slot, or after a whole read."""
 
 import os
 import shutil

@@ -273,9 +273,12 @@ def test_the_earliest_wall_clock_that_is_still_to_come(
     assert found == datetime.fromisoformat(earliest)
 
 
-@pytest.mark.parametrize(
+where_the_clock_is_changed = pytest.mark.parametrize(
     "begins", ["2025-11-02 04:30:00", "2025-03-09 06:00:00"], ids=["the hour comes twice", "an hour is skipped"]
 )
+
+
+@where_the_clock_is_changed
 def test_nothing_is_lost_where_the_clock_is_changed(
     settings: Settings,
     writer_settings: Settings,
@@ -307,9 +310,7 @@ def test_nothing_is_lost_where_the_clock_is_changed(
     assert len(staged(stream)) == 20
 
 
-@pytest.mark.parametrize(
-    "begins", ["2025-11-02 04:30:00", "2025-03-09 06:00:00"], ids=["the hour comes twice", "an hour is skipped"]
-)
+@where_the_clock_is_changed
 def test_a_lookback_reaches_over_a_change_of_the_clock(
     settings: Settings,
     writer_settings: Settings,

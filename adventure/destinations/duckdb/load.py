@@ -37,20 +37,21 @@ def batches(windows: Sequence[Window]) -> Iterator[tuple[Window, ...]]:
     Windows of a batch have the same columns, so that the raw table is fitted once. One that replaces others is alone.
     """
     batch: list[Window] = []
+    rows = 0
     for window in windows:
-        if batch and not _fits(window, batch):
+        more = sum(file.rows for file in window.all_files)
+        if batch and (rows + more > ROWS_A_BATCH or not _belongs(window, batch)):
             yield tuple(batch)
-            batch = []
+            batch, rows = [], 0
         batch.append(window)
+        rows += more
     if batch:
         yield tuple(batch)
 
 
-def _fits(window: Window, batch: Sequence[Window]) -> bool:
-    if window.replaces or batch[0].replaces or len(batch) == WINDOWS_A_BATCH:
-        return False
-    rows = sum(file.rows for each in (*batch, window) for file in each.all_files)
-    return rows <= ROWS_A_BATCH and window.columns == batch[0].columns
+def _belongs(window: Window, batch: Sequence[Window]) -> bool:
+    is_alone = window.replaces or batch[0].replaces or len(batch) == WINDOWS_A_BATCH
+    return not is_alone and window.columns == batch[0].columns
 
 
 def load_waiting(
