@@ -56,6 +56,15 @@ class Config:
     begins: datetime = EPOCH
     """When the schedule begins, naive UTC."""
 
+    @property
+    def guarantee(self) -> str:
+        """The heading in docs/guarantees.md of what breaks when this world misses a row."""
+        if self.zone:
+            return "Cursors without a time zone"
+        if self.precision in ("trunc", "day"):
+            return "Coarse cursors"
+        return "No committed row is missed"
+
 
 @dataclass
 class World:
@@ -270,11 +279,11 @@ class World:
         self.tick(2_000_000 + max(0, ahead // timedelta(microseconds=1)))
         seen = self._settle()
         if seen and not self.refusals and not self._problems():
-            raise Violation(f"No committed row is missed: {seen}")
+            raise Violation(f"{self.config.guarantee}: {seen}")
         if self.refusals or self._problems():
             self._follow_remedies()
             if seen := self._settle() or [str(error) for error in self.refusals] or self._problems():
-                raise Violation(f"No committed row is missed, after the remedies: {seen}")
+                raise Violation(f"{self.config.guarantee}, after the remedies: {seen}")
         self._check_raw()
         self._check_stage()
 
