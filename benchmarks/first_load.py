@@ -100,15 +100,16 @@ def check_values(sales: Sales, stream: Stream) -> None:
         AssertionError: the two sides differ.
     """
     stage = FolderStage(sales.settings.stage_dir)
-    (window,) = stage.windows(stream.stage)
-    files = [str(stage.path(window, file.name)) for file in window.files]
-    there = ", ".join(_as_source_text(column) for column in window.columns)
+    windows = stage.windows(stream.stage)
+    files = [str(stage.path(window, file.name)) for window in windows for file in window.files]
+    columns = windows[0].columns
+    there = ", ".join(_as_source_text(column) for column in columns)
     with psycopg.connect(sales.server.dsn()) as connection:
         source = connection.execute(
             f"select count(*), sum(('x' || left(md5(concat_ws('|', {there})), 15))::bit(60)::bigint)"
             f" from {stream.table}".encode()
         ).fetchone()
-    here = ", ".join(_as_staged_text(column) for column in window.columns)
+    here = ", ".join(_as_staged_text(column) for column in columns)
     with duckdb.connect() as reading:
         staged = reading.execute(
             f"select count(*), sum(cast('0x' || left(md5(concat_ws('|', {here})), 15) as bigint)) from read_parquet(?)",

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from isal import igzip
 
@@ -80,23 +81,12 @@ class ParquetParts:
     """Write record batches into part-00000.parquet, part-00001.parquet, … of a size that loads well.
 
     Args:
+        low_cardinality: columns of types whose values may repeat, so that a dictionary may save space.
         delta: whether the warehouse reads delta encodings, which take less time and space.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema, low_cardinality: list[str], *, delta: bool = True) -> None:
-        self._folder, self._schema = folder, schema
-        timestamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-        texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in low_cardinality]
-        # Storing lengths apart from the text cuts zstd's time for UUIDs by a third, and saves space.
-        encodings = dict.fromkeys(timestamps, "DELTA_BINARY_PACKED") | dict.fromkeys(texts, "DELTA_LENGTH_BYTE_ARRAY")
-        self._options: dict[str, Any] = {
-            "compression": "zstd",
-            "compression_level": 1,
-            "use_dictionary": low_cardinality,
-            "column_encoding": (delta and encodings) or None,
-            # Statistics of other columns cost time, and no reader here filters by them.
-            "write_statistics": timestamps,
-        }
+        self._folder, self._schema, self._low_cardinality, self._delta = folder, schema, low_cardinality, delta
         self._writer: pq.ParquetWriter | None = None
         self._path = folder
         self._waiting: list[pa.RecordBatch] = []
@@ -129,18 +119,38 @@ class ParquetParts:
         if self._writer is None:
             make_folder(self._folder)
             self._path = self._folder / f"part-{len(self.files):05d}.parquet"
-            self._writer = pq.ParquetWriter(self._path, self._schema, **self._options)
+            self._writer = pq.ParquetWriter(self._path, self._schema, **self._options(table))
         self._writer.write_table(table, row_group_size=ROWS_A_GROUP)
         reached(Point.EXTRACTING, self._folder.name)
         self._rows += table.num_rows
         if self._path.stat().st_size >= BYTES_A_FILE:
             self._end_file()
 
+    def _options(self, first: pa.Table) -> dict[str, Any]:
+        """Return the options of a file that begins with these rows. A dictionary of values that differ costs time."""
+        repeated = [name for name in self._low_cardinality if 2 * _distinct(first[name]) <= first.num_rows]
+        timestamps = [field.name for field in self._schema if pa.types.is_timestamp(field.type)]
+        texts = [field.name for field in self._schema if pa.types.is_string(field.type) and field.name not in repeated]
+        # Storing lengths apart from the text cuts zstd's time for UUIDs by a third, and saves space.
+        encodings = dict.fromkeys(timestamps, "DELTA_BINARY_PACKED") | dict.fromkeys(texts, "DELTA_LENGTH_BYTE_ARRAY")
+        return {
+            "compression": "zstd",
+            "compression_level": 1,
+            "use_dictionary": repeated,
+            "column_encoding": (self._delta and encodings) or None,
+            # Statistics of other columns cost time, and no reader here filters by them.
+            "write_statistics": timestamps,
+        }
+
     def _end_file(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self.files.append(LocalFile(self._path, self._rows))
             self._writer, self._rows = None, 0
+
+
+def _distinct(values: pa.ChunkedArray) -> int:
+    return int(pc.count_distinct(values).as_py())
 
 
 def empty_parquet(folder: Path, schema: pa.Schema) -> LocalFile:

@@ -69,6 +69,15 @@ def test_a_large_window_is_several_files(tmp_path: Path, monkeypatch: pytest.Mon
     assert [groups(file) for file in found] == [[10], [10], [5]]
 
 
+@pytest.mark.parametrize(("kinds", "has_dictionary"), [(2, True), (10, True), (11, False), (20, False)])
+def test_values_that_repeat_are_written_once(tmp_path: Path, kinds: int, has_dictionary: bool) -> None:
+    (batch,) = batches([20])
+    batch = batch.set_column(2, "kind", pa.array([str(number % kinds) for number in range(20)]))
+    (file,) = written(tmp_path, [batch])
+    assert ("RLE_DICTIONARY" in file.metadata.row_group(0).column(2).encodings) is has_dictionary
+    assert file.read() == pa.Table.from_batches([batch])
+
+
 @pytest.mark.parametrize(("delta", "encoding"), [(True, "DELTA_LENGTH_BYTE_ARRAY"), (False, "PLAIN")])
 def test_delta_encodings_are_used_if_the_warehouse_reads_them(tmp_path: Path, delta: bool, encoding: str) -> None:
     rows = batches([20])

@@ -1,7 +1,7 @@
 """Select each PostgreSQL type and convert it to Arrow. Rows that cannot be converted exactly are rejected.
 
-The driver delivers numerics as text with all digits, in an extension type of Arrow. UUIDs and types that Arrow does not
-know are selected as text, as PostgreSQL prints them.
+Numerics, UUIDs and types that Arrow does not know are selected as text, as PostgreSQL prints them: the server prints a
+numeric in a third of the time that the driver takes to do so.
 """
 
 import re
@@ -76,7 +76,7 @@ def plan_column(name: str, type_name: str, typmod: int, override: str | None, *,
     if type_name == "numeric" and (kind := _decimal_type(typmod, override)) is not None:
         reason = f"is no finite number that fits {kind}"
         return SourceColumn(
-            name, quoted, kind, _exact_decimal(kind), False, _reject_decimal_if(f"t.{quoted}", kind), reason
+            name, text, kind, _exact_decimal(kind), False, _reject_decimal_if(f"t.{quoted}", kind), reason
         )
     kind = _PLAIN.get(type_name, pa.string())
     expression = quoted if type_name in _PLAIN else text
@@ -152,13 +152,12 @@ def _within(numbers: pa.Array, low: int, high: int, kind: pa.DataType) -> Conver
 
 
 def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Converted]:
-    def convert(values: pa.ExtensionArray) -> Converted:
-        texts = values.storage
+    def convert(values: pa.Array) -> Converted:
         try:
-            return texts.cast(kind), None
+            return values.cast(kind), None
         except pa.ArrowInvalid:
             # At least one value does not fit. This is rare, so check the values one by one.
-            exact = [_shortest(value, kind) for value in texts.to_pylist()]
+            exact = [_shortest(value, kind) for value in values.to_pylist()]
             converted = pa.array([text or None for text in exact], pa.string()).cast(kind)
             return converted, pa.array([text is None for text in exact])
 
