@@ -5,6 +5,7 @@ and user, never a password.
 """
 
 import re
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -113,8 +114,9 @@ def connect_postgres(
         with attempt, translating_postgres(conninfo, name):
             connection = _Connection.connect(session_conninfo(conninfo), autocommit=autocommit, **limit)
             connection.silence = silence
-            # psycopg prepares what runs often, and after a change of the table the server refuses it for good.
-            connection.prepare_threshold = None
+            # Prepare only what says `prepare=True`, queries of the catalogue: after a change of a table the server
+            # refuses a prepared query of it for good.
+            connection.prepare_threshold = sys.maxsize
             return connection
     raise AssertionError("unreachable")
 

@@ -26,6 +26,9 @@ from adventure.core.faults import Point, reached
 from adventure.core.manifest import REJECTS, StagedFile
 from adventure.core.private import make_folder
 
+SAMPLE_ROWS = 8_192
+"""How many rows of a file show whether a column's values repeat."""
+
 ROWS_A_GROUP = 61_440
 """Half of DuckDB's own row group: the last group is encoded only after the final row, and is held in memory."""
 
@@ -128,7 +131,8 @@ class ParquetParts:
 
     def _options(self, first: pa.Table) -> dict[str, Any]:
         """Return the options of a file that begins with these rows. A dictionary of values that differ costs time."""
-        repeated = [name for name in self._low_cardinality if 2 * _distinct(first[name]) <= first.num_rows]
+        sample = first.slice(0, SAMPLE_ROWS)
+        repeated = [name for name in self._low_cardinality if 2 * _distinct(sample[name]) <= sample.num_rows]
         timestamps = [field.name for field in self._schema if pa.types.is_timestamp(field.type)]
         texts = [field.name for field in self._schema if pa.types.is_string(field.type) and field.name not in repeated]
         # Storing lengths apart from the text cuts zstd's time for UUIDs by a third, and saves space.

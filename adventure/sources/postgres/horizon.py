@@ -143,10 +143,12 @@ def read_horizon(connection: Connection, ignored_pid: int) -> Horizon:
 def _sessions(connection: Connection, ignored_pid: int) -> tuple[datetime | None, frozenset[str], str | None]:
     """Return when the oldest active session started its work, what all work on, and the reason if that is unknown."""
     for _ in range(_LOOKS):
-        oldest, hides, disabled, working = connection.execute(_OLDEST.encode(), [ignored_pid]).fetchone() or ()
+        oldest, hides, disabled, working = (
+            connection.execute(_OLDEST.encode(), [ignored_pid], prepare=True).fetchone() or ()
+        )
         if not hides:
             break
-    (reason,) = connection.execute(_REASON).fetchone() or ()
+    (reason,) = connection.execute(_REASON, prepare=True).fetchone() or ()
     if reason is None and disabled:
         reason = "a session runs with track_activities off"
     if reason is None and hides:

@@ -206,7 +206,8 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
     """
     table = table_of(stream)
     shape = read_shape(connection, stream)
-    found = [_hashed(row, stream) for row in connection.execute(_COLUMNS, [table]) if row[0] in shape.columns]
+    rows = connection.execute(_COLUMNS, [table], prepare=True)
+    found = [_hashed(row, stream) for row in rows if row[0] in shape.columns]
     if not found:
         raise SourceShapeError(
             f"stream {stream.name}: there is no table {stream.location} in database {connection.info.dbname}",
@@ -242,7 +243,7 @@ def plan_stream(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream,
 
 def is_indexed(connection: psycopg.Connection[tuple[Any, ...]], table: str, column: str) -> bool:
     """Return whether an index of the table, given by its quoted name, begins with the column."""
-    return connection.execute(_IS_INDEXED, [table, column]).fetchone() == (True,)
+    return connection.execute(_IS_INDEXED, [table, column], prepare=True).fetchone() == (True,)
 
 
 def _hashed(row: tuple[Any, ...], stream: Stream) -> tuple[Any, ...]:

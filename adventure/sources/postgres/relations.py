@@ -158,7 +158,7 @@ def read_relations(connection: psycopg.Connection[tuple[Any, ...]], streams: Seq
         "schemas": [stream.namespace for stream in streams],
         "tables": [stream.table for stream in streams],
     }
-    members = [Member(*row) for row in connection.execute(_RELATIONS, values).fetchall()]
+    members = [Member(*row) for row in connection.execute(_RELATIONS, values, prepare=True).fetchall()]
     found = {}
     for stream in streams:
         own = sorted((each for each in members if each.stream == stream.name), key=lambda each: each.parent is not None)

@@ -70,7 +70,7 @@ def read_shape(connection: psycopg.Connection[tuple[Any, ...]], stream: Stream) 
         psycopg.Error: the server failed.
     """
     table = quoted(stream.namespace, stream.table)
-    found = connection.execute(_COLUMNS, [table]).fetchall()
+    found = connection.execute(_COLUMNS, [table], prepare=True).fetchall()
     types = {name: kind for name, kind, _ in found}
     readable = [name for name, _, is_readable in found if is_readable]
     _check_names(stream, types)

@@ -210,7 +210,7 @@ class ZoneWatch:
         )
 
     def _setting_other_than_utc(self, connection: Connection, plan: Plan) -> str | None:
-        found = connection.execute(_SETTINGS, [plan.table]).fetchall()
+        found = connection.execute(_SETTINGS, [plan.table], prepare=True).fetchall()
         for role, zone in found:
             if not is_utc(zone):
                 return f"the {'role ' + role if role else 'database'} has TimeZone = {zone}"
