@@ -89,7 +89,9 @@ def _load(settings: Settings, streams: Sequence[Stream]) -> FirstLoad:
         report = run_cycle(pipeline)
     if report.failures:
         raise next(iter(report.failures.values()))
-    seconds = {each.stream: each.seconds for each in report.streams}
+    seconds = dict.fromkeys((stream.name for stream in streams), 0.0)
+    for window in report.streams:
+        seconds[window.stream] += window.seconds
     return FirstLoad(seconds, peak_memory_mb())
 
 

@@ -10,7 +10,7 @@ from adventure.sources.postgres.horizon import Horizon
 from adventure.sources.postgres.table_rows import TableRows
 from adventure.sources.source import Extract
 
-ROWS_A_WINDOW = 1_000_000
+ROWS_A_WINDOW = 5_000_000
 """A larger load is staged in several windows. One that is killed reads on after the last of them."""
 
 NOTE = "rows that are not read"

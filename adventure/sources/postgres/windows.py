@@ -13,7 +13,7 @@ from adventure.sources.postgres.plan import Plan, refers
 from adventure.sources.postgres.relations import Relation
 from adventure.sources.postgres.resolution import TIES, Resolution, known_resolution, lookback, whole_units
 
-ROWS_A_WINDOW = 1_000_000
+ROWS_A_WINDOW = 5_000_000
 """A larger first load is staged in several windows. One that is killed reads on after the last of them."""
 
 FIRST_LOAD = "first load"
