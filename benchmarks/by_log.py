@@ -25,7 +25,7 @@ from pathlib import Path
 
 import psycopg
 
-from adventure.core.pandas_free import leave_pandas_out
+from adventure.core.left_out import leave_out
 from adventure.core.settings import Settings
 from adventure.core.streams import READ_AT, Stream
 from adventure.processor.cycle import run_cycle
@@ -200,7 +200,7 @@ def _processor(settings: Settings, mode: str) -> Iterator[Connection]:
 
 def _serve(settings: Settings, mode: str, pipe: Connection) -> None:
     """Run a cycle each time it is asked to; called in a separate process."""
-    leave_pandas_out()  # As `adventure process` does.
+    leave_out("numpy", "pandas")  # As `adventure process` does.
     with open_pipeline(settings, (STREAMS[mode],)) as pipeline:
         time.sleep(_SETTLE)
         run_cycle(pipeline)
@@ -302,7 +302,7 @@ def _forever(settings: Settings, mode: str) -> Iterator[None]:
 
 def _process(settings: Settings, mode: str, stop: threading.Event) -> None:
     """Run the processor; called in a separate process."""
-    leave_pandas_out()
+    leave_out("numpy", "pandas")
     settings = settings.model_copy(update={"heartbeat_file": settings.data_dir / f"{mode}.heartbeat"})
     process_forever(settings, (STREAMS[mode],), interval=INTERVAL, max_runtime=0, stop=stop)
 

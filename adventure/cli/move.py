@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adventure.cli.job import pipeline_of, run_loads, run_long_lived, run_tasks
-from adventure.core.pandas_free import leave_pandas_out
+from adventure.core.left_out import leave_out
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -19,7 +19,7 @@ def process(
     ] = False,
 ) -> None:
     """Extract and stage new rows: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
-    leave_pandas_out()
+    leave_out("numpy", "pandas")
     if plan:
         _print_plan(*pipeline_of(context))
         return

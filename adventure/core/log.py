@@ -8,7 +8,10 @@ import os
 import sys
 from typing import Any, Literal, TextIO
 
-import structlog
+from adventure.core.left_out import without
+
+with without("rich"):  # for tracebacks, which the renderers here write as plain text
+    import structlog
 
 _LEVELS = {"quiet": logging.WARNING, "normal": logging.INFO, "verbose": logging.DEBUG}
 _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
