@@ -4,6 +4,7 @@ Cursors are microseconds since 1970: whole numbers, so that every cursor lies in
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -68,19 +69,24 @@ class Side(Protocol):
 
 
 def differing(one: Side, other: Side, span: Span) -> Iterator[Span]:
-    """Yield spans that hold every difference between the two sides, each of few rows or of one microsecond."""
+    """Yield spans that hold every difference between the two sides, each of few rows or of one microsecond.
+
+    The sides hash at the same time, the other one on a thread.
+    """
     undecided = [Pieces.of(span, FIRST_PIECES)] if span.low < span.high else []
-    while undecided:
-        pieces = undecided.pop()
-        ours, theirs = one.digests(pieces), other.digests(pieces)
-        for number in sorted(ours.keys() | theirs.keys()):
-            mine, yours = ours.get(number, Digest()), theirs.get(number, Digest())
-            if mine == yours:
-                continue
-            if max(mine.rows, yours.rows) <= FEW or pieces.width == 1:
-                yield pieces[number]
-            else:
-                undecided.append(Pieces.of(pieces[number], PIECES))
+    with ThreadPoolExecutor(1, "digests") as beside:
+        while undecided:
+            pieces = undecided.pop()
+            pending = beside.submit(other.digests, pieces)
+            ours, theirs = one.digests(pieces), pending.result()
+            for number in sorted(ours.keys() | theirs.keys()):
+                mine, yours = ours.get(number, Digest()), theirs.get(number, Digest())
+                if mine == yours:
+                    continue
+                if max(mine.rows, yours.rows) <= FEW or pieces.width == 1:
+                    yield pieces[number]
+                else:
+                    undecided.append(Pieces.of(pieces[number], PIECES))
 
 
 def joined(spans: Iterator[Span]) -> Iterator[Span]:

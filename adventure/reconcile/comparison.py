@@ -30,7 +30,7 @@ BATCH = 5_000
 EXAMPLES = 5
 """Examples shown per verdict."""
 
-MEMORY = "1GB"
+MEMORY = "300MB"
 """DuckDB's memory limit; it spills the rest to disk."""
 
 _TABLES = """

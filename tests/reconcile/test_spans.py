@@ -1,5 +1,6 @@
 """Range hashes find every difference, wherever the borders of ranges are, and read few other rows."""
 
+import threading
 from collections import Counter
 from itertools import pairwise
 
@@ -58,6 +59,27 @@ def test_equal_sides_are_read_once() -> None:
     one, other = Side({str(n): n for n in range(1000)}), Side({str(n): n for n in range(1000)})
     assert list(differing(one, other, Span(0, 1000))) == []
     assert (one.read, other.read) == (1000, 1000)
+
+
+def test_the_sides_hash_at_the_same_time() -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    class Meeting(Side):
+        def digests(self, pieces: Pieces) -> dict[int, Digest]:
+            both.wait()
+            return super().digests(pieces)
+
+    assert list(differing(Meeting({"a": 1}), Meeting({"a": 1}), Span(0, 10))) == []
+
+
+def test_the_error_of_either_side_ends_the_search() -> None:
+    class Failing(Side):
+        def digests(self, pieces: Pieces) -> dict[int, Digest]:
+            raise OSError("no answer")
+
+    for one, other in ((Failing({}), Side({})), (Side({}), Failing({}))):
+        with pytest.raises(OSError, match="no answer"):
+            list(differing(one, other, Span(0, 10)))
 
 
 def test_one_difference_reads_only_rows_near_it() -> None:

@@ -17,7 +17,7 @@ from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.duckdb.connection import executing
 from adventure.destinations.duckdb.row_text import row_hash
 
-MEMORY = "1GB"
+MEMORY = "300MB"
 """The memory limit of a copy. The rest is spilled to disk beside the copy."""
 
 BATCH = 20_000
