@@ -6,6 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from adventure.processor.cycle import run_cycle
+from adventure.processor.run import open_pipeline
 from benchmarks import first_load, load, steady_state, waiting
 from benchmarks.results import Results  # type: ignore[attr-defined]
 from benchmarks.sales_source import sales_source
@@ -31,6 +33,17 @@ def test_first_load_notices_a_single_digit() -> None:
             )
         with pytest.raises(AssertionError, match="order_details: staged"):
             first_load.check_values(sales, lines)
+
+
+@pytest.mark.slow
+def test_first_load_compares_the_rows_of_all_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adventure.sources.postgres.snapshot.ROWS_A_WINDOW", 10)
+    with sales_source(orders=30) as sales:
+        with open_pipeline(sales.settings, sales.streams) as pipeline:
+            report = run_cycle(pipeline)
+        assert len(report.streams) > 2 * len(sales.streams)
+        for stream in sales.streams:
+            first_load.check_values(sales, stream)
 
 
 @pytest.mark.slow
