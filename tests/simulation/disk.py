@@ -255,6 +255,11 @@ class SimulatedOs:
         return node, path.process
 
     @staticmethod
+    @contextmanager
+    def scandir(path: SimulatedPath) -> Iterator[list[Any]]:
+        yield [SimpleNamespace(name=each.name, is_dir=each.is_dir) for each in path.iterdir()]
+
+    @staticmethod
     def close(_: Any) -> None:
         pass
 

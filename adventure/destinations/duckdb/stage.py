@@ -238,9 +238,11 @@ def _md5(path: Path) -> str:
 def _folders(stage: Path) -> list[Path]:
     """Return the windows' folders, oldest first: their names begin with the window's end."""
     try:
-        return sorted(path for path in stage.iterdir() if path.is_dir())
+        with os.scandir(stage) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
     except FileNotFoundError:
         return []
+    return [stage / name for name in names]
 
 
 def _remove_if_empty(folder: Path) -> None:
