@@ -111,6 +111,9 @@ class SimulatedPath:
     def __truediv__(self, name: str) -> "SimulatedPath":
         return SimulatedPath(self._root, self.process, *self.parts, name)
 
+    def joinpath(self, *names: str) -> "SimulatedPath":
+        return SimulatedPath(self._root, self.process, *self.parts, *names)
+
     def __str__(self) -> str:
         return "/" + "/".join(self.parts)
 

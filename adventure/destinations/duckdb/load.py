@@ -94,7 +94,7 @@ def load_batch(
     try:
         files = _files(connection, stage, windows)
         for each in files:
-            if fault := file_fault(Path(each.path), each.file):
+            if fault := file_fault(each.path, each.file):
                 raise damaged(stream, fault, each.window.id)
         if files:
             table = fit_raw_table(connection, stream, windows[0], table)
@@ -118,7 +118,7 @@ class _Load:
 
     window: Window
     file: StagedFile
-    path: str
+    path: Path
     loaded_at: datetime
 
     @property
@@ -137,7 +137,7 @@ def _files(connection: duckdb.DuckDBPyConnection, stage: FolderStage, windows: S
     ledger = read_ledger(executing(connection), windows[0].stage, [window.id for window in windows])
     stamp = _next_stamp(connection)
     return [
-        _Load(window, file, str(stage.path(window, file.name)), stamp + timedelta(microseconds=number))
+        _Load(window, file, stage.path(window, file.name), stamp + timedelta(microseconds=number))
         for number, window in enumerate(windows)
         for file in files_to_load(window, ledger)
     ]
@@ -167,16 +167,15 @@ def _insert_whole(
     Raises:
         StageDamaged: a file cannot be read, or its columns or its number of rows differ from window.json.
     """
-    parquet = [each for each in files if each.path.endswith(".parquet")]
-    others = [each for each in files if not each.path.endswith(".parquet")]
+    parquet = [each for each in files if each.file.name.endswith(".parquet")]
+    others = [each for each in files if not each.file.name.endswith(".parquet")]
     try:
         inserted = _insert_parquet(connection, stream, parquet) if parquet else {}
         inserted |= {each.label: _insert_lines(connection, stream, table, each) for each in others}
     except duckdb.Error as error:
-        if not _is_unreadable(error, files):
-            raise
-        named = next((each for each in files if each.path in str(error)), files[0])
-        raise _unloadable(stream, named, (str(error).splitlines() or ["no reason given"])[0]) from error
+        if unreadable := _unreadable(error, files):
+            raise _unloadable(stream, unreadable, (str(error).splitlines() or ["no reason given"])[0]) from error
+        raise
     for each in files:
         rows = inserted.get(each.label, 0)
         if rows != each.file.rows:
@@ -188,11 +187,13 @@ def _insert_whole(
             )
 
 
-def _is_unreadable(error: duckdb.Error, files: Sequence[_Load]) -> bool:
-    """Return whether a file's content caused the error, and not memory, disk or the warehouse."""
+def _unreadable(error: duckdb.Error, files: Sequence[_Load]) -> _Load | None:
+    """Return the file whose content caused the error; None if memory, disk or the warehouse did."""
+    named = next((each for each in files if str(each.path) in str(error)), None)
     # DuckDB's Parquet reader raises the base class when a file's metadata is broken.
-    is_content = type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException | duckdb.DataError)
-    return is_content or (isinstance(error, duckdb.IOException) and any(each.path in str(error) for each in files))
+    if type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException | duckdb.DataError):
+        return named or files[0]
+    return named if isinstance(error, duckdb.IOException) else None
 
 
 def _unloadable(stream: Stream, load: _Load, fault: str) -> StageDamaged:
@@ -210,13 +211,13 @@ def _check_columns(connection: duckdb.DuckDBPyConnection, stream: Stream, files:
     found = connection.execute(
         "select file_name, list(name order by column_id), list(duckdb_type order by column_id)"
         " from parquet_schema(?) where column_id > 0 group by file_name",
-        [[each.path for each in files]],
+        [[str(each.path) for each in files]],
     ).fetchall()
     columns = {path: (names, types) for path, names, types in found}
     for each in files:
         listed = each.window.columns
         promised = [column.name for column in listed], [duckdb_type(column.type) for column in listed]
-        if columns.get(each.path) != promised:
+        if columns.get(str(each.path)) != promised:
             raise _unloadable(stream, each, "its columns are not those of window.json")
 
 
@@ -236,7 +237,7 @@ def _insert_parquet(connection: duckdb.DuckDBPyConnection, stream: Stream, files
         f" select {names}, map($paths, $labels)[_file], file_row_number, map($paths, $stamps)[_file]"
         " from read_parquet($paths, filename = '_file', file_row_number = true, hive_partitioning = false)",
         {
-            "paths": [each.path for each in files],
+            "paths": [str(each.path) for each in files],
             "labels": [each.label for each in files],
             "stamps": [each.loaded_at for each in files],
         },
@@ -248,8 +249,8 @@ def _insert_parquet(connection: duckdb.DuckDBPyConnection, stream: Stream, files
 def _insert_lines(connection: duckdb.DuckDBPyConnection, stream: Stream, table: dict[str, str], load: _Load) -> int:
     """Insert the rows of a file of documents, deleted or rejected rows, and return their number."""
     if load.kind == "deletes":
-        return write_tombstones(connection, stream, table, load.path, load.label, load.loaded_at)
-    values: list[object] = [load.label, load.loaded_at, load.path, LARGEST_DOCUMENT]
+        return write_tombstones(connection, stream, table, str(load.path), load.label, load.loaded_at)
+    values: list[object] = [load.label, load.loaded_at, str(load.path), LARGEST_DOCUMENT]
     if load.kind == "rejects":
         statement = (
             "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
