@@ -5,9 +5,9 @@ The processor writes it last, and the warehouse loads exactly what it lists. A w
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ class Window:
     notes: dict[str, str] = field(default_factory=dict)
     """Remarks for the operator by name, such as `rows dated in the future`."""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The name of the window's folder. It sorts by `high` and is unique, so that a retry has a new id."""
         return f"{self.high:%Y%m%dT%H%M%S%fZ}-{self.run_id}"
@@ -137,7 +137,7 @@ class Window:
 
     def to_json(self) -> bytes:
         """Return the content of window.json."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+        return orjson.dumps({each.name: getattr(self, each.name) for each in fields(self)}, option=orjson.OPT_INDENT_2)
 
     @classmethod
     def from_json(cls, content: bytes, where: str | Path) -> "Window":
