@@ -51,10 +51,8 @@ def test_files_of_a_pass_are_private(
     warehouse = DuckDBWarehouse(settings)
     seen: list[str] = []
     # An open load has a write-ahead log, and a report being written has an unfinished file.
-    recorded, filled = load._record_file, publish.fill
-    monkeypatch.setattr(
-        load, "_record_file", lambda *of: (recorded(*of), seen.extend(open_to_others(settings.data_dir)))
-    )
+    recorded, filled = load._record, publish.fill
+    monkeypatch.setattr(load, "_record", lambda *of: (recorded(*of), seen.extend(open_to_others(settings.data_dir))))
     for stream in streams:
         warehouse.load(stream)
     monkeypatch.setattr(

@@ -5,9 +5,10 @@ The processor writes it last, and the warehouse loads exactly what it lists. A w
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -109,7 +110,7 @@ class Window:
     notes: dict[str, str] = field(default_factory=dict)
     """Remarks for the operator by name, such as `rows dated in the future`."""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The name of the window's folder. It sorts by `high` and is unique, so that a retry has a new id."""
         return f"{self.high:%Y%m%dT%H%M%S%fZ}-{self.run_id}"
@@ -136,10 +137,10 @@ class Window:
 
     def to_json(self) -> bytes:
         """Return the content of window.json."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+        return orjson.dumps({each.name: getattr(self, each.name) for each in fields(self)}, option=orjson.OPT_INDENT_2)
 
     @classmethod
-    def from_json(cls, content: bytes, where: str) -> "Window":
+    def from_json(cls, content: bytes, where: str | Path) -> "Window":
         """Read a window.json and check each of its fields.
 
         Args:
@@ -202,12 +203,7 @@ def _column_faults(window: Window) -> Iterator[str]:
     if "" in columns:
         yield "a column has no name"
     for column in window.columns:
-        decimal = _DECIMAL.fullmatch(column.type)
-        if decimal:
-            known = 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])
-        else:
-            known = column.type in _PLAIN_TYPES
-        if not known:
+        if not _is_known(column.type):
             yield f"column {column.name} has the type {column.type!r}, which is unknown"
     is_document = [(column.name, column.type) for column in window.columns] == [("raw", "json")]
     if not is_document and any(column.type == "json" for column in window.columns):
@@ -217,7 +213,15 @@ def _column_faults(window: Window) -> Iterator[str]:
             yield f"its columns are not those of {file.name}"
 
 
-def read_manifest(content: bytes, where: str, stage: str, window_id: str) -> Window:
+@lru_cache(maxsize=256)
+def _is_known(kind: str) -> bool:
+    decimal = _DECIMAL.fullmatch(kind)
+    if decimal:
+        return 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])
+    return kind in _PLAIN_TYPES
+
+
+def read_manifest(content: bytes, where: str | Path, stage: str, window_id: str) -> Window:
     """Read a window.json, and check that it belongs to the window in whose folder it lies.
 
     Args:

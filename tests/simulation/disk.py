@@ -111,6 +111,9 @@ class SimulatedPath:
     def __truediv__(self, name: str) -> "SimulatedPath":
         return SimulatedPath(self._root, self.process, *self.parts, name)
 
+    def joinpath(self, *names: str) -> "SimulatedPath":
+        return SimulatedPath(self._root, self.process, *self.parts, *names)
+
     def __str__(self) -> str:
         return "/" + "/".join(self.parts)
 
@@ -253,6 +256,11 @@ class SimulatedOs:
         if node is None:
             raise _error(errno.ENOENT)
         return node, path.process
+
+    @staticmethod
+    @contextmanager
+    def scandir(path: SimulatedPath) -> Iterator[list[Any]]:
+        yield [SimpleNamespace(name=each.name, is_dir=each.is_dir) for each in path.iterdir()]
 
     @staticmethod
     def close(_: Any) -> None:

@@ -5,6 +5,7 @@ read again, the deduplicator, and the order of the steps. Modelled: the server's
 """
 
 import marshal
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ STREAM = Stream(
     raw_table="raw_ext.things_raw",
 )
 COLUMNS = (Column("id", "int64"), Column("changed_at", "timestamp[us]"), Column("value", "int64"))
+_SETTINGS = Settings()
+"""Nothing of a schedule changes them, and making them takes longer than a step."""
 STEPS = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1)}
 """The steps of the cursor's type; of the other precisions, a microsecond."""
 
@@ -254,7 +257,7 @@ class SimulatedReader(Reader):
 
     def __init__(self, process: Process, server: Server) -> None:
         self.process = process
-        self.settings = Settings()
+        self.settings = _SETTINGS
         self.warnings = Silent()  # type: ignore[assignment]
         self.zones = NamedZone("UTC", "default")
         self.asking: Any = AskingConnection(process, server)
@@ -293,10 +296,10 @@ class SimulatedSource(PostgresSource):
     """The real source on simulated connections."""
 
     def __init__(self, process: Process, server: Server) -> None:
-        self._memory = Memory(Settings())
+        self._memory = Memory(_SETTINGS)
         self._reader = SimulatedReader(process, server)
         # No stream is read by the log, and no slot is left.
-        self._log = LogReader(Settings(), Path(), was_cleared=True)
+        self._log = LogReader(_SETTINGS, Path(), was_cleared=True)
         process.effect(lost)
 
     def close(self) -> None:
@@ -325,9 +328,15 @@ def earliest_ahead(connection: AskingConnection, at: datetime, zone: str) -> dat
     later = at + timedelta(hours=4)
     if to_local(later, zone) - to_local(at, zone) == later - at:
         return to_local(at, zone)
-    minute = at.replace(second=0, microsecond=0)
-    ahead = (minute + timedelta(minutes=number) for number in range(1, 241))
-    return min(to_local(at, zone), *(to_local(each, zone) for each in ahead))
+    # Within four hours, the local time is set back at most once, at a whole minute; before and after that it grows.
+    minute, offset = at.replace(second=0, microsecond=0), to_local(at, zone) - at
+
+    def is_changed(minutes: int) -> bool:
+        each = minute + timedelta(minutes=minutes)
+        return to_local(each, zone) - each != offset
+
+    changed = minute + timedelta(minutes=1 + bisect_left(range(1, 241), True, key=is_changed))
+    return min(to_local(at, zone), to_local(changed, zone))
 
 
 def read_origin(connection: AskingConnection, _: str) -> Origin:

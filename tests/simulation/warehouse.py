@@ -5,7 +5,8 @@ removed. Modelled: what each statement does. A statement that is not known here 
 """
 
 import marshal
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _TYPES = [("id", "BIGINT"), ("changed_at", "TIMESTAMP"), ("value", "BIGINT")]
+_COLUMNS = [list(each) for each in zip(*_TYPES, strict=True)]
+"""The names and types of a Parquet file's columns."""
 
 
 class RawRow(NamedTuple):
@@ -96,7 +99,7 @@ class SimulatedConnection:
         self._has_table = False
         self._rows: list[tuple[Any, ...]] = []
 
-    def execute(self, statement: str, values: Sequence[Any] = ()) -> "SimulatedConnection":
+    def execute(self, statement: str, values: Any = ()) -> "SimulatedConnection":
         """Run one of the statements that load and cleanup use."""
         self._process.effect(failed)
         database, text = self._database, statement.lstrip()
@@ -127,15 +130,17 @@ class SimulatedConnection:
         elif text.startswith("select greatest("):
             last = max((entry.loaded_at for entry in database.ledger.values()), default=datetime.min)
             self._rows = [(max(values[0], last + timedelta(microseconds=1)),)]
-        elif text.startswith("describe from read_parquet"):
-            self._rows = list(_TYPES)
-        elif text.startswith("insert into raw_ext.load_history values"):
-            _, stage, window_id, file, _, rows, _, _, low, high, *_, loaded_at = values
-            self._ledger[window_id, file] = Entry(stage, rows, low, high, loaded_at)
-            if self._file_by_file:
-                self._commit()
-        elif "from read_parquet(" in text:
-            self._rows = [(self._insert(*values),)]
+        elif text.startswith("select file_name, list(name order by column_id)"):
+            self._rows = [(path, *_COLUMNS) for path in values[0]]
+        elif text.startswith("insert into raw_ext.load_history"):
+            self._record(zip(*values, strict=True))
+        elif isinstance(values, dict) and "from read_parquet(" in text:
+            for file in zip(values["paths"], values["labels"], values["stamps"], strict=True):
+                self._insert(*file)
+        elif text.startswith("select _file, count(*) from"):
+            self._rows = list(
+                Counter(row.file for row in database.raw + self._raw if row.loaded_at >= values[0]).items()
+            )
         elif not text.startswith(("create schema", "alter table")):
             raise AssertionError(f"the simulated warehouse does not know the statement {text}")
         return self
@@ -153,13 +158,23 @@ class SimulatedConnection:
         self._raw += [RawRow(key, at, 0, False, label, number, loaded_at) for number, (key, at) in enumerate(lines)]
         return len(lines)
 
-    def _insert(self, label: str, loaded_at: datetime, path: str) -> int:
-        lines = self._content(path)
+    def _insert(self, path: str, label: str, loaded_at: datetime) -> None:
         self._raw += [
             RawRow(key, cursor, value, True, label, number, loaded_at)
-            for number, (key, cursor, value) in enumerate(lines)
+            for number, (key, cursor, value) in enumerate(self._content(path))
         ]
-        return len(lines)
+
+    def _record(self, files: Iterable[tuple[Any, ...]]) -> None:
+        """Enter files in the ledger. File by file, each is committed with its rows, and the next may fail."""
+        rows_of_all = self._raw
+        for _, stage, window_id, file, _, rows, _, _, low, high, *_, loaded_at in files:
+            if self._file_by_file:
+                self._process.effect(failed)
+            self._ledger[window_id, file] = Entry(stage, rows, low, high, loaded_at)
+            if self._file_by_file:
+                label = f"{stage}/{window_id}/{file}"
+                self._raw = [row for row in rows_of_all if row.file == label]
+                self._commit()
 
     def _content(self, path: str) -> Any:
         file = self._process.world.path(self._process, path)

@@ -1,5 +1,6 @@
 """Loads and cleanups as DuckDB alone does them; what every warehouse does is test_contract.py's."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from adventure.core.environment import load_settings
 from adventure.core.errors import SchemaDrift, StageDamaged, WarehouseBusy, WarehouseError
 from adventure.core.settings import Settings
 from adventure.destinations.duckdb import connection
@@ -34,6 +36,18 @@ def test_names_and_bytes_arrive_as_they_are(warehouse: DuckDBWarehouse, put: Sta
     ((row),) = warehouse.execute('select id, amount, "at", "Note", data, _file, _file_row from raw_ext.things_raw')
     file = f"things_stage/{window.id}/part-00000.parquet"
     assert row == (7, Decimal("123456789012345678.123456789"), T0, 'naïve 🚲 "quoted"\n', b"\x00\xff", file, 0)
+
+
+def test_a_folder_named_like_a_column_replaces_no_value(tmp_path: Path, put: Stager) -> None:
+    """DuckDB takes `id=7` in a path for the value of a column, unless it is asked not to."""
+    put(things(1, 2))
+    data_dir = tmp_path / "id=7"
+    data_dir.mkdir()
+    moved = load_settings(data_dir=data_dir)
+    shutil.copytree(load_settings(data_dir=tmp_path).stage_dir, moved.stage_dir)
+    warehouse = DuckDBWarehouse(moved)
+    warehouse.load(STREAM)
+    assert warehouse.execute("select id from raw_ext.things_raw order by id") == [(1,), (2,)]
 
 
 def test_documents_keep_their_text(warehouse: DuckDBWarehouse, put: Stager) -> None:
@@ -225,7 +239,7 @@ from adventure.core.environment import load_settings
 from adventure.destinations.duckdb import load
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.warehouse.conftest import STREAM
-load._record_file = lambda *_: os.kill(os.getpid(), 9)
+load._record = lambda *_: os.kill(os.getpid(), 9)
 DuckDBWarehouse(load_settings(data_dir=Path(sys.argv[1]))).load(STREAM)
 """
 

@@ -83,7 +83,8 @@ def _copy_file(
     else:
         key, cursor, live = DUCKDB.key(stream, kinds, {}), DUCKDB.cursor(stream), "true"
         if name.endswith(".parquet"):
-            rows, values = "read_parquet(?)", [str(path)]
+            # A folder named like a column (`id=7`) above the stage would replace its values.
+            rows, values = "read_parquet(?, hive_partitioning = false)", [str(path)]
         else:
             rows = "(select json as raw from read_ndjson_objects(?, maximum_object_size = ?))"
             values = [str(path), LARGEST_DOCUMENT]

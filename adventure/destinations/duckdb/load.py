@@ -14,7 +14,7 @@ import duckdb
 from adventure.core.clock import utc_now
 from adventure.core.errors import SchemaDrift, StageDamaged
 from adventure.core.faults import Point, reached
-from adventure.core.manifest import DELETES, REPLACES, StagedFile, Window
+from adventure.core.manifest import DELETES, REJECTS, REPLACES, StagedFile, Window
 from adventure.core.sql_text import quoted
 from adventure.core.stage import damaged
 from adventure.core.streams import Stream
@@ -90,32 +90,61 @@ def load_batch(
         SchemaDrift: a column no longer fits the raw table.
     """
     table = columns_of(connection, stream)
-    results = []
     connection.execute("begin transaction")
     try:
-        ledger = read_ledger(executing(connection), stream.stage, [window.id for window in windows])
-        loaded_at = _next_stamp(connection)
-        for number, window in enumerate(windows):
-            found = files_to_load(window, ledger)
-            for file in found:
-                if fault := file_fault(stage.path(window, file.name), file):
-                    raise damaged(stream, fault, window.id)
-            if number == 0:
-                table = fit_raw_table(connection, stream, window, table)
-            target = _Target(connection, stream, window, table, loaded_at + timedelta(microseconds=number))
-            for file in found:
-                _load_file(target, file, stage.path(window, file.name))
-            if window.replaces:
-                _replace(target)
-            rows = sum(file.rows for file in found if _kind(window, file) == "data")
-            results.append(LoadResult(rows, len(found)))
+        files = _files(connection, stage, windows)
+        for each in files:
+            if fault := file_fault(each.path, each.file):
+                raise damaged(stream, fault, each.window.id)
+        if files:
+            table = fit_raw_table(connection, stream, windows[0], table)
+            _insert_whole(connection, stream, table, files)
+            reached(Point.ROWS_WRITTEN, stream.name)
+            _record(connection, files)
+            if windows[0].replaces:
+                _replace(connection, stream, table, files[0])
         reached(Point.LEDGER_WRITTEN, stream.name)
         connection.execute("commit")
         reached(Point.COMMITTED, stream.name)
     except BaseException:
         connection.execute("rollback")
         raise
-    return results
+    return [_result([each for each in files if each.window is window]) for window in windows]
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A staged file that is loaded."""
+
+    window: Window
+    file: StagedFile
+    path: Path
+    loaded_at: datetime
+
+    @property
+    def label(self) -> str:
+        """The value of `_file`."""
+        return f"{self.window.stage}/{self.window.id}/{self.file.name}"
+
+    @property
+    def kind(self) -> str:
+        """The file's kind in the ledger."""
+        return {REJECTS: "rejects", DELETES: "deletes"}.get(self.file.name, "data")
+
+
+def _files(connection: duckdb.DuckDBPyConnection, stage: FolderStage, windows: Sequence[Window]) -> list[_Load]:
+    """Return the windows' files that are not in the ledger. Those of a later window have a later stamp."""
+    ledger = read_ledger(executing(connection), windows[0].stage, [window.id for window in windows])
+    stamp = _next_stamp(connection)
+    return [
+        _Load(window, file, stage.path(window, file.name), stamp + timedelta(microseconds=number))
+        for number, window in enumerate(windows)
+        for file in files_to_load(window, ledger)
+    ]
+
+
+def _result(files: Sequence[_Load]) -> LoadResult:
+    return LoadResult(sum(each.file.rows for each in files if each.kind == "data"), len(files))
 
 
 def _next_stamp(connection: duckdb.DuckDBPyConnection) -> datetime:
@@ -130,118 +159,126 @@ def _next_stamp(connection: duckdb.DuckDBPyConnection) -> datetime:
     return found[0]  # type: ignore[index,no-any-return]
 
 
-@dataclass(frozen=True)
-class _Target:
-    """Where a window's files are loaded."""
-
-    connection: duckdb.DuckDBPyConnection
-    stream: Stream
-    window: Window
-    columns: dict[str, str]
-    """The raw table's columns with their types."""
-    loaded_at: datetime
-
-    def label(self, file: StagedFile) -> str:
-        """Return the value of `_file`."""
-        return f"{self.window.stage}/{self.window.id}/{file.name}"
-
-
-def _load_file(target: _Target, file: StagedFile, path: Path) -> None:
-    """Insert the file's rows, and enter it in the ledger.
+def _insert_whole(
+    connection: duckdb.DuckDBPyConnection, stream: Stream, table: dict[str, str], files: Sequence[_Load]
+) -> None:
+    """Insert the files' rows, all Parquet files with one statement.
 
     Raises:
-        StageDamaged: it holds another number of rows than window.json promises.
+        StageDamaged: a file cannot be read, or its columns or its number of rows differ from window.json.
     """
-    stream, window = target.stream, target.window
-    inserted = _insert_whole(target, file, path)
-    if inserted != file.rows:
-        raise damaged(
-            stream,
-            f"{stream.name}: {window.stage}/{window.id}/{file.name} holds {inserted:,} rows where window.json"
-            f" promises {file.rows:,}; nothing of the window was loaded",
-            window.id,
-        )
-    reached(Point.ROWS_WRITTEN, stream.name)
-    _record_file(target, file)
-
-
-def _replace(target: _Target) -> None:
-    """Remove the rows that the window replaces, or write tombstones for those that it lacks."""
-    connection, stream, window = target.connection, target.stream, target.window
-    if stream.is_replaced:
-        _keep_newest(connection, stream, window)
-    elif missing := write_missing(connection, stream, target.columns, window, target.loaded_at):
-        deletes = StagedFile(DELETES, missing, 0, "")
-        _record_file(replace(target, window=replace(window, deletes=deletes)), deletes)
-
-
-def _check_columns(connection: duckdb.DuckDBPyConnection, window: Window, path: Path) -> str:
-    """Return what is wrong with a Parquet file's columns; empty if they are those of window.json.
-
-    DuckDB would convert a column of another type silently, and round a decimal.
-    """
-    listed = [(column.name, duckdb_type(column.type)) for column in window.columns]
-    found = connection.execute("describe from read_parquet(?)", [str(path)]).fetchall()
-    return "" if [(row[0], row[1]) for row in found] == listed else "its columns are not those of window.json"
-
-
-def _is_unreadable(error: duckdb.Error, path: Path) -> bool:
-    """Return whether the file's content caused the error, and not memory, disk or the warehouse."""
-    # DuckDB's Parquet reader raises the base class when a file's metadata is broken.
-    is_content = type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException | duckdb.DataError)
-    return is_content or (isinstance(error, duckdb.IOException) and str(path) in str(error))
-
-
-def _insert_whole(target: _Target, file: StagedFile, path: Path) -> int:
-    """Insert one file's rows and return their number.
-
-    Raises:
-        StageDamaged: the file cannot be read, or its columns differ from window.json.
-    """
+    parquet = [each for each in files if each.file.name.endswith(".parquet")]
+    others = [each for each in files if not each.file.name.endswith(".parquet")]
     try:
-        fault = _check_columns(target.connection, target.window, path) if file.name.endswith(".parquet") else ""
-        inserted = 0 if fault else _insert(target, file, path)
+        inserted = _insert_parquet(connection, stream, parquet) if parquet else {}
+        inserted |= {each.label: _insert_lines(connection, stream, table, each) for each in others}
     except duckdb.Error as error:
-        if not _is_unreadable(error, path):
-            raise
-        fault = (str(error).splitlines() or ["no reason given"])[0]
-    if fault:
-        stream = target.stream
-        raise damaged(stream, f"{stream.name}: {path} cannot be loaded: {fault}", target.window.id)
-    return inserted
+        if unreadable := _unreadable(error, files):
+            raise _unloadable(stream, unreadable, (str(error).splitlines() or ["no reason given"])[0]) from error
+        raise
+    for each in files:
+        rows = inserted.get(each.label, 0)
+        if rows != each.file.rows:
+            raise damaged(
+                stream,
+                f"{stream.name}: {each.label} holds {rows:,} rows where window.json promises {each.file.rows:,};"
+                " nothing of the window was loaded",
+                each.window.id,
+            )
 
 
-def _insert(target: _Target, file: StagedFile, path: Path) -> int:
-    """Insert one file's rows by column name and return their number."""
-    connection, stream, window = target.connection, target.stream, target.window
-    label, loaded_at = target.label(file), target.loaded_at
+def _unreadable(error: duckdb.Error, files: Sequence[_Load]) -> _Load | None:
+    """Return the file whose content caused the error; None if memory, disk or the warehouse did."""
+    named = next((each for each in files if str(each.path) in str(error)), None)
+    # DuckDB's Parquet reader raises the base class when a file's metadata is broken.
+    if type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException | duckdb.DataError):
+        return named or files[0]
+    return named if isinstance(error, duckdb.IOException) else None
+
+
+def _unloadable(stream: Stream, load: _Load, fault: str) -> StageDamaged:
+    return damaged(stream, f"{stream.name}: {load.path} cannot be loaded: {fault}", load.window.id)
+
+
+def _check_columns(connection: duckdb.DuckDBPyConnection, stream: Stream, files: Sequence[_Load]) -> None:
+    """Compare the Parquet files' columns with those of window.json.
+
+    DuckDB would take those of the first file for all, convert a column of another type silently, and round a decimal.
+
+    Raises:
+        StageDamaged: a file has other columns.
+    """
+    found = connection.execute(
+        "select file_name, list(name order by column_id), list(duckdb_type order by column_id)"
+        " from parquet_schema(?) where column_id > 0 group by file_name",
+        [[str(each.path) for each in files]],
+    ).fetchall()
+    columns = {path: (names, types) for path, names, types in found}
+    for each in files:
+        listed = each.window.columns
+        promised = [column.name for column in listed], [duckdb_type(column.type) for column in listed]
+        if columns.get(str(each.path)) != promised:
+            raise _unloadable(stream, each, "its columns are not those of window.json")
+
+
+def _insert_parquet(connection: duckdb.DuckDBPyConnection, stream: Stream, files: Sequence[_Load]) -> dict[str, int]:
+    """Insert the rows of Parquet files with the same columns, and return each file's number by its label.
+
+    Raises:
+        StageDamaged: a file has other columns than window.json promises.
+    """
+    _check_columns(connection, stream, files)
     table = DUCKDB.raw_table(stream)
-    if file is window.deletes:
-        return write_tombstones(connection, stream, target.columns, str(path), label, loaded_at)
-    if file is window.rejects:
+    names = ", ".join(quoted(column.name) for column in files[0].window.columns)
+    # `_file` holds the path, as no column of a source can: `filename` may be one. Without `hive_partitioning`, a folder
+    # named like a column (`id=7`) above the stage would replace its values.
+    connection.execute(
+        f"insert into {table} ({names}, _file, _file_row, _loaded_at)"
+        f" select {names}, map($paths, $labels)[_file], file_row_number, map($paths, $stamps)[_file]"
+        " from read_parquet($paths, filename = '_file', file_row_number = true, hive_partitioning = false)",
+        {
+            "paths": [str(each.path) for each in files],
+            "labels": [each.label for each in files],
+            "stamps": [each.loaded_at for each in files],
+        },
+    )
+    counts = f"select _file, count(*) from {table} where _loaded_at >= ? group by _file"
+    return dict(connection.execute(counts, [files[0].loaded_at]).fetchall())
+
+
+def _insert_lines(connection: duckdb.DuckDBPyConnection, stream: Stream, table: dict[str, str], load: _Load) -> int:
+    """Insert the rows of a file of documents, deleted or rejected rows, and return their number."""
+    if load.kind == "deletes":
+        return write_tombstones(connection, stream, table, str(load.path), load.label, load.loaded_at)
+    values: list[object] = [load.label, load.loaded_at, str(load.path), LARGEST_DOCUMENT]
+    if load.kind == "rejects":
         statement = (
             "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
             " select ?, key, reason, row, ?, ?"
             " from read_ndjson("
             "?, columns = {key: 'varchar', reason: 'varchar', row: 'varchar'}, maximum_object_size = ?)"
         )
-        values = [stream.name, label, loaded_at, str(path), LARGEST_DOCUMENT]
-    elif file.name.endswith(".parquet"):
-        names = ", ".join(quoted(column.name) for column in window.columns)
-        statement = (
-            f"insert into {table} ({names}, _file, _file_row, _loaded_at)"
-            f" select {names}, ?, file_row_number, ? from read_parquet(?, file_row_number = true)"
-        )
-        values = [label, loaded_at, str(path)]
+        values.insert(0, stream.name)
     else:
         # Read whole objects: the text is kept as it is, and no number passes through a double.
         statement = (
-            f"insert into {table} (raw, _file, _file_row, _loaded_at)"
+            f"insert into {DUCKDB.raw_table(stream)} (raw, _file, _file_row, _loaded_at)"
             " select json, ?, row_number() over () - 1, ? from read_ndjson_objects(?, maximum_object_size = ?)"
         )
-        values = [label, loaded_at, str(path), LARGEST_DOCUMENT]
     found = connection.execute(statement, values).fetchone()
     return int(found[0]) if found else 0
+
+
+def _replace(connection: duckdb.DuckDBPyConnection, stream: Stream, table: dict[str, str], load: _Load) -> None:
+    """Remove the rows that a window replaces, or write tombstones for those that it lacks.
+
+    Args:
+        load: one of the window's files.
+    """
+    if stream.is_replaced:
+        _keep_newest(connection, stream, load.window)
+    elif missing := write_missing(connection, stream, table, load.window, load.loaded_at):
+        _record(connection, [replace(load, file=StagedFile(DELETES, missing, 0, ""))])
 
 
 def _keep_newest(connection: duckdb.DuckDBPyConnection, stream: Stream, window: Window) -> None:
@@ -254,32 +291,29 @@ def _keep_newest(connection: duckdb.DuckDBPyConnection, stream: Stream, window: 
     )
 
 
-def _kind(window: Window, file: StagedFile) -> str:
-    """Return the file's kind in the ledger."""
-    if file is window.rejects:
-        return "rejects"
-    return "deletes" if file is window.deletes else "data"
-
-
-def _record_file(target: _Target, file: StagedFile) -> None:
-    window = target.window
-    target.connection.execute(
-        "insert into raw_ext.load_history values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            window.stream,
-            window.stage,
-            window.id,
-            file.name,
-            _kind(window, file),
-            file.rows,
-            file.bytes,
-            file.sha256,
-            window.low,
-            window.high,
-            window.horizon,
-            window.mode,
-            window.run_id,
-            window.staged_at,
-            target.loaded_at,
-        ],
+def _record(connection: duckdb.DuckDBPyConnection, files: Sequence[_Load]) -> None:
+    """Enter the files in the ledger."""
+    entries = [
+        (
+            each.window.stream,
+            each.window.stage,
+            each.window.id,
+            each.file.name,
+            each.kind,
+            each.file.rows,
+            each.file.bytes,
+            each.file.sha256,
+            each.window.low,
+            each.window.high,
+            each.window.horizon,
+            each.window.mode,
+            each.window.run_id,
+            each.window.staged_at,
+            each.loaded_at,
+        )
+        for each in files
+    ]
+    connection.execute(
+        f"insert into raw_ext.load_history select {', '.join(['unnest(?)'] * len(entries[0]))}",
+        [list(column) for column in zip(*entries, strict=True)],
     )

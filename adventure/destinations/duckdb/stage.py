@@ -129,7 +129,8 @@ class FolderStage:
         """
         discarded = 0
         with _writing(self.root / stage):
-            for folder in _folders(self.root / stage):
+            for window_id in _window_ids(self.root / stage):
+                folder = self.root / stage / window_id
                 # A cleanup may remove the same empty folder at the same time.
                 with suppress(FileNotFoundError):
                     if not (folder / MANIFEST).exists():
@@ -191,19 +192,20 @@ class FolderStage:
         return removed
 
     def _read_all(self, stage: str) -> Iterator[Window | StageDamaged]:
+        folder = self.root / stage
         try:
-            folders = _folders(self.root / stage)
+            window_ids = _window_ids(folder)
         except OSError as error:
-            yield StageDamaged(f"The stage {self.root / stage} cannot be listed: {error.strerror or error}")
+            yield StageDamaged(f"The stage {folder} cannot be listed: {error.strerror or error}")
             return
-        for folder in folders:
-            path = folder / MANIFEST
+        for window_id in window_ids:
+            path = folder.joinpath(window_id, MANIFEST)
             try:
-                yield read_manifest(path.read_bytes(), str(path), stage, folder.name)
+                yield read_manifest(path.read_bytes(), path, stage, window_id)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                yield StageDamaged(f"{path} cannot be read: {error.strerror or error}", window_id=folder.name)
+                yield StageDamaged(f"{path} cannot be read: {error.strerror or error}", window_id=window_id)
             except StageDamaged as error:
                 yield error
 
@@ -235,10 +237,11 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _folders(stage: Path) -> list[Path]:
-    """Return the windows' folders, oldest first: their names begin with the window's end."""
+def _window_ids(stage: Path) -> list[str]:
+    """Return the names of the windows' folders, oldest first: they begin with the window's end."""
     try:
-        return sorted(path for path in stage.iterdir() if path.is_dir())
+        with os.scandir(stage) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
     except FileNotFoundError:
         return []
 
