@@ -130,6 +130,15 @@ def test_everything_equals_the_source_after_all_crashes(world: World) -> None:
     assert compare_dashboard(world.settings).holds
 
 
+@pytest.fixture(scope="module")
+def built(world: World) -> World:
+    """Return the world after a build, whichever tests ran before."""
+    world.write()
+    world.process()
+    world.run("tasks", "run")
+    return world
+
+
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
@@ -142,10 +151,10 @@ def test_everything_equals_the_source_after_all_crashes(world: World) -> None:
         ("insert into dbt_prod.base_real_time__sales_orders from dbt_prod.base_real_time__sales_orders", {"doubled"}),
     ],
 )
-def test_the_comparison_finds_each_kind_of_damage(world: World, tmp_path: Path, damage: str, found: set[str]) -> None:
-    settings = world.settings.model_copy(update={"data_dir": tmp_path / "copy"})
-    shutil.copytree(world.settings.data_dir, settings.data_dir)
-    orders = world.streams[0]
+def test_the_comparison_finds_each_kind_of_damage(built: World, tmp_path: Path, damage: str, found: set[str]) -> None:
+    settings = built.settings.model_copy(update={"data_dir": tmp_path / "copy"})
+    shutil.copytree(built.settings.data_dir, settings.data_dir)
+    orders = built.streams[0]
     with connect(settings.duckdb_path) as warehouse:
         (key,) = warehouse.execute("select max(sales_order_id) from raw_ext.orders_raw").fetchone() or ()
         warehouse.execute(damage, {"key": key} if "$key" in damage else None)
