@@ -1,5 +1,7 @@
 """Where the commands print, and the look of their tables."""
 
+import sys
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -10,8 +12,9 @@ _PIPED_WIDTH = 160
 
 def console() -> Console:
     """Return the console on which the commands print their tables."""
-    on_terminal = Console(highlight=False)
-    return on_terminal if on_terminal.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+    # Bound to the stdout of now: while dbt runs, perhaps in another thread, `sys.stdout` catches what dbt prints.
+    on_terminal = Console(file=sys.stdout, highlight=False)
+    return on_terminal if on_terminal.is_terminal else Console(file=sys.stdout, highlight=False, width=_PIPED_WIDTH)
 
 
 def plain(text: str) -> str:

@@ -10,7 +10,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -47,6 +48,7 @@ from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.factory import open_report, open_stage, open_warehouse
 from adventure.monitoring.checks import count_rows, run_checks
 from adventure.monitoring.status import print_checks, print_task_runs
+from adventure.processor.report import CycleReport
 from adventure.processor.run import process_once
 from adventure.tasks.graph import run_task
 
@@ -104,20 +106,22 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None, o
     with ExitStack() as stack:
         stack.enter_context(_lock_demo(data_dir))
         common = _environment(data_dir, settings)
-        load_history = stack.enter_context(history_aside(_settings_from(common)))
+        # Servers start and sales are generated while other cores make the history and read the models.
+        history = stack.enter_context(history_aside(_settings_from(common)))
+        models = _aside(DuckDBWarehouse(_settings_from(common)).read_project)
         with steps.step("Starting PostgreSQL and MongoDB"):
             sandbox = stack.enter_context(Sandbox(data_dir / "sandbox"))
             databases = create_databases(sandbox)
         reader, writer = databases.reader_env | common, databases.writer_env | common
         env_file = _write_env_file(data_dir / "demo.env", reader)
         reader_settings, writer_settings = _settings_from(reader), _settings_from(writer)
-        # The history is synthesised meanwhile.
-        with steps.step("Reading the models"):
-            DuckDBWarehouse(reader_settings).read_project()
-        with steps.step("Preparing the warehouse's history"):
-            load_history()
         with serving(writer_settings):
-            checks_hold = _first_pass(reader_settings, writer_settings, steps, orders, seed)
+            cycle = _sell_and_stage(reader_settings, writer_settings, steps, orders, seed)
+            with steps.step("Reading the models"):
+                models()
+            with steps.step("Preparing the warehouse's history"):
+                history()
+            checks_hold = _run_tasks(reader_settings, steps, cycle)
         if once:
             if not checks_hold:
                 raise CheckFailed("Checks failed after the demo's pass", "See the table above")
@@ -125,9 +129,17 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None, o
         _serve(console, reader, writer, reader_settings, env_file, options)
 
 
-def _first_pass(reader: Settings, writer: Settings, steps: StepTimer, orders: int, seed: int | None) -> bool:
-    """Run every step, from generating sales to publishing; return True if all checks pass."""
-    console, streams = steps.console, load_streams(reader)
+def _aside(work: Callable[[], None]) -> Callable[[], None]:
+    """Start the work in a thread; return a function that waits for it and raises its error."""
+    executor = ThreadPoolExecutor(max_workers=1)
+    started = executor.submit(work)
+    # A demo that fails meanwhile stops its servers first. Python then waits for the thread before it exits.
+    executor.shutdown(wait=False)
+    return started.result
+
+
+def _sell_and_stage(reader: Settings, writer: Settings, steps: StepTimer, orders: int, seed: int | None) -> CycleReport:
+    """Generate sales, and stage them."""
     with steps.step("Generating sales"):
         create_tables(writer)
         if _has_orders(writer):
@@ -135,7 +147,12 @@ def _first_pass(reader: Settings, writer: Settings, steps: StepTimer, orders: in
         else:
             backfill(writer, orders=orders, days=BACKFILL_DAYS, seed=seed)
     with steps.step("Extracting and staging"):
-        cycle = process_once(reader, streams)
+        return process_once(reader, load_streams(reader))
+
+
+def _run_tasks(reader: Settings, steps: StepTimer, cycle: CycleReport) -> bool:
+    """Run every task, from loading to publishing, and print a summary; return True if all checks pass."""
+    console, streams = steps.console, load_streams(reader)
     with steps.step("Loading, cleaning up, building, publishing"):
         runs = run_task(reader, streams, None)
     print_task_runs(runs)

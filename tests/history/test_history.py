@@ -122,7 +122,7 @@ def test_a_history_that_cannot_be_written_aside_says_why(tmp_path: Path) -> None
     with history_aside(aside) as load_history:
         # A file in the place of the folder.
         (aside.data_dir / "history").write_text("")
-        with pytest.raises(AdventureError, match=r"could not be written to .*Error"):
+        with pytest.raises(AdventureError, match=r"could not be made in .*Error"):
             load_history()
 
 

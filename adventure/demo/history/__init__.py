@@ -59,12 +59,13 @@ def ensure_history(settings: Settings) -> None:
 
 @contextmanager
 def history_aside(settings: Settings) -> Iterator[Callable[[], None]]:
-    """Synthesise the history of the default seed in another process while the block runs; stop it at the block's end.
+    """Create the history of the default seed in another process while the block runs; stop it at the block's end.
 
-    It takes as long as parsing the models, and a machine of two cores does both at once.
+    It takes as long as parsing the models, and a machine of two cores does both at once. The other process holds the
+    warehouse's file while it loads.
 
     Yields:
-        A function that waits for the files and loads them. It does nothing if the warehouse already has a history, and
+        A function that waits until the history is loaded. It does nothing if the warehouse already has a history, and
         raises AdventureError if the process failed.
     """
     if _has_history(settings):
@@ -74,25 +75,25 @@ def history_aside(settings: Settings) -> Iterator[Callable[[], None]]:
     log.info(f"history: synthesising files in {folder}", folder=str(folder), seed=seed)
     # In its own session it does not receive Ctrl-C: this process stops it.
     process = subprocess.Popen(
-        [sys.executable, "-m", "adventure.demo.history", str(folder), str(seed)],
+        [sys.executable, "-m", "adventure.demo.history", str(settings.data_dir), str(seed)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
 
-    def wait_and_load() -> None:
+    def wait() -> None:
         _, said = process.communicate()
         if process.returncode:
             last = said.decode(errors="replace").strip().rpartition("\n")[2]
             raise AdventureError(
-                f"The history could not be written to {folder}: {last or f'exit code {process.returncode}'}",
+                f"The history could not be made in {folder}: {last or f'exit code {process.returncode}'}",
                 "Fix the cause, then run the command again",
             )
-        load(settings, folder)
+        log.info("history: loaded into the raw tables")
 
     try:
-        yield wait_and_load
+        yield wait
     finally:
         # It removes its unfinished files, as after Ctrl-C.
         stop(process, signal.SIGINT)

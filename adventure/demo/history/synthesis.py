@@ -1,12 +1,13 @@
 """Write a synthetic history into files, in the format that `adventure history load` reads."""
 
 import csv
-import gzip
 import io
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+
+from isal import igzip
 
 from adventure.core.private import make_folder
 from adventure.demo.history.campaigns import campaign_documents
@@ -15,7 +16,7 @@ from adventure.demo.history.orders import make_orders, order_documents
 from adventure.demo.history.purchasing import make_offers, make_vendors, purchase_documents
 
 # The files are read once, right after: use the fastest compression.
-_LEVEL = 1
+_LEVEL = 0
 
 
 def synthesise(folder: Path, *, seed: int) -> None:
@@ -64,4 +65,4 @@ def _write_rows(folder: Path, table: str, rows: Iterable[Row]) -> None:
 
 def _compressed(content: bytes) -> bytes:
     # With mtime=0 the same content gives the same bytes.
-    return gzip.compress(content, _LEVEL, mtime=0)
+    return igzip.compress(content, _LEVEL, mtime=0)

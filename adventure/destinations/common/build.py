@@ -109,6 +109,8 @@ def _arguments(project: Path, logs: Path, profile: str, target: str) -> list[str
     }
     chosen = [text for name, folder in folders.items() for text in (f"--{name}", str(folder))]
     flags = ["--quiet", "--no-use-colors", "--no-send-anonymous-usage-stats", "--no-version-check"]
+    # The SQL of each node is in its own file; as debug lines in the log it takes a tenth of a build.
+    flags += ["--log-level-file", "info"]
     return ["--profile", profile, "--target", target, *chosen, *flags]
 
 
