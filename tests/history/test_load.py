@@ -36,7 +36,7 @@ def write(path: Path, rows: list[dict[str, str | None]]) -> Path:
     form = path.name.partition(".")[2]
     if form == "parquet":
         source = write(path.with_suffix(".source.json"), rows)
-        duckdb.execute(f"copy (from read_json('{source}')) to '{path}' (format parquet)")
+        duckdb.execute(f"copy (from read_json('{source}', hive_partitioning = false)) to '{path}' (format parquet)")
         source.unlink()
         return path
     if form.startswith("csv"):
@@ -84,6 +84,14 @@ def test_every_form_gives_the_same_rows(tmp_path: Path, files: Path, form: str, 
         (row["VendorID"], row["AccountNumber"], row["Name"], "1", None) for row in VENDORS
     ]
     assert {str(row[5]) for row in held} == {f"{name}.{form}" for name in parts}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_folder_named_like_a_column_changes_no_value(tmp_path: Path, form: str) -> None:
+    files = tmp_path / "creditrating=9"
+    files.mkdir()
+    write(files / f"vendor_prod_db.{form}", VENDORS)
+    assert [row[3] for row in loaded(tmp_path, files)] == ["1"] * len(VENDORS)
 
 
 @pytest.mark.parametrize("form", FORMS)

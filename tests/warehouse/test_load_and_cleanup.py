@@ -38,16 +38,22 @@ def test_names_and_bytes_arrive_as_they_are(warehouse: DuckDBWarehouse, put: Sta
     assert row == (7, Decimal("123456789012345678.123456789"), T0, 'naïve 🚲 "quoted"\n', b"\x00\xff", file, 0)
 
 
-def test_a_folder_named_like_a_column_replaces_no_value(tmp_path: Path, put: Stager) -> None:
+def test_folders_named_like_columns_replace_no_value(tmp_path: Path, put: Stager) -> None:
     """DuckDB takes `id=7` in a path for the value of a column, unless it is asked not to."""
-    put(things(1, 2))
-    data_dir = tmp_path / "id=7"
-    data_dir.mkdir()
+    put(
+        things(1, 2),
+        deletes=[{"key": {"id": "1"}, "deleted_at": "2026-03-01T00:00:00"}],
+        rejects=[{"key": "3", "reason": "NaN", "row": "{}"}],
+    )
+    data_dir = tmp_path / "id=7" / "key=8" / "reason=9"
+    data_dir.mkdir(parents=True)
     moved = load_settings(data_dir=data_dir)
     shutil.copytree(load_settings(data_dir=tmp_path).stage_dir, moved.stage_dir)
     warehouse = DuckDBWarehouse(moved)
     warehouse.load(STREAM)
-    assert warehouse.execute("select id from raw_ext.things_raw order by id") == [(1,), (2,)]
+    held = warehouse.execute("select id, _deleted_at is not null from raw_ext.things_raw order by all")
+    assert held == [(1, False), (1, True), (2, False)]
+    assert warehouse.execute("select key, reason from raw_ext.rejected_rows") == [("3", "NaN")]
 
 
 def test_documents_keep_their_text(warehouse: DuckDBWarehouse, put: Stager) -> None:

@@ -87,13 +87,14 @@ def read_file(connection: duckdb.DuckDBPyConnection, file: DataFile) -> list[str
 
 
 _LINES = pa.schema([("_position", pa.int64()), ("document", pa.string())])
+# Without `hive_partitioning`, a folder named like a column (`id=7`) above the file would replace its values.
 _SELECT = {
     "json": "select row_number() over () - 1 as _position, cast(json as varchar) as document"
     f" from read_json_objects(?, format = 'array', maximum_object_size = {LARGEST_DOCUMENT})",
     "csv": "select row_number() over () - 1 as _position, * from read_csv(?, header = true, all_varchar = true,"
-    " delim = ',', quote = '\"', escape = '\"', store_rejects = true)",
+    " delim = ',', quote = '\"', escape = '\"', store_rejects = true, hive_partitioning = false)",
     "parquet": "select file_row_number as _position, * exclude (file_row_number)"
-    " from read_parquet(?, file_row_number = true)",
+    " from read_parquet(?, file_row_number = true, hive_partitioning = false)",
 }
 
 

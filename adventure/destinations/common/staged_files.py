@@ -16,6 +16,16 @@ from adventure.core.streams import Stream
 from adventure.destinations.common.dialect import joined
 from adventure.destinations.common.duckdb_dialect import DUCKDB
 
+# Without `hive_partitioning = false`, a folder named like a column (`id=7`) above the stage would replace its values.
+DELETED_ROWS = (
+    "read_ndjson(?, columns = {key: 'map(varchar, varchar)', deleted_at: 'timestamp'}, hive_partitioning = false)"
+)
+REJECTED_ROWS = (
+    "read_ndjson(?, columns = {key: 'varchar', reason: 'varchar', row: 'varchar'}, maximum_object_size = ?,"
+    " hive_partitioning = false)"
+)
+"""What DuckDB reads from `deletes.ndjson.gz` and `rejects.ndjson.gz`."""
+
 LARGEST_DOCUMENT = 64 << 20
 """In bytes. MongoDB's limit is 16 MB of BSON; the same document is longer as JSON."""
 
@@ -70,20 +80,16 @@ def _copy_file(
 ) -> None:
     if window.rejects and name == window.rejects.name:
         connection.execute(
-            "insert into staged select key, null, null from read_ndjson(?, columns = {key: 'varchar'},"
-            " maximum_object_size = ?)",
-            [str(path), LARGEST_DOCUMENT],
+            f"insert into staged select key, null, null from {REJECTED_ROWS}", [str(path), LARGEST_DOCUMENT]
         )
         return
     if window.deletes and name == window.deletes.name:
         parts = [f"key[{literal(column)}]" for column in stream.key]
         key, cursor, live = joined(parts), "epoch_us(deleted_at)", "false"
-        rows = "read_ndjson(?, columns = {key: 'map(varchar, varchar)', deleted_at: 'timestamp'})"
-        values: list[object] = [str(path)]
+        rows, values = DELETED_ROWS, list[object]([str(path)])
     else:
         key, cursor, live = DUCKDB.key(stream, kinds, {}), DUCKDB.cursor(stream), "true"
         if name.endswith(".parquet"):
-            # A folder named like a column (`id=7`) above the stage would replace its values.
             rows, values = "read_parquet(?, hive_partitioning = false)", [str(path)]
         else:
             rows = "(select json as raw from read_ndjson_objects(?, maximum_object_size = ?))"

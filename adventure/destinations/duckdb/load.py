@@ -20,7 +20,7 @@ from adventure.core.stage import damaged
 from adventure.core.streams import Stream
 from adventure.destinations.common.duckdb_dialect import DUCKDB
 from adventure.destinations.common.ledger import files_to_load, read_ledger
-from adventure.destinations.common.staged_files import LARGEST_DOCUMENT, file_fault
+from adventure.destinations.common.staged_files import LARGEST_DOCUMENT, REJECTED_ROWS, file_fault
 from adventure.destinations.duckdb.columns import duckdb_type
 from adventure.destinations.duckdb.connection import executing
 from adventure.destinations.duckdb.raw_table import columns_of, fit_raw_table
@@ -254,9 +254,7 @@ def _insert_lines(connection: duckdb.DuckDBPyConnection, stream: Stream, table: 
     if load.kind == "rejects":
         statement = (
             "insert into raw_ext.rejected_rows (stream, key, reason, row, _file, _loaded_at)"
-            " select ?, key, reason, row, ?, ?"
-            " from read_ndjson("
-            "?, columns = {key: 'varchar', reason: 'varchar', row: 'varchar'}, maximum_object_size = ?)"
+            f" select ?, key, reason, row, ?, ? from {REJECTED_ROWS}"
         )
         values.insert(0, stream.name)
     else:

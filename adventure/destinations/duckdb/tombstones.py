@@ -13,8 +13,8 @@ from adventure.core.manifest import DELETES, KEY_TEXTS, Window
 from adventure.core.sql_text import literal, quoted
 from adventure.core.streams import Stream
 from adventure.destinations.common.duckdb_dialect import DUCKDB
+from adventure.destinations.common.staged_files import DELETED_ROWS
 
-_LINES = "read_ndjson(?, columns = {key: 'map(varchar, varchar)', deleted_at: 'timestamp'})"
 _WHOLE_NUMBERS = ("SMALLINT", "INTEGER", "BIGINT")
 
 
@@ -56,7 +56,7 @@ def write_tombstones(
         values = list(stream.key)
     found = connection.execute(
         f"insert into {DUCKDB.raw_table(stream)} ({names}, _file, _file_row, _loaded_at, _deleted_at)"
-        f" select {columns}, ?, row_number() over () - 1, ?, deleted_at from {_LINES}",
+        f" select {columns}, ?, row_number() over () - 1, ?, deleted_at from {DELETED_ROWS}",
         [*values, label, loaded_at, path],
     ).fetchone()
     return int(found[0]) if found else 0
@@ -137,7 +137,8 @@ def _check_key(
         whole = " or not regexp_full_match(text, '-?[0-9]+')" if kind in _WHOLE_NUMBERS else ""
         cast = "" if kind == "JSON" else f" or try_cast(text as {kind}) is null"
         count, example = connection.execute(
-            f"select count(*), any_value(coalesce(text, 'none')) from (select key[?] as text, deleted_at from {_LINES})"
+            f"select count(*), any_value(coalesce(text, 'none'))"
+            f" from (select key[?] as text, deleted_at from {DELETED_ROWS})"
             f" where text is null or deleted_at is null{cast}{whole}",
             [key, path],
         ).fetchone()  # type: ignore[misc]
