@@ -181,7 +181,7 @@ class AskingConnection:
     def __init__(self, process: Process, server: Server) -> None:
         self._process, self._server = process, server
 
-    def execute(self, statement: Any, values: object = None) -> Answer:
+    def execute(self, statement: Any, values: object = None, *, prepare: bool = False) -> Answer:
         if statement == horizon._CLOCK:
             self._process.effect(unavailable)
             return Answer(self._server.clock())
