@@ -89,6 +89,7 @@ _STYLE = """
   }
   [data-testid="stHeader"], [data-testid="stSidebar"], [class*="st-key-screen"], [class*="st-key-pages"],
   .st-key-views, .st-key-to-orders, .stButtonGroup, .stMultiSelect, .stDateInput, .stDownloadButton, .stExpander,
+  .stCheckbox,
   [data-testid="stTooltipIcon"], [data-testid="stWidgetLabel"] {display: none !important}
   /* The table beside the chart. */
   [data-testid="stVerticalBlock"]:has(> [data-testid="stLayoutWrapper"] > .st-key-paper-left) {flex-flow: row wrap}
@@ -238,6 +239,21 @@ def texts(frame: pd.DataFrame, name: str, *, headers: Mapping[str, str], label: 
     """Show a table of texts, none of which is cut, and a button that downloads it; see `text_table`."""
     st.html(text_table(frame, headers, label, below))
     download(frame, name)
+
+
+@st.fragment
+def folded(name: str, show: Callable[[], None]) -> None:
+    """Show a switch that opens the data table of a chart. A fragment: opening it draws nothing else.
+
+    A closed expander would cost as much as an open one: its rows and its file are made, sent and drawn at each change.
+
+    Args:
+        name: unique on the page, and the same for all tables of this chart: the table stays open when they change.
+        show: draws the table.
+    """
+    follow_pick()
+    if st.toggle("Data table", key=f"open-{name}"):
+        show()
 
 
 def download(frame: pd.DataFrame, name: str, file: str | None = None) -> None:

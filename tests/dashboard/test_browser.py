@@ -117,10 +117,12 @@ class Visit:
         return bool(self.page.get_by_role("heading", name=text, exact=True).is_visible())
 
     def files(self) -> list[str]:
-        """Return the names of all downloads, without extension. Opens all expanders."""
+        """Return the names of all downloads, without extension. Opens all expanders and data tables."""
         folded = self.page.locator("[data-testid=stExpander] details:not([open]) > summary")
         while folded.count():
             folded.first.click()
+        for switch in self.page.get_by_text("Data table", exact=True).all():
+            switch.click()
         self.settle()
         found = self.page.evaluate(
             "() => [...document.querySelectorAll('[class*=st-key-download-]')]"
@@ -224,7 +226,7 @@ def last_30_days(**chosen: Any) -> Scope:
 @both_schemes
 def test_all_pages_are_accessible(visit: Visit) -> None:
     assert visit.heading("Sales")
-    visit.files()  # opens all expanders
+    visit.files()  # opens all expanders and data tables
     assert inaccessible(visit) == []
     visit.open("orders?state=California&list=lines")
     assert visit.heading("Orders")
@@ -341,6 +343,32 @@ def test_a_click_on_a_bar_filters_by_it(visit: Visit, shop: Shop) -> None:
         visit.control("crumb-all").get_by_role("button").click()
         visit.settle()
         assert "country=" not in visit.page.url
+
+
+def test_an_open_data_table_follows_the_chart(visit: Visit) -> None:
+    """A click opens it, and it stays open with the rows of the measure, the grain and the period that are chosen."""
+    assert not visit.control("download-revenue-by-country-and-day").count()
+    visit.page.get_by_text("Data table", exact=True).first.click()
+    visit.settle()
+    assert visit.table("revenue-by-country-and-day")
+    visit.choose("measure", "Units")
+    visit.choose("period", "Year")
+    rows, saved = visit.table("units-by-country-and-week"), visit.saved("units-by-country-and-week")
+    assert rows
+    assert len(saved) == 53
+    assert rows[0]["Period (UTC)"] == saved[0]["Period (UTC)"]
+
+
+def test_a_ticked_row_of_a_data_table_shows_its_orders(visit: Visit) -> None:
+    visit.page.get_by_text("Data table", exact=True).first.click()
+    visit.settle()
+    [first, *_] = visit.table("revenue-by-country-and-day") or []
+    grid = visit.control("download-revenue-by-country-and-day").locator("xpath=preceding-sibling::*[1]")
+    grid.get_by_test_id("stDataFrame").click(position={"x": 17, "y": 35 + 17})
+    visit.page.get_by_role("heading", name="Orders", exact=True).wait_for()
+    visit.settle()
+    day = first["Period (UTC)"]
+    assert {f"from={day}", f"to={day}"} <= set(re.split("[?&]", visit.page.url))
 
 
 def test_a_click_on_a_bar_without_a_filter_shows_its_orders(visit: Visit) -> None:
@@ -560,7 +588,7 @@ def test_every_control_works_by_keyboard(visit: Visit) -> None:
             break
     assert "BODY" in reached, "the page traps keyboard focus"
     assert {*CONTROLS, *(f"download-{name}" for name in SALES_FILES - {"revenue-by-country-and-day"})} <= reached
-    assert {"Sales", "Pipeline", "CANVAS", "SUMMARY"} <= reached, "pages, tables and expanders"
+    assert {"Sales", "Pipeline", "CANVAS", "open-over-time"} <= reached, "pages, tables and data tables"
     for name, place, key, query in (
         ("period", 1, "Space", "period=7d"),
         ("measure", 2, "Enter", "measure=units"),
@@ -579,7 +607,7 @@ def test_every_control_works_by_keyboard(visit: Visit) -> None:
             visit.page.keyboard.press(key)
         visit.settle()
         assert f"{name}=" in visit.page.url
-    visit.page.locator("summary").filter(has_text="Data table").first.press("Enter")
+    visit.control("open-over-time").get_by_role("checkbox").press("Space")
     visit.settle()
     assert visit.control("download-units-by-channel-and-hour").is_visible()
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from adventure.dashboard import format
 from adventure.dashboard.colours import Theme, colours
-from adventure.dashboard.layout import draw, show_empty, table, texts, theme
+from adventure.dashboard.layout import draw, folded, show_empty, table, texts, theme
 from adventure.dashboard.sales import charts, review_metrics
 from adventure.dashboard.sales.panel import Panel
 from adventure.dashboard.sales.scope import Grain, grain_in_days
@@ -56,17 +56,20 @@ def over_time(panel: Panel) -> None:
     draw(st, review_chart(rows, grain, panel.now, theme(), title))
     if charts.is_running(rows["period"].max(), grain, panel.now):
         st.caption(f"The pale bar is {charts.RUNNING[grain]}.")
-    with st.expander("Data table"):
-        exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d")).iloc[::-1]
-        shown = exact.assign(verified_share=100 * exact["verified_share"])
-        columns: dict[str, Any] = {
-            "period": st.column_config.TextColumn("Period (UTC)"),
-            "reviews": st.column_config.NumberColumn("Reviews", format="localized"),
-            "rating": st.column_config.NumberColumn("Mean rating", format=_STARS),
-            "verified_share": st.column_config.NumberColumn("Verified", format="%.1f%%"),
-        }
-        name = f"reviews-by-{grain}"
-        table(shown, name, exact=exact, columns=columns, file=panel.file(name))
+    folded("reviews", lambda: _table(panel, rows, grain))
+
+
+def _table(panel: Panel, rows: pd.DataFrame, grain: Grain) -> None:
+    exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d")).iloc[::-1]
+    shown = exact.assign(verified_share=100 * exact["verified_share"])
+    columns: dict[str, Any] = {
+        "period": st.column_config.TextColumn("Period (UTC)"),
+        "reviews": st.column_config.NumberColumn("Reviews", format="localized"),
+        "rating": st.column_config.NumberColumn("Mean rating", format=_STARS),
+        "verified_share": st.column_config.NumberColumn("Verified", format="%.1f%%"),
+    }
+    name = f"reviews-by-{grain}"
+    table(shown, name, exact=exact, columns=columns, file=panel.file(name))
 
 
 def falling(panel: Panel) -> None:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import format
-from adventure.dashboard.layout import draw, show_empty, table, theme
+from adventure.dashboard.layout import draw, folded, show_empty, table, theme
 from adventure.dashboard.sales import charts, metrics, support_metrics
 from adventure.dashboard.sales.panel import Panel, number
 from adventure.dashboard.sales.scope import grain_in_days
@@ -41,10 +42,13 @@ def show(panel: Panel) -> None:
     draw(right, chart)
     if charts.is_running(drawn["period"].max(), grain, panel.now):
         right.caption(f"The dashed bar is {charts.RUNNING[grain]}.")
-    with st.expander("Data table"):
-        exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d"))
-        name = "chats-beside-orders"
-        table(exact.iloc[::-1], name, columns=_chat_columns(panel), file=panel.file(name))
+    folded("support", lambda: _table(panel, rows))
+
+
+def _table(panel: Panel, rows: pd.DataFrame) -> None:
+    exact = rows.assign(period=rows["period"].dt.strftime("%Y-%m-%d"))
+    name = "chats-beside-orders"
+    table(exact.iloc[::-1], name, columns=_chat_columns(panel), file=panel.file(name))
 
 
 def _chat_changes(panel: Panel) -> tuple[str | None, str | None]:

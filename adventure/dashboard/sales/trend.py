@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import controls, format
-from adventure.dashboard.layout import download, draw, draw_bars, show_empty, table, theme
+from adventure.dashboard.layout import download, draw, draw_bars, folded, show_empty, table, theme
 from adventure.dashboard.sales import charts, drill, metrics, notes, over_time
 from adventure.dashboard.sales.filters import FILTERS
 from adventure.dashboard.sales.panel import Panel, number
@@ -42,8 +42,8 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
             " Hover over the chart to see all values of a period."
         )
     list_marks(marks)
-    with st.expander("Data table"):
-        _series_table(panel, over_time.table(rows), measure, grain, f"{measure}-by-{segment}-and-{grain}")
+    file = f"{measure}-by-{segment}-and-{grain}"
+    folded("over-time", lambda: _series_table(panel, over_time.table(rows), measure, grain, file))
     return measure, segment
 
 
