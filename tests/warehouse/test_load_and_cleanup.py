@@ -41,7 +41,7 @@ def test_names_and_bytes_arrive_as_they_are(warehouse: DuckDBWarehouse, put: Sta
 def test_folders_named_like_columns_replace_no_value(tmp_path: Path, put: Stager) -> None:
     """DuckDB takes `id=7` in a path for the value of a column, unless it is asked not to."""
     put(
-        things(1, 2),
+        things(1, 2, changed_at=pa.array([T0, T0], pa.timestamp("us"))),
         deletes=[{"key": {"id": "1"}, "deleted_at": "2026-03-01T00:00:00"}],
         rejects=[{"key": "3", "reason": "NaN", "row": "{}"}],
     )
