@@ -62,10 +62,12 @@ PHASES = [
     Phase("connect, the connection that extracts", size=800, skip=2, opening=True),
     Phase("session settings", b"set timezone", 90, opening=True),
     Phase("begin", b"begin isolation level", 15),
-    Phase("catalogue", b"has_table_privilege", 160),
+    # A session sends the text of a prepared question once, and then its name.
+    Phase("catalogue", b"has_table_privilege", 160, opening=True),
     Phase("lock", b"lock table", 22),
-    Phase("columns", b"pg_attribute as a", 250),
-    Phase("horizon", b"pg_stat_activity", 100),
+    Phase("columns", b"pg_attribute as a", 250, opening=True),
+    Phase("horizon", b"pg_stat_activity", 100, opening=True),
+    Phase("a prepared question", b"\x00_pg3_", 250),
     Phase("savepoint", b"savepoint before_extract", 15),
     Phase("prepare", b'\x00select "id"', 11),
     Phase("describe", b"D\x00\x00\x00\x06S\x00", 90),
@@ -302,7 +304,7 @@ def test_connections_that_stall_for_longer_than_the_processor_waits(world: World
 def test_a_processor_that_waits_for_an_answer_can_be_stopped(world: World, name: str) -> None:
     (phase,) = (phase for phase in PHASES if phase.name == name)
     with world.writing():
-        world.strike(Strike(How.STALL, phase.trigger, seconds=3600), phase.connection, name, opening=False)
+        world.strike(Strike(How.STALL, phase.trigger, seconds=3600), phase.connection, name, opening=phase.opening)
     assert world.processor.stop() == 0, world.processor.log
 
 

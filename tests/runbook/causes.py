@@ -275,12 +275,12 @@ def log_piles_up(shop: Shop) -> Iterator[None]:
     Path("pipeline.toml").write_text(PIPELINE.replace('cursor = "updated_at"', 'mode = "log"'))
     shop.execute(
         # A role of its own: other tests read what a role without the attribute is told.
-        "create role log_reader login replication password 'log' in role adventure_reader",
+        "create role runbook_log_reader login replication password 'log' in role adventure_reader",
         "create publication adventure for table orders",
         "alter system set max_slot_wal_keep_size = '64MB'",
         "select pg_reload_conf()",
     )
-    shop.environment |= {"POSTGRES_USER": "log_reader", "POSTGRES_PASSWORD": "log"}
+    shop.environment |= {"POSTGRES_USER": "runbook_log_reader", "POSTGRES_PASSWORD": "log"}
     try:
         loaded(shop)
         shop.execute("select pg_logical_emit_message(false, '', repeat('x', 1000000)) from generate_series(1, 62)")
