@@ -116,12 +116,13 @@ def run_demo(settings: Settings, *, once: bool, orders: int, seed: int | None, o
         env_file = _write_env_file(data_dir / "demo.env", reader)
         reader_settings, writer_settings = _settings_from(reader), _settings_from(writer)
         with serving(writer_settings):
-            cycle = _sell_and_stage(reader_settings, writer_settings, steps, orders, seed)
+            streams = load_streams(reader_settings)
+            cycle = _sell_and_stage(reader_settings, writer_settings, streams, steps, orders, seed)
             with steps.step("Reading the models"):
                 models()
             with steps.step("Preparing the warehouse's history"):
                 history()
-            checks_hold = _run_tasks(reader_settings, steps, cycle)
+            checks_hold = _run_tasks(reader_settings, streams, steps, cycle)
         if once:
             if not checks_hold:
                 raise CheckFailed("Checks failed after the demo's pass", "See the table above")
@@ -138,7 +139,9 @@ def _aside(work: Callable[[], None]) -> Callable[[], None]:
     return started.result
 
 
-def _sell_and_stage(reader: Settings, writer: Settings, steps: StepTimer, orders: int, seed: int | None) -> CycleReport:
+def _sell_and_stage(
+    reader: Settings, writer: Settings, streams: tuple[Stream, ...], steps: StepTimer, orders: int, seed: int | None
+) -> CycleReport:
     """Generate sales, and stage them."""
     with steps.step("Generating sales"):
         create_tables(writer)
@@ -147,12 +150,12 @@ def _sell_and_stage(reader: Settings, writer: Settings, steps: StepTimer, orders
         else:
             backfill(writer, orders=orders, days=BACKFILL_DAYS, seed=seed)
     with steps.step("Extracting and staging"):
-        return process_once(reader, load_streams(reader))
+        return process_once(reader, streams)
 
 
-def _run_tasks(reader: Settings, steps: StepTimer, cycle: CycleReport) -> bool:
+def _run_tasks(reader: Settings, streams: tuple[Stream, ...], steps: StepTimer, cycle: CycleReport) -> bool:
     """Run every task, from loading to publishing, and print a summary; return True if all checks pass."""
-    console, streams = steps.console, load_streams(reader)
+    console = steps.console
     with steps.step("Loading, cleaning up, building, publishing"):
         runs = run_task(reader, streams, None)
     print_task_runs(runs)

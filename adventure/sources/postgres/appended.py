@@ -8,10 +8,8 @@ from adventure.core.watermark import Watermark
 from adventure.sources.postgres.growing import Growing
 from adventure.sources.postgres.horizon import Horizon
 from adventure.sources.postgres.table_rows import TableRows
+from adventure.sources.postgres.windows import ROWS_A_WINDOW
 from adventure.sources.source import Extract
-
-ROWS_A_WINDOW = 5_000_000
-"""A larger load is staged in several windows. One that is killed reads on after the last of them."""
 
 NOTE = "rows that are not read"
 """The name of the note, in the log and in window.json."""

@@ -14,7 +14,7 @@ from adventure.sources.postgres.relations import Relation
 from adventure.sources.postgres.resolution import TIES, Resolution, known_resolution, lookback, whole_units
 
 ROWS_A_WINDOW = 5_000_000
-"""A larger first load is staged in several windows. One that is killed reads on after the last of them."""
+"""A first load or an append with more rows is staged in several windows. One that is killed reads on after the last."""
 
 FIRST_LOAD = "first load"
 """In the mode of a watermark: more rows lay below the horizon when it moved."""
