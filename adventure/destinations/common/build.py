@@ -18,6 +18,8 @@ from adventure.core.kinds import WAREHOUSES
 from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
+from adventure.destinations.common import unchanged
+from adventure.destinations.common.dbt_events import without_debug_events
 from adventure.destinations.common.dbt_results import keep_results
 from adventure.destinations.common.parsed import Parsed, parsed
 from adventure.destinations.common.selection import LoadedTables, Selection, keep_selection, select
@@ -53,21 +55,32 @@ def run_dbt_build(
     logs = target_dir(settings).parent
     begun = time.monotonic()
     project = parse_project(settings, target=target, environment=environment, profile=profile)
-    selection = select(project.description(), tables)
+    manifest = project.description()
+    selection = select(manifest, tables)
     keep_selection(logs / "target", selection)
     if not selection.built:
         return f"nothing to build: {_missing(selection)}"
     chosen = selection.arguments(scope, has_selectors=(_project(settings) / "selectors.yml").exists())
+    last = unchanged.last_build(project.made_from) if scope == "increment" else None
+    changed = unchanged.changed_nodes(manifest, last, tables) if last else []
+    if changed:
+        chosen = unchanged.arguments(manifest, changed)
+    unchanged.forget()
     refresh = ["--full-refresh"] if scope == "full refresh" else []
     arguments = _arguments(_project(settings), logs, profile, target)
     with _for_dbt(settings, environment):
-        result = _invoke(["build", *chosen, *refresh, *arguments], project.manifest())
-    keep_results(logs / "target")
+        # dbt would also write the manifest again, which parsing has left there.
+        result = _invoke(["build", *chosen, *refresh, *arguments, "--no-write-json"], project.manifest())
+    if result.result is not None:
+        result.result.write(str(logs / "target" / "run_results.json"))
+        keep_results(logs / "target")
     reached(Point.BUILT)
     nodes = list(getattr(_ended(result, logs).result, "results", []))
     failed = [node for node in nodes if str(node.status) in _FAILED]
     if failed or not result.success:
         raise BuildFailed(_describe(failed), f"See {logs / 'logs' / 'dbt.log'}; dbt kept the rows that failed a test")
+    increment = last.increment if last and changed else {str(each.node.unique_id) for each in nodes}
+    unchanged.remember(project.made_from, tables, increment if scope == "increment" else ())
     left_out = f"; left out {len(selection.left_out)}: {_missing(selection)}" if selection.left_out else ""
     return f"{scope}: {_summary(nodes, time.monotonic() - begun)}{left_out}"
 
@@ -180,6 +193,11 @@ def _invoke(arguments: list[str], manifest: Any = None) -> Any:
     Args:
         manifest: what `parse` returned, so that the project is not parsed again.
     """
+    from mashumaro.config import BaseConfig
+
+    # Otherwise mashumaro writes and compiles readers and writers of some hundred classes of dbt as they are imported.
+    # Most of them are never used.
+    BaseConfig.lazy_compilation = True
     from dbt.cli.main import dbtRunner
 
     begun = logged = time.monotonic()
@@ -198,7 +216,8 @@ def _invoke(arguments: list[str], manifest: Any = None) -> Any:
                 of = f" of {total}" if total else ""
                 log.info(f"build: {finished}{of} models and tests done after {logged - begun:.0f} s", done=finished)
 
-    return dbtRunner(manifest, callbacks=[log_progress]).invoke(arguments)
+    with without_debug_events():
+        return dbtRunner(manifest, callbacks=[log_progress]).invoke(arguments)
 
 
 def _describe(failed: list[Any]) -> str:

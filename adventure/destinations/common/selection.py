@@ -4,8 +4,8 @@ A dbt project may name raw tables that no stream of pipeline.toml loads, as the 
 does not sell bicycles. Their models would be empty or fail, and so would what is built from them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from adventure.destinations.warehouse import Execute, Scope
 _FILE = "selection.json"
 _BUILT = ("model", "seed", "snapshot")
 _SCHEMA = "raw_ext"
-_OWN_TABLES = frozenset(f"{_SCHEMA}.{name}" for name in ("load_history", "rejected_rows", "task_history"))
+OWN_TABLES = frozenset(f"{_SCHEMA}.{name}" for name in ("load_history", "rejected_rows", "task_history"))
 """Tables of the pipeline itself that models may read."""
 
 
@@ -29,6 +29,8 @@ class LoadedTables:
     """The schemas that the streams load into."""
     loaded: frozenset[str]
     """The streams' raw tables and views as `schema.table`, without those to which nothing was loaded yet."""
+    stamps: Mapping[str, Hashable] = field(default_factory=dict)
+    """For each raw table and view of the streams, what identifies its content."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,24 @@ def read_loaded_tables(execute: Execute, streams: Sequence[Stream]) -> LoadedTab
     there = {f"{schema}.{table}" for schema, table in found}
     ours = {name.lower() for stream in streams for name in (stream.raw_table, stream.latest_view)}
     schemas = frozenset({_SCHEMA, *(name.partition(".")[0] for name in ours)})
-    return LoadedTables(schemas, frozenset(ours & there) | _OWN_TABLES)
+    return LoadedTables(schemas, frozenset(ours & there) | OWN_TABLES, _stamps(execute, streams, there))
+
+
+def _stamps(execute: Execute, streams: Sequence[Stream], there: Collection[str]) -> dict[str, Hashable]:
+    """Return what identifies the content of each raw table and view of the streams: only loads add rows to it."""
+    newest: dict[Any, Any] = dict(
+        execute("select stream, max(loaded_at) from raw_ext.load_history group by stream", ())
+    )
+    # Counting takes no scan. It also shows rows that something else than a load added.
+    filled = sorted({each.raw_table for each in streams if each.raw_table.lower() in there})
+    counts = " union all ".join(f"select '{name.lower()}', count(*) from {name}" for name in filled)
+    rows: dict[Any, Any] = dict(execute(counts, ())) if counts else {}
+    found: dict[str, set[Hashable]] = {}
+    for each in streams:
+        # Several streams may load into one table.
+        for name in (each.raw_table.lower(), each.latest_view.lower()):
+            found.setdefault(name, set()).add((each.name, newest.get(each.name), rows.get(each.raw_table.lower())))
+    return {name: frozenset(stamps) for name, stamps in found.items()}
 
 
 def select(manifest: Mapping[str, Any], tables: LoadedTables) -> Selection:
@@ -80,7 +99,7 @@ def select(manifest: Mapping[str, Any], tables: LoadedTables) -> Selection:
     Args:
         manifest: dbt's manifest.json.
     """
-    raw = {name: _table(source) for name, source in manifest["sources"].items()}
+    raw = {name: source_table(source) for name, source in manifest["sources"].items()}
     raw = {name: table for name, table in raw.items() if table.partition(".")[0] in tables.schemas}
     children, parents = manifest["child_map"], manifest["parent_map"]
     missing = {name: table for name, table in raw.items() if table not in tables.loaded and children.get(name)}
@@ -119,7 +138,8 @@ def read_selection(dbt_target: Path) -> Selection | None:
     return Selection(tuple(found["built"]), tuple(found["sources"]), found["left_out"], tuple(found["missing"]))
 
 
-def _table(source: Mapping[str, Any]) -> str:
+def source_table(source: Mapping[str, Any]) -> str:
+    """Return the table of a source in dbt's manifest, as `schema.table` in lower case."""
     return f"{source['schema']}.{source['identifier']}".lower()
 
 
