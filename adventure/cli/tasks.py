@@ -40,6 +40,9 @@ def tasks_serve(
     interval: Annotated[
         str | None, typer.Option("--every", help="Time between runs: 10s, 5m, 1h (default: TASKS_INTERVAL_SEC).")
     ] = None,
+    on_arrival: Annotated[
+        bool, typer.Option("--on-arrival", help="Also run them as soon as rows are staged (DuckDB only).")
+    ] = False,
 ) -> None:
     """Run the task graph on its schedule until stopped."""
     from adventure.core.ages import parse_duration
@@ -47,4 +50,4 @@ def tasks_serve(
 
     settings, streams = pipeline_of(context)
     seconds = parse_duration(interval) if interval else settings.tasks_interval_sec
-    run_long_lived(settings, lambda stop: serve(settings, streams, interval=seconds, stop=stop))
+    run_long_lived(settings, lambda stop: serve(settings, streams, interval=seconds, stop=stop, on_arrival=on_arrival))

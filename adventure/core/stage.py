@@ -64,6 +64,9 @@ class Stage(Protocol):
     def windows(self, stage: str) -> list[Window]:
         """Return the windows, oldest first, except those whose `window.json` is damaged."""
 
+    def window_ids(self, stage: str) -> set[str]:
+        """Return the ids of the windows that exist, also of those whose `window.json` is damaged."""
+
     def damaged(self, stage: str) -> list[StageDamaged]:
         """Return one error for each `window.json` that cannot be used; `windows` omits these."""
 

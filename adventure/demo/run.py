@@ -58,8 +58,8 @@ BACKFILL_DAYS = 60
 PACE = 60
 """The shop sells 60 times faster than the clock: each batch stands for five minutes of its business day."""
 
-GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 2.0, 5.0
-"""Intervals of the generator, the processor and the task server: a sale appears on the dashboard seconds later."""
+GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 1.0, 5.0
+"""Intervals of the generator, the processor and the task server, which also runs as soon as rows are staged."""
 
 
 LEAST_FREE = 1_000_000_000
@@ -206,7 +206,7 @@ def _serve(
         services.start("generator", ["generate"], writer)
         services.start("api", ["api"], writer)
         services.start("processor", ["process"], reader)
-        services.start("tasks", ["tasks", "serve", "--every", f"{TASKS_SEC:g}s"], reader)
+        services.start("tasks", ["tasks", "serve", "--every", f"{TASKS_SEC:g}s", "--on-arrival"], reader)
         command = os.path.relpath(Path(sys.executable).with_name("adventure"))
         console.print(f"\nIn another terminal: {command} --env {env_file} status", soft_wrap=True)
         console.print(f"The logs are in {services.folder}. Ctrl-C stops the demo.", soft_wrap=True)

@@ -16,7 +16,8 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.results import Outcome, TaskRun
 from adventure.destinations.warehouse import Ledger, TaskHistory, Warehouse
-from adventure.factory import open_stage, open_warehouse
+from adventure.factory import open_report, open_stage, open_warehouse
+from adventure.tasks.arrivals import staged, wait_for_windows
 from adventure.tasks.graph import Task, bug_message, publish_report, run_one, task_graph
 from adventure.tasks.metrics import TaskMetrics, task_metrics
 from adventure.tasks.watch import watching_health
@@ -24,16 +25,32 @@ from adventure.tasks.watch import watching_health
 log = get_logger()
 
 
-def serve(settings: Settings, streams: tuple[Stream, ...], *, interval: float, stop: threading.Event) -> None:
+def serve(
+    settings: Settings,
+    streams: tuple[Stream, ...],
+    *,
+    interval: float,
+    stop: threading.Event,
+    on_arrival: bool = False,
+) -> None:
     """Run the tasks that are due every `interval` seconds until `stop` is set.
 
     If the warehouse cannot be opened, try again in the next round: it may be restored, or another program may end.
 
+    Args:
+        on_arrival: do not wait for the rest of the interval when windows were staged.
+
     Raises:
         AlreadyRunning: another task server uses the same data folder.
-        ConfigError: DATA_DIR cannot be used, or a setting is wrong.
+        ConfigError: DATA_DIR cannot be used, a setting is wrong, or looking at the stages would cost credits.
         WarehouseRefused: Snowflake refuses the first sign-in.
     """
+    if on_arrival and open_report(settings).is_metered:
+        raise ConfigError(
+            f"--on-arrival does not work with WAREHOUSE={settings.warehouse}: looking at its stages costs credits",
+            "Leave it out, and set the interval with --every",
+        )
+    stage = open_stage(settings) if on_arrival else None
     with _only_server(settings), task_metrics(settings) as metrics:
         heartbeat.beat()
         server = None
@@ -42,6 +59,7 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, interval: float, s
         with watching_health(settings, streams, problems, kept_logs):
             while not stop.is_set():
                 begun = time.monotonic()
+                known = staged(stage, streams) if stage else frozenset()
                 try:
                     server = server or _Server.open(settings, streams)
                     _run_round(server, settings, streams, interval, metrics, stop)
@@ -54,7 +72,10 @@ def serve(settings: Settings, streams: tuple[Stream, ...], *, interval: float, s
                     log.exception(f"tasks: {bug_message(error)} Trying again in {interval:g} s.")
                 pause = max(0.0, interval - (time.monotonic() - begun))
                 heartbeat.beat(quiet_for=pause)
-                stop.wait(pause)
+                if stage:
+                    wait_for_windows(stage, streams, known, pause, stop)
+                else:
+                    stop.wait(pause)
 
 
 @contextmanager

@@ -10,13 +10,15 @@ import pytest
 
 from adventure.core.environment import load_settings
 from adventure.core.errors import AlreadyRunning, BuildFailed, ConfigError, StageDamaged, WarehouseError
+from adventure.core.manifest import MANIFEST
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.results import LoadResult, Outcome, TaskRun
 from adventure.destinations.warehouse import Scope
+from adventure.tasks import arrivals, server
 from adventure.tasks import graph as tasks
-from adventure.tasks import server
 from adventure.tasks.graph import run_loads, run_task
 from adventure.tasks.server import serve
 
@@ -170,6 +172,37 @@ def test_the_schedule_builds_and_publishes_only_what_is_due(settings: Settings, 
     warehouse.due = warehouse.publish_due = False
     serve_until(settings, warehouse, "load_a", 3)
     assert not {"build", "publish"} & set(warehouse.ran)
+
+
+@pytest.mark.parametrize("staged", [["w1"], ["w1", "w2"]])
+def test_a_round_begins_when_windows_were_staged(settings: Settings, staged: list[str]) -> None:
+    """Long before the interval ends. A window that was there before ends no wait."""
+    stage, stop = FolderStage(settings.stage_dir), threading.Event()
+
+    def put(window_id: str) -> None:
+        folder = stage.root / "b_stage" / window_id
+        folder.mkdir(parents=True)
+        (folder / MANIFEST).write_text("{}")
+
+    put("old")
+    known = arrivals.staged(stage, STREAMS)
+    waiting = threading.Thread(target=arrivals.wait_for_windows, args=[stage, STREAMS, known, 600, stop])
+    waiting.start()
+    (stage.root / "b_stage" / "unfinished").mkdir()
+    assert not stop.wait(5 * arrivals.LOOK_SEC)
+    assert waiting.is_alive()
+    for window_id in staged:
+        put(window_id)
+    waiting.join(60)
+    was_waiting = waiting.is_alive()
+    stop.set()
+    assert not was_waiting
+
+
+def test_a_stage_that_costs_credits_is_not_watched(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adventure.destinations.duckdb.published.DuckDBDataset.is_metered", True)
+    with pytest.raises(ConfigError, match="--on-arrival does not work with WAREHOUSE=duckdb"):
+        serve(settings, STREAMS, interval=1, stop=threading.Event(), on_arrival=True)
 
 
 def test_a_publish_that_failed_is_retried_without_a_build(settings: Settings, warehouse: Recorded) -> None:

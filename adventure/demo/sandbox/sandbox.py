@@ -3,6 +3,8 @@
 import json
 import os
 import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -50,17 +52,17 @@ class Sandbox:
             self.postgres.port = free_port(self.postgres.port)
             self.mongo.port = free_port(self.mongo.port)
             self._save()
-            self.postgres.start()
-            self.mongo.start()
+            _both(self.postgres.start, self.mongo.start)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """Stop both; the data is kept."""
-        self.mongo.stop()
-        self.postgres.stop()
-        self._lock.release()
+        try:
+            _both(self.mongo.stop, self.postgres.stop)
+        finally:
+            self._lock.release()
 
     def _save(self) -> None:
         facts = {"password": self.password, "postgres_port": self.postgres.port, "mongo_port": self.mongo.port}
@@ -76,3 +78,11 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    """Run both at the same time, since each mostly waits for its server; then raise the error of one of them."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        started = [pool.submit(first), pool.submit(second)]
+    for each in started:
+        each.result()

@@ -118,6 +118,11 @@ class FolderStage:
         """Return the windows that exist, oldest first, except those whose `window.json` is damaged."""
         return [found for found in self._read_all(stage) if isinstance(found, Window)]
 
+    def window_ids(self, stage: str) -> set[str]:
+        """Return the ids of the windows that have a `window.json`. It opens no file."""
+        folder = self.root / stage
+        return {window_id for window_id in _window_ids(folder) if (folder / window_id / MANIFEST).exists()}
+
     def damaged(self, stage: str) -> list[StageDamaged]:
         """Return one error for each `window.json` that cannot be used."""
         return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]

@@ -117,6 +117,10 @@ class SnowflakeStage:
         """Return the windows that exist, oldest first, except those whose `window.json` is damaged."""
         return [found for found in self._read_all(stage) if isinstance(found, Window)]
 
+    def window_ids(self, stage: str) -> set[str]:
+        """Return the ids of the windows that have a `window.json`."""
+        return {window_id for window_id, names in self._files(stage).items() if MANIFEST in names}
+
     def damaged(self, stage: str) -> list[StageDamaged]:
         """Return one error for each `window.json` that cannot be used."""
         return [found for found in self._read_all(stage) if isinstance(found, StageDamaged)]
