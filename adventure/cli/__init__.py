@@ -3,6 +3,7 @@
 The functions import the packages that they need, so that `adventure --help` loads none of them.
 """
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -56,6 +57,8 @@ def main() -> None:
     """Run a command. An error is one sentence on stderr and exit code 1 (with --debug, a traceback)."""
     only_owner()
     collect_seldom()
+    # Otherwise pydantic reads the metadata of every installed package in search of plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Linux ignores SIGTERM for a container's first process unless it has a handler.
     signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # A shell ignores it for jobs in the background.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adventure.cli.job import pipeline_of, run_loads, run_long_lived, run_tasks
-from adventure.core.left_out import leave_out
+from adventure.core.left_out import UNUSED, leave_out
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -19,7 +19,7 @@ def process(
     ] = False,
 ) -> None:
     """Extract and stage new rows: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
-    leave_out("numpy", "pandas")
+    leave_out(*UNUSED)
     if plan:
         _print_plan(*pipeline_of(context))
         return

@@ -2,11 +2,15 @@
 
 pyarrow imports numpy, and pandas with its first scalar, where they are installed, as they are beside the dashboard:
 0.3 s and 50 MB. structlog imports rich, which takes 0.1 s. The processor's image has neither numpy nor pandas.
+pyarrow.parquet imports the file systems of all clouds, and does without those that its build lacks.
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+UNUSED = ("numpy", "pandas", "pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs")
+"""What the processor has no use for."""
 
 
 class _Without:

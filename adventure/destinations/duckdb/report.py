@@ -55,7 +55,7 @@ def publish_report(
         "freshness": report.freshness_rows(execute, dbt_target),
         **report.failed_rows(dbt_target, partial(_failing_rows, connection)),
     }
-    with replacing(connection, target):
+    with replacing(connection, target, block_size=16_384):
         for name, statement in report.queries(f"timestamp '{since}'").items():
             connection.execute(f"create table published.{name} as {statement}")
         for name, rows in tables.items():
