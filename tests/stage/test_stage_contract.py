@@ -19,6 +19,7 @@ def _paths(stage: Stage, name: str = "orders_stage") -> list[str]:
 
 def test_a_stage_that_was_never_used_is_empty(stage: Stage) -> None:
     assert stage.windows("orders_stage") == []
+    assert stage.window_ids("orders_stage") == set()
     assert stage.entries("orders_stage") == []
     assert stage.damaged("orders_stage") == []
     assert stage.discard_unfinished("orders_stage") == 0
@@ -37,6 +38,12 @@ def test_a_window_without_its_manifest_does_not_exist(stage: Stage, put_window: 
 def test_windows_are_sorted_oldest_first(stage: Stage, put_window: PutWindow) -> None:
     staged = [put_window(day=day) for day in (3, 1, 2)]
     assert stage.windows("orders_stage") == sorted(staged, key=lambda window: window.high)
+
+
+def test_only_finished_windows_have_an_id(stage: Stage, put_window: PutWindow) -> None:
+    finished = put_window(day=1)
+    put_window(day=2, commit=False)
+    assert stage.window_ids("orders_stage") == {finished.id}
 
 
 def test_entries_show_every_file_with_its_size_and_time(stage: Stage, put_window: PutWindow) -> None:
