@@ -12,6 +12,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from adventure.core.errors import SourceError
+from adventure.core.log import get_logger
 from adventure.core.source_name import SourceName
 from adventure.sources.postgres import decoder
 
@@ -20,6 +21,8 @@ BYTES_A_BATCH = 2 << 20
 
 CANCEL_SEC = 1.0
 """How long a cancelled statement may take to end; shorter than the time that `stopping` allows."""
+
+log = get_logger()
 
 NO_DECIMALS: Mapping[str, pa.Decimal128Type] = MappingProxyType({})
 
@@ -81,9 +84,11 @@ def open_copy_session(conninfo: str, name: str | SourceName, silence: float) -> 
     """
     # Each imports what the other does not need.
     if decoder.is_installed():
+        log.debug("PostgreSQL's rows are decoded by adventure-pipeline-decoder")
         from adventure.sources.postgres.copy_decoder import DecoderSession
 
         return DecoderSession(conninfo, name, silence)
+    log.debug("PostgreSQL's rows are decoded by ADBC")
     from adventure.sources.postgres.copy_adbc import AdbcSession
 
     return AdbcSession(conninfo, name, silence)

@@ -104,7 +104,7 @@ class DecoderSession(CopySession):
     def _rows(self, query: str, decimals: Mapping[str, pa.Decimal128Type]) -> Iterator[pa.RecordBatch]:
         with self._translating():
             columns = self._columns(query, decimals)
-            self._pgconn.send_query(f"copy ({query}) to stdout (format binary)".encode())
+            self._pgconn.send_query(f"COPY ({query}) TO STDOUT (FORMAT binary)".encode())
             self._result()
             yield from self._decoded(adventure_decoder.Decoder(columns))
 
