@@ -15,7 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 from adventure.core.connect import postgres_error, postgres_silent
 from adventure.core.source_name import SourceName
 from adventure.core.stopping import cancelling
-from adventure.sources.postgres.copy import BYTES_A_BATCH, CANCEL_SEC, NO_DECIMALS, CopySession
+from adventure.sources.postgres import copy
+from adventure.sources.postgres.copy import CANCEL_SEC, NO_DECIMALS, CopySession
 from adventure.sources.postgres.record_batches import record_batches
 from adventure.sources.postgres.silence import Sockets
 from adventure.sources.prefetch import prefetch
@@ -63,7 +64,7 @@ class AdbcSession(CopySession):
                         return
                     yield batch
 
-            prepared.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BYTES_A_BATCH)})
+            prepared.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(copy.BYTES_A_BATCH)})
             with prefetch(fetch(), lambda: self._cancel(prepared)) as batches:
                 yield batches
 

@@ -19,7 +19,8 @@ from psycopg.pq.abc import PGresult
 from adventure.core.connect import connect_postgres, postgres_error, postgres_silent, translating_postgres
 from adventure.core.source_name import SourceName
 from adventure.core.stopping import cancelling
-from adventure.sources.postgres.copy import BYTES_A_BATCH, CANCEL_SEC, NO_DECIMALS, CopySession
+from adventure.sources.postgres import copy
+from adventure.sources.postgres.copy import CANCEL_SEC, NO_DECIMALS, CopySession
 from adventure.sources.postgres.decoder import libpq_functions
 from adventure.sources.prefetch import prefetch
 
@@ -129,7 +130,7 @@ class DecoderSession(CopySession):
         while state != adventure_decoder.END:
             # Documented by psycopg, for functions of libpq that it does not wrap.
             connection: int = self._pgconn.pgconn_ptr or 0  # type: ignore[attr-defined]
-            state = decoder.fetch(connection, get, free, BYTES_A_BATCH)
+            state = decoder.fetch(connection, get, free, copy.BYTES_A_BATCH)
             if state == adventure_decoder.ROW:
                 self._wait()
                 continue
