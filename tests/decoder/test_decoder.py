@@ -39,6 +39,10 @@ VALUES: dict[str, tuple[st.SearchStrategy[Any], pa.DataType]] = {
 }
 
 
+made: Any = Decoder
+"""The same, for calls that its types rule out."""
+
+
 def decoded(kind: tuple[Any, ...], values: list[Any]) -> list[pa.RecordBatch]:
     """Decode one column."""
     messages = [row([encoded(kind[0], value)]) for value in values]
@@ -66,12 +70,17 @@ def test_each_value_arrives(kind: str) -> None:
     arrives()
 
 
+def is_short(value: Decimal) -> bool:
+    """Whether it has few enough digits to be printed in full."""
+    return -300 < value.adjusted() < 300 and len(value.as_tuple().digits) < 300
+
+
 def text(value: Decimal) -> str:
     """Return the number as PostgreSQL prints it."""
     return f"{value:f}" if value else f"{abs(value):f}"
 
 
-@given(st.lists(st.none() | NUMBERS.filter(lambda value: value.adjusted() < 300 and value.as_tuple()[2] > -300)))
+@given(st.lists(st.none() | NUMBERS.filter(is_short)))
 def test_a_numeric_without_a_precision_is_printed_digit_for_digit(values: list[Decimal | None]) -> None:
     assert column(("numeric",), values).to_pylist() == [None if value is None else text(value) for value in values]
 
@@ -99,7 +108,7 @@ def test_a_numeric_that_fits_becomes_a_decimal(data: st.DataObject, size: tuple[
 @given(SIZES, NUMBERS)
 def test_any_numeric_is_a_decimal_or_text_as_it_fits(size: tuple[int, int], value: Decimal) -> None:
     precision, scale = size
-    if abs(value.adjusted()) > 300:
+    if not is_short(value):
         return
     units = value.scaleb(scale, Context(prec=1000))
     fits = units == units.to_integral_value(context=Context(prec=1000)) and abs(units) < 10**precision
@@ -202,17 +211,17 @@ def test_nothing_follows_the_end() -> None:
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: Decoder([("c", "money")]), ValueError),
-        (lambda: Decoder([("c", "decimal", 39, 0)]), ValueError),
-        (lambda: Decoder([("c", "decimal", 3, 4)]), ValueError),
-        (lambda: Decoder([("c", "decimal")]), ValueError),
-        (lambda: Decoder([("c\0", "text")]), ValueError),
-        (lambda: Decoder(["ct"]), TypeError),
-        (lambda: Decoder([("c",)]), TypeError),
-        (lambda: Decoder(1), TypeError),
-        (lambda: Decoder(), TypeError),
-        (lambda: Decoder([("c", "text")]).feed("text"), TypeError),
-        (lambda: Decoder([("c", "text")]).fetch(0, 0, 0, 0), ValueError),
+        (lambda: made([("c", "money")]), ValueError),
+        (lambda: made([("c", "decimal", 39, 0)]), ValueError),
+        (lambda: made([("c", "decimal", 3, 4)]), ValueError),
+        (lambda: made([("c", "decimal")]), ValueError),
+        (lambda: made([("c\0", "text")]), ValueError),
+        (lambda: made(["ct"]), TypeError),
+        (lambda: made([("c",)]), TypeError),
+        (lambda: made(1), TypeError),
+        (lambda: made(), TypeError),
+        (lambda: made([("c", "text")]).feed("text"), TypeError),
+        (lambda: made([("c", "text")]).fetch(0, 0, 0, 0), ValueError),
     ],
 )
 def test_a_wrong_call_is_an_error(make: Callable[[], Any], error: type[Exception]) -> None:

@@ -171,7 +171,7 @@ def test_a_signal_cancels_what_runs(connect: Connect, settings: Settings, run: s
 
     thread = threading.Thread(target=cancel)
     thread.start()
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "execute": lambda: session.execute("select pg_sleep(60)"),
         "batches": lambda: rows(session, "select pg_sleep(60)::text"),
     }
@@ -208,7 +208,7 @@ def test_a_server_that_stops_is_given_up(connect: Connect, within: str) -> None:
         os.kill(number, signal.SIGSTOP)
         session.execute("select 1")
 
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "statement": in_a_statement,
         "result": lambda: reads_on_after(session, lambda: os.kill(number, signal.SIGSTOP)),
     }
@@ -290,7 +290,7 @@ TYPES: list[tuple[str, st.SearchStrategy[str]]] = [
     ("interval", st.integers(-(10**6), 10**6).map("{} hours".format)),
     ("integer[]", st.lists(st.integers(0, 9)).map(lambda values: str(values).replace("[", "{").replace("]", "}"))),
 ]
-CASES = [(*each, None) for each in TYPES]
+CASES: list[tuple[str, st.SearchStrategy[str], str | None]] = [(*each, None) for each in TYPES]
 CASES += [("numeric", NUMERIC, override) for override in ("decimal(7,2)", "decimal(38,18)", "text")]
 
 
@@ -314,11 +314,11 @@ def test_both_convert_each_value_and_reject_each_value_alike(
 ) -> None:
     sessions = {}
     with psycopg.connect(settings.postgres_dsn) as connection:
-        found = connection.execute(f"select null::{name} as v".encode()).description
-        type_name = connection.execute("select typname from pg_type where oid = %s", [found[0].type_code]).fetchone()[0]
-        kind, typmod = type_name, -1
+        query = "select typname from pg_type where oid = %s::regtype"
+        ((kind,),) = connection.execute(query, [name]).fetchall()
+        typmod = -1
         if name.startswith("numeric("):
-            typmod = connection.execute("select numerictypmodin(%s)", [name[8:-1].split(",")]).fetchone()[0]
+            ((typmod,),) = connection.execute("select numerictypmodin(%s)", [name[8:-1].split(",")]).fetchall()
     for each in (True, False):
         monkeypatch.setattr(decoder, "is_installed", lambda each=each: each)
         sessions[each] = opened(settings), plan_column("v", kind, typmod, override)
