@@ -31,11 +31,11 @@ test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stag
 test-slow: .venv/.dev ## run the slow tests: crashes, broken connections, the browser, chaos, benchmarks, Airflow and the demo, in their short forms
 	@$(PYTEST) --numprocesses logical -m "slow and not examples" $(TEST_ARGS)
 
-# Its crashes and broken connections run real processes, which must not find the decoder either.
+# tests/processor/test_copy_sessions.py tests ADBC as well, wherever it runs.
 test-adbc: .venv/.dev ## test reading PostgreSQL without the optional decoder, which is taken out meanwhile (about a minute)
 	@$(BIN)/python -m pip uninstall --quiet --yes adventure-pipeline-decoder
 	@trap "tools/decoder install" EXIT; $(IN_MEMORY) $(PYTEST) -m "not slow" tests/processor/test_values.py \
-		tests/processor/test_rejects.py tests/processor/test_failures.py tests/processor/test_every_type.py tests/test_imports.py
+		tests/processor/test_rejects.py tests/processor/test_every_type.py tests/test_imports.py
 
 examples: .venv/.dev ## install Airflow and Dagster, run their recipes on generated sales, and let a task fail (about 5 minutes)
 	@$(PYTEST) --numprocesses 0 tests/e2e/test_schedulers.py $(TEST_ARGS)

@@ -53,7 +53,7 @@ def test_the_decoder_is_installed_where_it_can_be_compiled(tmp_path: Path, compi
     python = tmp_path / ".venv" / "bin" / "python"
     python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && echo {compiler} && exit\necho "$*" >> calls\nexit {code}\n')
     python.chmod(0o755)
-    command = [ROOT / "tools" / "decoder", "install"]
+    command: list[str | Path] = [ROOT / "tools" / "decoder", "install"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.startswith(said)
     assert bool(done.stdout) == bool(said)

@@ -23,8 +23,9 @@ from adventure.core.errors import SourceError, SourceRefused, SourceUnavailable
 from adventure.core.settings import Settings
 from adventure.sources.postgres import decoder
 from adventure.sources.postgres.columns import plan_column
-from adventure.sources.postgres.copy import CopySession, open_copy_session
+from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.copy_adbc import AdbcSession
+from adventure.sources.postgres.copy_session import open_copy_session
 from adventure.sources.postgres.session import extracting_conninfo, session_settings, source_name
 from tests.processor.conftest import writer
 from tests.waiting import until

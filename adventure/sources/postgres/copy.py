@@ -1,7 +1,6 @@
 """The session that extracts rows: COPY in the server's binary format, decoded into Arrow.
 
-There are two decoders. ADBC's driver comes with Adventure. The one in the wheel adventure-pipeline-decoder takes a part
-of its time, and is used where it is installed; see `decoder`.
+What both decoders keep: `copy_adbc` and `copy_decoder`, of which `copy_session` chooses one.
 """
 
 from abc import ABC, abstractmethod
@@ -12,17 +11,12 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from adventure.core.errors import SourceError
-from adventure.core.log import get_logger
-from adventure.core.source_name import SourceName
-from adventure.sources.postgres import decoder
 
 BYTES_A_BATCH = 2 << 20
 """The approximate size of a batch: smaller ones cost time, larger ones memory."""
 
 CANCEL_SEC = 1.0
 """How long a cancelled statement may take to end; shorter than the time that `stopping` allows."""
-
-log = get_logger()
 
 NO_DECIMALS: Mapping[str, pa.Decimal128Type] = MappingProxyType({})
 
@@ -69,26 +63,3 @@ class CopySession(ABC):
                 self.execute("rollback")
             raise
         self.execute("rollback")
-
-
-def open_copy_session(conninfo: str, name: str | SourceName, silence: float) -> CopySession:
-    """Connect, with the faster decoder if it is installed.
-
-    Args:
-        conninfo: a libpq connection string with one host and a port.
-        name: the name of the database in errors.
-        silence: seconds without an answer after which a call ends with SourceUnavailable.
-
-    Raises:
-        SourceError: the server does not answer, or refuses.
-    """
-    # Each imports what the other does not need.
-    if decoder.is_installed():
-        log.debug("PostgreSQL's rows are decoded by adventure-pipeline-decoder")
-        from adventure.sources.postgres.copy_decoder import DecoderSession
-
-        return DecoderSession(conninfo, name, silence)
-    log.debug("PostgreSQL's rows are decoded by ADBC")
-    from adventure.sources.postgres.copy_adbc import AdbcSession
-
-    return AdbcSession(conninfo, name, silence)

@@ -14,7 +14,7 @@ from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.sql_text import quoted
 from adventure.core.watermark import Watermark
-from adventure.sources.postgres.copy import open_copy_session
+from adventure.sources.postgres.copy_session import open_copy_session
 from adventure.sources.postgres.origin import origin_query
 from adventure.sources.postgres.plan import Plan
 from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
