@@ -235,6 +235,11 @@ def test_bytes_that_are_no_utf8_arrive_in_a_session_without_encoding(connect: Co
     assert batch["t"].cast(pa.binary()).to_pylist() == ["aé".encode()]
 
 
+def test_a_query_of_megabytes(connect: Connect) -> None:
+    """One that names many keys does not fit into the socket's buffer."""
+    assert rows(connect(), f"select length('{'x' * 20_000_000}')") == [(20_000_000,)]
+
+
 def test_a_value_of_megabytes(connect: Connect) -> None:
     ((text, data),) = rows(connect(), "select repeat('é', 600000) as t, convert_to(repeat('x', 1000000), 'UTF8') as b")
     assert text == "é" * 600_000

@@ -156,7 +156,8 @@ class DecoderSession(CopySession):
             psycopg.Error: the server failed.
         """
         while self._pgconn.flush():
-            self._wait()
+            # What is sent does not fit yet.
+            self._wait(select.POLLIN | select.POLLOUT)
         while self._pgconn.is_busy():
             self._wait()
         result = self._pgconn.get_result()
@@ -166,8 +167,9 @@ class DecoderSession(CopySession):
             raise error if error.sqlstate else psycopg.OperationalError(str(error))
         return result
 
-    def _wait(self) -> None:
-        """Wait until more has come."""
+    def _wait(self, events: int = select.POLLIN) -> None:
+        """Wait until more has come, or until more can be sent."""
+        self._poll.modify(self._pgconn.socket, events)
         silent_at = time.monotonic() + self._silence
         while not self._poll.poll(_CHECK_INTERVAL_SEC * 1000):
             if time.monotonic() > min(silent_at, self._ends_at or silent_at):
