@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 # Where there is room in memory, the servers and files of fast tests are there. On a disk, a fifth of their time is its.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
-.PHONY: help demo check test test-slow examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-waiting bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest lock outdated wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow test-adbc examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-waiting bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -30,6 +30,12 @@ test: .venv/.dev ## run the test suite but its slow tests; TEST_ARGS="tests/stag
 
 test-slow: .venv/.dev ## run the slow tests: crashes, broken connections, the browser, chaos, benchmarks, Airflow and the demo, in their short forms
 	@$(PYTEST) --numprocesses logical -m "slow and not examples" $(TEST_ARGS)
+
+# tests/processor/test_copy_sessions.py tests ADBC as well, wherever it runs.
+test-adbc: .venv/.dev ## test reading PostgreSQL without the optional decoder, which is taken out meanwhile (about a minute)
+	@$(BIN)/python -m pip uninstall --quiet --yes adventure-pipeline-decoder
+	@trap "tools/decoder install" EXIT; $(IN_MEMORY) $(PYTEST) -m "not slow" tests/processor/test_values.py \
+		tests/processor/test_rejects.py tests/processor/test_every_type.py tests/test_imports.py
 
 examples: .venv/.dev ## install Airflow and Dagster, run their recipes on generated sales, and let a task fail (about 5 minutes)
 	@$(PYTEST) --numprocesses 0 tests/e2e/test_schedulers.py $(TEST_ARGS)
@@ -163,9 +169,10 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 outdated: .venv/.dev ## list the locked packages that are a major version behind, and what holds each (needs the network)
 	@$(BIN)/python -m tools.outdated
 
-wheels: .venv/.dev ## build the wheels of both distributions into dist/
+wheels: .venv/.dev ## build the wheels of both distributions into dist/, and the optional decoder's where a C compiler is present
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
 	@cd adventure/demo && ../../$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
+	@tools/decoder wheel $(CURDIR)/dist
 
 up: ## build the images and start the whole environment in containers; COMPOSE="podman-compose" uses another command
 	@test -f .env || cp .env.example .env
@@ -200,9 +207,11 @@ as_dev = --constraint requirements/dev.lock
 .venv/.demo: requirements/demo.lock requirements/uv.lock pyproject.toml
 	$(call install,demo)
 
-.venv/.dev: requirements/dev.lock requirements/uv.lock pyproject.toml
+# The decoder is optional: without a C compiler, a line says what is slower.
+.venv/.dev: requirements/dev.lock requirements/uv.lock pyproject.toml $(wildcard decoder/*.* decoder/adventure_decoder/*)
 	$(call install,dev)
-	@touch .venv/.demo
+	@tools/decoder install
+	@touch .venv/.demo .venv/.dev
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Adventure needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …")'

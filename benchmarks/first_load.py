@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import duckdb
 import psycopg
 
+from adventure.core.left_out import leave_out
 from adventure.core.manifest import Column
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
@@ -84,7 +85,8 @@ def first_load(settings: Settings, streams: Sequence[Stream]) -> FirstLoad:
 
 
 def _load(settings: Settings, streams: Sequence[Stream]) -> FirstLoad:
-    """Run the load; called in a separate process."""
+    """Run the load; called in a separate process, which is that of `adventure process`: without numpy and pandas."""
+    leave_out("numpy", "pandas")
     with open_pipeline(settings, streams) as pipeline:
         report = run_cycle(pipeline)
     if report.failures:

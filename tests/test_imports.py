@@ -67,11 +67,12 @@ def test_the_processor_imports_only_its_packages_and_one_driver() -> None:
     packages = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
     assert packages == {"cli", "core", "destinations", "factory", "processor", "sources"}
     assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client", "rich") == set()
-    # Each source imports its own driver: Arrow and ADBC, or pymongo.
+    # Each source imports its own driver: Arrow and a decoder, or pymongo.
     sources = (
         "adventure.sources.postgres.source",
         "pyarrow",
         "adbc_driver_manager",
+        "adventure_decoder",
         "adventure.sources.mongo.source",
         "pymongo",
     )
@@ -80,12 +81,24 @@ def test_the_processor_imports_only_its_packages_and_one_driver() -> None:
 
 def test_a_source_imports_only_its_own_driver() -> None:
     found = imported("adventure.sources.postgres.source")
-    assert {"pyarrow.parquet", "adbc_driver_postgresql"} <= found
+    assert "pyarrow.parquet" in found
     # pyarrow.dataset imports pandas if it is installed.
     assert below(found, "pymongo", "pandas", "pyarrow.dataset") == set()
+    # Which decoder is imported shows when a source is opened.
+    decoders = ("adventure_decoder", "adbc_driver_manager", "adbc_driver_postgresql")
+    assert below(found, *decoders) == set()
+    adbc = imported("adventure.sources.postgres.copy_adbc")
+    assert below(adbc, *decoders) & {*decoders} == {"adbc_driver_manager", "adbc_driver_postgresql"}
+    assert below(adbc, "pandas", "pyarrow.dataset") == set()
     assert (
         below(imported("adventure.sources.mongo.source"), "adbc_driver_manager", "pandas", "pyarrow.dataset") == set()
     )
+
+
+def test_the_compiled_decoder_needs_no_adbc() -> None:
+    pytest.importorskip("adventure_decoder")
+    found = imported("adventure.sources.postgres.copy_decoder")
+    assert below(found, "adbc_driver_manager", "adbc_driver_postgresql", "pandas", "pyarrow.dataset") == set()
 
 
 def test_snowflake_as_the_warehouse_needs_no_duckdb() -> None:

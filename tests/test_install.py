@@ -41,3 +41,20 @@ def test_uv_asks_the_index_that_pip_asks(tmp_path: Path) -> None:
     environment.pop("UV_DEFAULT_INDEX", None)
     subprocess.run([ROOT / "tools" / "install", LOCK], cwd=tmp_path, env=environment, check=True, timeout=30)
     assert (tmp_path / "index").read_text() == "https://packages.example.com/simple\n"
+
+
+@pytest.mark.parametrize(
+    ("compiler", "code", "said"),
+    [("sh", 0, ""), ("sh", 1, "The decoder cannot be built"), ("no-such-cc", 0, "No C compiler (no-such-cc)")],
+)
+def test_the_decoder_is_installed_where_it_can_be_compiled(tmp_path: Path, compiler: str, code: int, said: str) -> None:
+    """Without it, everything works: it never fails."""
+    tmp_path.joinpath(".venv", "bin").mkdir(parents=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && echo {compiler} && exit\necho "$*" >> calls\nexit {code}\n')
+    python.chmod(0o755)
+    command: list[str | Path] = [ROOT / "tools" / "decoder", "install"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.startswith(said)
+    assert bool(done.stdout) == bool(said)
+    assert (tmp_path / "calls").exists() == (compiler == "sh")

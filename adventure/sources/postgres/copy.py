@@ -1,24 +1,16 @@
-"""The session that extracts rows: COPY in the server's binary format, decoded into Arrow by ADBC.
+"""The session that extracts rows: COPY in the server's binary format, decoded into Arrow.
 
-It uses the driver's low-level interface, because the dbapi module imports pyarrow.dataset, which imports pandas if it
-is installed. That costs a quarter of a second and 50 MB.
+What both decoders keep: `copy_adbc` and `copy_decoder`, of which `copy_session` chooses one.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from types import MappingProxyType
 
-import adbc_driver_manager
-import adbc_driver_postgresql
 import pyarrow as pa
-from psycopg.conninfo import conninfo_to_dict
 
-from adventure.core.connect import postgres_error, postgres_silent
 from adventure.core.errors import SourceError
-from adventure.core.source_name import SourceName
-from adventure.core.stopping import cancelling
-from adventure.sources.postgres.record_batches import record_batches
-from adventure.sources.postgres.silence import Sockets
-from adventure.sources.prefetch import prefetch
 
 BYTES_A_BATCH = 2 << 20
 """The approximate size of a batch: smaller ones cost time, larger ones memory."""
@@ -26,42 +18,41 @@ BYTES_A_BATCH = 2 << 20
 CANCEL_SEC = 1.0
 """How long a cancelled statement may take to end; shorter than the time that `stopping` allows."""
 
+NO_DECIMALS: Mapping[str, pa.Decimal128Type] = MappingProxyType({})
 
-class CopySession:
+
+class CopySession(ABC):
     """A connection. Outside `transaction` it is in autocommit: an open transaction would hold back the horizon.
-
-    Args:
-        conninfo: a libpq connection string with one host and a port.
-        name: the name of the database in errors.
-        silence: seconds without an answer after which a call ends with SourceUnavailable.
 
     Raises:
         SourceError: from every method; the server does not answer, refuses, or failed.
     """
 
-    def __init__(self, conninfo: str, name: str | SourceName, silence: float) -> None:
-        self._conninfo, self._name = conninfo, name
-        self._sockets = Sockets(int(conninfo_to_dict(conninfo)["port"] or 5432), silence)
-        with self._translating(), self._call():
-            self._database = adbc_driver_postgresql.connect(conninfo)
-            try:
-                self._connection = adbc_driver_manager.AdbcConnection(self._database)
-            except BaseException:
-                self._database.close()
-                raise
-
+    @abstractmethod
     def close(self) -> None:
         """Close the connection; a lost connection is no error."""
-        for each in (self._connection, self._database):
-            with suppress(adbc_driver_manager.Error), self._call():
-                each.close()
+
+    @abstractmethod
+    def execute(self, statement: str) -> None:
+        """Run a statement that has no result."""
+
+    @abstractmethod
+    def batches(
+        self, query: str, decimals: Mapping[str, pa.Decimal128Type] = NO_DECIMALS
+    ) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
+        """Yield an iterator over the query's rows, with prefetch. Cancel the query if the block ends early.
+
+        Args:
+            decimals: for numeric columns, by name, the type that holds most values. A batch in which one does not fit
+                has the whole column as text.
+        """
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Open a read-only transaction with one snapshot for the block, and roll it back at the end.
 
-        It begins by a statement of ours. In a transaction of the driver, no statement can follow one that failed, not
-        even `rollback to savepoint`.
+        It begins by a statement of ours. In a transaction of ADBC's driver, no statement can follow one that failed,
+        not even `rollback to savepoint`.
         """
         self.execute("begin isolation level repeatable read read only")
         try:
@@ -72,60 +63,3 @@ class CopySession:
                 self.execute("rollback")
             raise
         self.execute("rollback")
-
-    def execute(self, statement: str) -> None:
-        """Run a statement that has no result."""
-        with self._statement(statement) as prepared, self._sockets.one_call():
-            prepared.execute_update()
-
-    @contextmanager
-    def batches(self, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Yield an iterator over the query's rows, with prefetch. Cancel the query if the block ends early."""
-        with self._statement(query) as prepared:
-
-            def fetch() -> Iterator[pa.RecordBatch]:
-                with self._sockets.one_call():
-                    reader = record_batches(prepared)
-                while True:
-                    with self._sockets.one_call():
-                        batch = next(reader, None)
-                    if batch is None:
-                        return
-                    yield batch
-
-            prepared.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BYTES_A_BATCH)})
-            with prefetch(fetch(), lambda: self._cancel(prepared)) as batches:
-                yield batches
-
-    @contextmanager
-    def _call(self) -> Iterator[None]:
-        """Wrap a call that is not a statement. Only shutting the sockets down can interrupt it."""
-        with self._sockets.one_call(), cancelling(self._sockets.end):
-            yield
-
-    def _cancel(self, statement: adbc_driver_manager.AdbcStatement) -> None:
-        """Cancel the statement in progress. If the server does not end it soon, shut the connection down."""
-        self._sockets.hurry(CANCEL_SEC)
-        with suppress(adbc_driver_manager.Error), self._sockets.one_call(CANCEL_SEC):
-            statement.cancel()
-
-    @contextmanager
-    def _statement(self, text: str) -> Iterator[adbc_driver_manager.AdbcStatement]:
-        with (
-            self._translating(),
-            adbc_driver_manager.AdbcStatement(self._connection) as statement,
-            cancelling(lambda: self._cancel(statement)),
-        ):
-            statement.set_sql_query(text)
-            yield statement
-
-    @contextmanager
-    def _translating(self) -> Iterator[None]:
-        """Turn the driver's errors into those of the error tree."""
-        try:
-            yield
-        except adbc_driver_manager.Error as error:
-            if self._sockets.shut_down:
-                raise postgres_silent(self._conninfo, self._name, self._sockets.seconds) from error
-            lost = isinstance(error, adbc_driver_manager.OperationalError)
-            raise postgres_error(error, self._conninfo, self._name, lost=lost) from error

@@ -14,7 +14,7 @@ from adventure.core.kinds import WAREHOUSES
 from adventure.core.settings import Settings
 from adventure.core.sql_text import quoted
 from adventure.core.watermark import Watermark
-from adventure.sources.postgres.copy import CopySession
+from adventure.sources.postgres.copy_session import open_copy_session
 from adventure.sources.postgres.origin import origin_query
 from adventure.sources.postgres.plan import Plan
 from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
@@ -72,7 +72,7 @@ class Reader:
             # A server with SQL_ASCII would fail at the first invalid text. Let it send bytes; we check them here.
             statements = session_settings(self.asking, "UTF8" if self.utf8 else "SQL_ASCII", self.settings.hash_key)
             extracting = extracting_conninfo(self.asking, self.conninfo, self.name)
-        self.copying = CopySession(extracting, self.name, self.settings.silence_sec)
+        self.copying = open_copy_session(extracting, self.name, self.settings.silence_sec)
         self._connections.callback(self.copying.close)
         self.copying.execute(statements)
         self.copying.execute(PROBE_CLIENT)
@@ -103,7 +103,8 @@ class Reader:
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
         """Yield the batches of a query in the open snapshot, with prefetch."""
-        with self.copying.batches(query) as batches:
+        decimals = {column.name: column.type for column in plan.columns if pa.types.is_decimal(column.type)}
+        with self.copying.batches(query, decimals) as batches:
             yield log_progress(plan.stream, batches, "rows")
 
     def value_after(self, plan: Plan, rows: int, low: datetime | None, end: datetime) -> datetime | None:
