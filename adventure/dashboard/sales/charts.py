@@ -364,7 +364,7 @@ def _running(moments: "pd.Series[Any]", grain: Grain, now: datetime) -> pd.DataF
 _RUNNING_LAYERS: tuple[Spec, ...] = (
     {
         "data": {"name": "running"},
-        "mark": {"type": "rect", "color": NEUTRAL, "opacity": 0.16},
+        "mark": {"type": "rect", "color": NEUTRAL, "opacity": 0.16, "aria": False},
         "encoding": {"x": field("from:T"), "x2": {"field": "to"}},
     },
     {
@@ -391,11 +391,12 @@ def _marked(marks: Marks) -> dict[str, pd.DataFrame]:
 
 
 def _mark_layers(theme: Theme) -> list[Spec]:
-    """Return triangles for unusual days and circles for notes, at the top of the chart."""
+    """Return triangles for unusual days and circles for notes, at the top of the chart. The page also lists them."""
+    style = {"size": 70, "filled": True, "opacity": 1, "color": _ink(theme), "aria": False}
     return [
         {
             "data": {"name": name},
-            "mark": {"type": "point", "shape": shape, "size": 70, "filled": True, "opacity": 1, "color": _ink(theme)},
+            "mark": {"type": "point", "shape": shape, **style},
             "encoding": {
                 "x": field("day:T", title=None),
                 "y": {"value": 6},
