@@ -80,7 +80,7 @@ _STYLE = """
   }
   .stMainBlockContainer {padding: 0; max-width: 1400px; margin: 0 auto; zoom: 0.72}
   /* Room for the list of unusual days and notes. */
-  .stMainBlockContainer:has(.st-key-marks) {zoom: 0.6}
+  .stMainBlockContainer:has(.st-key-marks) {zoom: 0.68}
   .st-key-marks p {font-size: 0.7rem !important; line-height: 1.3 !important}
   /* After 1.51 Streamlit prints blocks instead of flexible boxes, with margins instead of gaps. */
   :where(.stMainBlockContainer) [data-testid="stVerticalBlock"] {display: flex !important; gap: 0.5rem !important}

@@ -48,23 +48,23 @@ def amounts(ticks: int, *, money: bool = False) -> Spec:
 def named_data(spec: Spec) -> Spec:
     """Return the specification with its frames as named datasets, each of them once.
 
-    The names count up. With the same names, the browser keeps a drawn chart in which only the data changed.
+    The frames in `datasets` keep their names; those in the place of `data` are counted. With the same names, the
+    browser keeps a drawn chart in which only the data changed.
     """
-    frames: list[pd.DataFrame] = []
+    datasets: dict[str, pd.DataFrame] = dict(spec.get("datasets", {}))
 
-    def number(frame: pd.DataFrame) -> int:
-        for place, known in enumerate(frames):
-            if known is frame:
-                return place
-        frames.append(frame)
-        return len(frames) - 1
+    def name(frame: pd.DataFrame) -> str:
+        for known, each in datasets.items():
+            if each is frame:
+                return known
+        datasets[f"data-{len(datasets)}"] = frame
+        return f"data-{len(datasets) - 1}"
 
     def named(part: Any) -> Any:
         if isinstance(part, pd.DataFrame):
-            return {"name": f"data-{number(part)}"}
+            return {"name": name(part)}
         if isinstance(part, dict):
-            return {key: named(value) for key, value in part.items()}
+            return {key: named(value) for key, value in part.items() if key != "datasets"}
         return [named(each) for each in part] if isinstance(part, list) else part
 
-    found: Spec = named(spec)
-    return {**found, "datasets": {f"data-{place}": frame for place, frame in enumerate(frames)}}
+    return {**named(spec), "datasets": datasets}

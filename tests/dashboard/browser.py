@@ -20,7 +20,11 @@ quietMs => new Promise(done => {
   watching.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
   const looking = setInterval(() => {
     const app = document.querySelector('[data-testid=stApp]');
-    if (app?.dataset.testScriptState === 'notRunning' && performance.now() - last > quietMs) {
+    // On a busy machine the script has not begun for a while. After 1.51 a chart or a table whose code is still being
+    // loaded is a skeleton.
+    const isDrawn = document.querySelector('[data-testid=stMain] h1')
+      && !document.querySelector('[data-testid=stSkeleton]');
+    if (isDrawn && app?.dataset.testScriptState === 'notRunning' && performance.now() - last > quietMs) {
       clearInterval(looking);
       watching.disconnect();
       done();

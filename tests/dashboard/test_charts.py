@@ -11,6 +11,7 @@ from jsonschema import ValidationError  # type: ignore[import-untyped]
 
 from adventure.dashboard import vega
 from adventure.dashboard.sales import charts, over_time
+from adventure.dashboard.sales.reviews import review_chart
 from tests.dashboard.conftest import checked
 
 NOW = datetime(2026, 3, 31, 9, 30)
@@ -45,16 +46,55 @@ def test_years_are_labelled_at_their_first_month() -> None:
     assert len({late.year - early.year for early, late in itertools.pairwise(ticks)}) == 1
 
 
-@pytest.mark.parametrize(("end", "dashes"), [("2026-03-31", 1), ("2026-03-30", 0)])
-def test_only_a_period_that_is_not_over_is_dashed(end: str, dashes: int) -> None:
-    rows = series("2026-03-02", end, "day")
+@pytest.mark.parametrize(
+    ("end", "whole", "begun"),
+    [("2026-03-31", [True, True, False], [False, True, True]), ("2026-03-30", [True] * 3, [False] * 3)],
+)
+def test_only_a_period_that_is_not_over_is_dashed(end: str, whole: list[bool], begun: list[bool]) -> None:
+    rows = series(f"{pd.Timestamp(end) - pd.Timedelta(days=9):%Y-%m-%d}", end, "day")
     drawn = charts.sales_chart(rows, "revenue", "day", NOW, "light", "x")
-    layers = [layer for layer in drawn["layer"] if layer["mark"]["type"] == "line"]
-    found = [layer for layer in layers if "strokeDash" in layer["mark"]]
-    assert len(found) == dashes
-    if dashes:
-        assert layers[0]["data"]["period"].max() < pd.Timestamp("2026-03-31")
-        assert list(found[0]["data"]["period"]) == list(pd.to_datetime(["2026-03-30", "2026-03-31"]))
+    parts = {layer["mark"].get("strokeDash") is not None: layer for layer in drawn["layer"] if "line" in str(layer)}
+    assert [parts[dashed]["transform"][0]["filter"] for dashed in (False, True)] == ["datum.whole", "datum.begun"]
+    periods = drawn["datasets"]["periods"]
+    assert (list(periods["whole"])[-3:], list(periods["begun"])[-3:]) == (whole, begun)
+    assert list(drawn["datasets"]["running"]["text"]) == (["today, so far"] if any(begun) else [])
+
+
+def sold(first: str, end: str, grain: Any) -> pd.DataFrame:
+    return pd.concat([series(first, end, grain), series(first, end, grain).assign(segment="b")], ignore_index=True)
+
+
+def changed(first: str, end: str, grain: Any, shape: Any) -> vega.Spec:
+    """Return a chart of that time without its data."""
+    rows = sold(first, end, grain)
+    marks = charts.Marks(["unusual"], [NOW.date()]) if grain == "day" else None
+    if shape == "sales":
+        drawn = charts.sales_chart(rows, "revenue", grain, NOW, "light", "x", marks)
+    elif shape == "chats":
+        drawn = charts.chats_chart(rows, grain, NOW, "light", "x")
+    else:
+        drawn = review_chart(rows, grain, NOW, "light", "x")
+    return {name: part for name, part in checked(drawn).items() if name != "datasets"}
+
+
+@pytest.mark.parametrize("shape", ["sales", "chats", "reviews"])
+def test_another_period_changes_the_data_of_a_chart_alone(shape: str) -> None:
+    usual = changed("2026-03-02", "2026-03-31", "day", shape)
+    assert changed("2025-04-01", "2026-03-31", "week", shape) == usual
+    assert changed("2011-05-31", "2025-03-31", "month", shape) == usual
+    assert changed("2026-03-31", "2026-03-31", "day", shape) == usual
+    assert changed("2026-03-30", "2026-03-31 09:00", "hour", shape) == usual
+
+
+def test_other_changes_of_the_same_segments_change_the_data_of_the_bars_alone() -> None:
+    def bars(names: str, changes: list[int]) -> vega.Spec:
+        rows = pd.DataFrame({"segment": list(names), "now": 9, "before": 1, "change": changes, "relative": 1.0})
+        return checked(charts.contribution_chart(rows, "revenue", "light", "x"))
+
+    one, other = bars("abc", [5, 3, -1]), bars("cab", [9_000, 8, 7])
+    assert {**one, "datasets": None} == {**other, "datasets": None}
+    assert list(other["datasets"]["changes"]["amount"]) == ["+$9.0k", "+$8", "+$7"]
+    assert list(other["datasets"]["changes"]["rank"]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("now", "running"), [(NOW, [False, True]), (datetime(2026, 4, 2), [False, False])])
@@ -62,7 +102,7 @@ def test_the_bar_of_a_day_that_is_not_over_is_dashed(now: datetime, running: lis
     rows = pd.DataFrame({"period": pd.to_datetime(["2026-03-30", "2026-03-31"]), "orders": 3, "chats": 1})
     rows[["satisfaction", "resolution_hours"]] = 1.0
     drawn = charts.chats_chart(rows, "day", now, "light", "x")
-    assert list(drawn["data"]["running"]) == running
+    assert list(drawn["datasets"]["rows"]["running"]) == running
 
 
 def test_a_frame_is_sent_once_however_many_layers_show_it() -> None:
@@ -77,6 +117,12 @@ def test_a_frame_is_sent_once_however_many_layers_show_it() -> None:
     ]
     assert named["height"] == 3
     assert [named["datasets"][name] is frame for name, frame in (("data-0", rows), ("data-1", other))] == [True, True]
+
+
+def test_a_dataset_keeps_its_name() -> None:
+    rows = series("2026-03-02", "2026-03-30", "day")
+    named = vega.named_data({"datasets": {"sold": rows}, "layer": [{"data": {"name": "sold"}}, {"data": rows}]})
+    assert named == {"layer": [{"data": {"name": "sold"}}] * 2, "datasets": {"sold": rows}}
 
 
 def test_the_tests_refuse_a_chart_that_the_schema_does_not_know() -> None:

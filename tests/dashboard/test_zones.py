@@ -51,7 +51,7 @@ def test_a_day_has_all_its_hours_when_clocks_change(zone: str, day: date, hours:
     connection = duckdb.connect()
     connection.execute(
         "create table sales_by_hour as select timestamp '2026-01-01' + i * interval 1 hour as order_hour,"
-        " 'France' as country, 1::bigint as orders from range(9000) as numbers (i)"
+        " 'France' as country, 1::bigint as orders, 1 as revenue from range(9000) as numbers (i)"
     )
 
     def ask(statement: str, values: Any) -> Any:

@@ -1,15 +1,21 @@
 """The band of expected orders finds a planted day and the segment that explains it, and leaves normal days alone."""
 
-from datetime import date, timedelta
+from collections import Counter
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pytest
 
 from adventure.dashboard.sales import notes
 from adventure.dashboard.sales.scope import Scope
+from adventure.demo.catalogue import TERRITORIES
+from adventure.demo.generator.orders import OrderMaker
+from adventure.demo.generator.plan import Plan
+from adventure.demo.run import BACKFILL_DAYS
 from tests.dbt.conftest import Project, new_project, order, today
 
 SHARES = {"United States": 0.4, "Australia": 0.25, "Canada": 0.2, "France": 0.15}
@@ -50,10 +56,18 @@ def sell(
                 (day + timedelta(hours=12), country, channel, int(random.poisson(expected * part)))
                 for channel, part in (("online", 0.75), ("reseller", 0.25))
             ]
+    _replace_hours(project, rows)
+
+
+def _replace_hours(project: Project, rows: list[tuple[Any, ...]]) -> None:
+    """Replace the hours by these: time, country, channel, orders."""
+    hours = pd.DataFrame(rows, columns=["order_hour", "country", "channel", "orders"])
     with duckdb.connect(str(project.path)) as connection:
+        connection.register("hours", hours)
         connection.execute("delete from dbt_prod.sales_by_hour")
-        connection.executemany(
-            "insert into dbt_prod.sales_by_hour values (?, ?, ?, 'repeat', 'none', ?, 1, 1, now()::timestamp)", rows
+        connection.execute(
+            "insert into dbt_prod.sales_by_hour"
+            " select order_hour, country, channel, 'repeat', 'none', orders, 1, 1, now()::timestamp from hours"
         )
     project.dbt("run", "--select", "order_bands_by_day")
 
@@ -102,3 +116,24 @@ def test_planted_days_are_found_with_the_country_that_explains_them(project: Pro
         assert day in [each.day for each in unusual(project, countries=(segment,))]
         assert day not in [each.day for each in unusual(project, countries=("Australia",))]
     assert not unusual(project, countries=("France", "Canada")), "a band of several segments is not known"
+
+
+def test_the_unusual_days_of_the_demo_are_those_of_its_story(project: Project) -> None:
+    """Some days of the clothing campaign, and both days of the outage with the country that explains them."""
+    first, now = today() - timedelta(days=BACKFILL_DAYS - 1), today() + timedelta(hours=18)
+    plan = Plan(first.date(), today=now.date())
+    maker = OrderMaker(1, 1, first.date(), plan)
+    countries = {territory.territory_id: territory.country for territory in TERRITORIES}
+    sold = Counter[tuple[datetime, str, str]]()
+    for moment in plan.draw(maker.rng, first, now, 6_000):
+        sale = maker.make(moment, moment)
+        sold[moment, countries[sale.territory_id], "online" if sale.is_online else "reseller"] += 1
+    _replace_hours(project, [(*key, orders) for key, orders in sold.items()])
+    found = unusual(project)
+    outage = [each for each in found if plan.is_outage(each.day)]
+    assert len(outage) == 2
+    assert all("Australia" in notes.sentence(each) for each in outage)
+    campaign = [each for each in found if plan.is_campaign(each.day)]
+    assert len(campaign) >= 2
+    assert all(each.orders > each.high for each in campaign)
+    assert len(found) - len(outage) - len(campaign) <= 1, found

@@ -97,9 +97,10 @@ def dates_only_until(query: Query) -> date | None:
     return until
 
 
-def options(query: Query, column: Literal["country", "channel"]) -> list[str]:
-    """Return all values of a filter, ordered by revenue."""
-    rows = query(f"select {column} as name from sales_by_hour group by 1 order by sum(revenue) desc, 1", [])
+def options(query: Query, segment: Segment) -> list[str]:
+    """Return all names of a segment, ordered by their revenue of all time."""
+    column, mart = SEGMENTS[segment].column, SEGMENTS[segment].mart
+    rows = query(f"select {column} as name from {mart} group by 1 order by sum(revenue) desc, 1", [])
     return list(rows["name"])
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pandas as pd
 
 from adventure.dashboard.sales import zones
-from adventure.dashboard.sales.metrics import SEGMENTS, Measure, Segment
+from adventure.dashboard.sales.metrics import SEGMENTS, Measure, Segment, options
 from adventure.dashboard.sales.scope import Grain, Scope, grain_in_days
 from adventure.destinations.published import Query
 
@@ -67,7 +67,8 @@ def _filled(both: pd.DataFrame) -> pd.DataFrame:
 def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain: Grain, now: datetime) -> pd.DataFrame:
     """Return `period`, `segment` and `value`, one row per period and segment. No sales are zero, not missing.
 
-    Segments are ordered by their sum, largest first. Periods that have not begun are left out. An hour that occurs
+    Segments are ordered by their revenue of all time, largest first: each keeps its place when the period changes.
+    Periods that have not begun are left out. An hour that occurs
     twice, when clocks are set back, is one period.
 
     Args:
@@ -90,7 +91,8 @@ def series(query: Query, scope: Scope, segment: Segment, measure: Measure, grain
     if found.empty:
         return found
     found["value"] = found["value"].map(Decimal)
-    order = found.groupby("segment")["value"].sum().sort_values(ascending=False, kind="stable").index
+    sold = set(found["segment"])
+    order = [name for name in options(query, segment) if name in sold]
     end = min(datetime(scope.last.year, scope.last.month, scope.last.day, 23), now)
     starts = periods(scope.first, end, grain)
     if grain == "hour" and scope.zone != "UTC":

@@ -124,10 +124,9 @@ def newest(panel: Panel) -> None:
 
 def review_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, title: str) -> Spec:
     """Return the mean rating above and the number of reviews below, on a shared time axis."""
-    rows = rows.assign(running=[charts.is_running(period, grain, now) for period in rows["period"]])
     blue, orange = colours(["orders", "order_details"], theme)
     tooltips = [
-        tooltip("period:T", "When", charts.WHEN[grain]),
+        tooltip("when:N", "When"),
         tooltip("rating:Q", "Mean rating", ".2f"),
         tooltip("reviews:Q", "Reviews", ",d"),
         tooltip("verified_share:Q", "Verified", ".1%"),
@@ -136,7 +135,7 @@ def review_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, 
     rating = {
         "mark": {"type": "line", "color": blue, "strokeWidth": 2.2, "point": point},
         "encoding": {
-            "x": charts.time_axis(rows["period"], grain, labels=False),
+            "x": charts.time_axis(labels=False),
             "y": field("rating:Q", title="Rating", scale={"domain": [1, 5]}, axis={"values": [1, 2, 3, 4, 5]}),
             "tooltip": tooltips,
         },
@@ -145,13 +144,12 @@ def review_chart(rows: pd.DataFrame, grain: Grain, now: datetime, theme: Theme, 
         "mark": {"type": "bar", "color": orange},
         "encoding": {
             "fillOpacity": {"value": 1, "condition": {"test": "datum.running", "value": 0.35}},
-            "x": charts.time_axis(rows["period"], grain),
+            "x": charts.time_axis(),
             "y": field("reviews:Q", title="Reviews", axis=amounts(3)),
             "tooltip": tooltips,
         },
     }
-    panels = [{**each, "height": 100, "width": "container"} for each in (rating, volume)]
-    return {"data": rows, "vconcat": panels, "spacing": 8, "description": title}
+    return charts.stacked(rows, rating, volume, grain, now, title)
 
 
 def _changes(panel: Panel) -> tuple[str | None, str | None]:

@@ -29,13 +29,14 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
     rows = over_time.series(panel.query, panel.scope, segment, measure, grain, panel.now)
     dimension = metrics.SEGMENTS[segment]
     name = f"{metrics.MEASURES[measure]} by {grain} and {dimension.label.lower()}"
+    description = f"{metrics.MEASURES[measure]} over time by {dimension.label.lower()}"
     st.subheader(name, anchor=False, help=panel.description(dimension.mart, measure))
     if rows.empty:
         show_empty("The orders in this period have no lines yet. A later window will bring them.")
         return measure, segment
     unusual, annotations = notes.unusual_days(panel.query, panel.scope), notes.annotations(panel.query, panel.scope)
     marks = charts.Marks([*map(notes.sentence, unusual)], [day.day for day in unusual], annotations)
-    draw(st, charts.sales_chart(rows, measure, grain, panel.now, theme(), name, marks, panel.scope.zone))
+    draw(st, charts.sales_chart(rows, measure, grain, panel.now, theme(), description, marks, panel.scope.zone))
     with st.container(key="screen-hint"):
         st.caption(
             "Click a name to show it alone, Shift-click to add another."
