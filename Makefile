@@ -90,8 +90,8 @@ newest: .venv/.dev .adventure/newest/.installed ## run the unit tests and the da
 	@$(BIN)/uv pip install --quiet --python .adventure/newest/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-lineage: .venv/.dev ## draw the lineage of the models into docs/images/lineage.svg
-	@$(BIN)/python -m tools.lineage dbt docs/images/lineage.svg
+lineage: .venv/.dev ## draw the lineage of the models into docs/lineage.md
+	@$(BIN)/python -m tools.lineage dbt docs/lineage.md
 
 lint: .venv/.dev ## check style, spelling, types, and which package imports which
 	@$(BIN)/ruff format --check .
