@@ -4,6 +4,7 @@ import itertools
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ from adventure.demo.generator.schema import create_tables
 from adventure.demo.sandbox import Sandbox, process
 from adventure.demo.sandbox.databases import Databases, create_databases
 from adventure.destinations.common import build
+from adventure.sources.postgres import reader
+from adventure.sources.postgres.copy import CopySession
+from adventure.sources.postgres.copy_session import open_copy_session
+from adventure.sources.postgres.horizon import MARGIN
 from tests import leftovers
 from tests.parsed import parse_once
 from tests.shared import made_once, shared_folder
@@ -104,6 +109,22 @@ def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr(process, "launch", launch_noted)
         patch.setattr(history, "synthesise", synthesise_once)
         patch.setattr(build, "_invoke", invoke_parsed)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_was_written_is_read() -> Iterator[None]:
+    """Let what a test wrote before it opens a pipeline be older than the horizon's margin.
+
+    `process_once` waits for that; a test that runs cycles in an open pipeline would read some rows a cycle later.
+    """
+
+    def open_later(*arguments: Any) -> CopySession:
+        time.sleep(MARGIN.total_seconds())
+        return open_copy_session(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "open_copy_session", open_later)
         yield
 
 
