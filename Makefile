@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 # Where there is room in memory, the servers and files of fast tests are there. On a disk, a fifth of their time is its.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
-.PHONY: help demo check test test-slow test-adbc examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-waiting bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest lock outdated wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow test-adbc examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-waiting bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest floor lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -83,11 +83,15 @@ newest: .venv/.dev .adventure/newest/.installed ## run the unit tests and the da
 	@$(IN_MEMORY) PYTHONPATH="$(CURDIR)" .adventure/newest/bin/pytest --numprocesses $(WORKERS) -m "unit and not slow" --ignore tests/snowflake
 	@$(IN_MEMORY) PYTHONPATH="$(CURDIR)" .adventure/newest/bin/pytest --numprocesses $(WORKERS) -m "not slow" tests/dashboard
 
-.adventure/newest/.installed: requirements/newest.lock requirements/dev.lock | .venv/.dev
-	@$(BIN)/python -m venv --clear .adventure/newest
-	@$(BIN)/uv pip sync --quiet --python .adventure/newest/bin/python --require-hashes requirements/dev.lock
-	@$(BIN)/uv pip install --quiet --python .adventure/newest/bin/python --no-deps --require-hashes -r requirements/newest.lock
-	@$(BIN)/uv pip install --quiet --python .adventure/newest/bin/python --no-deps --no-build-isolation --editable .
+floor: .venv/.dev .adventure/floor/.installed ## run the dashboard's tests with the oldest Streamlit, that of Snowflake's warehouse runtime
+	@$(IN_MEMORY) PYTHONPATH="$(CURDIR)" .adventure/floor/bin/pytest --numprocesses $(WORKERS) -m "not slow" tests/dashboard
+
+# The developers' environment, with the versions of requirements/newest.lock or requirements/floor.lock over it.
+.adventure/%/.installed: requirements/%.lock requirements/dev.lock | .venv/.dev
+	@$(BIN)/python -m venv --clear .adventure/$*
+	@$(BIN)/uv pip sync --quiet --python .adventure/$*/bin/python --require-hashes requirements/dev.lock
+	@$(BIN)/uv pip install --quiet --python .adventure/$*/bin/python --no-deps --require-hashes -r requirements/$*.lock
+	@$(BIN)/uv pip install --quiet --python .adventure/$*/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 lineage: .venv/.dev ## draw the lineage of the models into docs/lineage.md
@@ -162,6 +166,7 @@ lock: .venv/.dev ## resolve requirements/*.lock from pyproject.toml (needs the n
 	$(call compile,build,--group build $(as_dev))
 	$(call compile,uv,--group install $(as_dev))
 	$(call compile,newest,requirements/newest.in $(LOCK_ARGS))
+	$(call compile,floor,requirements/floor.in $(LOCK_ARGS))
 	$(call compile,snow-cli,requirements/snow-cli.in $(LOCK_ARGS))
 	$(call compile_example,airflow)
 	$(call compile_example,dagster)
