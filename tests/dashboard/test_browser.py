@@ -38,7 +38,7 @@ pytestmark = [
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 EXCEPTIONS = {
-    # By rule: text that a finding must contain to be ignored. Streamlit 1.51 draws these, and has no option for them.
+    # By rule: text that a finding must contain to be ignored. Streamlit draws these, and has no option for them.
     "aria-allowed-attr": '<div aria-haspopup="true" aria-expanded="false">',  # around a button of a table's toolbar
     "summary-name": '<svg viewBox="0 0 16 16"',  # the menu of a chart, which saves it as an image
 }
