@@ -55,7 +55,7 @@ def _fragment_id() -> str | None:
         return None
     if hasattr(context, "current_fragment_id"):
         return str(context.current_fragment_id or "") or None
-    from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState  # type: ignore[attr-defined]
+    from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 
     found: str | None = ThreadState.get().fragment_id
     return found
