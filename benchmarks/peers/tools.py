@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from adventure.core.settings import Settings
+from adventure.sources.postgres.decoder import is_installed
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).with_name("scripts")
@@ -95,6 +96,15 @@ def _adventure_variables(job: Job) -> Mapping[str, str]:
     }
 
 
+def _with_decoder(job: Job) -> Mapping[str, str]:
+    """Return the variables of a command that finds the optional decoder, and nothing else of our environment."""
+    import adventure_decoder
+
+    found = job.folder / "decoder"
+    shutil.copytree(Path(adventure_decoder.__file__).parent, found / "adventure_decoder", dirs_exist_ok=True)
+    return {**_adventure_variables(job), "PYTHONPATH": f"{ROOT}{os.pathsep}{found}"}
+
+
 def _dlt(backend: str) -> Callable[[Job], Sequence[Sequence[str]]]:
     def commands(job: Job) -> Sequence[Sequence[str]]:
         return [[job.program("python"), str(SCRIPTS / "dlt_copy.py"), backend, job.url, str(job.folder)]]
@@ -173,14 +183,16 @@ def _pins(name: str) -> Path:
     return Path(__file__).with_name(f"{name}.txt")
 
 
+ADVENTURE = Tool(
+    "Adventure",
+    _adventure,
+    _parquet("data/stages/{}_stage/*/*.parquet"),
+    ROOT / "requirements" / "processor.lock",
+    _adventure_variables,
+)
 TOOLS = (
-    Tool(
-        "Adventure",
-        _adventure,
-        _parquet("data/stages/{}_stage/*/*.parquet"),
-        ROOT / "requirements" / "processor.lock",
-        _adventure_variables,
-    ),
+    *([replace(ADVENTURE, name="Adventure, with its decoder", variables=_with_decoder)] if is_installed() else []),
+    ADVENTURE,
     Tool(
         "rivet-cli",
         _rivet,

@@ -9,12 +9,13 @@ import psycopg
 import pytest
 
 from benchmarks.peers import __main__ as peers
+from benchmarks.peers import tools
 from benchmarks.peers.exactness import PROBES, Source
 from benchmarks.peers.tools import TOOLS, Job, Tool
 from benchmarks.sales_source import Sales, sales_source
 
 # Run in the tests' environment instead of creating one.
-ADVENTURE = replace(TOOLS[0], pins=None)
+ADVENTURE = replace(tools.ADVENTURE, pins=None)
 
 
 def _copy(job: Job) -> list[list[str]]:
