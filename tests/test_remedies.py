@@ -16,6 +16,7 @@ from adventure.core.environment import load_settings
 from adventure.core.pipeline_file import load_streams
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.monitoring.health.problem import KINDS
+from adventure.sources.postgres import decoder
 from adventure.tasks.graph import task_graph
 
 PACKAGE = Path(__file__).parent.parent / "adventure"
@@ -44,9 +45,15 @@ def _text(node: ast.AST, module: str) -> str:
         return "".join(_text(part, module) for part in node.values)
     if isinstance(node, ast.FormattedValue):
         written = ast.unparse(node.value)
-        constant = getattr(importlib.import_module(module), written, None) if written.isidentifier() else None
+        constant = _constant(module, written) if written.isidentifier() else None
         return constant if isinstance(constant, str) else VALUES.get(written, "value")
     return ""
+
+
+def _constant(module: str, name: str) -> object:
+    if module.endswith(".copy_decoder") and not decoder.is_installed():
+        return None
+    return getattr(importlib.import_module(module), name, None)
 
 
 COMMANDS = sorted({(where, found) for where, text in sentences() for found in re.findall(r"`(adventure [^`]+)`", text)})
