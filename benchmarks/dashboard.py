@@ -198,16 +198,17 @@ def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
 
 
 def _set(test: Any, change: Change) -> None:
+    from tests.dashboard.harness import choose
+
     for control in test.button_group:
-        # The harness of Streamlit 1.51 takes a list, even for controls with a single choice.
-        control.set_value([test.session_state[control.key]])
+        choose(control, test.session_state[control.key])
     if change.key == "search":
         test.text_input(key=change.key).set_value(change.value)
     elif change.key in FILTERS:
         control = test.multiselect(key=change.key)
         control.set_value([] if control.value else [change.value])
     else:
-        test.button_group(key=change.key).set_value([change.value])
+        choose(test.button_group(key=change.key), change.value)
 
 
 # Record when a change began, when its script ended, and when the page last changed. Ignore captions, whose ages update
@@ -278,6 +279,9 @@ def _in_chromium(settings: Settings, rounds: int, results: Results) -> None:
 
 def _click(page: Any, change: Change) -> None:
     """Open popovers if needed; make the click or key press that changes the value last."""
+    if page.get_by_role("option").count():  # After 1.51 the options stay open after a choice.
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(500)
     control = page.locator(f".st-key-{change.key}")
     if change.key == "search":
         box = control.get_by_role("textbox")
@@ -290,6 +294,9 @@ def _click(page: Any, change: Change) -> None:
     elif control.locator(_TAG).count():
         control.locator(_TAG).locator("[role=presentation], button").first.click()
     else:
+        # After 1.51 a page that still scrolls closes the options.
+        control.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
         control.get_by_role("combobox").click()
         page.get_by_role("option", name=change.value).click()
 
