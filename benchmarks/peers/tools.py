@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+import psycopg
+
 from adventure.core.settings import Settings
 from adventure.sources.postgres.decoder import is_installed
 
@@ -102,7 +104,11 @@ def _with_decoder(job: Job) -> Mapping[str, str]:
 
     found = job.folder / "decoder"
     shutil.copytree(Path(adventure_decoder.__file__).parent, found / "adventure_decoder", dirs_exist_ok=True)
-    return {**_adventure_variables(job), "PYTHONPATH": f"{ROOT}{os.pathsep}{found}"}
+    # Its watermarks are in a schema of their own, since the other Adventure copies the same tables.
+    with psycopg.connect(job.url) as connection:
+        connection.execute("create schema if not exists with_decoder")
+    state = f"{job.url}?options=-csearch_path%3Dwith_decoder"
+    return {**_adventure_variables(job), "PYTHONPATH": f"{ROOT}{os.pathsep}{found}", "STATE_DSN": state}
 
 
 def _dlt(backend: str) -> Callable[[Job], Sequence[Sequence[str]]]:
