@@ -13,8 +13,11 @@ windows of all its streams within a moment, and one round then loads them togeth
 
 
 def staged(stage: Stage, streams: Sequence[Stream]) -> frozenset[tuple[str, str]]:
-    """Return stage and id of each window that exists."""
-    return frozenset((each.stage, window_id) for each in streams for window_id in stage.window_ids(each.stage))
+    """Return stage and id of each window that exists; none if one cannot be listed: the next round reports it."""
+    try:
+        return frozenset((each.stage, window_id) for each in streams for window_id in stage.window_ids(each.stage))
+    except OSError:
+        return frozenset()
 
 
 def wait_for_windows(

@@ -199,6 +199,13 @@ def test_a_round_begins_when_windows_were_staged(settings: Settings, staged: lis
     assert not was_waiting
 
 
+def test_a_stage_that_cannot_be_listed_ends_no_server(settings: Settings) -> None:
+    stage = FolderStage(settings.stage_dir)
+    stage.root.mkdir(parents=True)
+    (stage.root / "b_stage").write_text("no folder")
+    assert arrivals.staged(stage, STREAMS) == frozenset()
+
+
 def test_a_stage_that_costs_credits_is_not_watched(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adventure.destinations.duckdb.published.DuckDBDataset.is_metered", True)
     with pytest.raises(ConfigError, match="--on-arrival does not work with WAREHOUSE=duckdb"):
