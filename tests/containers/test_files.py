@@ -95,8 +95,8 @@ def test_scripts_parse_and_stop_at_errors(script: Path) -> None:
 
 def test_all_locks_hold_the_same_versions() -> None:
     versions: dict[str, set[str]] = {}
-    # Snowflake's command line and the newest versions run in environments of their own, beside the project.
-    own = {ROOT / "requirements" / f"{name}.lock" for name in ("snow-cli", "newest")}
+    # Snowflake's command line, the newest and the oldest versions run in environments of their own, beside the project.
+    own = {ROOT / "requirements" / f"{name}.lock" for name in ("snow-cli", "newest", "floor")}
     for lock in {*(ROOT / "requirements").glob("*.lock")} - own:
         for line in lock.read_text(encoding="utf-8").splitlines():
             if match := re.match(r"([a-z0-9][\w.-]*)(?:\[\S+\])?==(\S+)(?: ; (.*?))? ?\\?$", line):

@@ -295,11 +295,13 @@ def _is_module(name: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def test_the_apps_environment_is_the_one_that_the_tests_run_in() -> None:
+def test_the_apps_environment_has_the_streamlit_that_make_floor_tests() -> None:
     environment = yaml.safe_load((ROOT / "snowflake/dashboard/environment.yml").read_text(encoding="utf-8"))
     pins = dict(each.split("=") for each in environment["dependencies"])
     assert environment["channels"] == ["snowflake"]
-    assert pins == {"python": "3.11", "streamlit": importlib.metadata.version("streamlit")}
+    floor = re.search(r"^streamlit==(\S+)$", (ROOT / "requirements/floor.in").read_text(encoding="utf-8"), re.MULTILINE)
+    assert floor
+    assert pins == {"python": "3.11", "streamlit": floor[1]}
     needed = {re.split(r"[^\w-]", name)[0].lower() for name in importlib.metadata.requires("streamlit") or []}
     assert {"pandas", "pyarrow"} <= needed
 
