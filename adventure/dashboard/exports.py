@@ -47,6 +47,11 @@ def header(name: str) -> str:
     return _HEADERS.get(name) or name.replace("_", " ").capitalize()
 
 
+def in_dollars(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return the frame with the headers of these columns saying that they are money: `Before (USD)` for `before`."""
+    return frame.rename(columns={name: _HEADERS.get(name) or f"{header(name)} (USD)" for name in names})
+
+
 def _texts(values: "pd.Series[Any]") -> list[str]:
     decimals = [value for value in values if isinstance(value, Decimal) and value.is_finite()]
     is_money = any(int(value.as_tuple().exponent) < 0 for value in decimals)

@@ -235,10 +235,19 @@ def _pick(key: str, on_pick: Callable[[int], None]) -> None:
         st.session_state[_PICKED] = True
 
 
-def texts(frame: pd.DataFrame, name: str, *, headers: Mapping[str, str], label: str, below: Sequence[str] = ()) -> None:
-    """Show a table of texts, none of which is cut, and a button that downloads it; see `text_table`."""
+def texts(
+    frame: pd.DataFrame,
+    name: str,
+    *,
+    headers: Mapping[str, str],
+    label: str,
+    below: Sequence[str] = (),
+    exact: pd.DataFrame | None = None,
+    file: str | None = None,
+) -> None:
+    """Show a table of texts, none of which is cut, and a button that downloads it; see `text_table` and `table`."""
     st.html(text_table(frame, headers, label, below))
-    download(frame, name)
+    download(frame if exact is None else exact, name, file)
 
 
 @st.fragment

@@ -27,6 +27,16 @@ def test_numbers_are_exact_and_counts_are_integers() -> None:
     ]
 
 
+def test_headers_say_which_numbers_are_money() -> None:
+    frame = pd.DataFrame(
+        {"before": [Decimal("5.00")], "online": [1], "United States": [2], "revenue": [3], "share": [1]}
+    )
+    named = exports.in_dollars(frame, ("before", "online", "United States", "revenue"))
+    assert exports.to_csv(named).decode().splitlines()[0] == (
+        "Before (USD),Online (USD),United States (USD),Revenue (USD),Share"
+    )
+
+
 def test_a_text_is_no_formula_in_a_spreadsheet() -> None:
     frame = pd.DataFrame({"product": ["=HYPERLINK(1)", "-1+2", 'a, "b"'], "=SUM(A1)": [-1, 2, 3]})
     assert exports.to_csv(frame).decode().splitlines() == [

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from adventure.dashboard import controls, exports, format
+from adventure.dashboard import controls, format
 from adventure.dashboard.colours import colours
 from adventure.dashboard.layout import download, table, theme
 from adventure.dashboard.sales import drill, metrics, notes, over_time
@@ -85,7 +85,9 @@ def to_date(panel: Panel, read_until: datetime | None) -> None:
     order = ["period", measure, "change", "target", "progress", "before", "change_last_year", "last_year"]
     order = [name for name in order if name in rows and rows[name].notna().any()]
     title = f"{measure}-to-date"
-    table(shown[order], title, exact=rows[order], columns=columns, file=exports.file_name(title, panel.today))
+    amounts = [name for name in ("before", "target", "last_year") if name in order]
+    exact = panel.exact(rows[order], measure, amounts).rename(columns={"period": f"Period ({panel.scope.zone})"})
+    table(shown[order], title, exact=exact, columns=columns, file=panel.file_of_today(title))
     st.caption(_until(panel, measure, end))
 
 

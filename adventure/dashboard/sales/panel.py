@@ -1,9 +1,11 @@
 """What all panels of the Sales page share: their data, and the columns of their tables."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from adventure.dashboard import exports
@@ -41,8 +43,18 @@ class Panel:
 
     def file(self, name: str) -> str:
         """Return the name of a CSV file, with the days and the filters."""
-        filters = (*self.scope.countries, *self.scope.channels)
-        return exports.file_name(name, self.scope.first, self.scope.last, filters)
+        return exports.file_name(name, self.scope.first, self.scope.last, self._filters())
+
+    def file_of_today(self, name: str) -> str:
+        """Return the name of a CSV file whose rows do not depend on the period, with today and the filters."""
+        return exports.file_name(name, self.today, filters=self._filters())
+
+    def exact(self, rows: pd.DataFrame, measure: str, amounts: Iterable[str]) -> pd.DataFrame:
+        """Return the rows of a CSV file, whose headers say where the amounts of a measure are money."""
+        return exports.in_dollars(rows, amounts) if measure == "revenue" else rows
+
+    def _filters(self) -> tuple[str, ...]:
+        return (*self.scope.countries, *self.scope.channels)
 
     def description(self, mart: str, name: str) -> str:
         """Return dbt's description of a mart's column or metric, used as help text."""

@@ -35,7 +35,8 @@ def markets(panel: Panel) -> None:
     def pick(row: int) -> None:
         controls.pick("country", [countries[row]])
 
-    table(shown, name, exact=wide, columns=columns, file=panel.file(name), on_pick=pick)
+    exact = panel.exact(wide, measure, amounts)
+    table(shown, name, exact=exact, columns=columns, file=panel.file(name), on_pick=pick)
     st.caption("Tick a country to see it alone.")
 
 

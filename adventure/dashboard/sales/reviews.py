@@ -118,7 +118,10 @@ def newest(panel: Panel) -> None:
         }
     )
     headers = {str(name): str(name).capitalize() for name in shown} | {"written": "Written (UTC)"}
-    texts(shown, "newest-reviews", headers=headers, label="newest reviews", below=("title", "text"))
+    name = "newest-reviews"
+    exact = shown.assign(rating=rows["rating"]).rename(columns={"written": "Written (UTC)"})
+    file = panel.file_of_today(name)
+    texts(shown, name, headers=headers, label="newest reviews", below=("title", "text"), exact=exact, file=file)
     st.caption("For the chosen countries and channels, whatever the period.")
 
 

@@ -82,7 +82,7 @@ def _series_table(panel: Panel, wide: pd.DataFrame, measure: str, grain: Grain, 
         first, last = days_of(starts[row].date(), grain)
         drill.open_orders(days=(max(first, panel.scope.first), min(last, panel.scope.last)))
 
-    exact = exact.rename(columns={"period": period})
+    exact = panel.exact(exact, measure, wide.columns).rename(columns={"period": period})
     table(shown, name, exact=exact, columns=columns, file=panel.file(name), on_pick=pick)
     st.caption("Tick a row to see the orders of its days.")
 
@@ -103,4 +103,5 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
         st.caption(f"Click a bar to see its {segment} alone. With the keyboard, choose it in the filters.")
     else:
         st.caption("Click a bar to see its orders. With the keyboard, choose it among the filters of the Orders page.")
-    download(rows, name, panel.file(name))
+    exact = panel.exact(rows, measure, ("now", "before", "change"))
+    download(exact.rename(columns={"segment": metrics.SEGMENTS[segment].label}), name, panel.file(name))
