@@ -89,7 +89,7 @@ _STYLE = """
   }
   [data-testid="stHeader"], [data-testid="stSidebar"], [class*="st-key-screen"], [class*="st-key-pages"],
   .st-key-views, .st-key-to-orders, .stButtonGroup, .stMultiSelect, .stDateInput, .stDownloadButton, .stExpander,
-  .stCheckbox,
+  .stCheckbox, .stTextInput:has(input[value=""]),
   [data-testid="stTooltipIcon"], [data-testid="stWidgetLabel"] {display: none !important}
   /* The table beside the chart. */
   [data-testid="stVerticalBlock"]:has(> [data-testid="stLayoutWrapper"] > .st-key-paper-left) {flex-flow: row wrap}

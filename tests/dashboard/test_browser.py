@@ -22,6 +22,7 @@ from adventure.core.settings import Settings
 from adventure.dashboard import exports
 from adventure.dashboard.pipeline import state
 from adventure.dashboard.sales import campaign_metrics, metrics, over_time
+from adventure.dashboard.sales.digest import digest
 from adventure.dashboard.sales.scope import Scope
 from adventure.dashboard.serve import environment, serve_command
 from adventure.demo.sandbox.process import free_port
@@ -474,6 +475,14 @@ def assert_one_sheet(page: Any) -> None:
     printed = page.pdf(prefer_css_page_size=True)
     assert printed.count(b"/Type /Page\n") == 1
     assert re.findall(rb"/MediaBox \[0 0 (\d+)[.\d]* (\d+)", printed) == [(b"841", b"594")]
+
+
+def test_the_digest_fits_a_phone_and_prints_on_one_sheet(browser: Any, shop: Shop) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.set_content(digest(shop.sales.query, datetime.now(UTC).replace(tzinfo=None), ""))
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert_one_sheet(page)
+    page.close()
 
 
 def test_a_page_with_a_warning_and_five_unusual_days_prints_on_one_sheet(

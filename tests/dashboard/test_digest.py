@@ -32,10 +32,22 @@ def test_the_digest_adds_up_yesterday(ask: Query, shop: Shop, now: datetime) -> 
     shown = cells(page, "Countries, yesterday")
     assert [amount for _, amount, _ in shown] == [f"${value:,.0f}" for value in sorted(sums.values(), reverse=True)]
     [row] = [row for row in cells(page, "To date") if row[0] == "Yesterday"]
-    assert (row[1], row[4]) == (f"${sum(sums.values()):,.0f}", f"{len(orders):,}")
+    assert (row[1], row[-2]) == (f"${sum(sums.values()):,.0f}", f"{len(orders):,}")
     assert f"<h1>{title(now)}</h1>" in page
     assert "<script" not in page
     assert "http" not in page.replace("http://b", ""), "the page asks no other host"
+
+
+@pytest.mark.slow
+def test_the_digest_compares_with_last_year_once_there_is_one(ask: Query, now: datetime) -> None:
+    assert "In a year" not in digest(ask, now, "")
+    assert "In a year" in digest(ask, datetime(2014, 6, 30, 12), "")
+
+
+@pytest.mark.slow
+def test_the_digest_after_a_pause_over_new_year(ask: Query, now: datetime) -> None:
+    page = digest(ask, datetime(now.year + 1, 2, 3, 9), "")
+    assert "No sales were read." in page
 
 
 @pytest.mark.parametrize(

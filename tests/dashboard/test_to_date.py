@@ -31,6 +31,15 @@ def test_the_same_time_some_months_before(moment: datetime, months: int, before:
     assert spans.months_before(moment, months) == before
 
 
+def test_nothing_has_begun_when_reading_stopped_before_new_year() -> None:
+    def ask(*_: Any) -> pd.DataFrame:
+        raise AssertionError("nothing to ask")
+
+    rows = spans.to_date(ask, ANY, "revenue", datetime(2026, 12, 31, 23), date(2027, 1, 5), date(2026, 1, 1))
+    assert rows.empty
+    assert list(rows) == ["period", "revenue", "before", "change", "last_year", "change_last_year"]
+
+
 def test_each_span_and_what_it_is_compared_with() -> None:
     found = {span.name: span for span in spans.spans(datetime(2026, 8, 20, 15), date(2026, 8, 20))}
     texts = {

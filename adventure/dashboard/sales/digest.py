@@ -22,7 +22,15 @@ _PRODUCTS, _UNUSUAL = 5, 5
 _STYLE = """
 @page {size: A4 landscape; margin: 10mm}
 @media print {.page {max-width: none !important; zoom: 0.7} h1 {margin-top: 0 !important}}
+@media screen and (max-width: 640px) {
+  .columns, .columns > tbody, .columns > tbody > tr, .column {display: block !important; width: 100% !important}
+  .column {padding: 0 !important}
+  td, th {font-size: 12px; padding-right: 6px !important}
+}
 """
+"""A phone shows the columns below each other. Mail programs keep media queries, where they keep style sheets."""
+_UNBROKEN = 16
+"""A name of so many characters is not broken into lines."""
 _CELL = "padding:3px 10px 3px 0;vertical-align:top"
 _BLUE = "#0058B8"
 
@@ -69,21 +77,24 @@ def _spans(query: Query, end: datetime, now: datetime, earliest: date) -> str:
     revenue = to_date.to_date(query, whole, "revenue", end, now.date(), earliest)
     orders = to_date.to_date(query, whole, "orders", end, now.date(), earliest)
     rows = [
-        (
+        [
             period,
             f"${amount:,.0f}",
             _change(change),
             _change(in_a_year),
             f"{count:,.0f}",
             _change(count_change),
-        )
+        ]
         for (period, amount, change, in_a_year), (count, count_change) in zip(
             revenue[["period", "revenue", "change", "change_last_year"]].to_numpy().tolist(),
             orders[["orders", "change"]].to_numpy().tolist(),
             strict=True,
         )
     ]
-    heads = ("", "Revenue", "Change", "In a year", "Orders", "Change")
+    heads = ["", "Revenue", "Change", "In a year", "Orders", "Change"]
+    if revenue["change_last_year"].isna().all():
+        for row in (heads, *rows):
+            del row[3]
     return _table(f"To date, until {format.clock(end)}", heads, rows)
 
 
@@ -123,13 +134,14 @@ def _change(change: float) -> str:
 
 def _table(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def cells(tag: str, texts: Sequence[str], scope: str = "") -> str:
-        styles = [_CELL, *[f"{_CELL};text-align:right;white-space:nowrap"] * (len(texts) - 1)]
+        first = f"{_CELL};white-space:nowrap" if len(texts[0]) <= _UNBROKEN else _CELL
+        styles = [first, *[f"{_CELL};text-align:right;white-space:nowrap"] * (len(texts) - 1)]
         return "".join(
             f'<{tag}{scope} style="{style}">{markup(_short(text))}</{tag}>'
             for text, style in zip(texts, styles, strict=True)
         )
 
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows) or "<tr><td>No sales.</td></tr>"
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows) or "<tr><td>No sales were read.</td></tr>"
     head = cells("th", heads, ' scope="col"')
     return f"<h2>{markup(name)}</h2><table style='border-collapse:collapse'><tr>{head}</tr>{body}</table>"
 
@@ -145,8 +157,10 @@ def _list(name: str, texts: Iterable[str]) -> str:
 
 def _columns(parts: Sequence[str]) -> str:
     width = 100 // len(parts)
-    cells = "".join(f'<td style="width:{width}%;vertical-align:top;padding-right:24px">{part}</td>' for part in parts)
-    return f'<table role="presentation" style="width:100%;border-collapse:collapse"><tr>{cells}</tr></table>'
+    style = f"width:{width}%;vertical-align:top;padding-right:24px"
+    cells = "".join(f'<td class="column" style="{style}">{part}</td>' for part in parts)
+    table = '<table class="columns" role="presentation" style="width:100%;border-collapse:collapse">'
+    return f"{table}<tr>{cells}</tr></table>"
 
 
 def _paragraph(text: str, style: str = "") -> str:
@@ -156,7 +170,8 @@ def _paragraph(text: str, style: str = "") -> str:
 def _page(now: datetime, parts: Sequence[str]) -> str:
     name = markup(title(now))
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{name}</title>'
         f"<style>{_STYLE}</style></head>"
         '<body style="margin:0;background:#fff;color:#31333F;font:14px/1.4 Arial,sans-serif">'
         f'<div class="page" style="max-width:1000px;margin:0 auto;padding:16px"><h1>{name}</h1>{"".join(parts)}'

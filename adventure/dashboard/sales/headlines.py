@@ -10,7 +10,7 @@ import streamlit as st
 
 from adventure.dashboard import controls, format
 from adventure.dashboard.colours import colours
-from adventure.dashboard.layout import download, table, theme
+from adventure.dashboard.layout import download, show_empty, table, theme
 from adventure.dashboard.sales import drill, metrics, notes, over_time
 from adventure.dashboard.sales import to_date as spans
 from adventure.dashboard.sales.panel import NAME, Panel, number, share
@@ -81,6 +81,9 @@ def to_date(panel: Panel, read_until: datetime | None) -> None:
     controls.explain("pace")
     end = min(panel.now, read_until or panel.now).replace(minute=0, second=0, microsecond=0)
     rows = spans.to_date(panel.query, panel.scope, measure, end, panel.today, panel.earliest)
+    if rows.empty:
+        show_empty(f"No sales were read after {format.moment(end, format.markdown(panel.scope.zone))}.")
+        return
     shown, columns = _to_date_columns(panel, rows, measure)
     order = ["period", measure, "change", "target", "progress", "before", "change_last_year", "last_year"]
     order = [name for name in order if name in rows and rows[name].notna().any()]

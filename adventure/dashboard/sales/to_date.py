@@ -76,7 +76,8 @@ def months_before(moment: datetime, months: int) -> datetime:
 def to_date(query: Query, scope: Scope, measure: Measure, end: datetime, today: date, earliest: date) -> pd.DataFrame:
     """Return `period`, the measure, `before`, `change`, `last_year` and `change_last_year`, one row per span.
 
-    A span that has not begun is left out. A comparison that begins before the first day with sales is empty.
+    A span that has not begun at `end` is left out: all are, if the last sales were read before this year, this
+    week and yesterday. A comparison that begins before the first day with sales is empty.
 
     Args:
         scope: the countries, the channels and the time zone; its days are ignored.
@@ -118,6 +119,8 @@ def forecast(query: Query, scope: Scope, measure: Measure, end: datetime, today:
 
 def _sums(query: Query, scope: Scope, measure: Measure, ranges: Sequence[Range]) -> list[Decimal]:
     """Return the measure of each range, with one query."""
+    if not ranges:
+        return []
     condition, chosen = scope.filters()
     columns = ", ".join(
         f"coalesce(sum(case when order_hour >= ? and order_hour < ? then {measure} end), 0) as s{number}"
