@@ -38,6 +38,8 @@ def show(panel: Panel) -> None:
         place.metric(label, value, delta, help=description, border=True, delta_color=delta_color)  # type: ignore[arg-type]
     # Start at the first chat: the years of history have orders, but no chats.
     drawn = rows[rows["chats"].cumsum() > 0]
+    if drawn.empty:  # All chats are later than this machine's clock.
+        return
     chart = charts.chats_chart(drawn, grain, panel.now, theme(), "Orders and new chats")
     draw(right, chart)
     if charts.is_running(drawn["period"].max(), grain, panel.now):
