@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adventure.cli.ending import ExitAtOnce
 from adventure.cli.job import pipeline_of, run_loads, run_long_lived, run_tasks
 from adventure.core.left_out import UNUSED, leave_out
 
@@ -31,7 +32,7 @@ def process(
     settings, streams = pipeline_of(context)
     if settings.cycle_interval_sec == 0:
         process_once(settings, streams)
-        return
+        raise ExitAtOnce(0)
     run_long_lived(
         settings,
         lambda stop: process_forever(

@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from isal import igzip
 
 from adventure.core import heartbeat
 from adventure.core.errors import StageUnwritable
 from adventure.core.faults import Point, reached
+from adventure.core.kernels import call
 from adventure.core.manifest import REJECTS, StagedFile
 from adventure.core.private import make_folder
 
@@ -154,7 +154,7 @@ class ParquetParts:
 
 
 def _distinct(values: pa.ChunkedArray) -> int:
-    return int(pc.count_distinct(values).as_py())
+    return int(call("count_distinct", values).as_py())
 
 
 def empty_parquet(folder: Path, schema: pa.Schema) -> LocalFile:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from adventure.core import sql_text
+from adventure.core.kernels import call, cast
 from adventure.core.manifest import Column
 from adventure.sources.postgres import decoder
 
@@ -108,17 +108,17 @@ def _time_column(name: str, quoted: str, type_name: str) -> SourceColumn:
 
 
 def _as_it_is(kind: pa.DataType) -> Callable[[pa.Array], Converted]:
-    return lambda values: (values if values.type == kind else values.cast(kind), None)
+    return lambda values: (cast(values, kind), None)
 
 
 def _only_utf8(values: pa.Array) -> Converted:
     # Cast to bytes first: the driver labels it as text without checking.
-    data = values.cast(pa.binary())
+    data = cast(values, pa.binary())
     try:
-        return data.cast(pa.string()), None
+        return cast(data, pa.string()), None
     except pa.ArrowInvalid:
         rejected = pa.array([not _is_utf8(value) for value in data.to_pylist()])
-        return pc.if_else(rejected, pa.scalar(None, data.type), data).cast(pa.string()), rejected
+        return cast(call("if_else", rejected, pa.scalar(None, data.type), data), pa.string()), rejected
 
 
 def _is_utf8(value: bytes | None) -> bool:
@@ -133,30 +133,32 @@ def _in_years(units_a_second: int) -> Callable[[pa.Array], Converted]:
     low, high = _FIRST_SECOND * units_a_second, _LAST_SECOND * units_a_second
 
     def convert(values: pa.Array) -> Converted:
-        numbers = values.cast(_TIMESTAMP).view(pa.int64())
+        numbers = cast(values, _TIMESTAMP).view(pa.int64())
         return _within(numbers, low, high, _TIMESTAMP)
 
     return convert
 
 
 def _in_years_of_days(values: pa.Array) -> Converted:
-    return _within(values.cast(_DATE).view(pa.int32()), _FIRST_SECOND // 86_400, _LAST_SECOND // 86_400, _DATE)
+    return _within(cast(values, _DATE).view(pa.int32()), _FIRST_SECOND // 86_400, _LAST_SECOND // 86_400, _DATE)
 
 
 def _within(numbers: pa.Array, low: int, high: int, kind: pa.DataType) -> Converted:
     if len(numbers) == numbers.null_count:
         return numbers.view(kind), None
-    extremes = pc.min_max(numbers)
+    extremes = call("min_max", numbers)
     if extremes["min"].as_py() >= low and extremes["max"].as_py() < high:
         return numbers.view(kind), None
-    rejected = pc.fill_null(pc.or_(pc.less(numbers, low), pc.greater_equal(numbers, high)), False)
-    return pc.if_else(rejected, pa.scalar(None, numbers.type), numbers).view(kind), rejected
+    below = call("less", numbers, pa.scalar(low, numbers.type))
+    above = call("greater_equal", numbers, pa.scalar(high, numbers.type))
+    rejected = call("coalesce", call("or", below, above), pa.scalar(False))
+    return call("if_else", rejected, pa.scalar(None, numbers.type), numbers).view(kind), rejected
 
 
 def _exact_decimal(kind: pa.DataType) -> Callable[[pa.Array], Converted]:
     def convert(values: pa.Array) -> Converted:
         try:
-            return values if values.type == kind else values.cast(kind), None
+            return cast(values, kind), None
         except pa.ArrowInvalid:
             # At least one value does not fit. This is rare, so check the values one by one.
             exact = [_shortest(value, kind) for value in values.to_pylist()]

@@ -1,13 +1,16 @@
 """Open PostgreSQL as a source; see `adventure.sources.kind`."""
 
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.core.watermark import Watermark
-from adventure.sources.probe import Probe
-from adventure.sources.side import SourceSide
 from adventure.sources.source import Source
+
+if TYPE_CHECKING:
+    from adventure.sources.probe import Probe
+    from adventure.sources.side import SourceSide
 
 
 def address_settings(address: str) -> dict[str, str]:
@@ -26,14 +29,14 @@ def open_source(settings: Settings, retry_for: float | None) -> Source:
 
 def open_side(
     settings: Settings, stream: Stream, *, rows: bool, mark: Watermark | None
-) -> AbstractContextManager[SourceSide]:
+) -> "AbstractContextManager[SourceSide]":
     """Connect for a comparison of the stream with the warehouse."""
     from adventure.sources.postgres.reconcile import PostgresSide
 
     return PostgresSide.open(settings, stream, rows=rows, mark=mark)
 
 
-def open_probe(settings: Settings, *, brief: bool) -> AbstractContextManager[Probe]:
+def open_probe(settings: Settings, *, brief: bool) -> "AbstractContextManager[Probe]":
     """Connect for the questions of `status` and `check`."""
     from adventure.sources.postgres.probe import PostgresProbe
 

@@ -132,7 +132,9 @@ class Measure:
     def _count(self, cursors: "pa.Array") -> None:
         import pyarrow as pa
 
-        values = cursors.drop_null().view(pa.int64())
+        from adventure.core.kernels import call
+
+        values = call("drop_null", cursors).view(pa.int64())
         self._rows += len(values)
         values = _on_grid(values, 1_000)
         self._on_milliseconds += len(values)
@@ -141,7 +143,7 @@ class Measure:
             if not len(values):
                 return
             if grid is _GRIDS[0] and len(self._distinct) < _ENOUGH:
-                self._distinct.update(values.unique()[:_ENOUGH].to_pylist())
+                self._distinct.update(call("unique", values)[:_ENOUGH].to_pylist())
             self._on[grid.name] += len(values)
 
     @property
@@ -178,9 +180,12 @@ class Measure:
 
 
 def _on_grid(values: "pa.Array", unit: int) -> "pa.Array":
-    import pyarrow.compute as pc
+    import pyarrow as pa
 
-    return values.filter(pc.equal(pc.multiply(pc.divide(values, unit), unit), values))
+    from adventure.core.kernels import call
+
+    width = pa.scalar(unit, pa.int64())
+    return call("filter", values, call("equal", call("multiply", call("divide", values, width), width), values))
 
 
 def coarser(found: Resolution | None, by_default: Resolution | None) -> Resolution | None:

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from adventure.core.clock import earlier
 from adventure.core.files import LocalFile, ParquetParts, writing
+from adventure.core.kernels import call, cast
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres.plan import Plan
 from adventure.sources.postgres.resolution import Measure, Resolution
@@ -54,7 +54,7 @@ class RowWriter:
         # Count the cursors of rejected rows as well, because these rows were read.
         cursors = self._cursors(whole)
         self.measure.add(cursors)
-        largest = pc.max(cursors).as_py()
+        largest = call("max", cursors).as_py()
         self.last = max(filter(None, (self.last, largest)), default=None)
         if self.lookback and self.last:
             floor = earlier(self.last, self.lookback)
@@ -101,15 +101,15 @@ class RowWriter:
             return converted, converted, hashes
         any_rejected = rejected[0]
         for is_rejected in rejected[1:]:
-            any_rejected = pc.or_(any_rejected, is_rejected)
-        self.rejected += pc.sum(any_rejected).as_py()
-        good = pc.invert(any_rejected)
+            any_rejected = call("or", any_rejected, is_rejected)
+        self.rejected += call("sum", any_rejected).as_py()
+        good = call("invert", any_rejected)
         return converted, converted.filter(good), hashes.filter(good) if hashes is not None else None
 
     def _cursors(self, batch: pa.RecordBatch) -> pa.Array:
         """Return the cursors as timestamps: a date is the beginning of its day."""
         values = batch.column(self.plan.cursor_position)
-        return values.cast(pa.timestamp("us")) if self.plan.is_date else values
+        return cast(values, pa.timestamp("us")) if self.plan.is_date else values
 
     def _only_new(self, batch: pa.RecordBatch, hashes: pa.Array | None, floor: datetime) -> pa.RecordBatch:
         """Drop the rows that were staged already: same key, same cursor, and the same hash where there is one.
@@ -117,10 +117,9 @@ class RowWriter:
         Rows below the floor are not read again. In a first load that is nearly every row, so the check is skipped.
         """
         cursors = self._cursors(batch)
-        looked_at = (
-            pa.array([True] * len(cursors), pa.bool_()) if len(self.deduplicator) else pc.greater_equal(cursors, floor)
-        )
-        indices = pc.indices_nonzero(looked_at)
+        indices = pa.array(range(len(batch)), pa.uint64())
+        if not len(self.deduplicator):
+            indices = call("indices_nonzero", call("greater_equal", cursors, pa.scalar(floor, cursors.type)))
         some = batch.take(indices)
         keys = zip(*(some.column(position).to_pylist() for position in self.plan.key_positions), strict=True)
         moments = self._cursors(some).to_pylist()
@@ -130,6 +129,9 @@ class RowWriter:
             for index, key, moment, version in zip(indices.to_pylist(), keys, moments, versions, strict=True)
             if not self.deduplicator.is_new(key, moment, version)
         ]
-        return (
-            batch.filter(pc.invert(pc.is_in(pa.array(range(len(batch))), pa.array(old, pa.int64())))) if old else batch
-        )
+        if not old:
+            return batch
+        kept = [True] * len(batch)
+        for index in old:
+            kept[index] = False
+        return batch.filter(pa.array(kept))
