@@ -1,15 +1,17 @@
 """Run one cycle: open a snapshot of each source, and extract one window of each stream.
 
-The steps of a window are: finish the files → stage them → stage window.json → advance the watermark. At the end of the
-cycle the windows are announced to the loader, once for each stage.
+The steps of a window are: finish the files → stage them → stage window.json → advance the watermark. They run on a
+thread while the next stream is read. At the end of the cycle the windows are announced to the loader, once for each
+stage.
 """
 
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from adventure.core.clock import later, utc_now
@@ -29,6 +31,7 @@ from adventure.core.streams import Stream
 from adventure.core.watermark import Origin
 from adventure.processor.owner import origin_mismatch, owner_mismatch, owner_of, waiting_for
 from adventure.processor.report import CycleReport, StreamReport, log_window
+from adventure.processor.staging import Staging
 from adventure.processor.state import State
 from adventure.sources.source import Extract, Source, SourceSnapshot
 
@@ -72,14 +75,17 @@ def run_cycle(pipeline: Pipeline) -> CycleReport:
         streams = [s for s in pipeline.streams if s.source == name and s.name not in pipeline.refused]
         waiting = {stream.name for stream in streams}
         try:
-            with source.open_snapshot(streams, pipeline.state.watermarks, pipeline.state.begun) as snapshot:
+            with (
+                source.open_snapshot(streams, pipeline.state.watermarks, pipeline.state.begun) as snapshot,
+                Staging() as staging,
+            ):
                 failures |= {each: _named(each, error) for each, error in snapshot.unreadable.items()}
                 refused |= set(snapshot.unreadable)
                 horizons[name] = snapshot.horizon
                 for stream in streams:
                     if stream.name not in snapshot.unreadable:
-                        _extract_stream(pipeline, source, snapshot, stream, reports, failures, refused)
-                    waiting.remove(stream.name)
+                        _extract_stream(pipeline, source, snapshot, stream, staging, reports, failures, refused)
+                    staging.then(partial(waiting.discard, stream.name))
         except AdventureError as error:
             # The source's later streams fail too: a line must not be staged if its order could not be staged.
             failures |= dict.fromkeys(waiting or [stream.name for stream in streams], error)
@@ -108,11 +114,14 @@ def _extract_stream(
     source: Source,
     snapshot: SourceSnapshot,
     stream: Stream,
+    staging: Staging,
     reports: list[StreamReport],
     failures: dict[str, AdventureError],
     refused: set[str],
 ) -> None:
-    """Extract one stream's windows. Add them to `reports`, or the stream to `failures` if it alone cannot be read.
+    """Extract one stream's windows, and start to stage the last one. Add each to `reports` when it is staged.
+
+    If this stream alone cannot be read, add it to `failures`.
 
     Raises:
         AdventureError: the source, the stage or the state failed. The windows staged before are in `reports`.
@@ -124,8 +133,7 @@ def _extract_stream(
             refused.add(stream.name)
         return
     try:
-        for report in _extract_windows(pipeline, source, snapshot, stream, origin):
-            reports.append(report)
+        _extract_windows(pipeline, source, snapshot, stream, origin, staging, reports)
     except _NotRead as not_read:
         failures[stream.name] = _named(stream.name, not_read.error)
         refused.add(stream.name)
@@ -168,64 +176,69 @@ def _mismatch(
 
 
 def _extract_windows(
-    pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
-) -> Iterator[StreamReport]:
-    """Extract all new rows of one stream, in as many windows as the size limit requires; yield a report for each.
+    pipeline: Pipeline,
+    source: Source,
+    snapshot: SourceSnapshot,
+    stream: Stream,
+    origin: Origin,
+    staging: Staging,
+    reports: list[StreamReport],
+) -> None:
+    """Extract all new rows of one stream, in as many windows as the size limit requires; add a report for each.
 
     Without new rows, there is one report without a window.
     """
-    more, reported = True, False
+    more, has_window = True, False
     while more:
-        report, more = _extract_window(pipeline, source, snapshot, stream, origin)
-        if report.window or not (more or reported):
-            yield report
-            reported = True
+        begun = time.monotonic()
+        extract = _extract(pipeline, snapshot, stream)
+        more = extract.more
+        if extract.all_files:
+            mark = pipeline.state.watermarks.get(stream.name)
+            window = _window(stream, mark.value if mark else None, snapshot, extract)
+            staging.start(partial(_stage, pipeline, stream, window, extract, origin, begun, reports))
+            staging.then(partial(source.mark_staged, stream, window.high))
+            has_window = True
+            if more:
+                # The next window begins where this one ends.
+                staging.finish()
+            continue
+        mode = extract.mode or snapshot.mode
+        pipeline.state.save_position(stream, mode, extract.position, pipeline.owner(stream), origin)
+        log.debug(f"{stream.name}: no new rows ({mode})", stream=stream.name)
+        if not (more or has_window):
+            report = StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun)
+            staging.then(partial(reports.append, report))
 
 
-def _extract_window(
-    pipeline: Pipeline, source: Source, snapshot: SourceSnapshot, stream: Stream, origin: Origin
-) -> tuple[StreamReport, bool]:
-    """Stage one stream's rows from its watermark to the snapshot's horizon, then advance the watermark.
+def _extract(pipeline: Pipeline, snapshot: SourceSnapshot, stream: Stream) -> Extract:
+    """Write one stream's rows from its watermark to the snapshot's horizon into local files.
 
-    Returns:
-        The report, and whether the snapshot has more rows of the stream.
+    Raises:
+        _NotRead: this stream alone cannot be read.
+        AdventureError: the source failed, or no file can be written.
     """
-    begun = time.monotonic()
-    mark = pipeline.state.watermarks.get(stream.name)
     folder = pipeline.temporary / stream.name
     # Remove files of a killed process. Only a file writer creates the folder, so an idle cycle writes nothing.
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        extract = snapshot.extract(stream, folder)
+        return snapshot.extract(stream, folder)
     except AdventureError as error:
         if snapshot.goes_on_after(error):
             raise _NotRead(error) from error
         raise
-    if not extract.all_files:
-        mode = extract.mode or snapshot.mode
-        pipeline.state.save_position(stream, mode, extract.position, pipeline.owner(stream), origin)
-        log.debug(f"{stream.name}: no new rows ({mode})", stream=stream.name)
-        return StreamReport(stream.name, None, 0, 0, 0, time.monotonic() - begun), extract.more
-
-    window = _window(stream, mark.value if mark else None, snapshot, extract)
-    _stage(pipeline, stream, window, extract, origin)
-    source.mark_staged(stream, window.high)
-    shutil.rmtree(folder, ignore_errors=True)
-
-    report = StreamReport(
-        stream.name,
-        window,
-        window.rows,
-        window.rejected,
-        sum(file.bytes for file in window.all_files),
-        time.monotonic() - begun,
-    )
-    log_window(window, report)
-    return report, extract.more
 
 
-def _stage(pipeline: Pipeline, stream: Stream, window: Window, extract: Extract, origin: Origin) -> None:
-    """Stage the window's files, then window.json, then advance the watermark."""
+def _stage(
+    pipeline: Pipeline,
+    stream: Stream,
+    window: Window,
+    extract: Extract,
+    origin: Origin,
+    begun: float,
+    reports: list[StreamReport],
+) -> None:
+    """Stage the window's files, then window.json, then advance the watermark, and report the window."""
     reached(Point.FILES_FINISHED, stream.name)
     for file in extract.all_files:
         pipeline.stage.put(stream.stage, window.id, file.path)
@@ -235,6 +248,11 @@ def _stage(pipeline: Pipeline, stream: Stream, window: Window, extract: Extract,
     reached(Point.WINDOW_STAGED, stream.name)
     pipeline.state.advance(window, pipeline.owner(stream), origin)
     reached(Point.WATERMARK_MOVED, stream.name)
+    shutil.rmtree(pipeline.temporary / stream.name, ignore_errors=True)
+    size, seconds = sum(file.bytes for file in window.all_files), time.monotonic() - begun
+    report = StreamReport(stream.name, window, window.rows, window.rejected, size, seconds)
+    log_window(window, report)
+    reports.append(report)
 
 
 def _window(stream: Stream, low: datetime | None, snapshot: SourceSnapshot, extract: Extract) -> Window:
