@@ -5,14 +5,16 @@ that is not used needs no package and costs no time.
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, cast
 
+from adventure.core.errors import AdventureError
 from adventure.core.extras import naming_extra
-from adventure.core.kinds import SOURCES, WAREHOUSES
+from adventure.core.kinds import SOURCES, WAREHOUSES, SourceKind
 from adventure.destinations.published import PublishedDataset
 
 if TYPE_CHECKING:
@@ -55,6 +57,26 @@ def open_source(source: "str | NamedSource", settings: "Settings", *, retry_for:
         SourceError: it does not answer, or refuses.
     """
     return _source(source).open_source(_own(source, settings), retry_for)
+
+
+@contextmanager
+def importing(sources: "Iterable[str | NamedSource]") -> Iterator[None]:
+    """Import on a thread what `open_source` needs for these sources, while the block waits for a disk or a database.
+
+    An import that fails is repeated by `open_source`, which raises its error.
+    """
+
+    def import_all() -> None:
+        for package in {_kind(source).module.rpartition(".")[0] for source in sources}:
+            with suppress(ImportError, AdventureError):
+                import_module(f"{package}.source")
+
+    thread = threading.Thread(target=import_all, name="importing", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def open_source_side(
@@ -149,8 +171,11 @@ def _published() -> "WarehouseModule":
 
 
 def _source(source: "str | NamedSource") -> "SourceModule":
-    kind = SOURCES[source] if isinstance(source, str) else source.kind
-    return cast("SourceModule", import_module(kind.module))
+    return cast("SourceModule", import_module(_kind(source).module))
+
+
+def _kind(source: "str | NamedSource") -> SourceKind:
+    return SOURCES[source] if isinstance(source, str) else source.kind
 
 
 def _own(source: "str | NamedSource", settings: "Settings") -> "Settings":

@@ -2,9 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,18 +17,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object (doc
 _FLAGS = frozenset({"--debug", "--quiet", "-q", "--verbose", "-v"})
 _WITH_VALUE = "--env"
 _SHARED = ("env", "quiet", "verbose", "debug")
-
-Level = Literal["quiet", "normal", "verbose"]
-
-
-@dataclass(frozen=True)
-class General:
-    """The values of the shared options."""
-
-    env: Path | None = None
-    """The settings file; None for `.env`."""
-    level: Level = "normal"
-    """Which log lines are shown."""
 
 
 class Interrupted(Exception):

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli.job import importing_demo, level_options, run_long_lived, settings_of
+from adventure.cli.job import importing_demo, level_options, settings_of
+from adventure.cli.processing import run_long_lived
 
 Seed = Annotated[int | None, typer.Option(help="Seed that makes the generated data repeatable.")]
 

@@ -1,13 +1,12 @@
 """The commands that bring rows from the sources to the models: `process`, `load` and `build`."""
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adventure.cli.ending import ExitAtOnce
-from adventure.cli.job import pipeline_of, run_loads, run_long_lived, run_tasks
-from adventure.core.left_out import UNUSED, leave_out
+from adventure.cli.job import general_of, pipeline_of, run_loads, run_tasks
+from adventure.cli.processing import prepare_imports
+from adventure.cli.processing import process as run_processor
 
 if TYPE_CHECKING:
     from adventure.core.settings import Settings
@@ -21,29 +20,11 @@ def process(
     ] = False,
 ) -> None:
     """Extract and stage new rows: one cycle, or one every PROCESSOR_INTERVAL_SEC."""
-    leave_out(*UNUSED)
-    # A processor that keeps running holds 7 MB less than with Arrow's own allocator, which keeps larger pieces.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if plan:
+        prepare_imports()
         _print_plan(*pipeline_of(context))
         return
-    from adventure.processor.run import process_forever, process_once
-
-    settings, streams = pipeline_of(context)
-    if settings.cycle_interval_sec == 0:
-        process_once(settings, streams)
-        raise ExitAtOnce(0)
-    run_long_lived(
-        settings,
-        lambda stop: process_forever(
-            settings,
-            streams,
-            interval=settings.cycle_interval_sec,
-            max_runtime=settings.processor_max_runtime_sec,
-            stop=stop,
-        ),
-        heartbeat_file=settings.processor_heartbeat,
-    )
+    run_processor(general_of(context))
 
 
 def _print_plan(settings: "Settings", streams: "tuple[Stream, ...]") -> None:

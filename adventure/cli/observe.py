@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from adventure.cli.ending import ExitAtOnce
-from adventure.cli.general import AsJson, General
-from adventure.cli.job import pipeline_of
+from adventure.cli.general import AsJson
+from adventure.cli.job import general_of, pipeline_of
 
 
 def status(
@@ -32,8 +32,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     from adventure.monitoring import as_json as json_output
     from adventure.monitoring.doctor import examine, findings_object, print_findings
 
-    general: General = context.find_root().obj
-    findings = examine(*pipeline_of(context), general.env or Path(".env"))
+    findings = examine(*pipeline_of(context), general_of(context).env or Path(".env"))
     if as_json:
         json_output.write(findings_object(findings))
     else:

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from adventure.cli.job import pipeline_of, run_long_lived, settings_of
+from adventure.cli.job import pipeline_of, settings_of
+from adventure.cli.processing import run_long_lived
 from adventure.core.extras import naming_extra
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from adventure.cli.general import AsJson, Commands
-from adventure.cli.job import pipeline_of, run_long_lived, run_tasks
+from adventure.cli.job import pipeline_of, run_tasks
+from adventure.cli.processing import run_long_lived
 
 app = Commands(no_args_is_help=True, help="Run the tasks that load, clean up, build and publish.")
 

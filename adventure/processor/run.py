@@ -11,7 +11,7 @@ from adventure.core.failures import FailureFile, beside
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
-from adventure.factory import open_source, open_stage
+from adventure.factory import importing, open_source, open_stage
 from adventure.processor.cycle import Pipeline, retryable, run_cycle
 from adventure.processor.metrics import ProcessorMetrics, processor_metrics
 from adventure.processor.owner import owner_mismatch, waiting_for
@@ -38,11 +38,12 @@ def open_pipeline(
         SourceError: the state database or every source does not answer, or refuses.
         StageUnwritable: no file can be put into the stage.
     """
-    stage = open_stage(settings)
-    for stream in streams:
-        stage.check_writable(stream.stage)
     with ExitStack() as stack:
-        state = stack.enter_context(State(settings, streams))
+        with importing([stream.opens for stream in streams]):
+            stage = open_stage(settings)
+            for stream in streams:
+                stage.check_writable(stream.stage)
+            state = stack.enter_context(State(settings, streams))
         destination = stage.identity(create=True)
         refused: dict[str, WatermarkMismatch] = {}
         unannounced: set[str] = set()

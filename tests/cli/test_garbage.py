@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adventure.cli import job
+from adventure.cli import processing
 from adventure.cli.garbage import collect_as_usual, collect_seldom
 from adventure.core import stopping
 from adventure.core.settings import Settings
@@ -27,5 +27,5 @@ def test_a_long_lived_command_searches_as_usual(monkeypatch: pytest.MonkeyPatch)
     usual = gc.get_threshold()
     collect_seldom()
     assert gc.get_threshold() > usual
-    job.run_long_lived(Settings(), lambda stop: None)
+    processing.run_long_lived(Settings(), lambda stop: None)
     assert seen == [usual]
