@@ -66,7 +66,8 @@ def test_the_processor_imports_only_its_packages_and_one_driver() -> None:
     assert "psycopg" in found
     packages = {name.split(".")[1] for name in below(found, "adventure") if "." in name}
     assert packages == {"cli", "core", "destinations", "factory", "processor", "sources"}
-    assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client", "rich") == set()
+    assert below(found, *EVERYTHING_ELSE, "duckdb", "prometheus_client", "rich", "typer") == set()
+    assert "typer" in modules(["process", "--quiet"], "adventure.processor.run:process_once")
     # Each source imports its own driver: Arrow and a decoder, or pymongo.
     sources = (
         "adventure.sources.postgres.source",
@@ -82,6 +83,7 @@ def test_the_processor_imports_only_its_packages_and_one_driver() -> None:
 def test_a_source_imports_only_its_own_driver() -> None:
     found = imported("adventure.sources.postgres.source")
     assert "pyarrow.parquet" in found
+    assert "pyarrow.compute" not in found, "it takes as long to import as the rest of Arrow"
     # pyarrow.dataset imports pandas if it is installed.
     assert below(found, "pymongo", "pandas", "pyarrow.dataset") == set()
     # Which decoder is imported shows when a source is opened.
@@ -120,8 +122,8 @@ def test_the_processors_process_finds_neither_numpy_nor_pandas(command: str, pac
     pytest.importorskip("pandas")
     script = f"""
 import json, sys
-from adventure.cli import job, main, move
-job.pipeline_of = move.pipeline_of = lambda _: sys.exit(0)
+from adventure.cli import job, main, processing
+processing.load_given_pipeline = job.load_given_pipeline = lambda _: sys.exit(0)
 sys.argv = ["adventure", "{command}"]
 try:
     main()
