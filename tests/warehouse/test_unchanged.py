@@ -34,6 +34,13 @@ adventure:
     duckdb: {type: duckdb, path: "{{ env_var('ADVENTURE_DUCKDB_PATH') }}", schema: made, threads: 1}
 """
 SOURCES = "{sources: [{name: raw, schema: raw_ext, tables: [{name: orders_raw}, {name: chat_logs_raw}]}]}"
+UNIT_TESTS = """
+unit_tests:
+  - name: no_orders
+    model: orders
+    given: [{input: "source('raw', 'orders_raw')", rows: []}]
+    expect: {rows: [{number: 0}]}
+"""
 ALWAYS = {"accounts", "files"}
 """Of a table that no stream loads, and of the pipeline's own."""
 OF_ORDERS = {"base_orders", "stg_orders", "both", "not_null_orders", "chats_have_orders"}
@@ -44,10 +51,7 @@ def manifest() -> dict[str, Any]:
     sources = {parent for parents in PARENTS.values() for parent in parents if parent.startswith("source")}
     own = {"raw": "RAW_EXT", "shop": "shop", "crm": "crm"}
     return {
-        "nodes": {
-            name: {"tags": ["static"] if name.endswith("dim_products") else [], "fqn": ["p", name.split(".")[2]]}
-            for name in PARENTS
-        },
+        "nodes": {name: {"tags": ["static"] if name.endswith("dim_products") else []} for name in PARENTS},
         "sources": {name: {"schema": own[name.split(".")[2]], "identifier": name.split(".")[3]} for name in sources},
         "parent_map": PARENTS,
     }
@@ -85,7 +89,6 @@ def test_a_node_is_left_out_only_if_nothing_was_loaded_into_all_its_tables(
     now = tables(orders=orders, chats=chats, load_history=1)
     chosen = unchanged.changed_nodes(manifest(), last, now)
     assert {name.split(".")[2] for name in chosen} == found
-    assert unchanged.arguments(manifest(), chosen)[1:-2] == [f"fqn:p.{name.split('.')[2]}" for name in chosen]
 
 
 def test_another_project_and_a_failed_build_leave_out_nothing() -> None:
@@ -107,7 +110,7 @@ def test_rows_that_no_load_added_change_a_table(tmp_path: Path) -> None:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Warehouse:
-    """A warehouse with a project of two tables, each with a test, and one test of both."""
+    """A warehouse with a project of two tables, each with a test, one test of both, and a unit test, which no build runs."""
     folder = tmp_path / "project"
     (folder / "models").mkdir(parents=True)
     (folder / "tests").mkdir()
@@ -118,6 +121,7 @@ def warehouse(tmp_path: Path) -> Warehouse:
         select = f"select count(*) as number from {{{{ source('raw', '{table}') }}}}"
         (folder / "models" / f"{name}.sql").write_text(select)
         (folder / "tests" / f"{name}_are_few.sql").write_text(f"select * from {{{{ ref('{name}') }}}} where number > 5")
+    (folder / "models" / "unit_tests.yml").write_text(UNIT_TESTS)
     both = "select * from {{ ref('orders') }} cross join {{ ref('chats') }} where false"
     (folder / "tests" / "both.sql").write_text(both)
     return Warehouse(load_settings(data_dir=tmp_path / "data", dbt_dir=folder))

@@ -63,14 +63,16 @@ def run_dbt_build(
     chosen = selection.arguments(scope, has_selectors=(_project(settings) / "selectors.yml").exists())
     last = unchanged.last_build(project.made_from) if scope == "increment" else None
     changed = unchanged.changed_nodes(manifest, last, tables) if last else []
-    if changed:
-        chosen = unchanged.arguments(manifest, changed)
     unchanged.forget()
     refresh = ["--full-refresh"] if scope == "full refresh" else []
     arguments = _arguments(_project(settings), logs, profile, target)
     with _for_dbt(settings, environment):
+        nodes_of_dbt = project.manifest()
+        if changed:
+            unchanged.mark(nodes_of_dbt, changed)
+            chosen = [*unchanged.CHANGED]
         # dbt would also write the manifest again, which parsing has left there.
-        result = _invoke(["build", *chosen, *refresh, *arguments, "--no-write-json"], project.manifest())
+        result = _invoke(["build", *chosen, *refresh, *arguments, "--no-write-json"], nodes_of_dbt)
     if result.result is not None:
         result.result.write(str(logs / "target" / "run_results.json"))
         keep_results(logs / "target")
