@@ -49,3 +49,19 @@ from changed_periods
 where cast(changed_periods.period as {{ column.type }}) not in (select {{ column.name }} from {{ totals }})
 {% endif %}
 {%- endmacro %}
+
+
+{#-
+The place of an order among all: the smaller, the later it was placed; orders of the same time by sales_order_id. Each hour
+has numbers of its own, so that a new order changes only those of its hour.
+-#}
+{% macro recency(orders) -%}
+    cast(
+        row_number() over (
+            partition by {{ orders }}.order_hour
+            order by {{ orders }}.order_date desc, {{ orders }}.sales_order_id
+        ) - 1000000000 * cast(
+            {{ dbt.datediff("cast('2000-01-01' as timestamp)", orders ~ '.order_hour', 'hour') }} as bigint
+        ) as bigint
+    )
+{%- endmacro %}

@@ -188,3 +188,22 @@ works as `delete+insert`, but can also remove a key: a row of the batch whose `_
     from {{ arguments.temp_relation }}
     where _loaded_at is not null
 {%- endmacro %}
+
+
+{#-
+dbt's own condition for a full refresh (dbt-core 1.11), and one more: the table of an incremental model is from an earlier
+version of the model, in which it was rebuilt each time, and lacks the column that the model names as `rebuilt_without`.
+-#}
+{% macro should_full_refresh() -%}
+    {%- set wanted = config.get('full_refresh') -%}
+    {%- set column = (config.get('meta') or {}).get('rebuilt_without') -%}
+    {%- set wanted = flags.FULL_REFRESH if wanted is none else wanted -%}
+    {%- if column and execute and not wanted -%}
+        {%- set held = load_cached_relation(this) -%}
+        {%- if held -%}
+            {%- set names = adapter.get_columns_in_relation(held) | map(attribute='name') | map('lower') | list -%}
+            {%- set wanted = column not in names -%}
+        {%- endif -%}
+    {%- endif -%}
+    {{ return(wanted) }}
+{%- endmacro %}

@@ -21,8 +21,8 @@ MARTS = {
     "support_chats_by_day": "*",
     "campaign_events_by_day": "*",
     "order_bands_by_day": "*",
-    "recent_orders": "*",
-    "recent_order_lines": "*",
+    "recent_orders": "* exclude (_loaded_at)",
+    "recent_order_lines": "* exclude (_loaded_at)",
 }
 MODELS = ["--select", *(f"+{mart}" for mart in MARTS)]
 

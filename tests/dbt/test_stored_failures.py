@@ -18,8 +18,8 @@ def test_only_a_failing_test_has_a_table_and_it_goes_when_the_test_passes(tmp_pa
 
     project.load(chats=[chat("a", ticket_channel="Fax"), chat("b", ticket_channel="Phone")])
     (table,) = tables()
-    assert table.startswith("accepted_values_stg_real_time__")
-    assert project.query(f"select * from {AUDIT}.{table}") == [("Fax", 1)]
+    assert table == "chats_have_known_values"
+    assert project.query(f"select * from {AUDIT}.{table}") == [("ticket_channel is Fax; ", 1, "a")]
     assert sorted(set(project.statuses.values())) == ["pass", "success", "warn"]
     project.load(chats=[chat("a", ticket_channel="Phone", last_modified="2100-01-01T00:00:00Z")])
     assert tables() == []

@@ -97,13 +97,12 @@ def test_only_things_of_a_bicycle_shop() -> None:
 
 def test_the_models_accept_each_status_kind_channel_and_priority(dialogues: list[Dialogue]) -> None:
     models = Path(__file__).parents[2] / "dbt/models/staging/real_time/_real_time__models.yml"
-    columns = {
-        column["name"]: set(check["accepted_values"]["arguments"]["values"])
+    (columns,) = (
+        {column: set(values) for column, values in check["column_rules"]["arguments"]["accepted"].items()}
         for model in yaml.safe_load(models.read_text(encoding="utf-8"))["models"]
-        for column in model.get("columns", ())
-        for check in column.get("data_tests", ())
-        if "accepted_values" in check
-    }
+        for check in model.get("data_tests", ())
+        if "column_rules" in check
+    )
     assert columns["ticket_status"] == {turn.status for each in dialogues for turn in each.turns}
     assert columns["ticket_type"] == {each.kind for each in dialogues}
     assert columns["ticket_channel"] == {each.channel for each in dialogues} == set(CHANNELS)

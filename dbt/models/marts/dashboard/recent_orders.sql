@@ -1,3 +1,15 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace',
+        unique_key='order_hour',
+        on_schema_change='fail',
+        meta={'rebuilt_without': 'order_hour'}
+    )
+}}
+
+{%- set adds = is_incremental() %}
+
 with order_counts as (
 
     select
@@ -28,22 +40,67 @@ listed as (
 
 ),
 
+dated as (
+
+    select
+        sales_orders.*,
+        cast({{ dbt.date_trunc('hour', 'sales_orders.order_date') }} as timestamp) as order_hour
+    from {{ ref('int_sales_orders_by_segment') }} as sales_orders
+    cross join listed
+    where sales_orders.order_date >= listed.first_day
+
+),
+
+{% if adds -%}
+held_hours as (
+
+    select distinct order_hour from {{ this }}
+
+),
+
+-- The hours in which an order changed, and those of days that are listed now and were not before.
+changed_hours as (
+
+    select order_hour
+    from dated
+    where _loaded_at > {{ high_water_mark() }}
+
+    union
+
+    select order_hour
+    from dated
+    where is_current
+        and order_hour not in (select order_hour from held_hours)
+
+),
+
+{% endif -%}
+-- One stamp for all orders of an hour, so that recent_order_lines finds the hours that changed.
+stamp as (
+
+    select max(_loaded_at) as _loaded_at
+    from {{ ref('int_sales_orders_by_segment') }}
+
+),
+
 sales_orders as (
 
     select
-        sales_orders.sales_order_id,
-        sales_orders.customer_id,
-        sales_orders.order_date,
-        sales_orders.country,
-        sales_orders.channel,
-        sales_orders.loyalty,
-        sales_orders.campaign_segment,
-        sales_orders.units,
-        sales_orders.sub_total
-    from {{ ref('int_sales_orders_by_segment') }} as sales_orders
-    cross join listed
-    where sales_orders.is_current
-        and sales_orders.order_date >= listed.first_day
+        sales_order_id,
+        customer_id,
+        order_hour,
+        order_date,
+        country,
+        channel,
+        loyalty,
+        campaign_segment,
+        units,
+        sub_total
+    from dated
+    where is_current
+    {% if adds -%}
+        and order_hour in (select order_hour from changed_hours)
+    {%- endif %}
 
 ),
 
@@ -51,6 +108,9 @@ details as (
 
     select sales_order_id, sales_order_number, sales_person_id
     from {{ ref('stg_ecom__sales_orders') }}
+    {% if adds -%}
+    where sales_order_id in (select sales_order_id from sales_orders)
+    {%- endif %}
 
 ),
 
@@ -100,9 +160,8 @@ names as (
 )
 
 select
-    cast(
-        row_number() over (order by sales_orders.order_date desc, sales_orders.sales_order_id) as bigint
-    ) as recency,
+    sales_orders.order_hour,
+    {{ recency('sales_orders') }} as recency,
     cast(sales_orders.sales_order_id as varchar) as sales_order_id,
     cast(coalesce(details.sales_order_number, sales_orders.sales_order_id) as varchar) as sales_order_number,
     cast(sales_orders.order_date as timestamp) as order_date,
@@ -131,12 +190,31 @@ select
                 coalesce(names.products, '')
             )
         ) as varchar
-    ) as search_text
+    ) as search_text,
+    stamp._loaded_at
 from sales_orders
+cross join stamp
 left join details
     on sales_orders.sales_order_id = details.sales_order_id
 left join customers
     on sales_orders.customer_id = customers.customer_id
 left join names
     on sales_orders.sales_order_id = names.sales_order_id
+{% if adds %}
+union all
+
+-- Hours without listed orders: the strategy `replace` removes them.
+select emptied.order_hour, {{ 'null, ' * 15 }}null
+from (
+    select order_hour from changed_hours
+    union
+    select held_hours.order_hour
+    from held_hours
+    cross join listed
+    where listed.first_day is null
+        or held_hours.order_hour < listed.first_day
+) as emptied
+where emptied.order_hour not in (select order_hour from sales_orders)
+{% else %}
 order by recency
+{% endif %}
