@@ -20,6 +20,7 @@ from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
 from adventure.destinations.common import unchanged
 from adventure.destinations.common.dbt_events import without_debug_events
+from adventure.destinations.common.dbt_macros import quick_macros
 from adventure.destinations.common.dbt_results import keep_results
 from adventure.destinations.common.parsed import Parsed, parsed
 from adventure.destinations.common.selection import LoadedTables, Selection, keep_selection, select
@@ -55,7 +56,7 @@ def run_dbt_build(
     logs = target_dir(settings).parent
     begun = time.monotonic()
     project = parse_project(settings, target=target, environment=environment, profile=profile)
-    manifest = project.description()
+    manifest = project.description
     selection = select(manifest, tables)
     keep_selection(logs / "target", selection)
     if not selection.built:
@@ -218,7 +219,7 @@ def _invoke(arguments: list[str], manifest: Any = None) -> Any:
                 of = f" of {total}" if total else ""
                 log.info(f"build: {finished}{of} models and tests done after {logged - begun:.0f} s", done=finished)
 
-    with without_debug_events():
+    with without_debug_events(), quick_macros():
         return dbtRunner(manifest, callbacks=[log_progress]).invoke(arguments)
 
 

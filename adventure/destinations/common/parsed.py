@@ -12,18 +12,21 @@ from typing import Any
 import orjson
 
 Describing = dict[str, Any]
-"""What is in dbt's manifest.json."""
+"""What is in dbt's manifest.json, as far as builds read it; the whole has some megabytes."""
+_DESCRIBED = {
+    "nodes": ("name", "resource_type", "tags"),
+    "sources": ("name", "source_name", "schema", "identifier"),
+}
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A parsed project, in two forms."""
+    """A parsed project."""
 
     made_from: Hashable
     stored: bytes
     """dbt's manifest as in its file partial_parse.msgpack. A build changes its manifest, so each gets a new one."""
-    described: bytes
-    """dbt's manifest.json."""
+    description: Describing
 
     def manifest(self) -> Any:
         """Return a manifest for one run of dbt."""
@@ -31,11 +34,6 @@ class Parsed:
         from dbt.parser.manifest import extended_mashumuro_decoder
 
         return Manifest.from_msgpack(self.stored, decoder=extended_mashumuro_decoder)
-
-    def description(self) -> Describing:
-        """Return what is in manifest.json."""
-        described: Describing = orjson.loads(self.described)
-        return described
 
 
 _last: Parsed | None = None
@@ -54,7 +52,7 @@ def parsed(project: Path, target: Path, arguments: Sequence[str], parse: Callabl
     now = (tuple(arguments), tuple(sorted(os.environ.items())), _files(project))
     described = target / "manifest.json"
     if _last is None or _last.made_from != now or not described.is_file():
-        _last = Parsed(now, _stored(parse()), described.read_bytes())
+        _last = Parsed(now, _stored(parse()), _description(described))
     return _last
 
 
@@ -63,6 +61,16 @@ def _stored(manifest: Any) -> bytes:
 
     stored: bytes = manifest.to_msgpack(extended_mashumaro_encoder)
     return stored
+
+
+def _description(described: Path) -> Describing:
+    """Return what builds read of a manifest.json."""
+    whole = orjson.loads(described.read_bytes())
+    kept = {
+        kind: {name: {key: node[key] for key in keys} for name, node in whole[kind].items()}
+        for kind, keys in _DESCRIBED.items()
+    }
+    return {**kept, "parent_map": whole["parent_map"], "child_map": whole["child_map"]}
 
 
 def _files(project: Path) -> Hashable:

@@ -46,10 +46,12 @@ class SqlWarehouse(SqlLedger, SqlRawTables, SqlTaskHistory):
             BuildFailed: a model or a test failed.
             CreditBudgetReached: nothing was built.
         """
-        started_at, tables = utc_now(), read_loaded_tables(self.execute, streams)
-        project = fingerprint(self._settings, tables.loaded)
-        history_loaded_at = read_history_stamp(self.execute)
-        needed = needed_scope(self.execute, project, today=started_at.date())
+        # Open DuckDB's file once: that takes longer than each of these statements.
+        with self.reading():
+            started_at, tables = utc_now(), read_loaded_tables(self.execute, streams)
+            project = fingerprint(self._settings, tables.loaded)
+            history_loaded_at = read_history_stamp(self.execute)
+            needed = needed_scope(self.execute, project, today=started_at.date())
         built = max(needed, scope or needed, key=SCOPES.index)
         message = self.run_dbt(built, tables)
         if built != "increment":

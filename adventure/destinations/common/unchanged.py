@@ -78,8 +78,8 @@ def changed_nodes(manifest: Mapping[str, Any], last: LastBuild, tables: LoadedTa
 def mark(manifest: Any, changed: Collection[str]) -> None:
     """Give these nodes a tag, by which `CHANGED` chooses exactly them.
 
-    With a criterion for each name, dbt compares every node with every name, which takes a tenth of a build. The name of a
-    model would also choose its unit tests.
+    With a criterion for each name, dbt compares every node with every name, which takes a tenth of a build. The name of
+    a model would also choose its unit tests.
 
     Args:
         manifest: dbt's manifest, as dbt's classes.
