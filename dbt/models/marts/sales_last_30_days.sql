@@ -1,16 +1,16 @@
-with sales_orders as (
+-- The hours of sales_by_hour, which holds the same totals for all history and adds up only those that changed.
+with totals as (
 
     select
-        {{ dbt.date_trunc('hour', 'order_date') }} as order_hour,
+        order_hour,
         country,
         channel,
         loyalty,
         campaign_segment,
+        orders,
         units,
-        sub_total
-    from {{ ref('int_sales_order_with_customers') }}
-    where order_date >= {{ dbt.dateadd('day', -59, utc_today()) }}
-        and order_date < {{ dbt.dateadd('day', 1, utc_today()) }}
+        revenue
+    from {{ ref('sales_by_hour') }}
 
 )
 
@@ -20,8 +20,9 @@ select
     cast(channel as varchar) as channel,
     cast(loyalty as varchar) as loyalty,
     cast(campaign_segment as varchar) as campaign_segment,
-    cast(count(*) as bigint) as orders,
-    cast(sum(units) as bigint) as units,
-    cast(sum(sub_total) as decimal(38, 9)) as revenue
-from sales_orders
-group by order_hour, country, channel, loyalty, campaign_segment
+    cast(orders as bigint) as orders,
+    cast(units as bigint) as units,
+    cast(revenue as decimal(38, 9)) as revenue
+from totals
+where order_hour >= {{ dbt.dateadd('day', -59, utc_today()) }}
+    and order_hour < {{ dbt.dateadd('day', 1, utc_today()) }}

@@ -19,12 +19,6 @@ with loads as (
 ),
 
 {% if is_incremental() %}
-held as (
-
-    select * from {{ this }}
-
-),
-
 customers as (
 
     select customer_id, country_region
@@ -48,8 +42,9 @@ changed as (
 
     union
 
+    -- The table itself and no shared CTE of it, which DuckDB would copy whole.
     select held.sales_order_id
-    from held
+    from {{ this }} as held
     left join customers
         on held.customer_id = customers.customer_id
     left join first_orders
@@ -109,7 +104,7 @@ versions as (
         held.units,
         held.sub_total,
         false as is_current
-    from held
+    from {{ this }} as held
     left join sales_orders
         on held.sales_order_id = sales_orders.sales_order_id
             and held.order_date = sales_orders.order_date
