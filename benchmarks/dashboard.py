@@ -169,14 +169,15 @@ def _in_the_app(settings: Settings, rounds: int, results: Results) -> None:
 
 def _round(app: Path, *, kept: bool) -> list[tuple[str, float]]:
     """Open all pages, make every change once, and yield each action with its seconds."""
-    import streamlit as st
     from streamlit.testing.v1 import AppTest
+
+    from adventure.dashboard import data
 
     took: list[tuple[str, float]] = []
 
     def run(name: str, test: Any) -> None:
         if not kept:
-            st.cache_data.clear()
+            data.forget()
         took.append((name, _timed(test.run)))
         if test.exception:
             raise RuntimeError(f"{name}: {test.exception[0].message}")

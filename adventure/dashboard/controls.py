@@ -75,7 +75,7 @@ def multi_choice(place: Any, label: str, name: str, options: Sequence[str], plac
     if name not in st.session_state:
         st.session_state[name] = [value for value in requested or _saved(name) if value in options]
     st.session_state[name] = [value for value in st.session_state[name] if value in options]
-    place.multiselect(label, options, key=name, placeholder=placeholder, on_change=_replace, args=(name, name))
+    place.multiselect(label, options, key=name, placeholder=placeholder, on_change=_replace, args=(name,))
     chosen = list(st.session_state[name])
     shown = ", ".join(map(_text, chosen)) or placeholder.lower()
     _save(
@@ -91,7 +91,7 @@ def text(label: str, name: str) -> str:
     late.note_control(name)
     if name not in st.session_state:
         st.session_state[name] = next(iter([*_requested(name), *_saved(name)]), "")
-    found = str(st.text_input(label, key=name, max_chars=100, on_change=_replace, args=(name, name)))
+    found = str(st.text_input(label, key=name, max_chars=100, on_change=_replace, args=(name,)))
     st.session_state[_SAVED + name] = found
     if found:
         set_param(name, found)
@@ -113,8 +113,7 @@ def date_range(place: Any, label: str, first: date, last: date, earliest: date, 
         max_value=latest,
         key="days",
         format="YYYY-MM-DD",
-        on_change=_replace,
-        args=("days", *_RANGE),
+        on_change=_replace_range,
     )
     if len(chosen) == 2:
         st.session_state[_SAVED + "days"] = chosen
@@ -234,13 +233,29 @@ def take_over(name: str, first: str, *overrides: str) -> None:
         return
     if st.session_state[name] is None:
         st.session_state[name] = st.session_state.get(_SAVED + name, first)
-    remove_params(name, *overrides)
+    _drop_requested(name)
+    remove_params(*overrides)
 
 
-def _replace(name: str, *params: str) -> None:
-    """Remove values from the URL, because the user has changed the control."""
+def _replace(name: str) -> None:
+    """Let the user's choice replace the URL's value."""
     if not late.is_late(name):
-        remove_params(*params)
+        _drop_requested(name)
+
+
+def _replace_range() -> None:
+    """Remove the range from the URL, because the user has changed it."""
+    if not late.is_late("days"):
+        remove_params(*_RANGE)
+
+
+def _drop_requested(name: str) -> None:
+    """Remove the value from the URL, unless this session wrote it: then the control writes the new one over it.
+
+    Each change of the URL makes the browser draw the whole page again.
+    """
+    if _requested(name):
+        remove_params(name)
 
 
 def _is_own_range() -> bool:

@@ -12,13 +12,12 @@ from adventure.core.clock import utc_now
 from adventure.core.errors import WarehouseError
 from adventure.dashboard import exports
 from adventure.dashboard.colours import Theme
-from adventure.dashboard.data import cached_query, health
+from adventure.dashboard.data import cached_report, health
 from adventure.dashboard.text_table import formatted, text_table
 from adventure.dashboard.vega import Spec, named_data
 from adventure.destinations.published import PublishedDataset, Version
 from adventure.factory import open_report
 from adventure.monitoring.health.problem import Problem
-from adventure.monitoring.health.published import read_report
 from adventure.monitoring.health.rules import find_problems
 from adventure.monitoring.health.state import StreamState
 
@@ -130,7 +129,7 @@ def current_health() -> tuple[list[Problem], tuple[StreamState, ...]]:
     if version is None:
         return [], ()
     try:
-        report = read_report(cached_query(dataset, version))
+        report = cached_report(dataset, version)
         return find_problems(health(report, utc_now())), report.streams
     except WarehouseError:
         return [], ()

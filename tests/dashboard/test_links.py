@@ -118,9 +118,27 @@ def test_a_refresh_leaves_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late, "get_script_run_ctx", lambda: request)
     monkeypatch.setattr(controls, "remove_params", lambda *names: removed.extend(names))
     monkeypatch.setattr(st, "session_state", {"top": "units"})
+    monkeypatch.setattr(controls, "_requested", lambda name: ["orders"])
     late.note_refresh()
     controls.take_over("top", "revenue", "period")
     assert removed == []
     request.fragment_ids_this_run.append("the user's")
     controls.take_over("top", "revenue", "period")
     assert removed == ["top", "period"]
+
+
+def test_a_change_writes_its_value_over_that_of_the_session(
+    open_link: Callable[..., Any], shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removing the session's own value first would make the browser draw the page once more."""
+    page = open_link(period="7d", country="Atlantis")
+    removed: list[str] = []
+    remove = controls.remove_params
+    monkeypatch.setattr(controls, "remove_params", lambda *names: (removed.extend(names), remove(*names)))
+    choose(page.button_group(key="period"), "3d")
+    page.multiselect(key="country").set_value(["France"])
+    page.run()
+    assert not page.exception
+    assert link_of(page) | {"period": ["3d"], "country": ["France"]} == link_of(page)
+    assert "period" not in removed
+    assert "country" in removed

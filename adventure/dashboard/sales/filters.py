@@ -1,6 +1,7 @@
 """The filters of the Sales and Orders pages, and the message when no sales match. All filters are in the URL."""
 
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -60,11 +61,17 @@ def choose_scope(query: Query, now: datetime) -> Scope | None:
 def _choose_zone(row: Any) -> str:
     """Show the choice between UTC, the browser's time zone and that of the link; nothing where all are UTC."""
     asked = [*st.query_params.get_all(ZONE), st.context.timezone, st.session_state.get(ZONE)]
-    known = available_timezones()
+    known = _zones()
     options = {"UTC": "UTC"} | {zone: zone for zone in asked if zone in known and zone not in _SAME_AS_UTC}
     if len(options) == 1 and st.query_params.get(ZONE, "UTC") == "UTC":
         return "UTC"
     return controls.choice(row, "Days in", ZONE, options)
+
+
+@cache
+def _zones() -> set[str]:
+    """Return the names of all time zones. Python reads them from the disk each time."""
+    return available_timezones()
 
 
 def show_breadcrumbs(scope: Scope) -> None:
