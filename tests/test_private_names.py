@@ -12,6 +12,7 @@ ALLOWED = {
     # The file says why there is no public way.
     ("sources/postgres/record_batches.py", "adbc_driver_manager._reader"),
     ("sources/postgres/record_batches.py", "AdbcRecordBatchReader._import_from_c"),
+    ("core/kernels.py", "pyarrow._compute"),
     # Public in spite of its name: documented by Python.
     ("cli/ending.py", "os._exit"),
     ("core/stopping.py", "os._exit"),
