@@ -378,11 +378,10 @@ def test_a_chat_that_is_answered_step_by_step_is_the_same_dialogue(writer_settin
     backfill(writer_settings, orders=50, days=1, seed=1)
     begun: dict[Any, dict[str, Any]] = {}
     seen: Counter[str] = Counter()
-    # How many chats there are, and how soon they are closed, depends on the time of day.
-    for batch in range(40):
-        if "Closed" in seen and batch > 5:
-            break
-        generate(writer_settings, seed=batch, batches=1)
+    # With so few orders in a batch, more messages than chats are added.
+    few = writer_settings.model_copy(update={"order_batch_size": 20})
+    for batch in range(30):
+        generate(few, seed=batch, batches=1)
         for chat in stored_chats(writer_settings):
             before = begun.get(chat["_id"], chat)
             assert chat["messages"][: len(before["messages"])] == before["messages"]
