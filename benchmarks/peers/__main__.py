@@ -160,18 +160,19 @@ def table(contenders: Sequence[Contender], orders: int) -> str:
         f"{orders:,} orders and {orders * LINES_AN_ORDER:,} lines, then batches of {BATCH:,} and"
         f" {BATCH * LINES_AN_ORDER:,}; every run a process of its own. {machine()}.",
         "",
-        "| tool | first load | a batch | peak memory | values exact |",
-        "|---|---|---|---|---|",
+        "| tool | version | first load | a batch | peak memory | values exact |",
+        "|---|---|---|---|---|---|",
     ]
     for each in contenders:
         name = each.tool.name + (f" ({each.tool.note})" if each.tool.note else "")
         if each.failure:
             reason = each.failure.replace("|", r"\|")
-            lines.append(f"| {name} | skipped: {reason} | | | |")
+            lines.append(f"| {name} | {each.tool.version} | skipped: {reason} | | | |")
             continue
         exact = "no: " + ", ".join(each.faults) if each.faults else "yes"
         batch = f"{statistics.median(each.increments):.2f} s" if each.increments else ""
-        lines.append(f"| {name} | {each.first:.1f} s | {batch} | {each.memory_mb:,.0f} MB | {exact} |")
+        figures = f"{each.first:.1f} s | {batch} | {each.memory_mb:,.0f} MB"
+        lines.append(f"| {name} | {each.tool.version} | {figures} | {exact} |")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ tool does not do without a licence. To add a tool, add a `Tool`, and `NAME.txt` 
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ NUMERICS = {
 }
 """Columns of type numeric without a precision; all tools that need a precision get this one."""
 DECIMAL = "decimal(38,18)"
+_OLD = "an old version: later ones fetch their program when they first run"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,15 @@ class Tool:
     """The pinned versions of its environment; None for the current environment."""
     variables: Callable[[Job], Mapping[str, str]] = field(default=lambda _job: {})
     note: str = ""
+
+    @property
+    def version(self) -> str:
+        """Return the pinned version of the package that the tool's name begins with; `this one` for Adventure."""
+        package = re.match(r"[a-z-]+", self.name)
+        if self.pins is None or package is None:
+            return "this one"
+        [version] = re.findall(rf"^{package[0]}==([^\s;]+)", self.pins.read_text(encoding="utf-8"), re.MULTILINE)
+        return str(version)
 
 
 def _adventure(job: Job) -> Sequence[Sequence[str]]:
@@ -214,14 +225,14 @@ TOOLS = (
         _csv,
         _pins("sling"),
         _sling_variables,
-        "to CSV; remembers no cursor without a licence",
+        f"to CSV; remembers no cursor without a licence; {_OLD}",
     ),
     Tool(
         "ingestr",
         _ingestr,
         _ingestr_rows,
         _pins("ingestr"),
-        note="to DuckDB; stops at a numeric of more than nine decimals, so without unit_price_discount",
+        note=f"to DuckDB; stops at a numeric of more than nine decimals, so without unit_price_discount; {_OLD}",
     ),
     Tool("pandas.read_sql → to_csv", _pandas, _csv, _pins("pandas"), note="remembers no cursor"),
 )

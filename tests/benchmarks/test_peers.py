@@ -1,5 +1,6 @@
 """Test the comparison with other tools without installing any: the run, the value comparison and the table."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,8 +36,14 @@ def test_adventure_copies_every_value_of_the_comparison(tmp_path: Path) -> None:
     assert other.failure == "exit code 3: it cannot | be done"
     text = peers.table([here, other], 200)
     assert "200 orders and 800 lines" in text
-    assert "| Adventure | " in text
-    assert text.splitlines()[-1] == r"| broken | skipped: exit code 3: it cannot \| be done | | | |"
+    assert "| Adventure | this one | " in text
+    assert text.splitlines()[-1] == r"| broken | this one | skipped: exit code 3: it cannot \| be done | | | |"
+
+
+def test_every_other_tool_has_the_version_that_is_pinned() -> None:
+    versions = {tool.name: tool.version for tool in TOOLS if not tool.name.startswith("Adventure")}
+    assert versions.keys() >= {"rivet-cli", "sling", "ingestr"}
+    assert all(re.match(r"\d+\.\d", version) for version in versions.values()), versions
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ import sqlglot
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from fakesnow import arrow, copy_into, cursor, transforms
+from fakesnow import arrow, copy_into, cursor, info_schema, transforms
 from fakesnow.server import app
 from fakesnow.transforms import stage
 from snowflake.connector.errors import ProgrammingError
@@ -138,6 +138,7 @@ def _patch() -> None:
     transforms.merge = lambda merge_expr: [merge_expr]
     transforms.numeric_agg_implicit_cast = lambda expression: expression
     transforms.create_clone = _replacing_clone(transforms.create_clone)
+    info_schema.insert_table_comment_sql = _no_empty_comments(info_schema.insert_table_comment_sql)
     Cursor._execute = _native_merge(Cursor._execute)
     Cursor.execute = _statements(Cursor.execute)
     copy_into._params = _false_is_false(copy_into._params)
@@ -239,6 +240,20 @@ def _replacing_clone(create_clone: Callable[..., Any]) -> Callable[..., Any]:
         return made
 
     return replacing
+
+
+def _no_empty_comments(insert: Callable[[str, str, str, str], str]) -> Callable[[str, str, str, str], str]:
+    """A table without a comment gets an empty one, over which two sessions that create a table of one name clash."""
+
+    def patched(catalog: str, schema: str, table: str, comment: str) -> str:
+        if comment:
+            return insert(catalog, schema, table, comment)
+        return f"""
+            delete from _fs_global._fs_information_schema._fs_tables_ext
+            where ext_table_catalog = '{catalog}' and ext_table_schema = '{schema}' and ext_table_name = '{table}'
+        """
+
+    return patched
 
 
 def _native_merge(execute: Callable[..., Any]) -> Callable[..., Any]:

@@ -82,6 +82,11 @@ PROBES = {
         "create table clone clone cloned",
         "create or replace table clone clone cloned",
     ),
+    "empty_comment": lambda c: rows(
+        c,
+        "create table uncommented (a int)",
+        "select comment from information_schema.tables where table_name = 'UNCOMMENTED'",
+    )[0][0],
     "sum": lambda c: str(rows(c, "select sum(n) from (select 12345678901234567.123456789::number(38, 9) as n)")[0][0]),
     "current_warehouse": lambda c: rows(c, "select current_warehouse()"),
     "streamlit": lambda c: rows(c, "create streamlit app from '@files' main_file = 'app.py'"),
@@ -170,6 +175,10 @@ def test_merge_takes_two_rows_for_one_target(unpatched: dict[str, list[Any]]) ->
 
 def test_numbers_of_a_variant_pass_through_doubles(unpatched: dict[str, list[Any]]) -> None:
     assert unpatched["digits"] == ["answers", "12345678901234567000.000000000"]
+
+
+def test_a_table_without_a_comment_gets_an_empty_one(unpatched: dict[str, list[Any]]) -> None:
+    assert unpatched["empty_comment"] == ["answers", ""]
 
 
 def test_sums_are_doubles(unpatched: dict[str, list[Any]]) -> None:
