@@ -138,7 +138,7 @@ def _patch() -> None:
     transforms.merge = lambda merge_expr: [merge_expr]
     transforms.numeric_agg_implicit_cast = lambda expression: expression
     transforms.create_clone = _replacing_clone(transforms.create_clone)
-    info_schema.insert_table_comment_sql = _no_empty_comments(info_schema.insert_table_comment_sql)
+    info_schema.insert_table_comment_sql = _no_comments_of_none(info_schema.insert_table_comment_sql)
     Cursor._execute = _native_merge(Cursor._execute)
     Cursor.execute = _statements(Cursor.execute)
     copy_into._params = _false_is_false(copy_into._params)
@@ -242,10 +242,10 @@ def _replacing_clone(create_clone: Callable[..., Any]) -> Callable[..., Any]:
     return replacing
 
 
-def _no_empty_comments(insert: Callable[[str, str, str, str], str]) -> Callable[[str, str, str, str], str]:
-    """A table without a comment gets an empty one, over which two sessions that create a table of one name clash."""
+def _no_comments_of_none(insert: Callable[..., str]) -> Callable[..., str]:
+    """A temporary table gets the comment `None`, over which two sessions that create one of the same name clash."""
 
-    def patched(catalog: str, schema: str, table: str, comment: str) -> str:
+    def patched(catalog: str, schema: str, table: str, comment: str | None) -> str:
         if comment:
             return insert(catalog, schema, table, comment)
         return f"""

@@ -82,9 +82,9 @@ PROBES = {
         "create table clone clone cloned",
         "create or replace table clone clone cloned",
     ),
-    "empty_comment": lambda c: rows(
+    "no_comment": lambda c: rows(
         c,
-        "create table uncommented (a int)",
+        "create transient table uncommented (a int)",
         "select comment from information_schema.tables where table_name = 'UNCOMMENTED'",
     )[0][0],
     "sum": lambda c: str(rows(c, "select sum(n) from (select 12345678901234567.123456789::number(38, 9) as n)")[0][0]),
@@ -177,8 +177,8 @@ def test_numbers_of_a_variant_pass_through_doubles(unpatched: dict[str, list[Any
     assert unpatched["digits"] == ["answers", "12345678901234567000.000000000"]
 
 
-def test_a_table_without_a_comment_gets_an_empty_one(unpatched: dict[str, list[Any]]) -> None:
-    assert unpatched["empty_comment"] == ["answers", ""]
+def test_a_transient_or_temporary_table_without_a_comment_gets_one(unpatched: dict[str, list[Any]]) -> None:
+    assert unpatched["no_comment"] == ["answers", "None"]
 
 
 def test_sums_are_doubles(unpatched: dict[str, list[Any]]) -> None:
