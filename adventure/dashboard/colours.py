@@ -13,6 +13,8 @@ PALETTES: dict[Theme, tuple[str, ...]] = {
     "light": ("#0058B8", "#DE7900", "#028E70", "#C65200", "#C07EB1", "#5493F8", "#715881"),
     "dark": ("#005FC1", "#E5A702", "#04A274", "#E06605", "#B972C8", "#55C8EB", "#7A6181"),
 }
+FAINT: dict[Theme, str] = {"light": "#60646E", "dark": "#B4B7BD"}
+"""For small text: it contrasts with its page by more than 4.5:1."""
 NEUTRAL = "#808080"
 """For marks that are no segment. It contrasts with both pages."""
 

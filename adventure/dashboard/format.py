@@ -48,6 +48,11 @@ def day(value: date) -> str:
     return f"{value.day} {value:%B %Y}"
 
 
+def days(first: date, last: date) -> str:
+    """Return `3 March 2013 – 1 April 2013`."""
+    return f"{day(first)} – {day(last)}"
+
+
 def moment(value: datetime, zone: str = "UTC") -> str:
     """Return `3 March 2013, 14:05 UTC`."""
     return f"{day(value)}, {value:%H:%M} {zone}"

@@ -41,8 +41,10 @@ _STYLE = """
 [data-testid="stCaptionContainer"] p {color: color-mix(in srgb, CanvasText 72%, transparent)}
 /* WCAG 2.2 (2.5.8) requires touch targets of at least 24 by 24 pixels. */
 [data-testid="stElementToolbarButton"] button {min-width: 24px; min-height: 24px}
-/* Our own button saves a table with all its digits. */
-[data-testid="stElementToolbarButton"]:has([aria-label="Download as CSV"]) {display: none}
+/* Our own button saves a table with all its digits, and our own table shows a chart's rows by their names. */
+[data-testid="stElementToolbarButton"]:has(
+  :is([aria-label="Download as CSV"], [aria-label="Show data"], [aria-label="Copy Vega-Lite spec"])
+) {display: none}
 /* The alias of the Sales page: it exists for links to /sales. */
 [data-testid="stTopNavLinkContainer"]:has(a[href$="/sales"]),
 [data-testid="stSidebarNavLinkContainer"]:has(a[href$="/sales"]) {display: none}
@@ -58,10 +60,12 @@ _STYLE = """
 @media (max-width: 1100px) {
   :is(.st-key-pair, .st-key-screen-pair) .stColumn {min-width: 100%; flex: 1 1 100%}
 }
-/* A phone folds the pages into a sidebar: show them on the page as well. */
+/* A phone folds the pages into a sidebar: show them on the page instead, and no bar that only opens the sidebar. */
 .st-key-pages {display: none}
 @media (max-width: 767px) {
   .st-key-pages {display: flex}
+  [data-testid="stHeader"] {display: none}
+  .stMainBlockContainer {padding-top: 1rem}
 }
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
@@ -99,6 +103,8 @@ _STYLE = """
   }
   .stVegaLiteChart, .stVegaLiteChart * {max-width: 100% !important}
   .stVegaLiteChart :is(canvas, svg) {width: 100% !important; height: auto !important; overflow: visible}
+  /* The page says what a chart shows. */
+  .stVegaLiteChart .role-title {display: none}
   /* The drawing is scaled down to its column. */
   .stVegaLiteChart .role-axis-label text {font-size: 17px !important}
 }

@@ -4,12 +4,18 @@ Building and copying Altair's objects takes a third of the server's time of a ch
 every chart that they draw against the schema of Vega-Lite.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from adventure.dashboard.colours import FAINT, Theme
+
 Spec = dict[str, Any]
 """A specification or a part of it. Where Vega-Lite has `data`, it may have a frame."""
+
+_FOOTER_LINE = 14
+"""The height of a line below a chart, in pixels."""
 
 _TYPES = {"N": "nominal", "Q": "quantitative", "T": "temporal"}
 
@@ -43,6 +49,33 @@ def amounts(ticks: int, *, money: bool = False) -> Spec:
         "labelBound": 10,
         "labelExpr": f"datum.value % 1 ? '' : format(datum.value, '{form}')",
     }
+
+
+def footed(spec: Spec, lines: Sequence[str], theme: Theme) -> Spec:
+    """Return the specification with small lines below the chart, which a saved picture needs: it has no page around it.
+
+    They are data, in the first row of the first dataset: with other lines, the browser keeps the drawn chart.
+
+    Args:
+        spec: with one dataset or more.
+        lines: as many for each version of a chart.
+    """
+    name, frame = next(iter(spec["datasets"].items()))
+    footer = {
+        "text": {"expr": f"length(data('{name}')) ? split(data('{name}')[0].footer, '\\n') : ''"},
+        "orient": "bottom",
+        "anchor": "start",
+        "frame": "group",
+        "offset": 8,
+        "fontSize": 11,
+        "fontWeight": "normal",
+        "lineHeight": _FOOTER_LINE,
+        "color": FAINT[theme],
+        "limit": {"expr": "width"},
+    }
+    data = frame.assign(footer=["\n".join(lines), *[""] * (len(frame) - 1)][: len(frame)])
+    taller = {"height": spec["height"] + _FOOTER_LINE * len(lines) + 8} if "height" in spec else {}
+    return {**spec, **taller, "title": footer, "datasets": {**spec["datasets"], name: data}}
 
 
 def named_data(spec: Spec) -> Spec:

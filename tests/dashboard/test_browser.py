@@ -479,6 +479,17 @@ def assert_one_sheet(page: Any) -> None:
     assert re.findall(rb"/MediaBox \[0 0 (\d+)[.\d]* (\d+)", printed) == [(b"841", b"594")]
 
 
+def test_a_phone_shows_the_pages_on_the_page_and_no_second_menu(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 900})
+    visit.settle()
+    assert not visit.page.get_by_test_id("stExpandSidebarButton").locator("visible=true").count()
+    visit.control("pages").get_by_role("link", name="Orders").click()
+    visit.page.get_by_role("heading", name="Orders", exact=True).wait_for()
+    visit.settle()
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert inaccessible(visit) == []
+
+
 def test_the_digest_fits_a_phone_and_prints_on_one_sheet(browser: Any, shop: Shop) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 900})
     page.set_content(digest(shop.sales.query, datetime.now(UTC).replace(tzinfo=None), ""))
@@ -598,6 +609,26 @@ def test_every_file_of_a_filtered_page_says_so(visit: Visit) -> None:
     assert set(names) >= SALES_FILES
     for name in names:
         visit.saved(name, "_france")
+
+
+def test_a_saved_chart_says_what_it_shows(visit: Visit) -> None:
+    # No scrolling between the pointer's arrival on a chart, which shows its buttons, and the click.
+    visit.page.set_viewport_size({"width": 1280, "height": 3000})
+    visit.pick("country", "France")
+    charts = visit.page.get_by_test_id("stVegaLiteChart")
+    names = ["Revenue by day and country", "Change in revenue by country", "Orders and new chats"]
+    days = last_30_days()
+    for chart, name in zip(charts.all(), names, strict=False):
+        for line in (name, f"{days.first.day} {days.first:%B %Y}", "France"):
+            assert chart.get_by_text(line).first.is_visible(), (name, line)
+        chart.hover()
+        frame = chart.locator("xpath=ancestor::*[@data-testid='stFullScreenFrame'][1]")
+        with visit.page.expect_download() as waiting:
+            frame.get_by_role("button", name="Download as PNG").click()
+        saved = Path(waiting.value.path()).read_bytes()
+        assert saved.startswith(b"\x89PNG"), name
+        assert len(saved) > 10_000, name
+    assert not visit.page.get_by_role("button", name="Show data").locator("visible=true").count()
 
 
 CONTROLS = ["period", "country", "channel", "pace", "measure", "segment", "grain", "market", "top"]

@@ -12,7 +12,7 @@ from jsonschema import ValidationError  # type: ignore[import-untyped]
 from adventure.dashboard import vega
 from adventure.dashboard.sales import charts, over_time
 from adventure.dashboard.sales.reviews import review_chart
-from tests.dashboard.conftest import checked
+from tests.dashboard.conftest import HOSTILE, checked
 
 NOW = datetime(2026, 3, 31, 9, 30)
 
@@ -103,6 +103,16 @@ def test_the_bar_of_a_day_that_is_not_over_is_dashed(now: datetime, running: lis
     rows[["satisfaction", "resolution_hours"]] = 1.0
     drawn = charts.chats_chart(rows, "day", now, "light", "x")
     assert list(drawn["datasets"]["rows"]["running"]) == running
+
+
+def test_other_lines_below_a_chart_change_its_data_alone() -> None:
+    rows = pd.DataFrame({"segment": ["a", "b"], "now": 9, "before": 1, "change": [5, 3], "relative": 1.0})
+    chart = charts.contribution_chart(rows, "revenue", "light", "x")
+    one, other = (checked(vega.footed(chart, [name, HOSTILE], "light")) for name in ("Orders", "Units"))
+    assert {**one, "datasets": None} == {**other, "datasets": None}
+    assert list(other["datasets"]["changes"]["footer"]) == [f"Units\n{HOSTILE}", ""]
+    assert other["height"] > chart["height"], "the lines take nothing from the bars"
+    assert "footer" not in chart["datasets"]["changes"]
 
 
 def test_a_frame_is_sent_once_however_many_layers_show_it() -> None:

@@ -1,5 +1,6 @@
 """The panel of the e-mail campaigns, from the opened e-mail to the order."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -48,7 +49,8 @@ def _show_none(panel: Panel) -> None:
 
 def _funnel(panel: Panel, rows: pd.DataFrame) -> None:
     steps = campaign_metrics.funnel(rows)
-    draw(st, charts.funnel_chart(steps, theme(), "From opened e-mails to orders"))
+    title, scope = "From opened e-mails to orders", replace(panel.scope, channels=(), zone="UTC")
+    draw(st, panel.footed(charts.funnel_chart(steps, theme(), title), title, scope))
     st.caption(
         "Campaigns of the chosen countries, all channels." if panel.scope.channels else "Share of the previous step."
     )

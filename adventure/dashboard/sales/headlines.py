@@ -56,7 +56,7 @@ def _average(total: metrics.Total) -> str:
 def _compared(panel: Panel, totals: tuple[metrics.Total, metrics.Total] | None) -> str:
     """Return which days the cards show, and which days their changes compare."""
     scope = panel.scope
-    shown = f"{format.day(scope.first)} – {format.day(scope.last)}"
+    shown = format.days(scope.first, scope.last)
     if scope.compared(panel.today) is None:
         return f"{shown}. Today is not over, so there is no full day to compare."
     compared = panel.compared()
@@ -65,7 +65,7 @@ def _compared(panel: Panel, totals: tuple[metrics.Total, metrics.Total] | None) 
         return f"{shown}. There are no sales to compare with on all of {days}."
     now, before = compared
     today_out = "; today is not over, so both periods leave it out" if now.last != scope.last else ""
-    return f"{shown}, compared with {format.day(before.first)} – {format.day(before.last)}{today_out}."
+    return f"{shown}, compared with {format.days(before.first, before.last)}{today_out}."
 
 
 @st.fragment

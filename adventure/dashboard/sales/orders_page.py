@@ -131,7 +131,7 @@ def _cards(found: orders.Total, selection: Selection) -> None:
     row = st.container(key="headlines")
     for column, (label, value) in zip(row.columns(len(cards), gap="small"), cards.items(), strict=True):
         column.metric(label, value, border=True)
-    shown = f"{format.day(selection.first)} – {format.day(selection.last)}"
+    shown = format.days(selection.first, selection.last)
     of = (
         " Amounts are those of the chosen products' lines." if selection.tables() == selection.tables("product") else ""
     )

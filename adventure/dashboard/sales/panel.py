@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from adventure.dashboard import exports
+from adventure.dashboard import exports, format
+from adventure.dashboard.layout import theme
 from adventure.dashboard.sales.scope import Scope
+from adventure.dashboard.vega import Spec, footed
 from adventure.destinations.published import Query
 
 CONTROLS = ("pace", "measure", "segment", "grain", "market", "top")
@@ -48,6 +50,18 @@ class Panel:
     def file_of_today(self, name: str) -> str:
         """Return the name of a CSV file whose rows do not depend on the period, with today and the filters."""
         return exports.file_name(name, self.today, filters=self._filters())
+
+    def footed(self, chart: Spec, name: str, shown: Scope | None = None) -> Spec:
+        """Return the chart with its name, the days and the filters below it.
+
+        Args:
+            shown: what it shows, if that is not the panel's scope.
+        """
+        scope = shown or self.scope
+        chosen = (*scope.countries, *scope.channels)
+        filters = f"{len(chosen)} filters" if len(chosen) > 3 else ", ".join(chosen) or "All countries and channels"
+        days = f"{format.days(scope.first, scope.last)}, {scope.zone}"
+        return footed(chart, [name, days, filters], theme())
 
     def exact(self, rows: pd.DataFrame, measure: str, amounts: Iterable[str]) -> pd.DataFrame:
         """Return the rows of a CSV file, whose headers say where the amounts of a measure are money."""

@@ -53,7 +53,7 @@ def over_time(panel: Panel) -> None:
         else "By the day on which a review was written. Deleted reviews are left out."
     )
     title = "Mean rating and number of reviews"
-    draw(st, review_chart(rows, grain, panel.now, theme(), title))
+    draw(st, panel.footed(review_chart(rows, grain, panel.now, theme(), title), title, panel.scope.in_utc()))
     if charts.is_running(rows["period"].max(), grain, panel.now):
         st.caption(f"The pale bar is {charts.RUNNING[grain]}.")
     folded("reviews", lambda: _table(panel, rows, grain))

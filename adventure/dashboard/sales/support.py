@@ -40,8 +40,8 @@ def show(panel: Panel) -> None:
     drawn = rows[rows["chats"].cumsum() > 0]
     if drawn.empty:  # All chats are later than this machine's clock.
         return
-    chart = charts.chats_chart(drawn, grain, panel.now, theme(), "Orders and new chats")
-    draw(right, chart)
+    title = "Orders and new chats"
+    draw(right, panel.footed(charts.chats_chart(drawn, grain, panel.now, theme(), title), title, panel.scope.in_utc()))
     if charts.is_running(drawn["period"].max(), grain, panel.now):
         right.caption(f"The dashed bar is {charts.RUNNING[grain]}.")
     folded("support", lambda: _table(panel, rows))

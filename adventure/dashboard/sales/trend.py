@@ -36,7 +36,8 @@ def sales_over_time(panel: Panel) -> tuple[metrics.Measure, metrics.Segment]:
         return measure, segment
     unusual, annotations = notes.unusual_days(panel.query, panel.scope), notes.annotations(panel.query, panel.scope)
     marks = charts.Marks([*map(notes.sentence, unusual)], [day.day for day in unusual], annotations)
-    draw(st, charts.sales_chart(rows, measure, grain, panel.now, theme(), description, marks, panel.scope.zone))
+    chart = charts.sales_chart(rows, measure, grain, panel.now, theme(), description, marks, panel.scope.zone)
+    draw(st, panel.footed(chart, name))
     with st.container(key="screen-hint"):
         st.caption(
             "Click a name to show it alone, Shift-click to add another."
@@ -98,7 +99,8 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
     title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
     name = f"change-of-{measure}-by-{segment}"
     pick = partial(drill.pick_segment, segment)
-    draw_bars(charts.contribution_chart(rows, measure, theme(), title), name, charts.BAR, pick)
+    chart = panel.footed(charts.contribution_chart(rows, measure, theme(), title), f"{title}, from the days before")
+    draw_bars(chart, name, charts.BAR, pick)
     if segment in FILTERS:
         st.caption(f"Click a bar to see its {segment} alone. With the keyboard, choose it in the filters.")
     else:
