@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8
 # Where there is room in memory, the servers and files of fast tests are there. On a disk, a fifth of their time is its.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
-.PHONY: help demo check test test-slow test-adbc examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-waiting bench-dashboard bench-peers bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest floor lock outdated wheels up down logs clean screenshots
+.PHONY: help demo check test test-slow test-adbc examples chaos matrix simulate stress check-loop many-streams bench bench-first-load bench-steady-state bench-load bench-waiting bench-dashboard bench-peers bench-peers-log bench-mongo bench-http bench-freshness bench-growth bench-build bench-reconcile bench-status bench-log long-run containers lint format docs lineage snow-cli worksheet newest floor lock outdated wheels up down logs clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -125,6 +125,9 @@ bench-waiting: .venv/.dev ## load and clean up 10,000 small windows that wait, a
 
 bench-peers: .venv/.dev ## run dlt, sling, ingestr, rivet and pandas on the same tables (about 10 minutes; installs them once); PEERS_ARGS="--orders 50000"
 	@$(BIN)/python -m benchmarks.peers --json benchmarks/results/peers.json --readme README.md $(PEERS_ARGS)
+
+bench-peers-log: .venv/.dev ## read 100,000 changes by PostgreSQL's log with rivet and with Adventure (about 2 minutes; needs Debian's PostgreSQL 15 or newer)
+	@$(BIN)/python -m benchmarks.peers.by_log --json benchmarks/results/peers_by_log.json --readme README.md $(PEERS_ARGS)
 
 bench-mongo: .venv/.dev ## time staging 100,000 documents against reading them (about a minute)
 	@$(BIN)/python -m benchmarks.mongo_load

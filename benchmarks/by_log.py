@@ -30,6 +30,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import READ_AT, Stream
 from adventure.processor.cycle import run_cycle
 from adventure.processor.run import open_pipeline, process_forever
+from benchmarks.items import CREATE, DELETES, INSERT, SETTLE, change
 from benchmarks.machine import peak_memory_mb
 from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import Sales, sales_source
@@ -37,29 +38,9 @@ from benchmarks.sales_source import Sales, sales_source
 RATE_GOAL = 50_000
 """Changes a second."""
 MEMORY_GOAL_MB, FRESHNESS_GOAL, INTERVAL = 200.0, 1.0, 0.5
-_A_TRANSACTION = 1000
-_DELETES = 100
 _ARRIVE_WITHIN = 60.0
 _FIRST_OF_ALL = -1_000_000
 """The key of a row that only shows that both processors have started."""
-_SETTLE = 0.3
-"""Seconds after a commit, so that it is below the horizon of the cursor."""
-
-_CREATE = """
-create table items (
-    id bigint primary key, place integer, price numeric(10, 2), name text, is_new boolean,
-    changed_at timestamptz not null default clock_timestamp()
-);
-create index on items (changed_at);
-create publication adventure for table items;
-"""
-
-_INSERT = """
-insert into items select n, n %% 97, n / 7.0, 'Item ' || n, true from generate_series(%s::bigint, %s::bigint) as n
-"""
-_UPDATE = """
-update items set price = price + 1, changed_at = clock_timestamp() where id between %s::bigint and %s::bigint
-"""
 Ages = dict[str, list[float]]
 
 
@@ -111,16 +92,19 @@ def measure(changes: int, rounds: int, commits: int) -> Results:
     results = Results("by_log")
     with sales_source(0) as sales:
         with psycopg.connect(sales.server.dsn(), autocommit=True) as connection:
-            connection.execute(_CREATE)
-            connection.execute(_INSERT, [1, changes])
+            connection.execute(CREATE)
+            connection.execute(INSERT, [1, changes])
         found = {mode: _Runs() for mode in STREAMS}
-        with _processor(sales.settings, "log") as log, _processor(sales.settings, "cursor") as cursor:
+        with (
+            processor(sales.settings, STREAMS["log"]) as log,
+            processor(sales.settings, STREAMS["cursor"]) as cursor,
+        ):
             for number in range(rounds):
                 _round(sales, {"log": log, "cursor": cursor}, found, number, changes)
             for mode, pipe in (("log", log), ("cursor", cursor)):
                 pipe.send("memory")
                 found[mode].memory_mb = float(pipe.recv())
-        _check_values(sales, (changes // 2 + 1, changes // 2 + rounds * _DELETES))
+        _check_values(sales, (changes // 2 + 1, changes // 2 + rounds * DELETES))
         ages = _freshness(sales, commits)
     for mode, runs in found.items():
         text = f"{changes:,} changes by the {mode}"
@@ -140,7 +124,7 @@ def measure(changes: int, rounds: int, commits: int) -> Results:
 
 def _round(sales: Sales, pipes: dict[str, Connection], found: dict[str, _Runs], number: int, changes: int) -> None:
     """Change rows, and let both modes read them, in alternating order."""
-    half, since = changes // 2, _change(sales, number, changes)
+    half, since = changes // 2, change(sales, number, changes)
     rows = f"select * from items where changed_at >= '{since}'"
     for mode in list(pipes)[:: 1 if number % 2 else -1]:
         queries = [_peek(sales), rows] if mode == "log" else [rows]
@@ -148,28 +132,8 @@ def _round(sales: Sales, pipes: dict[str, Connection], found: dict[str, _Runs], 
         pipes[mode].send("cycle")
         seconds, staged, deleted = pipes[mode].recv()
         found[mode].seconds.append(seconds)
-        expected = (2 * half, _DELETES) if mode == "log" else (2 * half, 0)
+        expected = (2 * half, DELETES) if mode == "log" else (2 * half, 0)
         assert (staged, deleted) == expected, f"by the {mode}: staged {staged}, deleted {deleted}"
-
-
-def _change(sales: Sales, number: int, changes: int) -> str:
-    """Insert and update as many rows, and delete a few; return the time before it."""
-    half, first = changes // 2, changes + 1 + number * (changes // 2)
-    with psycopg.connect(sales.server.dsn(), autocommit=True) as connection:
-        ((since,),) = connection.execute("select clock_timestamp()::text").fetchall()
-        for low in range(0, half, _A_TRANSACTION // 2):
-            last = min(low + _A_TRANSACTION // 2, half)
-            with connection.transaction():
-                connection.execute(_INSERT, [first + low, first + last - 1])
-                # Rows of the first load, and those that an earlier round has left.
-                connection.execute(_UPDATE, [1 + low, last])
-        connection.execute(
-            "delete from items where id between %s and %s",
-            [half + 1 + number * _DELETES, half + (number + 1) * _DELETES],
-        )
-        connection.execute("checkpoint")
-    time.sleep(_SETTLE)
-    return str(since)
 
 
 def _peek(sales: Sales) -> str:
@@ -183,11 +147,14 @@ def _peek(sales: Sales) -> str:
 
 
 @contextmanager
-def _processor(settings: Settings, mode: str) -> Iterator[Connection]:
-    """Run a processor that waits for orders; it has staged the table's first rows."""
+def processor(settings: Settings, stream: Stream) -> Iterator[Connection]:
+    """Run a processor that waits for orders; it has staged the table's first rows.
+
+    It answers "cycle" with the seconds, and the rows that were staged and deleted; and "memory" with its peak in MB.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(settings, mode, theirs))
+    process = context.Process(target=_serve, args=(settings, stream, theirs))
     process.start()
     theirs.close()
     try:
@@ -198,11 +165,11 @@ def _processor(settings: Settings, mode: str) -> Iterator[Connection]:
         process.join()
 
 
-def _serve(settings: Settings, mode: str, pipe: Connection) -> None:
+def _serve(settings: Settings, stream: Stream, pipe: Connection) -> None:
     """Run a cycle each time it is asked to; called in a separate process."""
     leave_out("numpy", "pandas")  # As `adventure process` does.
-    with open_pipeline(settings, (STREAMS[mode],)) as pipeline:
-        time.sleep(_SETTLE)
+    with open_pipeline(settings, (stream,)) as pipeline:
+        time.sleep(SETTLE)
         run_cycle(pipeline)
         pipe.send("ready")
         while True:
@@ -254,11 +221,11 @@ def _freshness(sales: Sales, commits: int) -> Ages:
     rng = random.Random(8)
     with _forever(sales.settings, "log"), _forever(sales.settings, "cursor"):
         with psycopg.connect(sales.server.dsn(), autocommit=True) as connection:
-            connection.execute(_INSERT, [_FIRST_OF_ALL, _FIRST_OF_ALL])
+            connection.execute(INSERT, [_FIRST_OF_ALL, _FIRST_OF_ALL])
         _wait_for(sales, {_FIRST_OF_ALL})
         with psycopg.connect(sales.server.dsn()) as connection:
             for key in range(-commits, 0):
-                connection.execute(_INSERT, [key, key])
+                connection.execute(INSERT, [key, key])
                 committed[key] = time.time()
                 connection.commit()
                 time.sleep(rng.uniform(0.2, 1.8) * INTERVAL)

@@ -92,5 +92,12 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the figures into as well")
 
 
+def write_between_markers(path: Path, markers: tuple[str, str], text: str) -> None:
+    """Replace the text between the two markers in a file."""
+    old = path.read_text(encoding="utf-8")
+    begin, end = old.index(markers[0]) + len(markers[0]), old.index(markers[1])
+    path.write_text(f"{old[:begin]}\n{text}\n{old[end:]}", encoding="utf-8")
+
+
 def _format_runs(runs: Sequence[float]) -> str:
     return ", ".join(f"{run:.3g}" for run in runs)

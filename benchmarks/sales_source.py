@@ -131,10 +131,14 @@ class Sales:
 
 
 @contextmanager
-def sales_source(orders: int) -> Iterator[Sales]:
-    """Run a server with that many orders and a data folder for Adventure; delete both afterwards."""
+def sales_source(orders: int, binaries: Path | None = None) -> Iterator[Sales]:
+    """Run a server with that many orders and a data folder for Adventure; delete both afterwards.
+
+    Args:
+        binaries: folder with the programs of another PostgreSQL than the embedded one.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder) / "postgres", secrets.token_hex(8), free_port(None))
+        server = PostgresServer(Path(folder) / "postgres", secrets.token_hex(8), free_port(None), binaries=binaries)
         server.start()
         try:
             settings = load_settings(

@@ -9,104 +9,24 @@ processor's image. A tool that cannot be installed, or fails, is listed with the
 """
 
 import argparse
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import psycopg
 
 from benchmarks.machine import machine
-from benchmarks.peers.environments import CannotInstall, prepare
+from benchmarks.peers.contender import BEGIN, Contender, Failed, prepare_contender
 from benchmarks.peers.exactness import PROBES, Source
-from benchmarks.peers.tools import QUIET, SCRIPTS, TOOLS, Job, Tool
-from benchmarks.results import Results, add_argument
+from benchmarks.peers.tools import TOOLS, Tool
+from benchmarks.results import Results, add_argument, write_between_markers
 from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
 
 BATCH = 5_000
 """Orders per batch."""
-BEGIN = datetime(1970, 1, 1)
-TIMEOUT_SEC = 1800
 MARKERS = ("<!-- peers: written by `make bench-peers` -->", "<!-- end of peers -->")
-
-
-class Failed(Exception):
-    """Raised if a tool has no figures; holds the reason."""
-
-
-@dataclass
-class Contender:
-    """A tool in the run, with its figures."""
-
-    tool: Tool
-    environment: Path
-    folder: Path
-    first: float = 0.0
-    increments: list[float] = field(default_factory=list)
-    memory_mb: float = 0.0
-    faults: list[str] = field(default_factory=list)
-    failure: str = ""
-
-    def copy(self, sales: Sales, since: datetime) -> float:
-        """Run the tool and return the seconds.
-
-        Raises:
-            Failed: the tool exited with an error.
-        """
-        job = Job(sales.settings, self.folder, self.environment, since)
-        commands, variables = (
-            self.tool.commands(job),
-            QUIET | {"HOME": str(self.folder)} | dict(self.tool.variables(job)),
-        )
-        seconds = 0.0
-        for command in commands:
-            took, memory = _run(command, self.folder, variables)
-            seconds, self.memory_mb = seconds + took, max(self.memory_mb, memory)
-        return seconds
-
-
-def prepare_contender(tool: Tool, environments: Path, folder: Path) -> Contender:
-    """Return the tool with its environment, or with the reason why it could not be installed."""
-    environment = environments / tool.pins.stem if tool.pins else Path(sys.prefix)
-    found = Contender(tool, environment, folder / tool.name.replace(" ", "_"))
-    found.folder.mkdir()
-    if tool.pins:
-        try:
-            prepare(environment, tool.pins)
-        except CannotInstall as reason:
-            found.failure = f"could not be installed: {reason}"
-    return found
-
-
-def _run(command: Sequence[str], folder: Path, variables: dict[str, str]) -> tuple[float, float]:
-    """Run a command; return its seconds and the peak memory, in MB, of the largest of its processes.
-
-    Raises:
-        Failed: the command exited with an error or took too long.
-    """
-    log, report = folder / "log.txt", folder / "used.txt"
-    measured = [sys.executable, "-S", str(SCRIPTS / "measured.py"), str(report), *command]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            measured, cwd=folder, env=variables, stdout=output, stderr=output, start_new_session=True
-        )
-        try:
-            process.wait(TIMEOUT_SEC)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise Failed(f"did not end within {TIMEOUT_SEC:,} s") from None
-    if process.returncode:
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        raise Failed(f"exit code {process.returncode}: {said[-1].strip()[:200] if said else 'no output'}")
-    seconds, kilobytes = map(float, report.read_text().split())
-    return seconds, kilobytes / 1024
 
 
 def run_all(tools: Sequence[Tool], orders: int, batches: int, environments: Path, folder: Path) -> list[Contender]:
@@ -176,13 +96,6 @@ def table(contenders: Sequence[Contender], orders: int) -> str:
     return "\n".join(lines)
 
 
-def write_between_markers(path: Path, text: str) -> None:
-    """Replace the text between the markers."""
-    old = path.read_text(encoding="utf-8")
-    begin, end = old.index(MARKERS[0]) + len(MARKERS[0]), old.index(MARKERS[1])
-    path.write_text(f"{old[:begin]}\n{text}\n{old[end:]}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--orders", type=int, default=250_000, help="each has four lines")
@@ -212,7 +125,7 @@ def main() -> None:
     text = table(contenders, options.orders)
     print(text)
     if options.readme:
-        write_between_markers(options.readme, text)
+        write_between_markers(options.readme, MARKERS, text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Values are equal if they are the same number, time or text, whatever their type 
 different values.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import psycopg
 
 from benchmarks.peers.tools import NUMERICS, TABLES, Tool
 
-KEYS = {"orders": "sales_order_id", "order_details": "sales_order_detail_id"}
+KEYS = {"orders": "sales_order_id", "order_details": "sales_order_detail_id", "items": "id"}
 
 PROBES = """
 update order_details set unit_price = 123456789012345678.123456, carrier_tracking_number = ''
@@ -30,14 +31,15 @@ class Source:
     """The source's rows as text, in a DuckDB file."""
 
     path: Path
+    tables: Sequence[str] = TABLES
 
     @classmethod
-    def read(cls, dsn: str, folder: Path) -> "Source":
+    def read(cls, dsn: str, folder: Path, tables: Sequence[str] = TABLES) -> "Source":
         """Copy the source's rows into a DuckDB file."""
         path = folder / "source.duckdb"
         path.unlink(missing_ok=True)
         with psycopg.connect(dsn) as connection, duckdb.connect(str(path)) as copy:
-            for table in TABLES:
+            for table in tables:
                 csv = folder / f"{table}.source.csv"
                 with connection.cursor() as cursor, csv.open("wb") as file:
                     statement = f"copy {table} to stdout (format csv, header, force_quote *, null '\\N')"
@@ -49,7 +51,7 @@ class Source:
                     " allow_quoted_nulls = false, quote = '\"', escape = '\"')"
                 )
                 csv.unlink()
-        return cls(path)
+        return cls(path, tables)
 
     def faults(self, tool: Tool, folder: Path) -> list[str]:
         """Return the differences between the copy and the source as text; empty if there are none.
@@ -61,7 +63,7 @@ class Source:
         with duckdb.connect() as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute(f"attach '{self.path}' as source (read_only)")
-            for table in TABLES:
+            for table in self.tables:
                 *before, query = tool.rows(folder, table).split("; ")
                 try:
                     for statement in before:
@@ -106,7 +108,9 @@ def _same(table: str, name: str) -> str:
         kind = "decimal(38, 18)"
     elif name.endswith("_date") or name == "last_modified":
         kind = "timestamp"
-    elif name in ("carrier_tracking_number", "comment"):
+    elif name in ("changed_at", "is_new"):
+        kind = {"changed_at": "timestamptz", "is_new": "boolean"}[name]
+    elif name in ("carrier_tracking_number", "comment", "name"):
         return f"({here} is not distinct from {there}::varchar)"
     else:
         return f"(lower({here}) is not distinct from lower({there}::varchar))"

@@ -24,6 +24,7 @@ TABLES = ("orders", "order_details")
 NUMERICS = {
     "orders": ("sub_total", "tax_amt", "freight", "total_due"),
     "order_details": ("unit_price", "unit_price_discount", "line_total"),
+    "items": ("price", "weight"),
 }
 """Columns of type numeric without a precision; all tools that need a precision get this one."""
 DECIMAL = "decimal(38,18)"
@@ -94,7 +95,8 @@ def _adventure(job: Job) -> Sequence[Sequence[str]]:
     return [[job.program("python"), "-m", "adventure", "process"]]
 
 
-def _adventure_variables(job: Job) -> Mapping[str, str]:
+def adventure_variables(job: Job) -> Mapping[str, str]:
+    """Return the settings of an Adventure that works in the job's folder."""
     s = job.settings
     return {
         "POSTGRES_HOST": s.postgres_host,
@@ -119,7 +121,7 @@ def _with_decoder(job: Job) -> Mapping[str, str]:
     with psycopg.connect(job.url) as connection:
         connection.execute("create schema if not exists with_decoder")
     state = f"{job.url}?options=-csearch_path%3Dwith_decoder"
-    return {**_adventure_variables(job), "PYTHONPATH": f"{ROOT}{os.pathsep}{found}", "STATE_DSN": state}
+    return {**adventure_variables(job), "PYTHONPATH": f"{ROOT}{os.pathsep}{found}", "STATE_DSN": state}
 
 
 def _dlt(backend: str) -> Callable[[Job], Sequence[Sequence[str]]]:
@@ -196,7 +198,8 @@ def _csv(folder: Path, table: str) -> str:
     return f"from read_csv('{folder}/{table}-*.csv', {form})"
 
 
-def _pins(name: str) -> Path:
+def pins(name: str) -> Path:
+    """Return the file with the pinned versions of a tool."""
     return Path(__file__).with_name(f"{name}.txt")
 
 
@@ -205,7 +208,7 @@ ADVENTURE = Tool(
     _adventure,
     _parquet("data/stages/{}_stage/*/*.parquet"),
     ROOT / "requirements" / "processor.lock",
-    _adventure_variables,
+    adventure_variables,
 )
 TOOLS = (
     *([replace(ADVENTURE, name="Adventure, with its decoder", variables=_with_decoder)] if is_installed() else []),
@@ -214,16 +217,16 @@ TOOLS = (
         "rivet-cli",
         _rivet,
         _parquet("{}/*.parquet"),
-        _pins("rivet"),
+        pins("rivet"),
         lambda job: {"SALES_URL": job.url},
     ),
-    Tool("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
-    Tool("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), _pins("dlt")),
+    Tool("dlt, connectorx", _dlt("connectorx"), _parquet("out/sales/{}/*.parquet"), pins("dlt")),
+    Tool("dlt, pyarrow", _dlt("pyarrow"), _parquet("out/sales/{}/*.parquet"), pins("dlt")),
     Tool(
         "sling",
         _sling,
         _csv,
-        _pins("sling"),
+        pins("sling"),
         _sling_variables,
         f"to CSV; remembers no cursor without a licence; {_OLD}",
     ),
@@ -231,10 +234,10 @@ TOOLS = (
         "ingestr",
         _ingestr,
         _ingestr_rows,
-        _pins("ingestr"),
+        pins("ingestr"),
         note=f"to DuckDB; stops at a numeric of more than nine decimals, so without unit_price_discount; {_OLD}",
     ),
-    Tool("pandas.read_sql → to_csv", _pandas, _csv, _pins("pandas"), note="remembers no cursor"),
+    Tool("pandas.read_sql → to_csv", _pandas, _csv, pins("pandas"), note="remembers no cursor"),
 )
 
 QUIET = {

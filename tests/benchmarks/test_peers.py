@@ -11,8 +11,10 @@ import pytest
 
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import tools
+from benchmarks.peers.contender import prepare_contender
 from benchmarks.peers.exactness import PROBES, Source
 from benchmarks.peers.tools import TOOLS, Job, Tool
+from benchmarks.results import write_between_markers  # type: ignore[attr-defined]
 from benchmarks.sales_source import Sales, sales_source
 
 # Run in the tests' environment instead of creating one.
@@ -112,7 +114,7 @@ def test_a_tool_that_cannot_be_installed_is_skipped_with_the_reason(
 ) -> None:
     pins = tmp_path / "nothing.txt"
     pins.write_text("this-is ==not a requirement\n")
-    contender = peers.prepare_contender(replace(ADVENTURE, pins=pins), tmp_path / "environments", tmp_path)
+    contender = prepare_contender(replace(ADVENTURE, pins=pins), tmp_path / "environments", tmp_path)
     assert contender.failure.startswith("could not be installed: ")
 
 
@@ -128,5 +130,5 @@ def test_the_table_replaces_the_text_between_its_markers(tmp_path: Path) -> None
     path = tmp_path / "README.md"
     begin, end = peers.MARKERS
     path.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    peers.write_between_markers(path, "new")
+    write_between_markers(path, peers.MARKERS, "new")
     assert path.read_text() == f"before\n{begin}\nnew\n{end}\nafter\n"

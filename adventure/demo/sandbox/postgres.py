@@ -41,6 +41,8 @@ class PostgresServer(process.Server):
     """Additional environment variables of the server's process."""
     durable: bool = True
     """Whether commits survive a crash of the machine. Without that, the server starts and commits in less time."""
+    binaries: Path | None = None
+    """Folder with the programs of another PostgreSQL; None for the wheel's."""
 
     def dsn(self, dbname: str = "postgres", user: str | None = None, password: str | None = None) -> str:
         """Return a libpq connection string, by default for the superuser."""
@@ -61,7 +63,7 @@ class PostgresServer(process.Server):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
         user = SERVICE_USER if os.geteuid() == 0 else None
-        binaries = _reachable_binaries(user)
+        binaries = self.binaries or _reachable_binaries(user)
         data = self._data_folder(user)
         pid_file = data / "postmaster.pid"
         process.stop_leftover(process.read_pid(pid_file), data, self.stop_signal)
