@@ -4,9 +4,12 @@
 Return the high-water mark of an incremental model: the largest `_loaded_at` in its table. Rows above it are new. A load
 commits all its rows with one stamp, later than in all earlier loads, so no row can appear later at or below the mark. The
 mark is a literal, because with a subquery the warehouse could not prune the rows that it need not read.
+
+A model that reads two tables needs a mark for each, since both are loaded at the same time and not read at the same time:
+`column` then holds the stamps of the rows of one of them.
 -#}
-{% macro high_water_mark() -%}
-    {%- set held = run_query('select ' ~ timestamp_text('max(_loaded_at)') ~ ' from ' ~ this) if execute else none -%}
+{% macro high_water_mark(column='_loaded_at') -%}
+    {%- set held = run_query('select ' ~ timestamp_text('max(' ~ column ~ ')') ~ ' from ' ~ this) if execute else none -%}
     {%- set value = held.columns[0].values()[0] if held else none -%}
     cast('{{ value or "1970-01-01 00:00:00" }}' as timestamp)
 {%- endmacro %}
