@@ -195,7 +195,7 @@ works as `delete+insert`, but can also remove a key: a row of the batch whose `_
 
 {#-
 dbt's own condition for a full refresh (dbt-core 1.11), and one more: the table of an incremental model is from an earlier
-version of the model, in which it was rebuilt each time, and lacks the column that the model names as `rebuilt_without`.
+version of the model, and lacks the column that the model names as `rebuilt_without`.
 -#}
 {% macro should_full_refresh() -%}
     {%- set wanted = config.get('full_refresh') -%}

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.dbt.conftest import NOON, Project, line, new_project, order, tombstone
@@ -68,3 +69,13 @@ def test_loads_between_the_two_base_models_are_not_missed(project: Project, read
     project.build_models(*MODELS)
     expected = {("a", "a1"), ("b", "b1"), ("a", "a2") if read_first == BASES[0] else ("c", "c1")}
     assert lines_of(project) == sorted(expected)
+
+
+def test_a_table_with_one_mark_for_both_is_built_again(project: Project) -> None:
+    """As an earlier version of the model has left it."""
+    with duckdb.connect(str(project.path)) as connection:
+        for column in ("_order_loaded_at", "_lines_loaded_at"):
+            connection.execute(f"alter table dbt_prod.stg_real_time__sales_orders drop column {column}")
+    project.load(lines=[line("a2", "a")])
+    project.build_models(*MODELS)
+    assert lines_of(project) == [("a", "a1"), ("a", "a2"), ("b", "b1")]
