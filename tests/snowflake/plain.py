@@ -23,7 +23,7 @@ def plain(
 
 
 def _values(values: tuple[Any, ...], name: str, kind: str, first_row: int) -> list[Any]:
-    if name == "_loaded_at":
+    if name.endswith("_loaded_at"):
         # Both warehouses loaded in the same order, at moments of their own.
         order = {stamp: place for place, stamp in enumerate(sorted({value for value in values if value}))}
         return [order.get(value) for value in values]
