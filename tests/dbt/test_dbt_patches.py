@@ -18,7 +18,7 @@ def quick() -> Iterator[None]:
 
 
 def functions() -> list[Any]:
-    return [getattr(owner, name) for owner, name, _ in dbt_patches._replacements()]
+    return [vars(owner).get(name) for owner, name, _ in dbt_patches._replacements()]
 
 
 def test_dbt_has_its_own_functions_again_after_the_block() -> None:
@@ -123,3 +123,51 @@ def test_text_that_looks_like_a_date_or_null_stays_text() -> None:
     expected = read(text_only_columns=["a"]), read(text_only_columns=["a", "b"])
     with quick_dbt():
         assert (read(text_only_columns=["a"]), read(text_only_columns=["a", "b"])) == expected
+
+
+def test_a_behavior_flag_names_the_module_that_asked_for_it() -> None:
+    from dbt_common.behavior_flags import Behavior
+
+    def source() -> str:
+        flags = Behavior([{"name": "a", "default": True, "docs_url": "b"}], {})
+        return str(flags.a._behavior_change_event.flag_source)
+
+    assert source() == __name__
+    with quick_dbt():
+        assert source() == __name__
+
+
+def test_a_template_that_was_compiled_before_gives_what_dbt_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt.clients.jinja import get_rendered
+    from dbt_common.clients.jinja import MacroFuzzEnvironment
+    from dbt_common.exceptions import CompilationError
+
+    from adventure.destinations.common import dbt_templates
+
+    def rendered() -> list[Any]:
+        return [
+            get_rendered("{{ number }}, {{ missing }}", {"number": 1}),
+            get_rendered("{{ number }}", {"number": 2}),
+            get_rendered("{{ number }}", {"number": 2}, native=True),
+            get_rendered("{% do things.append(number) %}{{ things }}", {"number": 3, "things": []}),
+        ]
+
+    theirs = rendered()
+    assert theirs == ["1, ", "2", 2, "[3]"]
+    monkeypatch.setattr(dbt_templates, "_MOST", 3)
+    parsed: list[str] = []
+    parse = MacroFuzzEnvironment._parse
+
+    def noting(self: Any, source: str, *args: Any) -> Any:
+        parsed.append(source)
+        return parse(self, source, *args)
+
+    monkeypatch.setattr(MacroFuzzEnvironment, "_parse", noting)
+    with quick_dbt():
+        assert [get_rendered("{{ 1 + number }}", {"number": each}) for each in range(3)] == ["1", "2", "3"]
+        assert parsed == ["{{ 1 + number }}"]
+        assert [rendered(), rendered()] == [theirs, theirs]
+        assert len(dbt_templates._compiled) <= 3
+        for _ in range(2):
+            with pytest.raises(CompilationError, match="unexpected"):
+                get_rendered("{{ ) }}", {})

@@ -124,9 +124,9 @@ def test_an_increment_adds_and_replaces_rows_or_changes_nothing(folder: Path, ru
     run()
     assert query("from made.thing order by all") == [(1, "a"), (2, "c"), (3, "d")]
     refused = {
-        "key + 0.5 as key, _loaded_at": "model thing failed.*contract",
-        "key, _loaded_at, 1 as more": "model thing failed.*contract",
-        "key + cast('five' as integer) as key, _loaded_at": "model thing failed.*five",
+        "key + 0.5 as key, _loaded_at": r"model thing failed.*contract",
+        "key, _loaded_at, 1 as more": r"model thing failed.*contract",
+        "key + cast('five' as integer) as key, _loaded_at": r"model thing failed.*five",
     }
     for columns, reason in refused.items():
         write("(3, 'e')", columns=columns)
@@ -134,7 +134,7 @@ def test_an_increment_adds_and_replaces_rows_or_changes_nothing(folder: Path, ru
             run()
     (folder / "models" / "thing.yml").unlink()
     write("(3, 'e')", columns="key, _loaded_at, 1 as more")
-    with pytest.raises(BuildFailed, match="model thing failed.*out of sync"):
+    with pytest.raises(BuildFailed, match=r"model thing failed.*out of sync"):
         run()
     assert query("from made.thing order by all") == [(1, "a"), (2, "c"), (3, "d")]
     assert query("select table_name from information_schema.tables") == [("thing",)]

@@ -4,6 +4,7 @@ They give what dbt's own give, and replace them only in the versions of dbt-core
 one, dbt does it all itself.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -22,16 +23,37 @@ def quick_dbt() -> Iterator[None]:
     with ExitStack() as undone:
         if __version__.startswith(_MADE_FOR):
             for owner, name, ours in _replacements():
-                undone.callback(setattr, owner, name, getattr(owner, name))
+                undone.callback(_put_back, owner, name, vars(owner).get(name))
                 setattr(owner, name, ours)
         yield
 
 
+def _put_back(owner: Any, name: str, own: Any) -> None:
+    if own is None:
+        # A parent class has it.
+        delattr(owner, name)
+    else:
+        setattr(owner, name, own)
+
+
 def _replacements() -> list[Replacement]:
     from dbt.compilation import Linker
+    from dbt_common.behavior_flags import BehaviorFlagRendered
 
-    from adventure.destinations.common import dbt_contexts, dbt_events, dbt_macros, dbt_tables
+    from adventure.destinations.common import dbt_contexts, dbt_events, dbt_macros, dbt_tables, dbt_templates
 
-    found = [*dbt_contexts.replacements(), *dbt_events.replacements(), *dbt_tables.replacements()]
-    # Nobody reads the file graph_summary.json, for which dbt makes a dictionary of each node, twice in a build.
-    return [*found, *dbt_macros.replacements(), (Linker, "get_graph_summary", lambda _self, _manifest: {})]
+    modules = dbt_contexts, dbt_events, dbt_macros, dbt_tables, dbt_templates
+    return [
+        *(each for module in modules for each in module.replacements()),
+        # Nobody reads the file graph_summary.json, for which dbt makes a dictionary of each node, twice in a build.
+        (Linker, "get_graph_summary", lambda _self, _manifest: {}),
+        (BehaviorFlagRendered, "_default_source", staticmethod(_caller)),
+    ]
+
+
+def _caller() -> str:
+    """Return the module that asks for a behavior flag. dbt searches the source files of all running functions."""
+    frame, own = sys._getframe(1), "dbt_common.behavior_flags"
+    while frame.f_back and frame.f_globals.get("__name__") == own:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "Unknown"))
