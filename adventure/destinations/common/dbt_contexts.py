@@ -37,32 +37,34 @@ class Contexts:
         from dbt.context.providers import ModelContext, RuntimeProvider
 
         made: Any = ModelContext(model, config, manifest, RuntimeProvider(), None)
-        self._kept.compiled = made
         found: dict[str, Any] = made.to_dict()
+        self._kept.compiled = made, found
         return found
 
     def to_run(self, model: Any, config: Any, manifest: Any) -> dict[str, Any]:
         """Return a context in which a node runs: the one in which this thread compiled it, with the values of now."""
-        made = self._kept.__dict__.pop("compiled", None)
+        made, found = self._kept.__dict__.pop("compiled", (None, {}))
         if made is None or not _is_for(made, model, config, manifest):
             return self.to_compile(model, config, manifest)
         made.sql_results = {}
-        made._ctx.clear()
-        found: dict[str, Any] = made.to_dict()
-        return found
+        found.clear()
+        # It fills the same dictionary, to which the macros refer.
+        filled: dict[str, Any] = made.to_dict()
+        return filled
 
     def of_macro(self, macro: Any, config: Any, manifest: Any, package_name: str | None) -> dict[str, Any]:
         """Return a context in which dbt itself runs a macro: that of the last time in this thread, without results."""
         from dbt.context.providers import MacroContext, OperationProvider
 
         key = id(macro), package_name
-        made: Any = self._kept.__dict__.setdefault("macros", {}).get(key)
+        made, found = self._kept.__dict__.setdefault("macros", {}).get(key, (None, {}))
         if made is None or not _is_for(made, macro, config, manifest):
-            made = self._kept.macros[key] = MacroContext(macro, config, manifest, OperationProvider(), package_name)
-            made.to_dict()
+            new: Any = MacroContext(macro, config, manifest, OperationProvider(), package_name)
+            made, found = new, new.to_dict()
+            self._kept.macros[key] = made, found
         made.sql_results.clear()
-        found: dict[str, Any] = made._ctx
-        return found
+        context: dict[str, Any] = found
+        return context
 
 
 def _is_for(made: Any, model: Any, config: Any, manifest: Any) -> bool:

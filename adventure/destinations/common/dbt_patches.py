@@ -4,7 +4,7 @@ They give what dbt's own give, and replace them only in the versions of dbt-core
 one, dbt does it all itself.
 """
 
-import sys
+import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -53,7 +53,7 @@ def _replacements() -> list[Replacement]:
 
 def _caller() -> str:
     """Return the module that asks for a behavior flag. dbt searches the source files of all running functions."""
-    frame, own = sys._getframe(1), "dbt_common.behavior_flags"
-    while frame.f_back and frame.f_globals.get("__name__") == own:
+    frame, passed = inspect.currentframe(), (__name__, "dbt_common.behavior_flags")
+    while frame and frame.f_globals.get("__name__") in passed:
         frame = frame.f_back
-    return str(frame.f_globals.get("__name__", "Unknown"))
+    return str(frame.f_globals.get("__name__")) if frame else "Unknown"

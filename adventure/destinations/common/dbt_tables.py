@@ -21,11 +21,10 @@ def replacements() -> list[tuple[Any, str, Any]]:
 
 def _remembering(build: Any) -> Any:
     def build_type_tester(text_columns: Iterable[str], string_null_values: Any = ("null", "")) -> Any:
-        nulls, testers = tuple(string_null_values), _made.__dict__.setdefault("testers", {})
-        if nulls not in testers:
-            testers[nulls] = build((), nulls)
-        kind, types = type(testers[nulls]), testers[nulls]._possible_types
-        # The last type is text.
-        return kind(force=dict.fromkeys(text_columns, types[-1]), types=types)
+        key = frozenset(text_columns), tuple(string_null_values)
+        testers = _made.__dict__.setdefault("testers", {})
+        if key not in testers:
+            testers[key] = build(*key)
+        return testers[key]
 
     return build_type_tester
