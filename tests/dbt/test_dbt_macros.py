@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from adventure.destinations.common.dbt_macros import build_namespace, quick_macros
+from adventure.destinations.common.dbt_macros import build_namespace
 
 
 class Macro:
@@ -56,15 +56,3 @@ def test_the_macros_are_those_that_dbt_finds(search_package: str) -> None:
         assert (found and described(found)) == (expected and described(expected))
     for part in ("local_namespace", "global_namespace", "global_project_namespace", "packages"):
         assert described(getattr(ours, part)) == described(getattr(theirs, part)), part
-
-
-def test_another_version_of_dbt_collects_them_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dbt.context.macros import MacroNamespaceBuilder
-
-    own = MacroNamespaceBuilder.build_namespace
-    with quick_macros():
-        assert MacroNamespaceBuilder.build_namespace is build_namespace
-    assert MacroNamespaceBuilder.build_namespace is own
-    monkeypatch.setattr("dbt.version.__version__", "1.12.0")
-    with quick_macros():
-        assert MacroNamespaceBuilder.build_namespace is own

@@ -93,6 +93,56 @@ def test_a_table_replaces_what_had_its_name_and_a_failure_replaces_nothing(folde
     ]
 
 
+INCREMENTAL = """
+{{{{ config(materialized='incremental', unique_key='key', incremental_strategy='replace', on_schema_change='fail') }}}}
+{rows}
+{{% if is_incremental() %}} where key > (select max(key) - 1 from {{{{ this }}}}) {{% endif %}}
+"""
+CONTRACT = """
+models:
+  - name: thing
+    config: {contract: {enforced: true}}
+    columns: [{name: key, data_type: integer}, {name: _loaded_at, data_type: varchar}]
+"""
+
+
+@pytest.mark.slow
+def test_an_increment_adds_and_replaces_rows_or_changes_nothing(folder: Path, run: Run) -> None:
+    model = folder / "models" / "thing.sql"
+    (folder / "models" / "thing.yml").write_text(CONTRACT)
+
+    def write(*rows: str, columns: str = "key, _loaded_at") -> None:
+        values = f"select {columns} from (values {', '.join(rows)}) as made (key, _loaded_at)"
+        model.write_text(INCREMENTAL.format(rows=values))
+
+    model.write_text("{{ config(materialized='view') }} select 1 as key, 'view' as _loaded_at")
+    query = run()
+    write("(1, 'a')", "(2, 'b')")
+    run()
+    assert query("from made.thing order by all") == [(1, "a"), (2, "b")], "the view has made room for a table"
+    write("(1, 'not read')", "(2, 'c')", "(3, 'd')")
+    run()
+    assert query("from made.thing order by all") == [(1, "a"), (2, "c"), (3, "d")]
+    refused = {
+        "key + 0.5 as key, _loaded_at": r"model thing failed.*contract",
+        "key, _loaded_at, 1 as more": r"model thing failed.*contract",
+        "key + cast('five' as integer) as key, _loaded_at": r"model thing failed.*five",
+    }
+    for columns, reason in refused.items():
+        write("(3, 'e')", columns=columns)
+        with pytest.raises(BuildFailed, match=reason):
+            run()
+    (folder / "models" / "thing.yml").unlink()
+    write("(3, 'e')", columns="key, _loaded_at, 1 as more")
+    with pytest.raises(BuildFailed, match=r"model thing failed.*out of sync"):
+        run()
+    assert query("from made.thing order by all") == [(1, "a"), (2, "c"), (3, "d")]
+    assert query("select table_name from information_schema.tables") == [("thing",)]
+    write("(3, null)", "(4, 'e')")
+    run()
+    assert query("from made.thing order by all") == [(1, "a"), (2, "c"), (4, "e")], "rows without a stamp are removed"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("test", ["primary_key", "primary_key_latest"])
 def test_keys_that_are_null_or_occur_twice_fail(folder: Path, run: Run, tmp_path: Path, test: str) -> None:

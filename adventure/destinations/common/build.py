@@ -14,13 +14,14 @@ from adventure.core import heartbeat
 from adventure.core.errors import BuildFailed, ConfigError
 from adventure.core.extras import naming_extra
 from adventure.core.faults import Point, reached
+from adventure.core.garbage import searched_later
 from adventure.core.kinds import WAREHOUSES
 from adventure.core.log import get_logger
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
 from adventure.destinations.common import unchanged
 from adventure.destinations.common.dbt_events import without_debug_events
-from adventure.destinations.common.dbt_macros import quick_macros
+from adventure.destinations.common.dbt_patches import quick_dbt
 from adventure.destinations.common.dbt_results import keep_results
 from adventure.destinations.common.parsed import Parsed, parsed
 from adventure.destinations.common.selection import LoadedTables, Selection, keep_selection, select
@@ -107,11 +108,11 @@ def parse_project(
 
 @contextlib.contextmanager
 def _for_dbt(settings: Settings, environment: Mapping[str, str]) -> Iterator[None]:
-    """Set what the project reads, and catch what dbt prints."""
+    """Set what the project reads, catch what dbt prints, and let the many objects that it makes be."""
     # The project has models that exist only where an API is read.
     api = {"API_URL": settings.api_url} if settings.api_url else {}
     needs_dbt = naming_extra("A build of the models", WAREHOUSES[settings.warehouse].extra)
-    with needs_dbt, _variables({**environment, **api}), contextlib.redirect_stdout(io.StringIO()):
+    with needs_dbt, _variables({**environment, **api}), contextlib.redirect_stdout(io.StringIO()), searched_later():
         yield
 
 
@@ -219,7 +220,7 @@ def _invoke(arguments: list[str], manifest: Any = None) -> Any:
                 of = f" of {total}" if total else ""
                 log.info(f"build: {finished}{of} models and tests done after {logged - begun:.0f} s", done=finished)
 
-    with without_debug_events(), quick_macros():
+    with without_debug_events(), quick_dbt():
         return dbtRunner(manifest, callbacks=[log_progress]).invoke(arguments)
 
 

@@ -5,27 +5,15 @@ looks up each by its name in several dictionaries. That was a tenth of a build's
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-_MADE_FOR = "1.11."
-"""The versions of dbt-core whose classes these are; with another one, dbt collects the macros itself."""
 
-
-@contextmanager
-def quick_macros() -> Iterator[None]:
-    """Let dbt collect macros quickly in the block."""
+def replacements() -> list[tuple[Any, str, Any]]:
+    """Return dbt's function that collects macros, with ours; see `dbt_patches`."""
     from dbt.context.macros import MacroNamespaceBuilder
-    from dbt.version import __version__
 
-    before = MacroNamespaceBuilder.build_namespace
-    if __version__.startswith(_MADE_FOR):
-        MacroNamespaceBuilder.build_namespace = build_namespace  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        MacroNamespaceBuilder.build_namespace = before  # type: ignore[method-assign]
+    return [(MacroNamespaceBuilder, "build_namespace", build_namespace)]
 
 
 def build_namespace(self: Any, macros_by_package: Mapping[str, Mapping[str, Any]], ctx: dict[str, Any]) -> Any:
