@@ -30,7 +30,7 @@ from adventure.core.zones import is_utc, to_local
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres import horizon
 from adventure.sources.postgres.clock_steps import unread_below
-from adventure.sources.postgres.ahead import Ahead
+from adventure.sources.postgres.early_query import EarlyQuery
 from adventure.sources.postgres.log.reader import LogReader
 from adventure.sources.postgres.memory import Memory
 from adventure.sources.postgres.reader import Reader
@@ -263,7 +263,7 @@ class SimulatedReader(Reader):
         self.zones = NamedZone("UTC", "default")
         self.asking: Any = AskingConnection(process, server)
         self.copying: Any = CopyingConnection(process, server)
-        self.ahead = Ahead(self.copying)
+        self.early = EarlyQuery(self.copying)
         self.utf8, self.copying_pid, self.origin_query = True, 0, ""
         self.conninfo = "host=localhost port=5432 dbname=shop user=reader"
         self.name = USUAL

@@ -150,7 +150,7 @@ class PostgresSnapshot:
             bounded: end the window of a first load after ROWS_A_WINDOW rows.
         """
         plan, mark, below = self._plans[stream.name], self._marks.get(stream.name), self.windows.lookback(stream)
-        known, hashed = self.windows.resolution(stream), self._is_hashed(stream)
+        known, hashed = self.windows.resolution(stream), self.windows.is_hashed(stream)
         deduplicator = self.memory.deduplicator(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
         writer = RowWriter(plan, folder, below, deduplicator, self.reader.delta, hashed, known, last)
@@ -180,13 +180,6 @@ class PostgresSnapshot:
             more=until is not None,
         )
 
-    def _is_hashed(self, stream: Stream) -> bool:
-        """Return whether the cursor does not tell apart all versions of a row; see `RowWriter`."""
-        plan, known = self._plans[stream.name], self.windows.resolution(stream)
-        # Where rows below the watermark are read again, one may have changed since and have got the same coarse value.
-        twice = plan.step > _TICK and self.windows.lookback(stream) > timedelta(0)
-        return twice or (known is not None and known.unit > plan.step)
-
     def _begin_after(self, stream: Stream) -> None:
         """Let the server begin with the next stream, while the last rows of this one are written and staged.
 
@@ -196,7 +189,7 @@ class PostgresSnapshot:
         following = list(self._plans.values())[list(self._plans).index(stream.name) + 1 :]
         plan = next((plan for plan in following if plan.stream.name not in self.unreadable), None)
         if plan and not plan.stream.has_read_at and not self.windows.is_first_load(plan.stream):
-            self.reader.begin(plan, plan.select(self.windows.rows(plan), hashed=self._is_hashed(plan.stream)))
+            self.reader.begin(plan, plan.select(self.windows.rows(plan), hashed=self.windows.is_hashed(plan.stream)))
 
     def _window_end(self, plan: Plan) -> datetime | None:
         """Return where the window of a first load ends because it has enough rows; None for the last one.

@@ -89,7 +89,7 @@ class PostgresSource:
                 with self._log_cycle(snapshot.windows.plans, snapshot.database, snapshot.unreadable):
                     yield snapshot
             finally:
-                self._reader.ahead.leave()
+                self._reader.early.cancel()
 
     def _prepare(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> PostgresSnapshot:
         """Do everything that comes before the snapshot is taken."""

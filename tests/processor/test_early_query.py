@@ -15,7 +15,7 @@ from adventure.destinations.duckdb.stage import FolderStage
 from adventure.processor.cycle import Pipeline, run_cycle
 from adventure.processor.run import open_pipeline
 from adventure.sources.postgres import decoder
-from adventure.sources.postgres.ahead import Ahead
+from adventure.sources.postgres.early_query import EarlyQuery
 from adventure.sources.postgres.snapshot import PostgresSnapshot
 from adventure.sources.postgres.writer import RowWriter
 from tests.processor.conftest import Rows, stream_of, writer
@@ -101,7 +101,7 @@ def test_a_stream_that_fails_while_the_next_query_runs_stops_only_what_refers_to
 ) -> None:
     def check(self: PostgresSnapshot, stream: Stream) -> None:
         if stream.name == "sales":
-            assert self.reader.ahead.runs()
+            assert self.reader.early.runs()
             raise error("stream sales: something failed")
 
     with open_pipeline(settings, STREAMS) as pipeline:
@@ -135,7 +135,7 @@ def test_no_line_is_staged_where_its_sale_cannot_be(
     assert ids(staged) == [[1, 2]] * 3
 
 
-def test_a_query_that_fails_ahead_stops_its_own_stream_only(settings: Settings, shop: Shop, staged: Staged) -> None:
+def test_a_early_query_that_fails_stops_its_own_stream_only(settings: Settings, shop: Shop, staged: Staged) -> None:
     lines = replace(LINES, where="1 / (id - 2) is not null")
     with open_pipeline(settings, (SALES, lines, BUYERS)) as pipeline:
         assert failed(pipeline) == []
@@ -151,17 +151,17 @@ def test_a_query_that_fails_ahead_stops_its_own_stream_only(settings: Settings, 
 
 
 @pytest.mark.parametrize("query", [MANY, "select pg_sleep(600)::text as i"])
-def test_a_query_that_is_left_is_cancelled(settings: Settings, kind: None, query: str) -> None:
+def test_a_query_that_is_not_wanted_is_cancelled(settings: Settings, kind: None, query: str) -> None:
     session = opened(settings)
-    number, ahead = pid(session), Ahead(session)
-    assert not ahead.leave()
+    number, early = pid(session), EarlyQuery(session)
+    assert not early.cancel()
     with session.transaction():
         session.execute("savepoint before")
-        ahead.begin(query, {})
-        assert ahead.runs(query)
-        assert not ahead.runs("select 1")
-        assert ahead.leave()
-        assert not ahead.runs()
+        early.begin(query, {})
+        assert early.runs(query)
+        assert not early.runs("select 1")
+        assert early.cancel()
+        assert not early.runs()
         session.execute("rollback to savepoint before")
         assert rows(session, "select 1") == [(1,)]
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as other:
@@ -170,14 +170,14 @@ def test_a_query_that_is_left_is_cancelled(settings: Settings, kind: None, query
     session.close()
 
 
-def test_an_error_of_a_query_that_is_left_is_not_raised(settings: Settings, kind: None) -> None:
+def test_an_error_of_a_query_that_is_not_wanted_is_not_raised(settings: Settings, kind: None) -> None:
     session = opened(settings)
-    ahead = Ahead(session)
+    early = EarlyQuery(session)
     with session.transaction():
         session.execute("savepoint before")
-        ahead.begin("select 1 / 0 as i", {})
+        early.begin("select 1 / 0 as i", {})
         time.sleep(0.2)
-        assert ahead.leave()
+        assert early.cancel()
         session.execute("rollback to savepoint before")
         assert rows(session, "select 1") == [(1,)]
     session.close()

@@ -9,10 +9,10 @@ from adventure.core.errors import SourceError
 from adventure.sources.postgres.copy import CopySession
 
 
-class Ahead:
-    """The query that a session runs ahead of its use; at most one.
+class EarlyQuery:
+    """A query that runs in a session before its rows are asked for; at most one.
 
-    Nothing else can run in the session meanwhile: call `leave` before every other statement.
+    Nothing else can run in the session meanwhile: `take` or `cancel` comes before every other statement.
     """
 
     def __init__(self, session: CopySession) -> None:
@@ -22,9 +22,17 @@ class Ahead:
         self._running = ExitStack()
 
     def begin(self, query: str, decimals: Mapping[str, pa.Decimal128Type]) -> None:
-        """Begin a query; its first batches are fetched on a thread. Its errors come from `take`."""
+        """Begin a query; a thread fetches its first batches. Its errors are raised by the batches that `take` yields.
+
+        Args:
+            decimals: see `CopySession.batches`.
+        """
         self._batches = self._running.enter_context(self._session.batches(query, decimals))
         self._query = query
+
+    def runs(self, query: str | None = None) -> bool:
+        """Return whether this query is under way; without an argument, whether any is."""
+        return self._query is not None and query in (None, self._query)
 
     @contextmanager
     def take(self) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -33,12 +41,8 @@ class Ahead:
         with self._running.pop_all():
             yield self._batches
 
-    def runs(self, query: str | None = None) -> bool:
-        """Return whether this query is under way; without a query, whether any is."""
-        return self._query is not None and query in (None, self._query)
-
-    def leave(self) -> bool:
-        """Cancel the query under way, and return whether there was one: it may have failed the transaction."""
+    def cancel(self) -> bool:
+        """Cancel the query under way, and return whether there was one: the transaction may have failed with it."""
         if self._query is None:
             return False
         # A lost connection shows in the next statement.
