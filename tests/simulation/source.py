@@ -263,7 +263,7 @@ class SimulatedReader(Reader):
         self.zones = NamedZone("UTC", "default")
         self.asking: Any = AskingConnection(process, server)
         self.copying: Any = CopyingConnection(process, server)
-        self.early = EarlyQuery(self.copying)
+        self.early = EarlyQuery(self.copying)  # type: ignore[arg-type]
         self.utf8, self.copying_pid, self.origin_query = True, 0, ""
         self.conninfo = "host=localhost port=5432 dbname=shop user=reader"
         self.name = USUAL
