@@ -155,18 +155,24 @@ def test_a_query_that_is_not_wanted_is_cancelled(settings: Settings, kind: None,
     session = opened(settings)
     number, early = pid(session), EarlyQuery(session)
     assert not early.cancel()
-    with session.transaction():
-        session.execute("savepoint before")
-        early.begin(query, {})
-        assert early.runs(query)
-        assert not early.runs("select 1")
-        assert early.cancel()
-        assert not early.runs()
-        session.execute("rollback to savepoint before")
-        assert rows(session, "select 1") == [(1,)]
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as other:
-        state = "select state from pg_stat_activity where pid = %s"
-        until(lambda: other.execute(state, [number]).fetchone() == ("idle",))
+
+        def activity() -> tuple[str, bool]:
+            found = "select state, position(%s in query) > 0 from pg_stat_activity where pid = %s"
+            return other.execute(found, [query, number]).fetchone() or ("", False)
+
+        with session.transaction():
+            session.execute("savepoint before")
+            early.begin(query, {})
+            assert early.runs(query)
+            assert not early.runs("select 1")
+            # A cancel that comes before its query ends the connection after a second.
+            until(lambda: activity() == ("active", True))
+            assert early.cancel()
+            assert not early.runs()
+            session.execute("rollback to savepoint before")
+            assert rows(session, "select 1") == [(1,)]
+        until(lambda: activity()[0] == "idle")
     session.close()
 
 

@@ -42,7 +42,10 @@ class EarlyQuery:
             yield self._batches
 
     def cancel(self) -> bool:
-        """Cancel the query under way, and return whether there was one: the transaction may have failed with it."""
+        """Cancel the query under way, and return whether there was one: the transaction may have failed with it.
+
+        The connection ends with it where the server does not end it soon.
+        """
         if self._query is None:
             return False
         # A lost connection shows in the next statement.
