@@ -18,7 +18,6 @@ from adventure.processor.cycle import Pipeline
 from adventure.processor.run import open_pipeline, run_cycle
 from adventure.sources.postgres.horizon import MARGIN
 from benchmarks.first_load import FirstLoad, first_load
-from benchmarks.plot import Panel, Series, draw
 from benchmarks.results import Results, add_argument
 from benchmarks.sales_source import LINES_AN_ORDER, Sales, sales_source
 
@@ -105,6 +104,9 @@ def report(found: Sequence[Measured]) -> Results:
 
 def plot(found: Sequence[Measured], path: Path) -> None:
     """Draw three panels over the number of lines."""
+    # The measured process imports this module, too. With Altair and pandas it would hold 110 MB more.
+    from benchmarks.plot import Panel, Series, draw
+
     lines = [each.lines for each in found]
     cycles = Series(lines, [statistics.median(each.cycles) for each in found])
     seconds = Series(lines, [each.load_seconds for each in found])

@@ -18,6 +18,9 @@ class Staging:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "staging")
+        # Start the thread now, before a first thread fetches rows. Later it would take over that one's part of the
+        # heap, and the next one that fetches would grow another: 25 MB.
+        self._thread.submit(int)
         self._under_way: Future[None] | None = None
         self._then: list[Callable[[], object]] = []
 

@@ -49,7 +49,14 @@ def test_a_note_without_a_window_is_made_at_once() -> None:
     with Staging() as staging:
         staging.then(lambda: order.append("noted"))
         assert order == ["noted"]
-    assert threads() == [], "without a window there is no thread"
+    assert threads() == []
+
+
+def test_the_thread_starts_before_anything_is_read() -> None:
+    """Memory depends on it; see `Staging.__init__`."""
+    with Staging():
+        assert threads() == ["staging_0"]
+    assert threads() == []
 
 
 def test_no_window_follows_one_that_failed_and_nothing_is_noted_of_it() -> None:

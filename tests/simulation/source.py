@@ -30,6 +30,7 @@ from adventure.core.zones import is_utc, to_local
 from adventure.sources.deduplicator import Deduplicator
 from adventure.sources.postgres import horizon
 from adventure.sources.postgres.clock_steps import unread_below
+from adventure.sources.postgres.early_query import EarlyQuery
 from adventure.sources.postgres.log.reader import LogReader
 from adventure.sources.postgres.memory import Memory
 from adventure.sources.postgres.reader import Reader
@@ -262,6 +263,7 @@ class SimulatedReader(Reader):
         self.zones = NamedZone("UTC", "default")
         self.asking: Any = AskingConnection(process, server)
         self.copying: Any = CopyingConnection(process, server)
+        self.early = EarlyQuery(self.copying)  # type: ignore[arg-type]
         self.utf8, self.copying_pid, self.origin_query = True, 0, ""
         self.conninfo = "host=localhost port=5432 dbname=shop user=reader"
         self.name = USUAL

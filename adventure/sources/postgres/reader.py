@@ -15,6 +15,7 @@ from adventure.core.settings import Settings
 from adventure.core.sql_text import quoted
 from adventure.core.watermark import Watermark
 from adventure.sources.postgres.copy_session import open_copy_session
+from adventure.sources.postgres.early_query import EarlyQuery
 from adventure.sources.postgres.origin import origin_query
 from adventure.sources.postgres.plan import Plan
 from adventure.sources.postgres.rejects import rejected_rows_query, rejects_of
@@ -25,6 +26,7 @@ from adventure.sources.postgres.zone import ZoneWatch
 from adventure.sources.progress import log_progress
 
 _SAVEPOINT = "before_extract"
+_BACK = f"rollback to savepoint {_SAVEPOINT}"
 
 _FINGERPRINT = """
 select string_agg(concat_ws('/', c.oid, c.relfilenode, a.columns), ',' order by c.oid)
@@ -74,6 +76,7 @@ class Reader:
             extracting = extracting_conninfo(self.asking, self.conninfo, self.name)
         self.copying = open_copy_session(extracting, self.name, self.settings.silence_sec)
         self._connections.callback(self.copying.close)
+        self.early = EarlyQuery(self.copying)
         self.copying.execute(statements)
         self.copying.execute(PROBE_CLIENT)
         with self.copying.batches("select pg_backend_pid() as pid") as batches:
@@ -102,25 +105,42 @@ class Reader:
 
     @contextmanager
     def batches(self, plan: Plan, query: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Yield the batches of a query in the open snapshot, with prefetch."""
-        decimals = {column.name: column.type for column in plan.columns if pa.types.is_decimal(column.type)}
-        with self.copying.batches(query, decimals) as batches:
+        """Yield the batches of a query in the open snapshot, with prefetch. It may be under way already."""
+        if not self.early.runs(query):
+            self._cancel_early()
+            self.begin(plan, query)
+        with self.early.take() as batches:
             yield log_progress(plan.stream, batches, "rows")
+
+    def begin(self, plan: Plan, query: str) -> None:
+        """Let the server begin a query for `batches`."""
+        decimals = {column.name: column.type for column in plan.columns if pa.types.is_decimal(column.type)}
+        self.early.begin(query, decimals)
+
+    def _cancel_early(self) -> None:
+        if self.early.cancel():
+            self.copying.execute(_BACK)
 
     def value_after(self, plan: Plan, rows: int, low: datetime | None, end: datetime) -> datetime | None:
         """Return the cursor below which a window of so many rows ends; None if no more rows lie below `end`."""
+        self._cancel_early()
         with self.copying.batches(plan.value_after(rows, low, end)) as batches:
             found = [value for batch in batches for value in batch.column(0).to_pylist()]
         return found[0] if found else None
 
     def set_savepoint(self) -> None:
-        """Set the savepoint to which the transaction returns if the next extract fails."""
-        self.copying.execute(f"savepoint {_SAVEPOINT}")
+        """Set the savepoint to which the transaction returns if the next extract fails.
+
+        Where its query is under way, the savepoint before that is as good: nothing is written.
+        """
+        if not self.early.runs():
+            self.copying.execute(f"savepoint {_SAVEPOINT}")
 
     def rolls_back_to_savepoint(self) -> bool:
         """Roll back to the savepoint; return whether both connections still work."""
+        self.early.cancel()
         try:
-            self.copying.execute(f"rollback to savepoint {_SAVEPOINT}")
+            self.copying.execute(_BACK)
             with self.translating():
                 self.asking.execute("select")
         except SourceError:

@@ -150,15 +150,14 @@ class PostgresSnapshot:
             bounded: end the window of a first load after ROWS_A_WINDOW rows.
         """
         plan, mark, below = self._plans[stream.name], self._marks.get(stream.name), self.windows.lookback(stream)
-        known = self.windows.resolution(stream)
-        # Where rows below the watermark are read again, one may have changed since and have got the same coarse value.
-        twice = plan.step > _TICK and below > timedelta(0)
-        hashed = twice or (known is not None and known.unit > plan.step)
+        known, hashed = self.windows.resolution(stream), self.windows.is_hashed(stream)
         deduplicator = self.memory.deduplicator(stream, below)
         last = last_value(mark, known, plan.step) if mark else None
         writer = RowWriter(plan, folder, below, deduplicator, self.reader.delta, hashed, known, last)
         until = self._window_end(plan) if bounded else None
         suspects = self._read_window(plan, writer, below, until)
+        if not (until or suspects):
+            self._begin_after(stream)
         files = writer.close()
         with writing(folder):
             rejects = self._write_rejects(plan, writer, suspects, folder)
@@ -180,6 +179,17 @@ class PostgresSnapshot:
             ordered=hashed,
             more=until is not None,
         )
+
+    def _begin_after(self, stream: Stream) -> None:
+        """Let the server begin with the next stream, while the last rows of this one are written and staged.
+
+        The next window depends only on the horizon and on its own watermark. Where it is not read, as after a failure
+        of this stream, the query is cancelled.
+        """
+        following = list(self._plans.values())[list(self._plans).index(stream.name) + 1 :]
+        plan = next((plan for plan in following if plan.stream.name not in self.unreadable), None)
+        if plan and not plan.stream.has_read_at and not self.windows.is_first_load(plan.stream):
+            self.reader.begin(plan, plan.select(self.windows.rows(plan), hashed=self.windows.is_hashed(plan.stream)))
 
     def _window_end(self, plan: Plan) -> datetime | None:
         """Return where the window of a first load ends because it has enough rows; None for the last one.

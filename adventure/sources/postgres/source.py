@@ -85,8 +85,11 @@ class PostgresSource:
         with self._reader.copying.transaction():
             with self._reader.translating():
                 snapshot = self._prepare(streams, marks)
-            with self._log_cycle(snapshot.windows.plans, snapshot.database, snapshot.unreadable):
-                yield snapshot
+            try:
+                with self._log_cycle(snapshot.windows.plans, snapshot.database, snapshot.unreadable):
+                    yield snapshot
+            finally:
+                self._reader.early.cancel()
 
     def _prepare(self, streams: Sequence[Stream], marks: Mapping[str, Watermark]) -> PostgresSnapshot:
         """Do everything that comes before the snapshot is taken."""

@@ -16,6 +16,8 @@ from adventure.sources.postgres.resolution import TIES, Resolution, known_resolu
 ROWS_A_WINDOW = 5_000_000
 """A first load or an append with more rows is staged in several windows. One that is killed reads on after the last."""
 
+_MICROSECOND = timedelta(microseconds=1)
+
 FIRST_LOAD = "first load"
 """In the mode of a watermark: more rows lay below the horizon when it moved."""
 
@@ -61,6 +63,13 @@ class Windows:
         horizon_unknown = self.horizon.mode.startswith("lookback") or bool(unsure) or was_unknown
         usual = lookback(stream, mark, step=self.plans[stream.name].step, horizon_unknown=horizon_unknown)
         return usual + self.floors.below_watermark(stream.name)
+
+    def is_hashed(self, stream: Stream) -> bool:
+        """Return whether the cursor does not tell apart all versions of a row, so that each row gets a hash."""
+        plan, known = self.plans[stream.name], self.resolution(stream)
+        # Where rows below the watermark are read again, one may have changed since and have got the same coarse value.
+        twice = plan.step > _MICROSECOND and self.lookback(stream) > timedelta(0)
+        return twice or (known is not None and known.unit > plan.step)
 
     def is_first_load(self, stream: Stream) -> bool:
         """Return whether the window is one of a first load: the first one, or one after a window with more rows."""
