@@ -58,7 +58,7 @@ BACKFILL_DAYS = 60
 PACE = 60
 """The shop sells 60 times faster than the clock: each batch stands for five minutes of its business day."""
 
-GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 1.0, 5.0
+GENERATION_SEC, CYCLE_SEC, TASKS_SEC = 5.0, 0.5, 5.0
 """Intervals of the generator, the processor and the task server, which also runs as soon as rows are staged."""
 
 

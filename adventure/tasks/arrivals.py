@@ -31,7 +31,8 @@ def wait_for_windows(
 
     A window that cannot be loaded stays in its stage. It is known to the next wait and does not end that one.
     """
-    ends_at, last = time.monotonic() + seconds, known
+    # What came before the wait need not be looked at twice more.
+    ends_at, last = time.monotonic() + seconds, staged(stage, streams)
     while (left := ends_at - time.monotonic()) > 0 and not stop.wait(min(LOOK_SEC, left)):
         now = staged(stage, streams)
         if now == last and now - known:

@@ -7,7 +7,7 @@ may leave the short loads and cleanups of its last second unrecorded.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -137,24 +137,41 @@ def _with_dependants(graph: tuple[Task, ...], name: str) -> tuple[Task, ...]:
 def _run(warehouse: Warehouse, tasks: tuple[Task, ...]) -> list[TaskRun]:
     """Run these tasks, due or not."""
     runs: dict[str, TaskRun] = {}
+
+    def run(task: Task) -> TaskRun:
+        failed = [name for name in task.needs if name in runs and runs[name].outcome == "failed"]
+        runs[task.name] = _skipped(task, f"after {failed[0]} failed") if failed else run_one(task)
+        return runs[task.name]
+
+    for block in in_blocks(warehouse, tasks, run):
+        warehouse.record_runs(*block)
+    return list(runs.values())
+
+
+def in_blocks(
+    warehouse: Warehouse, tasks: tuple[Task, ...], run: Callable[[Task], TaskRun | None]
+) -> Iterator[list[TaskRun]]:
+    """Run tasks in their order and yield their runs, those of short tasks that share the open warehouse together.
+
+    Args:
+        run: runs a task; None if it leaves it out.
+    """
     remaining = deque(tasks)
     while remaining:
-        first, shares = len(runs), remaining[0].shares
+        shares, runs = remaining[0].shares, []
         with warehouse.reading() if shares else nullcontext():
             ends_at = time.monotonic() + KEPT_OPEN_SEC
             while remaining:
-                task = remaining.popleft()
-                failed = [name for name in task.needs if name in runs and runs[name].outcome == "failed"]
-                runs[task.name] = run = _skipped(task, f"after {failed[0]} failed") if failed else run_one(task)
+                found = run(remaining.popleft())
+                runs += [found] if found else []
                 # After some failures, such as of a full disk, DuckDB refuses everything until the file is opened again.
-                goes_on = shares and run.outcome == "succeeded" and time.monotonic() < ends_at
+                goes_on = shares and not (found and found.outcome != "succeeded") and time.monotonic() < ends_at
                 if not (goes_on and remaining and remaining[0].shares):
                     break
-        warehouse.record_runs(*list(runs.values())[first:])
-        if remaining:
+        yield runs
+        if remaining and shares:
             # Let a command that waits for the warehouse have it.
             time.sleep(YIELDED_SEC)
-    return list(runs.values())
 
 
 def run_one(task: Task) -> TaskRun:

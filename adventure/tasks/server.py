@@ -15,10 +15,10 @@ from adventure.core.private import make_data_dir
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.results import Outcome, TaskRun
-from adventure.destinations.warehouse import Ledger, TaskHistory, Warehouse
+from adventure.destinations.warehouse import Ledger, Warehouse
 from adventure.factory import open_report, open_stage, open_warehouse
 from adventure.tasks.arrivals import staged, wait_for_windows
-from adventure.tasks.graph import Task, bug_message, publish_report, run_one, task_graph
+from adventure.tasks.graph import Task, bug_message, in_blocks, publish_report, run_one, task_graph
 from adventure.tasks.metrics import TaskMetrics, task_metrics
 from adventure.tasks.watch import watching_health
 
@@ -141,7 +141,7 @@ def _waiting(settings: Settings, ledger: Ledger, streams: tuple[Stream, ...]) ->
 
 
 def _run_due(
-    history: TaskHistory, tasks: tuple[Task, ...], outcomes: dict[str, Outcome], stop: threading.Event
+    warehouse: Warehouse, tasks: tuple[Task, ...], outcomes: dict[str, Outcome], stop: threading.Event
 ) -> Iterator[TaskRun]:
     """Run the tasks that are due. A run without effect is recorded only if it ends a series of failures.
 
@@ -149,15 +149,26 @@ def _run_due(
         outcomes: the outcome of each task's last recorded run; updated here.
     """
     ran: dict[str, Outcome] = {}
-    for task in tasks:
-        if stop.is_set():
-            return
+
+    def run(task: Task) -> TaskRun | None:
         needed = {ran[name] for name in task.needs if name in ran}
-        if "failed" in needed or not (needed or task.is_due()):
-            continue
-        run = run_one(task)
-        ran[task.name] = run.outcome
-        yield run
-        if run.outcome == "failed" or run.rows or run.files or run.message or outcomes.get(task.name) != "succeeded":
-            history.record_runs(run)
-            outcomes[task.name] = run.outcome
+        if stop.is_set() or "failed" in needed or not (needed or task.is_due()):
+            return None
+        found = run_one(task)
+        ran[task.name] = found.outcome
+        return found
+
+    for block in in_blocks(warehouse, tasks, run):
+        yield from block
+        recorded = [
+            each
+            for each in block
+            if each.outcome == "failed"
+            or each.rows
+            or each.files
+            or each.message
+            or outcomes.get(each.name) != "succeeded"
+        ]
+        if recorded:
+            warehouse.record_runs(*recorded)
+            outcomes.update({each.name: each.outcome for each in recorded})

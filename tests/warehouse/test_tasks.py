@@ -13,6 +13,8 @@ from adventure.core.errors import AlreadyRunning, BuildFailed, ConfigError, Stag
 from adventure.core.manifest import MANIFEST
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
+from adventure.destinations.duckdb import warehouse as duckdb_warehouse
+from adventure.destinations.duckdb.connection import connect
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from adventure.destinations.results import LoadResult, Outcome, TaskRun
@@ -113,6 +115,32 @@ def test_loads_alone_build_nothing(settings: Settings, warehouse: Recorded) -> N
     runs = run_loads(settings, STREAMS)
     assert [run.name for run in runs] == warehouse.ran == ["load_b", "cleanup_b", "load_a", "cleanup_a"]
     assert [run.name for run in warehouse.last_runs()] == [run.name for run in runs]
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+def test_short_tasks_share_the_open_file(
+    settings: Settings, warehouse: Recorded, monkeypatch: pytest.MonkeyPatch, is_served: bool
+) -> None:
+    """Opening the file takes longer than most of them, and so does recording each alone."""
+
+    def asks(self: Recorded, name: str) -> None:
+        self.ran.append(name)
+        if name.startswith(("load", "cleanup")):
+            self.execute("select 1")
+
+    def opening(*args: Any) -> Any:
+        warehouse.ran.append("open")
+        return connect(*args)
+
+    monkeypatch.setattr(Recorded, "_job", asks)
+    monkeypatch.setattr(duckdb_warehouse, "connect", opening)
+    if is_served:
+        graph = tasks.task_graph(settings, warehouse, STREAMS)
+        list(server._run_due(warehouse, graph, {}, threading.Event()))
+    else:
+        run_loads(settings, STREAMS)
+    assert warehouse.ran[:6] == ["load_b", "open", "cleanup_b", "load_a", "cleanup_a", "open"]
+    assert {run.name for run in warehouse.last_runs()} >= {"load_b", "cleanup_b", "load_a", "cleanup_a"}
 
 
 def test_a_failed_load_blocks_no_other_task(settings: Settings, warehouse: Recorded) -> None:

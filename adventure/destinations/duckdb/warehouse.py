@@ -1,7 +1,7 @@
 """The embedded warehouse: one DuckDB file, loaded from a folder stage."""
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class DuckDBWarehouse(SqlWarehouse):
         self._path = settings.duckdb_path
         self._retry_for = retry_for
         self._open: duckdb.DuckDBPyConnection | None = None
+        self._kept: ExitStack | None = None
+        """Closes the file at the end of a block of `reading`."""
         self._stage = FolderStage(settings.stage_dir)
         self._dbt_target = target_dir(settings)
         self.create_tables()
@@ -57,19 +59,21 @@ class DuckDBWarehouse(SqlWarehouse):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Keep the file open in the block, so that its statements read one state and the file is opened once."""
-        if self._open:
+        """Open the file once in the block, for its first statement; its statements read one state."""
+        if self._kept:
             yield
             return
-        with connect(self._path, self._retry_for) as self._open:
+        with ExitStack() as self._kept:
             try:
                 yield
             finally:
-                self._open = None
+                self._kept = self._open = None
 
     @contextmanager
     def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield the connection that is open, or open one for the block."""
+        if self._kept and not self._open:
+            self._open = self._kept.enter_context(connect(self._path, self._retry_for))
         if self._open:
             with translating_duckdb(self._path):
                 yield self._open
