@@ -72,7 +72,7 @@ def builds(settings: Settings) -> dict[str, list[Any]]:
 def test_builds_give_the_rows_that_dbt_gives(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = builds(settings)
     assert ours["first"] == [(-1, "first"), (-1, "first"), (0, "first"), (2, "first")]
-    monkeypatch.setattr("adventure.destinations.common.dbt_patches._MADE_FOR", "0.")
+    monkeypatch.setattr("adventure.destinations.common.dbt_patches._MADE_FOR", {"dbt-core": "0."})
     assert builds(settings) == ours
 
 

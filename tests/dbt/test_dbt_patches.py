@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -31,9 +32,10 @@ def test_dbt_has_its_own_functions_again_after_the_block() -> None:
     assert functions() == before
 
 
-def test_another_version_of_dbt_does_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("package", ["dbt-core", "dbt-common"])
+def test_another_version_of_dbt_does_it_itself(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     before = functions()
-    monkeypatch.setattr("dbt.version.__version__", "1.12.0")
+    monkeypatch.setattr(dbt_patches, "version", lambda name: "2.0.0" if name == package else version(name))
     with quick_dbt():
         assert functions() == before
 

@@ -72,8 +72,14 @@ def test_loads_between_the_two_base_models_are_not_missed(project: Project, read
 
 
 def test_a_table_with_one_mark_for_both_is_built_again(project: Project) -> None:
-    """As an earlier version of the model has left it."""
+    """As an earlier version of the model has left it: with a line in two orders, and without a row that it missed."""
+    mart = "dbt_prod.fct_sales_order_lines"
     with duckdb.connect(str(project.path)) as connection:
+        connection.execute(
+            f"insert into {mart} select * replace ('a' as sales_order_id) from {mart} where sales_order_id = 'b'"
+        )
+        for table in (mart, "dbt_prod.stg_real_time__sales_orders"):
+            connection.execute(f"delete from {table} where sales_order_id = 'b'")
         for column in ("_order_loaded_at", "_lines_loaded_at"):
             connection.execute(f"alter table dbt_prod.stg_real_time__sales_orders drop column {column}")
     project.load(lines=[line("a2", "a")])

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from adventure.core.errors import AdventureError, SourceError, StageUnwritable
+from adventure.core.errors import AdventureError, SourceError, StageUnwritable, WatermarkMismatch
 from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.destinations.duckdb.stage import FolderStage
@@ -16,6 +16,8 @@ from adventure.processor.cycle import Pipeline, run_cycle
 from adventure.processor.run import open_pipeline
 from adventure.sources.postgres import decoder
 from adventure.sources.postgres.early_query import EarlyQuery
+from adventure.sources.postgres.plan import Plan
+from adventure.sources.postgres.reader import Reader
 from adventure.sources.postgres.snapshot import PostgresSnapshot
 from adventure.sources.postgres.writer import RowWriter
 from tests.processor.conftest import Rows, stream_of, writer
@@ -115,6 +117,27 @@ def test_a_stream_that_fails_while_the_next_query_runs_stops_only_what_refers_to
     assert ids(staged) == [[1, 2]] * 3
 
 
+def test_the_query_of_a_stream_that_will_be_left_out_does_not_begin(
+    settings: Settings, shop: Shop, staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines refer to sales, which are refused."""
+    begun: list[str] = []
+
+    def begin(self: Reader, plan: Plan, query: str) -> None:
+        begun.append(plan.stream.name)
+        whole(self, plan, query)
+
+    whole = Reader.begin
+    with open_pipeline(settings, (SALES, BUYERS, LINES)) as pipeline:
+        assert failed(pipeline) == []
+        sell(shop, 2)
+        monkeypatch.setattr(Reader, "begin", begin)
+        refused = {"sales": WatermarkMismatch("sales: another table", "Reset it")}
+        assert failed(replace(pipeline, refused=refused)) == ["lines", "sales"]
+    assert set(begun) == {"buyers"}
+    assert ids(staged) == [[1], [1], [1, 2]]
+
+
 def test_no_line_is_staged_where_its_sale_cannot_be(
     settings: Settings, shop: Shop, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +158,7 @@ def test_no_line_is_staged_where_its_sale_cannot_be(
     assert ids(staged) == [[1, 2]] * 3
 
 
-def test_a_early_query_that_fails_stops_its_own_stream_only(settings: Settings, shop: Shop, staged: Staged) -> None:
+def test_an_early_query_that_fails_stops_its_own_stream_only(settings: Settings, shop: Shop, staged: Staged) -> None:
     lines = replace(LINES, where="1 / (id - 2) is not null")
     with open_pipeline(settings, (SALES, lines, BUYERS)) as pipeline:
         assert failed(pipeline) == []

@@ -132,6 +132,7 @@ def test_short_tasks_share_the_open_file(
         warehouse.ran.append("open")
         return connect(*args)
 
+    monkeypatch.setattr(tasks, "KEPT_OPEN_SEC", 600)
     monkeypatch.setattr(Recorded, "_job", asks)
     monkeypatch.setattr(duckdb_warehouse, "connect", opening)
     if is_served:

@@ -99,7 +99,9 @@ def contributions(panel: Panel, measure: metrics.Measure, segment: metrics.Segme
     title = f"Change in {measure} by {metrics.SEGMENTS[segment].label.lower()}"
     name = f"change-of-{measure}-by-{segment}"
     pick = partial(drill.pick_segment, segment)
-    chart = panel.footed(charts.contribution_chart(rows, measure, theme(), title), f"{title}, from the days before")
+    compared = panel.compared()
+    chart = charts.contribution_chart(rows, measure, theme(), title)
+    chart = panel.footed(chart, f"{title}, from the days before", compared[0] if compared else None)
     draw_bars(chart, name, charts.BAR, pick)
     if segment in FILTERS:
         st.caption(f"Click a bar to see its {segment} alone. With the keyboard, choose it in the filters.")

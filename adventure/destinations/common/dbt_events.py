@@ -58,9 +58,12 @@ class _BuiltWhenRead:
         self._build = build
 
     def __get__(self, event: Any, _owner: Any = None) -> Any:
-        given = None if event is None else event.__dict__.pop(_GIVEN, None)
-        if given is None:
+        kept = {} if event is None else event.__dict__
+        if given := kept.get(_GIVEN):
+            args, kwargs = given
+            # Two threads may build it at the same time, which does no harm.
+            self._build(event, *args, **kwargs)
+            kept.pop(_GIVEN, None)
+        if "pb_msg" not in kept:
             raise AttributeError("pb_msg")
-        args, kwargs = given
-        self._build(event, *args, **kwargs)
-        return event.__dict__["pb_msg"]
+        return kept["pb_msg"]

@@ -1,15 +1,19 @@
 """What dbt does in less CPU time with functions of ours, while Adventure runs it.
 
-They give what dbt's own give, and replace them only in the versions of dbt-core that they were made for. With another
-one, dbt does it all itself.
+They give what dbt's own give, and replace them only in the versions of dbt that they were made for. With another one,
+dbt does it all itself.
 """
 
 import inspect
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from typing import Any
 
-_MADE_FOR = "1.11."
+_MADE_FOR = {"dbt-core": "1.11.", "dbt-common": "1.39."}
+_alone = threading.RLock()
+"""A block that began within another thread's would put back what that one has replaced."""
 
 Replacement = tuple[Any, str, Any]
 """A class or module of dbt, the name of a function in it, and ours."""
@@ -18,10 +22,8 @@ Replacement = tuple[Any, str, Any]
 @contextmanager
 def quick_dbt() -> Iterator[None]:
     """Replace dbt's functions in the block."""
-    from dbt.version import __version__
-
-    with ExitStack() as undone:
-        if __version__.startswith(_MADE_FOR):
+    with _alone, ExitStack() as undone:
+        if all(version(name).startswith(series) for name, series in _MADE_FOR.items()):
             for owner, name, ours in _replacements():
                 undone.callback(_put_back, owner, name, vars(owner).get(name))
                 setattr(owner, name, ours)

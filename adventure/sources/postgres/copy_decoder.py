@@ -105,6 +105,9 @@ class DecoderSession(CopySession):
     def _rows(self, query: str, decimals: Mapping[str, pa.Decimal128Type]) -> Iterator[pa.RecordBatch]:
         with self._translating():
             columns = self._columns(query, decimals)
+            if self._ends_at is not None:
+                # The server had nothing to cancel yet.
+                raise errors.QueryCanceled("The query was cancelled before it began")
             self._pgconn.send_query(f"COPY ({query}) TO STDOUT (FORMAT binary)".encode())
             self._result()
             yield from self._decoded(adventure_decoder.Decoder(columns))

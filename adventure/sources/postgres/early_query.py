@@ -27,8 +27,9 @@ class EarlyQuery:
         Args:
             decimals: see `CopySession.batches`.
         """
-        self._batches = self._running.enter_context(self._session.batches(query, decimals))
+        # First, so that an interrupt between the two loses no query.
         self._query = query
+        self._batches = self._running.enter_context(self._session.batches(query, decimals))
 
     def runs(self, query: str | None = None) -> bool:
         """Return whether this query is under way; without an argument, whether any is."""
@@ -37,8 +38,9 @@ class EarlyQuery:
     @contextmanager
     def take(self) -> Iterator[Iterator[pa.RecordBatch]]:
         """Yield the batches of the query under way, which ends with the block."""
+        running = self._running.pop_all()
         self._query = None
-        with self._running.pop_all():
+        with running:
             yield self._batches
 
     def cancel(self) -> bool:

@@ -184,11 +184,15 @@ class PostgresSnapshot:
         """Let the server begin with the next stream, while the last rows of this one are written and staged.
 
         The next window depends only on the horizon and on its own watermark. Where it is not read, as after a failure
-        of this stream, the query is cancelled.
+        of this stream, the query is cancelled. It is not begun where the cycle will leave the stream out, because it
+        refers to one that is not read.
         """
-        following = list(self._plans.values())[list(self._plans).index(stream.name) + 1 :]
-        plan = next((plan for plan in following if plan.stream.name not in self.unreadable), None)
-        if plan and not plan.stream.has_read_at and not self.windows.is_first_load(plan.stream):
+        readable = [name for name in self._plans if name not in self.unreadable]
+        later = readable[readable.index(stream.name) + 1 :]
+        plan = self._plans[later[0]] if later else None
+        if plan is None or plan.stream.has_read_at or not set(plan.stream.references) <= set(readable):
+            return
+        if not self.windows.is_first_load(plan.stream):
             self.reader.begin(plan, plan.select(self.windows.rows(plan), hashed=self.windows.is_hashed(plan.stream)))
 
     def _window_end(self, plan: Plan) -> datetime | None:

@@ -156,11 +156,12 @@ select
     sales_orders.total_due,
     sales_orders._loaded_at as _order_loaded_at,
     line_loads._loaded_at as _lines_loaded_at,
-    -- Later than all rows of earlier builds, by which the next models find what is new.
+    -- Later than all rows of earlier builds, by which the next models find what is new: all orders, where this table is made
+    -- again because an earlier version of the model has left it.
     greatest(
         sales_orders._loaded_at,
         coalesce(line_loads._loaded_at, sales_orders._loaded_at)
-        {%- if is_incremental() %},
+        {%- if is_incremental() or (should_full_refresh() and not flags.FULL_REFRESH) %},
         {{ dbt.dateadd('microsecond', 1, high_water_mark()) }}
         {%- endif %}
     ) as _loaded_at,
