@@ -199,7 +199,7 @@ class SimulatedWarehouse(DuckDBWarehouse):
         self._world, self._process = world, process
         self._stage = FolderStage(world.path(process, "/data/stage"))  # type: ignore[arg-type]
         self._path: Any = self
-        self._retry_for = self._open = None
+        self._retry_for = self._open = self._kept = None
 
     @contextmanager
     def connect(self) -> Iterator[SimulatedConnection]:
