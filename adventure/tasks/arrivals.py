@@ -31,7 +31,7 @@ def wait_for_windows(
 
     A window that cannot be loaded stays in its stage. It is known to the next wait and does not end that one.
     """
-    # What came before the wait need not be looked at twice more.
+    # The first look: windows that came during the round then need only one more.
     ends_at, last = time.monotonic() + seconds, staged(stage, streams)
     while (left := ends_at - time.monotonic()) > 0 and not stop.wait(min(LOOK_SEC, left)):
         now = staged(stage, streams)

@@ -165,8 +165,8 @@ def in_blocks(
                 found = run(remaining.popleft())
                 runs += [found] if found else []
                 # After some failures, such as of a full disk, DuckDB refuses everything until the file is opened again.
-                goes_on = shares and not (found and found.outcome != "succeeded") and time.monotonic() < ends_at
-                if not (goes_on and remaining and remaining[0].shares):
+                goes_on = (found is None or found.outcome == "succeeded") and time.monotonic() < ends_at
+                if not (shares and goes_on and remaining and remaining[0].shares):
                     break
         yield runs
         if remaining and shares:

@@ -45,11 +45,11 @@ class Panel:
 
     def file(self, name: str) -> str:
         """Return the name of a CSV file, with the days and the filters."""
-        return exports.file_name(name, self.scope.first, self.scope.last, self._filters())
+        return exports.file_name(name, self.scope.first, self.scope.last, self.scope.chosen)
 
     def file_of_today(self, name: str) -> str:
         """Return the name of a CSV file whose rows do not depend on the period, with today and the filters."""
-        return exports.file_name(name, self.today, filters=self._filters())
+        return exports.file_name(name, self.today, filters=self.scope.chosen)
 
     def footed(self, chart: Spec, name: str, shown: Scope | None = None) -> Spec:
         """Return the chart with its name, the days and the filters below it.
@@ -58,7 +58,7 @@ class Panel:
             shown: what it shows, if that is not the panel's scope.
         """
         scope = shown or self.scope
-        chosen = (*scope.countries, *scope.channels)
+        chosen = scope.chosen
         filters = f"{len(chosen)} filters" if len(chosen) > 3 else ", ".join(chosen) or "All countries and channels"
         days = f"{format.days(scope.first, scope.last)}, {scope.zone}"
         return footed(chart, [name, days, filters], theme())
@@ -66,9 +66,6 @@ class Panel:
     def exact(self, rows: pd.DataFrame, measure: str, amounts: Iterable[str]) -> pd.DataFrame:
         """Return the rows of a CSV file, whose headers say where the amounts of a measure are money."""
         return exports.in_dollars(rows, amounts) if measure == "revenue" else rows
-
-    def _filters(self) -> tuple[str, ...]:
-        return (*self.scope.countries, *self.scope.channels)
 
     def description(self, mart: str, name: str) -> str:
         """Return dbt's description of a mart's column or metric, used as help text."""

@@ -30,6 +30,11 @@ class Scope:
         """Return the number of days."""
         return (self.last - self.first).days + 1
 
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Return the chosen countries and channels."""
+        return (*self.countries, *self.channels)
+
     def in_utc(self) -> "Scope":
         """Return the scope with the same days of UTC, for sales that are kept by days."""
         return replace(self, zone="UTC")
