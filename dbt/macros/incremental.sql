@@ -9,9 +9,11 @@ A model that reads two tables needs a mark for each, since both are loaded at th
 `column` then holds the stamps of the rows of one of them.
 -#}
 {% macro high_water_mark(column='_loaded_at') -%}
-    {%- set held = run_query('select ' ~ timestamp_text('max(' ~ column ~ ')') ~ ' from ' ~ this) if execute else none -%}
+    {%- set named = '/* high-water mark of ' ~ column ~ ' */' -%}
+    {%- set question = 'select ' ~ timestamp_text('max(' ~ column ~ ')') ~ ' from ' ~ this ~ ' ' ~ named -%}
+    {%- set held = run_query(question) if execute else none -%}
     {%- set value = held.columns[0].values()[0] if held else none -%}
-    cast('{{ value or "1970-01-01 00:00:00" }}' as timestamp)
+    cast('{{ value or "1970-01-01 00:00:00" }}' as timestamp) {{ named }}
 {%- endmacro %}
 
 

@@ -3,7 +3,7 @@
 dbt's `run_results.json` holds one run, and an increment runs only some tests. A warning must not vanish with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -12,12 +12,19 @@ from typing import Any
 
 import orjson
 
+from adventure.core.clock import utc_now
+
 LONGEST_TEXT = 2_000
 FAILED = ("fail", "error", "runtime error", "warn")
+_LAST = "run_results.json"
 _KEPT = "failed_results.json"
 
 Result = tuple[str, str, str, str, int | None, str, str | None]
 """Test, kind, model, outcome, rows, message, and the table of its rows."""
+
+
+NodeResult = Mapping[str, Any]
+"""The result of a model, seed or test, as in dbt's run_results.json."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +59,40 @@ class Results:
     """Each test and model whose last result is a failure or a warning."""
 
 
+def kind_of(result: NodeResult) -> str:
+    """Return what the result is of, such as `model` or `test`."""
+    return str(result["unique_id"]).split(".")[0]
+
+
+def name_of(result: NodeResult) -> str:
+    """Return the name of the model or test."""
+    return str(result["unique_id"]).split(".")[2]
+
+
+def read_nodes(dbt_target: Path) -> list[NodeResult]:
+    """Return the results of the last run."""
+    return [*(_read(dbt_target / _LAST) or {"results": []})["results"]]
+
+
+def write_results(dbt_target: Path, results: Sequence[NodeResult]) -> None:
+    """Write the results of a build without dbt where dbt has left those of its last run."""
+    last = _read(dbt_target / _LAST) or {"metadata": {}}
+    metadata = {**last["metadata"], "generated_at": f"{utc_now().isoformat()}Z"}
+    elapsed = sum(each["execution_time"] for each in results)
+    told = {**last, "metadata": metadata, "results": results, "elapsed_time": elapsed}
+    (dbt_target / _LAST).write_bytes(orjson.dumps(told))
+
+
 def keep_results(dbt_target: Path) -> None:
     """Add the failures and warnings of the last run to those of earlier runs, and drop what has passed since."""
-    results = _read(dbt_target / "run_results.json")
+    results = _read(dbt_target / _LAST)
     if results is not None:
         (dbt_target / _KEPT).write_bytes(orjson.dumps(_merged(dbt_target, results)))
 
 
 def read_results(dbt_target: Path) -> Results:
     """Return what dbt's runs left in its target folder."""
-    results, project = _read(dbt_target / "run_results.json"), _project(dbt_target)
+    results, project = _read(dbt_target / _LAST), _project(dbt_target)
     if results is None or project is None:
         return Results(None, 0, [])
     names = [each["unique_id"] for each in results["results"]]

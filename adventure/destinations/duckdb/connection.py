@@ -67,13 +67,18 @@ def connect(path: Path, retry_for: float | None = None) -> Iterator[duckdb.DuckD
         WarehouseBusy: another process had the file open for as long.
         WarehouseError: the file is no DuckDB database or damaged, or a statement failed.
     """
-    with file_lock(path, retry_for):
-        connection = _open(path, RETRY_FOR_SEC if retry_for is None else retry_for)
-        try:
-            with translating_duckdb(path):
-                yield connection
-        finally:
-            connection.close()
+    with file_lock(path, retry_for), open_locked(path, retry_for) as connection, translating_duckdb(path):
+        yield connection
+
+
+@contextmanager
+def open_locked(path: Path, retry_for: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse as `connect` does, where the caller holds its lock. DuckDB's errors are not translated."""
+    connection = _open(path, RETRY_FOR_SEC if retry_for is None else retry_for)
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 @contextmanager

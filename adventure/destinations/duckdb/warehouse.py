@@ -24,6 +24,7 @@ from adventure.destinations.duckdb.connection import connect, executing, file_lo
 from adventure.destinations.duckdb.load import load_waiting
 from adventure.destinations.duckdb.publish import publish
 from adventure.destinations.duckdb.raw_table import columns_of
+from adventure.destinations.duckdb.replay import Replay
 from adventure.destinations.duckdb.report import publish_report
 from adventure.destinations.duckdb.stage import FolderStage
 from adventure.destinations.duckdb.versions import copy_versions, open_copy
@@ -50,6 +51,7 @@ class DuckDBWarehouse(SqlWarehouse):
         """Closes the file at the end of a block of `reading`."""
         self._stage = FolderStage(settings.stage_dir)
         self._dbt_target = target_dir(settings)
+        self._replay = Replay(self._path)
         self.create_tables()
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -158,7 +160,9 @@ class DuckDBWarehouse(SqlWarehouse):
     def run_dbt(self, scope: Scope, tables: LoadedTables) -> str:
         """Run dbt in this process, with the lock that keeps other commands from opening the file."""
         with file_lock(self._path), released_by_dbt():
-            return run_dbt_build(self._settings, scope, tables, target="duckdb", environment=self._for_dbt())
+            return run_dbt_build(
+                self._settings, scope, tables, target="duckdb", environment=self._for_dbt(), replay=self._replay
+            )
 
     def read_project(self) -> None:
         """Parse the dbt project ahead of the first build, which then need not. It opens no warehouse file."""
