@@ -23,7 +23,7 @@ from adventure.demo import history
 from adventure.demo.generator.schema import create_tables
 from adventure.demo.sandbox import Sandbox, process
 from adventure.demo.sandbox.databases import Databases, create_databases
-from adventure.destinations.common import build
+from adventure.destinations.common import dbt_command
 from adventure.sources.postgres import reader
 from adventure.sources.postgres.copy import CopySession
 from adventure.sources.postgres.copy_session import open_copy_session
@@ -89,7 +89,7 @@ def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     A history depends only on its seed, so each test gets a copy of the same files.
     """
-    shared, synthesise, invoke = shared_folder(tmp_path_factory), history.synthesise, build._invoke
+    shared, synthesise, invoke = shared_folder(tmp_path_factory), history.synthesise, dbt_command.invoke
     launch = process.launch
 
     def synthesise_once(folder: Path, *, seed: int) -> None:
@@ -108,7 +108,7 @@ def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "launch", launch_noted)
         patch.setattr(history, "synthesise", synthesise_once)
-        patch.setattr(build, "_invoke", invoke_parsed)
+        patch.setattr(dbt_command, "invoke", invoke_parsed)
         yield
 
 

@@ -14,7 +14,7 @@ from adventure.core.settings import Settings
 from adventure.core.streams import Stream
 from adventure.demo.generator.run import backfill
 from adventure.demo.history.synthesis import synthesise
-from adventure.destinations.common import build
+from adventure.destinations.common import build, dbt_command
 from adventure.destinations.common.selection import LoadedTables
 from adventure.destinations.duckdb import load, publish
 from adventure.destinations.duckdb.stage import FolderStage
@@ -96,7 +96,7 @@ def test_logs_of_a_build_are_private(settings: Settings, monkeypatch: pytest.Mon
         (target / "manifest.json").write_text('{"nodes": {}, "sources": {}, "child_map": {}, "parent_map": {}}')
         return Done()
 
-    monkeypatch.setattr(build, "_invoke", write_log)
+    monkeypatch.setattr(dbt_command, "invoke", write_log)
     tables = LoadedTables(frozenset(), frozenset())
     build.run_dbt_build(settings, "whole", tables, target="none", environment={})
     assert open_to_others(settings.data_dir) == []

@@ -20,7 +20,8 @@ from adventure.demo.api.faults import Faults
 from adventure.demo.api.serve import serving
 from adventure.demo.generator.run import backfill, generate
 from adventure.demo.history import ensure_history
-from adventure.destinations.common.build import _invoke, target_dir
+from adventure.destinations.common.build import target_dir
+from adventure.destinations.common.dbt_command import invoke
 from adventure.destinations.duckdb.published import DuckDBDataset
 from adventure.factory import open_warehouse
 from adventure.monitoring.checks import run_checks
@@ -258,7 +259,7 @@ def test_without_an_api_there_are_no_reviews_and_with_one_the_unit_tests_of_thei
     monkeypatch.setenv("ADVENTURE_DUCKDB_PATH", str(reader.duckdb_path.resolve()))
     folder, target = str(reader.dbt_dir.resolve()), target_dir(reader)
     options = ["--project-dir", folder, "--profiles-dir", folder, "--target", "duckdb", "--target-path", str(target)]
-    result = _invoke(
+    result = invoke(
         [
             "test",
             "--select",

@@ -11,8 +11,7 @@ from adventure.core.errors import BuildFailed, ConfigError
 from adventure.core.faults import Point, reached
 from adventure.core.private import close_to_others, make_folder
 from adventure.core.settings import Settings
-from adventure.destinations.common import unchanged
-from adventure.destinations.common.dbt_command import arguments, check_python, ended, for_dbt, invoke
+from adventure.destinations.common import dbt_command, unchanged
 from adventure.destinations.common.dbt_results import (
     NodeResult,
     keep_results,
@@ -80,8 +79,8 @@ def run_dbt_build(
         keep_results(dbt_target)
     else:
         chosen = selection.arguments(scope, has_selectors=(_project(settings) / "selectors.yml").exists())
-        flags = arguments(_project(settings), dbt_target.parent, profile, target)
-        with for_dbt(settings, environment):
+        flags = dbt_command.arguments(_project(settings), dbt_target.parent, profile, target)
+        with dbt_command.for_dbt(settings, environment):
             manifest = project.manifest()
             if changed:
                 unchanged.mark(manifest, changed)
@@ -116,11 +115,11 @@ def _run_dbt(dbt_target: Path, flags: Sequence[str], manifest: Any) -> list[Node
         BuildFailed: a model or a test failed.
     """
     # dbt would also write the manifest again, which parsing has left there.
-    result = invoke(["build", *flags, "--no-write-json"], manifest)
+    result = dbt_command.invoke(["build", *flags, "--no-write-json"], manifest)
     if result.result is not None:
         result.result.write(str(dbt_target / "run_results.json"))
         keep_results(dbt_target)
-    ended(result, dbt_target.parent)
+    dbt_command.ended(result, dbt_target.parent)
     results = read_nodes(dbt_target)
     failed = [each for each in results if each["status"] in _FAILED]
     if failed or not result.success:
@@ -140,10 +139,14 @@ def parse_project(
     project, logs = _project(settings), target_dir(settings).parent
     make_folder(logs)
     close_to_others(logs)
-    check_python()
-    flags = arguments(project, logs, profile, target)
-    with for_dbt(settings, environment):
-        return parsed(project, logs / "target", flags, lambda: ended(invoke(["parse", *flags]), logs).result)
+    dbt_command.check_python()
+    flags = dbt_command.arguments(project, logs, profile, target)
+
+    def parse() -> Any:
+        return dbt_command.ended(dbt_command.invoke(["parse", *flags]), logs).result
+
+    with dbt_command.for_dbt(settings, environment):
+        return parsed(project, logs / "target", flags, parse)
 
 
 def _missing(selection: Selection) -> str:

@@ -18,7 +18,6 @@ from adventure.core.kinds import WAREHOUSES
 from adventure.core.log import get_logger
 from adventure.core.settings import Settings
 from adventure.destinations.common.dbt_events import without_debug_events
-from adventure.destinations.common.dbt_patches import quick_dbt
 
 log = get_logger()
 
@@ -103,7 +102,7 @@ def invoke(arguments: list[str], manifest: Any = None) -> Any:
                 of = f" of {total}" if total else ""
                 log.info(f"build: {finished}{of} models and tests done after {logged - begun:.0f} s", done=finished)
 
-    with without_debug_events(), quick_dbt():
+    with without_debug_events():
         return dbtRunner(manifest, callbacks=[log_progress]).invoke(arguments)
 
 

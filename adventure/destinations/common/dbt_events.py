@@ -10,7 +10,6 @@ from typing import Any
 
 _WANTED = "NodeFinished"
 """The only debug event that a build listens to."""
-_GIVEN = "_adventure_given"
 
 
 @contextmanager
@@ -34,36 +33,3 @@ def without_debug_events() -> Iterator[None]:
         yield
     finally:
         client.ctx_set_event_manager(before)
-
-
-def replacements() -> list[tuple[Any, str, Any]]:
-    """Return what builds an event's message, with ours, which builds it when it is read; see `dbt_patches`."""
-    from dbt_common.events.base_types import BaseEvent
-
-    if not hasattr(BaseEvent, "pb_msg"):
-        # It stays: an event may be read after the block in which it was made.
-        BaseEvent.pb_msg = _BuiltWhenRead(BaseEvent.__init__)
-    return [(BaseEvent, "__init__", _keep_given)]
-
-
-def _keep_given(self: Any, *args: Any, **kwargs: Any) -> None:
-    # dbt sets other attributes of an event on its message.
-    self.__dict__[_GIVEN] = args, kwargs
-
-
-class _BuiltWhenRead:
-    """An event's message. Python asks it for the message until the event itself has one."""
-
-    def __init__(self, build: Any) -> None:
-        self._build = build
-
-    def __get__(self, event: Any, _owner: Any = None) -> Any:
-        kept = {} if event is None else event.__dict__
-        if given := kept.get(_GIVEN):
-            args, kwargs = given
-            # Two threads may build it at the same time, which does no harm.
-            self._build(event, *args, **kwargs)
-            kept.pop(_GIVEN, None)
-        if "pb_msg" not in kept:
-            raise AttributeError("pb_msg")
-        return kept["pb_msg"]
