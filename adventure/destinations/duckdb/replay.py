@@ -143,12 +143,13 @@ class Replay:
         opening = {"\n".join(each.sql for each in session): session for session in transcript.opening}
         for text, statements in {**opening, **{text: [each] for text, each in transcript.once.items()}}.items():
             _add(self._opening, text, _Part(statements))
-        built = [each for each in results if kind_of(each) in _BUILT]
-        for result in built:
-            name = result["unique_id"]
-            _add(self._nodes, name, _Part(transcript.nodes.get(name, []), result=result))
-        without_result = transcript.nodes.keys() - {each["unique_id"] for each in results}
-        return bool(built) and not transcript.unknown and not without_result
+        for result in results:
+            if kind_of(result) in _BUILT:
+                name = result["unique_id"]
+                _add(self._nodes, name, _Part(transcript.nodes.pop(name, []), result=result))
+        # What is left is of hooks, or of exposures, which say nothing.
+        has_hooks = any(not name.startswith("exposure.") for name in transcript.nodes)
+        return bool(results) and not has_hooks and not transcript.unknown
 
 
 def _add(parts: dict[str, _Part], name: str, part: _Part) -> None:
