@@ -116,11 +116,12 @@ def _run_dbt(dbt_target: Path, flags: Sequence[str], manifest: Any) -> list[Node
     """
     # dbt would also write the manifest again, which parsing has left there.
     result = dbt_command.invoke(["build", *flags, "--no-write-json"], manifest)
+    results: list[NodeResult] = []
     if result.result is not None:
         result.result.write(str(dbt_target / "run_results.json"))
         keep_results(dbt_target)
+        results = read_nodes(dbt_target)
     dbt_command.ended(result, dbt_target.parent)
-    results = read_nodes(dbt_target)
     failed = [each for each in results if each["status"] in _FAILED]
     if failed or not result.success:
         log = dbt_target.parent / "logs" / "dbt.log"
