@@ -148,7 +148,9 @@ class Replay:
             name = result["unique_id"]
             _add(self._nodes, name, _Part(transcript.nodes.get(name, []), result=result))
         without_result = transcript.nodes.keys() - {each["unique_id"] for each in results}
-        return bool(built) and not transcript.unknown and not without_result
+        # Such as the project's hooks, which dbt runs at the begin and the end.
+        others = len(results) > len(built)
+        return bool(built) and not others and not transcript.unknown and not without_result
 
 
 def _add(parts: dict[str, _Part], name: str, part: _Part) -> None:

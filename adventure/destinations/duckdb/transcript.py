@@ -39,7 +39,12 @@ class Transcript:
     """What was done that statements do not show."""
 
 
-_ONCE = re.compile(r"\bduckdb_(constraints|databases)\(\)|^\s*select version\(\)", re.IGNORECASE)
+_ONCE = re.compile(
+    r"^\s*select (version\(\)|database_name, type from duckdb_databases\(\)"
+    r"|table_name, constraint_type from duckdb_constraints\(\))",
+    re.IGNORECASE,
+)
+"""The questions of dbt-duckdb (1.11) whose answers it keeps for all models. A model may read the same functions."""
 _COMMENT = re.compile(r"^\s*/\*.*?\*/")
 """What dbt writes before each statement: for which node it is."""
 _BESIDE_SETTINGS = (
