@@ -16,7 +16,7 @@ adventure:
   outputs:
     duckdb: {type: duckdb, path: "{{ env_var('ADVENTURE_DUCKDB_PATH') }}", schema: made, threads: 1}
 """
-PROJECT = "name: small\nprofile: adventure\nmodels: {+materialized: table}\n"
+PROJECT = "name: small\nprofile: adventure\nmodels:\n  +materialized: table\n"
 SOURCES = "{sources: [{name: raw, schema: raw_ext, tables: [{name: orders_raw}]}]}"
 ORDERS = "select count(*) as number from {{ source('raw', 'orders_raw') }}"
 INSERT = "insert into raw_ext.orders_raw (_file, _file_row, _loaded_at) values ('a', 1, timestamp '2026-01-01')"
@@ -79,3 +79,25 @@ def test_a_model_that_reads_the_catalog_is_built_in_its_place(tmp_path: Path, mo
         small.build(monkeypatch)
         assert small.warehouse.execute("select number from made.catalog") == [(number,)]
     assert small.replayed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"dbt_project.yml": PROJECT + "  +post-hook: \"comment on table {{ this }} is '{{ run_started_at.year }}'\"\n"},
+        {"models/chosen.sql": "select {{ selected_resources | length }} as chosen, * from {{ ref('orders') }}"},
+        {"models/drawn.sql": "select {{ [1, 1] | random }} as drawn, * from {{ ref('orders') }}"},
+        {
+            "models/found.sql": "select {{ adapter.location_exists('no.csv') | int }} as found, * from {{ ref('orders') }}"
+        },
+    ],
+    ids=["time", "selection", "chance", "file"],
+)
+def test_dbt_builds_where_a_template_reads_more_than_the_warehouse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+) -> None:
+    small = Small(tmp_path, files)
+    for _ in range(BUILDS):
+        small.build(monkeypatch)
+    assert not small.replayed

@@ -32,8 +32,9 @@ log = get_logger()
 
 _THREADS = 2
 """As in dbt/profiles.yml."""
-_OF_NOW = re.compile(r"\b(run_started_at|invocation_id|modules)\b")
+_OF_NOW = re.compile(r"\b(run_started_at|invocation_id|modules|selected_resources)\b|\|\s*random\b")
 """What a template can read beside the project, its settings and the warehouse."""
+_HOOKS = ("pre_hook", "post_hook")
 _OF_DBT = ("dbt", "dbt_duckdb")
 """The packages of dbt's own macros."""
 _BUILT = ("model", "seed", "snapshot", "test")
@@ -169,5 +170,6 @@ def _lasting(statements: Sequence[Statement]) -> list[tuple[object, ...]]:
 def _reads_now(manifest: Any) -> bool:
     """Return whether a template of the project or its packages may read the time or the run."""
     nodes = (getattr(node, "raw_code", "") for node in manifest.nodes.values())
+    hooks = (str(getattr(node.config, kind, "")) for node in manifest.nodes.values() for kind in _HOOKS)
     macros = (macro.macro_sql for macro in manifest.macros.values() if macro.package_name not in _OF_DBT)
-    return any(_OF_NOW.search(text) for text in chain(nodes, macros))
+    return any(_OF_NOW.search(text) for text in chain(nodes, hooks, macros))

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
+
 
 @dataclass
 class Statement:
@@ -64,11 +66,16 @@ class _Session:
         self._last = Statement("")
 
     def execute(self, sql: str, bindings: Any = None) -> "_Session":
-        if bindings is None:
-            self._cursor.execute(sql)
-        else:
-            self._transcript.unknown.add("values of a statement")
-            self._cursor.execute(sql, bindings)
+        try:
+            if bindings is None:
+                self._cursor.execute(sql)
+            else:
+                self._transcript.unknown.add("values of a statement")
+                self._cursor.execute(sql, bindings)
+        except duckdb.Error:
+            # Its adapter asks so whether a file exists.
+            self._transcript.unknown.add("an error")
+            raise
         self._last = Statement(_COMMENT.sub("", sql), str(self.description))
         self._write(self._last)
         return self
