@@ -38,6 +38,8 @@ _HOOKS = ("pre_hook", "post_hook")
 _OF_DBT = ("dbt", "dbt_duckdb")
 """The packages of dbt's own macros."""
 _BUILT = ("model", "seed", "snapshot", "test")
+_NAMED = ("exposure", "saved_query")
+"""What has a result in a build, although nothing is done for it."""
 
 
 class _OtherAnswer(Exception):
@@ -150,7 +152,7 @@ class Replay:
             _add(self._nodes, name, _Part(transcript.nodes.get(name, []), result=result))
         without_result = transcript.nodes.keys() - {each["unique_id"] for each in results}
         # Such as the project's hooks, which dbt runs at the begin and the end.
-        others = len(results) > len(built)
+        others = [each for each in results if kind_of(each) not in (*_BUILT, *_NAMED)]
         return bool(built) and not others and not transcript.unknown and not without_result
 
 
