@@ -32,11 +32,14 @@ log = get_logger()
 
 _THREADS = 2
 """As in dbt/profiles.yml."""
-_OF_NOW = re.compile(r"\b(run_started_at|invocation_id|modules)\b")
+_OF_NOW = re.compile(r"\b(run_started_at|invocation_id|modules|selected_resources)\b|\|\s*random\b")
 """What a template can read beside the project, its settings and the warehouse."""
+_HOOKS = ("pre_hook", "post_hook")
 _OF_DBT = ("dbt", "dbt_duckdb")
 """The packages of dbt's own macros."""
 _BUILT = ("model", "seed", "snapshot", "test")
+_NAMED = ("exposure", "saved_query")
+"""What has a result in a build, although dbt does nothing for it."""
 
 
 class _OtherAnswer(Exception):
@@ -147,9 +150,10 @@ class Replay:
             if kind_of(result) in _BUILT:
                 name = result["unique_id"]
                 _add(self._nodes, name, _Part(transcript.nodes.pop(name, []), result=result))
-        # What is left is of hooks, or of exposures, which say nothing.
-        has_hooks = any(not name.startswith("exposure.") for name in transcript.nodes)
-        return bool(results) and not has_hooks and not transcript.unknown
+        # Such as the project's hooks, which dbt runs at the begin and the end.
+        others = {name.split(".")[0] for name in transcript.nodes} - {*_NAMED}
+        others |= {kind_of(each) for each in results} - {*_BUILT, *_NAMED}
+        return bool(results) and not others and not transcript.unknown
 
 
 def _add(parts: dict[str, _Part], name: str, part: _Part) -> None:
@@ -168,5 +172,6 @@ def _lasting(statements: Sequence[Statement]) -> list[tuple[object, ...]]:
 def _reads_now(manifest: Any) -> bool:
     """Return whether a template of the project or its packages may read the time or the run."""
     nodes = (getattr(node, "raw_code", "") for node in manifest.nodes.values())
+    hooks = (str(getattr(node.config, kind, "")) for node in manifest.nodes.values() for kind in _HOOKS)
     macros = (macro.macro_sql for macro in manifest.macros.values() if macro.package_name not in _OF_DBT)
-    return any(_OF_NOW.search(text) for text in chain(nodes, macros))
+    return any(_OF_NOW.search(text) for text in chain(nodes, hooks, macros))

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
+
 
 @dataclass
 class Statement:
@@ -39,7 +41,12 @@ class Transcript:
     """What was done that statements do not show."""
 
 
-_ONCE = re.compile(r"\bduckdb_(constraints|databases)\(\)|^\s*select version\(\)", re.IGNORECASE)
+_ONCE = re.compile(
+    r"^\s*select (version\(\)|database_name, type from duckdb_databases\(\)"
+    r"|table_name, constraint_type from duckdb_constraints\(\))",
+    re.IGNORECASE,
+)
+"""The questions of dbt-duckdb (1.11) whose answers it keeps for all models. A model may read the same functions."""
 _COMMENT = re.compile(r"^\s*/\*.*?\*/")
 """What dbt writes before each statement: for which node it is."""
 _BESIDE_SETTINGS = (
@@ -59,11 +66,16 @@ class _Session:
         self._last = Statement("")
 
     def execute(self, sql: str, bindings: Any = None) -> "_Session":
-        if bindings is None:
-            self._cursor.execute(sql)
-        else:
-            self._transcript.unknown.add("values of a statement")
-            self._cursor.execute(sql, bindings)
+        try:
+            if bindings is None:
+                self._cursor.execute(sql)
+            else:
+                self._transcript.unknown.add("values of a statement")
+                self._cursor.execute(sql, bindings)
+        except duckdb.Error:
+            # Its adapter asks so whether a file exists.
+            self._transcript.unknown.add("an error")
+            raise
         self._last = Statement(_COMMENT.sub("", sql), str(self.description))
         self._write(self._last)
         return self
