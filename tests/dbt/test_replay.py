@@ -134,7 +134,9 @@ def test_a_replay_leaves_the_results_that_dbt_leaves(pipeline: Pipeline) -> None
     by_dbt, told = read_results(target), json.loads((target / "run_results.json").read_text())
     assert not pipeline.build()
     replayed, again = read_results(target), json.loads((target / "run_results.json").read_text())
-    assert by_dbt.ran_at and replayed.ran_at and by_dbt.ran_at < replayed.ran_at
+    assert by_dbt.ran_at is not None
+    assert replayed.ran_at is not None
+    assert by_dbt.ran_at < replayed.ran_at
     assert (by_dbt.tests, by_dbt.failed) == (replayed.tests, replayed.failed) == (1, [])
     assert told.keys() == again.keys()
     assert {each["unique_id"]: each["status"] for each in told["results"]} == {
