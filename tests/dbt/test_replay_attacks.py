@@ -92,7 +92,7 @@ def test_a_model_that_reads_the_catalog_is_built_in_its_place(tmp_path: Path, mo
             "models/found.sql": "select {{ adapter.location_exists('no.csv') | int }} as found, * from {{ ref('orders') }}"
         },
     ],
-    ids=["time", "selection", "chance", "file"],
+    ids=["hook", "selection", "chance", "file"],
 )
 def test_dbt_builds_where_a_template_reads_more_than_the_warehouse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
