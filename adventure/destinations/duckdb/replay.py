@@ -34,8 +34,6 @@ _THREADS = 2
 """As in dbt/profiles.yml."""
 _OF_NOW = re.compile(r"\b(run_started_at|invocation_id|modules|selected_resources)\b|\|\s*random\b")
 """What a template can read beside the project, its settings and the warehouse."""
-_HOOKS = ("pre_hook", "post_hook")
-"""Settings of a model. A hook may add a row to a log, and would add it again where dbt builds after a replay."""
 _OF_DBT = ("dbt", "dbt_duckdb")
 """The packages of dbt's own macros."""
 _BUILT = ("model", "seed", "snapshot", "test")
@@ -87,7 +85,9 @@ class Replay:
         try:
             with listening() as transcript:
                 yield results
-            is_known = self._learn(project, transcript, results) and not _reads_now(manifest) and not _hooks(manifest)
+            is_known = (
+                self._learn(project, transcript, results) and not _reads_now(manifest) and not _add_again(manifest)
+            )
         finally:
             if not is_known:
                 self.forget()
@@ -177,6 +177,12 @@ def _reads_now(manifest: Any) -> bool:
     return any(_OF_NOW.search(text) for text in chain(nodes, macros))
 
 
-def _hooks(manifest: Any) -> list[str]:
-    """Return dbt's ids of the nodes that have hooks."""
-    return [name for name, node in manifest.nodes.items() if any(getattr(node.config, kind, ()) for kind in _HOOKS)]
+def _add_again(manifest: Any) -> list[str]:
+    """Return dbt's ids of the nodes that may add the same rows again where dbt builds after a replay."""
+    hooks = ("pre_hook", "post_hook")
+    return [
+        name
+        for name, node in manifest.nodes.items()
+        if any(getattr(node.config, kind, ()) for kind in hooks)
+        or (node.config.materialized == "incremental" and not node.config.unique_key)
+    ]
