@@ -87,12 +87,13 @@ def test_a_model_that_reads_the_catalog_is_built_in_its_place(tmp_path: Path, mo
     [
         {"dbt_project.yml": PROJECT + "  +post-hook: \"comment on table {{ this }} is '{{ run_started_at.year }}'\"\n"},
         {"models/chosen.sql": "select {{ selected_resources | length }} as chosen, * from {{ ref('orders') }}"},
+        {"models/log.sql": "{{ config(materialized='incremental') }} select * from {{ ref('orders') }}"},
         {"models/drawn.sql": "select {{ [1, 1] | random }} as drawn, * from {{ ref('orders') }}"},
         {
             "models/found.sql": "select {{ adapter.location_exists('no.csv') | int }} as found, * from {{ ref('orders') }}"
         },
     ],
-    ids=["time", "selection", "chance", "file"],
+    ids=["hook", "selection", "log", "chance", "file"],
 )
 def test_dbt_builds_where_a_template_reads_more_than_the_warehouse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
