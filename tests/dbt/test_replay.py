@@ -155,7 +155,9 @@ def test_a_test_that_begins_to_fail_is_reported_by_dbt(pipeline: Pipeline) -> No
     with pytest.raises(BuildFailed, match="test no_order_without_customer failed: Got 2 results"):
         pipeline.build(customer=-1)
     assert pipeline.warehouse.execute("select count(*) from made_dbt_test__audit.no_order_without_customer") == [(2,)]
-    pipeline.warehouse.execute("update raw_ext.orders_raw set customer_id = 1, _loaded_at = _loaded_at + interval 1 day")
+    pipeline.warehouse.execute(
+        "update raw_ext.orders_raw set customer_id = 1, _loaded_at = _loaded_at + interval 1 day"
+    )
     assert pipeline.build()
     assert read_results(pipeline.settings.data_dir / "dbt" / "target").failed == []
 

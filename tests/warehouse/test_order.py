@@ -39,7 +39,9 @@ def test_each_is_built_once_and_after_all_before_it(threads: int) -> None:
     done: list[str] = []
     results = in_order(PARENTS, BUILT, lambda name: done.append(name) or name, threads=threads)
     assert sorted(done) == sorted(results) == sorted(BUILT)
-    assert all(done.index(earlier) < done.index(name) for name, all_ in before(PARENTS, BUILT).items() for earlier in all_)
+    assert all(
+        done.index(earlier) < done.index(name) for name, all_ in before(PARENTS, BUILT).items() for earlier in all_
+    )
 
 
 def test_nothing_begins_after_an_error() -> None:
