@@ -3,7 +3,8 @@
 {#-
 Return the high-water mark of an incremental model: the largest `_loaded_at` in its table. Rows above it are new. A load
 commits all its rows with one stamp, later than in all earlier loads, so no row can appear later at or below the mark. The
-mark is a literal, because with a subquery the warehouse could not prune the rows that it need not read.
+mark is a literal, because with a subquery the warehouse could not prune the rows that it need not read. Write it into the
+SQL as it is: where an increment is repeated without dbt, the literal before the comment is replaced and nothing else.
 
 A model that reads two tables needs a mark for each, since both are loaded at the same time and not read at the same time:
 `column` then holds the stamps of the rows of one of them.

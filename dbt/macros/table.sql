@@ -54,10 +54,10 @@ warehouse would have to read a second time, and looks for no foreign keys, index
 {#- Compute the new rows, check their columns, and add them to the table `held` by the model's strategy. -#}
 {% macro add_to_table(held) %}
 
-    {#- Each model has a session of its own. Without a time in the name, two builds make the same statement. -#}
+    {#- Without a time in the name, two builds send the same statement. -#}
     {%- set rows = api.Relation.create(identifier=held.identifier ~ '__new_rows') %}
     {%- call statement('rows', auto_begin=false) %}
-        create temporary table {{ rows }} as (
+        create or replace temporary table {{ rows }} as (
             {{ sql }}
         )
     {%- endcall %}

@@ -6,6 +6,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from adventure.core.pipeline_file import load_streams
 from adventure.destinations.common import dbt_command, unchanged
 from adventure.destinations.common.dbt_results import read_results
 from adventure.destinations.duckdb import replay
+from adventure.destinations.duckdb.transcript import Transcript
 from adventure.destinations.duckdb.warehouse import DuckDBWarehouse
 from tests.dbt.conftest import DBT
 
@@ -222,10 +224,49 @@ def test_what_a_replay_left_when_it_ended_is_completed(pipeline: Pipeline, monke
     assert pipeline.rows("counted")[0][0] == 7
 
 
+TEST_OF_TODAY = """
+models:
+  - name: counted
+    columns:
+      - name: number
+        data_tests: [accepted_values: {arguments: {values: [1, 2, 3, 4, 5, 6, "{{ modules.datetime.date.today().year }}"]}}]
+"""
 COUNTS = """
 {% set counted = run_query('select count(*) from ' ~ ref('orders')).columns[0].values()[0] if execute else 0 %}
 select {{ counted }} as number from {{ ref('orders') }} limit 1
 """
+
+
+def test_a_build_of_which_nothing_was_seen_is_not_repeated(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "listening", lambda: nullcontext(Transcript()))
+    assert [pipeline.build() for _ in range(5)] == [True] * 5
+
+
+def test_another_answer_ends_what_rested_on_the_one_before(pipeline: Pipeline) -> None:
+    """A build by dbt of some models, after the tables have changed, is not enough to repeat the others."""
+    shown(pipeline)
+    pipeline.warehouse.execute("create table made.other as select 1 as number")
+    assert [pipeline.build() for _ in range(3)] == [True, True, False]
+    pipeline.warehouse.execute("drop table made.other")
+    assert [pipeline.build() for _ in range(3)] == [True, True, False]
+
+
+def test_a_schema_that_dbt_made_again_does_not_end_the_replays(pipeline: Pipeline) -> None:
+    shown(pipeline)
+    pipeline.warehouse.execute("drop schema if exists made_dbt_test__audit cascade")
+    assert [pipeline.build() for _ in range(4)][-1] is False
+
+
+def test_a_warning_is_repeated_with_its_rows(pipeline: Pipeline) -> None:
+    text = "{{ config(severity='warn') }} select max(number) as number from {{ ref('counted') }} where number > 1"
+    pipeline.write("tests/few_orders.sql", text)
+    shown(pipeline)
+    kept = "select number from made_dbt_test__audit.few_orders"
+    assert pipeline.warehouse.execute(kept) == [(5,)]
+    assert not pipeline.build()
+    assert pipeline.warehouse.execute(kept) == [(6,)]
+    failed = read_results(pipeline.settings.data_dir / "dbt" / "target").failed
+    assert [(name, status, rows) for name, _, _, status, rows, _, _ in failed] == [("few_orders", "warn", 1)]
 
 
 @pytest.mark.parametrize(
@@ -234,13 +275,23 @@ select {{ counted }} as number from {{ ref('orders') }} limit 1
         ("models/counted.sql", COUNTED.replace("select", "select '{{ run_started_at }}' as built_at,")),
         ("models/counted.sql", COUNTED + "{# {{ modules.datetime.datetime.now().hour }} #}"),
         ("models/counted.sql", COUNTS),
+        ("models/orders.sql", ORDERS.replace("'delete+insert'", "'append'")),
+        ("models/tests.yml", TEST_OF_TODAY),
         ("dbt_project.yml", PROJECT[:-1] + ", on-run-end: [select 1]}"),
         ("profiles.yml", PROFILE.replace("settings:", "config_options: {memory_limit: 1GB}\n      settings:")),
     ],
-    ids=["time of the run", "clock", "a query's answer in the text", "hook of the run", "options of the profile"],
+    ids=[
+        "time of the run",
+        "clock",
+        "a query's answer in the text",
+        "append",
+        "argument of a test",
+        "hook of the run",
+        "options of the profile",
+    ],
 )
 def test_dbt_builds_what_its_statements_do_not_show(pipeline: Pipeline, name: str, text: str) -> None:
     pipeline.write(name, text)
     assert [pipeline.build() for _ in range(5)] == [True] * 5
     assert pipeline.rows("counted")[0][-1 if "limit 1" in text else 0] is not None
-    assert len(pipeline.rows()) == 6
+    assert len({key for key, *_ in pipeline.rows()}) == 6

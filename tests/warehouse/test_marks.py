@@ -49,10 +49,19 @@ def test_statements_with_other_marks_have_the_rest_in_common() -> None:
 
 def test_a_mark_is_told_from_a_literal_that_is_no_answer() -> None:
     asked = Statement(QUESTION, rows=repr([(OLD,)]))
-    assert has_its_marks([asked, Statement(using(OLD))])
-    assert not has_its_marks([asked, Statement(using(NEW))])
-    assert not has_its_marks([Statement(using(OLD)), asked])
-    assert has_its_marks([Statement(QUESTION, rows="[(None,)]"), Statement(using("1970-01-01 00:00:00"))])
+    used, another = (Statement(using(value).partition(" and ")[0]) for value in (OLD, NEW))
+    assert has_its_marks([asked, used])
+    assert not has_its_marks([asked, another])
+    assert not has_its_marks([used, asked])
+    empty = Statement(QUESTION, rows="[(None,)]")
+    assert has_its_marks([empty, Statement(using("1970-01-01 00:00:00").replace(OLD, ""))])
+    assert not has_its_marks([empty, Statement(using(OLD))])
+
+
+def test_an_answer_that_is_used_elsewhere_too_could_not_be_replaced() -> None:
+    asked = Statement(QUESTION, rows=repr([(OLD,)]))
+    assert has_its_marks([asked, Statement(using(OLD).replace(f" and y = '{OLD}'", ""))])
+    assert not has_its_marks([asked, Statement(using(OLD))])
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,15 +27,15 @@ from adventure.destinations.warehouse import Scope
 _FAILED = ("error", "fail", "runtime error")
 
 
-class Replay(Protocol):
-    """Builds increments without dbt; see `duckdb.replay`."""
+class Increments(Protocol):
+    """Builds increments, without dbt where it can; see `duckdb.replay`."""
 
     def run(self, project: Parsed, nodes: Collection[str]) -> list[NodeResult] | None:
         """Build and test the nodes; return None if dbt must."""
         ...
 
-    def learning(self, project: Parsed, manifest: Any) -> AbstractContextManager[list[NodeResult]]:
-        """Learn from an increment of dbt in the block, which adds its results to the list."""
+    def learn(self, project: Parsed, manifest: object, build: Callable[[], list[NodeResult]]) -> list[NodeResult]:
+        """Let dbt build an increment, learn from it, and return its results."""
         ...
 
     def forget(self) -> None:
@@ -51,14 +51,14 @@ def run_dbt_build(
     target: str,
     environment: Mapping[str, str],
     profile: str = "adventure",
-    replay: Replay | None = None,
+    increments: Increments | None = None,
 ) -> str:
     """Seed, build and test the models of that scope, and return a line that says what was built.
 
     Args:
         tables: the raw tables that models may read.
         environment: the environment variables that the profile reads.
-        replay: builds the increments that it can.
+        increments: builds the increments that it can.
 
     Raises:
         ConfigError: there is no dbt project at `settings.dbt_dir`; dbt is not installed, or cannot run on this Python.
@@ -73,10 +73,11 @@ def run_dbt_build(
     last = unchanged.last_build(project.made_from) if scope == "increment" else None
     changed = unchanged.changed_nodes(project.description, last, tables) if last else []
     unchanged.forget()
-    results = replay.run(project, changed) if replay and changed else None
+    if increments and scope != "increment":
+        increments.forget()
+    results = increments.run(project, changed) if increments and changed else None
     if results is not None:
-        write_results(dbt_target, results)
-        keep_results(dbt_target)
+        write_results(dbt_target, results, time.monotonic() - begun)
     else:
         chosen = selection.arguments(scope, has_selectors=(_project(settings) / "selectors.yml").exists())
         flags = dbt_command.arguments(_project(settings), dbt_target.parent, profile, target)
@@ -86,23 +87,14 @@ def run_dbt_build(
                 unchanged.mark(manifest, changed)
                 chosen = [*unchanged.CHANGED]
             refresh = ["--full-refresh"] if scope == "full refresh" else []
-            with _learning(replay, scope, project, manifest) as results:
-                results += _run_dbt(dbt_target, [*chosen, *refresh, *flags], manifest)
+            build = partial(_run_dbt, dbt_target, [*chosen, *refresh, *flags], manifest)
+            learns = increments if scope == "increment" else None
+            results = learns.learn(project, manifest, build) if learns else build()
     reached(Point.BUILT)
     increment = last.increment if last and changed else {each["unique_id"] for each in results}
     unchanged.remember(project.made_from, tables, increment if scope == "increment" else ())
     left_out = f"; left out {len(selection.left_out)}: {_missing(selection)}" if selection.left_out else ""
     return f"{scope}: {_summary(results, time.monotonic() - begun)}{left_out}"
-
-
-def _learning(
-    replay: Replay | None, scope: Scope, project: Parsed, manifest: Any
-) -> AbstractContextManager[list[NodeResult]]:
-    if replay and scope == "increment":
-        return replay.learning(project, manifest)
-    if replay:
-        replay.forget()
-    return nullcontext([])
 
 
 def _run_dbt(dbt_target: Path, flags: Sequence[str], manifest: Any) -> list[NodeResult]:

@@ -27,6 +27,11 @@ _PROGRESS_INTERVAL_SEC = 2.0
 
 
 def check_python() -> None:
+    """Check that dbt runs on this Python.
+
+    Raises:
+        ConfigError: it does not.
+    """
     if sys.version_info >= _TOO_NEW:
         newest, this = ".".join(map(str, _TOO_NEW)), ".".join(map(str, sys.version_info[:2]))
         raise ConfigError(

@@ -74,13 +74,17 @@ def read_nodes(dbt_target: Path) -> list[NodeResult]:
     return [*(_read(dbt_target / _LAST) or {"results": []})["results"]]
 
 
-def write_results(dbt_target: Path, results: Sequence[NodeResult]) -> None:
-    """Write the results of a build without dbt where dbt has left those of its last run."""
+def write_results(dbt_target: Path, results: Sequence[NodeResult], seconds: float) -> None:
+    """Write the results of a build without dbt where dbt has left those of its last run, and keep them.
+
+    Args:
+        seconds: how long the build took.
+    """
     last = _read(dbt_target / _LAST) or {"metadata": {}}
     metadata = {**last["metadata"], "generated_at": f"{utc_now().isoformat()}Z"}
-    elapsed = sum(each["execution_time"] for each in results)
-    told = {**last, "metadata": metadata, "results": results, "elapsed_time": elapsed}
-    (dbt_target / _LAST).write_bytes(orjson.dumps(told))
+    written = {**last, "metadata": metadata, "results": results, "elapsed_time": seconds}
+    (dbt_target / _LAST).write_bytes(orjson.dumps(written))
+    keep_results(dbt_target)
 
 
 def keep_results(dbt_target: Path) -> None:

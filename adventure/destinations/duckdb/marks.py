@@ -13,6 +13,8 @@ from adventure.destinations.duckdb.transcript import Statement
 _MARK = re.compile(r"'([^']*)' as timestamp\) /\* high-water mark of (\w+) \*/")
 _QUESTION = re.compile(r"(?<!as timestamp\)) /\* high-water mark of (\w+) \*/")
 _OF_AN_EMPTY_TABLE = [(None,)]
+_BEFORE_ALL = "1970-01-01 00:00:00"
+"""The mark that the macro writes for an empty table."""
 
 Marks = dict[str, str | None]
 """The mark of each column; None where the table is still empty, as it was when dbt wrote the statement."""
@@ -34,7 +36,7 @@ def with_marks(sql: str, marks: Mapping[str, str | None]) -> str:
 
     def mark(found: re.Match[str]) -> str:
         value = marks[found[2]]
-        return found[0] if value is None else found[0].replace(found[1], value)
+        return found[0] if value is None else f"'{value}'{found[0][len(found[1]) + 2 :]}"
 
     return _MARK.sub(mark, sql)
 
@@ -45,12 +47,16 @@ def without_marks(sql: str) -> str:
 
 
 def has_its_marks(statements: Sequence[Statement]) -> bool:
-    """Return whether each mark is the answer to a question before it."""
+    """Return whether each mark is the answer to a question before it, and each answer is only in marks."""
     answers: dict[str, str | None] = {}
     for each in statements:
         for value, column in _MARK.findall(each.sql):
-            if answers.get(column) not in (repr([(value,)]), repr(_OF_AN_EMPTY_TABLE)):
+            expected = _OF_AN_EMPTY_TABLE if value == _BEFORE_ALL else [(value,)]
+            if answers.get(column) != repr(expected):
                 return False
+        rest = without_marks(each.sql)
+        if any(answer and answer[3:-4] in rest for answer in answers.values() if answer != repr(_OF_AN_EMPTY_TABLE)):
+            return False
         if column := asked_for(each):
             answers[column] = each.rows
     return True

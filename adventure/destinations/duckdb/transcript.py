@@ -1,11 +1,11 @@
 """What dbt told DuckDB in a run, and what DuckDB answered.
 
-dbt asks before it acts: which tables there are, which columns they have, up to which row a model was built. It knows
-nothing else but the project and its settings, so the same answers lead to the same statements. `replay` rests on that.
+dbt asks before it acts: which tables there are, which columns they have, up to which row a model was built. Beside the
+project and its settings it knows hardly anything else (`repeatable` has the rest), so the same answers lead to the same
+statements. `replay` rests on that.
 """
 
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Transcript:
 
 
 _ONCE = re.compile(
-    r"^\s*select (version\(\)|database_name, type from duckdb_databases\(\)"
+    r"^\s*select (version\(\)\s*$|database_name, type from duckdb_databases\(\)\s*$"
     r"|table_name, constraint_type from duckdb_constraints\(\))",
     re.IGNORECASE,
 )
@@ -50,10 +50,11 @@ _ONCE = re.compile(
 _COMMENT = re.compile(r"^\s*/\*.*?\*/")
 """What dbt writes before each statement: for which node it is."""
 _BESIDE_SETTINGS = (
-    "attach", "config_options", "extensions", "filesystems", "plugins", "remote", "retries", "secrets"
+    "attach", "config_options", "extensions", "filesystems", "plugins", "retries", "secrets"
 )  # fmt: skip
 """What else a profile can do to a session."""
 _HARMLESS = ("close", "interrupt")
+"""What dbt does with a session beside statements, without an effect on the rows."""
 
 
 class _Session:
@@ -111,12 +112,9 @@ class _Session:
             self._opening.append(statement)
 
 
-_alone = threading.Lock()
-
-
 @contextmanager
 def listening() -> Iterator[Transcript]:
-    """Write down what dbt says to DuckDB in the block."""
+    """Write down what dbt sends to DuckDB in the block. The caller holds the file's lock, so no other dbt runs."""
     from dbt.adapters.duckdb.environments.local import LocalEnvironment
 
     transcript = Transcript()
@@ -127,10 +125,9 @@ def listening() -> Iterator[Transcript]:
         transcript.unknown.update(name for name in _BESIDE_SETTINGS if getattr(creds, name, None))
         return _Session(begin(creds, *args, **kwargs), transcript)
 
-    with _alone:
-        setattr(LocalEnvironment, "initialize_cursor", staticmethod(begin_session))  # noqa: B010
-        try:
-            yield transcript
-        finally:
-            # Its class has it.
-            delattr(LocalEnvironment, "initialize_cursor")
+    setattr(LocalEnvironment, "initialize_cursor", staticmethod(begin_session))  # noqa: B010
+    try:
+        yield transcript
+    finally:
+        # Its class has it.
+        delattr(LocalEnvironment, "initialize_cursor")

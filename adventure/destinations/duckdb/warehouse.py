@@ -161,7 +161,7 @@ class DuckDBWarehouse(SqlWarehouse):
         """Run dbt in this process, with the lock that keeps other commands from opening the file."""
         with file_lock(self._path), released_by_dbt():
             return run_dbt_build(
-                self._settings, scope, tables, target="duckdb", environment=self._for_dbt(), replay=self._replay
+                self._settings, scope, tables, target="duckdb", environment=self._for_dbt(), increments=self._replay
             )
 
     def read_project(self) -> None:
