@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from adventure.core.environment import load_settings
+from adventure.destinations.common import dbt_command
 from adventure.factory import open_warehouse
 from tests.parsed import parse_once
 from tests.shared import shared_folder
@@ -110,6 +111,20 @@ def tombstone(key: str, value: str, at: datetime) -> Row:
 def chat_tombstone(chat_id: str, at: datetime) -> Row:
     """Return the tombstone of a document, which contains key and cursor itself."""
     return tombstone("_id", chat_id, at) | {"last_modified": at.isoformat() + "Z"}
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands of dbt that have run, such as `parse` and `build`."""
+    ran: list[str] = []
+    invoke = dbt_command.invoke
+
+    def noting(arguments: list[str], manifest: object = None) -> object:
+        ran.append(arguments[0])
+        return invoke(arguments, manifest)
+
+    monkeypatch.setattr(dbt_command, "invoke", noting)
+    return ran
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 
 from adventure.core.environment import load_settings
 from adventure.core.settings import Settings
-from adventure.destinations.common import build, dbt_command
+from adventure.destinations.common import build
 from adventure.destinations.common.selection import LoadedTables
 
 PROJECT = """
@@ -36,16 +36,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def parses(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+def parses(commands: list[str]) -> Callable[[], int]:
     """Return how often a project was parsed."""
-    commands: list[str] = []
-    invoke = dbt_command.invoke
-
-    def noting(arguments: list[str], manifest: object = None) -> object:
-        commands.append(arguments[0])
-        return invoke(arguments, manifest)
-
-    monkeypatch.setattr(dbt_command, "invoke", noting)
     return lambda: commands.count("parse")
 
 

@@ -14,7 +14,7 @@ import pytest
 from adventure.core.environment import load_settings
 from adventure.core.errors import BuildFailed
 from adventure.core.pipeline_file import load_streams
-from adventure.destinations.common import dbt_command, unchanged
+from adventure.destinations.common import unchanged
 from adventure.destinations.common.dbt_results import read_results
 from adventure.destinations.duckdb import replay
 from adventure.destinations.duckdb.transcript import Transcript
@@ -100,17 +100,9 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    ran: list[str] = []
-    invoke = dbt_command.invoke
-
-    def noting(arguments: list[str], manifest: object = None) -> object:
-        ran.append(arguments[0])
-        return invoke(arguments, manifest)
-
-    monkeypatch.setattr(dbt_command, "invoke", noting)
+def pipeline(tmp_path: Path, commands: list[str]) -> Pipeline:
     unchanged.forget()
-    return Pipeline(tmp_path, ran)
+    return Pipeline(tmp_path, commands)
 
 
 def shown(pipeline: Pipeline) -> Pipeline:

@@ -1,9 +1,9 @@
 """Repeats an increment without dbt, whose own work takes longer than the statements for some hundred new rows.
 
-dbt must have sent the same statements in two increments. Then the next ones send them again, with their own high-
-water marks, as long as DuckDB answers every question as it answered dbt: tables, columns, and the counts of the
-tests. At the first other answer, and when a statement fails, dbt builds. A whole build, at least one a day, ends the
-replays; then dbt must show two increments again.
+dbt must have sent the same statements in two increments. Then the next ones send them again, with their own marks,
+as long as DuckDB answers every question as it answered dbt: tables, columns, and the counts of the tests. At the
+first other answer, and when a statement fails, dbt builds. A whole build, at least one a day, ends the replays;
+then dbt must show two increments again.
 """
 
 import time
